@@ -1,0 +1,228 @@
+"""Every option of boxseg and its default: the single source for the command line, YAML and Python.
+
+A section is a frozen dataclass; a comment line or docstring under a field is its help text. The defaults suit a
+small data set on a laptop; the papers' schedules are the recipes in `configs/`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+BackboneName = Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
+LossName = Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Photos with boxes.
+
+    Args:
+        root: Folder of the data set.
+        format: How it is annotated; `auto` recognises it.
+        split: Images to work on: a list in ImageSets/Segmentation (VOC), an annotation file
+            `instances_SPLIT.json` (COCO), an entry of data.yaml (YOLO).
+        val_split: Images that `run` scores the network on; empty for none.
+        annotations: COCO only: annotation file, relative to root, instead of the one found by split.
+        images: COCO only: image folder, relative to root, instead of the one found by split.
+        masks: Folder of ground-truth masks ID.png, relative to root, instead of the data set's own.
+        limit: Use only the first so many images.
+    """
+
+    root: Path
+    format: Literal["auto", "voc", "coco", "yolo"] = "auto"
+    split: str = "train"
+    val_split: str = "val"
+    annotations: Path | None = None
+    images: Path | None = None
+    masks: Path | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The network below the classifiers.
+
+    Args:
+        backbone: Feature extractor.
+        weights: `default` (embedded ImageNet weights for efficientnet_lite0, otherwise `imagenet`), `imagenet`
+            (downloads torchvision's file), `none` (random), or a weight file (.safetensors, .pth).
+        head: `largefov` (DeepLab v1), `aspp` (DeepLab v2), or `auto`: aspp for ResNets, else largefov.
+        batch_norm: `frozen` keeps the pretrained statistics while training, `train` updates them.
+        temperature: T of the cosine classifier.
+    """
+
+    backbone: BackboneName = "efficientnet_lite0"
+    weights: str = "default"
+    head: Literal["auto", "largefov", "aspp"] = "auto"
+    batch_norm: Literal["frozen", "train"] = "frozen"
+    temperature: float = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """Where and how the networks run.
+
+    Args:
+        accelerator: Lightning's name of a device kind: auto, cpu, gpu, mps …
+        devices: How many of them, or `auto`.
+        precision: Lightning's precision: 32-true, bf16-mixed, 16-mixed …
+        workers: Data-loading processes; `-1` chooses by the number of cores.
+        seed: Seed of every random draw; the same seed gives the same bytes on the same machine.
+        checkpoint_every: Iterations between two resumable checkpoints.
+    """
+
+    accelerator: str = "auto"
+    devices: int | Literal["auto"] = 1
+    precision: str = "32-true"
+    workers: int = -1
+    seed: int = 0
+    checkpoint_every: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    """SGD with the papers' learning-rate multipliers: 1 weights, 2 biases, 10 new weights, 20 new biases.
+
+    Args:
+        lr: Learning rate of pretrained weights.
+        momentum: Momentum.
+        weight_decay: On weights; biases have none.
+        new_lr: Multiplier of layers that start from random weights.
+        bias_lr: Multiplier of biases.
+    """
+
+    lr: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    new_lr: float = 10.0
+    bias_lr: float = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augment:
+    """Random changes of a training image, in this order.
+
+    Args:
+        crop: Side of the square training crop, pixels.
+        scale: Smallest and largest random scale.
+        flip: Probability of a horizontal flip.
+        jitter: Strength of random brightness, contrast and saturation.
+    """
+
+    crop: int = 321
+    scale: tuple[float, float] = (0.5, 1.5)
+    flip: float = 0.5
+    jitter: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crf:
+    """Dense CRF (Krähenbühl and Koltun, 2011) on the raw photo.
+
+    Args:
+        bilateral_weight: Weight of the position-and-colour kernel.
+        sigma_xy: Its reach, pixels.
+        sigma_rgb: Its colour tolerance, 0..255.
+        gaussian_weight: Weight of the position kernel.
+        gaussian_sigma: Its reach, pixels.
+        iterations: Mean-field iterations; 0 switches the CRF off.
+    """
+
+    bilateral_weight: float = 4.0
+    sigma_xy: float = 55.0
+    sigma_rgb: float = 3.0
+    gaussian_weight: float = 3.0
+    gaussian_sigma: float = 3.0
+    iterations: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classify:
+    """Stage 1: a box classifier with background-aware pooling.
+
+    Args:
+        pooling: `bap` (background-aware) or `gap` (plain average over each box).
+        grid: N: background queries are taken in an N x N grid.
+        roi_bins: Each box is pooled in so many bins a side.
+        min_background: Share of background an image needs for BAP; below it its boxes use GAP.
+        batch: Images a step.
+        epochs: Passes over the data.
+        iterations: Steps, instead of epochs.
+        milestones: Shares of the schedule after which the learning rate falls to a tenth.
+        optimiser: Learning rates.
+        augment: Random changes of the images.
+    """
+
+    pooling: Literal["bap", "gap"] = "bap"
+    grid: int = 4
+    roi_bins: int = 2
+    min_background: float = 0.125
+    batch: int = 20
+    epochs: float = 15.0
+    iterations: int | None = None
+    milestones: tuple[float, ...] = (0.625,)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    augment: Augment = field(default_factory=Augment)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """Stage 2: pseudo labels from the classifier and the boxes.
+
+    Args:
+        background: Background score inside boxes: `attention` (u_0), `complement` (1 - max u_c), or `auto`:
+            attention for a BAP classifier, complement for a GAP one.
+        grid: N of the background queries; 1 takes one query an image.
+        crf: Dense CRF of Y_crf.
+    """
+
+    background: Literal["auto", "attention", "complement"] = "auto"
+    grid: int = 1
+    crf: Crf = field(default_factory=Crf)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """Stage 3: a segmentation network from the labels.
+
+    Args:
+        loss: `nal` (noise-aware), `er` (entropy regularisation), `bs` (bootstrapping), `baseline` (agreement
+            of Y_crf and Y_ret only), `ce_crf` (Y_crf everywhere), `ce_ret` (Y_ret everywhere).
+        weight: λ of the loss on pixels where the labels disagree.
+        gamma: γ of the noise-aware confidence.
+        detach_confidence: Stop the gradient through the noise-aware confidence σ.
+        batch: Images a step.
+        epochs: Passes over the data.
+        iterations: Steps, instead of epochs.
+        poly_power: The learning rate falls with (1 - step / steps) to this power.
+        optimiser: Learning rates.
+        augment: Random changes of the images.
+    """
+
+    loss: LossName = "nal"
+    weight: float = 0.1
+    gamma: float = 7.0
+    detach_confidence: bool = False
+    batch: int = 20
+    epochs: float = 45.0
+    iterations: int | None = None
+    poly_power: float = 0.9
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    augment: Augment = field(default_factory=Augment)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Test-time options, for scoring and for prediction.
+
+    Args:
+        scales: The image is seen at each of these scales; logits are averaged.
+        flip: Also see it mirrored.
+        crf: Dense CRF after the network.
+    """
+
+    scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.5)
+    flip: bool = True
+    crf: Crf = field(default_factory=lambda: Crf(sigma_xy=121.0, sigma_rgb=5.0))

@@ -1,0 +1,34 @@
+"""Colours: the PASCAL VOC colour table and overlays of labels and boxes on a photo."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def voc_palette(size: int = 256) -> NDArray[np.uint8]:
+    """The VOC colour table, (size, 3) uint8: bits of the index spread over R, G, B.
+
+    Source: PASCAL VOC development kit, VOClabelcolormap.
+    """
+    index = np.arange(size)
+    colours = np.zeros((size, 3), dtype=np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            value = (index >> (3 * bit + channel)) & 1
+            colours[:, channel] |= (value << (7 - bit)).astype(np.uint8)
+    return colours
+
+
+def colourise(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colours (H, W, 3) uint8 of labels (H, W) uint8."""
+    return np.asarray(voc_palette()[labels])
+
+
+def overlay(
+    image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float = 0.55
+) -> NDArray[np.uint8]:
+    """The photo (H, W, 3) uint8 with its labels (H, W) painted over it; background and 255 stay clear."""
+    paint = (labels != 0) & (labels != 255)
+    mixed = (1 - opacity) * image + opacity * colourise(labels)
+    return np.where(paint[..., None], mixed, image).round().astype(np.uint8)
