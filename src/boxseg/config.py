@@ -1,6 +1,6 @@
 """Every option of boxseg and its default: the single source for the command line, YAML and Python.
 
-A section is a frozen dataclass; a comment line or docstring under a field is its help text. The defaults suit a
+A section is a frozen dataclass; the Args of its docstring are the help texts. The defaults suit a
 small data set on a laptop; the papers' schedules are the recipes in `configs/`.
 """
 

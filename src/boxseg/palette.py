@@ -25,9 +25,7 @@ def colourise(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(voc_palette()[labels])
 
 
-def overlay(
-    image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float = 0.55
-) -> NDArray[np.uint8]:
+def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float = 0.55) -> NDArray[np.uint8]:
     """The photo (H, W, 3) uint8 with its labels (H, W) painted over it; background and 255 stay clear."""
     paint = (labels != 0) & (labels != 255)
     mixed = (1 - opacity) * image + opacity * colourise(labels)
