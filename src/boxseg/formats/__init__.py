@@ -1,0 +1,1 @@
+"""Annotation formats: one format, one file. Nothing here imports torch."""

@@ -1,0 +1,19 @@
+"""Shared fixtures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Real photos for tests, not part of the project: a folder named by this variable, or beside the checkout.
+SHARED_DATA = Path(os.environ.get("BOXSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with voc2012/, coco/ and crf_oracle/; the test is skipped where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no test photos in {SHARED_DATA} (set BOXSEG_TEST_DATA)")
+    return SHARED_DATA
