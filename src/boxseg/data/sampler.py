@@ -1,0 +1,111 @@
+"""The order of the training images: one fixed stream, cut into chunks that can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from boxseg.errors import ConfigError
+
+# Keeps the draw of an epoch's order apart from the draws of the augmentations, which use [seed, position].
+_ORDER = 1
+
+
+class StreamSampler(Sampler[tuple[int, int]]):
+    """A stream of `iterations * batch` images that depends on the seed alone.
+
+    Position k of the stream shows image `order(k // n)[k % n]` of the n images, so each pass over the data
+    holds every image once and a batch may reach from one pass into the next. The sampler yields
+    `(index, position)`: what is drawn at random for an image is drawn from `[seed, position]`, whichever
+    process loads it.
+
+    An epoch, in Lightning's sense, is a chunk of so many steps and no pass over the data: checkpoints fall on
+    the end of a chunk, so `set_epoch(e)` after a resumption goes on exactly where the stream was cut.
+
+    Args:
+        dataset_size: n, number of images.
+        batch: Images a step, over all ranks together.
+        iterations: Steps of the whole stream.
+        seed: Seed of the order; 0 is a seed.
+        chunk: Steps an epoch; the last one may be shorter. None makes the stream one chunk.
+
+    Raises:
+        ConfigError: A number is out of range.
+    """
+
+    def __init__(
+        self, dataset_size: int, *, batch: int, iterations: int, seed: int, chunk: int | None = None
+    ) -> None:
+        numbers = {"dataset_size": dataset_size, "batch": batch, "iterations": iterations}
+        numbers["chunk"] = iterations if chunk is None else chunk
+        for name, value in numbers.items():
+            if value < 1:
+                raise ConfigError(f"{name} is {value}, expected a number of at least 1")
+        if seed < 0:
+            raise ConfigError(f"seed is {seed}, expected 0 or more")
+        self.dataset_size = dataset_size
+        self.batch = batch
+        self.iterations = iterations
+        self.seed = seed
+        self.chunk = numbers["chunk"]
+        self.epoch = 0
+        self.rank = 0
+        self.world = 1
+
+    @property
+    def epochs(self) -> int:
+        """Number of chunks in the stream."""
+        return -(-self.iterations // self.chunk)
+
+    @property
+    def rank_batch(self) -> int:
+        """Images a step on this rank: the batch size of its DataLoader."""
+        return self.batch // self.world
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to chunk `epoch`; Lightning calls this before each of its epochs."""
+        self.epoch = epoch
+
+    def shard(self, rank: int, world: int) -> StreamSampler:
+        """The part of every batch that process `rank` of `world` loads.
+
+        Raises:
+            ConfigError: The batch cannot be shared evenly: ranks of unequal size would weigh images unequally.
+        """
+        if not 0 <= rank < world:
+            raise ConfigError(f"rank is {rank}, expected 0 to {world - 1} for {world} processes")
+        if self.batch % world:
+            raise ConfigError(
+                f"a batch of {self.batch} images cannot be shared by {world} processes, "
+                f"choose a multiple of {world}"
+            )
+        part = StreamSampler(
+            self.dataset_size, batch=self.batch, iterations=self.iterations, seed=self.seed, chunk=self.chunk
+        )
+        part.epoch, part.rank, part.world = self.epoch, rank, world
+        return part
+
+    def order(self, lap: int) -> list[int]:
+        """The order of the images, a permutation of 0..n-1, in pass `lap` over the data."""
+        rng = np.random.default_rng([self.seed, lap, _ORDER])
+        return [int(index) for index in rng.permutation(self.dataset_size)]
+
+    def __len__(self) -> int:
+        return len(self._steps()) * self.rank_batch
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        lap, order = -1, list[int]()
+        for step in self._steps():
+            first = step * self.batch
+            for position in range(first + self.rank, first + self.batch, self.world):
+                if position // self.dataset_size != lap:
+                    lap = position // self.dataset_size
+                    order = self.order(lap)
+                yield order[position % self.dataset_size], position
+
+    def _steps(self) -> range:
+        return range(
+            min(self.epoch * self.chunk, self.iterations), min((self.epoch + 1) * self.chunk, self.iterations)
+        )
