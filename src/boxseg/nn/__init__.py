@@ -1,0 +1,1 @@
+"""Networks, pooling, pseudo labels and losses, on tensors."""

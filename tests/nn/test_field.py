@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from boxseg.nn.field import UpsampledFeatures
+
+
+def full_size(features: Tensor, size: tuple[int, int], stride: int | None) -> Tensor:
+    """f↑ (C, H, W) in float64, pixel by pixel from the definition of bilinear interpolation."""
+    channels, h, w = features.shape
+    full = torch.zeros(channels, *size, dtype=torch.float64)
+    pitch = [stride or ((size[a] - 1) / (n - 1) if n > 1 else 1.0) for a, n in enumerate((h, w))]
+    for row in range(size[0]):
+        for column in range(size[1]):
+            y, x = min(row / pitch[0], h - 1.0), min(column / pitch[1], w - 1.0)
+            top, left = int(y), int(x)
+            for i, share_y in ((top, 1 - (y - top)), (min(top + 1, h - 1), y - top)):
+                for j, share_x in ((left, 1 - (x - left)), (min(left + 1, w - 1), x - left)):
+                    full[:, row, column] += share_y * share_x * features[:, i, j].double()
+    return full
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(1, 14),
+    width=st.integers(1, 14),
+    stride=st.sampled_from([None, 1, 2, 4, 8, 16]),
+    seed=st.integers(0, 1000),
+)
+def test_equals_the_full_size_form(height: int, width: int, stride: int | None, seed: int) -> None:
+    step = stride or 3
+    cells = [-(-(n - 1) // step) + 1 for n in (height, width)]
+    features = random(5, *cells, seed=seed)
+    vectors, masks = random(3, 5, seed=seed + 1), random(4, height, width, seed=seed + 2) > 0
+    masks[0, 0, 0] = True
+    full = full_size(features, (height, width), stride)
+    field = UpsampledFeatures(features, (height, width), stride)
+
+    def close(actual: Tensor, expected: Tensor) -> None:
+        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-9)
+
+    close(field.dot(vectors), torch.einsum("kc,cyx->kyx", vectors, full))
+    close(field.norm(), full.pow(2).sum(0).sqrt())
+    close(field.cosine(vectors), torch.cosine_similarity(full[None], vectors[:, :, None, None], dim=1))
+    for mask, mean in zip(masks, field.mean(masks), strict=True):
+        close(mean, full[:, mask].mean(1) if mask.any() else torch.zeros(5, dtype=torch.float64))
+    weights = random(4, height, width, seed=seed + 3).abs()
+    expected = torch.einsum("kyx,cyx->kc", weights, full) / weights.sum((1, 2))[:, None]
+    close(field.mean(weights), expected)
+
+
+def test_float32_features_after_a_relu_keep_five_digits() -> None:
+    features, vectors = random(256, 9, 7).relu(), random(4, 256, seed=1)
+    full = full_size(features, (65, 49), 8)
+    field = UpsampledFeatures(features.float(), (65, 49), 8)
+    norm = full.pow(2).sum(0).sqrt()
+    torch.testing.assert_close(field.norm().double(), norm, rtol=1e-5, atol=0)
+    expected = torch.cosine_similarity(full[None], vectors[:, :, None, None], dim=1)
+    torch.testing.assert_close(field.cosine(vectors.float()).double(), expected, rtol=0, atol=1e-5)
+    everything = torch.ones(1, 65, 49)
+    torch.testing.assert_close(field.mean(everything)[0].double(), full.mean((1, 2)), rtol=1e-5, atol=1e-6)
+
+
+def test_zero_features_and_zero_vectors_give_zero_cosines() -> None:
+    features = random(4, 3, 3)
+    features[:, :2] = 0
+    field = UpsampledFeatures(features, (9, 9), 4)
+    vectors = torch.cat([torch.zeros(1, 4, dtype=torch.float64), random(1, 4, seed=1)])
+    cosine = field.cosine(vectors)
+    assert torch.all(cosine[0] == 0)
+    assert torch.all(cosine[1, :5] == 0)
+    assert torch.all(cosine[1, 5:].abs() > 0)
+
+
+def test_features_that_cancel_stay_in_range() -> None:
+    features = torch.tensor([[[1.0, -1.0]], [[1e-3, -1e-3]]])
+    cosine = UpsampledFeatures(features, (1, 3), 2).cosine(torch.tensor([[1.0, 0.3]]))
+    assert torch.all(cosine.isfinite())
+    assert torch.all(cosine.abs() <= 1)
+
+
+def test_no_vectors_and_empty_masks() -> None:
+    field = UpsampledFeatures(random(4, 2, 2), (5, 5), 4)
+    assert field.dot(torch.zeros(0, 4)).shape == (0, 5, 5)
+    assert field.cosine(torch.zeros(0, 4)).shape == (0, 5, 5)
+    assert field.mean(torch.zeros(0, 5, 5)).shape == (0, 4)
+    assert torch.equal(
+        field.mean(torch.zeros(2, 5, 5, dtype=torch.bool)), torch.zeros(2, 4, dtype=torch.float64)
+    )
+
+
+def test_half_precision_is_widened() -> None:
+    field = UpsampledFeatures(random(4, 2, 2).bfloat16(), (5, 5), 4)
+    assert field.cosine(random(1, 4)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 4, 2, 2)])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"\(C, h, w\)"):
+        UpsampledFeatures(torch.zeros(*shape), (5, 5), 4)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the number of elements of the largest tensor that any operation makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.elements = max(self.elements, result.numel())
+        return result
+
+
+def test_never_makes_the_full_size_features() -> None:
+    channels, size = 64, (49, 65)
+    features, vectors = random(channels, 4, 5), random(3, channels, seed=1)
+    masks = torch.ones(3, *size)
+    with LargestTensor() as largest:
+        field = UpsampledFeatures(features, size, 16)
+        field.cosine(vectors)
+        field.mean(masks)
+    assert largest.elements <= 3 * size[0] * size[1]
