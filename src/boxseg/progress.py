@@ -1,0 +1,195 @@
+"""Progress of long loops: a bar on a terminal, a line now and then elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+if TYPE_CHECKING:
+    import rich.progress
+
+T = TypeVar("T")
+
+# Seconds between two lines where there is no terminal: a log of an hour stays readable.
+LINE_EVERY = 10.0
+
+_quiet: ContextVar[bool] = ContextVar("boxseg_quiet", default=False)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress is shown inside the block."""
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+def track(iterable: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """The items of `iterable`, with progress shown on stderr while they are consumed.
+
+    Python closes a generator late when the loop around it fails, so a loop whose body is expected to raise
+    is better off with `Progress`, whose block ends at once.
+
+    Args:
+        iterable: Anything to loop over.
+        description: What is being done, a few words.
+        total: Number of items; by default the length of `iterable` where it has one.
+    """
+    if total is None and isinstance(iterable, Sized):
+        total = len(iterable)
+    with Progress(description, total) as bar:
+        for done, item in enumerate(iterable):
+            bar.update(done)
+            yield item
+            bar.update(done + 1)
+
+
+class Progress:
+    """Progress of a loop that reports for itself.
+
+        with Progress("train", total=iterations) as bar:
+            for step in range(iterations):
+                ...
+                bar.update(step + 1, note=f"loss {loss:.2f}")
+
+    On a terminal this is a bar with the time left; elsewhere the first and the last state and one in between
+    every ten seconds, each a plain line. `BOXSEG_QUIET=1` and `with quiet():` silence both.
+
+    Args:
+        description: What is being done, a few words.
+        total: Number of steps, None where it is not known.
+        stream: Where to; stderr by default, so that results on stdout can be piped.
+        clock: Seconds, from any start.
+    """
+
+    def __init__(
+        self,
+        description: str,
+        total: int | None = None,
+        *,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.description = description
+        self.total = total
+        self._stream = stream
+        self._clock = clock
+        self._display: _Bar | _Lines | None = None
+
+    def __enter__(self) -> Progress:
+        if _quiet.get() or os.environ.get("BOXSEG_QUIET", "") not in ("", "0"):
+            return self
+        stream = self._stream or sys.stderr
+        if stream.isatty() and os.environ.get("TERM") != "dumb":
+            self._display = _Bar(self.description, self.total, stream)
+        else:
+            self._display = _Lines(self.description, self.total, stream, self._clock)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._display is not None:
+            self._display.close(finished=kind is None)
+            self._display = None
+
+    def update(self, completed: int, note: str = "") -> None:
+        """Say how far the loop is.
+
+        Args:
+            completed: Steps done since the beginning, not since the last call.
+            note: A few words on the present state, such as the loss; an empty one leaves the last one standing.
+        """
+        if self._display is not None:
+            self._display.update(completed, note)
+
+
+class _Bar:
+    """A bar drawn by rich, which is imported only here: it takes a tenth of a second."""
+
+    def __init__(self, description: str, total: int | None, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import Progress as RichProgress
+
+        self._bar: rich.progress.Progress = RichProgress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left", style="dim"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=Console(file=stream),
+            redirect_stdout=sys.stdout.isatty(),  # a piped stdout holds results, not progress
+        )
+        self._task = self._bar.add_task(description, total=total, note="")
+        self._bar.start()
+
+    def update(self, completed: int, note: str) -> None:
+        if note:
+            self._bar.update(self._task, completed=completed, note=note)
+        else:
+            self._bar.update(self._task, completed=completed)
+
+    def close(self, finished: bool) -> None:
+        self._bar.stop()
+
+
+class _Lines:
+    """Plain lines for logs and pipes."""
+
+    def __init__(self, description: str, total: int | None, stream: TextIO, clock: Callable[[], float]) -> None:
+        self._description, self._total, self._stream, self._clock = description, total, stream, clock
+        self._start = clock()
+        self._written: float | None = None  # when the last line was written
+        self._shown = -1
+        self._completed = 0
+        self._first: tuple[int, float] | None = None  # a resumed loop does not start at 0: count from here
+        self._note = ""
+
+    def update(self, completed: int, note: str) -> None:
+        now = self._clock()
+        if self._first is None:
+            self._first = (completed, now)
+        self._completed, self._note = completed, note or self._note
+        if self._written is None or now - self._written >= LINE_EVERY:
+            self._write(now, "")
+
+    def close(self, finished: bool) -> None:
+        if not finished:
+            self._write(self._clock(), "stopped")
+        elif self._shown != self._completed:
+            self._write(self._clock(), "")
+
+    def _write(self, now: float, state: str) -> None:
+        count = str(self._completed) if self._total is None else f"{self._completed}/{self._total}"
+        parts = [count, f"{_duration(now - self._start)} elapsed"]
+        if self._total is not None and self._first is not None:
+            done, left = self._completed - self._first[0], self._total - self._completed
+            if done > 0 and left > 0:
+                parts.append(f"{_duration((now - self._first[1]) * left / done)} left")
+        parts += [part for part in (self._note, state) if part]
+        self._stream.write(f"{self._description}: {', '.join(parts)}\n")
+        self._stream.flush()
+        self._written, self._shown = now, self._completed
+
+
+def _duration(seconds: float) -> str:
+    """Hours, minutes and seconds, as h:mm:ss."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
