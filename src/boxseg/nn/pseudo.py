@@ -1,0 +1,202 @@
+"""Stage 2: pseudo labels of one image from its features, the box classifier and its boxes.
+
+`class_scores` gives what a dense CRF starts from; `finish_crf` turns what the CRF answers into Y_crf, and
+`retrieve` derives Y_ret from Y_crf. Only the classes of the image's boxes are ever computed.
+
+Source: Oh, Kim, Ham, "Background-Aware Pooling and Noise-Aware Loss", CVPR 2021, section 3.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from boxseg.dataset import BACKGROUND
+from boxseg.nn.field import UpsampledFeatures
+
+# u_0 keeps the attention within this share of its maximum.
+CONFIDENT = 0.99
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BoxMasks:
+    """The boxes of one image in whole pixels.
+
+    Attributes:
+        classes: (K,) int64, the classes that have a box, ascending.
+        inside: (K, H, W) bool, pixels inside any box of each of these classes.
+        rectangles: Per box, its half-open pixel range (left, top, right, bottom); may be empty.
+        owners: Per box, the position of its class in `classes`.
+    """
+
+    classes: Tensor
+    inside: Tensor
+    rectangles: tuple[tuple[int, int, int, int], ...]
+    owners: tuple[int, ...]
+
+    @property
+    def background(self) -> Tensor:
+        """(H, W) bool, M: pixels outside every box."""
+        return ~self.inside.any(0)
+
+
+def box_masks(boxes: Tensor, labels: Tensor, size: tuple[int, int]) -> BoxMasks:
+    """Rasterise boxes: a pixel is inside when its centre is inside the half-open box.
+
+    A box so thin that it holds no pixel centre covers no pixel.
+
+    Args:
+        boxes: (n, 4) floating, x1 y1 x2 y2, pixel edges; clipped to the image here.
+        labels: (n,) integer, class 1..L of each box.
+        size: (H, W) of the image, pixels.
+    """
+    height, width = size
+    classes, owners = torch.unique(labels.long(), return_inverse=True)
+    limit = torch.tensor([width, height, width, height], dtype=boxes.dtype, device=boxes.device)
+    corners = torch.minimum((boxes - 0.5).ceil().clamp_min(0), limit).long()
+    inside = torch.zeros(len(classes), height, width, dtype=torch.bool, device=boxes.device)
+    rectangles: list[tuple[int, int, int, int]] = []
+    for (left, top, right, bottom), owner in zip(corners.tolist(), owners.tolist(), strict=True):
+        rectangles.append((left, top, right, bottom))
+        inside[owner, top:bottom, left:right] = True
+    return BoxMasks(classes=classes, inside=inside, rectangles=tuple(rectangles), owners=tuple(owners.tolist()))
+
+
+def background_attention(field: UpsampledFeatures, background: Tensor, grid: int) -> Tensor:
+    """A(p): mean over the background queries q_j of ReLU(cos(f↑(p), q_j)), (H, W), on every pixel.
+
+    Args:
+        field: Features of the image.
+        background: (H, W) bool, M.
+        grid: N; the image is cut into N x N cells, and each that holds background gives one query, the mean
+            of f↑ over it. Without background there is no query and A = 0.
+    """
+    height, width = background.shape
+    cell_row = torch.arange(height, device=background.device) * grid // height
+    cell_column = torch.arange(width, device=background.device) * grid // width
+    cell = cell_row[:, None] * grid + cell_column
+    cells = torch.arange(grid * grid, device=background.device)[:, None, None]
+    masks = (cell == cells) & background
+    masks = masks[masks.any(dim=2).any(dim=1)]
+    attention = field.cosine(field.mean(masks)).relu()
+    return attention.sum(0) / max(len(masks), 1)
+
+
+def class_activation(field: UpsampledFeatures, weight: Tensor, boxes: BoxMasks) -> Tensor:
+    """u_c: CAMs ReLU(w_c · f↑) of the image's classes, divided by their maximum in each box; 0 outside.
+
+    Where boxes of one class overlap, the largest of their values counts, whatever the order of the boxes.
+
+    Args:
+        field: Features of the image.
+        weight: (L + 1, C), the classifier.
+        boxes: The boxes.
+
+    Returns:
+        (K, H, W) in [0, 1].
+    """
+    cam = field.dot(weight[boxes.classes]).relu()
+    scores = torch.zeros_like(cam)
+    for (left, top, right, bottom), owner in zip(boxes.rectangles, boxes.owners, strict=True):
+        patch = cam[owner, top:bottom, left:right]
+        if patch.numel() == 0:
+            continue
+        peak = patch.max()
+        normalised = patch / torch.where(peak > 0, peak, 1)
+        view = scores[owner, top:bottom, left:right]
+        view.copy_(torch.maximum(view, normalised))
+    return scores
+
+
+def class_scores(
+    field: UpsampledFeatures,
+    weight: Tensor,
+    boxes: BoxMasks,
+    *,
+    background: Literal["attention", "complement"],
+    grid: int,
+) -> Tensor:
+    """Probabilities of the background and of the image's classes, before the CRF.
+
+    Inside any box, softmax over [u_0, u_c ...]; outside, (1, 0, ...).
+
+    Args:
+        field: Features of the image.
+        weight: (L + 1, C), the classifier.
+        boxes: The boxes.
+        background: u_0 inside boxes: `attention` is A where A >= 0.99 max A (maximum over the whole image)
+            and 0 elsewhere, so 0 in an image that is all box; `complement` is 1 - max_c u_c.
+        grid: N of the background queries.
+
+    Returns:
+        (K + 1, H, W), background first, then `boxes.classes`.
+
+    Source: section 3.2.
+    """
+    activation = class_activation(field, weight, boxes)
+    outside = boxes.background
+    if len(activation) == 0:
+        return torch.ones_like(field.norm())[None]
+    if background == "attention":
+        attention = background_attention(field, outside, grid)
+        own = torch.where(attention >= CONFIDENT * attention.max(), attention, 0)
+    else:
+        own = 1 - activation.amax(0)
+    inside = torch.cat([own[None], activation]).softmax(0)
+    certain = torch.zeros_like(inside)
+    certain[0] = 1
+    return torch.where(outside, certain, inside)
+
+
+def finish_crf(probabilities: Tensor, boxes: BoxMasks) -> Tensor:
+    """Y_crf: the most probable class, where a class counts inside its boxes only.
+
+    Args:
+        probabilities: (K + 1, H, W), background first, then `boxes.classes`: the CRF's answer, or
+            `class_scores` itself for labels without a CRF.
+        boxes: The boxes.
+
+    Returns:
+        (H, W) uint8, classes of the data set.
+    """
+    allowed = torch.where(boxes.inside, probabilities[1:], 0)
+    return _name(torch.cat([probabilities[:1], allowed]).argmax(0), boxes)
+
+
+def retrieve(field: UpsampledFeatures, y_crf: Tensor, weight: Tensor, boxes: BoxMasks) -> Tensor:
+    """Y_ret: each pixel takes the class whose mean feature under Y_crf it resembles most.
+
+    D_c = ReLU(cos(f↑, q_c)) with q_c the mean of f↑ over {Y_crf = c}, or the classifier weight w_c where
+    Y_crf lacks c. A class counts inside its boxes only; outside all boxes D_0 = 1.
+
+    Args:
+        field: Features of the image.
+        y_crf: (H, W) integer, classes of the data set.
+        weight: (L + 1, C), the classifier; row 0 is the background.
+        boxes: The boxes.
+
+    Returns:
+        (H, W) uint8, classes of the data set.
+
+    Source: section 3.2.
+    """
+    classes = _all_classes(boxes)
+    masks = y_crf == classes[:, None, None].to(y_crf.dtype)
+    present = masks.flatten(1).any(1)
+    prototypes = torch.where(present[:, None], field.mean(masks), weight[classes].to(field.features.dtype))
+    similarity = field.cosine(prototypes).relu()
+    own = torch.where(boxes.background, 1, similarity[0])
+    return _name(torch.cat([own[None], torch.where(boxes.inside, similarity[1:], 0)]).argmax(0), boxes)
+
+
+def _all_classes(boxes: BoxMasks) -> Tensor:
+    """(K + 1,) the background, then the classes of the boxes."""
+    return torch.cat([boxes.classes.new_tensor([BACKGROUND]), boxes.classes])
+
+
+def _name(positions: Tensor, boxes: BoxMasks) -> Tensor:
+    """Positions 0..K as classes of the data set, uint8."""
+    return _all_classes(boxes)[positions].to(torch.uint8)
