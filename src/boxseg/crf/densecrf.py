@@ -1,0 +1,101 @@
+"""The public face: a dense CRF with its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+from numpy.typing import NDArray
+from torch import Tensor
+
+from boxseg.crf.inputs import Arrays, like_input, paired
+from boxseg.crf.kernels import Bilateral, Gaussian
+from boxseg.crf.lattice import Lattice
+from boxseg.crf.meanfield import mean_field, merge_absent, spread_absent, unary_energy
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseCRF:
+    """Fully connected CRF: labels of pixels that are near and alike agree.
+
+    Potts compatibility, symmetrically normalised kernels, mean-field inference on permutohedral lattices.
+    Differentiable with respect to the probabilities (torch tensors that require a gradient).
+
+    Args:
+        gaussian: Kernel on the position; None for none.
+        bilateral: Kernel on position and colour; None for none.
+        iterations: Mean-field iterations; 0 gives the clipped probabilities, normalised.
+        clip: Smaller probabilities are raised to it.
+
+    Source: Krähenbühl and Koltun (2011).
+
+    Example:
+        >>> crf = DenseCRF(bilateral=Bilateral(sigma_xy=55, sigma_rgb=3, weight=4), iterations=10)
+        >>> q = crf(image, probabilities)  # (H, W, 3) uint8 and (C, H, W) -> (C, H, W)
+    """
+
+    gaussian: Gaussian | None = field(default_factory=Gaussian)
+    bilateral: Bilateral | None = field(default_factory=Bilateral)
+    iterations: int = 10
+    clip: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if self.iterations < 0:
+            raise ValueError(f"iterations={self.iterations}, expected 0 or more")
+        if not 0 < self.clip < 1:
+            raise ValueError(f"clip={self.clip}, expected a probability above 0 and below 1")
+
+    @overload
+    def __call__(
+        self, images: Arrays, probabilities: NDArray[Any], num_threads: int | None = None
+    ) -> NDArray[Any]: ...
+
+    @overload
+    def __call__(self, images: Arrays, probabilities: Tensor, num_threads: int | None = None) -> Tensor: ...
+
+    @overload
+    def __call__(
+        self, images: Arrays, probabilities: Sequence[NDArray[Any]], num_threads: int | None = None
+    ) -> list[NDArray[Any]]: ...
+
+    @overload
+    def __call__(
+        self, images: Arrays, probabilities: Sequence[Tensor], num_threads: int | None = None
+    ) -> list[Tensor]: ...
+
+    def __call__(self, images: Arrays, probabilities: Arrays, num_threads: int | None = None) -> Any:
+        """Marginals Q of the labels.
+
+        Args:
+            images: (H, W, 3) uint8, raw RGB; a batch (B, H, W, 3); or a list of images of any sizes.
+            probabilities: (C, H, W), floating point, 0..1; a batch (B, C, H, W); or a list. NumPy or torch; the
+                work is done on their device.
+            num_threads: Images worked on at once; by default as many as torch uses threads. The result does not
+                depend on it.
+
+        Returns:
+            Q of the shape, kind and type of the probabilities.
+
+        Raises:
+            ValueError: Shapes, types or values are not usable, or a σ is too small for the image.
+        """
+        if num_threads is not None and num_threads < 1:
+            raise ValueError(f"num_threads={num_threads}, expected 1 or more")
+        pairs = paired(images, probabilities)
+        for image, _ in pairs:
+            for kernel in self._kernels():
+                kernel.check(image.shape[0], image.shape[1])
+        return like_input([self._infer(image, scores) for image, scores in pairs], probabilities)
+
+    def _kernels(self) -> list[Gaussian | Bilateral]:
+        return [k for k in (self.gaussian, self.bilateral) if k is not None and k.weight != 0]
+
+    def _infer(self, image: Tensor, scores: Tensor) -> Tensor:
+        """Q (C, H, W) of one image, in float32, or float64 where the probabilities are."""
+        flat = scores.reshape(len(scores), -1)
+        flat = flat if flat.dtype.itemsize >= 4 else flat.float()
+        computed, merged = merge_absent(flat, self.clip)
+        lattices = [(Lattice(kernel.features(image)), kernel.weight) for kernel in self._kernels()]
+        q = mean_field(unary_energy(flat[computed], self.clip), lattices, self.iterations, merged)
+        return spread_absent(q, computed, len(flat)).reshape(scores.shape)

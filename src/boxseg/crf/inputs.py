@@ -1,0 +1,109 @@
+"""What a call may be given: one image, a batch or lists; NumPy or torch; checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = NDArray[Any] | Tensor
+Arrays = Array | Sequence[Array]
+
+TOLERANCE = 1e-3
+"""Probabilities may leave 0..1 by so much, as those of half-precision networks do."""
+
+
+def paired(images: Arrays, probabilities: Arrays) -> list[tuple[Tensor, Tensor]]:
+    """Images (H, W, 3) uint8 and their probabilities (C, H, W), one pair for each image, on one device.
+
+    Raises:
+        ValueError: Shapes, types or values are not usable.
+    """
+    pictures, scores = _items(images, 3, "images"), _items(probabilities, 3, "probabilities")
+    if len(pictures) != len(scores):
+        raise ValueError(f"{len(pictures)} images but {len(scores)} probability maps, expected as many")
+    pairs = []
+    for number, (image, score) in enumerate(zip(pictures, scores, strict=True)):
+        where = f" of item {number}" if len(pictures) > 1 else ""
+        check_image(image, where)
+        check_probabilities(score, (image.shape[0], image.shape[1]), where)
+        pairs.append((image.to(score.device), score))
+    return pairs
+
+
+def check_image(image: Tensor, where: str = "") -> None:
+    """Refuse what is not an image (H, W, 3) uint8.
+
+    Raises:
+        ValueError: It is of another shape or type.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.shape[0] == 0 or image.shape[1] == 0:
+        raise ValueError(f"image{where} of shape {tuple(image.shape)}, expected (height, width, 3)")
+    if image.dtype != torch.uint8:
+        raise ValueError(f"image{where} of type {image.dtype}, expected raw RGB in uint8")
+
+
+def check_probabilities(scores: Tensor, size: tuple[int, int], where: str = "") -> None:
+    """Refuse what are not probabilities (C, H, W) of an image of that size.
+
+    Raises:
+        ValueError: Another shape or type, no class, or a value that is no probability.
+    """
+    if scores.ndim != 3 or scores.shape[0] == 0:
+        raise ValueError(
+            f"probabilities{where} of shape {tuple(scores.shape)}, expected (classes, height, width)"
+        )
+    if tuple(scores.shape[1:]) != size:
+        raise ValueError(
+            f"probabilities{where} of {scores.shape[2]}x{scores.shape[1]} pixels for an image of "
+            f"{size[1]}x{size[0]}: resize them to the image"
+        )
+    if not scores.dtype.is_floating_point:
+        raise ValueError(f"probabilities{where} of type {scores.dtype}, expected floating-point numbers")
+    low, high = (float(v) for v in torch.aminmax(scores.detach()))
+    if low != low or high != high:
+        raise ValueError(f"probabilities{where} contain NaN")
+    if low < -TOLERANCE or high > 1 + TOLERANCE:
+        raise ValueError(
+            f"probabilities{where} from {low:.4g} to {high:.4g}, expected 0 to 1: take the softmax of logits"
+        )
+
+
+def as_tensor(array: Array) -> Tensor:
+    """A tensor on the memory of the array, or on a copy where torch cannot use that memory."""
+    if isinstance(array, Tensor):
+        return array
+    usable = np.ascontiguousarray(array)
+    return torch.from_numpy(usable if usable.flags.writeable else usable.copy())
+
+
+def like_input(results: list[Tensor], probabilities: Arrays) -> Arrays:
+    """Results (C, H, W) in the form that the probabilities came in: one, a batch or a list; NumPy or torch."""
+    if not isinstance(probabilities, np.ndarray | Tensor):
+        return [cast(Array, like_input([q], p)) for q, p in zip(results, probabilities, strict=True)]
+    if probabilities.ndim == 4:
+        whole = torch.stack(results) if results else as_tensor(probabilities).clone()
+    else:
+        whole = results[0]
+    if isinstance(probabilities, Tensor):
+        return whole.to(probabilities.dtype)
+    return whole.numpy().astype(probabilities.dtype, copy=False)
+
+
+def _items(arrays: Arrays, ndim: int, name: str) -> list[Tensor]:
+    if isinstance(arrays, np.ndarray | Tensor):
+        if arrays.ndim == ndim:
+            return [as_tensor(arrays)]
+        if arrays.ndim == ndim + 1:
+            return list(as_tensor(arrays))
+        raise ValueError(
+            f"{name} of shape {tuple(arrays.shape)}, expected {ndim} dimensions, or {ndim + 1} for a batch"
+        )
+    for item in arrays:
+        if not isinstance(item, np.ndarray | Tensor):
+            raise ValueError(f"{name} hold {type(item).__name__}, expected NumPy arrays or torch tensors")
+    return [as_tensor(item) for item in arrays]

@@ -1,0 +1,136 @@
+"""The two usual pairwise kernels and the features that they compare.
+
+A kernel is a Gaussian of the difference between two pixels' features, exp(-|f_i - f_j|² / 2), times a weight.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from boxseg.crf.embedding import largest_key, smallest_sigma
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaussian:
+    """Pixels near each other agree: smooths, removes specks.
+
+    Args:
+        sigma: Reach, pixels; a pair for x and y.
+        weight: Strength; 0 switches the kernel off.
+    """
+
+    sigma: float | tuple[float, float] = 3.0
+    weight: float = 3.0
+
+    def __post_init__(self) -> None:
+        _check_sigmas("sigma", self.sigma, 2)
+        _check_weight(self.weight)
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """(σ_x, σ_y)."""
+        return _spread(self.sigma, 2)
+
+    def check(self, height: int, width: int) -> None:
+        """Refuse a reach so small that the lattice's 16-bit coordinates overflow.
+
+        Raises:
+            ValueError: It names the smallest usable value.
+        """
+        if largest_key(_extents(height, width, self.sigmas)) is None:
+            least = _smallest(lambda s: (s, s), height, width)
+            raise ValueError(f"Gaussian.sigma too small for {width}x{height} pixels: use {least:.4g} or more")
+
+    def features(self, image: Tensor) -> Tensor:
+        """Features (H·W, 2), float32, of an image (H, W, 3)."""
+        return _positions(image, self.sigmas)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bilateral:
+    """Pixels near each other and alike in colour agree: follows edges.
+
+    Args:
+        sigma_xy: Reach, pixels; a pair for x and y.
+        sigma_rgb: Colour tolerance, on the scale 0..255; a triple for red, green and blue.
+        weight: Strength; 0 switches the kernel off.
+    """
+
+    sigma_xy: float | tuple[float, float] = 55.0
+    sigma_rgb: float | tuple[float, float, float] = 3.0
+    weight: float = 4.0
+
+    def __post_init__(self) -> None:
+        _check_sigmas("sigma_xy", self.sigma_xy, 2)
+        _check_sigmas("sigma_rgb", self.sigma_rgb, 3)
+        _check_weight(self.weight)
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """(σ_x, σ_y, σ_r, σ_g, σ_b)."""
+        return (*_spread(self.sigma_xy, 2), *_spread(self.sigma_rgb, 3))
+
+    def check(self, height: int, width: int) -> None:
+        """Refuse tolerances so small that the lattice's 16-bit coordinates overflow.
+
+        Raises:
+            ValueError: It names the smallest usable value.
+        """
+        if largest_key(_extents(height, width, self.sigmas)) is not None:
+            return
+        xy, rgb = self.sigmas[:2], self.sigmas[2:]
+        # The first whose growth alone would do; both where neither is enough.
+        remedies: list[tuple[str, Callable[[float], tuple[float, ...]]]] = [
+            ("sigma_rgb", lambda s: (*xy, s, s, s)),
+            ("sigma_xy", lambda s: (s, s, *rgb)),
+            ("sigma_xy and sigma_rgb", lambda s: (s,) * 5),
+        ]
+        for name, sigmas in remedies:  # pragma: no branch
+            if largest_key(_extents(height, width, sigmas(math.inf))) is None:
+                continue
+            least = _smallest(sigmas, height, width)
+            raise ValueError(f"Bilateral.{name} too small for {width}x{height} pixels: use {least:.4g} or more")
+
+    def features(self, image: Tensor) -> Tensor:
+        """Features (H·W, 5), float32, of an image (H, W, 3) uint8."""
+        # A tensor, not a number: some devices turn a division by a number into a product with its reciprocal.
+        tolerance = torch.tensor(self.sigmas[2:], dtype=torch.float32, device=image.device)
+        colours = image.reshape(-1, 3).to(torch.float32) / tolerance
+        return torch.cat([_positions(image, self.sigmas[:2]), colours], dim=1)
+
+
+def _positions(image: Tensor, sigmas: tuple[float, ...]) -> Tensor:
+    height, width = image.shape[:2]
+    reach = torch.tensor(sigmas, dtype=torch.float32, device=image.device)
+    x = torch.arange(width, dtype=torch.float32, device=image.device) / reach[0]
+    y = torch.arange(height, dtype=torch.float32, device=image.device) / reach[1]
+    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)], dim=-1).reshape(-1, 2)
+
+
+def _extents(height: int, width: int, sigmas: tuple[float, ...]) -> list[float]:
+    """The largest value that each feature can take."""
+    return [size / sigma for size, sigma in zip((width - 1, height - 1, 255, 255, 255), sigmas, strict=False)]
+
+
+def _smallest(sigmas: Callable[[float], tuple[float, ...]], height: int, width: int) -> float:
+    return smallest_sigma(lambda sigma: _extents(height, width, sigmas(sigma)))
+
+
+def _spread(sigma: float | tuple[float, ...], count: int) -> tuple[float, ...]:
+    return sigma if isinstance(sigma, tuple) else (sigma,) * count
+
+
+def _check_sigmas(name: str, sigma: float | tuple[float, ...], count: int) -> None:
+    values = _spread(sigma, count)
+    if len(values) != count or not all(math.isfinite(s) and s > 0 for s in values):
+        raise ValueError(f"{name}={sigma}, expected a finite number above 0, or {count} of them")
+
+
+def _check_weight(weight: float) -> None:
+    if not math.isfinite(weight):
+        raise ValueError(f"weight={weight}, expected a finite number")

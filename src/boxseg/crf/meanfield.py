@@ -1,0 +1,75 @@
+"""Mean-field inference in plain torch: any device, differentiable with respect to the unary.
+
+Source: Krähenbühl and Koltun, Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials (2011),
+algorithm 1, with symmetrically normalised kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from boxseg.crf.lattice import Lattice
+
+
+def mean_field(
+    unary: Tensor, kernels: Sequence[tuple[Lattice, float]], iterations: int, merged: int = 1
+) -> Tensor:
+    """Approximate marginals of a dense CRF with Potts compatibility.
+
+    Args:
+        unary: Energies (N, C). Where `merged` > 1, the last class stands for so many classes of equal energy.
+        kernels: Each lattice with its weight.
+        iterations: Synchronous updates; 0 gives softmax(−unary).
+        merged: How many classes the last column stands for.
+
+    Returns:
+        Q (N, C). Rows sum to 1, the last column counted `merged` times.
+    """
+    ones = unary.new_ones(len(unary), 1)
+    norms = [1 / torch.sqrt(lattice.filter(ones) + 1e-20) for lattice, _ in kernels]
+    count = unary.new_ones(unary.shape[1])
+    count[-1] = merged
+    shift = count.log()
+    q = torch.softmax(shift - unary, dim=1) / count
+    for _ in range(iterations):
+        logits = shift - unary
+        for (lattice, weight), norm in zip(kernels, norms, strict=True):
+            logits = logits + weight * (norm * lattice.filter(norm * q))
+        q = torch.softmax(logits, dim=1) / count
+    return q
+
+
+def unary_energy(probabilities: Tensor, clip: float) -> Tensor:
+    """−log of the probabilities (C, N), none below `clip`, as (N, C)."""
+    return -torch.log(probabilities.clamp(clip, 1.0)).T
+
+
+def merge_absent(probabilities: Tensor, clip: float) -> tuple[list[int], int]:
+    """Which classes have to be computed.
+
+    Classes whose probability is at most `clip` in every pixel have the same constant energy, and so the same
+    marginals in every iteration: one of them can stand for all, its weight in the softmax multiplied. (Leaving
+    them out would change the marginals of the others.)
+
+    Args:
+        probabilities: (C, N).
+        clip: Probabilities below it are raised to it.
+
+    Returns:
+        Indices of the classes to compute, the one that stands for others last; and for how many.
+    """
+    peak = probabilities.detach().amax(dim=1).tolist()
+    present = [c for c, p in enumerate(peak) if p > clip]
+    absent = [c for c, p in enumerate(peak) if not p > clip]
+    return (present + absent[:1], max(len(absent), 1))
+
+
+def spread_absent(q: Tensor, computed: list[int], classes: int) -> Tensor:
+    """Undo `merge_absent`: (N, C computed) → (classes, N)."""
+    column = [len(computed) - 1] * classes
+    for position, c in enumerate(computed):
+        column[c] = position
+    return q.T[torch.tensor(column, device=q.device)]
