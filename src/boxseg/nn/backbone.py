@@ -1,0 +1,54 @@
+"""The registry of backbones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from boxseg.config import BackboneName
+from boxseg.errors import ConfigError, did_you_mean
+from boxseg.nn.base import Backbone, BatchNorm
+from boxseg.nn.efficientnet_lite import EfficientNetLite0
+from boxseg.nn.resnet import ResNet50, ResNet101
+from boxseg.nn.upsample import upsample_aligned
+from boxseg.nn.vgg import VGG16
+
+__all__ = ["BACKBONES", "Backbone", "build_backbone", "upsample_aligned"]
+
+BACKBONES: dict[str, type[Backbone]] = {
+    "efficientnet_lite0": EfficientNetLite0,
+    "vgg16": VGG16,
+    "resnet50": ResNet50,
+    "resnet101": ResNet101,
+}
+
+
+def backbone_type(name: str) -> type[Backbone]:
+    """The class of a backbone.
+
+    Raises:
+        ConfigError: There is none of this name.
+    """
+    if name not in BACKBONES:
+        known = ", ".join(BACKBONES)
+        raise ConfigError(f"unknown backbone '{name}'{did_you_mean(name, BACKBONES)} (there are {known})")
+    return BACKBONES[name]
+
+
+def build_backbone(name: BackboneName, *, batch_norm: BatchNorm = "frozen", **options: Any) -> Backbone:
+    """A backbone with random weights.
+
+    Args:
+        name: Which one.
+        batch_norm: `frozen` or `train`.
+        options: Architecture options of its class, such as `stride`.
+
+    Raises:
+        ConfigError: Unknown name or option.
+    """
+    kind = backbone_type(name)
+    try:
+        return kind(batch_norm=batch_norm, **options)
+    except TypeError as error:
+        if "unexpected keyword" in str(error):
+            raise ConfigError(f"backbone '{name}' has no such option: {error}") from error
+        raise

@@ -1,0 +1,144 @@
+"""What every backbone shares: its own normalisation, exact geometry, frozen batch norm."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BatchNorm = Literal["frozen", "train"]
+HeadName = Literal["largefov", "aspp"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """What a family of weights expects of its input: (image[order] - mean) / std.
+
+    Args:
+        mean: Per input channel, after reordering, 0..255.
+        std: Likewise.
+        order: For each input channel, which of R, G, B (0, 1, 2) it is.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    order: tuple[int, int, int] = (0, 1, 2)
+
+
+CAFFE = Preprocessing(mean=(104.008, 116.669, 122.675), std=(1.0, 1.0, 1.0), order=(2, 1, 0))
+TORCHVISION = Preprocessing(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+TENSORFLOW_LITE = Preprocessing(mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0))
+
+
+class Backbone(nn.Module):
+    """A network from raw photos to a grid of features.
+
+    A subclass lays out its layers and writes `extract`. The geometry is one rule for all: the normalised
+    image is padded with zeros at the right and bottom to the next stride · k + 1 pixels, and every strided
+    layer is padded symmetrically, so that feature cell (i, j) lies exactly over pixel (stride · i, stride · j)
+    whatever the size of the image.
+
+    Args:
+        channels: C, of the features.
+        stride: Pixels between two cells.
+        preprocessing: Normalisation; kept in the state dict, so weights bring their own.
+        batch_norm: `frozen` keeps batch norm on its stored statistics while training (its scale and shift
+            still learn); `train` updates them.
+    """
+
+    default_head: ClassVar[HeadName] = "largefov"
+    mean: Tensor
+    std: Tensor
+    order: Tensor
+
+    def __init__(
+        self, *, channels: int, stride: int, preprocessing: Preprocessing, batch_norm: BatchNorm = "frozen"
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.stride = stride
+        self.batch_norm = batch_norm
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("std", torch.ones(3))
+        self.register_buffer("order", torch.arange(3))
+        self.set_preprocessing(preprocessing)
+
+    @classmethod
+    def options_under(cls, head: HeadName) -> dict[str, Any]:
+        """Architecture options with which this backbone goes under a segmentation head."""
+        return {}
+
+    @property
+    def includes_largefov(self) -> bool:
+        """Whether the features already come out of a LargeFOV head of the backbone's own."""
+        return False
+
+    def set_preprocessing(self, preprocessing: Preprocessing) -> None:
+        """Normalise from now on as these weights expect it."""
+        self.mean.copy_(torch.tensor(preprocessing.mean))
+        self.std.copy_(torch.tensor(preprocessing.std))
+        self.order.copy_(torch.tensor(preprocessing.order))
+
+    def feature_size(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of cells for an image of this size, pixels."""
+        return -(-(height - 1) // self.stride) + 1, -(-(width - 1) // self.stride) + 1
+
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """Size in pixels of the image as the layers see it."""
+        rows, columns = self.feature_size(height, width)
+        return self.stride * (rows - 1) + 1, self.stride * (columns - 1) + 1
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """The images (B, 3, H, W) as the layers expect them: reordered, normalised, padded with zeros."""
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"Invalid shape, expected Bx3xHxW, got {tuple(images.shape)}")
+        height, width = images.shape[-2:]
+        rows, columns = self.padded_size(height, width)
+        x = images.index_select(1, self.order).to(self.mean.dtype)
+        x = (x - self.mean[:, None, None]) / self.std[:, None, None]
+        return F.pad(x, (0, columns - width, 0, rows - height))
+
+    def extract(self, x: Tensor) -> Tensor:
+        """Features (B, C, h, w) of normalised images (B, 3, stride·(h-1)+1, stride·(w-1)+1)."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features of raw photos.
+
+        Args:
+            images: (B, 3, H, W) RGB, 0..255, uint8 or float.
+
+        Returns:
+            (B, channels, h, w) with (h, w) = feature_size(H, W).
+
+        Raises:
+            ValueError: The images have another shape.
+        """
+        return self.extract(self.normalise(images))
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Training mode, but for frozen batch norm."""
+        super().train(mode)
+        if self.batch_norm == "frozen":
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+
+def init_convolutions(module: nn.Module) -> None:
+    """Random weights for every convolution below: normal with the variance kept through ReLUs, biases 0.
+
+    Source: He et al., Delving Deep into Rectifiers, ICCV 2015, Sec. 2.2 (the fan-out form).
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            out_channels, _, height, width = layer.weight.shape
+            fan_out = out_channels // layer.groups * height * width
+            nn.init.normal_(layer.weight, std=math.sqrt(2 / fan_out))
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

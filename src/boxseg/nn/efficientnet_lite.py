@@ -1,0 +1,137 @@
+"""EfficientNet-Lite0: small, fast on a CPU, and its ImageNet weights come with the installation.
+
+Source: Tan and Le, EfficientNet, ICML 2019; the Lite variants (no squeeze-and-excitation, ReLU6) are
+TensorFlow's, 2020.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from boxseg.errors import ConfigError
+from boxseg.nn.base import TENSORFLOW_LITE, Backbone, BatchNorm, init_convolutions
+
+# kernel, stride, expansion, output channels, blocks
+STAGES = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+STEM_CHANNELS = 32
+HEAD_CHANNELS = 1280
+
+
+class EfficientNetLite0(Backbone):
+    """EfficientNet-Lite0 without its classifier.
+
+    Beyond the chosen stride, strides become dilations: the cells of the original stride keep their values
+    and those between are new. On sizes stride · k + 1 TensorFlow's SAME padding is symmetric, so the
+    original network is computed exactly.
+
+    Args:
+        stride: 8, 16 or 32.
+        features: `blocks`: output of the last block (320 channels, linear); `head`: of the 1x1 convolution
+            after it (1280 channels, ReLU6).
+        batch_norm: `frozen` or `train`.
+
+    Raises:
+        ConfigError: Another stride.
+    """
+
+    def __init__(
+        self,
+        *,
+        stride: int = 16,
+        features: Literal["blocks", "head"] = "blocks",
+        batch_norm: BatchNorm = "frozen",
+    ) -> None:
+        if stride not in (8, 16, 32):
+            raise ConfigError(f"stride {stride} of efficientnet_lite0: expected 8, 16 or 32")
+        channels = HEAD_CHANNELS if features == "head" else STAGES[-1][3]
+        super().__init__(channels=channels, stride=stride, preprocessing=TENSORFLOW_LITE, batch_norm=batch_norm)
+        self.conv_stem = nn.Conv2d(3, STEM_CHANNELS, 3, stride=2, padding=1, bias=False)
+        self.bn0 = batch_norm_layer(STEM_CHANNELS)
+        self.blocks = nn.Sequential(*_blocks(stride))
+        self.act = nn.ReLU6(inplace=True)
+        self.has_head = features == "head"
+        if self.has_head:
+            self.conv_head = nn.Conv2d(STAGES[-1][3], HEAD_CHANNELS, 1, bias=False)
+            self.bn1 = batch_norm_layer(HEAD_CHANNELS)
+        init_convolutions(self)
+        self.train()
+
+    def extract(self, x: Tensor) -> Tensor:
+        """Features (B, C, h, w) of normalised, padded images (B, 3, H, W)."""
+        y: Tensor = self.blocks(self.act(self.bn0(self.conv_stem(x))))
+        if self.has_head:
+            y = self.act(self.bn1(self.conv_head(y)))
+        return y
+
+
+class MBConv(nn.Module):
+    """Inverted bottleneck: expand 1x1, filter each channel, project 1x1; added to its input where it fits.
+
+    Source: Sandler et al., MobileNetV2, CVPR 2018, Sec. 3.3.
+    """
+
+    def __init__(
+        self, channels: int, out: int, *, kernel: int, stride: int, dilation: int, expansion: int, skip: bool
+    ) -> None:
+        super().__init__()
+        wide = channels * expansion
+        self.expands = expansion != 1
+        if self.expands:
+            self.expand_conv = nn.Conv2d(channels, wide, 1, bias=False)
+            self.bn0 = batch_norm_layer(wide)
+        padding = dilation * (kernel // 2)
+        self.depthwise_conv = nn.Conv2d(
+            wide, wide, kernel, stride, padding, dilation=dilation, groups=wide, bias=False
+        )
+        self.bn1 = batch_norm_layer(wide)
+        self.project_conv = nn.Conv2d(wide, out, 1, bias=False)
+        self.bn2 = batch_norm_layer(out)
+        self.act = nn.ReLU6(inplace=True)
+        self.skip = skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, h, w) -> (B, out, h / stride, w / stride)."""
+        y: Tensor = self.act(self.bn0(self.expand_conv(x))) if self.expands else x
+        y = self.act(self.bn1(self.depthwise_conv(y)))
+        y = self.bn2(self.project_conv(y))
+        return x + y if self.skip else y
+
+
+def batch_norm_layer(channels: int) -> nn.BatchNorm2d:
+    """Batch norm with TensorFlow's constants: ε 1e-3, decay 0.99."""
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+def _blocks(output_stride: int) -> list[MBConv]:
+    blocks = []
+    channels, reached, dilation = STEM_CHANNELS, 2, 1
+    for kernel, stage_stride, expansion, out, repeats in STAGES:
+        for index in range(repeats):
+            stride, next_dilation = (stage_stride, dilation) if index == 0 else (1, dilation)
+            if stride == 2 and reached == output_stride:
+                # The layer that would have strided still reads the finer grid; only later ones dilate.
+                stride, next_dilation = 1, 2 * dilation
+            skip = index > 0  # as trained: never where the stage strides, even if that became a dilation
+            blocks.append(
+                MBConv(
+                    channels,
+                    out,
+                    kernel=kernel,
+                    stride=stride,
+                    dilation=dilation,
+                    expansion=expansion,
+                    skip=skip,
+                )
+            )
+            channels, reached, dilation = out, reached * stride, next_dilation
+    return blocks
