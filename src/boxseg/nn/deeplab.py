@@ -1,0 +1,242 @@
+"""The two networks of boxseg: a box classifier (stage 1) and a DeepLab segmentation network (stage 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from boxseg.config import Model
+from boxseg.nn.backbone import backbone_type, build_backbone
+from boxseg.nn.base import Backbone, HeadName, init_convolutions
+from boxseg.nn.upsample import upsample_aligned
+
+
+class BoxClassifier(nn.Module):
+    """Backbone and a bias-free linear classifier of pooled features.
+
+    Pooling is a computation of its own (`boxseg.nn.pooling`); this holds what learns.
+
+    Args:
+        backbone: Feature extractor.
+        classes: L, object classes; the background is added.
+    """
+
+    def __init__(self, backbone: Backbone, classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.weight = nn.Parameter(torch.empty(classes + 1, backbone.channels))
+        nn.init.normal_(self.weight, std=0.01)
+
+    @property
+    def stride(self) -> int:
+        """Pixels between two feature cells."""
+        return self.backbone.stride
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features (B, C, h, w) of raw photos (B, 3, H, W)."""
+        f: Tensor = self.backbone(images)
+        return f
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The same as `features`."""
+        return self.features(images)
+
+
+class LargeFOV(nn.Module):
+    """3x3 convolution with a large field of view, then 1x1, each with ReLU and channel dropout.
+
+    Args:
+        channels: Input channels.
+        stride: Of the backbone, pixels.
+        width: Output channels.
+        rate: Dilation in cells of stride 8.
+
+    Source: Chen et al., DeepLab v1, ICLR 2015, Sec. 5.1 (LargeFOV).
+    """
+
+    def __init__(self, channels: int, *, stride: int, width: int = 256, rate: int = 12) -> None:
+        super().__init__()
+        dilation = cells(rate, stride)
+        self.fc6 = nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation)
+        self.fc7 = nn.Conv2d(width, width, 1)
+        self.dropout = nn.Dropout2d(0.5)
+        self.channels = width
+        init_convolutions(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, h, w) -> (B, width, h, w)."""
+        x = self.dropout(F.relu(self.fc6(x)))
+        y: Tensor = self.dropout(F.relu(self.fc7(x)))
+        return y
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling: 3x3 convolutions of several dilations, summed, then ReLU.
+
+    Args:
+        channels: Input channels.
+        stride: Of the backbone, pixels.
+        width: Output channels.
+        rates: Dilations in cells of stride 8.
+
+    Source: Chen et al., DeepLab v2, TPAMI 2018, Sec. 3.2 (ASPP-L).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        stride: int,
+        width: int = 256,
+        rates: tuple[int, ...] = (6, 12, 18, 24),
+    ) -> None:
+        super().__init__()
+        dilations = [cells(rate, stride) for rate in rates]
+        self.branches = nn.ModuleList(
+            nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation) for dilation in dilations
+        )
+        self.channels = width
+        for branch in self.branches:
+            assert isinstance(branch, nn.Conv2d)
+            assert branch.bias is not None
+            nn.init.normal_(branch.weight, std=0.01)
+            nn.init.zeros_(branch.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, h, w) -> (B, width, h, w)."""
+        return F.relu(torch.stack([branch(x) for branch in self.branches]).sum(0))
+
+
+class NoHead(nn.Identity):
+    """For a backbone whose last layers are the head."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+
+class CosineClassifier(nn.Module):
+    """Cosine similarity to one vector a class; logits are the temperature times it.
+
+    Args:
+        channels: Input channels.
+        classes: L, object classes; the background is added.
+        temperature: T.
+
+    Source: Oh et al., BANA, CVPR 2021, Sec. 3.3.
+    """
+
+    def __init__(self, channels: int, classes: int, temperature: float = 20.0) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.weight = nn.Parameter(torch.empty(classes + 1, channels))
+        nn.init.normal_(self.weight, std=0.01)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Cosines (B, L + 1, h, w), in -1..1, of features (B, C, h, w); 0 where a feature is 0."""
+        if torch.is_autocast_enabled(features.device.type):
+            # Half precision would round the cosine to 1/256 before T and γ magnify it.
+            with torch.autocast(features.device.type, enabled=False):
+                return self._cosine(features.float())
+        return self._cosine(features)
+
+    def _cosine(self, features: Tensor) -> Tensor:
+        weight = F.normalize(self.weight, dim=1)
+        return F.conv2d(F.normalize(features, dim=1), weight[:, :, None, None])
+
+    def logits(self, cosine: Tensor) -> Tensor:
+        """Logits, of the shape of the cosines."""
+        return self.temperature * cosine
+
+
+class Segmenter(nn.Module):
+    """Backbone, head and cosine classifier.
+
+    Args:
+        backbone: Feature extractor.
+        head: From its features to φ; has an attribute `channels`.
+        classes: L, object classes; the background is added.
+        temperature: T of the cosine classifier.
+    """
+
+    def __init__(
+        self, backbone: Backbone, head: LargeFOV | ASPP | NoHead, classes: int, temperature: float = 20.0
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.classifier = CosineClassifier(head.channels, classes, temperature)
+
+    @property
+    def stride(self) -> int:
+        """Pixels between two feature cells."""
+        return self.backbone.stride
+
+    @property
+    def temperature(self) -> float:
+        """T."""
+        return self.classifier.temperature
+
+    def features(self, images: Tensor) -> Tensor:
+        """φ, (B, C, h, w), of raw photos (B, 3, H, W)."""
+        phi: Tensor = self.head(self.backbone(images))
+        return phi
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Cosines with every class at feature resolution.
+
+        Args:
+            images: (B, 3, H, W) RGB, 0..255, uint8 or float.
+
+        Returns:
+            (B, L + 1, h, w), in -1..1.
+        """
+        cosine: Tensor = self.classifier(self.features(images))
+        return cosine
+
+    def logits(self, cosine: Tensor) -> Tensor:
+        """T · cosine."""
+        return self.classifier.logits(cosine)
+
+    def upsample(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Maps (B, K, h, w) of this network at the size (H, W) of its images."""
+        return upsample_aligned(maps, size, self.stride)
+
+
+def cells(rate: int, stride: int) -> int:
+    """A dilation given in cells of stride 8, in cells of another stride; at least 1."""
+    return max(1, round(8 * rate / stride))
+
+
+def build_head(name: HeadName, backbone: Backbone, **options: Any) -> LargeFOV | ASPP | NoHead:
+    """A segmentation head for this backbone; `options` are those of its class."""
+    if name == "largefov" and backbone.includes_largefov:
+        return NoHead(backbone.channels)
+    kinds: dict[HeadName, type[LargeFOV] | type[ASPP]] = {"largefov": LargeFOV, "aspp": ASPP}
+    return kinds[name](backbone.channels, stride=backbone.stride, **options)
+
+
+def build_classifier(model: Model, classes: int, **backbone_options: Any) -> BoxClassifier:
+    """A box classifier with random weights, as the options say; `classes` is L.
+
+    Raises:
+        ConfigError: Unknown backbone.
+    """
+    backbone = build_backbone(model.backbone, batch_norm=model.batch_norm, **backbone_options)
+    return BoxClassifier(backbone, classes)
+
+
+def build_segmenter(model: Model, classes: int, **backbone_options: Any) -> Segmenter:
+    """A segmentation network with random weights, as the options say; `classes` is L.
+
+    Raises:
+        ConfigError: Unknown backbone.
+    """
+    kind = backbone_type(model.backbone)
+    name = kind.default_head if model.head == "auto" else model.head
+    options = {**kind.options_under(name), **backbone_options}
+    backbone = build_backbone(model.backbone, batch_norm=model.batch_norm, **options)
+    return Segmenter(backbone, build_head(name, backbone), classes, model.temperature)
