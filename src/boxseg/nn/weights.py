@@ -1,0 +1,194 @@
+"""Pretrained weights into a backbone, with every tensor accounted for; learning rates by what was loaded."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from boxseg.config import Optimiser
+from boxseg.errors import CheckpointError
+from boxseg.nn.backbone import BACKBONES
+from boxseg.nn.base import Backbone
+from boxseg.nn.efficientnet_lite import EfficientNetLite0
+from boxseg.nn.families import FAMILIES, Family, FullyConnected, convert
+from boxseg.nn.files import embedded_lite0, read_state, torchvision_file
+from boxseg.nn.resnet import ResNet
+
+# Weights of the original classifier that a file may lack; they then start new.
+OPTIONAL = ("fc6.", "fc7.", "conv_head.", "bn1.")
+# What belongs to boxseg alone: other projects' files do not have it.
+OWN = ("mean", "std", "order", "_extra_state")
+SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadReport:
+    """What became of every tensor. Names are those of the module that was given, `ignored` those of the file.
+
+    Args:
+        source: The file, or `none`.
+        family: Whose names the file has.
+        loaded: Taken from the file.
+        new: Still random.
+        ignored: In the file, without use here.
+    """
+
+    source: str
+    family: str
+    loaded: tuple[str, ...]
+    new: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+    def summary(self) -> str:
+        """One line for each of the three, with the first few names."""
+        if not self.loaded:
+            return f"weights: {self.source}, all {len(self.new)} tensors start random"
+        lines = [f"weights: {self.source} ({self.family}): {len(self.loaded)} tensors loaded"]
+        for word, names in (("new", self.new), ("ignored", self.ignored)):
+            lines.append(f"  {word}: {_listed(names)}" if names else f"  {word}: none")
+        return "\n".join(lines)
+
+
+def load_weights(
+    module: nn.Module, source: str, *, fully_connected: FullyConnected = "subsample"
+) -> LoadReport:
+    """Load pretrained weights into a backbone, or into the backbone of a network, in place.
+
+    The normalisation that the weights expect comes with them, and for a ResNet where its blocks stride.
+
+    Args:
+        module: A Backbone, or a network with one as its attribute `backbone`.
+        source: `default` (embedded for efficientnet_lite0, else `imagenet`), `imagenet` (torchvision's file,
+            downloaded once), `none`, or a file.
+        fully_connected: VGG-16's full fc6 and fc7: `subsample` them as DeepLab did, or start `fresh`.
+
+    Raises:
+        CheckpointError: The file cannot be had or read, is of another network, or lacks tensors.
+    """
+    backbone, prefix = _backbone_of(module)
+    parameters = [name for name, _ in module.named_parameters()]
+    if source == "none":
+        return LoadReport(source=source, family="", loaded=(), new=tuple(parameters), ignored=())
+    with ExitStack() as stack:
+        path = _file(backbone, source, stack)
+        state = read_state(path)
+    family = _family(backbone, state, path)
+    tensors, origin = convert(family, state, fully_connected=fully_connected)
+    loaded = _fill(backbone, tensors, family, path)
+    used = {origin[name] for name in loaded if name in origin}
+    loaded_names = {prefix + name for name in loaded}
+    return LoadReport(
+        source=path.name if source in ("default", "imagenet") else source,
+        family=family.title,
+        loaded=tuple(sorted(loaded_names)),
+        new=tuple(name for name in parameters if name not in loaded_names),
+        ignored=tuple(sorted(set(state) - used)),
+    )
+
+
+def parameter_groups(model: nn.Module, new: set[str], optimiser: Optimiser) -> list[dict[str, Any]]:
+    """Parameter groups of SGD with the papers' multipliers, in a fixed order; each trainable parameter once.
+
+    Weights learn at lr with weight decay, biases at lr · bias_lr without; new ones at new_lr times that. Batch
+    norm's scale and shift learn like weights but without decay.
+
+    Args:
+        model: The network.
+        new: Names of its parameters that start random.
+        optimiser: Learning rates.
+
+    Returns:
+        Dicts of `name`, `params`, `lr` and `weight_decay`; empty groups are left out.
+    """
+    norms = {
+        f"{path}.{name}" if path else name
+        for path, module in model.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for name, _ in module.named_parameters(recurse=False)
+    }
+    groups: dict[str, dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        kind = "norms" if name in norms else "biases" if name.split(".")[-1] == "bias" else "weights"
+        fresh = name in new
+        lr = optimiser.lr * (optimiser.bias_lr if kind == "biases" else 1) * (optimiser.new_lr if fresh else 1)
+        decay = optimiser.weight_decay if kind == "weights" else 0.0
+        label = f"new {kind}" if fresh else kind
+        group = groups.setdefault(label, {"name": label, "params": [], "lr": lr, "weight_decay": decay})
+        group["params"].append(parameter)
+    order = [prefix + kind for prefix in ("", "new ") for kind in ("weights", "biases", "norms")]
+    return [groups[label] for label in order if label in groups]
+
+
+def _backbone_of(module: nn.Module) -> tuple[Backbone, str]:
+    """The backbone, and what its tensors' names begin with in the module."""
+    if isinstance(module, Backbone):
+        return module, ""
+    backbone = getattr(module, "backbone", None)
+    if not isinstance(backbone, Backbone):
+        raise TypeError(f"a Backbone or a network with one is expected, got {type(module).__name__}")
+    return backbone, "backbone."
+
+
+def _name_of(backbone: Backbone) -> str:
+    return next(name for name, kind in BACKBONES.items() if type(backbone) is kind)
+
+
+def _file(backbone: Backbone, source: str, stack: ExitStack) -> Path:
+    if source not in ("default", "imagenet"):
+        return Path(source).expanduser()
+    if isinstance(backbone, EfficientNetLite0):
+        return stack.enter_context(embedded_lite0())
+    return torchvision_file(_name_of(backbone))
+
+
+def _family(backbone: Backbone, state: dict[str, Tensor], path: Path) -> Family:
+    for family in FAMILIES:
+        if family.fits(backbone, state):
+            return family
+    known = ", ".join(family.title for family in FAMILIES if isinstance(backbone, family.backbone))
+    raise CheckpointError(
+        f"{path} has no weights of {_name_of(backbone)} (its tensors: {_listed(sorted(state))}); "
+        f"known are the names of {known}"
+    )
+
+
+def _fill(backbone: Backbone, tensors: dict[str, Tensor], family: Family, path: Path) -> list[str]:
+    """Load what fits, all or nothing; the names that were loaded."""
+    own = backbone.state_dict()
+    counters = {name for name in own if name.endswith("num_batches_tracked")}
+    optional = {n for n in own if n.startswith(OPTIONAL) and not isinstance(backbone, ResNet)}
+    optional |= counters | (set(OWN) if family.preprocessing is not None else set())
+    missing = [name for name in own if name not in tensors and name not in optional]
+    wrong = [
+        f"{name} {tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in tensors and tensors[name].shape != own[name].shape
+    ]
+    if missing or wrong:
+        faults = [f"missing {_listed(missing)}"] if missing else []
+        faults += [f"of another shape {_listed(wrong)}"] if wrong else []
+        raise CheckpointError(
+            f"{path} ({family.title}) does not fit {_name_of(backbone)}: {'; '.join(faults)}: "
+            "choose the model.backbone that it was made for"
+        )
+    loaded = [name for name in own if name in tensors]
+    with torch.no_grad():
+        backbone.load_state_dict({name: tensors[name] for name in loaded}, strict=False)
+    if family.preprocessing is not None:
+        backbone.set_preprocessing(family.preprocessing)
+    if isinstance(backbone, ResNet) and family.style is not None:
+        backbone.set_style(family.style)
+    return loaded
+
+
+def _listed(names: list[str] | tuple[str, ...]) -> str:
+    """The first few of the names and how many there are."""
+    more = f" … ({len(names)} in all)" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
