@@ -43,8 +43,10 @@ class UpsampledFeatures:
 
     def dot(self, vectors: Tensor) -> Tensor:
         """Inner products v · f↑(p) with vectors (K, C); (K, H, W)."""
-        maps = torch.einsum("kc,cyx->kyx", vectors.to(self.features.dtype), self.features)
-        return self._rows @ maps @ self._columns.T
+        # Plain matrix products over cells: an einsum copies the features to another layout first.
+        maps = vectors.to(self.features.dtype) @ self.features.flatten(1)
+        full: Tensor = self._rows @ maps.reshape(-1, *self.features.shape[1:]) @ self._columns.T
+        return full
 
     def norm(self) -> Tensor:
         """Lengths |f↑(p)|, (H, W).
@@ -73,7 +75,7 @@ class UpsampledFeatures:
         # Uᵀ mask: how much each cell contributes to the sum over the mask.
         share = self._rows.T @ masks @ self._columns
         total = masks.sum(dim=(1, 2)).unsqueeze(1)
-        sums = torch.einsum("kyx,cyx->kc", share, self.features)
+        sums = share.flatten(1) @ self.features.flatten(1).T
         return sums / torch.where(total > 0, total, 1)
 
     @cached_property

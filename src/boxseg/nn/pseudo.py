@@ -162,8 +162,7 @@ def finish_crf(probabilities: Tensor, boxes: BoxMasks) -> Tensor:
     Returns:
         (H, W) uint8, classes of the data set.
     """
-    allowed = torch.where(boxes.inside, probabilities[1:], 0)
-    return _name(torch.cat([probabilities[:1], allowed]).argmax(0), boxes)
+    return _strongest(probabilities[0], probabilities[1:], boxes)
 
 
 def retrieve(field: UpsampledFeatures, y_crf: Tensor, weight: Tensor, boxes: BoxMasks) -> Tensor:
@@ -183,20 +182,24 @@ def retrieve(field: UpsampledFeatures, y_crf: Tensor, weight: Tensor, boxes: Box
 
     Source: section 3.2.
     """
-    classes = _all_classes(boxes)
+    classes = torch.cat([boxes.classes.new_tensor([BACKGROUND]), boxes.classes])
     masks = y_crf == classes[:, None, None].to(y_crf.dtype)
     present = masks.flatten(1).any(1)
     prototypes = torch.where(present[:, None], field.mean(masks), weight[classes].to(field.features.dtype))
     similarity = field.cosine(prototypes).relu()
-    own = torch.where(boxes.background, 1, similarity[0])
-    return _name(torch.cat([own[None], torch.where(boxes.inside, similarity[1:], 0)]).argmax(0), boxes)
+    return _strongest(torch.where(boxes.background, 1, similarity[0]), similarity[1:], boxes)
 
 
-def _all_classes(boxes: BoxMasks) -> Tensor:
-    """(K + 1,) the background, then the classes of the boxes."""
-    return torch.cat([boxes.classes.new_tensor([BACKGROUND]), boxes.classes])
+def _strongest(background: Tensor, scores: Tensor, boxes: BoxMasks) -> Tensor:
+    """Class of the highest score at each pixel, (H, W) uint8; a class counts inside its boxes only.
 
-
-def _name(positions: Tensor, boxes: BoxMasks) -> Tensor:
-    """Positions 0..K as classes of the data set, uint8."""
-    return _all_classes(boxes)[positions].to(torch.uint8)
+    A class must beat the background (H, W) and the classes before it strictly. One map at a time: an argmax
+    over the few classes of an image is many times slower on a CPU.
+    """
+    best = background
+    labels = torch.full_like(background, BACKGROUND, dtype=torch.uint8)
+    for label, score, inside in zip(boxes.classes.tolist(), scores, boxes.inside, strict=True):
+        better = inside & (score > best)
+        labels = torch.where(better, label, labels)
+        best = torch.where(better, score, best)
+    return labels
