@@ -41,13 +41,14 @@ class Sample:
     """One annotated photo.
 
     Attributes:
-        id: Name in the data set, without suffix; names the files made from it.
+        id: Name in the data set, without suffix, unique; names the files made from it. May hold `/`.
         image: Path of the photo.
         width: Width of the upright photo, pixels.
         height: Height of the upright photo, pixels.
         boxes: (n, 4) float64, x1 y1 x2 y2 in pixels: 0-based half-open edges, inside the photo, positive area.
         labels: (n,) int64, class 1..L of each box.
         difficult: (n,) bool, objects the annotators marked as difficult.
+        crowds: (m, 4) float64 like boxes, around crowds (COCO): no objects, no sure background.
         ground_truth: Reads the (H, W) uint8 mask (0 background, 1..L, 255 ignored), or None where there is
             none. Used for scoring only. Picklable.
     """
@@ -59,6 +60,7 @@ class Sample:
     boxes: NDArray[np.float64]
     labels: NDArray[np.int64]
     difficult: NDArray[np.bool_]
+    crowds: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 4)))
     ground_truth: Callable[[], NDArray[np.uint8]] | None = None
 
 
@@ -68,8 +70,8 @@ class Problem:
 
     Attributes:
         file: Where it is.
-        what: What is wrong with it.
-        action: What boxseg does about it: `skipped`, `clipped` …
+        what: What is wrong with it: a kind to count by, then a colon and the particulars.
+        action: What boxseg does about it: image `skipped`, box `dropped` or `clipped`, `kept` …
     """
 
     file: Path

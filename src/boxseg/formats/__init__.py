@@ -1,1 +1,94 @@
-"""Annotation formats: one format, one file. Nothing here imports torch."""
+"""Annotation formats: one format, one file. Nothing here imports torch.
+
+`load` recognises the format and reads one split; `formats.assemble` states what becomes of broken items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from boxseg.config import Data
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.errors import DataError, did_you_mean
+from boxseg.formats import coco, voc, yolo
+from boxseg.formats.assemble import Listing, assemble
+from boxseg.formats.check import inspect
+from boxseg.formats.masks import read_mask
+
+__all__ = ["READERS", "detect", "inspect", "load"]
+
+READERS: dict[str, Callable[[Data], Listing]] = {"voc": voc.read, "yolo": yolo.read, "coco": coco.read}
+
+
+def load(data: Data) -> BoxDataset:
+    """Read one split of a data set in any known format.
+
+    Photos are looked at (header only), boxes clipped, broken items left out and listed in `problems`: the rules
+    are in `boxseg.formats.assemble`. With `limit`, only the first so many images listed are looked at.
+
+    Raises:
+        DataError: The folder or the split is missing, the format is unknown, or no image is usable.
+    """
+    data = replace(data, root=data.root.expanduser())
+    _check_root(data.root)
+    name = detect(data) if data.format == "auto" else data.format
+    listing = READERS[name](data)
+    samples, problems = assemble(listing.items)
+    problems = [*listing.problems, *problems]
+    if not samples:
+        first = f"no listed image is usable, {problems[0].file}: {problems[0].what}" if problems else ""
+        why = first or "it lists no image"
+        raise DataError(f"split {data.split!r} of {listing.root} ({name}) is empty: {why}")
+    if data.masks is not None:
+        samples = _with_masks(samples, data.root / data.masks, len(listing.classes))
+    return BoxDataset(
+        root=listing.root,
+        format=name,
+        split=data.split,
+        classes=listing.classes,
+        samples=samples,
+        problems=tuple(problems),
+    )
+
+
+def detect(data: Data) -> str:
+    """Name of the format of the folder `data.root`.
+
+    Raises:
+        DataError: It looks like none.
+    """
+    if voc.find_root(data.root) is not None:
+        return "voc"
+    if yolo.find_yaml(data.root) is not None:
+        return "yolo"
+    if data.annotations is not None or coco.matches(data.root) or coco.annotation_files(data.root):
+        return "coco"
+    looked_for = "; ".join(reader.LOOKED_FOR for reader in (voc, yolo, coco))
+    raise DataError(f"{data.root}: format not recognised, looked for {looked_for}; name it by data.format=")
+
+
+def _check_root(root: Path) -> None:
+    if root.is_dir():
+        return
+    if root.exists():
+        raise DataError(f"{root} is a file, expected the folder of a data set")
+    parent = root.absolute().parent
+    siblings = [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+    raise DataError(f"{root}: no such folder{did_you_mean(root.name, siblings)}")
+
+
+def _with_masks(samples: tuple[Sample, ...], folder: Path, classes: int) -> tuple[Sample, ...]:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of masks (data.masks, relative to data.root)")
+    there = [folder / f"{sample.id}.png" for sample in samples]
+    if not any(path.is_file() for path in there):
+        raise DataError(
+            f"{folder} has no mask for any of {len(samples)} images, expected {there[0].name} and so on"
+        )
+    return tuple(
+        replace(sample, ground_truth=partial(read_mask, path, classes) if path.is_file() else None)
+        for sample, path in zip(samples, there, strict=True)
+    )

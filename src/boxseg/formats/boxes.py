@@ -1,0 +1,70 @@
+"""Rules for boxes, in every format alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Clipping by less than half a pixel moves no pixel centre in or out: rounding, not a fault.
+_ROUNDING = 0.5
+_NARROWEST = 1.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of one box that is not fine as it stands."""
+
+    index: int
+    what: str
+    action: str
+
+
+def clip_boxes(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
+    """Boxes (n, 4) xyxy in pixels, cut at the photo's edges (0, 0, width, height).
+
+    A box outside the photo becomes one without area.
+    """
+    edges = np.array([width, height, width, height], dtype=np.float64)
+    return np.clip(np.asarray(boxes, dtype=np.float64).reshape(-1, 4), 0.0, edges)
+
+
+def judge_boxes(
+    boxes: NDArray[np.float64], width: int, height: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[Verdict]]:
+    """Clip boxes to the photo and find those that cannot be used.
+
+    Args:
+        boxes: (n, 4) float64 xyxy, pixels, as annotated.
+        width: Width of the photo, pixels.
+        height: Height of the photo, pixels.
+
+    Returns:
+        The clipped boxes (n, 4), which of them to keep (n,), and a verdict on every box that is dropped, or
+        clipped by half a pixel or more.
+    """
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    clipped = clip_boxes(np.where(np.isfinite(boxes), boxes, 0.0), width, height)
+    verdicts = list(_verdicts(boxes, clipped, width, height))
+    keep = np.ones(len(boxes), dtype=bool)
+    keep[[verdict.index for verdict in verdicts if verdict.action != "clipped"]] = False
+    return clipped, keep, verdicts
+
+
+def _verdicts(
+    boxes: NDArray[np.float64], clipped: NDArray[np.float64], width: int, height: int
+) -> Iterator[Verdict]:
+    for index, (box, cut) in enumerate(zip(boxes, clipped, strict=True)):
+        text = "({:g}, {:g}, {:g}, {:g})".format(*box)
+        if not np.isfinite(box).all():
+            yield Verdict(index, f"box is not a number: {text}", "dropped")
+        elif box[2] <= box[0] or box[3] <= box[1]:
+            yield Verdict(index, f"box is empty or inverted: {text}", "dropped")
+        elif cut[2] <= cut[0] or cut[3] <= cut[1]:
+            yield Verdict(index, f"box is outside the photo: {text} in {width} x {height}", "dropped")
+        elif min(cut[2] - cut[0], cut[3] - cut[1]) < _NARROWEST:
+            yield Verdict(index, f"box is narrower than 1 pixel: {text} in {width} x {height}", "dropped")
+        elif np.abs(box - cut).max() >= _ROUNDING:
+            yield Verdict(index, f"box sticks out of the photo: {text} in {width} x {height}", "clipped")

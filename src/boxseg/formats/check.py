@@ -1,0 +1,60 @@
+"""A thorough look at a data set: every photo and mask decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from boxseg.dataset import BoxDataset, Problem, Sample
+from boxseg.errors import DataError
+from boxseg.formats.images import read_image
+
+
+def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = None) -> list[Problem]:
+    """Problems that only show when photos and masks are decoded, in the order of the samples.
+
+    Finds truncated photos, masks that cannot be read, are of another size or hold values out of range, and
+    boxes without a pixel of their class in the mask.
+
+    Args:
+        dataset: What `load` returned; what it has listed is not listed again.
+        progress: Called with (done, total) after each image.
+    """
+    problems: list[Problem] = []
+    with ThreadPoolExecutor() as pool:
+        looks = pool.map(lambda sample: _look(sample, dataset.classes), dataset.samples)
+        for done, found in enumerate(looks, start=1):
+            problems += found
+            if progress is not None:
+                progress(done, len(dataset))
+    return problems
+
+
+def _look(sample: Sample, classes: tuple[str, ...]) -> list[Problem]:
+    try:
+        read_image(sample.image)
+    except DataError as error:
+        # Found only here, because loading a data set reads headers: the stages would stop at it.
+        return [Problem(file=sample.image, what=f"damaged photo: {error}", action="to be mended or removed")]
+    if sample.ground_truth is None:
+        return []
+    try:
+        mask = sample.ground_truth()
+    except DataError as error:
+        return [Problem(file=sample.image, what=f"damaged mask: {error}", action="to be mended or removed")]
+    height, width = mask.shape
+    if (width, height) != (sample.width, sample.height):
+        what = f"mask of other size: {width} x {height}, the photo is {sample.width} x {sample.height}"
+        return [Problem(file=sample.image, what=what, action="to be mended or removed")]
+    problems = []
+    for box, label in zip(sample.boxes, sample.labels, strict=True):
+        x1, y1 = np.floor(box[:2]).astype(int)
+        x2, y2 = np.ceil(box[2:]).astype(int)
+        if not (mask[y1:y2, x1:x2] == label).any():
+            what = "box without a pixel of its class in the mask: {} at ({:g}, {:g}, {:g}, {:g})"
+            problems.append(
+                Problem(file=sample.image, what=what.format(classes[label - 1], *box), action="kept")
+            )
+    return problems

@@ -1,0 +1,237 @@
+"""COCO instances: one JSON file and a folder of photos, read and written.
+
+    ROOT/annotations/instances_SPLIT.json      annotations (else instances_SPLIT2017.json and the like,
+                                               SPLIT/_annotations.coco.json, SPLIT.json; data.annotations names
+                                               any other)
+    ROOT/SPLIT/FILE_NAME                       photos (else images/SPLIT, images, the folder of the annotations,
+                                               ROOT itself; data.images names any other)
+
+Classes 1..L are the categories by ascending ID. Crowds give no box and are ignored in the ground truth, which
+is painted from the segmentations, smaller objects on top; an image has one when all of its objects have one.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, TypeGuard
+
+from boxseg.config import Data
+from boxseg.dataset import IGNORE, Problem
+from boxseg.errors import DataError, did_you_mean
+from boxseg.formats.assemble import Item, Listing
+from boxseg.formats.regions import RegionMask
+
+LOOKED_FOR = "annotations/instances_*.json or */_annotations.coco.json (coco)"
+_PATTERNS = ("annotations/instances_*.json", "*/_annotations.coco.json", "annotations/*.json", "*.json")
+
+
+def annotation_files(root: Path) -> list[Path]:
+    """Every file below `root` that by its place may hold COCO annotations, the likeliest first."""
+    return list(dict.fromkeys(path for pattern in _PATTERNS for path in sorted(root.glob(pattern))))
+
+
+def matches(root: Path) -> bool:
+    """Whether a folder looks like a COCO data set, by file names alone."""
+    return any(any(root.glob(pattern)) for pattern in _PATTERNS[:2])
+
+
+def read(data: Data) -> Listing:
+    """List the images of one annotation file with their boxes.
+
+    Raises:
+        DataError: No such split, or the file is no COCO instances file.
+    """
+    path = find_annotations(data)
+    content = _parse(path)
+    labels, classes = _categories(content["categories"], path)
+    listing = Listing(root=data.root, classes=classes, items=[], problems=[])
+    images = _images(content["images"], path, listing.problems)
+    by_image: dict[int | str, list[_Object]] = {image["id"]: [] for image in content["images"]}
+    segmented = False
+    for number, annotation in enumerate(content["annotations"]):
+        place = annotation.get("image_id") if isinstance(annotation, dict) else None
+        if isinstance(place, (int, str)) and place in by_image:
+            by_image[place].append((number, annotation))
+            segmented |= bool(annotation.get("segmentation"))
+        else:
+            what = f"annotation without photo: {_called(annotation, number)}"
+            listing.problems.append(Problem(file=path, what=what, action="skipped"))
+    images = images[: data.limit]
+    folder = _image_folder(data, path, images)
+    for image in images:
+        item = Item(
+            id=str(PurePosixPath(image["file_name"]).with_suffix("")),
+            image=folder / image["file_name"],
+            source=path,
+            boxes=[],
+            labels=[],
+            names=[],
+            stated_size=_stated_size(image),
+        )
+        listing.items.append(_with_objects(item, by_image[image["id"]], labels, segmented, listing.problems))
+    return listing
+
+
+def find_annotations(data: Data) -> Path:
+    """The annotation file of a split.
+
+    Raises:
+        DataError: There is none, or no telling which.
+    """
+    if data.annotations is not None:
+        path = data.root / data.annotations
+        if not path.is_file():
+            raise DataError(f"{path}: no such annotation file (data.annotations, relative to data.root)")
+        return path
+    exact = ("annotations/instances_{}.json", "{}/_annotations.coco.json", "annotations/{}.json", "{}.json")
+    for pattern in exact:
+        if (path := data.root / pattern.format(data.split)).is_file():
+            return path
+    dated = sorted(data.root.glob(f"annotations/instances_{glob.escape(data.split)}[0-9]*.json"))
+    if len(dated) == 1:
+        return dated[0]
+    found = annotation_files(data.root)
+    # A file that names no split is all there is to train on. Taking it for any other split would score a
+    # network on its own training photos.
+    if data.split == "train" and len(found) == 1 and not any(word in found[0].stem for word in ("val", "test")):
+        return found[0]
+    there = sorted({_split_name(path) for path in found})
+    raise DataError(
+        f"{data.root} has no COCO split {data.split!r}{did_you_mean(data.split, there)} (looked for "
+        f"annotations/instances_{data.split}.json and {data.split}/_annotations.coco.json; there are: "
+        f"{', '.join(there) or 'no annotation files'}); name the file by data.annotations"
+    )
+
+
+def _split_name(path: Path) -> str:
+    return path.parent.name if path.name == "_annotations.coco.json" else path.stem.removeprefix("instances_")
+
+
+def _parse(path: Path) -> dict[str, list[Any]]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: annotation file is no JSON ({error})") from error
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise DataError(
+                f"{path}: no list {key!r}, expected COCO instances (images, annotations, categories)"
+            )
+    return dict(content)
+
+
+def _categories(categories: list[Any], path: Path) -> tuple[dict[float, int], tuple[str, ...]]:
+    for category in categories:
+        if not isinstance(category, dict) or not _is_number(category.get("id")) or not category.get("name"):
+            raise DataError(f"{path}: a category without id or name: {category}")
+    if not categories:
+        raise DataError(f"{path}: the list of categories is empty")
+    for key in ("id", "name"):
+        (value, count), *_ = Counter(category[key] for category in categories).most_common(1)
+        if count > 1:
+            raise DataError(f"{path}: {count} categories of {key} {value!r}, expected one")
+    ordered = sorted(categories, key=lambda category: category["id"])
+    labels = {category["id"]: label for label, category in enumerate(ordered, start=1)}
+    return labels, tuple(str(category["name"]) for category in ordered)
+
+
+def _images(images: list[Any], path: Path, problems: list[Problem]) -> list[dict[str, Any]]:
+    usable = []
+    for number, image in enumerate(images):
+        name = image.get("file_name") if isinstance(image, dict) else None
+        if not isinstance(name, str) or not name or not isinstance(image.get("id"), (int, str)):
+            raise DataError(f"{path}: image number {number} has no id or no file_name: {image}")
+        # An annotation file may come from anywhere; it must not make us read, or name files, elsewhere.
+        if (
+            PurePosixPath(name).is_absolute()
+            or PureWindowsPath(name).is_absolute()
+            or ".." in re.split(r"[/\\]", name)
+        ):
+            problems.append(
+                Problem(file=path, what=f"file_name leads out of the image folder: {name}", action="skipped")
+            )
+        else:
+            usable.append(image)
+    counts = Counter(image["id"] for image in images)
+    if counts and max(counts.values()) > 1:
+        value, count = counts.most_common(1)[0]
+        raise DataError(f"{path}: {count} images of id {value!r}, expected one")
+    return usable
+
+
+def _image_folder(data: Data, path: Path, images: list[dict[str, Any]]) -> Path:
+    if data.images is not None:
+        if not (data.root / data.images).is_dir():
+            raise DataError(
+                f"{data.root / data.images}: no such image folder (data.images, relative to data.root)"
+            )
+        return data.root / data.images
+    split = _split_name(path)
+    below = (split, f"images/{split}", data.split, f"images/{data.split}", "images")
+    folders = [*(data.root / name for name in below), path.parent, data.root]
+    for folder in folders:
+        if any((folder / image["file_name"]).is_file() for image in images[:50]):
+            return folder
+    if not images:
+        return data.root
+    raise DataError(
+        f"{path}: no photo found ({images[0]['file_name']} and others looked for in {data.root}: "
+        f"{', '.join(below)}); name their folder by data.images"
+    )
+
+
+_Object = tuple[int, dict[str, Any]]
+
+
+def _with_objects(
+    item: Item, objects: list[_Object], labels: dict[float, int], segmented: bool, problems: list[Problem]
+) -> Item:
+    painted: list[tuple[Any, int]] = []
+    for number, annotation in objects:
+        called = f"{_called(annotation, number)} of {item.image.name}"
+        category = annotation.get("category_id")
+        label = labels.get(category) if _is_number(category) else None
+        box = annotation.get("bbox")
+        if label is None or not isinstance(box, list) or len(box) != 4 or not all(_is_number(v) for v in box):
+            what = f"class unknown: id {category}," if label is None else "box without four numbers:"
+            problems.append(Problem(file=item.source, what=f"{what} {called}", action="dropped"))
+            segmented = False  # with an object missing, the mask would call it background
+            continue
+        painted.append((annotation.get("segmentation"), IGNORE if annotation.get("iscrowd") else label))
+        x, y, width, height = box
+        if annotation.get("iscrowd"):
+            item.crowds.append((x, y, x + width, y + height))
+            continue
+        item.boxes.append((x, y, x + width, y + height))
+        item.labels.append(label)
+        item.names.append(called)
+    if not segmented or not all(region for region, _ in painted):
+        return item
+    regions = tuple(region for region, _ in painted)
+    values = tuple(value for _, value in painted)
+    source = f"{item.source}: {item.image.name}"
+    return replace(item, ground_truth=lambda width, height: RegionMask(regions, values, width, height, source))
+
+
+def _stated_size(image: dict[str, Any]) -> tuple[int, int] | None:
+    width, height = image.get("width"), image.get("height")
+    if not _is_number(width) or not _is_number(height) or not (0 < width < 1e6 and 0 < height < 1e6):
+        return None
+    return int(width), int(height)
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _called(annotation: Any, number: int) -> str:
+    return (
+        f"annotation {annotation['id']}"
+        if isinstance(annotation, dict) and "id" in annotation
+        else f"number {number}"
+    )

@@ -1,0 +1,131 @@
+"""Photos from files: any mode Pillow reads, as upright 8-bit RGB.
+
+Photos are turned upright by their EXIF orientation, everywhere. Boxes and masks are in the upright frame,
+as every viewer and most annotation tools show it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from boxseg.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow raises for damaged files of one kind or another; its pixel limit refuses decompression bombs.
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    OverflowError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a photo says of itself without being decoded.
+
+    Attributes:
+        width: Width of the upright photo, pixels.
+        height: Height of the upright photo, pixels.
+        turned: Whether its stored rows are turned or mirrored by EXIF to make it upright.
+    """
+
+    width: int
+    height: int
+    turned: bool
+
+
+def read_header(path: Path | str) -> Header:
+    """Size and orientation, without decoding the pixels.
+
+    Raises:
+        DataError: The file is missing or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            turn = _turn(image)
+            width, height = image.size
+    except DAMAGE as error:
+        raise unreadable(path, error) from error
+    if turn in (5, 6, 7, 8):
+        width, height = height, width
+    return Header(width, height, turn != 1)
+
+
+def image_size(path: Path | str) -> tuple[int, int]:
+    """(width, height) of the upright photo, without decoding the pixels.
+
+    Raises:
+        DataError: The file is missing or no image.
+    """
+    header = read_header(path)
+    return header.width, header.height
+
+
+def read_image(path: Path | str) -> NDArray[np.uint8]:
+    """The upright photo, (H, W, 3) uint8 RGB.
+
+    Grey becomes RGB, 16 bits keep their upper 8, CMYK and palettes are converted, transparent pixels are
+    shown on white. Of an animation, the first frame.
+
+    Raises:
+        DataError: The file is missing, truncated, no image, or of floating-point pixels.
+    """
+    try:
+        with Image.open(path) as image:
+            turn = _turn(image)
+            rgb = _to_rgb(image)
+            return np.array(rgb.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else rgb)
+    except DAMAGE as error:
+        raise unreadable(path, error) from error
+
+
+def _turn(image: Image.Image) -> int:
+    try:
+        turn = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF blocks raise what they like; without one, a photo is as stored
+        return 1
+    return turn if turn in _UPRIGHT else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("floating-point pixels, expected 8 or 16 bits")
+    if image.mode.startswith("I"):  # "I" is how some readers hold 16 bits
+        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def unreadable(path: Path | str, error: BaseException) -> DataError:
+    """What to raise for an image file that Pillow refused with `error`."""
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"{path}: no such image")
+    if isinstance(error, UnidentifiedImageError):
+        return DataError(f"{path}: not an image that Pillow can read")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return DataError(f"{path}: unreadable image ({reason})")

@@ -1,0 +1,80 @@
+"""Polygons and run-length codes (COCO) into label masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from faster_coco_eval.core import mask as coco_mask
+from numpy.typing import NDArray
+
+from boxseg.dataset import IGNORE
+from boxseg.errors import DataError
+
+
+@dataclass(frozen=True)
+class RegionMask:
+    """Ground truth that is painted when asked for: smaller objects on top, crowds below all and ignored.
+
+    Attributes:
+        regions: One object each: polygons [[x0, y0, x1, y1, …], …] in pixels, or a COCO run-length code.
+        labels: Class 1..L of each; 255 for a crowd.
+        width: Width of the mask, pixels.
+        height: Height of the mask, pixels.
+        source: Named in errors.
+    """
+
+    regions: tuple[Any, ...] = field(repr=False)
+    labels: tuple[int, ...]
+    width: int
+    height: int
+    source: str
+
+    def __call__(self) -> NDArray[np.uint8]:
+        """The (H, W) uint8 mask.
+
+        Raises:
+            DataError: A region is no polygon and no run-length code of this size.
+        """
+        try:
+            codes = [encode_region(region, self.width, self.height) for region in self.regions]
+        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+            raise DataError(f"{self.source}: segmentation cannot be read ({error})") from error
+        areas = [int(coco_mask.area(code)) for code in codes]
+        # Not by position in the file, so that the order of annotations does not matter.
+        order = sorted(range(len(codes)), key=lambda i: (self.labels[i] != IGNORE, -areas[i], self.labels[i]))
+        labels = np.zeros((self.height, self.width), dtype=np.uint8)
+        for index in order:
+            labels[coco_mask.decode(codes[index]).astype(bool)] = self.labels[index]
+        return labels
+
+
+def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
+    """The COCO run-length code of one object.
+
+    Args:
+        region: Polygons in pixels, or a run-length code, compressed or not.
+        width: Width of the photo, pixels.
+        height: Height of the photo, pixels.
+
+    Raises:
+        ValueError: It is neither, or its size is not the photo's.
+    """
+    if isinstance(region, dict):
+        if list(region["size"]) != [height, width]:
+            raise ValueError(f"run-length code of size {region['size']}, expected {[height, width]}")
+        code = region
+        if isinstance(region["counts"], list):
+            code = coco_mask.frPyObjects(region, height, width)
+        elif isinstance(region["counts"], str):
+            code = {"size": [height, width], "counts": region["counts"].encode()}
+        coco_mask.decode(code)  # refuses counts that do not fill the mask
+        return code
+    polygons = [[float(value) for value in polygon] for polygon in region]
+    if any(len(polygon) % 2 for polygon in polygons):
+        raise ValueError("a polygon with an odd number of coordinates")
+    polygons = [polygon for polygon in polygons if len(polygon) >= 6]
+    if not polygons:
+        return dict(coco_mask.encode(np.zeros((height, width), dtype=np.uint8, order="F")))
+    return dict(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))

@@ -1,0 +1,195 @@
+"""PASCAL VOC: the devkit layout, read and written.
+
+    ROOT/JPEGImages/ID.jpg (.jpeg, .png)       photos
+    ROOT/Annotations/ID.xml                    boxes
+    ROOT/ImageSets/Segmentation/SPLIT.txt      one ID a line (else ImageSets/Main/SPLIT.txt)
+    ROOT/SegmentationClassAug/ID.png           ground truth (else SegmentationClass), not needed
+
+ROOT may also be given as the folder above it (VOCdevkit), or above that. Coordinates in VOC files are 1-based
+and inclusive, so (xmin, ymin, xmax, ymax) is (xmin - 1, ymin - 1, xmax, ymax) in half-open pixel edges.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from boxseg.config import Data
+from boxseg.dataset import VOC_CLASSES, Problem
+from boxseg.errors import DataError, did_you_mean
+from boxseg.formats.assemble import GroundTruth, Item, Listing
+from boxseg.formats.masks import read_mask
+
+LOOKED_FOR = "JPEGImages/ and Annotations/ (voc)"
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+_LISTS = ("Segmentation", "Main")
+_NAME = re.compile(rb"<name[^>]*>([^<]*)<")
+_VOC_NAMES = frozenset(name.encode() for name in VOC_CLASSES)
+
+
+def find_root(root: Path) -> Path | None:
+    """The devkit folder at, below or two below `root`, or None.
+
+    Raises:
+        DataError: There are several and none is VOC2012.
+    """
+    for pattern in ("", "*", "*/*"):
+        found = [root] if not pattern else sorted(path for path in root.glob(pattern) if path.is_dir())
+        found = [path for path in found if (path / "JPEGImages").is_dir() and (path / "Annotations").is_dir()]
+        if len(found) > 1:
+            found = [path for path in found if path.name == "VOC2012"] or found
+        if len(found) > 1:
+            names = ", ".join(str(path.relative_to(root)) for path in found)
+            raise DataError(f"{root} holds several VOC data sets ({names}); give one of them as data.root")
+        if found:
+            return found[0]
+    return None
+
+
+def read(data: Data) -> Listing:
+    """List the images of one split with their boxes.
+
+    The classes are VOC's own 20, in their order, when every name in Annotations is among them, else the sorted
+    names of all files in Annotations: they do not depend on the split.
+
+    Raises:
+        DataError: No VOC folder, or no such split.
+    """
+    root = find_root(data.root)
+    if root is None:
+        raise DataError(f"{data.root} is no VOC folder: looked for {LOOKED_FOR} in it and two levels below")
+    classes = class_names(root / "Annotations")
+    masks = next(
+        (root / name for name in ("SegmentationClassAug", "SegmentationClass") if (root / name).is_dir()), None
+    )
+    listing = Listing(root=root, classes=classes, items=[], problems=[])
+    for name in _split_ids(root, data.split)[: data.limit]:
+        found = _item(root, name, classes, masks, listing.problems)
+        if isinstance(found, Item):
+            listing.items.append(found)
+        else:
+            path = root / "Annotations" / f"{name}.xml"
+            listing.problems.append(Problem(file=path, what=found, action="skipped"))
+    return listing
+
+
+def class_names(annotations: Path) -> tuple[str, ...]:
+    """Names of classes 1..L of a folder of VOC annotation files."""
+    names: set[str] = set()
+    for path in annotations.rglob("*.xml"):
+        names |= _object_names(path.read_bytes())
+    return VOC_CLASSES if names <= set(VOC_CLASSES) else tuple(sorted(names))
+
+
+def _object_names(content: bytes) -> set[str]:
+    # A search is ten times faster than a parse, and as good where nothing but objects can hold a <name> (owners
+    # of photos and parts of persons have one too) and nothing can hide one (entities, CDATA, encodings).
+    if content[:1] == b"<" and not any(mark in content for mark in (b"&", b"<!", b"<part", b"<owner")):
+        found = {name.strip() for name in _NAME.findall(content)}
+        if found <= _VOC_NAMES:
+            return {name.decode() for name in found}
+    try:
+        objects = ET.fromstring(content).findall("object")
+    except (ET.ParseError, ValueError, LookupError):
+        return set()  # listed when its image is read
+    return {(node.findtext("name") or "").strip() for node in objects} - {""}
+
+
+def splits(root: Path) -> list[str]:
+    """Names of the splits of a devkit folder."""
+    return sorted({path.stem for name in _LISTS for path in (root / "ImageSets" / name).glob("*.txt")})
+
+
+def _split_ids(root: Path, split: str) -> list[str]:
+    for folder in _LISTS:
+        path = root / "ImageSets" / folder / f"{split}.txt"
+        if path.is_file():
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            # Lists of other tools repeat an ID, with numbers or further paths beside it.
+            return list(dict.fromkeys(_id(root, line.strip()) for line in lines if line.strip()))
+    known = splits(root)
+    there = f"there are: {', '.join(known)}" if known else "write one, an ID a line"
+    raise DataError(
+        f"{root} has no split {split!r}{did_you_mean(split, known)} "
+        f"(looked for ImageSets/Segmentation/{split}.txt and ImageSets/Main/{split}.txt; {there})"
+    )
+
+
+def _id(root: Path, line: str) -> str:
+    if not (root / "Annotations" / f"{line}.xml").is_file():  # else an ID with spaces
+        line = line.split()[0]
+    path = PurePosixPath(line)
+    if path.suffix in _SUFFIXES:
+        path = path.with_suffix("")
+    return path.name if line.startswith("/") else str(path)
+
+
+def _item(
+    root: Path, name: str, classes: tuple[str, ...], masks: Path | None, problems: list[Problem]
+) -> Item | str:
+    """The image of an ID, or what is wrong with it."""
+    source = root / "Annotations" / f"{name}.xml"
+    if ".." in PurePosixPath(name).parts:
+        return f"ID leads out of the data set: {name}"
+    candidates = (root / "JPEGImages" / f"{name}{suffix}" for suffix in _SUFFIXES)
+    image = next((path for path in candidates if path.is_file()), None)
+    if not source.is_file():
+        return f"image without annotation file: {name}" if image else f"neither photo nor annotation: {name}"
+    if image is None:
+        return f"annotation without photo: no JPEGImages/{name}.jpg (.jpeg, .png)"
+    try:
+        tree = ET.parse(source).getroot()
+    except (ET.ParseError, ValueError, LookupError) as error:  # the last two: encodings
+        return f"annotation file is no XML: {error}"
+    item = Item(
+        id=name,
+        image=image,
+        source=source,
+        boxes=[],
+        labels=[],
+        names=[],
+        stated_size=_stated_size(tree),
+        ground_truth=_mask_reader(masks, name, len(classes)),
+    )
+    for number, node in enumerate(tree.findall("object"), start=1):
+        _add_object(item, node, number, classes, problems)
+    return item
+
+
+def _add_object(
+    item: Item, node: ET.Element, number: int, classes: tuple[str, ...], problems: list[Problem]
+) -> None:
+    name = (node.findtext("name") or "").strip()
+    called = f"object {number} ({name or 'no name'})"
+    try:
+        left, top, right, bottom = (float(node.findtext(f"bndbox/{key}") or "") for key in _CORNERS)
+        label = classes.index(name) + 1
+    except ValueError:
+        what = "class missing" if not name else "box without four numbers"
+        problems.append(Problem(file=item.source, what=f"{what}: {called}", action="dropped"))
+        return
+    item.boxes.append((left - 1, top - 1, right, bottom))
+    item.labels.append(label)
+    item.names.append(called)
+    item.difficult.append((node.findtext("difficult") or "0").strip() not in ("0", ""))
+
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def _stated_size(tree: ET.Element) -> tuple[int, int] | None:
+    try:
+        width, height = (int(float(tree.findtext(f"size/{key}") or "")) for key in ("width", "height"))
+    except (ValueError, OverflowError):
+        return None
+    return (width, height) if width > 0 and height > 0 else None  # some tools write zeros
+
+
+def _mask_reader(masks: Path | None, name: str, classes: int) -> Callable[[int, int], GroundTruth] | None:
+    if masks is None or not (masks / f"{name}.png").is_file():
+        return None
+    reader = partial(read_mask, masks / f"{name}.png", classes)
+    return lambda width, height: reader
