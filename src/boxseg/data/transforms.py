@@ -1,0 +1,205 @@
+"""Random changes of a training image, its boxes and its label maps together.
+
+Scale, pad, crop, flip and colour jitter, each a pure function; only `augment` draws numbers. Scale, pad and
+crop are one step, `view`: the part of the photo that the crop will show is cut out while it is resized, so
+nothing is computed for pixels that are thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from boxseg.config import Augment
+from boxseg.data.colour import draw_jitter, jitter_colours
+from boxseg.dataset import IGNORE
+
+T = TypeVar("T", bound=np.generic)
+
+MEAN_COLOUR = (124, 117, 104)  # of ImageNet; after a network's normalisation padding is about zero
+
+# A box of which the crop shows less than this does not show its class: see `is_sliver`.
+SLIVER_SIDE = 4.0  # pixels of the crop
+SLIVER_SHARE = 0.1  # of the box's area
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Item:
+    """A photo and everything that lies on it.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        boxes: (n, 4) float64, x1 y1 x2 y2 in pixels, half-open edges, inside the image.
+        labels: (n,) int64, class 1..L of each box.
+        visible: (n,) float64, share of each annotated box's area that is still in the image.
+        maps: Label maps by name, (H, W) uint8 each.
+        valid: (H, W) bool, False on padding.
+    """
+
+    image: NDArray[np.uint8]
+    boxes: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    visible: NDArray[np.float64]
+    maps: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    valid: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls,
+        image: NDArray[np.uint8],
+        boxes: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        maps: Mapping[str, NDArray[np.uint8]] | None = None,
+    ) -> Item:
+        """A whole photo (H, W, 3) with boxes (n, 4), their labels (n,) and label maps (H, W)."""
+        return cls(
+            image=image,
+            boxes=boxes,
+            labels=labels,
+            visible=np.ones(len(boxes)),
+            maps=maps or {},
+            valid=np.ones(image.shape[:2], dtype=np.bool_),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A rectangle cut out of a resized image; where it reaches past the right or lower edge, padding follows.
+
+    Attributes:
+        scaled: (width, height) the image is resized to, pixels.
+        left: First column of the window in the resized image, 0 or more.
+        top: First row of the window in the resized image, 0 or more.
+        size: (width, height) of the window, pixels.
+    """
+
+    scaled: tuple[int, int]
+    left: int
+    top: int
+    size: tuple[int, int]
+
+
+def view(item: Item, window: Window) -> Item:
+    """What a window shows of an item: scale, crop and pad in one step.
+
+    The photo is resized bilinearly, with antialiasing where it shrinks, label maps by nearest pixel centre.
+    Padding has the mean colour, label 255 and valid False. Boxes are clipped to the window; those that lie
+    outside are dropped.
+    """
+    height, width = item.valid.shape
+    columns = _sources(width, window.scaled[0], window.left, window.size[0])
+    rows = _sources(height, window.scaled[1], window.top, window.size[1])
+    boxes, share = _window_boxes(item.boxes, (width, height), window)
+    inside = share > 0
+    return Item(
+        image=_window_image(item.image, window, len(columns), len(rows)),
+        boxes=boxes[inside],
+        labels=item.labels[inside],
+        visible=(item.visible * share)[inside],
+        maps={name: _pick(values, rows, columns, window.size, IGNORE) for name, values in item.maps.items()},
+        valid=_pick(item.valid, rows, columns, window.size, False),
+    )
+
+
+def flip(item: Item) -> Item:
+    """An item mirrored left to right; half-open edges x become W - x."""
+    width = item.image.shape[1]
+    boxes = item.boxes.copy()
+    boxes[:, [0, 2]] = width - item.boxes[:, [2, 0]]
+    return replace(
+        item,
+        image=item.image[:, ::-1].copy(),
+        boxes=boxes,
+        maps={name: values[:, ::-1].copy() for name, values in item.maps.items()},
+        valid=item.valid[:, ::-1].copy(),
+    )
+
+
+def is_sliver(item: Item) -> NDArray[np.bool_]:
+    """Which boxes show too little of their object to tell its class, (n,) bool.
+
+    A box is a sliver when it is less than 4 pixels wide or high (half a cell of a stride-8 feature map) or
+    less than a tenth of its area is left. Slivers are no examples of their class, but they are no background
+    either: draw the background map from all boxes.
+    """
+    sides = item.boxes[:, 2:] - item.boxes[:, :2]
+    return np.asarray((sides.min(axis=1, initial=np.inf) < SLIVER_SIDE) | (item.visible < SLIVER_SHARE))
+
+
+def augment(item: Item, options: Augment, rng: np.random.Generator) -> Item:
+    """A random square crop of a randomly scaled, mirrored and coloured photo.
+
+    An image smaller than the crop lies in its upper left corner. The same numbers are drawn whatever the
+    options, so switching one off leaves the others as they were.
+    """
+    height, width = item.valid.shape
+    scale = rng.uniform(*options.scale)
+    scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
+    left, top = (int(rng.random() * (max(0, side - options.crop) + 1)) for side in scaled)
+    mirrored = rng.random() < options.flip
+    jitter = draw_jitter(options.jitter, rng)
+    item = view(item, Window(scaled=scaled, left=left, top=top, size=(options.crop, options.crop)))
+    if mirrored:
+        item = flip(item)
+    if options.jitter:
+        item = replace(item, image=jitter_colours(item.image, jitter))
+    return item
+
+
+def _sources(side: int, scaled: int, first: int, size: int) -> NDArray[np.int64]:
+    """The source pixel of each pixel of the window along one axis, as far as the image reaches.
+
+    Pixel i of the resized image has its centre at (i + 1/2) · side / scaled of the source; in whole numbers,
+    so that a mask and the box it was drawn from stay equal.
+    """
+    pixels = np.arange(first, min(first + size, scaled), dtype=np.int64)
+    return np.asarray((2 * pixels + 1) * side // (2 * scaled))
+
+
+def _pick(
+    values: NDArray[T],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    size: tuple[int, int],
+    padding: int | bool,
+) -> NDArray[T]:
+    picked = np.full((size[1], size[0]), padding, dtype=values.dtype)
+    picked[: len(rows), : len(columns)] = values.take(rows, axis=0).take(columns, axis=1)
+    return picked
+
+
+def _window_image(image: NDArray[np.uint8], window: Window, columns: int, rows: int) -> NDArray[np.uint8]:
+    height, width, _ = image.shape
+    shown = np.empty((window.size[1], window.size[0], 3), dtype=np.uint8)
+    if columns < window.size[0] or rows < window.size[1]:
+        shown[:] = MEAN_COLOUR
+    if columns and rows:
+        across, down = window.scaled
+        source = (
+            window.left * width / across,
+            window.top * height / down,
+            (window.left + columns) * width / across,
+            (window.top + rows) * height / down,
+        )
+        resized = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR, box=source)
+        shown[:rows, :columns] = np.asarray(resized)
+    return shown
+
+
+def _window_boxes(
+    boxes: NDArray[np.float64], size: tuple[int, int], window: Window
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Boxes (n, 4) in the window, clipped, and the share (n,) of each one's area that is left."""
+    scaled = boxes * np.tile(window.scaled, 2) / np.tile(size, 2) - np.tile((window.left, window.top), 2)
+    clipped = np.clip(scaled, 0, np.tile(window.size, 2))
+    before, after = _area(scaled), _area(clipped)
+    return clipped, np.divide(after, before, out=np.zeros_like(after), where=before > 0)
+
+
+def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
