@@ -1,0 +1,101 @@
+"""Checkpoints: a safetensors file with everything else about the network as JSON in its header.
+
+Nothing in it is code; the same network gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from boxseg.errors import CheckpointError
+
+KEY = "boxseg"
+VERSION = 1
+KINDS = {"box-classifier": "a box classifier", "segmenter": "a segmentation network"}
+
+
+def save(path: Path | str, model_state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Args:
+        path: Where it goes; missing folders are made.
+        model_state: Tensors by name, on any device.
+        meta: What else is needed to use them, in JSON types; `kind` is one of KINDS.
+
+    Raises:
+        ValueError: `kind` is none of KINDS, or the meta data is no JSON.
+    """
+    path = Path(path)
+    if meta.get("kind") not in KINDS:
+        raise ValueError(f"kind of a checkpoint: expected one of {list(KINDS)}, got {meta.get('kind')!r}")
+    try:
+        text = json.dumps(
+            {"version": VERSION, "meta": dict(meta)}, sort_keys=True, ensure_ascii=False, allow_nan=False
+        )
+    except TypeError as error:
+        raise ValueError(f"meta data of a checkpoint: {error}; expected JSON types") from error
+    # Copies, because the format refuses tensors that share memory.
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model_state.items()}
+    content = safetensors.torch.save(tensors, metadata={KEY: text})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path | str, kind: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a checkpoint.
+
+    Args:
+        path: The file.
+        kind: One of KINDS where only that will do.
+
+    Returns:
+        The meta data, and the tensors by name, on the CPU.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, not boxseg's, of a newer boxseg or of another kind.
+    """
+    path = Path(path)
+    meta = read_meta(path, kind)
+    return meta, safetensors.torch.load_file(path)
+
+
+def read_meta(path: Path | str, kind: str | None = None) -> dict[str, Any]:
+    """The meta data of a checkpoint alone; arguments and errors as for `load`."""
+    path = Path(path)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no file"
+        raise CheckpointError(f"checkpoint {path}: {found} there; expected model.safetensors of a run")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get(KEY)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"checkpoint {path} is damaged or no safetensors file ({error}): expected a run's model.safetensors"
+        ) from error
+    if header is None:
+        raise CheckpointError(
+            f"checkpoint {path} was not written by boxseg: expected a run's model.safetensors "
+            "(foreign weights to start from go into model.weights)"
+        )
+    content = json.loads(header)
+    if content["version"] > VERSION:
+        raise CheckpointError(
+            f"checkpoint {path} has format {content['version']}, expected at most {VERSION}: upgrade boxseg"
+        )
+    meta: dict[str, Any] = content["meta"]
+    if kind is not None and meta["kind"] != kind:
+        raise CheckpointError(f"this is {KINDS[meta['kind']]}, {KINDS[kind]} is needed: {path}")
+    return meta
