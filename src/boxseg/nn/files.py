@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import pickle
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -57,12 +57,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("BOXSEG_CACHE") or Path.home() / ".cache" / "boxseg").expanduser()
 
 
-def torchvision_file(backbone: str, *, url: str = TORCHVISION_URL) -> Path:
+def torchvision_file(backbone: str) -> Path:
     """Torchvision's ImageNet weights of a backbone, downloaded into the cache on first use.
 
     Args:
         backbone: vgg16, resnet50 or resnet101.
-        url: Folder they are taken from.
 
     Raises:
         CheckpointError: They cannot be downloaded, or arrived damaged.
@@ -70,7 +69,7 @@ def torchvision_file(backbone: str, *, url: str = TORCHVISION_URL) -> Path:
     name = TORCHVISION_FILES[backbone]
     path = cache_folder() / name
     if not path.is_file():
-        download(url + name, path, sha256=name.removesuffix(".pth").rsplit("-", 1)[1])
+        download(TORCHVISION_URL + name, path, sha256=name.removesuffix(".pth").rsplit("-", 1)[1])
     return path
 
 
@@ -106,7 +105,7 @@ def download(url: str, path: Path, *, sha256: str) -> None:
                 f"{sha256}; try again, or {instead}"
             )
         temporary.replace(path)
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
         raise CheckpointError(f"cannot download {path.name}: {error}; {instead}") from error
     finally:
         temporary.unlink(missing_ok=True)
