@@ -1,0 +1,233 @@
+"""Stage 1: pooling of box features that leaves the background inside a box out (BAP), or does not (GAP).
+
+A box annotation says little about its inside and everything about its outside: what resembles the known
+background of the same image is attended to less. All images, boxes, bins and queries of a batch are
+computed at once.
+
+Source: Oh, Kim, Ham, "Background-Aware Pooling and Noise-Aware Loss", CVPR 2021, section 3.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from boxseg.nn.upsample import cell_edges
+
+# A bin whose foreground is less than this share of its area is pooled as a whole: its weighted mean would be
+# a quotient of two rounding errors.
+VANISHING = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pooled:
+    """Features that the box classifier is trained on.
+
+    Attributes:
+        roi: (R * bins, C), r: the foreground feature of each bin of each box, the bins of a box in a row.
+        roi_box: (R * bins,) int64, the box it belongs to.
+        query: (J, C), q: the background features of all grid cells with background, image after image.
+        query_image: (J,) int64, the image it belongs to.
+    """
+
+    roi: Tensor
+    roi_box: Tensor
+    query: Tensor
+    query_image: Tensor
+
+
+def background_aware_pooling(
+    features: Tensor,
+    boxes: Tensor,
+    batch_index: Tensor,
+    background: Tensor,
+    *,
+    stride: int | None,
+    grid: int,
+    roi_bins: int,
+    min_background: float,
+    pooling: Literal["bap", "gap"],
+    valid: Tensor | None = None,
+) -> Pooled:
+    """Pool background queries and box features from a batch of feature maps.
+
+    With M the share of background in a cell's footprint, q_j = Σ M f / Σ M over grid cell j, A the mean over
+    the image's queries of ReLU(cos(f, q_j)), and w the exact area of a feature cell inside a box bin:
+    r = Σ w (1 - A) f / Σ w (1 - A). GAP has A = 0; its queries are returned too, as the background's examples.
+
+    An image uses GAP where its background is at most `min_background` of its valid pixels or no grid cell
+    holds any; so does a single bin whose foreground vanishes (every cell of it looks like background). A box
+    without area in the image gives r = 0.
+
+    Args:
+        features: (B, C, h, w) floating; half precisions are widened to float32.
+        boxes: (R, 4) floating, x1 y1 x2 y2, pixel edges.
+        batch_index: (R,) int64, the image 0..B-1 of each box, in any order.
+        background: (B, H, W) bool, pixels outside every box and not padding.
+        stride: Stride of the network, or None for corners aligned with the image.
+        grid: N; queries are taken in N x N cells of the feature map.
+        roi_bins: Each box is pooled in roi_bins x roi_bins equal parts.
+        min_background: Share of background an image must exceed for BAP.
+        pooling: `bap`, or `gap` for every image.
+        valid: (B, H, W) bool, pixels of the photo, False on padding; None where all are.
+
+    Returns:
+        Features differentiable with respect to `features`, through the attention too.
+
+    Source: section 3.1; bins and the background threshold as in the authors' experiments.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        if features.dtype not in (torch.float32, torch.float64):
+            features = features.float()
+        size = (background.shape[1], background.shape[2])
+        cells = (features.shape[2], features.shape[3])
+        rows, columns = (
+            cell_edges(n, count, stride).to(features) for n, count in zip(size, cells, strict=True)
+        )
+        flat = features.flatten(2)
+        valid = torch.ones_like(background) if valid is None else valid
+        share = background_share(background, valid, rows, columns).flatten(1)
+        query, present = _queries(flat, share, cells, grid)
+        attention = _attention(flat, query, present)
+
+        pixels = valid.flatten(1).sum(1).clamp_min(1)
+        enough = background.flatten(1).sum(1) > min_background * pixels
+        aware = enough & present.any(1) & (pooling == "bap")
+        foreground = torch.where(aware[:, None], 1 - attention, 1)
+
+        area = bin_areas(boxes.to(features), rows, columns, roi_bins).flatten(2)
+        roi = _pool(flat, area, foreground, batch_index)
+    bins = roi_bins * roi_bins
+    return Pooled(
+        roi=roi.flatten(0, 1),
+        roi_box=torch.arange(len(boxes), device=features.device).repeat_interleave(bins),
+        query=query[present],
+        query_image=present.nonzero()[:, 0],
+    )
+
+
+def pooling_loss(pooled: Pooled, weight: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of the box classifier over all r (class of their box) and all q (class 0).
+
+    Args:
+        pooled: Features of a batch.
+        weight: (L + 1, C), the classifier, without bias.
+        labels: (R,) int64, class 1..L of each box.
+
+    Returns:
+        Scalar; 0, with zero gradients, where there is neither a box nor a query.
+
+    Source: section 3.1.
+    """
+    logits = torch.cat([pooled.roi, pooled.query]) @ weight.T
+    targets = torch.cat([labels[pooled.roi_box], labels.new_zeros(len(pooled.query))])
+    return F.cross_entropy(logits, targets, reduction="sum") / max(len(targets), 1)
+
+
+def background_share(background: Tensor, valid: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """M: share of background in the footprint of each cell, of what of it lies on valid pixels.
+
+    Args:
+        background: (B, H, W) bool.
+        valid: (B, H, W) bool.
+        rows: (h + 1,) floating, edges of the cells' footprints along the height, pixels.
+        columns: (w + 1,) floating, along the width.
+
+    Returns:
+        (B, h, w) in [0, 1]; 0 for a cell without a valid pixel.
+    """
+
+    def area(mask: Tensor) -> Tensor:
+        over_rows = _overlaps(_pixel_edges(mask.shape[1], rows), rows)
+        over_columns = _overlaps(_pixel_edges(mask.shape[2], columns), columns)
+        covered: Tensor = over_rows.T @ mask.to(rows.dtype) @ over_columns
+        return covered
+
+    total = area(valid)
+    return area(background & valid) / torch.where(total > 0, total, 1)
+
+
+def bin_areas(boxes: Tensor, rows: Tensor, columns: Tensor, bins: int) -> Tensor:
+    """Exact area, in pixels, of every feature cell's footprint inside every bin of every box.
+
+    Args:
+        boxes: (R, 4) floating, x1 y1 x2 y2, pixel edges.
+        rows: (h + 1,) floating, edges of the cells' footprints along the height, pixels.
+        columns: (w + 1,) floating, along the width.
+        bins: A box is cut into bins x bins equal parts.
+
+    Returns:
+        (R, bins * bins, h, w), the bins row by row.
+    """
+    parts = torch.linspace(0, 1, bins + 1, dtype=boxes.dtype, device=boxes.device)
+    x1, y1, x2, y2 = boxes[:, :, None].unbind(1)
+    high = _overlaps(y1 + (y2 - y1) * parts, rows)
+    wide = _overlaps(x1 + (x2 - x1) * parts, columns)
+    return (high[:, :, None, :, None] * wide[:, None, :, None, :]).flatten(1, 2)
+
+
+def _overlaps(edges: Tensor, cells: Tensor) -> Tensor:
+    """Lengths common to intervals (..., n + 1 edges) and cells (m + 1 edges); (..., n, m)."""
+    left = torch.maximum(edges[..., :-1, None], cells[:-1])
+    right = torch.minimum(edges[..., 1:, None], cells[1:])
+    return (right - left).clamp_min(0)
+
+
+def _pixel_edges(size: int, like: Tensor) -> Tensor:
+    return torch.arange(size + 1, dtype=like.dtype, device=like.device)
+
+
+def _queries(flat: Tensor, share: Tensor, cells: tuple[int, int], grid: int) -> tuple[Tensor, Tensor]:
+    """Queries (B, N * N, C) of features (B, C, h w) and shares (B, h w), and which of them hold background."""
+    row, column = (torch.arange(n, device=flat.device) * grid // n for n in cells)
+    cell = (row[:, None] * grid + column).flatten()
+    membership = F.one_hot(cell, grid * grid).to(flat.dtype)
+    weights = (membership * share[:, :, None]).mT
+    total = weights.sum(2, keepdim=True)
+    present = total > 0
+    return weights @ flat.mT / torch.where(present, total, 1), present[..., 0]
+
+
+def _attention(flat: Tensor, query: Tensor, present: Tensor) -> Tensor:
+    """A (B, h w) in [0, 1]: mean over an image's queries of ReLU(cos(f, q))."""
+    # Lengths divide the few maps of products, not the features: those would be copied twice in each direction.
+    cosine = query @ flat / (_length(query, dim=2) * _length(flat, dim=1))
+    weights = present.to(flat.dtype)
+    total = (cosine.relu() * weights[:, :, None]).sum(1)
+    # Rounding may push a cosine of 1 above it, and 1 - A below 0.
+    return (total / weights.sum(1, keepdim=True).clamp_min(1)).clamp_max(1)
+
+
+def _length(vectors: Tensor, dim: int) -> Tensor:
+    """Lengths along a dimension, kept; 1 for zeros, whose cosines are then 0 with finite gradients."""
+    length = torch.linalg.vector_norm(vectors, dim=dim, keepdim=True)
+    return torch.where(length > 0, length, 1)
+
+
+def _pool(flat: Tensor, area: Tensor, foreground: Tensor, batch_index: Tensor) -> Tensor:
+    """Means (R, bins, C) of features (B, C, h w), weighted by area (R, bins, h w) x foreground (B, h w).
+
+    The boxes of each image are padded to the longest list, so that one product per image gathers them: no box
+    has a copy of the features.
+    """
+    weights = area * foreground[batch_index][:, None]
+    seen = weights.sum(2, keepdim=True) > VANISHING * area.sum(2, keepdim=True)
+    weights = torch.where(seen, weights, area)
+    total = weights.sum(2, keepdim=True)
+
+    images = len(flat)
+    counts = torch.bincount(batch_index, minlength=images)
+    order = batch_index.argsort(stable=True)
+    first = counts.cumsum(0) - counts
+    slot = torch.empty_like(order)
+    slot[order] = torch.arange(len(order), device=order.device) - first[batch_index[order]]
+    longest = int(counts.max()) if len(order) else 0
+    padded = weights.new_zeros(images, longest, *weights.shape[1:])
+    padded = padded.index_put((batch_index, slot), weights)
+    sums = (padded.flatten(1, 2) @ flat.mT).reshape(images, longest, weights.shape[1], flat.shape[1])
+    pooled: Tensor = sums[batch_index, slot] / torch.where(total > 0, total, 1)
+    return pooled
