@@ -1,1 +1,40 @@
-"""boxseg."""
+"""From bounding boxes to segmentation masks and a trained segmentation network.
+
+Importing boxseg imports no torch: every name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BoxDataset": "boxseg.dataset",
+    "BoxsegError": "boxseg.errors",
+    "DenseCRF": "boxseg.crf",
+    "Sample": "boxseg.dataset",
+    "classify": "boxseg.api",
+    "config": "boxseg.config",
+    "demo": "boxseg.api",
+    "doctor": "boxseg.api",
+    "evaluate": "boxseg.api",
+    "label": "boxseg.api",
+    "predict": "boxseg.api",
+    "run": "boxseg.api",
+    "segment": "boxseg.api",
+}
+
+__all__ = sorted([*_HOMES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'boxseg' has no attribute {name!r}")
+    home = importlib.import_module(_HOMES[name])
+    return home if _HOMES[name] == f"boxseg.{name}" else getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,126 @@
+"""The command line: `boxseg VERB key=value …`. The only place that prints."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from boxseg import __version__
+from boxseg.errors import BoxsegError, ConfigError, did_you_mean
+
+VERBS = ("run", "classify", "label", "segment", "evaluate", "predict", "doctor", "demo")
+
+SUMMARY = f"""boxseg {__version__}: from bounding boxes to segmentation masks and a trained network.
+
+usage: boxseg VERB [key=value …] [-c FILE.yaml]
+
+  demo      make a small data set and run all stages on it, offline, in minutes
+  doctor    check a data set: counts, classes, everything that is broken
+  run       all stages: boxes → labels → segmentation network → scores
+  classify  stage 1: train the box classifier with background-aware pooling
+  label     stage 2: write pseudo labels for photos with boxes
+  segment   stage 3: train a segmentation network from labels
+  evaluate  score a network or a folder of labels against ground-truth masks
+  predict   label new photos with a trained network
+
+  boxseg VERB --help          all options of a verb
+  boxseg VERB … --print-config  the resolved options as YAML, and no run
+  -c FILE.yaml                options from a file, or a recipe by its name
+  --debug                     show the traceback of an error
+  --quiet                     no progress bars
+  --version                   print the version
+
+Data sets: VOC (devkit), COCO (instances JSON), YOLO (data.yaml); the format is recognised.
+Example: boxseg run data.root=photos out=runs/first
+"""
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 something failed, 2 something given cannot be used."""
+    sys.exit(execute(list(sys.argv[1:] if words is None else words)))
+
+
+def execute(words: list[str]) -> int:
+    """Run one command and return its exit status."""
+    debug = _take(words, "--debug")
+    if _take(words, "--quiet"):
+        os.environ["BOXSEG_QUIET"] = "1"
+    _show_log()
+    try:
+        return _dispatch(words)
+    except BoxsegError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"boxseg: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("boxseg: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`boxseg … | head`): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(SUMMARY, end="")
+        return 0
+    if words[0] in ("--version", "version"):
+        print(f"boxseg {__version__}")
+        return 0
+    verb, rest = words[0], words[1:]
+    if verb not in VERBS:
+        raise ConfigError(f"unknown verb {verb!r}{did_you_mean(verb, VERBS)} (one of {', '.join(VERBS)})")
+    from boxseg import options
+
+    if "-h" in rest or "--help" in rest:
+        print(options.help_text(verb), end="")
+        return 0
+    print_config = _take(rest, "--print-config") or _take(rest, "--print_config")
+    job = options.build_job(verb, options.parse_words(rest, verb))
+    if print_config:
+        print(options.to_yaml(job), end="")
+        return 0
+    outcome: Any = importlib.import_module(f"boxseg.stages.{verb}").run(job)
+    _show(outcome.tables(), outcome.notes())
+    return int(getattr(outcome, "status", 0))
+
+
+def _show(tables: Sequence[Any], notes: Sequence[str]) -> None:
+    """Print the tables of a result and the lines below them."""
+    from rich import box, console, table
+
+    screen = console.Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=True)
+    for content in tables:
+        grid = table.Table(title=content.title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+        for place, name in enumerate(content.columns):
+            grid.add_column(name, justify="left" if place == 0 else "right", overflow="fold")
+        for row in content.texts():
+            grid.add_row(*row)
+        screen.print(grid, markup=False)
+    for note in notes:
+        screen.print(note, markup=False)
+
+
+def _take(words: list[str], flag: str) -> bool:
+    """Remove a flag from the words, and say whether it was there."""
+    found = flag in words
+    words[:] = [word for word in words if word != flag]
+    return found
+
+
+def _show_log() -> None:
+    """Send what the stages say to stderr, one plain line each."""
+    log = logging.getLogger("boxseg")
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False

@@ -1,0 +1,200 @@
+"""What each verb takes: inputs, outputs and the sections of options it reads.
+
+One dataclass a verb, used alike by the command line, YAML files and the Python functions of the same name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from boxseg.config import Classify, Data, Evaluate, Label, Model, Segment, Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyJob:
+    """Train the box classifier (stage 1).
+
+    Args:
+        data: Photos with boxes.
+        out: Run folder; the classifier is written to OUT/model.safetensors.
+        overwrite: Start anew where OUT holds a run with other options.
+        model: Network.
+        classify: Stage 1.
+        trainer: Device, precision, seed.
+    """
+
+    data: Data
+    out: Path
+    overwrite: bool = False
+    model: Model = field(default_factory=Model)
+    classify: Classify = field(default_factory=Classify)
+    trainer: Trainer = field(default_factory=Trainer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelJob:
+    """Write pseudo labels for photos with boxes (stage 2).
+
+    Args:
+        checkpoint: Classifier made by `classify`.
+        data: Photos with boxes.
+        out: Folder for y_crf/ID.png, y_ret/ID.png and, where there is ground truth, metrics.json.
+        overwrite: Start anew where OUT holds a run with other options.
+        label: Stage 2.
+        trainer: Device.
+    """
+
+    checkpoint: Path
+    data: Data
+    out: Path
+    overwrite: bool = False
+    label: Label = field(default_factory=Label)
+    trainer: Trainer = field(default_factory=Trainer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentJob:
+    """Train the segmentation network (stage 3), then score it on `data.val_split`.
+
+    Args:
+        labels: Folder made by `label`, a folder of masks ID.png, or `ground-truth` for the fully supervised
+            reference.
+        data: Photos.
+        out: Run folder; the network is written to OUT/model.safetensors.
+        overwrite: Start anew where OUT holds a run with other options.
+        model: Network.
+        segment: Stage 3.
+        evaluate: Scoring.
+        trainer: Device, precision, seed.
+    """
+
+    labels: str
+    data: Data
+    out: Path
+    overwrite: bool = False
+    model: Model = field(default_factory=Model)
+    segment: Segment = field(default_factory=Segment)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    trainer: Trainer = field(default_factory=Trainer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateJob:
+    """Score a network or a folder of labels against ground-truth masks.
+
+    Args:
+        checkpoint: Segmentation network made by `segment`.
+        labels: Or a folder made by `label`, or a folder of masks ID.png.
+        data: Photos with ground-truth masks.
+        out: Folder for metrics.json; by default beside the checkpoint, or in the label folder.
+        evaluate: Scales, flip and CRF of a network.
+        trainer: Device.
+    """
+
+    checkpoint: Path | None = None
+    labels: Path | None = None
+    data: Data
+    out: Path | None = None
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    trainer: Trainer = field(default_factory=Trainer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictJob:
+    """Label new photos, without boxes, with a segmentation network.
+
+    Args:
+        checkpoint: Segmentation network made by `segment`.
+        images: Photos: a file, a folder, or a list of either.
+        out: Folder for labels/NAME.png and overlays/NAME.jpg.
+        evaluate: Scales, flip and CRF.
+        trainer: Device.
+    """
+
+    checkpoint: Path
+    images: str | list[str]
+    out: Path
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    trainer: Trainer = field(default_factory=Trainer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorJob:
+    """Check a data set: counts, classes, and everything that is broken.
+
+    Args:
+        data: Photos with boxes.
+        decode: Read every photo and mask whole, not just their headers.
+    """
+
+    data: Data
+    decode: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunJob:
+    """All stages: boxes to labels to a segmentation network. Run again, it goes on where it stopped.
+
+    Args:
+        data: Photos with boxes.
+        out: Run folder: classify/, label/, segment/, sheet.png, metrics.json.
+        overwrite: Start anew where OUT holds a run with other options.
+        model: Network.
+        classify: Stage 1.
+        label: Stage 2.
+        segment: Stage 3.
+        evaluate: Scoring.
+        trainer: Device, precision, seed.
+    """
+
+    data: Data
+    out: Path
+    overwrite: bool = False
+    model: Model = field(default_factory=Model)
+    classify: Classify = field(default_factory=Classify)
+    label: Label = field(default_factory=Label)
+    segment: Segment = field(default_factory=Segment)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    trainer: Trainer = field(default_factory=Trainer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoJob:
+    """Make the demo set and run all stages on it: a few minutes on two cores, offline.
+
+    Args:
+        out: Run folder.
+        overwrite: Start anew where OUT holds a run with other options.
+        images: Training photos to make; a quarter as many are made for scoring.
+        model: Network.
+        classify: Stage 1.
+        label: Stage 2.
+        segment: Stage 3.
+        evaluate: Scoring.
+        trainer: Device, precision, seed.
+    """
+
+    out: Path = Path("runs/demo")
+    overwrite: bool = False
+    images: int = 200
+    model: Model = field(default_factory=Model)
+    classify: Classify = field(default_factory=Classify)
+    label: Label = field(default_factory=Label)
+    segment: Segment = field(default_factory=Segment)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    trainer: Trainer = field(default_factory=Trainer)
+
+
+Job = ClassifyJob | LabelJob | SegmentJob | EvaluateJob | PredictJob | DoctorJob | RunJob | DemoJob
+
+JOBS: dict[str, type[Job]] = {
+    "run": RunJob,
+    "classify": ClassifyJob,
+    "label": LabelJob,
+    "segment": SegmentJob,
+    "evaluate": EvaluateJob,
+    "predict": PredictJob,
+    "doctor": DoctorJob,
+    "demo": DemoJob,
+}

@@ -1,0 +1,250 @@
+"""From `key=value` words, YAML files or Python keywords to a checked job.
+
+Every way of giving options becomes one flat mapping of dotted keys, which jsonargparse converts and checks
+against the dataclasses of `jobs.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_type_hints
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from boxseg.errors import ConfigError, did_you_mean
+from boxseg.jobs import JOBS, Job
+
+JobT = TypeVar("JobT", bound=Job)
+Flat = dict[str, Any]
+
+RECIPES = Path(__file__).parent / "configs"
+
+
+def known_keys(job: type[Any]) -> tuple[str, ...]:
+    """Dotted names of all options of a job or section, in their order."""
+    keys: list[str] = []
+    hints = get_type_hints(job)
+    for item in dataclasses.fields(job):
+        kind = hints[item.name]
+        if dataclasses.is_dataclass(kind):
+            keys += [f"{item.name}.{key}" for key in known_keys(cast(type, kind))]
+        else:
+            keys.append(item.name)
+    return tuple(keys)
+
+
+def recipe_path(name: str) -> Path:
+    """Path of a YAML file: as given, or one of the shipped recipes by its name (`demo`, `voc_vgg16` …).
+
+    Raises:
+        ConfigError: There is neither such a file nor such a recipe.
+    """
+    shipped = RECIPES / f"{name}.yaml"
+    if Path(name).is_file():
+        return Path(name)
+    if shipped.is_file():
+        return shipped
+    names = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    raise ConfigError(
+        f"no options file {name!r}{did_you_mean(name, names)} (a YAML file, or a recipe: {', '.join(names)})"
+    )
+
+
+def read_yaml(name: str, job: type[Job]) -> Flat:
+    """Options of a YAML file, as far as the job has them.
+
+    One recipe serves all verbs, so options that only other verbs have are left out; options that no verb
+    has are errors.
+
+    Raises:
+        ConfigError: The file cannot be read, is no mapping, or holds an unknown option.
+    """
+    path = recipe_path(name)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"cannot read options from {path}: {reason}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold `key: value` lines, not a {type(content).__name__}")
+    everywhere = {key for other in JOBS.values() for key in known_keys(other)}
+    flat = flatten(content)
+    for key in flat:
+        if key not in everywhere:
+            raise ConfigError(f"unknown option {key!r} in {path}{did_you_mean(key, everywhere)}")
+    return {key: value for key, value in flat.items() if key in known_keys(job)}
+
+
+def flatten(options: Mapping[str, Any], prefix: str = "") -> Flat:
+    """Nested mappings and dataclasses as one mapping of dotted keys."""
+    flat: Flat = {}
+    for key, value in options.items():
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            value = dataclasses.asdict(value)
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def complete_key(key: str, job: type[Any], verb: str) -> str:
+    """The full name of an option; any unambiguous ending of it will do (`lr`, `crf.iterations`).
+
+    A section stands for its root (`data` for data.root). Where several options end alike, the verb's own
+    section wins.
+
+    Raises:
+        ConfigError: There is no such option, or there are several.
+    """
+    known = known_keys(job)
+    for candidate in (key, f"{verb}.{key}", f"{key}.root"):
+        if candidate in known:
+            return candidate
+    endings = [name for name in known if name.endswith(f".{key}")]
+    if len(endings) > 1:
+        raise ConfigError(f"option {key!r} could be any of {', '.join(endings)}: write it out")
+    if not endings:
+        words = {name.split(".", depth)[-1] for name in known for depth in range(name.count(".") + 1)}
+        raise ConfigError(
+            f"unknown option {key!r}{did_you_mean(key, sorted(words))} (see `boxseg {verb} --help`)"
+        )
+    return endings[0]
+
+
+def parse_words(words: Iterable[str], verb: str) -> Flat:
+    """Options from command-line words: `key=value`, `--key=value`, `--key value`, `-c FILE`.
+
+    Raises:
+        ConfigError: A word is no option, or an option is unknown.
+    """
+    job, flat = JOBS[verb], Flat()
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        key, equals, value = word.lstrip("-").partition("=")
+        if not equals:
+            if not word.startswith("-") or not rest:
+                raise ConfigError(f"expected key=value, got {word!r} (see `boxseg {verb} --help`)")
+            value = rest.pop(0)
+        if word.startswith("-") and key in ("c", "config"):
+            flat |= read_yaml(value, job)
+        else:
+            flat[complete_key(key, job, verb)] = _parse_value(value)
+    return flat
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    # 1e-3 is a string to YAML 1.1, and dates or octal numbers are not wanted.
+    return value if isinstance(value, (bool, list, type(None))) else text
+
+
+def build_job(verb: str, flat: Mapping[str, Any]) -> Job:
+    """A checked job from a flat mapping of options.
+
+    Raises:
+        ConfigError: An option is missing, or its value is not of its kind.
+    """
+    job = JOBS[verb]
+    given = {key: flat[key] for key in known_keys(job) if key in flat}
+    for item in known_keys(job):
+        if item not in given and _is_required(job, item):
+            raise ConfigError(f"missing option {item}=… (see `boxseg {verb} --help`)")
+    parser = make_parser(verb)
+    try:
+        words = [
+            f"--job.{key}={value if isinstance(value, str) else _dump(value)}" for key, value in given.items()
+        ]
+        return cast(Job, parser.instantiate(parser.parse_args(words)).job)
+    except ArgumentError as error:
+        raise ConfigError(_explain(str(error))) from error
+
+
+def _dump(value: Any) -> str:
+    if isinstance(value, (Path, bool, int, float)) or value is None:
+        return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return json.dumps(value, default=str)
+
+
+def _is_required(job: type[Any], key: str) -> bool:
+    head, _, tail = key.partition(".")
+    item = next(item for item in dataclasses.fields(job) if item.name == head)
+    if item.default is not dataclasses.MISSING or item.default_factory is not dataclasses.MISSING:
+        return False
+    return _is_required(get_type_hints(job)[head], tail) if tail else True
+
+
+def _explain(message: str) -> str:
+    """The parser's message on one line, with the key and the kinds as a user would write them."""
+    text = " ".join(message.split())
+    text = re.sub(r"a typing\.Literal\[(.*?)\]", lambda match: f"one of {match[1]}", text)
+    for theirs, ours in {
+        'Parser key "job.': 'option "',
+        "a <class 'int'>": "a whole number",
+        "a <class 'float'>": "a number",
+        "a <class 'bool'>": "true or false",
+    }.items():
+        text = text.replace(theirs, ours)
+    return text
+
+
+def make_parser(verb: str) -> ArgumentParser:
+    """The jsonargparse parser of a verb; also the source of its help text."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        parser = ArgumentParser(prog=f"boxseg {verb}", exit_on_error=False, add_help=False)
+        parser.add_class_arguments(JOBS[verb], "job")
+    return parser
+
+
+def help_text(verb: str) -> str:
+    """Help of a verb, with options spelt as they are typed: key=VALUE."""
+    job = JOBS[verb]
+    required = "".join(f"{key}=… " for key in known_keys(job) if _is_required(job, key))
+    summary = " ".join((job.__doc__ or "").partition("Args:")[0].split())
+    text = make_parser(verb).format_help()
+    text = text[text.index("\n\n") :].strip("\n").replace(f"{summary.rstrip('.')}:", "Input and output:")
+    for pattern, replacement in (
+        (r"^ +--job[\w.]* CONFIG\s+Path to a configuration file\.\n", ""),
+        (r", --job[\w.]*\+ \w+", ""),
+        (r"--job\.([\w.]+) ", r"\1="),
+        (r"\(required,\s+type:[^()]*\)", "(required)"),
+        (r"\(type:\s[^()]*?default:\s", "(default: "),
+    ):
+        text = re.sub(pattern, replacement, text, flags=re.MULTILINE)
+    usage = f"usage: boxseg {verb} {required}[key=value …] [-c FILE.yaml]"
+    return f"{usage}\n\n{summary}\n\n{text}\n"
+
+
+def to_yaml(job: Any) -> str:
+    """The resolved options as YAML, fit for `-c`."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return str(yaml.safe_dump(plain(job), sort_keys=False, allow_unicode=True))
+
+
+def from_python(verb: str, kind: type[JobT], options: Mapping[str, Any]) -> JobT:
+    """A job from the keyword arguments of a Python call.
+
+    Raises:
+        ConfigError: An option is unknown, missing or not of its kind.
+    """
+    job = JOBS[verb]
+    flat = {complete_key(key, job, verb): value for key, value in flatten(options).items()}
+    return cast(JobT, build_job(verb, flat))

@@ -1,0 +1,17 @@
+"""The demo: make the demo set and run all stages on it."""
+
+from __future__ import annotations
+
+from boxseg.config import Data
+from boxseg.data.toy import write_toy
+from boxseg.jobs import DemoJob, RunJob
+from boxseg.stages.run import Finished, job_for
+from boxseg.stages.run import run as run_all
+
+
+def run(job: DemoJob) -> Finished:
+    """Make the demo set, unless it is there, and run every stage that is not done yet."""
+    root = job.out / f"data-{job.images}"
+    if not (root / "ImageSets").is_dir():
+        write_toy(root, train=job.images, val=max(1, job.images // 4))
+    return run_all(job_for(RunJob, job, data=Data(root=root)))

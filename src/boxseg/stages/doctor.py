@@ -1,0 +1,104 @@
+"""Check a data set: counts, classes, and everything that is broken."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+
+from boxseg import formats
+from boxseg.dataset import BoxDataset, Problem
+from boxseg.formats.check import inspect
+from boxseg.jobs import DoctorJob
+from boxseg.progress import Progress
+from boxseg.report.tables import Table
+
+log = logging.getLogger("boxseg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """What `doctor` found.
+
+    Attributes:
+        dataset: The data set as it will be used.
+        problems: What is broken or doubtful, and what is done about it.
+    """
+
+    dataset: BoxDataset
+    problems: tuple[Problem, ...]
+
+    @property
+    def status(self) -> int:
+        """Exit status of the command: 1 where anything is broken."""
+        return 1 if self.problems else 0
+
+    def tables(self) -> list[Table]:
+        """Counts, classes and problems."""
+        data = self.dataset
+        boxes = sum(len(sample.labels) for sample in data.samples)
+        counts = Table(
+            title=f"{data.root}: {data.format}, split {data.split}",
+            columns=("", "count"),
+            rows=(
+                ("images", len(data)),
+                ("images without a box", sum(len(sample.labels) == 0 for sample in data.samples)),
+                ("images with ground-truth masks", sum(s.ground_truth is not None for s in data.samples)),
+                ("boxes", boxes),
+                ("difficult boxes", int(sum(sample.difficult.sum() for sample in data.samples))),
+                ("problems", len(self.problems)),
+            ),
+        )
+        return [counts, _classes(data), *([_problems(self.problems)] if self.problems else [])]
+
+    def notes(self) -> list[str]:
+        """A closing line."""
+        kinds = Counter(problem.action for problem in self.problems)
+        found = ", ".join(f"{count} {action}" for action, count in kinds.most_common())
+        return [f"Problems: {found}." if found else "Nothing is broken."]
+
+
+def _classes(data: BoxDataset) -> Table:
+    images: Counter[int] = Counter()
+    boxes: Counter[int] = Counter()
+    for sample in data.samples:
+        boxes.update(sample.labels.tolist())
+        images.update(set(sample.labels.tolist()))
+    return Table(
+        title="Classes",
+        columns=("class", "id", "images", "boxes"),
+        rows=tuple(
+            (name, number, images[number], boxes[number]) for number, name in enumerate(data.classes, start=1)
+        ),
+    )
+
+
+def _problems(problems: tuple[Problem, ...]) -> Table:
+    rows = tuple((str(problem.file), problem.what, problem.action) for problem in problems)
+    return Table(title="Problems", columns=("file", "what", "what is done"), rows=rows)
+
+
+def report_problems(dataset: BoxDataset, shown: int = 3) -> None:
+    """Say in the log how many items of a data set were skipped or mended, with the first few."""
+    if not dataset.problems:
+        return
+    count = len(dataset.problems)
+    log.info(f"{dataset.split}: {count} problems in {dataset.root}; `boxseg doctor` lists them:")
+    for problem in dataset.problems[:shown]:
+        log.info(f"  {problem.file}: {problem.what} ({problem.action})")
+    if count > shown:
+        log.info(f"  … and {count - shown} more")
+
+
+def run(job: DoctorJob) -> Diagnosis:
+    """Read a data set and list what is wrong with it.
+
+    Raises:
+        DataError: There is no such data set.
+    """
+    dataset = formats.load(job.data)
+    further: list[Problem] = []
+    if job.decode:
+        with Progress("decode", len(dataset)) as bar:
+            further = inspect(dataset, lambda done, _: bar.update(done))
+    return Diagnosis(dataset=dataset, problems=(*dataset.problems, *further))

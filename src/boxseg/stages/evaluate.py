@@ -1,0 +1,167 @@
+"""Score a segmentation network, or a folder of labels, against ground-truth masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boxseg import formats
+from boxseg.config import Evaluate, Trainer
+from boxseg.dataset import BoxDataset
+from boxseg.errors import ConfigError
+from boxseg.jobs import EvaluateJob
+from boxseg.metrics import ConfusionMatrix, Scores
+from boxseg.nn.deeplab import Segmenter
+from boxseg.report.tables import Table
+from boxseg.stages.doctor import report_problems
+from boxseg.stages.folder import write_json
+from boxseg.stages.grouping import photo_groups
+from boxseg.stages.inference import predict_group, to_labels
+from boxseg.stages.networks import Loaded, check_classes, load_segmenter
+from boxseg.stages.scoring import LabelScores, label_table, no_truth, read_truth, score_labels
+from boxseg.stages.training import torch_device
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkScores:
+    """Scores of a network on a split.
+
+    Attributes:
+        images: Images scored.
+        skipped: Photos that could not be read, with the reason.
+        before_crf: Scores of the network alone.
+        after_crf: Scores after the dense CRF; None where it is off.
+    """
+
+    images: int
+    skipped: dict[str, str]
+    before_crf: Scores
+    after_crf: Scores | None
+
+    @property
+    def best(self) -> Scores:
+        """The scores of the final prediction."""
+        return self.after_crf or self.before_crf
+
+    @classmethod
+    def from_dict(cls, scores: dict[str, Any]) -> NetworkScores:
+        """Scores as `as_dict` gave them."""
+        before, after = scores["before_crf"], scores["after_crf"]
+        return cls(
+            images=scores["images"],
+            skipped=scores["skipped"],
+            before_crf=Scores(**before),
+            after_crf=Scores(**after) if after else None,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For metrics.json."""
+        return {
+            "images": self.images,
+            "skipped": self.skipped,
+            "before_crf": self.before_crf.as_dict(),
+            "after_crf": self.after_crf.as_dict() if self.after_crf else None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """Scores, and where they were written.
+
+    Attributes:
+        title: What was scored.
+        scores: Of a network or of a label folder.
+        file: metrics.json.
+    """
+
+    title: str
+    scores: NetworkScores | LabelScores
+    file: Path
+
+    def tables(self) -> list[Table]:
+        """Means, then every class."""
+        if isinstance(self.scores, LabelScores):
+            return [label_table(self.title, self.scores), class_table(self.scores.labels)]
+        parts = {"before CRF": self.scores.before_crf}
+        if self.scores.after_crf:
+            parts["after CRF"] = self.scores.after_crf
+        return [network_table(self.title, self.scores), class_table(parts)]
+
+    def notes(self) -> list[str]:
+        """Where the scores are."""
+        return [f"Scores: {self.file}"]
+
+
+def run(job: EvaluateJob) -> Evaluated:
+    """Score what the job names.
+
+    Raises:
+        ConfigError: Neither or both of checkpoint and labels were given.
+        DataError: There is nothing to score against.
+    """
+    if (job.checkpoint is None) == (job.labels is None):
+        raise ConfigError("give either checkpoint=FILE (a network) or labels=FOLDER (label masks)")
+    dataset = formats.load(job.data)
+    report_problems(dataset)
+    if not dataset.has_ground_truth:
+        raise no_truth(dataset)
+    scores: NetworkScores | LabelScores
+    if job.checkpoint is not None:
+        loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
+        check_classes(loaded.classes, dataset, job.checkpoint)
+        scores = score_network(loaded, dataset, job.evaluate, job.trainer)
+        home = job.checkpoint if job.checkpoint.is_dir() else job.checkpoint.parent
+    else:
+        assert job.labels is not None
+        scores = score_labels(job.labels, dataset)
+        home = job.labels
+    file = (job.out or home) / "metrics.json"
+    write_json(file, {"split": dataset.split, **scores.as_dict()})
+    return Evaluated(title=f"{dataset.split}, {scores.images} images", scores=scores, file=file)
+
+
+@torch.inference_mode()
+def score_network(
+    loaded: Loaded[Segmenter], dataset: BoxDataset, options: Evaluate, trainer: Trainer
+) -> NetworkScores:
+    """Predict every image that has ground truth, and score it before and after the CRF."""
+    samples = [sample for sample in dataset.samples if sample.ground_truth is not None]
+    before, after = ConfusionMatrix(dataset.classes), ConfusionMatrix(dataset.classes)
+    skipped: dict[str, str] = {}
+    for group in photo_groups(dataset, samples, skipped, description="evaluate", trainer=trainer):
+        predicted = predict_group(loaded, [image for _, image in group], options)
+        for (sample, _), (raw, refined) in zip(group, predicted, strict=True):
+            truth = read_truth(sample)
+            before.update(truth, to_labels(raw))
+            after.update(truth, to_labels(refined))
+    return NetworkScores(
+        images=len(samples) - len(skipped),
+        skipped=skipped,
+        before_crf=before.scores(),
+        after_crf=after.scores() if options.crf.iterations else None,
+    )
+
+
+def network_table(title: str, scores: NetworkScores) -> Table:
+    """mIoU and accuracies before and after the CRF."""
+    rows = [("before CRF", scores.before_crf)]
+    if scores.after_crf:
+        rows.append(("after CRF", scores.after_crf))
+    return Table(
+        title=f"Network on {title}",
+        columns=("", "mIoU", "mean accuracy", "pixel accuracy"),
+        rows=tuple((name, s.miou, s.mean_accuracy, s.pixel_accuracy) for name, s in rows),
+    )
+
+
+def class_table(parts: dict[str, Scores]) -> Table:
+    """IoU of every class."""
+    names = next(iter(parts.values())).iou
+    return Table(
+        title="IoU per class",
+        columns=("class", *parts),
+        rows=tuple((name, *(part.iou[name] for part in parts.values())) for name in names),
+    )

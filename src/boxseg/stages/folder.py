@@ -1,0 +1,112 @@
+"""Run folders: what was asked for, with which versions, and whether it can go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from boxseg.errors import ConfigError
+from boxseg.formats.atomic import atomic_path
+from boxseg.options import flatten, to_yaml
+
+log = logging.getLogger("boxseg")
+
+# Options that change how fast a result comes or where it lies, not what it is.
+_FREE = (
+    "out",
+    "overwrite",
+    "data.root",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.workers",
+    "trainer.checkpoint_every",
+)
+
+
+def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
+    """Make or reopen the folder `job.out` and record the job in it.
+
+    Args:
+        job: A job with `out` and `overwrite`.
+        inputs: Files the result depends on, by name; recognised again by their content.
+
+    Returns:
+        The folder, holding config.yaml and versions.json.
+
+    Raises:
+        ConfigError: The folder holds the result of another job.
+    """
+    folder = Path(job.out)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"out={folder} is a file; give a folder")
+    digests = {name: file_digest(path) for name, path in (inputs or {}).items()}
+    config_file, versions_file = folder / "config.yaml", folder / "versions.json"
+    if config_file.is_file() and versions_file.is_file():
+        changes = _changes(config_file, versions_file, job, digests)
+        if changes and not job.overwrite:
+            raise ConfigError(
+                f"{folder} holds a run with other options ({'; '.join(changes[:4])}): "
+                "choose another out=…, or start anew with overwrite=true"
+            )
+        if job.overwrite:
+            clear_folder(folder)
+    write_text(config_file, to_yaml(job))
+    write_json(versions_file, {**versions(), "inputs": digests})
+    return folder
+
+
+def _changes(config_file: Path, versions_file: Path, job: Any, digests: Mapping[str, str]) -> list[str]:
+    """What differs from the job recorded in a folder, in words."""
+    before = flatten(yaml.safe_load(config_file.read_text(encoding="utf-8")) or {})
+    after = flatten(yaml.safe_load(to_yaml(job)))
+    names = [name for name in {**before, **after} if name not in _FREE and name not in digests]
+    changes = [
+        f"{name}: {before.get(name)} → {after.get(name)}"
+        for name in names
+        if before.get(name) != after.get(name)
+    ]
+    known = json.loads(versions_file.read_text(encoding="utf-8")).get("inputs", {})
+    return changes + [f"{name} changed" for name, digest in digests.items() if known.get(name) != digest]
+
+
+def clear_folder(folder: Path) -> None:
+    """Remove the results of a stage, and nothing else, from its folder."""
+    for name in ("model.safetensors", "metrics.json", "history.csv", "checkpoints/last.ckpt"):
+        (folder / name).unlink(missing_ok=True)
+    for name in ("y_crf", "y_ret"):
+        for file in (folder / name).glob("*.png"):
+            file.unlink()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    packages = ("boxseg", "torch", "lightning", "numpy", "pillow")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file whole, indented."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,67 @@
+"""Class probabilities of a photo from a segmentation network: scales, flip, CRF.
+
+Source: METHOD: Oh et al., BANA, CVPR 2021, section 4.1 (multi-scale testing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from boxseg.config import Evaluate
+from boxseg.nn.deeplab import Segmenter
+from boxseg.stages.networks import Loaded
+from boxseg.stages.refine import refine
+
+
+@torch.inference_mode()
+def network_probabilities(loaded: Loaded[Segmenter], image: Tensor, options: Evaluate) -> Tensor:
+    """softmax(T · mean cosine) over scales and flip.
+
+    Args:
+        loaded: The network.
+        image: (H, W, 3) uint8 RGB, on the network's device.
+        options: Scales and flip.
+
+    Returns:
+        (L + 1, H, W), summing to 1.
+    """
+    network = loaded.network
+    size = (image.shape[0], image.shape[1])
+    photo = image.permute(2, 0, 1)[None].float()
+    views = 2 if options.flip else 1
+    total: Tensor | None = None
+    for scale in options.scales:
+        scaled_size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+        scaled = photo
+        if scaled_size != size:
+            scaled = F.interpolate(photo, scaled_size, mode="bilinear", antialias=scale < 1)
+        batch = torch.cat([scaled, scaled.flip(-1)]) if options.flip else scaled
+        cosine = network.upsample(network(batch), scaled_size)
+        if options.flip:
+            cosine = cosine[:1] + cosine[1:].flip(-1)
+        if scaled_size != size:
+            cosine = F.interpolate(cosine, size, mode="bilinear", antialias=scale > 1)
+        total = cosine if total is None else total + cosine
+    assert total is not None
+    return network.logits(total[0] / (views * len(options.scales))).softmax(0)
+
+
+def predict_group(
+    loaded: Loaded[Segmenter], images: Sequence[NDArray[np.uint8]], options: Evaluate
+) -> list[tuple[Tensor, Tensor]]:
+    """Probabilities (L + 1, H, W) of photos (H, W, 3) before and after the CRF."""
+    raw = [torch.from_numpy(image).to(loaded.device) for image in images]
+    before = [network_probabilities(loaded, image, options) for image in raw]
+    return list(zip(before, refine(options.crf, raw, before), strict=True))
+
+
+def to_labels(probabilities: Tensor) -> NDArray[np.uint8]:
+    """The most probable class (H, W) uint8 of probabilities (L + 1, H, W)."""
+    labels: NDArray[np.uint8] = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
+    return labels

@@ -1,0 +1,138 @@
+"""Networks from options, and to and from checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import torch
+
+from boxseg.config import Classify, Model, Segment
+from boxseg.dataset import BoxDataset
+from boxseg.errors import CheckpointError
+from boxseg.nn import checkpoint
+from boxseg.nn.deeplab import BoxClassifier, Segmenter, build_classifier, build_segmenter
+from boxseg.nn.weights import load_weights
+from boxseg.palette import voc_palette
+
+log = logging.getLogger("boxseg")
+
+Network = BoxClassifier | Segmenter
+NetworkT = TypeVar("NetworkT", BoxClassifier, Segmenter)
+Kind = Literal["box-classifier", "segmenter"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded(Generic[NetworkT]):
+    """A network from a checkpoint, on its device, in evaluation mode.
+
+    Attributes:
+        network: The network.
+        classes: Names of classes 1..L.
+        device: Where it is.
+        options: Options it was trained with, by section.
+    """
+
+    network: NetworkT
+    classes: tuple[str, ...]
+    device: torch.device
+    options: dict[str, Any]
+
+
+def start_classifier(model: Model, classes: int, seed: int) -> tuple[BoxClassifier, set[str]]:
+    """A box classifier on pretrained features, and the names of its random parameters."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = build_classifier(model, classes)
+    return network, _pretrain(network, model)
+
+
+def start_segmenter(model: Model, classes: int, seed: int) -> tuple[Segmenter, set[str]]:
+    """A segmentation network on pretrained features, and the names of its random parameters."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = build_segmenter(model, classes)
+    return network, _pretrain(network, model)
+
+
+def _pretrain(network: Network, model: Model) -> set[str]:
+    report = load_weights(network, model.weights)
+    log.info(report.summary())
+    return set(report.new)
+
+
+def save_network(
+    path: Path, network: Network, *, classes: tuple[str, ...], model: Model, options: Classify | Segment
+) -> None:
+    """Write a checkpoint that is enough to predict: weights, architecture, class names, palette, options."""
+    kind: Kind = "box-classifier" if isinstance(network, BoxClassifier) else "segmenter"
+    meta = {
+        "kind": kind,
+        "classes": list(classes),
+        "palette": voc_palette(len(classes) + 1).tolist(),
+        "model": dataclasses.asdict(model),
+        "options": dataclasses.asdict(options),
+    }
+    checkpoint.save(path, network.state_dict(), meta)
+
+
+def load_classifier(path: Path, device: torch.device) -> Loaded[BoxClassifier]:
+    """A box classifier from its checkpoint.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or holds something else.
+    """
+    meta, state = _read(path, "box-classifier")
+    network = build_classifier(Model(**meta["model"]), len(meta["classes"]))
+    return _finish(network, meta, state, device, path)
+
+
+def load_segmenter(path: Path, device: torch.device) -> Loaded[Segmenter]:
+    """A segmentation network from its checkpoint.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or holds something else.
+    """
+    meta, state = _read(path, "segmenter")
+    network = build_segmenter(Model(**meta["model"]), len(meta["classes"]))
+    return _finish(network, meta, state, device, path)
+
+
+def check_classes(known: Sequence[str], dataset: BoxDataset, checkpoint: Path) -> None:
+    """Make sure that a network and a data set speak of the same classes.
+
+    Raises:
+        CheckpointError: They do not.
+    """
+    if tuple(known) != dataset.classes:
+        other = sorted(set(known) ^ set(dataset.classes))
+        differ = f"; not in both: {', '.join(other[:6])}" if other else "; their order differs"
+        raise CheckpointError(
+            f"{checkpoint} was trained on {len(known)} classes, "
+            f"{dataset.root} has {len(dataset.classes)}{differ}"
+        )
+
+
+def checkpoint_file(path: Path) -> Path:
+    """The file of a checkpoint that is given as a file or as its run folder."""
+    return path / "model.safetensors" if path.is_dir() else path
+
+
+def _read(path: Path, kind: Kind) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    return checkpoint.load(checkpoint_file(path), kind)
+
+
+def _finish(
+    network: NetworkT, meta: dict[str, Any], state: dict[str, torch.Tensor], device: torch.device, path: Path
+) -> Loaded[NetworkT]:
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{path} does not fit the network it describes: {reason}") from error
+    network.eval().to(device)
+    return Loaded(network=network, classes=tuple(meta["classes"]), device=device, options=meta["options"])

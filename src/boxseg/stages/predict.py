@@ -1,0 +1,138 @@
+"""Label new photos, without boxes, with a segmentation network."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.errors import DataError
+from boxseg.formats.atomic import atomic_path
+from boxseg.formats.images import image_size
+from boxseg.formats.masks import write_mask
+from boxseg.jobs import PredictJob
+from boxseg.palette import overlay
+from boxseg.report.tables import Table
+from boxseg.stages.grouping import photo_groups
+from boxseg.stages.inference import predict_group, to_labels
+from boxseg.stages.networks import load_segmenter
+from boxseg.stages.training import torch_device
+
+log = logging.getLogger("boxseg")
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """Predictions for photos.
+
+    Attributes:
+        folder: Holds labels/NAME.png and overlays/NAME.jpg.
+        images: Photos labelled.
+        skipped: Photos that could not be read, with the reason.
+        classes: Names of classes 1..L.
+        shares: Share of all pixels that each class took, background first.
+    """
+
+    folder: Path
+    images: int
+    skipped: dict[str, str]
+    classes: tuple[str, ...]
+    shares: tuple[float, ...]
+
+    def tables(self) -> list[Table]:
+        """How many pixels each class took."""
+        names = ("background", *self.classes)
+        found = [(name, share) for name, share in zip(names, self.shares, strict=True) if share > 0]
+        return [Table(title="Predicted", columns=("class", "% of pixels"), rows=tuple(found))]
+
+    def notes(self) -> list[str]:
+        """Where the predictions are."""
+        lines = [f"Predictions: {self.folder} ({self.images} photos, {len(self.skipped)} skipped)"]
+        return lines + [f"  skipped {name}: {reason}" for name, reason in self.skipped.items()]
+
+
+def run(job: PredictJob) -> Predicted:
+    """Write labels and overlays of all photos.
+
+    Raises:
+        CheckpointError: The checkpoint is no segmentation network.
+        DataError: There is no such photo, or none at all.
+    """
+    loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
+    files = find_photos([job.images] if isinstance(job.images, str) else job.images)
+    skipped: dict[str, str] = {}
+    samples = [sample for name, file in names_of(files).items() if (sample := _sample(name, file, skipped))]
+    dataset = BoxDataset(root=Path(), format="photos", split="", classes=loaded.classes, samples=tuple(samples))
+    counts = np.zeros(len(loaded.classes) + 1, dtype=np.int64)
+    done = 0
+    for group in photo_groups(dataset, samples, skipped, description="predict", trainer=job.trainer):
+        predicted = predict_group(loaded, [image for _, image in group], job.evaluate)
+        for (sample, image), (_, refined) in zip(group, predicted, strict=True):
+            labels = to_labels(refined)
+            write_mask(job.out / "labels" / f"{sample.id}.png", labels)
+            with atomic_path(job.out / "overlays" / f"{sample.id}.jpg") as temporary:
+                Image.fromarray(overlay(image, labels)).save(temporary, quality=90)
+            counts += np.bincount(labels.ravel(), minlength=len(counts))
+            done += 1
+    if not done:
+        raise DataError(f"none of {len(files)} photos could be read: {next(iter(skipped.values()))}")
+    shares = tuple(float(count) for count in counts / max(1, counts.sum()))
+    return Predicted(folder=job.out, images=done, skipped=skipped, classes=loaded.classes, shares=shares)
+
+
+def find_photos(given: list[str]) -> list[Path]:
+    """The photos among files and folders, in order; folders are searched to any depth.
+
+    Raises:
+        DataError: Something given is not there, or holds no photo.
+    """
+    files: list[Path] = []
+    for text in given:
+        path = Path(text).expanduser()
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            if not found:
+                raise DataError(f"images={path}: no photo in this folder ({', '.join(sorted(SUFFIXES))})")
+            files += found
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise DataError(f"images={path}: no such file or folder")
+    return files
+
+
+def names_of(files: list[Path]) -> dict[str, Path]:
+    """A name for the results of each photo: its own, with its folder or suffix where two are alike."""
+    names: dict[str, Path] = {}
+    for file in dict.fromkeys(files):
+        for name in (file.stem, f"{file.parent.name}_{file.stem}", f"{file.stem}_{file.suffix[1:]}"):
+            if name not in names:
+                names[name] = file
+                break
+        else:
+            number = next(n for n in range(2, len(files) + 2) if f"{file.stem}_{n}" not in names)
+            names[f"{file.stem}_{number}"] = file
+    return names
+
+
+def _sample(name: str, file: Path, skipped: dict[str, str]) -> Sample | None:
+    try:
+        width, height = image_size(file)
+    except DataError as error:
+        skipped[str(file)] = str(error)
+        return None
+    return Sample(
+        id=name,
+        image=file,
+        width=width,
+        height=height,
+        boxes=np.zeros((0, 4)),
+        labels=np.zeros(0, dtype=np.int64),
+        difficult=np.zeros(0, dtype=np.bool_),
+    )

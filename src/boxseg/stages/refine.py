@@ -1,0 +1,30 @@
+"""The dense CRF of the options, ready to call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from boxseg.config import Crf
+from boxseg.crf import Bilateral, DenseCRF, Gaussian
+
+
+def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tensor]) -> list[Tensor]:
+    """Class probabilities after the dense CRF; unchanged with 0 iterations.
+
+    Args:
+        options: Kernels and iterations.
+        images: Raw photos (H, W, 3) uint8 RGB, of any sizes.
+        probabilities: Class probabilities (C, H, W) of each.
+    """
+    if options.iterations == 0:
+        return list(probabilities)
+    crf = DenseCRF(
+        gaussian=Gaussian(sigma=options.gaussian_sigma, weight=options.gaussian_weight),
+        bilateral=Bilateral(
+            sigma_xy=options.sigma_xy, sigma_rgb=options.sigma_rgb, weight=options.bilateral_weight
+        ),
+        iterations=options.iterations,
+    )
+    return list(crf(list(images), list(probabilities)))

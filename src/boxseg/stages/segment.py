@@ -1,0 +1,160 @@
+"""Stage 3: train a segmentation network from labels, and score it.
+
+Source: Oh et al., BANA, CVPR 2021, section 3.3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from boxseg import formats
+from boxseg.config import Segment
+from boxseg.data.labels import label_reader, with_labels
+from boxseg.data.loading import LabelTraining
+from boxseg.dataset import BoxDataset
+from boxseg.errors import DataError
+from boxseg.jobs import SegmentJob
+from boxseg.nn.deeplab import Segmenter
+from boxseg.nn.losses import LOSSES
+from boxseg.report.tables import Table
+from boxseg.stages.doctor import report_problems
+from boxseg.stages.evaluate import NetworkScores, class_table, network_table, score_network
+from boxseg.stages.folder import open_folder, write_json
+from boxseg.stages.networks import load_segmenter, save_network, start_segmenter
+from boxseg.stages.training import Training, fit, iterations_of, poly, torch_device
+
+log = logging.getLogger("boxseg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmented:
+    """A trained segmentation network.
+
+    Attributes:
+        checkpoint: Its file.
+        scores: On the validation split; None where there is none to score on.
+        title: What the scores are about.
+    """
+
+    checkpoint: Path
+    scores: NetworkScores | None
+    title: str
+
+    def tables(self) -> list[Table]:
+        """Scores on the validation split."""
+        if self.scores is None:
+            return []
+        parts = {"before CRF": self.scores.before_crf}
+        if self.scores.after_crf:
+            parts["after CRF"] = self.scores.after_crf
+        return [network_table(self.title, self.scores), class_table(parts)]
+
+    def notes(self) -> list[str]:
+        """Where it is."""
+        return [f"Segmentation network: {self.checkpoint}"]
+
+
+class SegmenterTraining(Training):
+    """One of the six losses on the upsampled logits."""
+
+    network: Segmenter
+
+    def __init__(
+        self, network: Segmenter, options: Segment, *, new: set[str], iterations: int, seed: int
+    ) -> None:
+        schedule = poly(iterations, options.poly_power)
+        super().__init__(network, new=new, optimiser=options.optimiser, schedule=schedule, seed=seed)
+        self.options = options
+        self.iterations = iterations
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:  # noqa: D102
+        images, options = batch["images"], self.options
+        network = self.network
+        size = (images.shape[-2], images.shape[-1])
+        logits = network.upsample(network.logits(network(images)), size)
+        return LOSSES[options.loss](
+            logits,
+            batch["y_crf"].long(),
+            batch["y_ret"].long(),
+            temperature=network.temperature,
+            weight=options.weight,
+            gamma=options.gamma,
+            progress=self.global_step / self.iterations,
+            detach_confidence=options.detach_confidence,
+        )
+
+
+def run(job: SegmentJob) -> Segmented:
+    """Train a segmentation network, or go on with it, and score it on `data.val_split`.
+
+    Raises:
+        DataError: The data or the labels cannot be used.
+        ConfigError: The folder holds another run.
+    """
+    folder = open_folder(job)
+    file = folder / "model.safetensors"
+    if file.is_file():
+        log.info(f"segment: {file} is there already")
+    else:
+        dataset = formats.load(job.data)
+        report_problems(dataset)
+        train(dataset, job, folder, file)
+    title = f"{job.data.val_split}, trained with {job.segment.loss} on {job.data.split}"
+    return Segmented(checkpoint=file, scores=score(job, folder, file), title=title)
+
+
+def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> None:
+    """Train on the labelled images and write the checkpoint."""
+    options, trainer = job.segment, job.trainer
+    read_labels = label_reader(job.labels, len(dataset.classes))
+    everything = len(dataset)
+    dataset = with_labels(dataset, read_labels)
+    if len(dataset) < everything:
+        log.info(f"segment: {everything - len(dataset)} images without labels are left out")
+    iterations = iterations_of(
+        len(dataset), batch=options.batch, epochs=options.epochs, iterations=options.iterations
+    )
+    log.info(
+        f"segment: {len(dataset)} images, {len(dataset.classes)} classes, {iterations} iterations "
+        f"of {options.batch} images, {options.loss}"
+    )
+    network, new = start_segmenter(job.model, len(dataset.classes), trainer.seed)
+    fit(
+        SegmenterTraining(network, options, new=new, iterations=iterations, seed=trainer.seed),
+        LabelTraining(dataset, options.augment, trainer.seed, read_labels),
+        batch=options.batch,
+        iterations=iterations,
+        trainer=trainer,
+        folder=folder,
+        description="segment",
+    )
+    save_network(file, network, classes=dataset.classes, model=job.model, options=options)
+
+
+def score(job: SegmentJob, folder: Path, checkpoint: Path) -> NetworkScores | None:
+    """Score the network on the validation split, if there is one with ground truth, and write metrics.json."""
+    if not job.data.val_split:
+        return None
+    try:
+        data = dataclasses.replace(job.data, split=job.data.val_split, annotations=None, images=None)
+        dataset = formats.load(data)
+    except DataError as error:
+        log.info(f"segment: not scored: {error}")
+        return None
+    if not dataset.has_ground_truth:
+        log.info(f"segment: split {dataset.split} has no ground-truth masks, so the network is not scored")
+        return None
+    file = folder / "metrics.json"
+    if file.is_file():
+        return NetworkScores.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    scores = score_network(
+        load_segmenter(checkpoint, torch_device(job.trainer)), dataset, job.evaluate, job.trainer
+    )
+    write_json(file, {"split": dataset.split, **scores.as_dict()})
+    return scores

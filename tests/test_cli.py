@@ -1,0 +1,71 @@
+"""The command line as users type it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from boxseg import cli
+from boxseg.jobs import JOBS
+
+
+def command(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "boxseg", *words], capture_output=True, text=True, cwd=cwd, check=False
+    )
+
+
+def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.execute(["--help"]) == 0
+    text = capsys.readouterr().out
+    for verb in JOBS:
+        assert f"\n  {verb} " in text
+    assert set(cli.VERBS) == set(JOBS)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["demo", "--print-config"]])
+def test_help_needs_no_torch(words: list[str]) -> None:
+    code = (
+        "import sys; from boxseg import cli; status = cli.execute(sys.argv[1:]); "
+        "assert 'torch' not in sys.modules and 'lightning' not in sys.modules; sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_boxseg_imports_no_torch() -> None:
+    code = "import sys, boxseg; boxseg.label, boxseg.BoxDataset; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["rnu"], "boxseg: unknown verb 'rnu', did you mean 'run'?"),
+        (["run", "data=nowhere", "out=o", "gird=1"], "boxseg: unknown option 'gird', did you mean 'grid'?"),
+        (["doctor", "data=nowhere"], "nowhere"),
+        (["evaluate", "data=nowhere"], "either checkpoint=FILE"),
+        (["predict", "checkpoint=nowhere", "images=x", "out=o"], "nowhere"),
+        (["label", "checkpoint=nowhere", "data=x", "out=o"], "nowhere"),
+    ],
+)
+def test_an_error_is_one_line_and_status_2(words: list[str], message: str, tmp_path: Path) -> None:
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = command("doctor", "data=nowhere", "--debug", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+def test_version() -> None:
+    done = command("--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "boxseg")

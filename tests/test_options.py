@@ -1,0 +1,141 @@
+"""Options from words, files and Python become the same checked job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from boxseg import options
+from boxseg.config import Augment, Data
+from boxseg.errors import ConfigError
+from boxseg.jobs import JOBS, ClassifyJob, PredictJob, RunJob
+
+
+def parse(verb: str, *words: str) -> object:
+    return options.build_job(verb, options.parse_words(words, verb))
+
+
+def test_words_reach_their_fields() -> None:
+    job = parse(
+        "classify", "data.root=/d", "out=o", "grid=3", "--classify.optimiser.lr=1e-4", "--pooling", "gap",
+        "augment.scale=[0.5, 2]", "classify.iterations=null",
+    )  # fmt: skip
+    assert isinstance(job, ClassifyJob)
+    assert job.data == Data(root=Path("/d"))
+    assert job.out == Path("o")
+    assert job.classify.grid == 3
+    assert job.classify.optimiser.lr == 1e-4
+    assert job.classify.pooling == "gap"
+    assert job.classify.augment == Augment(scale=(0.5, 2.0))
+    assert job.classify.iterations is None
+
+
+def test_values_that_look_like_something_else_stay_text() -> None:
+    job = parse("predict", "checkpoint=2024-01-01", "images=007", "out=1e3")
+    assert isinstance(job, PredictJob)
+    assert (job.checkpoint, job.images, job.out) == (Path("2024-01-01"), "007", Path("1e3"))
+    many = parse("predict", "checkpoint=c", "images=[a.jpg, b]", "out=o")
+    assert isinstance(many, PredictJob)
+    assert many.images == ["a.jpg", "b"]
+
+
+def test_an_unambiguous_ending_is_enough_and_the_verbs_own_section_wins() -> None:
+    job = parse("predict", "checkpoint=c", "images=i", "out=o", "crf.iterations=0", "flip=false")
+    assert isinstance(job, PredictJob)
+    assert job.evaluate.crf.iterations == 0
+    assert job.evaluate.flip is False
+    with pytest.raises(ConfigError, match=r"classify\.optimiser\.lr, segment\.optimiser\.lr: write it out"):
+        parse("run", "data=d", "out=o", "lr=1")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("data=d", "out=o", "gird=3"), "unknown option 'gird', did you mean 'grid'"),
+        (("data=d", "out=o", "classify.optimiser.momentun=3"), r"did you mean 'classify\.optimiser\.momentum'"),
+        (("out=o",), r"missing option data\.root="),
+        (("data=d",), "missing option out="),
+        (("data=d", "out=o", "grid=three"), 'option "classify.grid".*whole number.*three'),
+        (("data=d", "out=o", "pooling=max"), "option \"classify.pooling\".*one of 'bap', 'gap'.*max"),
+        (("data=d", "out=o", "grid=0"), r"classify\.grid must be at least 1, got 0"),
+        (("data=d", "out=o", "iterations=0"), r"classify\.iterations must be at least 1"),
+        (("data=d", "out=o", "milestones=[1.5]"), r"classify\.milestones are shares"),
+        (("data=d", "out=o", "seed=-1"), r"trainer\.seed must be 0 or more"),
+        (("data=d", "out=o", "nonsense"), "expected key=value, got 'nonsense'"),
+        (("data=d", "out=o", "-c", "nowhere.yaml"), "no options file 'nowhere.yaml'"),
+    ],
+)
+def test_what_cannot_be_used_is_named(words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse("classify", *words)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_serves_all_verbs_and_words_override_it(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text("data: {root: /d}\nclassify: {grid: 2, batch: 7}\nsegment: {loss: er}\n")
+    job = parse("classify", "out=o", "-c", str(file), "grid=5")
+    assert isinstance(job, ClassifyJob)
+    assert (job.classify.grid, job.classify.batch) == (5, 7)
+    whole = parse("run", "out=o", "-c", str(file))
+    assert isinstance(whole, RunJob)
+    assert whole.segment.loss == "er"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("classify: {gird: 2}\n", r"unknown option 'classify\.gird' in .*did you mean 'classify\.grid'"),
+        ("- a\n- b\n", "must hold `key: value` lines"),
+        ("a: [1,\n", "cannot read options"),
+    ],
+)
+def test_a_broken_file_is_an_error(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        parse("classify", "data=d", "out=o", "-c", str(file))
+
+
+def test_what_is_printed_reads_back_as_the_same_job(tmp_path: Path) -> None:
+    job = parse("run", "data=d", "out=o", "classify.grid=2", "evaluate.scales=[1, 2]", "seed=3")
+    file = tmp_path / "printed.yaml"
+    file.write_text(options.to_yaml(job))
+    assert parse("run", "-c", str(file)) == job
+
+
+def test_python_keywords_make_the_same_job() -> None:
+    words = parse("classify", "data.root=/d", "data.split=val", "out=o", "grid=3", "augment.crop=64")
+    python = options.from_python(
+        "classify",
+        ClassifyJob,
+        {
+            "data": Data(root=Path("/d"), split="val"),
+            "out": Path("o"),
+            "grid": 3,
+            "classify": {"augment": {"crop": 64}},
+        },
+    )
+    assert words == python
+    with pytest.raises(ConfigError, match="did you mean 'grid'"):
+        options.from_python("classify", ClassifyJob, {"data": "/d", "out": "o", "gird": 3})
+
+
+@pytest.mark.parametrize("verb", JOBS)
+def test_help_names_every_option(verb: str) -> None:
+    text = options.help_text(verb)
+    for key in options.known_keys(JOBS[verb]):
+        assert f"  {key}=" in text
+    assert "--job" not in text
+    assert "type:" not in text
+
+
+@pytest.mark.parametrize("recipe", sorted(path.stem for path in options.RECIPES.glob("*.yaml")))
+@pytest.mark.parametrize("verb", JOBS)
+def test_every_recipe_is_known_to_every_verb(recipe: str, verb: str) -> None:
+    flat = options.read_yaml(recipe, JOBS[verb])
+    content = yaml.safe_load(options.recipe_path(recipe).read_text())
+    assert content
+    assert set(flat) <= set(options.known_keys(JOBS[verb]))
