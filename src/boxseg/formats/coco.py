@@ -21,10 +21,12 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeGuard
 
 from boxseg.config import Data
-from boxseg.dataset import IGNORE, Problem
+from boxseg.dataset import IGNORE, BoxDataset, Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import Item, Listing
+from boxseg.formats.images import SUFFIXES
 from boxseg.formats.regions import RegionMask
+from boxseg.formats.writing import place_photo, write_text
 
 LOOKED_FOR = "annotations/instances_*.json or */_annotations.coco.json (coco)"
 _PATTERNS = ("annotations/instances_*.json", "*/_annotations.coco.json", "annotations/*.json", "*.json")
@@ -75,6 +77,38 @@ def read(data: Data) -> Listing:
         )
         listing.items.append(_with_objects(item, by_image[image["id"]], labels, segmented, listing.problems))
     return listing
+
+
+def write(dataset: BoxDataset, root: Path) -> None:
+    """Write one split: photos to ROOT/SPLIT, boxes to annotations/instances_SPLIT.json.
+
+    Crowds are written as boxes without segmentation. `difficult` has no place in COCO, nor have label masks,
+    which do not tell one object from another.
+    """
+    folder = root / dataset.split
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, sample in enumerate(dataset.samples, start=1):
+        name = place_photo(sample, folder, SUFFIXES).relative_to(folder).as_posix()
+        images.append({"id": number, "file_name": name, "width": sample.width, "height": sample.height})
+        boxes = [(box, label, 0) for box, label in zip(sample.boxes, sample.labels, strict=True)]
+        # The class of a crowd is not kept; it gives no box in any case.
+        for box, label, crowd in [*boxes, *((box, 1, 1) for box in sample.crowds)]:
+            x1, y1, x2, y2 = map(float, box)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": int(label),
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": crowd,
+                    "segmentation": [],
+                }
+            )
+    categories = [{"id": label, "name": name} for label, name in enumerate(dataset.classes, start=1)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    write_text(root / "annotations" / f"instances_{dataset.split}.json", json.dumps(content, indent=1) + "\n")
 
 
 def find_annotations(data: Data) -> Path:

@@ -18,14 +18,16 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from boxseg.config import Data
-from boxseg.dataset import VOC_CLASSES, Problem
+from boxseg.dataset import VOC_CLASSES, BoxDataset, Problem, Sample
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import GroundTruth, Item, Listing
-from boxseg.formats.masks import read_mask
+from boxseg.formats.masks import read_mask, write_mask
+from boxseg.formats.writing import number, place_photo, write_text
 
 LOOKED_FOR = "JPEGImages/ and Annotations/ (voc)"
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 _LISTS = ("Segmentation", "Main")
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _NAME = re.compile(rb"<name[^>]*>([^<]*)<")
 _VOC_NAMES = frozenset(name.encode() for name in VOC_CLASSES)
 
@@ -103,6 +105,43 @@ def splits(root: Path) -> list[str]:
     return sorted({path.stem for name in _LISTS for path in (root / "ImageSets" / name).glob("*.txt")})
 
 
+def write(dataset: BoxDataset, root: Path) -> None:
+    """Write one split as a devkit folder: photos, XML, masks where there is ground truth, and last the list.
+
+    Several splits may be written to one folder, one after the other. Photos that are in place already stay.
+
+    Raises:
+        DataError: A photo is neither JPEG nor PNG.
+    """
+    for sample in dataset.samples:
+        image = place_photo(sample, root / "JPEGImages", _SUFFIXES)
+        write_text(root / "Annotations" / f"{sample.id}.xml", _xml(sample, image, dataset.classes))
+        if sample.ground_truth is not None:
+            write_mask(root / "SegmentationClass" / f"{sample.id}.png", sample.ground_truth())
+    ids = "".join(f"{sample.id}\n" for sample in dataset.samples)
+    write_text(root / "ImageSets" / "Segmentation" / f"{dataset.split}.txt", ids)
+
+
+def _xml(sample: Sample, image: Path, classes: tuple[str, ...]) -> str:
+    top = ET.Element("annotation")
+    _add(top, filename=image.name)
+    _add(ET.SubElement(top, "size"), width=sample.width, height=sample.height, depth=3)
+    _add(top, segmented=int(sample.ground_truth is not None))
+    for box, label, difficult in zip(sample.boxes, sample.labels, sample.difficult, strict=True):
+        node = ET.SubElement(top, "object")
+        _add(node, name=classes[label - 1], difficult=int(difficult))
+        left, top_edge, right, bottom = box
+        corners = (left + 1, top_edge + 1, right, bottom)
+        _add(ET.SubElement(node, "bndbox"), **dict(zip(_CORNERS, map(number, corners), strict=True)))
+    ET.indent(top, "\t")
+    return ET.tostring(top, encoding="unicode") + "\n"
+
+
+def _add(parent: ET.Element, **texts: object) -> None:
+    for name, text in texts.items():
+        ET.SubElement(parent, name).text = str(text)
+
+
 def _split_ids(root: Path, split: str) -> list[str]:
     for folder in _LISTS:
         path = root / "ImageSets" / folder / f"{split}.txt"
@@ -154,8 +193,8 @@ def _item(
         stated_size=_stated_size(tree),
         ground_truth=_mask_reader(masks, name, len(classes)),
     )
-    for number, node in enumerate(tree.findall("object"), start=1):
-        _add_object(item, node, number, classes, problems)
+    for position, node in enumerate(tree.findall("object"), start=1):
+        _add_object(item, node, position, classes, problems)
     return item
 
 
@@ -175,9 +214,6 @@ def _add_object(
     item.labels.append(label)
     item.names.append(called)
     item.difficult.append((node.findtext("difficult") or "0").strip() not in ("0", ""))
-
-
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def _stated_size(tree: ET.Element) -> tuple[int, int] | None:

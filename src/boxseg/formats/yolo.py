@@ -17,14 +17,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from boxseg.config import Data
-from boxseg.dataset import Problem
+from boxseg.dataset import BoxDataset, Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import Item, Listing
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.regions import RegionMask
+from boxseg.formats.writing import number, place_photo, write_text
 
 LOOKED_FOR = "data.yaml (yolo)"
 _SPLITS = ("train", "val", "test")
@@ -69,6 +71,35 @@ def read(data: Data) -> Listing:
             what = f"label file cannot be read: {error}"
             listing.problems.append(Problem(file=item.source, what=what, action="skipped"))
     return replace(listing, items=_complete(listing.items))
+
+
+def write(dataset: BoxDataset, root: Path) -> None:
+    """Write one split: photos to images/SPLIT, boxes to labels/SPLIT, and its entry in data.yaml.
+
+    Raises:
+        DataError: The split has no place in data.yaml, or other classes are in it already.
+    """
+    if dataset.split not in _SPLITS:
+        raise DataError(
+            f"split {dataset.split!r} has no place in data.yaml, expected one of {', '.join(_SPLITS)}"
+        )
+    names: dict[int, str] = dict(enumerate(dataset.classes))
+    path = root / "data.yaml"
+    description: dict[str, Any] = _parse(path) if path.is_file() else {"names": names}
+    if description.get("names") != names:
+        raise DataError(
+            f"{path} has other classes ({description.get('names')}) than are to be written ({names})"
+        )
+    for sample in dataset.samples:
+        photo = place_photo(sample, root / "images" / dataset.split, SUFFIXES)
+        shares = sample.boxes / np.array([sample.width, sample.height, sample.width, sample.height])
+        lines = []
+        for (x1, y1, x2, y2), label in zip(shares, sample.labels, strict=True):
+            values = ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
+            lines.append(f"{label - 1} {' '.join(map(number, values))}\n")
+        write_text(label_file(photo), "".join(lines))
+    description[dataset.split] = f"images/{dataset.split}"
+    write_text(path, yaml.safe_dump(description, sort_keys=False, allow_unicode=True))
 
 
 def label_file(photo: Path) -> Path:
@@ -152,13 +183,13 @@ def _with_objects(item: Item, ids: dict[int, int], problems: list[Problem]) -> I
         return item
     polygons: list[list[float]] = []
     complete = True
-    for number, line in enumerate(item.source.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for row, line in enumerate(item.source.read_text(encoding="utf-8-sig").splitlines(), start=1):
         if not line.strip():
             continue
         try:
             label, values = _line(line, ids)
         except ValueError as error:
-            problems.append(Problem(file=item.source, what=f"{error}: line {number}", action="dropped"))
+            problems.append(Problem(file=item.source, what=f"{error}: line {row}", action="dropped"))
             complete = False
             continue
         if len(values) == 4:
@@ -169,7 +200,7 @@ def _with_objects(item: Item, ids: dict[int, int], problems: list[Problem]) -> I
             item.boxes.append((min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])))
             polygons.append(values)
         item.labels.append(label)
-        item.names.append(f"line {number}")
+        item.names.append(f"line {row}")
     if not complete:
         return item
     labels = tuple(item.labels)
@@ -186,14 +217,14 @@ def _with_objects(item: Item, ids: dict[int, int], problems: list[Problem]) -> I
 def _line(line: str, ids: dict[int, int]) -> tuple[int, list[float]]:
     words = line.split()
     try:
-        number, values = float(words[0]), [float(word) for word in words[1:]]
+        key, values = float(words[0]), [float(word) for word in words[1:]]
     except ValueError:
         raise ValueError("not all numbers") from None
-    if number not in ids:
+    if key not in ids:
         raise ValueError(f"class unknown {words[0]}")
     if len(values) != 4 and (len(values) < 6 or len(values) % 2):
         raise ValueError("neither a box (class cx cy w h) nor a polygon (class x0 y0 x1 y1 x2 y2 …)")
-    return ids[int(number)], values
+    return ids[int(key)], values
 
 
 def _orphans(photos: list[Path]) -> list[Problem]:
