@@ -1,0 +1,195 @@
+"""The embedded demo set: photos of five kinds of things, painted by NumPy, written as a VOC folder.
+
+Textured things of several sizes lie on textured grounds and on each other. Boxes bound what is visible of each,
+as annotators draw them; the masks know every pixel. It is made to be learnt in minutes, not to be easy for
+boxes: a whole box is a poor label for a star or a ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from boxseg.data.toy_objects import OBJECTS
+from boxseg.data.toy_textures import Array, Rng, ground
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.formats import voc
+from boxseg.formats.atomic import atomic_path
+
+CLASSES = tuple(OBJECTS)
+
+_SMALLEST, _LARGEST = 0.20, 0.66  # diameter of an object, shares of the photo's side
+_VISIBLE = 0.5  # of each object at least
+_LEAST_SIDE = 0.15  # of a box, shares of the photo's side: 24 pixels of 160
+_CONTRAST = 75.0  # between mean colours of object and ground, where a class has such a colour
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A painted photo.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        mask: (H, W) uint8, class of each pixel.
+        boxes: (n, 4) float64 xyxy of what is visible of each object.
+        labels: (n,) int64, class 1..5 of each object.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    boxes: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+
+def write_toy(
+    root: Path,
+    *,
+    train: int = 200,
+    val: int = 50,
+    size: int = 160,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the demo set to a folder, as VOC: photos, boxes, masks and the splits `train` and `val`.
+
+    The same arguments give the same bytes.
+
+    Args:
+        root: Folder to write to; made when missing.
+        train: Photos of the split `train`.
+        val: Photos of the split `val`.
+        size: About the longer side of the photos, pixels.
+        seed: Of everything that is drawn.
+        progress: Called with (done, total) after each photo.
+    """
+    done = 0
+    for split, (name, count) in enumerate((("train", train), ("val", val))):
+        samples = []
+        for index in range(count):
+            scene = paint_scene(np.random.default_rng([seed, split, index]), size)
+            samples.append(_store(root, f"{name}_{index:04d}", scene))
+            done += 1
+            if progress is not None:
+                progress(done, train + val)
+        dataset = BoxDataset(root=root, format="voc", split=name, classes=CLASSES, samples=tuple(samples))
+        voc.write(dataset, root)
+
+
+def _store(root: Path, name: str, scene: Scene) -> Sample:
+    path = root / "JPEGImages" / f"{name}.jpg"
+    with atomic_path(path) as temporary:
+        Image.fromarray(scene.image).save(temporary, format="JPEG", quality=92, subsampling=0)
+    height, width = scene.mask.shape
+    return Sample(
+        id=name,
+        image=path,
+        width=width,
+        height=height,
+        boxes=scene.boxes,
+        labels=scene.labels,
+        difficult=np.zeros(len(scene.labels), dtype=bool),
+        ground_truth=scene.mask.copy,
+    )
+
+
+def paint_scene(rng: Rng, size: int = 160) -> Scene:
+    """One photo of one to four objects; its sides are 0.72 to 1.06 of `size`, upright or across."""
+    long, short = round(size * rng.uniform(0.94, 1.06)), round(size * rng.uniform(0.72, 0.92))
+    width, height = (long, short) if rng.random() < 0.6 else (short, long)
+    image, base = ground(rng, height, width)
+    owner = np.zeros((height, width), dtype=np.int64)  # number of the object seen at a pixel, 0 for none
+    labels: list[int] = []
+    areas: list[int] = []
+    wanted = int(rng.choice([1, 2, 3, 4], p=[0.15, 0.35, 0.32, 0.18]))
+    for _ in range(12 * wanted):
+        label = int(rng.integers(1, len(CLASSES) + 1))
+        radius = size * float(np.exp(rng.uniform(*np.log([_SMALLEST, _LARGEST])))) / 2
+        patch = _paint(rng, label, radius, base)
+        x, y = rng.uniform(0.4 * radius, [width - 0.4 * radius, height - 0.4 * radius])
+        alpha, colour = _place(patch, round(x), round(y), (height, width))
+        candidate = np.where(alpha > 0.5, len(labels) + 1, owner)
+        if _all_visible(candidate, [*areas, patch.area], _LEAST_SIDE * size):
+            image, owner = _compose(image, alpha, colour, radius), candidate
+            labels.append(label)
+            areas.append(patch.area)
+        if len(labels) == wanted:
+            break
+    noisy = image + rng.normal(0, 2.5, image.shape)
+    boxes = [_bounds(owner == number) for number in range(1, len(labels) + 1)]
+    return Scene(
+        image=noisy.clip(0, 255).round().astype(np.uint8),
+        mask=np.array([0, *labels], dtype=np.uint8)[owner],
+        boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4),
+        labels=np.array(labels, dtype=np.int64),
+    )
+
+
+@dataclass(frozen=True)
+class _Patch:
+    alpha: Array  # (n, n), n odd: the object's middle is the middle pixel
+    colour: Array  # (n, n, 3)
+
+    @property
+    def area(self) -> int:
+        return int((self.alpha > 0.5).sum())
+
+
+def _paint(rng: Rng, label: int, radius: float, base: Array) -> _Patch:
+    painter, palettes = OBJECTS[CLASSES[label - 1]]
+    contrast = [float(np.linalg.norm(np.mean(colours, axis=0) - base)) for colours in palettes]
+    good = [index for index, value in enumerate(contrast) if value >= _CONTRAST] or [int(np.argmax(contrast))]
+    reach = int(np.ceil(1.15 * radius)) + 1
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] / radius
+    turn = rng.uniform(0, 2 * np.pi) if label != _UPRIGHT else rng.uniform(-0.5, 0.5)
+    u, v = np.cos(turn) * x + np.sin(turn) * y, -np.sin(turn) * x + np.cos(turn) * y
+    depth, colour = painter(rng, u, v, palettes[good[rng.integers(len(good))]])
+    tone = 1 + 0.05 * rng.normal(0, 1, 3)  # no two alike
+    grain = 1 + 0.03 * rng.normal(0, 1, depth.shape)
+    shaded = (colour * tone * grain[..., None]).clip(0, 255)
+    return _Patch((depth * radius + 0.5).clip(0, 1), shaded.astype(np.float32))
+
+
+_UPRIGHT = CLASSES.index("furball") + 1
+
+
+def _place(patch: _Patch, x: int, y: int, shape: tuple[int, int]) -> tuple[Array, Array]:
+    """The patch on an empty canvas (H, W), its middle at pixel (x, y); what sticks out is cut."""
+    reach, (height, width) = len(patch.alpha) // 2, shape
+    x1, y1, x2, y2 = max(x - reach, 0), max(y - reach, 0), min(x + reach + 1, width), min(y + reach + 1, height)
+    there = (slice(y1, y2), slice(x1, x2))
+    part = (slice(y1 - y + reach, y2 - y + reach), slice(x1 - x + reach, x2 - x + reach))
+    alpha, colour = np.zeros(shape, dtype=np.float32), np.zeros((*shape, 3), dtype=np.float32)
+    alpha[there], colour[there] = patch.alpha[part], patch.colour[part]
+    return alpha, colour
+
+
+def _all_visible(owner: NDArray[np.int64], areas: list[int], least_side: float) -> bool:
+    """Whether enough is seen of every object, objects below the newest included."""
+    for number, area in enumerate(areas, start=1):
+        visible = owner == number
+        if visible.sum() < _VISIBLE * area:
+            return False
+        x1, y1, x2, y2 = _bounds(visible)
+        if min(x2 - x1, y2 - y1) < least_side:
+            return False
+    return True
+
+
+def _compose(image: Array, alpha: Array, colour: Array, radius: float) -> Array:
+    """Lay an object on the photo, with a soft shadow to the lower right."""
+    shift = max(1, round(0.07 * radius))
+    cast = Image.fromarray((255 * alpha).astype(np.uint8)).filter(ImageFilter.GaussianBlur(shift))
+    shadow = np.zeros_like(alpha)
+    shadow[shift:, shift:] = np.asarray(cast, dtype=np.float32)[:-shift, :-shift] / 255
+    shaded = image * (1 - 0.45 * shadow[..., None])
+    return np.asarray(shaded + alpha[..., None] * (colour - shaded), dtype=np.float32)
+
+
+def _bounds(visible: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    columns, rows = np.flatnonzero(visible.any(axis=0)), np.flatnonzero(visible.any(axis=1))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
