@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 # Clipping by less than half a pixel moves no pixel centre in or out: rounding, not a fault.
 _ROUNDING = 0.5
-_NARROWEST = 1.0
+# One pixel, less the rounding of coordinates that were written as shares of the photo.
+_NARROWEST = 0.99
 
 
 @dataclass(frozen=True)

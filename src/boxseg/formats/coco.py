@@ -156,6 +156,9 @@ def _parse(path: Path) -> dict[str, list[Any]]:
             raise DataError(
                 f"{path}: no list {key!r}, expected COCO instances (images, annotations, categories)"
             )
+    for key in ("images", "categories"):
+        if not content[key]:
+            raise DataError(f"{path}: the list {key!r} is empty")
     return dict(content)
 
 
@@ -163,8 +166,6 @@ def _categories(categories: list[Any], path: Path) -> tuple[dict[float, int], tu
     for category in categories:
         if not isinstance(category, dict) or not _is_number(category.get("id")) or not category.get("name"):
             raise DataError(f"{path}: a category without id or name: {category}")
-    if not categories:
-        raise DataError(f"{path}: the list of categories is empty")
     for key in ("id", "name"):
         (value, count), *_ = Counter(category[key] for category in categories).most_common(1)
         if count > 1:

@@ -52,13 +52,12 @@ def read(data: Data) -> Listing:
         raise DataError(f"{data.root}: no data.yaml, expected a YOLO data set (names, train, val)")
     description = _parse(path)
     ids, classes = _names(description, path)
-    photos = _photos(description, path, data.split)
+    photos, top = _photos(description, path, data.split)
     # A data set without any label file is not one full of empty photos, but one whose labels lie elsewhere.
     if photos and not any(label_file(photo).is_file() for photo in photos):
         raise DataError(
             f"{path}: none of {len(photos)} photos of {data.split!r} has labels ({label_file(photos[0])})"
         )
-    top = Path(os.path.commonpath([photo.parent for photo in photos])) if photos else data.root
     listing = Listing(root=data.root, classes=classes, items=[], problems=_orphans(photos))
     for photo in photos[: data.limit]:
         name = photo.relative_to(top).with_suffix("").as_posix()
@@ -141,7 +140,8 @@ def _names(description: dict[str, Any], path: Path) -> tuple[dict[int, int], tup
     return {key: label for label, (key, _) in enumerate(ordered, start=1)}, tuple(name for _, name in ordered)
 
 
-def _photos(description: dict[str, Any], path: Path, split: str) -> list[Path]:
+def _photos(description: dict[str, Any], path: Path, split: str) -> tuple[list[Path], Path]:
+    """Photos of a split, and the folder that their IDs are relative to."""
     known = [name for name in _SPLITS if description.get(name)]
     entry = description.get(split)
     if split not in _SPLITS or not entry:
@@ -151,22 +151,26 @@ def _photos(description: dict[str, Any], path: Path, split: str) -> list[Path]:
     # The `path` of a downloaded data.yaml often is another machine's.
     base = top if top.is_dir() else path.parent
     photos: list[Path] = []
+    folders: list[Path] = []
     for one in entry if isinstance(entry, list) else [entry]:
-        photos += _entry(base, str(one), path, split)
-    return list(dict.fromkeys(photos))
+        found, folder = _entry(base, str(one), path, split)
+        photos += found
+        folders.append(folder)
+    return list(dict.fromkeys(photos)), Path(os.path.commonpath(folders))
 
 
-def _entry(base: Path, entry: str, path: Path, split: str) -> list[Path]:
+def _entry(base: Path, entry: str, path: Path, split: str) -> tuple[list[Path], Path]:
     place = base / entry
     if not place.exists() and entry.startswith("../"):  # as exported by a widely used service
         place = base / entry[3:]
     if place.is_dir():
         return sorted(
             photo for photo in place.rglob("*") if photo.suffix.lower() in SUFFIXES and photo.is_file()
-        )
+        ), place
     if place.is_file() and place.suffix == ".txt":
         lines = [line.strip() for line in place.read_text(encoding="utf-8-sig").splitlines()]
-        return [Path(os.path.normpath(_listed(base, place, line))) for line in lines if line]
+        photos = [Path(os.path.normpath(_listed(base, place, line))) for line in lines if line]
+        return photos, Path(os.path.commonpath([photo.parent for photo in photos])) if photos else base
     raise DataError(f"{path}: {split} names {entry}, which is neither a folder nor a .txt list ({place})")
 
 

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boxseg.formats.boxes import judge_boxes
+
+WIDTH, HEIGHT = 40, 30
+
+
+@pytest.mark.parametrize(
+    ("box", "action", "kind"),
+    [
+        ((0, 0, 40, 30), None, None),
+        ((39, 29, 40, 30), None, None),
+        ((5.5, 5.5, 6.5, 6.5), None, None),
+        ((-0.4, 0, 40.4, 30), None, None),  # rounding of normalised coordinates
+        ((-1, 0, 20, 20), "clipped", "box sticks out of the photo"),
+        ((-500, -500, 500, 500), "clipped", "box sticks out of the photo"),
+        ((40, 0, 60, 20), "dropped", "box is outside the photo"),
+        ((-9, -9, 0, 0), "dropped", "box is outside the photo"),
+        ((10, 10, 10, 20), "dropped", "box is empty or inverted"),
+        ((20, 10, 10, 20), "dropped", "box is empty or inverted"),
+        ((39.5, 0, 60, 20), "dropped", "box is narrower than 1 pixel"),
+        ((10, 10, 10.9, 20), "dropped", "box is narrower than 1 pixel"),
+        ((float("nan"), 0, 5, 5), "dropped", "box is not a number"),
+        ((0, 0, float("inf"), 5), "dropped", "box is not a number"),
+    ],
+)
+def test_rules(box, action, kind) -> None:
+    fine = (1.0, 2.0, 3.0, 4.0)
+    clipped, keep, verdicts = judge_boxes(np.array([fine, box]), WIDTH, HEIGHT)
+    assert keep.tolist() == [True, action != "dropped"]
+    assert tuple(clipped[0]) == fine
+    assert [(v.index, v.what.split(":")[0], v.action) for v in verdicts] == (
+        [(1, kind, action)] if action else []
+    )
+
+
+NUMBERS = st.floats(-200, 200) | st.sampled_from([float("nan"), float("inf"), -float("inf"), 0.0, 30.0, 40.0])
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=5))
+def test_whatever_comes_kept_boxes_are_usable(boxes) -> None:
+    clipped, keep, verdicts = judge_boxes(np.array(boxes, dtype=np.float64), WIDTH, HEIGHT)
+    kept = clipped[keep]
+    assert (kept[:, 2:] - kept[:, :2] >= 0.99).all()
+    assert (kept >= 0).all()
+    assert (kept <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all()
+    # Nothing goes silently, and nothing is named twice.
+    assert sorted(v.index for v in verdicts if v.action == "dropped") == np.flatnonzero(~keep).tolist()
+    assert len({v.index for v in verdicts}) == len(verdicts)

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faster_coco_eval.core import mask as coco_mask
+
+from boxseg import formats
+from boxseg.config import Data
+from boxseg.dataset import BoxDataset
+from boxseg.errors import DataError
+
+SQUARE = [[10.0, 10.0, 20.0, 10.0, 20.0, 20.0, 10.0, 20.0]]
+
+
+def annotation(number: int, **changes) -> dict:
+    default = {"id": number, "image_id": 1, "category_id": 7, "bbox": [10, 10, 10, 10], "iscrowd": 0}
+    return {**default, "segmentation": SQUARE, **changes}
+
+
+@pytest.fixture
+def content(make_photo) -> dict:
+    for name in ("a", "b"):
+        make_photo(f"train/{name}.jpg")
+    return {
+        "images": [
+            {"id": i, "file_name": f"{n}.jpg", "width": 40, "height": 30} for i, n in enumerate("ab", start=1)
+        ],
+        "annotations": [annotation(1)],
+        "categories": [{"id": 90, "name": "zebra"}, {"id": 7, "name": "couch"}],
+    }
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    def load(content, name: str = "annotations/instances_train.json", **options) -> BoxDataset:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return formats.load(Data(root=tmp_path, **options))
+
+    return load
+
+
+def kinds(dataset: BoxDataset) -> list[tuple[str, str]]:
+    return [(problem.what.split(":")[0], problem.action) for problem in dataset.problems]
+
+
+def test_categories_by_ascending_id_and_boxes_from_xywh(content, read) -> None:
+    content["annotations"] = [
+        annotation(1, category_id=90, bbox=[0, 0, 40, 30]),
+        annotation(2, bbox=[1.5, 2, 3, 4.25]),
+    ]
+    dataset = read(content)
+    assert dataset.format == "coco"
+    assert dataset.classes == ("couch", "zebra")
+    a, b = dataset.samples
+    assert (a.id, a.labels.tolist()) == ("a", [2, 1])
+    assert a.boxes.tolist() == [[0, 0, 40, 30], [1.5, 2, 4.5, 6.25]]
+    # Listed without annotation: an image without objects, in COCO.
+    assert b.boxes.shape == (0, 4)
+    assert dataset.problems == ()
+
+
+def test_smaller_objects_on_top_in_any_order(content, read) -> None:
+    large = [[0.0, 0.0, 30.0, 0.0, 30.0, 30.0, 0.0, 30.0]]
+    both = [
+        annotation(1, category_id=90, segmentation=large, bbox=[0, 0, 30, 30]),
+        annotation(2, segmentation=SQUARE),
+    ]
+    expected = np.zeros((30, 40), dtype=np.uint8)
+    expected[:, :30] = 2
+    expected[10:20, 10:20] = 1
+    for order in (both, both[::-1]):
+        content["annotations"] = order
+        assert np.array_equal(read(content).samples[0].ground_truth(), expected)
+
+
+def test_crowds_give_no_box_and_are_ignored_below_objects(content, read) -> None:
+    counts = [0, 30 * 40]  # the whole photo
+    crowd = annotation(1, iscrowd=1, segmentation={"size": [30, 40], "counts": counts}, bbox=[0, 0, 40, 30])
+    content["annotations"] = [annotation(2), crowd]
+    sample = read(content).samples[0]
+    assert sample.boxes.tolist() == [[10, 10, 20, 20]]
+    assert sample.crowds.tolist() == [[0, 0, 40, 30]]
+    expected = np.full((30, 40), 255, dtype=np.uint8)
+    expected[10:20, 10:20] = 1
+    assert np.array_equal(sample.ground_truth(), expected)
+
+
+@pytest.mark.parametrize("kind", ["list", "bytes as text", "polygons"])
+def test_kinds_of_segmentation(content, read, kind: str) -> None:
+    mask = np.zeros((30, 40), dtype=np.uint8)
+    mask[3:9, 4:15] = 1
+    code = coco_mask.encode(np.asfortranarray(mask))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.T.ravel(), [0]])))  # column by column
+    segmentation = {
+        "list": {"size": [30, 40], "counts": np.diff([0, *edges.tolist(), 1200]).tolist()},
+        "bytes as text": {"size": [30, 40], "counts": code["counts"].decode()},
+        "polygons": [[4, 3, 9, 3, 9, 9, 4, 9], [9, 3, 15, 3, 15, 9, 9, 9], [1, 1]],
+    }[kind]
+    content["annotations"] = [annotation(1, segmentation=segmentation)]
+    sample = pickle.loads(pickle.dumps(read(content).samples[0]))
+    assert np.array_equal(sample.ground_truth(), mask)
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        {"size": [40, 30], "counts": [0, 1200]},
+        {"size": [30, 40], "counts": [5000]},
+        {"size": [30, 40], "counts": [10, 10]},
+        {"size": [30, 40], "counts": "zzz"},
+        {"counts": "zzz"},
+        [[1, 2, 3, 4, 5, 6, 7]],
+        ["abc"],
+        7,
+    ],
+)
+def test_broken_segmentation_names_file_and_photo(content, read, segmentation) -> None:
+    content["annotations"] = [annotation(1, segmentation=segmentation)]
+    sample = read(content).samples[0]
+    with pytest.raises(DataError, match=r"instances_train\.json: a\.jpg: segmentation cannot be read"):
+        sample.ground_truth()
+
+
+def test_ground_truth_only_where_every_object_has_one(content, read) -> None:
+    content["annotations"] = [annotation(1), annotation(2, segmentation=[])]
+    a, b = read(content).samples
+    assert a.ground_truth is None
+    assert not b.ground_truth().any()
+    content["annotations"] = [annotation(1, segmentation=[])]
+    assert not read(content).has_ground_truth
+    # An object that cannot be painted would be called background.
+    content["annotations"] = [annotation(1), annotation(2, category_id=3)]
+    assert read(content).samples[0].ground_truth is None
+
+
+def test_single_bad_items_are_listed_and_the_rest_is_read(content, read, tmp_path: Path) -> None:
+    content["images"] += [
+        {"id": 3, "file_name": "../train/a.jpg"},
+        {"id": 4, "file_name": str(tmp_path / "train" / "a.jpg")},
+        {"id": 5, "file_name": "C:\\a.jpg"},
+        {"id": 6, "file_name": "x\\..\\..\\a.jpg"},
+        {"id": 7, "file_name": "missing.jpg"},
+        {"id": 8, "file_name": "a.png", "width": 40, "height": 30},
+    ]
+    content["images"][1]["width"] = 50
+    (tmp_path / "train" / "a.png").write_bytes((tmp_path / "train" / "a.jpg").read_bytes())
+    content["annotations"] += [
+        annotation(2, category_id=3),
+        annotation(3, category_id=None),
+        annotation(4, image_id=99),
+        annotation(5, bbox=[1, 2, 3]),
+        annotation(6, bbox=None),
+        annotation(7, bbox=[1, 2, "3", 4]),
+        annotation(8, bbox=[30, 20, 20, 5]),
+        annotation(9, bbox=[30, 20, -20, 5]),
+        annotation(10, bbox=[float("nan"), 20, 20, 5]),
+        annotation(11, image_id=[1]),
+        "no annotation",
+    ]
+    dataset = read(content)
+    assert [sample.id for sample in dataset.samples] == ["a"]
+    assert dataset.samples[0].boxes.tolist() == [[10, 10, 20, 20], [30, 20, 40, 25]]
+    assert sorted(kinds(dataset)) == sorted(
+        [("file_name leads out of the image folder", "skipped")] * 4
+        + [("unreadable photo", "skipped"), ("second image of ID", "skipped")]
+        + [("annotated size is not the photo's", "skipped")]
+        + [("annotation without photo", "skipped")] * 3
+        + [("class unknown", "dropped")] * 2
+        + [("box without four numbers", "dropped")] * 3
+        + [("box sticks out of the photo", "clipped"), ("box is empty or inverted", "dropped")]
+        + [("box is not a number", "dropped")]
+    )
+    named = next(problem for problem in dataset.problems if problem.what.startswith("box sticks out"))
+    assert named.file.name == "instances_train.json"
+    assert named.what.endswith("annotation 8 of a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("images"), "no list 'images'"),
+        (lambda c: c.pop("annotations"), "no list 'annotations'"),
+        (lambda c: c.pop("categories"), "no list 'categories'"),
+        (lambda c: c.update(categories=[]), "the list 'categories' is empty"),
+        (lambda c: c["categories"].append({"id": 7, "name": "x"}), "2 categories of id 7"),
+        (lambda c: c["categories"].append({"id": 8, "name": "couch"}), "2 categories of name 'couch'"),
+        (lambda c: c["categories"].append({"id": "8", "name": "x"}), "a category without id or name"),
+        (lambda c: c["images"].append({"id": 1, "file_name": "b.jpg"}), "2 images of id 1"),
+        (lambda c: c["images"].append({"id": 3}), "image number 2 has no id or no file_name"),
+        (lambda c: c["images"].append({"id": [3], "file_name": "b.jpg"}), "image number 2 has no id"),
+        (lambda c: c.update(images=[]), "the list 'images' is empty"),
+    ],
+)
+def test_broken_files_are_errors_that_name_the_fault(content, read, change, message: str) -> None:
+    change(content)
+    with pytest.raises(DataError, match=message):
+        read(content)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00"])
+def test_no_json_or_other_json(content, read, text: str) -> None:
+    with pytest.raises(
+        DataError, match=r"instances_train\.json: (annotation file is no JSON|no list 'images')"
+    ):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("annotations/instances_train.json", {}),
+        ("annotations/instances_train2017.json", {}),
+        ("annotations/train.json", {}),
+        ("train/_annotations.coco.json", {}),
+        ("train.json", {}),
+        ("anything.json", {}),
+        ("anything.json", {"annotations": Path("anything.json"), "images": Path("train"), "split": "val"}),
+        ("annotations/instances_x.json", {"split": "x", "images": Path("train")}),
+    ],
+)
+def test_where_annotations_may_be(content, read, name: str, options) -> None:
+    assert [sample.id for sample in read(content, name, **options).samples] == ["a", "b"]
+
+
+def test_a_file_for_training_is_not_taken_for_another_split(content, read) -> None:
+    for name in ("anything.json", "annotations/instances_train2017.json"):
+        with pytest.raises(DataError, match="no COCO split 'val'"):
+            read(content, name, split="val")
+
+
+def test_a_file_for_validation_is_not_taken_for_training(content, read) -> None:
+    with pytest.raises(DataError, match=r"no COCO split 'train' .*there are: val2017\)"):
+        read(content, "annotations/instances_val2017.json")
+
+
+@pytest.mark.parametrize("folder", ["train", "images/train", "images", "annotations", "."])
+def test_where_photos_may_be(content, read, make_photo, tmp_path: Path, folder: str) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "train" / name).rename(tmp_path / folder / name)
+    assert len(read(content)) == 2
+
+
+def test_photos_nowhere(content, read, tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "train" / name).unlink()
+    with pytest.raises(DataError, match=r"no photo found \(a\.jpg and others looked for in .*data\.images"):
+        read(content)
+    with pytest.raises(DataError, match="no such image folder"):
+        read(content, images=Path("nowhere"))
+    with pytest.raises(DataError, match="no such annotation file"):
+        read(content, annotations=Path("nowhere.json"))
+
+
+def test_limit_and_order(content, read) -> None:
+    content["images"].reverse()
+    assert [sample.id for sample in read(content, limit=1).samples] == ["b"]
+    before = copy.deepcopy(content)
+    assert [sample.id for sample in read(content).samples] == ["b", "a"]
+    assert content == before
+
+
+def test_real_data_set(shared_data: Path) -> None:
+    dataset = formats.load(Data(root=shared_data / "coco"))
+    assert len(dataset) == 60
+    assert len(dataset.classes) == 80
+    assert dataset.classes[0] == "person"
+    assert dataset.classes[-1] == "toothbrush"
+    assert dataset.problems == ()
+    assert sum(len(sample.boxes) for sample in dataset.samples) == 500
+    assert sum(len(sample.crowds) for sample in dataset.samples) == 5
+    assert formats.inspect(dataset) == []
+    raw = json.loads((shared_data / "coco" / "annotations" / "instances_train2017.json").read_text())
+    for sample in dataset.samples[::10]:
+        mask = sample.ground_truth()
+        own = [a for a in raw["annotations"] if a["image_id"] == int(sample.id)]
+        assert set(np.unique(mask)) - {0, 255} <= set(sample.labels.tolist())
+        # The file's own areas are those of its polygons; what is painted is no more than their sum.
+        assert (mask != 0).sum() <= 1.02 * sum(a["area"] for a in own) + 20

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boxseg import formats
+from boxseg.config import Data
+from boxseg.data.toy import write_toy
+from boxseg.formats.masks import read_mask, write_mask
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    write_toy(tmp_path, train=7, val=0, size=64)
+    return tmp_path
+
+
+def mask(root: Path, number: int) -> Path:
+    return root / "SegmentationClass" / f"train_{number:04d}.png"
+
+
+def test_what_only_decoding_finds(toy: Path) -> None:
+    photo = toy / "JPEGImages" / "train_0001.jpg"
+    photo.write_bytes(photo.read_bytes()[:-800])
+    write_mask(mask(toy, 2), np.zeros((5, 5), dtype=np.uint8))
+    write_mask(mask(toy, 3), read_mask(mask(toy, 3)) + 6)
+    mask(toy, 4).write_bytes(b"rubbish")
+    mask(toy, 5).unlink()
+    write_mask(mask(toy, 6), np.zeros_like(read_mask(mask(toy, 6))))
+
+    dataset = formats.load(Data(root=toy))
+    assert dataset.problems == ()
+    seen: list[tuple[int, int]] = []
+    problems = formats.inspect(dataset, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(done, 7) for done in range(1, 8)]
+    found = [(problem.file.stem, problem.what.split(":")[0]) for problem in problems]
+    absent = "box without a pixel of its class in the mask"
+    assert found == [
+        ("train_0001", "damaged photo"),
+        ("train_0002", "mask of other size"),
+        ("train_0003", "damaged mask"),
+        ("train_0004", "damaged mask"),
+        *[("train_0006", absent)] * len(dataset.samples[6].boxes),
+    ]
+    assert "value 6 in" in problems[2].what
+
+
+def test_nothing_found_in_a_sound_data_set(toy: Path, shared_data: Path) -> None:
+    assert formats.inspect(formats.load(Data(root=toy))) == []
+    assert formats.inspect(formats.load(Data(root=shared_data / "voc2012", limit=40))) == []

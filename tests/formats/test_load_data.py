@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boxseg import formats
+from boxseg.config import Data
+from boxseg.data.toy import write_toy
+from boxseg.errors import DataError
+from boxseg.formats.masks import write_mask
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("toy")
+    write_toy(root, train=4, val=2, size=64)
+    return root
+
+
+def test_missing_folder_suggests_a_sibling(toy: Path) -> None:
+    with pytest.raises(DataError, match=rf"no such folder, did you mean '{toy.name}'"):
+        formats.load(Data(root=toy.with_name(toy.name + "x")))
+    with pytest.raises(DataError, match="no such folder"):
+        formats.load(Data(root=toy / "no" / "where"))
+
+
+def test_file_instead_of_folder(toy: Path) -> None:
+    with pytest.raises(DataError, match="is a file, expected the folder of a data set"):
+        formats.load(Data(root=toy / "ImageSets" / "Segmentation" / "train.txt"))
+
+
+def test_unknown_format_lists_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"JPEGImages/ and Annotations/ \(voc\); data.yaml \(yolo\); annotations/inst"
+    ):
+        formats.load(Data(root=tmp_path))
+
+
+@pytest.mark.parametrize("name", ["yolo", "coco"])
+def test_named_format_is_not_guessed(toy: Path, name) -> None:
+    with pytest.raises(DataError, match=r"no data\.yaml|no COCO split"):
+        formats.load(Data(root=toy, format=name))
+    with pytest.raises(DataError, match="is no VOC folder"):
+        formats.load(Data(root=toy / "ImageSets", format="voc"))
+
+
+def test_home_folder_is_expanded(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(toy.parent))
+    assert len(formats.load(Data(root=Path("~") / toy.name))) == 4
+
+
+def test_limit_takes_the_first(toy: Path) -> None:
+    everything = formats.load(Data(root=toy))
+    some = formats.load(Data(root=toy, limit=2))
+    assert [sample.id for sample in some.samples] == [sample.id for sample in everything.samples[:2]]
+    assert len(formats.load(Data(root=toy, limit=99))) == 4
+
+
+def test_masks_of_another_folder(toy: Path, tmp_path: Path) -> None:
+    samples = formats.load(Data(root=toy)).samples
+    other = np.zeros((samples[1].height, samples[1].width), dtype=np.uint8)
+    write_mask(tmp_path / f"{samples[1].id}.png", other)
+    changed = formats.load(Data(root=toy, masks=tmp_path)).samples
+    assert changed[0].ground_truth is None
+    assert np.array_equal(changed[1].ground_truth(), other)
+    with pytest.raises(DataError, match="no such folder of masks"):
+        formats.load(Data(root=toy, masks=Path("nowhere")))
+    with pytest.raises(DataError, match=r"no mask for any of 2 images, expected val_0000\.png"):
+        formats.load(Data(root=toy, split="val", masks=tmp_path))
+
+
+def test_empty_split_and_split_without_a_usable_image(toy: Path) -> None:
+    lists = toy / "ImageSets" / "Segmentation"
+    (lists / "empty.txt").write_text("\n")
+    (lists / "gone.txt").write_text("gone\n")
+    with pytest.raises(DataError, match=r"split 'empty' .* is empty: it lists no image"):
+        formats.load(Data(root=toy, split="empty"))
+    with pytest.raises(
+        DataError, match=r"split 'gone' .* no listed image is usable, .*gone\.xml: neither photo nor"
+    ):
+        formats.load(Data(root=toy, split="gone"))
+
+
+def test_importing_formats_imports_no_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, boxseg.formats, boxseg.data.toy; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

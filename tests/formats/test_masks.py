@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from PIL import Image
+
+from boxseg.errors import DataError
+from boxseg.formats.masks import read_mask, write_mask
+from boxseg.palette import colourise
+
+MASKS = npst.arrays(
+    np.uint8, npst.array_shapes(min_dims=2, max_dims=2, max_side=24), elements=st.integers(0, 255)
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(MASKS)
+def test_written_and_read_back(tmp_path: Path, labels: np.ndarray) -> None:
+    path = tmp_path / "mask.png"
+    write_mask(path, labels)
+    assert np.array_equal(read_mask(path), labels)
+    first = path.read_bytes()
+    write_mask(path, labels[:, ::-1][:, ::-1])  # the same labels, laid out otherwise in memory
+    assert path.read_bytes() == first
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(MASKS)
+def test_painted_in_voc_colours(tmp_path: Path, labels: np.ndarray) -> None:
+    Image.fromarray(colourise(labels)).save(tmp_path / "painted.png")
+    assert np.array_equal(read_mask(tmp_path / "painted.png"), labels)
+
+
+def test_colours_seen_by_others_are_voc_s(tmp_path: Path) -> None:
+    labels = np.array([[0, 1, 15, 20, 255]], dtype=np.uint8)
+    write_mask(tmp_path / "mask.png", labels)
+    with Image.open(tmp_path / "mask.png") as image:
+        assert image.mode == "P"
+        painted = np.asarray(image.convert("RGB"))[0].tolist()
+    # Background, aeroplane, person, tvmonitor, void: as the devkit's pictures show them.
+    assert painted == [[0, 0, 0], [128, 0, 0], [192, 128, 128], [0, 64, 128], [224, 224, 192]]
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "I;16"])
+def test_values_are_the_classes_whatever_the_colours(tmp_path: Path, mode: str) -> None:
+    labels = np.array([[0, 1], [2, 255]], dtype=np.uint8)
+    if mode == "I;16":
+        Image.fromarray(labels.astype(np.uint16)).save(tmp_path / "mask.png")
+    elif mode == "L":
+        Image.fromarray(labels).save(tmp_path / "mask.png")
+    else:
+        image = Image.frombytes("P", (2, 2), labels.tobytes())
+        image.putpalette([9, 9, 9] * 256)
+        image.save(tmp_path / "mask.png")
+    read = read_mask(tmp_path / "mask.png", classes=2)
+    assert read.dtype == np.uint8
+    assert np.array_equal(read, labels)
+
+
+def test_value_out_of_range_is_named(tmp_path: Path) -> None:
+    write_mask(tmp_path / "mask.png", np.array([[0, 3, 21, 255]], dtype=np.uint8))
+    assert read_mask(tmp_path / "mask.png", classes=21).max() == 255
+    with pytest.raises(
+        DataError, match=r"mask\.png: value 21 in 1 pixels of the mask, expected 0\.\.20 or 255"
+    ):
+        read_mask(tmp_path / "mask.png", classes=20)
+
+
+def test_16_bit_value_out_of_range_is_no_wraparound(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 257]], dtype=np.uint16)).save(tmp_path / "mask.png")
+    with pytest.raises(DataError, match="value 257"):
+        read_mask(tmp_path / "mask.png", classes=20)
+
+
+def test_other_colours_are_named(tmp_path: Path) -> None:
+    Image.new("RGB", (3, 3), (10, 20, 30)).save(tmp_path / "mask.png")
+    with pytest.raises(DataError, match=r"mask\.png: colour \(10, 20, 30\) is no VOC class colour"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_jpeg_and_rubbish_are_refused(tmp_path: Path) -> None:
+    Image.new("L", (3, 3)).save(tmp_path / "mask.jpg")
+    with pytest.raises(DataError, match="a JPEG cannot be a mask"):
+        read_mask(tmp_path / "mask.jpg")
+    (tmp_path / "mask.png").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"mask\.png"):
+        read_mask(tmp_path / "mask.png")
+    with pytest.raises(DataError, match="no such image"):
+        read_mask(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize(
+    "labels", [np.zeros((2, 2)), np.zeros((2, 2, 3), dtype=np.uint8), np.zeros((0, 4), dtype=np.uint8)]
+)
+def test_only_uint8_maps_are_written(tmp_path: Path, labels: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"expected \(H, W\) uint8"):
+        write_mask(tmp_path / "mask.png", labels)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_real_masks(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / "voc2012" / "VOCdevkit" / "VOC2012" / "SegmentationClassAug"
+    for path in sorted(folder.iterdir())[::80]:
+        labels = read_mask(path, classes=20)
+        with Image.open(path) as image:
+            assert np.array_equal(labels, np.asarray(image))
+        write_mask(tmp_path / path.name, labels)
+        assert np.array_equal(read_mask(tmp_path / path.name, classes=20), labels)

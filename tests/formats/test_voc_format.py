@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boxseg import formats
+from boxseg.config import Data
+from boxseg.dataset import VOC_CLASSES, BoxDataset
+from boxseg.errors import DataError
+from boxseg.formats.masks import write_mask
+from boxseg.formats.voc import class_names
+
+BOX = "<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>"
+PERSON = "<object><name>person</name>{}" + BOX + "</object>"
+
+
+def xml(*objects: str, size: str = "<size><width>40</width><height>30</height><depth>3</depth></size>") -> str:
+    return f"<annotation>{size}{''.join(objects)}</annotation>"
+
+
+def person(x1=1, y1=1, x2=10, y2=10, more: str = "") -> str:
+    return PERSON.format(more, x1, y1, x2, y2)
+
+
+@pytest.fixture
+def add(tmp_path: Path, make_photo):
+    """Adds an ID to the split `train`: annotation and photo, or what is given instead."""
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "JPEGImages").mkdir()
+    (tmp_path / "ImageSets" / "Segmentation").mkdir(parents=True)
+
+    def one(name: str, text: str | bytes | None, line: str | None = None, **photo) -> None:
+        if text is not None:
+            content = text if isinstance(text, bytes) else text.encode()
+            (tmp_path / "Annotations" / f"{name}.xml").write_bytes(content)
+        if photo.pop("photo", True):
+            make_photo(f"JPEGImages/{name}{photo.pop('suffix', '.jpg')}", **photo)
+        with (tmp_path / "ImageSets" / "Segmentation" / "train.txt").open("a") as file:
+            file.write(f"{line or name}\n")
+
+    return one
+
+
+def load(root: Path, **options) -> BoxDataset:
+    return formats.load(Data(root=root, **options))
+
+
+def kinds(dataset: BoxDataset) -> list[tuple[str, str, str]]:
+    return [(problem.file.name, problem.what.split(":")[0], problem.action) for problem in dataset.problems]
+
+
+def test_coordinates_are_one_based_and_inclusive(tmp_path: Path, add) -> None:
+    add("a", xml(person(1, 1, 40, 30), person(3, 4, 3, 4), person(2.5, 3, 20.25, 21)))
+    sample = load(tmp_path).samples[0]
+    # The whole photo, a single pixel, and fractions as they are.
+    assert sample.boxes.tolist() == [[0, 0, 40, 30], [2, 3, 3, 4], [1.5, 2, 20.25, 21]]
+    assert sample.boxes.dtype == np.float64
+    assert sample.labels.tolist() == [15, 15, 15]
+
+
+def test_only_direct_children_count(tmp_path: Path, add) -> None:
+    part = f"<part><name>head</name>{BOX.format(2, 2, 3, 3)}</part>"
+    before = PERSON.replace("<name>", part + "<name>", 1).format("", 1, 1, 10, 10)
+    add("a", xml(before, person(11, 11, 20, 20, more=part)))
+    dataset = load(tmp_path)
+    assert dataset.classes == VOC_CLASSES
+    assert dataset.samples[0].boxes.tolist() == [[0, 0, 10, 10], [10, 10, 20, 20]]
+
+
+def test_difficult_is_kept_as_a_flag(tmp_path: Path, add) -> None:
+    add("a", xml(person(more="<difficult>1</difficult>"), person(more="<difficult>0</difficult>"), person()))
+    assert load(tmp_path).samples[0].difficult.tolist() == [True, False, False]
+
+
+def test_image_without_a_box_is_kept(tmp_path: Path, add) -> None:
+    add("a", xml())
+    dataset = load(tmp_path)
+    assert dataset.samples[0].boxes.shape == (0, 4)
+    assert dataset.problems == ()
+
+
+def test_single_bad_items_are_listed_and_the_rest_is_read(tmp_path: Path, add) -> None:
+    add("good", xml(person()))
+    add("no_photo", xml(person()), photo=False)
+    add("no_xml", None)
+    add("neither", None, photo=False)
+    add("broken_xml", "<annotation><object>")
+    add("broken_photo", xml(person()), photo=False)
+    (tmp_path / "JPEGImages" / "broken_photo.jpg").write_bytes(b"rubbish")
+    add("boxes", xml(person(31, 1, 60, 10), person(60, 1, 70, 10), person(9, 1, 3, 10), person("x", 1, 3, 10)))
+    add("nameless", xml(person().replace("person", "")))
+    add("other_size", xml(person(), size="<size><width>80</width><height>60</height></size>"))
+    dataset = load(tmp_path)
+    assert [sample.id for sample in dataset.samples] == ["good", "boxes", "nameless"]
+    assert dataset.samples[1].boxes.tolist() == [[30, 0, 40, 10]]
+    assert sorted(kinds(dataset)) == [
+        ("boxes.xml", "box is empty or inverted", "dropped"),
+        ("boxes.xml", "box is outside the photo", "dropped"),
+        ("boxes.xml", "box sticks out of the photo", "clipped"),
+        ("boxes.xml", "box without four numbers", "dropped"),
+        ("broken_photo.jpg", "unreadable photo", "skipped"),
+        ("broken_xml.xml", "annotation file is no XML", "skipped"),
+        ("nameless.xml", "class missing", "dropped"),
+        ("neither.xml", "neither photo nor annotation", "skipped"),
+        ("no_photo.xml", "annotation without photo", "skipped"),
+        ("no_xml.xml", "image without annotation file", "skipped"),
+        ("other_size.xml", "annotated size is not the photo's", "skipped"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("photo", "box", "kept"),
+    [
+        ({"width": 30, "height": 40}, (1, 1, 20, 20), True),  # exchanged by mistake
+        ({"width": 30, "height": 40}, (1, 1, 35, 20), False),  # the box does not fit
+        ({"width": 40, "height": 30, "turn": 6}, (1, 1, 20, 20), False),  # annotated as stored, not upright
+        ({"width": 30, "height": 40, "turn": 6}, (1, 1, 38, 20), True),  # annotated upright: no problem at all
+    ],
+)
+def test_exchanged_sizes(tmp_path: Path, add, photo, box, kept: bool) -> None:
+    add("good", xml(person()))
+    add("a", xml(person(*box)), **photo)
+    dataset = load(tmp_path)
+    assert len(dataset) == 1 + kept
+    upright = photo.get("turn") == 6 and kept
+    assert len(dataset.problems) == (0 if upright else 1)
+
+
+@pytest.mark.parametrize("size", ["", "<size/>", "<size><width>0</width><height>0</height></size>"])
+def test_size_need_not_be_stated(tmp_path: Path, add, size: str) -> None:
+    add("a", xml(person(), size=size))
+    assert (load(tmp_path).samples[0].width, load(tmp_path).samples[0].height) == (40, 30)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".png", ".JPG"])
+def test_suffixes_of_photos(tmp_path: Path, add, suffix: str) -> None:
+    add("a.b", xml(person()), suffix=suffix)
+    sample = load(tmp_path).samples[0]
+    assert sample.id == "a.b"
+    assert sample.image.suffix == suffix
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a",
+        "a  1",
+        "a -1",
+        "a.jpg",
+        "/JPEGImages/a.jpg /SegmentationClassAug/a.png",
+        "a\na",
+        "  a\t",
+        "\n\na\n\n",
+    ],
+)
+def test_lines_of_split_lists(tmp_path: Path, add, line: str) -> None:
+    add("a", xml(person()), line=line)
+    dataset = load(tmp_path)
+    assert [sample.id for sample in dataset.samples] == ["a"]
+    assert dataset.problems == ()
+
+
+def test_ids_with_spaces_and_folders(tmp_path: Path, add) -> None:
+    (tmp_path / "Annotations" / "sub").mkdir()
+    add("my photo (1)", xml(person()))
+    add("sub/b", xml(person()))
+    assert [sample.id for sample in load(tmp_path).samples] == ["my photo (1)", "sub/b"]
+
+
+def test_ids_that_lead_out_are_skipped(tmp_path: Path, add) -> None:
+    add("a", xml(person()))
+    add("a", None, line="../JPEGImages/a", photo=False)
+    assert kinds(load(tmp_path)) == [("a.xml", "ID leads out of the data set", "skipped")]
+
+
+def test_voc_s_own_classes_keep_their_order(tmp_path: Path, add) -> None:
+    add("a", xml(person()))
+    assert load(tmp_path).classes == VOC_CLASSES
+
+
+def test_other_classes_are_sorted_over_all_annotations_not_the_split(tmp_path: Path, add) -> None:
+    add("a", xml(person(), person().replace("person", "zebra")))
+    (tmp_path / "Annotations" / "other.xml").write_text(xml(person().replace("person", "ant")))
+    dataset = load(tmp_path)
+    assert dataset.classes == ("ant", "person", "zebra")
+    assert dataset.samples[0].labels.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("<a><object><name> dog </name></object></a>", VOC_CLASSES),
+        ("<a><object><name>head</name></object></a>", ("head",)),
+        ("<a><object><name><![CDATA[ant]]></name></object></a>", ("ant",)),
+        ("<a><object><name>a&amp;b</name></object></a>", ("a&b",)),
+        ("<a><!-- <name>ant</name> --><object><name>dog</name></object></a>", VOC_CLASSES),
+        ("<a><owner><name>Bob</name></owner><object><name>dog</name></object></a>", VOC_CLASSES),
+        ("<a><object><part><name>head</name></part><name>dog</name></object></a>", VOC_CLASSES),
+        ("<a><object><name x='1'>ant</name></object></a>", ("ant",)),
+        ("<a><object><name>dog</name>", VOC_CLASSES),
+        ("\ufeff<a><object><name>ant</name></object></a>", ("ant",)),
+        ("", VOC_CLASSES),
+    ],
+)
+def test_names_found_by_search_are_those_of_a_parse(tmp_path: Path, content: str, names) -> None:
+    (tmp_path / "a.xml").write_bytes(content.encode())
+    assert class_names(tmp_path) == names
+    if not content.startswith("\ufeff"):
+        (tmp_path / "a.xml").write_bytes(content.encode("utf-16"))
+        assert class_names(tmp_path) == names
+
+
+def test_ground_truth(tmp_path: Path, add) -> None:
+    add("a", xml(person()))
+    add("b", xml(person()))
+    assert not load(tmp_path).has_ground_truth
+    mask = np.full((30, 40), 15, dtype=np.uint8)
+    write_mask(tmp_path / "SegmentationClass" / "a.png", mask)
+    a, b = load(tmp_path).samples
+    assert b.ground_truth is None
+    assert np.array_equal(pickle.loads(pickle.dumps(a)).ground_truth(), mask)
+    # The augmented masks come first where they are there.
+    write_mask(tmp_path / "SegmentationClassAug" / "b.png", mask)
+    a, b = load(tmp_path).samples
+    assert a.ground_truth is None
+    assert np.array_equal(b.ground_truth(), mask)
+    write_mask(tmp_path / "SegmentationClassAug" / "b.png", mask + 6)
+    with pytest.raises(DataError, match=r"b\.png: value 21"):
+        load(tmp_path).samples[1].ground_truth()
+
+
+def test_main_list_serves_where_there_is_no_other(tmp_path: Path, add) -> None:
+    add("a", xml(person()))
+    (tmp_path / "ImageSets" / "Main").mkdir()
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("none\n")
+    (tmp_path / "ImageSets" / "Main" / "trainval.txt").write_text("a\n")
+    assert len(load(tmp_path)) == 1
+    assert len(load(tmp_path, split="trainval")) == 1
+
+
+def test_missing_split_names_those_there(tmp_path: Path, add) -> None:
+    add("a", xml(person()))
+    with pytest.raises(DataError, match=r"no split 'trian', did you mean 'train'\? .*there are: train\)"):
+        load(tmp_path, split="trian")
+
+
+def test_folder_above_serves_and_two_data_sets_do_not(tmp_path: Path, add, shared_data: Path) -> None:
+    for root in ("voc2012", "voc2012/VOCdevkit", "voc2012/VOCdevkit/VOC2012"):
+        assert len(load(shared_data / root, limit=2)) == 2
+    for name in ("VOC2007", "VOC2010"):
+        for folder in ("JPEGImages", "Annotations"):
+            (tmp_path / "kit" / name / folder).mkdir(parents=True)
+    with pytest.raises(DataError, match=r"several VOC data sets \(VOC2007, VOC2010\)"):
+        load(tmp_path / "kit")
+
+
+def test_real_data_set(shared_data: Path) -> None:
+    ids: list[str] = []
+    for split, count in (("train", 311), ("val", 321)):
+        dataset = load(shared_data / "voc2012", split=split)
+        assert len(dataset) == count
+        assert dataset.problems == ()
+        assert dataset.classes == VOC_CLASSES
+        assert all(sample.ground_truth for sample in dataset.samples)
+        assert set(np.concatenate([sample.labels for sample in dataset.samples])) == set(range(1, 21))
+        ids += [sample.id for sample in dataset.samples]
+    assert len(set(ids)) == 632
+    first = load(shared_data / "voc2012", limit=1).samples[0]
+    # From 2007_000032.xml, written out: 104 78 375 183, 133 88 197 123 and two persons.
+    assert first.boxes.tolist()[:2] == [[103, 77, 375, 183], [132, 87, 197, 123]]
+    assert first.labels.tolist() == [1, 1, 15, 15]
