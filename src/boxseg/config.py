@@ -10,8 +10,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from boxseg.errors import ConfigError
+
 BackboneName = Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
 LossName = Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"]
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigError(message) unless the condition holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+def require_schedule(section: str, batch: int, epochs: float, iterations: int | None) -> None:
+    """Check what both trainings share."""
+    require(batch >= 1, f"{section}.batch must be at least 1, got {batch}")
+    require(epochs > 0, f"{section}.epochs must be positive, got {epochs}")
+    require(iterations is None or iterations >= 1, f"{section}.iterations must be at least 1, got {iterations}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +54,9 @@ class Data:
     masks: Path | None = None
     limit: int | None = None
 
+    def __post_init__(self) -> None:
+        require(self.limit is None or self.limit > 0, f"data.limit must be positive, got {self.limit}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
@@ -58,6 +76,9 @@ class Model:
     head: Literal["auto", "largefov", "aspp"] = "auto"
     batch_norm: Literal["frozen", "train"] = "frozen"
     temperature: float = 20.0
+
+    def __post_init__(self) -> None:
+        require(self.temperature > 0, f"model.temperature must be positive, got {self.temperature}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +101,13 @@ class Trainer:
     seed: int = 0
     checkpoint_every: int = 100
 
+    def __post_init__(self) -> None:
+        require(self.workers >= -1, f"trainer.workers must be -1 (choose), 0 or more, got {self.workers}")
+        require(
+            self.checkpoint_every > 0, f"trainer.checkpoint_every must be positive, got {self.checkpoint_every}"
+        )
+        require(self.seed >= 0, f"trainer.seed must be 0 or more, got {self.seed}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Optimiser:
@@ -99,6 +127,9 @@ class Optimiser:
     new_lr: float = 10.0
     bias_lr: float = 2.0
 
+    def __post_init__(self) -> None:
+        require(self.lr > 0, f"optimiser.lr must be positive, got {self.lr}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
@@ -115,6 +146,15 @@ class Augment:
     scale: tuple[float, float] = (0.5, 1.5)
     flip: float = 0.5
     jitter: float = 0.5
+
+    def __post_init__(self) -> None:
+        require(self.crop >= 16, f"augment.crop must be at least 16 pixels, got {self.crop}")
+        require(
+            0 < self.scale[0] <= self.scale[1],
+            f"augment.scale must be [smallest, largest], got {list(self.scale)}",
+        )
+        require(0 <= self.flip <= 1, f"augment.flip is a probability, got {self.flip}")
+        require(0 <= self.jitter < 1, f"augment.jitter must be in 0..1, got {self.jitter}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +176,12 @@ class Crf:
     gaussian_weight: float = 3.0
     gaussian_sigma: float = 3.0
     iterations: int = 10
+
+    def __post_init__(self) -> None:
+        require(
+            min(self.sigma_xy, self.sigma_rgb, self.gaussian_sigma) > 0, "sigmas of the crf must be positive"
+        )
+        require(self.iterations >= 0, f"crf.iterations must be 0 (no CRF) or more, got {self.iterations}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +212,15 @@ class Classify:
     optimiser: Optimiser = field(default_factory=Optimiser)
     augment: Augment = field(default_factory=Augment)
 
+    def __post_init__(self) -> None:
+        require(self.grid >= 1, f"classify.grid must be at least 1, got {self.grid}")
+        require(self.roi_bins >= 1, f"classify.roi_bins must be at least 1, got {self.roi_bins}")
+        require(
+            all(0 < share < 1 for share in self.milestones),
+            f"classify.milestones are shares of the schedule between 0 and 1, got {list(self.milestones)}",
+        )
+        require_schedule("classify", self.batch, self.epochs, self.iterations)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
@@ -181,6 +236,9 @@ class Label:
     background: Literal["auto", "attention", "complement"] = "auto"
     grid: int = 1
     crf: Crf = field(default_factory=Crf)
+
+    def __post_init__(self) -> None:
+        require(self.grid >= 1, f"label.grid must be at least 1, got {self.grid}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +270,10 @@ class Segment:
     optimiser: Optimiser = field(default_factory=Optimiser)
     augment: Augment = field(default_factory=Augment)
 
+    def __post_init__(self) -> None:
+        require(self.weight >= 0, f"segment.weight must be 0 or more, got {self.weight}")
+        require_schedule("segment", self.batch, self.epochs, self.iterations)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
@@ -226,3 +288,9 @@ class Evaluate:
     scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.5)
     flip: bool = True
     crf: Crf = field(default_factory=lambda: Crf(sigma_xy=121.0, sigma_rgb=5.0))
+
+    def __post_init__(self) -> None:
+        require(
+            bool(self.scales) and min(self.scales) > 0,
+            f"evaluate.scales must be positive, got {list(self.scales)}",
+        )

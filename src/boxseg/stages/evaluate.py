@@ -131,12 +131,12 @@ def score_network(
     samples = [sample for sample in dataset.samples if sample.ground_truth is not None]
     before, after = ConfusionMatrix(dataset.classes), ConfusionMatrix(dataset.classes)
     skipped: dict[str, str] = {}
-    for group in photo_groups(dataset, samples, skipped, description="evaluate", trainer=trainer):
+    for group in photo_groups(samples, skipped, description="evaluate", trainer=trainer):
         predicted = predict_group(loaded, [image for _, image in group], options)
         for (sample, _), (raw, refined) in zip(group, predicted, strict=True):
             truth = read_truth(sample)
-            before.update(truth, to_labels(raw))
-            after.update(truth, to_labels(refined))
+            before.update(to_labels(raw), truth)
+            after.update(to_labels(refined), truth)
     return NetworkScores(
         images=len(samples) - len(skipped),
         skipped=skipped,

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from boxseg import formats
 from boxseg.config import Label, Trainer
-from boxseg.dataset import BoxDataset, Sample
+from boxseg.dataset import Sample
 from boxseg.formats.masks import write_mask
 from boxseg.jobs import LabelJob
 from boxseg.nn.deeplab import BoxClassifier
@@ -96,7 +96,7 @@ def run(job: LabelJob) -> Labelled:
     present = len(dataset) - len(missing)
     if present:
         log.info(f"label: {present} of {len(dataset)} photos have their labels already")
-    skipped = label_photos(loaded, dataset, missing, job.label, folder, job.trainer)
+    skipped = label_photos(loaded, missing, job.label, folder, job.trainer)
     scores = score_labels(folder, dataset) if dataset.has_ground_truth else None
     if scores:
         write_json(folder / "metrics.json", {**scores.as_dict(), "skipped": skipped})
@@ -115,9 +115,9 @@ def paths(folder: Path, sample: Sample) -> tuple[Path, Path]:
     return folder / "y_crf" / f"{sample.id}.png", folder / "y_ret" / f"{sample.id}.png"
 
 
+@torch.inference_mode()
 def label_photos(
     loaded: Loaded[BoxClassifier],
-    dataset: BoxDataset,
     samples: Sequence[Sample],
     options: Label,
     folder: Path,
@@ -125,7 +125,7 @@ def label_photos(
 ) -> dict[str, str]:
     """Label these photos and write the results; returns those that could not be read, with the reason."""
     skipped: dict[str, str] = {}
-    for group in photo_groups(dataset, samples, skipped, description="label", trainer=trainer):
+    for group in photo_groups(samples, skipped, description="label", trainer=trainer):
         pending = [score_photo(loaded, sample, image, options) for sample, image in group]
         solved = refine(options.crf, [item.image for item in pending], [item.probabilities for item in pending])
         for item, probabilities in zip(pending, solved, strict=True):
@@ -136,7 +136,6 @@ def label_photos(
     return skipped
 
 
-@torch.inference_mode()
 def score_photo(
     loaded: Loaded[BoxClassifier], sample: Sample, photo: NDArray[np.uint8], options: Label
 ) -> _Pending:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from boxseg.dataset import BoxDataset, Sample
+from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.formats.atomic import atomic_path
 from boxseg.formats.images import image_size
@@ -68,10 +68,9 @@ def run(job: PredictJob) -> Predicted:
     files = find_photos([job.images] if isinstance(job.images, str) else job.images)
     skipped: dict[str, str] = {}
     samples = [sample for name, file in names_of(files).items() if (sample := _sample(name, file, skipped))]
-    dataset = BoxDataset(root=Path(), format="photos", split="", classes=loaded.classes, samples=tuple(samples))
     counts = np.zeros(len(loaded.classes) + 1, dtype=np.int64)
     done = 0
-    for group in photo_groups(dataset, samples, skipped, description="predict", trainer=job.trainer):
+    for group in photo_groups(samples, skipped, description="predict", trainer=job.trainer):
         predicted = predict_group(loaded, [image for _, image in group], job.evaluate)
         for (sample, image), (_, refined) in zip(group, predicted, strict=True):
             labels = to_labels(refined)

@@ -104,13 +104,13 @@ def score_labels(folder: Path, dataset: BoxDataset) -> LabelScores:
     reliable = ConfusionMatrix(classes)
     agreed = counted = 0
     for item in track(_compare_all(scored, sources, len(classes)), "score", total=len(scored)):
-        whole_box.update(item.truth, item.whole_box)
+        whole_box.update(item.whole_box, item.truth)
         for name, labels in item.labels.items():
-            matrices[name].update(item.truth, labels)
+            matrices[name].update(labels, item.truth)
         if len(sources) == 2:
             y_crf, y_ret = item.labels["y_crf"], item.labels["y_ret"]
             agree = (y_crf == y_ret) & (y_crf != IGNORE)
-            reliable.update(item.truth, y_crf, where=agree)
+            reliable.update(y_crf, item.truth, where=agree)
             valid = item.truth != IGNORE
             agreed, counted = agreed + int((agree & valid).sum()), counted + int(valid.sum())
     return LabelScores(

@@ -15,21 +15,23 @@ from torch import Tensor
 
 from boxseg import formats
 from boxseg.config import Segment
-from boxseg.data.labels import label_reader, with_labels
 from boxseg.data.loading import LabelTraining
 from boxseg.dataset import BoxDataset
 from boxseg.errors import DataError
 from boxseg.jobs import SegmentJob
 from boxseg.nn.deeplab import Segmenter
-from boxseg.nn.losses import LOSSES
+from boxseg.nn.losses import LOSSES, LossOptions
 from boxseg.report.tables import Table
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.evaluate import NetworkScores, class_table, network_table, score_network
 from boxseg.stages.folder import open_folder, write_json
 from boxseg.stages.networks import load_segmenter, save_network, start_segmenter
+from boxseg.stages.scoring import label_sources
 from boxseg.stages.training import Training, fit, iterations_of, poly, torch_device
 
 log = logging.getLogger("boxseg")
+
+GROUND_TRUTH = "ground-truth"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,16 +80,14 @@ class SegmenterTraining(Training):
         network = self.network
         size = (images.shape[-2], images.shape[-1])
         logits = network.upsample(network.logits(network(images)), size)
-        return LOSSES[options.loss](
-            logits,
-            batch["y_crf"].long(),
-            batch["y_ret"].long(),
+        told = LossOptions(
             temperature=network.temperature,
             weight=options.weight,
             gamma=options.gamma,
             progress=self.global_step / self.iterations,
             detach_confidence=options.detach_confidence,
         )
+        return LOSSES[options.loss](logits, batch["y_crf"], batch["y_ret"], told)
 
 
 def run(job: SegmentJob) -> Segmented:
@@ -112,11 +112,7 @@ def run(job: SegmentJob) -> Segmented:
 def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> None:
     """Train on the labelled images and write the checkpoint."""
     options, trainer = job.segment, job.trainer
-    read_labels = label_reader(job.labels, len(dataset.classes))
-    everything = len(dataset)
-    dataset = with_labels(dataset, read_labels)
-    if len(dataset) < everything:
-        log.info(f"segment: {everything - len(dataset)} images without labels are left out")
+    dataset, folders = labelled(dataset, job.labels)
     iterations = iterations_of(
         len(dataset), batch=options.batch, epochs=options.epochs, iterations=options.iterations
     )
@@ -127,7 +123,7 @@ def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> Non
     network, new = start_segmenter(job.model, len(dataset.classes), trainer.seed)
     fit(
         SegmenterTraining(network, options, new=new, iterations=iterations, seed=trainer.seed),
-        LabelTraining(dataset, options.augment, trainer.seed, read_labels),
+        LabelTraining(dataset, options.augment, trainer.seed, folders),
         batch=options.batch,
         iterations=iterations,
         trainer=trainer,
@@ -135,6 +131,28 @@ def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> Non
         description="segment",
     )
     save_network(file, network, classes=dataset.classes, model=job.model, options=options)
+
+
+def labelled(dataset: BoxDataset, labels: str) -> tuple[BoxDataset, tuple[Path, Path] | None]:
+    """The images that have labels, and the folders of Y_crf and Y_ret; None for the ground truth itself.
+
+    A single folder of masks serves as both.
+
+    Raises:
+        DataError: No image has labels.
+    """
+    folders: tuple[Path, Path] | None = None
+    if labels == GROUND_TRUTH:
+        samples = tuple(sample for sample in dataset.samples if sample.ground_truth is not None)
+    else:
+        sources = tuple(label_sources(Path(labels)).values())
+        folders = (sources[0], sources[-1])
+        samples = tuple(s for s in dataset.samples if all((path / f"{s.id}.png").is_file() for path in sources))
+    if not samples:
+        raise DataError(f"labels={labels}: no image of split {dataset.split} in {dataset.root} has labels")
+    if len(samples) < len(dataset):
+        log.info(f"segment: {len(dataset) - len(samples)} images without labels are left out")
+    return dataclasses.replace(dataset, samples=samples), folders
 
 
 def score(job: SegmentJob, folder: Path, checkpoint: Path) -> NetworkScores | None:

@@ -1,0 +1,66 @@
+"""Run folders recognise their job again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from boxseg.config import Classify, Data, Trainer
+from boxseg.errors import ConfigError
+from boxseg.jobs import ClassifyJob
+from boxseg.stages.folder import open_folder
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> ClassifyJob:
+    return ClassifyJob(data=Data(root=tmp_path / "data"), out=tmp_path / "run")
+
+
+def test_a_folder_records_options_and_versions(job: ClassifyJob) -> None:
+    folder = open_folder(job)
+    recorded = yaml.safe_load((folder / "config.yaml").read_text())
+    assert recorded["classify"]["grid"] == 4
+    assert {"python", "torch", "boxseg"} <= set(json.loads((folder / "versions.json").read_text()))
+
+
+def test_the_same_job_comes_back_and_keeps_its_results(job: ClassifyJob) -> None:
+    folder = open_folder(job)
+    (folder / "model.safetensors").write_text("result")
+    moved = replace(job, data=Data(root=Path("elsewhere")), trainer=Trainer(workers=3, devices=2))
+    assert open_folder(moved) == folder
+    assert (folder / "model.safetensors").read_text() == "result"
+
+
+def test_another_job_is_refused_by_name_of_the_change(job: ClassifyJob) -> None:
+    open_folder(job)
+    with pytest.raises(ConfigError, match=r"classify\.grid: 4 → 2.*overwrite=true"):
+        open_folder(replace(job, classify=Classify(grid=2)))
+
+
+def test_overwrite_starts_anew_and_leaves_other_files_alone(job: ClassifyJob) -> None:
+    folder = open_folder(job)
+    (folder / "model.safetensors").write_text("result")
+    (folder / "notes.txt").write_text("mine")
+    open_folder(replace(job, classify=Classify(grid=2), overwrite=True))
+    assert not (folder / "model.safetensors").exists()
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_changed_input_file_is_noticed(job: ClassifyJob, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "model"
+    checkpoint.write_text("one")
+    open_folder(job, inputs={"checkpoint": checkpoint})
+    open_folder(job, inputs={"checkpoint": checkpoint})
+    checkpoint.write_text("two")
+    with pytest.raises(ConfigError, match="checkpoint changed"):
+        open_folder(job, inputs={"checkpoint": checkpoint})
+
+
+def test_a_file_in_the_place_of_the_folder_is_an_error(job: ClassifyJob) -> None:
+    job.out.write_text("not a folder")
+    with pytest.raises(ConfigError, match="is a file"):
+        open_folder(job)
