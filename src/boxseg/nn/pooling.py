@@ -193,13 +193,12 @@ def _queries(flat: Tensor, share: Tensor, cells: tuple[int, int], grid: int) -> 
 
 
 def _attention(flat: Tensor, query: Tensor, present: Tensor) -> Tensor:
-    """A (B, h w) in [0, 1]: mean over an image's queries of ReLU(cos(f, q))."""
+    """A (B, h w) in [0, 1] up to rounding: mean over an image's queries of ReLU(cos(f, q))."""
     # Lengths divide the few maps of products, not the features: those would be copied twice in each direction.
     cosine = query @ flat / (_length(query, dim=2) * _length(flat, dim=1))
     weights = present.to(flat.dtype)
     total = (cosine.relu() * weights[:, :, None]).sum(1)
-    # Rounding may push a cosine of 1 above it, and 1 - A below 0.
-    return (total / weights.sum(1, keepdim=True).clamp_min(1)).clamp_max(1)
+    return total / weights.sum(1, keepdim=True).clamp_min(1)
 
 
 def _length(vectors: Tensor, dim: int) -> Tensor:
@@ -221,7 +220,7 @@ def _pool(flat: Tensor, area: Tensor, foreground: Tensor, batch_index: Tensor) -
 
     images = len(flat)
     counts = torch.bincount(batch_index, minlength=images)
-    order = batch_index.argsort(stable=True)
+    order = batch_index.argsort()
     first = counts.cumsum(0) - counts
     slot = torch.empty_like(order)
     slot[order] = torch.arange(len(order), device=order.device) - first[batch_index[order]]

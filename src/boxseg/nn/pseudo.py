@@ -187,7 +187,8 @@ def retrieve(field: UpsampledFeatures, y_crf: Tensor, weight: Tensor, boxes: Box
     present = masks.flatten(1).any(1)
     prototypes = torch.where(present[:, None], field.mean(masks), weight[classes].to(field.features.dtype))
     similarity = field.cosine(prototypes).relu()
-    return _strongest(torch.where(boxes.background, 1, similarity[0]), similarity[1:], boxes)
+    # D_0 = 1 outside all boxes is not spelled out: no class may win there.
+    return _strongest(similarity[0], similarity[1:], boxes)
 
 
 def _strongest(background: Tensor, scores: Tensor, boxes: BoxMasks) -> Tensor:
