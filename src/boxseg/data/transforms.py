@@ -17,6 +17,7 @@ from PIL import Image
 
 from boxseg.config import Augment
 from boxseg.data.colour import draw_jitter, jitter_colours
+from boxseg.data.geometry import clip_boxes
 from boxseg.dataset import IGNORE
 
 T = TypeVar("T", bound=np.generic)
@@ -196,7 +197,7 @@ def _window_boxes(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Boxes (n, 4) in the window, clipped, and the share (n,) of each one's area that is left."""
     scaled = boxes * np.tile(window.scaled, 2) / np.tile(size, 2) - np.tile((window.left, window.top), 2)
-    clipped = np.clip(scaled, 0, np.tile(window.size, 2))
+    clipped = clip_boxes(scaled, *window.size)
     before, after = _area(scaled), _area(clipped)
     return clipped, np.divide(after, before, out=np.zeros_like(after), where=before > 0)
 

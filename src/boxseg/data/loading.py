@@ -1,0 +1,291 @@
+"""Photos as tensors: augmented batches for the two trainings, whole photos in order for the rest."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from boxseg.config import Augment
+from boxseg.data.geometry import background_map
+from boxseg.data.labels import read_labels
+from boxseg.data.sampler import StreamSampler
+from boxseg.data.transforms import Item, augment, is_sliver
+from boxseg.data.workers import LoadingError, choose_workers, start_worker
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.errors import DataError
+from boxseg.formats.images import read_image
+
+
+class BoxItem(TypedDict):
+    """One training image of stage 1; S is the crop, R the number of its boxes."""
+
+    image: Tensor  # (3, S, S) uint8 RGB
+    boxes: Tensor  # (R, 4) float32, x1 y1 x2 y2 in pixels of the crop
+    labels: Tensor  # (R,) int64, 1..L
+    background: Tensor  # (S, S) bool, outside every box; False on padding
+    valid: Tensor  # (S, S) bool, False on padding
+
+
+class BoxBatch(TypedDict):
+    """B training images of stage 1; R boxes in all, those of an image in a row."""
+
+    images: Tensor  # (B, 3, S, S) uint8 RGB
+    boxes: Tensor  # (R, 4) float32
+    batch_index: Tensor  # (R,) int64, the image of each box
+    labels: Tensor  # (R,) int64
+    background: Tensor  # (B, S, S) bool
+    valid: Tensor  # (B, S, S) bool
+
+
+class LabelItem(TypedDict):
+    """One training image of stage 3."""
+
+    image: Tensor  # (3, S, S) uint8 RGB
+    y_crf: Tensor  # (S, S) uint8, 0..L or 255; 255 on padding
+    y_ret: Tensor  # (S, S) uint8, 0..L or 255; 255 on padding
+
+
+class LabelBatch(TypedDict):
+    """B training images of stage 3."""
+
+    images: Tensor  # (B, 3, S, S) uint8 RGB
+    y_crf: Tensor  # (B, S, S) uint8
+    y_ret: Tensor  # (B, S, S) uint8
+
+
+class _Training(Dataset[Any]):
+    """Reads the photo a sampler asks for; where it cannot be read, the next one of the data set.
+
+    Which photos those are is kept in memory that the loading processes share.
+    """
+
+    def __init__(self, dataset: BoxDataset, augment: Augment, seed: int) -> None:
+        if not dataset.samples:
+            raise DataError(f"split {dataset.split!r} of {dataset.root} has no photos to train on")
+        self._samples = dataset.samples
+        self._augment = augment
+        self._seed = seed
+        self._unreadable = torch.zeros(len(dataset), dtype=torch.bool)
+        self._unreadable.share_memory_()  # type: ignore[no-untyped-call]
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """Ids of the photos that were asked for until now and could not be read, in order of the data set."""
+        return tuple(self._samples[int(index)].id for index in self._unreadable.nonzero())
+
+    def _read(self, index: int) -> tuple[Sample, NDArray[np.uint8]]:
+        for step in range(len(self._samples)):
+            place = (index + step) % len(self._samples)
+            sample = self._samples[place]
+            if self._unreadable[place]:
+                continue
+            try:
+                return sample, _read_photo(sample)
+            except DataError as error:
+                self._unreadable[place] = True
+                warnings.warn(f"{error}; training uses the next photo instead", stacklevel=2)
+        raise LoadingError(
+            f"none of the {len(self._samples)} photos can be read, the first is {self._samples[0].image}"
+        )
+
+    def _augmented(self, item: Item, position: int) -> Item:
+        return augment(item, self._augment, np.random.default_rng([self._seed, position]))
+
+
+class BoxTraining(_Training):
+    """Training images of stage 1, with all their boxes, difficult ones too.
+
+    Indexed by the (index, position) pairs of a `StreamSampler`: the photo, and what its augmentation is drawn
+    from, together with the seed.
+
+    Args:
+        dataset: Photos with boxes.
+        augment: Random changes.
+        seed: Seed of the changes; 0 is a seed.
+
+    Raises:
+        DataError: There are no photos; when indexed, no photo can be read.
+    """
+
+    def __getitem__(self, key: tuple[int, int]) -> BoxItem:
+        index, position = key
+        sample, image = self._read(index)
+        item = self._augmented(Item.of(image, sample.boxes, sample.labels), position)
+        kept = ~is_sliver(item)
+        # What a sliver covers is no background, so the map is drawn from all boxes.
+        background = item.valid & background_map(item.boxes, *item.valid.shape)
+        return {
+            "image": _image_tensor(item.image),
+            "boxes": torch.from_numpy(item.boxes[kept].astype(np.float32)),
+            "labels": torch.from_numpy(item.labels[kept]),
+            "background": torch.from_numpy(background),
+            "valid": torch.from_numpy(item.valid),
+        }
+
+    @staticmethod
+    def collate(items: list[BoxItem]) -> BoxBatch:
+        """Put images of one size into a batch."""
+        counts = torch.tensor([len(item["labels"]) for item in items])
+        return {
+            "images": torch.stack([item["image"] for item in items]),
+            "boxes": torch.cat([item["boxes"] for item in items]),
+            "batch_index": torch.arange(len(items)).repeat_interleave(counts),
+            "labels": torch.cat([item["labels"] for item in items]),
+            "background": torch.stack([item["background"] for item in items]),
+            "valid": torch.stack([item["valid"] for item in items]),
+        }
+
+
+class LabelTraining(_Training):
+    """Training images of stage 3, with both their labels.
+
+    Indexed as `BoxTraining` is. An unreadable photo is replaced; a missing or wrong mask is an error, for it
+    was made for this photo.
+
+    Args:
+        dataset: Photos; their boxes are not used.
+        augment: Random changes.
+        seed: Seed of the changes; 0 is a seed.
+        folders: Masks `ID.png` of Y_crf and of Y_ret; may be one folder twice. None takes the ground truth
+            for both.
+
+    Raises:
+        DataError: There are no photos; when indexed, no photo can be read, or labels cannot be used.
+    """
+
+    def __init__(
+        self, dataset: BoxDataset, augment: Augment, seed: int, folders: tuple[Path, Path] | None
+    ) -> None:
+        super().__init__(dataset, augment, seed)
+        self._folders = folders
+        self._classes = len(dataset.classes)
+
+    def __getitem__(self, key: tuple[int, int]) -> LabelItem:
+        index, position = key
+        sample, image = self._read(index)
+        try:
+            y_crf, y_ret = read_labels(sample, self._folders, self._classes)
+        except DataError as error:
+            raise LoadingError(str(error)) from error
+        whole = Item.of(image, np.zeros((0, 4)), np.zeros(0, np.int64), {"y_crf": y_crf, "y_ret": y_ret})
+        item = self._augmented(whole, position)
+        return {
+            "image": _image_tensor(item.image),
+            "y_crf": torch.from_numpy(item.maps["y_crf"]),
+            "y_ret": torch.from_numpy(item.maps["y_ret"]),
+        }
+
+    @staticmethod
+    def collate(items: list[LabelItem]) -> LabelBatch:
+        """Put images of one size into a batch."""
+        return {
+            "images": torch.stack([item["image"] for item in items]),
+            "y_crf": torch.stack([item["y_crf"] for item in items]),
+            "y_ret": torch.stack([item["y_ret"] for item in items]),
+        }
+
+
+def make_loader(
+    dataset: BoxTraining | LabelTraining, sampler: StreamSampler, *, workers: int = -1
+) -> DataLoader[Any]:
+    """Batches of a training, the same whatever the number of workers.
+
+    Args:
+        dataset: What is loaded.
+        sampler: Which photos, in which order, how many a batch; its `shard` for one of several ranks.
+        workers: Loading processes; -1 chooses, see `choose_workers`.
+    """
+    workers = choose_workers(len(dataset)) if workers < 0 else workers
+    return DataLoader(
+        dataset,
+        batch_size=sampler.rank_batch,
+        sampler=sampler,
+        collate_fn=dataset.collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=start_worker,
+        pin_memory=torch.cuda.is_available(),
+        # DataLoader draws a number for each epoch: not from the generator that dropout draws from.
+        generator=torch.Generator(),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Photo:
+    """A whole photo, or why there is none.
+
+    Attributes:
+        sample: Its boxes, ground truth and name.
+        image: (H, W, 3) uint8 RGB, upright; None where it cannot be read.
+        error: Why it cannot be read; None where it can.
+    """
+
+    sample: Sample
+    image: NDArray[np.uint8] | None
+    error: str | None = None
+
+
+class Photos(Dataset[tuple[NDArray[np.uint8] | None, str | None]]):
+    """Whole photos as they are: the image (H, W, 3) uint8 RGB, or None and why it cannot be read."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8] | None, str | None]:
+        try:
+            return _read_photo(self._samples[index]), None
+        except DataError as error:
+            return None, str(error)
+
+
+def photos(samples: Sequence[Sample], *, workers: int = -1) -> Iterator[Photo]:
+    """Whole photos, one at a time, in order; the next ones are read ahead where there are workers.
+
+    Args:
+        samples: Which photos.
+        workers: Loading processes; -1 chooses, see `choose_workers`.
+    """
+    loader = DataLoader(
+        Photos(samples),
+        batch_size=None,
+        collate_fn=_as_it_is,
+        num_workers=choose_workers(len(samples)) if workers < 0 else workers,
+        worker_init_fn=start_worker,
+        generator=torch.Generator(),
+    )
+    for sample, (image, error) in zip(samples, loader, strict=True):
+        yield Photo(sample=sample, image=image, error=error)
+
+
+def _read_photo(sample: Sample) -> NDArray[np.uint8]:
+    image = read_image(sample.image)
+    if image.shape[:2] != (sample.height, sample.width):
+        height, width, _ = image.shape
+        raise DataError(
+            f"{sample.image}: photo of {width} x {height} pixels, expected {sample.width} x {sample.height} "
+            "as when the data set was read"
+        )
+    return image
+
+
+def _image_tensor(image: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
