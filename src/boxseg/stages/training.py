@@ -152,8 +152,8 @@ def fit(
             accelerator=trainer.accelerator,
             devices=trainer.devices,
             precision=trainer.precision,  # type: ignore[arg-type]
+            # Not max_steps: with it Lightning takes a checkpoint at the end of a chunk for one in its middle.
             max_epochs=sampler.epochs,
-            max_steps=iterations,
             callbacks=[history, keeper],
             logger=False,
             enable_progress_bar=False,

@@ -1,0 +1,114 @@
+"""Every verb after the other, in one process, with every shipped recipe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import boxseg
+from boxseg import options
+from boxseg.cli import execute
+from boxseg.formats.masks import read_mask
+
+RECIPES = sorted(path.stem for path in options.RECIPES.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_goes_through_every_verb(
+    recipe: str, toy: Path, miniature: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(verb: str, *words: str) -> str:
+        known = options.known_keys(options.JOBS[verb])
+        small = [word for word in (*miniature, "model.weights=none") if word.partition("=")[0] in known]
+        assert execute([verb, "-c", recipe, *small, *words]) == 0
+        return capsys.readouterr().out
+
+    data = (f"data.root={toy}", "data.split=train", "data.limit=4")
+    run("classify", *data, f"out={tmp_path}/c")
+    printed = run("label", *data, f"out={tmp_path}/l", f"checkpoint={tmp_path}/c/model.safetensors")
+    assert "whole box" in printed
+    run("segment", *data, f"out={tmp_path}/s", f"labels={tmp_path}/l")
+    run("evaluate", *data, f"checkpoint={tmp_path}/s", f"out={tmp_path}/e")
+    run("evaluate", *data, f"labels={tmp_path}/l", f"out={tmp_path}/f")
+    run("predict", f"checkpoint={tmp_path}/s", f"images={toy}/JPEGImages", f"out={tmp_path}/p")
+    printed = run("run", *data, f"out={tmp_path}/r")
+    assert "network" in printed
+    assert (tmp_path / "r" / "sheet.png").is_file()
+
+
+def test_labels_have_the_names_sizes_and_values_of_the_data(toy: Path, run_folder: Path) -> None:
+    photos = sorted((toy / "JPEGImages").glob("train_*"))
+    for kind in ("y_crf", "y_ret"):
+        files = sorted((run_folder / "label" / kind).iterdir())
+        assert [file.stem for file in files] == [photo.stem for photo in photos]
+        for photo, file in zip(photos, files, strict=True):
+            with Image.open(photo) as image, Image.open(file) as mask:
+                assert (mask.size, mask.mode) == (image.size, "P")
+            assert read_mask(file, 5).max() <= 5
+
+
+def test_scores_are_what_the_files_say(toy: Path, run_folder: Path) -> None:
+    """mIoU of Y_crf, counted here with sets from the files, is that of metrics.json."""
+    metrics = json.loads((run_folder / "label" / "metrics.json").read_text())
+    names = list(metrics["y_crf"]["iou"])
+    inter, union = np.zeros(6), np.zeros(6)
+    agree = total = 0
+    for file in (run_folder / "label" / "y_crf").iterdir():
+        labels = np.asarray(Image.open(file))
+        retrieved = np.asarray(Image.open(run_folder / "label" / "y_ret" / file.name))
+        truth = np.asarray(Image.open(toy / "SegmentationClass" / file.name))
+        valid = truth != 255
+        agree, total = agree + (labels == retrieved)[valid].sum(), total + valid.sum()
+        for c in range(6):
+            inter[c] += ((labels == c) & (truth == c) & valid).sum()
+            union[c] += (((labels == c) | (truth == c)) & valid).sum()
+    for c, name in enumerate(names):
+        expected = inter[c] / union[c] if union[c] else None
+        assert metrics["y_crf"]["iou"][name] == pytest.approx(expected)
+    assert metrics["y_crf"]["miou"] == pytest.approx((inter[union > 0] / union[union > 0]).mean())
+    assert metrics["reliable_fraction"] == pytest.approx(agree / total)
+    assert metrics["images"] == 10
+
+
+def test_a_network_is_scored_before_and_after_the_crf(run_folder: Path) -> None:
+    metrics = json.loads((run_folder / "segment" / "metrics.json").read_text())
+    assert metrics["images"] == 4
+    for part in ("before_crf", "after_crf"):
+        assert {"miou", "mean_accuracy", "pixel_accuracy", "iou"} == set(metrics[part])
+        assert 0 <= metrics[part]["miou"] <= 1
+
+
+@pytest.fixture(scope="module")
+def run_folder(toy: Path, miniature: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole run through the command line, with the embedded weights."""
+    out = tmp_path_factory.mktemp("run")
+    assert execute(["run", *miniature, f"data={toy}", f"out={out}"]) == 0
+    return out
+
+
+def test_a_run_started_again_does_nothing_and_says_so(
+    toy: Path, miniature: tuple[str, ...], run_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = {f: f.stat().st_mtime_ns for f in run_folder.rglob("*.png") if f.name != "sheet.png"}
+    model = (run_folder / "segment" / "model.safetensors").stat().st_mtime_ns
+    assert execute(["run", *miniature, f"data={toy}", f"out={run_folder}"]) == 0
+    assert "0 written, 10 there already" in capfd.readouterr().out
+    assert {f: f.stat().st_mtime_ns for f in before} == before
+    assert (run_folder / "segment" / "model.safetensors").stat().st_mtime_ns == model
+
+
+def test_the_python_functions_take_the_same_options(toy: Path, run_folder: Path, tmp_path: Path) -> None:
+    scored = boxseg.evaluate(labels=run_folder / "label", data={"root": toy, "split": "train"}, out=tmp_path)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert scored.scores.labels["y_crf"].miou == metrics["y_crf"]["miou"]
+    with pytest.raises(boxseg.BoxsegError, match="segmentation network is needed"):
+        boxseg.predict(checkpoint=run_folder / "classify", images=str(toy), out=tmp_path)
+    supervised = boxseg.segment(
+        labels="ground-truth", data=toy, out=tmp_path / "s", iterations=1, batch=1, crop=33, scales=[1.0],
+        model={"weights": "none"}, trainer={"workers": 0}, evaluate={"crf": {"iterations": 0}},
+    )  # fmt: skip
+    assert supervised.scores.after_crf is None
