@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from boxseg.formats.images import read_image
+from boxseg.nn.backbone import build_backbone
 from boxseg.nn.field import UpsampledFeatures
+from boxseg.nn.upsample import upsample_aligned
+from boxseg.nn.weights import load_weights
 
 
 def full_size(features: Tensor, size: tuple[int, int], stride: int | None) -> Tensor:
@@ -134,3 +139,25 @@ def test_never_makes_the_full_size_features() -> None:
         field.cosine(vectors)
         field.mean(masks)
     assert largest.elements <= 3 * size[0] * size[1]
+
+
+def test_a_real_photo_has_the_same_answers_in_both_forms(shared_data: Path) -> None:
+    """Pretrained features of a photo: signed, of very different lengths, in float32."""
+    photo = min((shared_data / "voc2012/VOCdevkit/VOC2012/JPEGImages").iterdir())
+    image = torch.from_numpy(read_image(photo)[:141, :110].copy()).movedim(2, 0)[None]
+    backbone = build_backbone("efficientnet_lite0").eval()
+    load_weights(backbone, "default")
+    with torch.inference_mode():
+        features = backbone(image)[0]
+    size = (141, 110)
+    full = upsample_aligned(features[None].double(), size, backbone.stride)[0]
+    field = UpsampledFeatures(features, size, backbone.stride)
+    right = torch.zeros(1, *size, dtype=torch.bool)
+    right[:, :, 55:] = True
+    query = full[:, right[0]].mean(1)
+    torch.testing.assert_close(
+        field.mean(right)[0].double(), query, rtol=0, atol=1e-5 * float(query.abs().max())
+    )
+    torch.testing.assert_close(field.norm().double(), full.norm(dim=0), rtol=1e-4, atol=0)
+    cosine = torch.cosine_similarity(full, query[:, None, None], dim=0)
+    torch.testing.assert_close(field.cosine(field.mean(right))[0].double(), cosine, rtol=0, atol=1e-4)
