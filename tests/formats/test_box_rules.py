@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boxseg.formats.boxes import judge_boxes
@@ -42,6 +42,7 @@ def test_rules(box, action, kind) -> None:
 NUMBERS = st.floats(-200, 200) | st.sampled_from([float("nan"), float("inf"), -float("inf"), 0.0, 30.0, 40.0])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=5))
 def test_whatever_comes_kept_boxes_are_usable(boxes) -> None:
     clipped, keep, verdicts = judge_boxes(np.array(boxes, dtype=np.float64), WIDTH, HEIGHT)

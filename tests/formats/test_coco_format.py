@@ -117,6 +117,8 @@ def test_kinds_of_segmentation(content, read, kind: str) -> None:
         {"size": [30, 40], "counts": "zzz"},
         {"counts": "zzz"},
         [[1, 2, 3, 4, 5, 6, 7]],
+        [[1, 2, 3, 4, 1e9, 6]],
+        [[1, 2, 3, 4, float("nan"), 6]],
         ["abc"],
         7,
     ],

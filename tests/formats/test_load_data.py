@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,9 +86,6 @@ def test_empty_split_and_split_without_a_usable_image(toy: Path) -> None:
 
 
 def test_importing_formats_imports_no_torch() -> None:
-    import subprocess
-    import sys
-
     code = "import sys, boxseg.formats, boxseg.data.toy; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -18,7 +18,7 @@ MASKS = npst.arrays(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(MASKS)
 def test_written_and_read_back(tmp_path: Path, labels: np.ndarray) -> None:
     path = tmp_path / "mask.png"
@@ -29,7 +29,7 @@ def test_written_and_read_back(tmp_path: Path, labels: np.ndarray) -> None:
     assert path.read_bytes() == first
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(MASKS)
 def test_painted_in_voc_colours(tmp_path: Path, labels: np.ndarray) -> None:
     Image.fromarray(colourise(labels)).save(tmp_path / "painted.png")

@@ -24,9 +24,9 @@ from boxseg.config import Data
 from boxseg.dataset import IGNORE, BoxDataset, Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import Item, Listing
+from boxseg.formats.files import is_file, place_photo, write_text
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.regions import RegionMask
-from boxseg.formats.writing import place_photo, write_text
 
 LOOKED_FOR = "annotations/instances_*.json or */_annotations.coco.json (coco)"
 _PATTERNS = ("annotations/instances_*.json", "*/_annotations.coco.json", "annotations/*.json", "*.json")
@@ -210,7 +210,7 @@ def _image_folder(data: Data, path: Path, images: list[dict[str, Any]]) -> Path:
     below = (split, f"images/{split}", data.split, f"images/{data.split}", "images")
     folders = [*(data.root / name for name in below), path.parent, data.root]
     for folder in folders:
-        if any((folder / image["file_name"]).is_file() for image in images[:50]):
+        if any(is_file(folder / image["file_name"]) for image in images[:50]):
             return folder
     if not images:
         return data.root

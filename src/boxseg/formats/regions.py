@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from boxseg.dataset import IGNORE
 from boxseg.errors import DataError
 
+_FAR = 20  # times the photo's longer side
+
 
 @dataclass(frozen=True)
 class RegionMask:
@@ -59,7 +61,7 @@ def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
         height: Height of the photo, pixels.
 
     Raises:
-        ValueError: It is neither, or its size is not the photo's.
+        ValueError: It is neither, or lies far outside the photo, or its size is not the photo's.
     """
     if isinstance(region, dict):
         if list(region["size"]) != [height, width]:
@@ -72,6 +74,10 @@ def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
         coco_mask.decode(code)  # refuses counts that do not fill the mask
         return code
     polygons = [[float(value) for value in polygon] for polygon in region]
+    # Painting takes memory with the length of the outline, inside the photo or not.
+    limit = _FAR * max(width, height)
+    if not all(abs(value) <= limit for polygon in polygons for value in polygon):
+        raise ValueError("a polygon reaches far outside the photo")
     if any(len(polygon) % 2 for polygon in polygons):
         raise ValueError("a polygon with an odd number of coordinates")
     polygons = [polygon for polygon in polygons if len(polygon) >= 6]

@@ -21,8 +21,8 @@ from boxseg.config import Data
 from boxseg.dataset import VOC_CLASSES, BoxDataset, Problem, Sample
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import GroundTruth, Item, Listing
+from boxseg.formats.files import is_file, number, place_photo, read_lines, write_text
 from boxseg.formats.masks import read_mask, write_mask
-from boxseg.formats.writing import number, place_photo, write_text
 
 LOOKED_FOR = "JPEGImages/ and Annotations/ (voc)"
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
@@ -146,9 +146,8 @@ def _split_ids(root: Path, split: str) -> list[str]:
     for folder in _LISTS:
         path = root / "ImageSets" / folder / f"{split}.txt"
         if path.is_file():
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
             # Lists of other tools repeat an ID, with numbers or further paths beside it.
-            return list(dict.fromkeys(_id(root, line.strip()) for line in lines if line.strip()))
+            return list(dict.fromkeys(_id(root, line) for line in read_lines(path) if line))
     known = splits(root)
     there = f"there are: {', '.join(known)}" if known else "write one, an ID a line"
     raise DataError(
@@ -158,7 +157,7 @@ def _split_ids(root: Path, split: str) -> list[str]:
 
 
 def _id(root: Path, line: str) -> str:
-    if not (root / "Annotations" / f"{line}.xml").is_file():  # else an ID with spaces
+    if not is_file(root / "Annotations" / f"{line}.xml"):  # else an ID with spaces
         line = line.split()[0]
     path = PurePosixPath(line)
     if path.suffix in _SUFFIXES:
@@ -174,8 +173,8 @@ def _item(
     if ".." in PurePosixPath(name).parts:
         return f"ID leads out of the data set: {name}"
     candidates = (root / "JPEGImages" / f"{name}{suffix}" for suffix in _SUFFIXES)
-    image = next((path for path in candidates if path.is_file()), None)
-    if not source.is_file():
+    image = next((path for path in candidates if is_file(path)), None)
+    if not is_file(source):
         return f"image without annotation file: {name}" if image else f"neither photo nor annotation: {name}"
     if image is None:
         return f"annotation without photo: no JPEGImages/{name}.jpg (.jpeg, .png)"

@@ -24,9 +24,9 @@ from boxseg.config import Data
 from boxseg.dataset import BoxDataset, Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import Item, Listing
+from boxseg.formats.files import is_file, number, place_photo, read_lines, write_text
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.regions import RegionMask
-from boxseg.formats.writing import number, place_photo, write_text
 
 LOOKED_FOR = "data.yaml (yolo)"
 _SPLITS = ("train", "val", "test")
@@ -54,7 +54,7 @@ def read(data: Data) -> Listing:
     ids, classes = _names(description, path)
     photos, top = _photos(description, path, data.split)
     # A data set without any label file is not one full of empty photos, but one whose labels lie elsewhere.
-    if photos and not any(label_file(photo).is_file() for photo in photos):
+    if photos and not any(is_file(label_file(photo)) for photo in photos):
         raise DataError(
             f"{path}: none of {len(photos)} photos of {data.split!r} has labels ({label_file(photos[0])})"
         )
@@ -66,7 +66,7 @@ def read(data: Data) -> Listing:
         )
         try:
             listing.items.append(_with_objects(item, ids, listing.problems))
-        except (OSError, UnicodeDecodeError) as error:
+        except DataError as error:
             what = f"label file cannot be read: {error}"
             listing.problems.append(Problem(file=item.source, what=what, action="skipped"))
     return replace(listing, items=_complete(listing.items))
@@ -161,15 +161,17 @@ def _photos(description: dict[str, Any], path: Path, split: str) -> tuple[list[P
 
 def _entry(base: Path, entry: str, path: Path, split: str) -> tuple[list[Path], Path]:
     place = base / entry
-    if not place.exists() and entry.startswith("../"):  # as exported by a widely used service
-        place = base / entry[3:]
+    try:
+        if not place.exists() and entry.startswith("../"):  # as exported by a widely used service
+            place = base / entry[3:]
+    except OSError as error:
+        raise DataError(f"{path}: {split} names a place that cannot be ({error.strerror})") from error
     if place.is_dir():
         return sorted(
             photo for photo in place.rglob("*") if photo.suffix.lower() in SUFFIXES and photo.is_file()
         ), place
     if place.is_file() and place.suffix == ".txt":
-        lines = [line.strip() for line in place.read_text(encoding="utf-8-sig").splitlines()]
-        photos = [Path(os.path.normpath(_listed(base, place, line))) for line in lines if line]
+        photos = [Path(os.path.normpath(_listed(base, place, line))) for line in read_lines(place) if line]
         return photos, Path(os.path.commonpath([photo.parent for photo in photos])) if photos else base
     raise DataError(f"{path}: {split} names {entry}, which is neither a folder nor a .txt list ({place})")
 
@@ -181,14 +183,14 @@ def _listed(base: Path, place: Path, line: str) -> Path:
 
 
 def _with_objects(item: Item, ids: dict[int, int], problems: list[Problem]) -> Item:
-    if not item.source.is_file():
+    if not is_file(item.source):
         what = f"image without label file: {item.image.name}"
         problems.append(Problem(file=item.source, what=what, action="kept as background"))
         return item
     polygons: list[list[float]] = []
     complete = True
-    for row, line in enumerate(item.source.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        if not line.strip():
+    for row, line in enumerate(read_lines(item.source), start=1):
+        if not line:
             continue
         try:
             label, values = _line(line, ids)

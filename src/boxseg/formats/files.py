@@ -1,4 +1,4 @@
-"""What the writers of all formats share."""
+"""Text files and photos: what all formats share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,26 @@ from pathlib import Path
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.formats.atomic import atomic_path
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text file, stripped; empty ones are kept, so that numbers fit.
+
+    Raises:
+        DataError: The file cannot be read, or is no UTF-8.
+    """
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: no text that can be read ({error})") from error
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a file; a name that the file system cannot hold is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def write_text(path: Path, text: str) -> None:

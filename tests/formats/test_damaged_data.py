@@ -1,0 +1,63 @@
+"""Files that somebody's editor, disk or download has changed: read, listed or refused, never a crash."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from boxseg import formats
+from boxseg.config import Data
+from boxseg.data.toy import write_toy
+from boxseg.errors import DataError
+from boxseg.formats import coco, yolo
+
+SCRAPS = [b"", b"NaN", b"null", b"-1", b"1e999", b"[]", b"{}", b'""', b"\x00", b"\xff\xfe", b"<", b"&", b"../"]
+SCRAPS += [b"9" * 30, b"x" * 300, b" ", b"\n", b":", b"- ", b"true"]
+CHANGES = st.lists(
+    st.tuples(st.floats(0, 1), st.sampled_from([0, 1, 3, 20]), st.sampled_from(SCRAPS) | st.binary(max_size=3)),
+    min_size=1,
+    max_size=4,
+)
+FILES = {
+    "voc": ["Annotations/train_0000.xml", "ImageSets/Segmentation/train.txt", "JPEGImages/train_0001.jpg"],
+    "coco": ["annotations/instances_train.json"],
+    "yolo": ["data.yaml", "labels/train/train_0000.txt"],
+}
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    found = {name: tmp_path_factory.mktemp(name) for name in FILES}
+    write_toy(found["voc"], train=2, val=0, size=48)
+    dataset = formats.load(Data(root=found["voc"]))
+    coco.write(dataset, found["coco"])
+    yolo.write(dataset, found["yolo"])
+    return found
+
+
+@pytest.mark.parametrize(("name", "file"), [(name, file) for name, files in FILES.items() for file in files])
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@settings(deadline=None, max_examples=40)
+@given(CHANGES)
+def test_damage_is_read_listed_or_refused(roots: dict[str, Path], name: str, file: str, changes) -> None:
+    path = roots[name] / file
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    for place, length, scrap in changes:
+        start = int(place * len(damaged))
+        damaged[start : start + length] = scrap
+    path.write_bytes(bytes(damaged))
+    try:
+        with suppress(DataError):
+            dataset = formats.load(Data(root=roots[name]))
+            formats.inspect(dataset)
+            for sample in dataset.samples:
+                assert (sample.boxes[:, 2:] > sample.boxes[:, :2]).all()
+                assert sample.boxes.shape == (len(sample.labels), 4)
+                assert all(1 <= label <= len(dataset.classes) for label in sample.labels)
+    finally:
+        path.write_bytes(whole)
