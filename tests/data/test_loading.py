@@ -112,6 +112,17 @@ def test_a_resumed_loader_goes_on_with_the_same_batches(dataset: BoxDataset) -> 
         assert_equal(list(make_loader(training, sampler, workers=0)), plain[3:6])
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_epoch_may_be_set_after_iterating_has_begun(dataset: BoxDataset, workers: int) -> None:
+    """As Lightning does when it resumes."""
+    training = trainings(dataset)[0]
+    plain = batches(make_loader(training, stream(dataset), workers=0))
+    loader = make_loader(training, stream(dataset, chunk=3), workers=workers)
+    iterator = iter(loader)
+    loader.sampler.set_epoch(1)
+    assert_equal(list(iterator), plain[3:6])
+
+
 def test_ranks_load_parts_of_the_same_batches(dataset: BoxDataset) -> None:
     training = BoxTraining(dataset, Augment(crop=CROP), 5)
     plain = batches(make_loader(training, stream(dataset), workers=0))

@@ -197,9 +197,20 @@ class LabelTraining(_Training):
         }
 
 
+class StreamLoader(DataLoader[Any]):
+    """A DataLoader whose chunk of the stream is settled at the first batch, not when it is iterated.
+
+    Lightning iterates a loader before it tells the sampler the epoch a training is resumed at, and loading
+    processes would by then have begun with the first chunk.
+    """
+
+    def __iter__(self) -> Any:
+        yield from super().__iter__()
+
+
 def make_loader(
     dataset: BoxTraining | LabelTraining, sampler: StreamSampler, *, workers: int = -1
-) -> DataLoader[Any]:
+) -> StreamLoader:
     """Batches of a training, the same whatever the number of workers.
 
     Args:
@@ -208,7 +219,7 @@ def make_loader(
         workers: Loading processes; -1 chooses, see `choose_workers`.
     """
     workers = choose_workers(len(dataset)) if workers < 0 else workers
-    return DataLoader(
+    return StreamLoader(
         dataset,
         batch_size=sampler.rank_batch,
         sampler=sampler,
