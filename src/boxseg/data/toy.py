@@ -22,6 +22,7 @@ from boxseg.formats import voc
 from boxseg.formats.atomic import atomic_path
 
 CLASSES = tuple(OBJECTS)
+_UPRIGHT = CLASSES.index("furball") + 1
 
 _SMALLEST, _LARGEST = 0.20, 0.66  # diameter of an object, shares of the photo's side
 _VISIBLE = 0.5  # of each object at least
@@ -152,9 +153,6 @@ def _paint(rng: Rng, label: int, radius: float, base: Array) -> _Patch:
     grain = 1 + 0.03 * rng.normal(0, 1, depth.shape)
     shaded = (colour * tone * grain[..., None]).clip(0, 255)
     return _Patch((depth * radius + 0.5).clip(0, 1), shaded.astype(np.float32))
-
-
-_UPRIGHT = CLASSES.index("furball") + 1
 
 
 def _place(patch: _Patch, x: int, y: int, shape: tuple[int, int]) -> tuple[Array, Array]:
