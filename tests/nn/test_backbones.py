@@ -35,17 +35,22 @@ one_of_each = pytest.mark.parametrize(
 
 
 def random_backbone(name: str, options: dict[str, object], *, shift: bool = True) -> Backbone:
-    """Random weights with batch norms that do something; without shifts, zero stays zero in every layer."""
+    """Random weights whose signal reaches the end; without shifts, zero stays zero in every layer."""
     torch.manual_seed(0)
     backbone = build_backbone(name, **options)  # type: ignore[arg-type]
-    for module in backbone.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.3, 0.7)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-            if shift:
-                nn.init.uniform_(module.bias, -0.3, 0.3)
-                nn.init.uniform_(module.running_mean, -0.3, 0.3)
     backbone.set_preprocessing(AS_IT_IS)
+    norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.uniform_(norm.bias, -0.3, 0.3)
+        norm.train()
+        norm.momentum = 1.0
+    with torch.no_grad():
+        backbone(normal(1, 3, 65, 65))
+    if not shift:
+        for norm in norms:
+            nn.init.zeros_(norm.bias)
+            nn.init.zeros_(norm.running_mean)
     return backbone.eval()
 
 
@@ -110,7 +115,8 @@ def test_padding_is_the_mean_colour(height: int, width: int) -> None:
     padded = torch.tensor(TORCHVISION.mean)[None, :, None, None].expand(1, 3, rows, columns).clone()
     padded[..., :height, :width] = image
     with torch.no_grad():
-        assert torch.allclose(backbone(image), backbone(padded), atol=1e-5)
+        features = backbone(image)
+        assert torch.allclose(features, backbone(padded), atol=1e-5 * float(features.abs().max()))
 
 
 @one_of_each
@@ -124,9 +130,10 @@ def test_cells_lie_symmetrically_over_the_image(name: str, options: dict[str, ob
     image = normal(1, 3, 2 * backbone.stride + 1, 4 * backbone.stride + 1, dtype=torch.float64)
     with torch.no_grad():
         features = backbone(image)
-        assert features.std() > 1e-3
+        scale = float(features.abs().max())
+        assert features.std(dim=(2, 3)).mean() > 1e-2 * scale
         for side in (-1, -2):
-            assert torch.allclose(backbone(image.flip(side)), features.flip(side), atol=1e-9)
+            assert torch.allclose(backbone(image.flip(side)), features.flip(side), atol=1e-9 * scale)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +160,9 @@ def test_a_shift_by_one_stride_is_a_shift_by_one_cell(
     near = slice(middle - 2, middle + 3)
     with torch.no_grad():
         before, after = backbone(image), backbone(moved).roll((-1, 1), dims=(2, 3))
-    scale = before[..., near, near].abs().max()
-    assert scale > 0
-    assert (after - before)[..., near, near].abs().max() < 1e-5 * scale
+    seen = before[..., near, near]
+    assert seen.std(dim=(2, 3)).mean() > 1e-2 * seen.abs().max()
+    assert (after[..., near, near] - seen).abs().max() < 1e-4 * seen.abs().max()
 
 
 # --- dilation ---
@@ -169,14 +176,15 @@ def test_dilated_networks_agree_with_the_strided_one_at_its_cells(
     name: str, options: dict[str, object]
 ) -> None:
     image = normal(1, 3, 97, 129)
-    features = {}
-    for stride in (8, 16, 32):
-        with torch.no_grad():
-            features[stride] = random_backbone(name, {**options, "stride": stride})(image)
-    scale = features[32].abs().max()
+    strided = random_backbone(name, {**options, "stride": 32})
     for stride in (8, 16):
+        dilated = build_backbone(name, **{**options, "stride": stride}).eval()  # type: ignore[arg-type]
+        dilated.load_state_dict(strided.state_dict())
         step = 32 // stride
-        assert (features[stride][..., ::step, ::step] - features[32]).abs().max() < 1e-5 * scale
+        with torch.no_grad():
+            expected, features = strided(image), dilated(image)
+        assert expected.std(dim=(2, 3)).mean() > 1e-2 * expected.abs().max()
+        assert (features[..., ::step, ::step] - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
 def test_fc6_sees_further_when_dilated() -> None:

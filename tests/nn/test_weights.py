@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from functools import cache
@@ -392,8 +393,11 @@ def test_another_network_is_named(tmp_path: Path) -> None:
 
 
 class Malicious:
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Path("/nonexistent").unlink, ())
+        return (os.mkdir, (str(self.victim),))
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -407,9 +411,12 @@ def test_damaged_files_are_a_clear_error(tmp_path: Path, suffix: str, content: b
 
 
 def test_files_with_code_or_without_tensors_are_refused(tmp_path: Path) -> None:
-    torch.save({"state_dict": {"w": torch.zeros(2)}, "evil": Malicious()}, tmp_path / "evil.pth")
+    torch.save(
+        {"state_dict": {"w": torch.zeros(2)}, "evil": Malicious(tmp_path / "victim")}, tmp_path / "evil.pth"
+    )
     with pytest.raises(CheckpointError, match="is not a weight file"):
         load_weights(build_backbone("efficientnet_lite0"), str(tmp_path / "evil.pth"))
+    assert not (tmp_path / "victim").exists()
     torch.save({"epoch": 3}, tmp_path / "none.pth")
     with pytest.raises(CheckpointError, match="holds no state dict"):
         load_weights(build_backbone("efficientnet_lite0"), str(tmp_path / "none.pth"))
