@@ -1,4 +1,4 @@
-"""A small scene with an edge to follow and noisy probabilities."""
+"""A small scene with an edge to follow and noisy probabilities; the two ways to compute."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from boxseg.crf import native
 
 Scene = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
@@ -27,3 +29,13 @@ def scene() -> Callable[..., Scene]:
         return image, (scores / scores.sum(0)).astype(np.float32)
 
     return make
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test runs with the compiled library and again without."""
+    if request.param == "torch":
+        monkeypatch.setattr(native, "usable", lambda scores: False)
+    elif native.library() is None:
+        pytest.skip("installed without the compiled library")
+    return str(request.param)

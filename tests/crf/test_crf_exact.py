@@ -66,6 +66,7 @@ def test_filter_is_near_the_sum_over_all_pairs(scene: Callable[..., Any], kernel
     assert np.corrcoef(ours.ravel(), exact.ravel())[0, 1] > 0.98
 
 
+@pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("seed", range(3))
 def test_marginals_are_near_exact_mean_field(scene: Callable[..., Any], seed: int) -> None:
     image, scores = scene(seed=seed)
@@ -76,6 +77,7 @@ def test_marginals_are_near_exact_mean_field(scene: Callable[..., Any], seed: in
     assert (q.argmax(0) == exact.argmax(0)).mean() > 0.98
 
 
+@pytest.mark.usefixtures("path")
 def test_crf_recovers_the_object(scene: Callable[..., Any]) -> None:
     image, scores = scene(40, 50, classes=2)
     disc = image[..., 0] > 128

@@ -11,6 +11,8 @@ import pytest
 
 from boxseg.crf import Bilateral, DenseCRF, Gaussian
 
+pytestmark = pytest.mark.usefixtures("path")
+
 CASES = [
     "case0_chelsea_C2_sec",
     "case1_coffee_C3_sec",

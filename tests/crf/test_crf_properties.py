@@ -16,6 +16,8 @@ from boxseg.crf import Bilateral, DenseCRF, Gaussian
 from boxseg.crf.lattice import Lattice
 from boxseg.crf.meanfield import mean_field, unary_energy
 
+pytestmark = pytest.mark.usefixtures("path")
+
 SMALL = DenseCRF(
     gaussian=Gaussian(sigma=2, weight=1), bilateral=Bilateral(sigma_xy=9, sigma_rgb=12, weight=2), iterations=4
 )

@@ -64,7 +64,8 @@ def test_coordinates_are_one_based_and_inclusive(tmp_path: Path, add) -> None:
 def test_only_direct_children_count(tmp_path: Path, add) -> None:
     part = f"<part><name>head</name>{BOX.format(2, 2, 3, 3)}</part>"
     before = PERSON.replace("<name>", part + "<name>", 1).format("", 1, 1, 10, 10)
-    add("a", xml(before, person(11, 11, 20, 20, more=part)))
+    nested = f"<part>{person(2, 2, 3, 3)}</part>"
+    add("a", xml(before, person(11, 11, 20, 20, more=part), nested))
     dataset = load(tmp_path)
     assert dataset.classes == VOC_CLASSES
     assert dataset.samples[0].boxes.tolist() == [[0, 0, 10, 10], [10, 10, 20, 20]]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, overload
 
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from boxseg.crf.inputs import Arrays, like_input, paired
+from boxseg.crf import native
+from boxseg.crf.inputs import Arrays, like_input, paired, room_for
 from boxseg.crf.kernels import Bilateral, Gaussian
 from boxseg.crf.lattice import Lattice
 from boxseg.crf.meanfield import mean_field, merge_absent, spread_absent, unary_energy
@@ -20,7 +23,8 @@ class DenseCRF:
     """Fully connected CRF: labels of pixels that are near and alike agree.
 
     Potts compatibility, symmetrically normalised kernels, mean-field inference on permutohedral lattices.
-    Differentiable with respect to the probabilities (torch tensors that require a gradient).
+    On the CPU compiled code does the work in float32 and keeps its memory for the next call; elsewhere, or if
+    a gradient with respect to the probabilities is asked for, torch does it.
 
     Args:
         gaussian: Kernel on the position; None for none.
@@ -39,6 +43,7 @@ class DenseCRF:
     bilateral: Bilateral | None = field(default_factory=Bilateral)
     iterations: int = 10
     clip: float = 1e-5
+    _engines: list[native.Engine] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.iterations < 0:
@@ -86,6 +91,10 @@ class DenseCRF:
         for image, _ in pairs:
             for kernel in self._kernels():
                 kernel.check(image.shape[0], image.shape[1])
+        if self._kernels() and native.usable([scores for _, scores in pairs]):
+            results = room_for(pairs, probabilities)
+            self._infer_native(pairs, results, num_threads or torch.get_num_threads())
+            return like_input(results, probabilities)
         return like_input([self._infer(image, scores) for image, scores in pairs], probabilities)
 
     def _kernels(self) -> list[Gaussian | Bilateral]:
@@ -99,3 +108,26 @@ class DenseCRF:
         lattices = [(Lattice(kernel.features(image)), kernel.weight) for kernel in self._kernels()]
         q = mean_field(unary_energy(flat[computed], self.clip), lattices, self.iterations, merged)
         return spread_absent(q, computed, len(flat)).reshape(scores.shape)
+
+    def _infer_native(
+        self, pairs: list[tuple[Tensor, Tensor]], results: Tensor | list[Tensor], threads: int
+    ) -> None:
+        """Write Q (C, H, W) of each image, in float32, by compiled code, one image a thread."""
+
+        def work(number: int) -> None:
+            image, scores = pairs[number]
+            # A pop and an append are atomic: no two threads get the same engine.
+            try:
+                engine = self._engines.pop()
+            except IndexError:
+                engine = native.Engine()
+            flat = scores.detach().reshape(len(scores), -1).to(torch.float32).contiguous()
+            if engine.build(image, self._kernels()):
+                computed, merged = merge_absent(flat, self.clip)
+                engine.infer(flat, computed, merged, self.clip, self.iterations, results[number])
+            else:
+                results[number].copy_(self._infer(image, flat.reshape(scores.shape)))
+            self._engines.append(engine)
+
+        with ThreadPoolExecutor(max_workers=max(1, min(threads, len(pairs)))) as pool:
+            list(pool.map(work, range(len(pairs))))

@@ -81,14 +81,23 @@ def as_tensor(array: Array) -> Tensor:
     return torch.from_numpy(usable if usable.flags.writeable else usable.copy())
 
 
-def like_input(results: list[Tensor], probabilities: Arrays) -> Arrays:
-    """Results (C, H, W) in the form that the probabilities came in: one, a batch or a list; NumPy or torch."""
+def room_for(pairs: list[tuple[Tensor, Tensor]], probabilities: Arrays) -> Tensor | list[Tensor]:
+    """Empty results in float32: one tensor for a batch, else one for each image."""
+    if isinstance(probabilities, np.ndarray | Tensor) and probabilities.ndim == 4:
+        return torch.empty(tuple(probabilities.shape))
+    return [torch.empty(scores.shape) for _, scores in pairs]
+
+
+def like_input(results: Tensor | list[Tensor], probabilities: Arrays) -> Arrays:
+    """Results in the form that the probabilities came in: one, a batch or a list; NumPy or torch."""
     if not isinstance(probabilities, np.ndarray | Tensor):
         return [cast(Array, like_input([q], p)) for q, p in zip(results, probabilities, strict=True)]
-    if probabilities.ndim == 4:
-        whole = torch.stack(results) if results else as_tensor(probabilities).clone()
-    else:
+    if isinstance(results, Tensor):
+        whole = results
+    elif probabilities.ndim == 3:
         whole = results[0]
+    else:
+        whole = torch.stack(results) if results else as_tensor(probabilities).clone()
     if isinstance(probabilities, Tensor):
         return whole.to(probabilities.dtype)
     return whole.numpy().astype(probabilities.dtype, copy=False)
