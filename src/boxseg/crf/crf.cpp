@@ -1,0 +1,1032 @@
+// Dense CRF on the CPU: mean field on permutohedral lattices, one image and one thread a call.
+//
+// The file is compiled once for each instruction set (CRF_ISA = sse2, avx2, ...) with -ffp-contract=off, and once
+// without CRF_ISA for the plain C functions that Python calls. No step is fused or reordered between instruction
+// sets, so that all of them give the same bits, and the embedding those of embedding.py.
+//
+// What makes it fast: pixels in 16x16 tiles and lattice points numbered by first touch, so that what is used together
+// lies together; one pass over the pixels an iteration (slice, softmax, splat a block at a time); the blur in place
+// along chains of neighbours, points without neighbours left out; one class less than there are, as the messages of
+// all classes sum to a constant; the norms folded into the barycentric weights.
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#define CRF_API extern "C" __attribute__((visibility("default")))
+
+enum CrfStatus { CRF_OK = 0, CRF_NO_MEMORY = 1, CRF_KEYS_TOO_WIDE = 2 };
+
+struct CrfKernel {        // mirrored in native.py
+    int32_t dimensions;   // 2 (x, y), 5 (x, y, r, g, b), or that of the features
+    float weight;         // in the sum of messages
+    const float* scales;  // sigma of each dimension, then axis scale of each dimension
+    const float* features;  // (dimensions, H * W) already divided by sigma; null for position and colour
+};
+
+#define CRF_DECLARE(isa)                                                                    \
+    int crf_build_##isa(void*, const uint8_t*, int64_t, int64_t, const CrfKernel*, int);    \
+    int crf_infer_##isa(void*, const float*, float*, const int32_t*, int, int, float, int);
+#define CRF_JOIN_(a, b) a##b
+#define CRF_JOIN(a, b) CRF_JOIN_(a, b)
+
+namespace {
+
+constexpr int MAX_D = 16;
+constexpr int BLOCK = 64;
+constexpr int64_t TILE = 16;
+constexpr uint32_t STRETCH = 8192;  // lattice points whose values stay in the second-level cache
+constexpr int PREFETCH = 8;  // points ahead
+constexpr uint32_t NONE = 0xffffffffu;
+
+// Memory that grows and is kept for the next image; not initialised, only `kept` elements survive growth.
+template <class T>
+struct Buffer {
+    T* data = nullptr;
+    size_t room = 0;
+
+    T* reserve(size_t count, size_t kept = 0) {
+        if (count > room) {
+            if (kept) count += count / 2;
+            constexpr size_t page = size_t(1) << 21;
+            size_t bytes = count * sizeof(T);
+            const bool large = bytes >= page;  // fewer page faults, fewer TLB misses in random access
+            if (large) bytes = (bytes + page - 1) / page * page;
+            void* memory = nullptr;
+            if (posix_memalign(&memory, large ? page : 64, bytes)) throw std::bad_alloc();
+#if defined(__linux__)
+            if (large) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+            if (kept) std::memcpy(memory, data, kept * sizeof(T));
+            std::free(data);
+            data = static_cast<T*>(memory);
+            room = bytes / sizeof(T);
+        }
+        return data;
+    }
+    void swap(Buffer& other) {
+        T* const memory = data;
+        const size_t elements = room;
+        data = other.data, room = other.room;
+        other.data = memory, other.room = elements;
+    }
+    T& operator[](size_t i) { return data[i]; }
+    Buffer() = default;
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    ~Buffer() { std::free(data); }
+};
+
+struct Lattice {
+    int d;
+    uint32_t first, size;     // its points are first ... first + size - 1
+    float weight;
+    float shrink;  // scale of slice
+    size_t groups_begin, groups_end, chains_end;  // its chains, axis after axis
+    float sigma[2];  // of a kernel on the position alone, else 0
+};
+
+struct Group {  // chains of equal length along one axis
+    uint32_t length, count;
+    size_t begin;  // in chains
+};
+
+struct Panel {
+    int first, width;  // channels first ... first + width - 1, those beyond the last stay 0
+};
+
+struct Point {
+    int64_t key;
+    uint32_t id;
+};
+
+constexpr int MAX_KERNELS = 8;
+
+struct CrfEngine {
+    int isa = 0;
+    int64_t width = 0, height = 0, n = 0;
+    int kernels = 0, entries = 0;  // entries: points that a pixel touches, all kernels together
+    int kept = 0;                  // leading kernels taken over from the image before
+    uint32_t size = 0;             // points of all kernels
+    bool bounded = false;          // no exp can overflow
+    Lattice lattice[MAX_KERNELS];
+    Buffer<uint32_t> order;        // raster index of each pixel, in the order of the tiles
+    Buffer<uint32_t> index;        // (n, entries) points of each pixel
+    Buffer<float> bary;            // (n, entries) their weights, norm and root of the kernel weight folded in
+    Buffer<float> total;           // (n) sum of the messages of all classes
+    Buffer<uint32_t> chains;
+    Buffer<Group> groups;
+    size_t chain_count = 0, group_count = 0;
+    // while building
+    Buffer<uint64_t> keys;
+    Buffer<uint32_t> table, next, walk, lengths, histogram;
+    Buffer<uint8_t> follows;
+    Buffer<Point> sorted, spare;
+    uint64_t mask = 0;
+    int shift = 0;
+    // while inferring
+    Buffer<float> values, ratio, work;
+    Buffer<Panel> panels;
+};
+
+}  // namespace
+
+#ifdef CRF_ISA
+
+namespace {
+
+// ---------------------------------------------------------------------------------------------- building
+
+// A lattice point as one number, linear in its coordinates: a neighbour is a constant away.
+struct Packing {
+    uint64_t origin;           // of the first point; all numbers lie between 0 and 2^bits
+    uint64_t gain[MAX_D];      // of coordinate / (d + 1) of the remainder-0 point
+    uint64_t step[MAX_D + 1];  // to the neighbour along each axis
+    int bits;
+};
+
+// Digits c_0 and (c_i - c_0) / (d + 1), each with room for neighbours; false where they exceed 62 bits.
+bool pack(int d, const float* low, const float* high, const float* scale, Packing& packing) {
+    double total_low = 0, total_high = 0, before_low = 0, before_high = 0, room = 1;
+    for (int k = 0; k < d; ++k) {
+        total_low += double(low[k]) * scale[k];
+        total_high += double(high[k]) * scale[k];
+    }
+    uint64_t digit[MAX_D], place = 1, others = 0, origin = 0;
+    for (int i = 0; i < d; ++i) {
+        double least = total_low, most = total_high;  // e_0
+        if (i) {  // e_i - e_0 = -(sum of the steps before i) - i * step[i - 1]
+            before_low += double(low[i - 1]) * scale[i - 1];
+            before_high += double(high[i - 1]) * scale[i - 1];
+            least = -(before_high + i * double(high[i - 1]) * scale[i - 1]) / (d + 1);
+            most = -(before_low + i * double(low[i - 1]) * scale[i - 1]) / (d + 1);
+        }
+        const double margin = i ? 4 : 4 * (d + 1);
+        least = std::floor(least - margin);
+        const double radix = std::ceil(most + margin) - least + 1;
+        room *= radix;
+        if (!(room < 4e18)) return false;
+        digit[i] = place;
+        origin += place * uint64_t(int64_t(least));
+        place *= uint64_t(radix);
+        if (i) others += digit[i];
+    }
+    packing.origin = origin;
+    packing.gain[0] = uint64_t(d + 1) * digit[0] - others;
+    packing.step[0] = others - uint64_t(d) * digit[0];
+    for (int i = 1; i < d; ++i) packing.gain[i] = digit[i], packing.step[i] = digit[0] - digit[i];
+    packing.step[d] = digit[0];
+    packing.bits = 1;
+    while (packing.bits < 63 && (place >> packing.bits)) ++packing.bits;
+    return true;
+}
+
+struct Embedded {
+    uint64_t key[BLOCK][MAX_D + 1];
+    float weight[BLOCK][MAX_D + 1];
+};
+
+// The points around each of BLOCK feature vectors. Arithmetic as in embedding.py, step by step.
+template <int D_>
+void embed(const float (*f)[BLOCK], int d, const float* scale, const Packing& packing, Embedded& out) {
+    const int D = D_ ? D_ : d;
+    float e[MAX_D + 1][BLOCK], base[MAX_D + 1][BLOCK], total[BLOCK] = {};
+    int32_t rank[MAX_D + 1][BLOCK], drift[BLOCK] = {};
+    for (int j = D; j > 0; --j)
+        for (int p = 0; p < BLOCK; ++p) {
+            const float step = f[j - 1][p] * scale[j - 1];
+            e[j][p] = total[p] - step * float(j);
+            total[p] += step;
+        }
+    for (int p = 0; p < BLOCK; ++p) e[0][p] = total[p];
+    constexpr float rounder = 12582912.f;  // adding and taking it away rounds half to even
+    for (int i = 0; i <= D; ++i)
+        for (int p = 0; p < BLOCK; ++p) {
+            const float nearest = (e[i][p] / float(D + 1) + rounder) - rounder;
+            drift[p] += int32_t(nearest);
+            base[i][p] = nearest * float(D + 1);
+            rank[i][p] = 0;
+        }
+    for (int i = 0; i < D; ++i)
+        for (int j = i + 1; j <= D; ++j)
+            for (int p = 0; p < BLOCK; ++p) {
+                const int32_t less = e[i][p] - base[i][p] < e[j][p] - base[j][p];
+                rank[i][p] += less;
+                rank[j][p] += 1 - less;
+            }
+    for (int i = 0; i <= D; ++i)
+        for (int p = 0; p < BLOCK; ++p) {
+            const int32_t moved = rank[i][p] + drift[p];
+            const int32_t wrap = (moved < 0) - (moved > D);
+            rank[i][p] = moved + wrap * (D + 1);
+            base[i][p] += float(wrap * (D + 1));
+            e[i][p] = (e[i][p] - base[i][p]) / float(D + 1);
+        }
+    for (int p = 0; p < BLOCK; ++p) {
+        uint64_t key = -packing.origin;
+        float y[MAX_D + 1];
+        uint8_t axis[MAX_D + 1];
+        for (int i = 0; i <= D; ++i) {
+            const int r = rank[i][p];
+            y[r] = e[i][p];
+            axis[r] = uint8_t(i);
+            if (i < D) key += uint64_t(int64_t(int32_t(base[i][p]) / (D + 1))) * packing.gain[i];
+        }
+        out.key[p][0] = key;
+        out.weight[p][0] = y[D] + (1 - y[0]);
+        for (int r = 1; r <= D; ++r) {
+            key += packing.step[axis[D - r + 1]];
+            out.key[p][r] = key;
+            out.weight[p][r] = y[D - r] - y[D - r + 1];
+        }
+    }
+}
+
+inline uint64_t scatter(uint64_t key) { return key * 0x9e3779b97f4a7c15u; }
+inline uint64_t slot_of(const CrfEngine& g, uint64_t key) { return scatter(key) >> g.shift; }
+
+inline uint32_t find_or_add(CrfEngine& g, uint64_t key, uint32_t& size) {
+    for (uint64_t slot = slot_of(g, key);; slot = (slot + 1) & g.mask) {
+        const uint32_t id = g.table.data[slot];
+        if (id == NONE) {
+            g.keys[size] = key;
+            g.table[slot] = size;
+            return size++;
+        }
+        if (g.keys.data[id] == key) return id;
+    }
+}
+
+void resize_table(CrfEngine& g, int bits, uint32_t size) {
+    const size_t slots = size_t(1) << bits;
+    g.mask = slots - 1;
+    g.shift = 64 - bits;
+    std::memset(g.table.reserve(slots), 0xff, slots * sizeof(uint32_t));
+    g.keys.reserve(slots / 2 + 1, size);  // the table is never more than half full
+    for (uint32_t id = 0; id < size; ++id) {
+        uint64_t slot = slot_of(g, g.keys[id]);
+        while (g.table[slot] != NONE) slot = (slot + 1) & g.mask;
+        g.table[slot] = id;
+    }
+}
+
+struct TileWalk {  // pixels tile by tile
+    int64_t width, height, left = 0, top = 0, x = 0, y = 0;
+    void advance() {
+        if (++x < width && x < left + TILE) return;
+        x = left;
+        if (++y < height && y < top + TILE) return;
+        left += TILE;
+        if (left >= width) left = 0, top += TILE;
+        x = left, y = top;
+    }
+};
+
+struct Source {  // where features come from
+    const uint8_t* image;
+    const CrfKernel& kernel;
+    const float* colour;  // (3, 256) colour / sigma
+    TileWalk walk;
+};
+
+void read_features(const CrfEngine& g, Source& from, int64_t begin, int count, float (*f)[BLOCK]) {
+    const int d = from.kernel.dimensions;
+    const uint32_t* order = g.order.data + begin;
+    if (from.kernel.features) {
+        for (int i = 0; i < d; ++i)
+            for (int p = 0; p < count; ++p) f[i][p] = from.kernel.features[i * g.n + order[p]];
+        return;
+    }
+    for (int p = 0; p < count; ++p, from.walk.advance()) {
+        f[0][p] = float(from.walk.x);
+        f[1][p] = float(from.walk.y);
+        const uint8_t* pixel = from.image + 3 * size_t(order[p]);
+        for (int i = 2; i < d; ++i) f[i][p] = from.colour[(i - 2) * 256 + pixel[i - 2]];
+    }
+    for (int i = 0; i < 2; ++i)
+        for (int p = 0; p < BLOCK; ++p) f[i][p] /= from.kernel.scales[i];
+}
+
+// Points of a block -> index. A small table of the points seen last answers for most.
+struct Recent {
+    static constexpr int BITS = 10;
+    uint64_t key[1 << BITS];
+    uint32_t id[1 << BITS];
+    struct Miss {
+        uint64_t key;
+        size_t at;  // in index
+    } miss[BLOCK * (MAX_D + 1)];
+    Recent() { std::memset(key, 0xff, sizeof key); }
+};
+
+void look_up(CrfEngine& g, Recent& recent, const Embedded& e, int d, int count, size_t at, uint32_t first,
+             uint32_t& size) {
+    int misses = 0;
+    for (int p = 0; p < count; ++p, at += g.entries)
+        for (int r = 0; r <= d; ++r) {
+            const uint64_t key = e.key[p][r], place = scatter(key) >> (64 - Recent::BITS);
+            g.bary[at + r] = e.weight[p][r];
+            g.index[at + r] = first + recent.id[place];
+            if (recent.key[place] != key) {
+                __builtin_prefetch(&g.table[slot_of(g, key)]);
+                recent.miss[misses++] = {key, at + r};
+            }
+        }
+    for (int m = 0; m < misses; ++m) {
+        const uint32_t id = g.table[slot_of(g, recent.miss[m].key)];
+        if (id != NONE) __builtin_prefetch(&g.keys[id]);
+    }
+    for (int m = 0; m < misses; ++m) {
+        const uint64_t key = recent.miss[m].key, place = scatter(key) >> (64 - Recent::BITS);
+        const uint32_t id = find_or_add(g, key, size);
+        recent.key[place] = key;
+        recent.id[place] = id;
+        g.index[recent.miss[m].at] = first + id;
+    }
+}
+
+template <int D_>
+uint32_t number_points(CrfEngine& g, Source& from, const Packing& packing, uint32_t first, int column) {
+    const int d = D_ ? D_ : from.kernel.dimensions;
+    const float* scale = from.kernel.scales + d;
+    uint32_t size = 0;
+    int bits = 10;
+    while ((int64_t(1) << bits) < (d > 2 ? 2 : 1) * g.n) ++bits;
+    resize_table(g, bits, 0);
+    float f[MAX_D][BLOCK] = {};
+    Embedded e;
+    Recent recent = {};
+    for (int64_t begin = 0; begin < g.n; begin += BLOCK) {
+        const int count = int(g.n - begin < BLOCK ? g.n - begin : BLOCK);
+        read_features(g, from, begin, count, f);
+        embed<D_>(f, d, scale, packing, e);
+        while (size + uint64_t(BLOCK) * (d + 1) > g.mask / 2) resize_table(g, ++bits, size);
+        look_up(g, recent, e, d, count, size_t(begin) * g.entries + column, first, size);
+    }
+    if (g.n % 4) {  // pydensecrf fills its last four pixels with zero vectors: see lattice.py
+        std::memset(f, 0, sizeof f);
+        embed<D_>(f, d, scale, packing, e);
+        while (size + uint64_t(BLOCK) * (d + 1) > g.mask / 2) resize_table(g, ++bits, size);
+        for (int r = 0; r <= d; ++r) find_or_add(g, e.key[0][r], size);
+    }
+    return size;
+}
+
+// Points by increasing key: g.sorted.
+void sort_points(CrfEngine& g, uint32_t size, int bits) {
+    constexpr int DIGIT = 11;
+    Point* from = g.sorted.reserve(size);
+    Point* to = g.spare.reserve(size);
+    for (uint32_t v = 0; v < size; ++v) from[v] = {int64_t(g.keys[v]), v};
+    for (int shift = 0; shift < bits; shift += DIGIT) {
+        uint32_t place[(1 << DIGIT) + 1] = {};
+        for (uint32_t v = 0; v < size; ++v) ++place[((from[v].key >> shift) & ((1 << DIGIT) - 1)) + 1];
+        for (int i = 0; i < 1 << DIGIT; ++i) place[i + 1] += place[i];
+        for (uint32_t v = 0; v < size; ++v) to[place[(from[v].key >> shift) & ((1 << DIGIT) - 1)]++] = from[v];
+        g.sorted.swap(g.spare);
+        Point* swap = from;
+        from = to, to = swap;
+    }
+}
+
+// next[v]: neighbour of v along an axis, or NONE; follows[u]: whether u is the neighbour of any. The sorted keys are
+// merged with themselves moved by a step, without branches, in four stretches at once.
+void find_neighbours(CrfEngine& g, int64_t step, uint32_t size) {
+    constexpr int LANES = 4;
+    uint32_t* next = g.next.reserve(size);
+    uint8_t* follows = g.follows.reserve(size);
+    std::memset(next, 0xff, size * sizeof(uint32_t));
+    std::memset(follows, 0, size);
+    const Point* sorted = g.sorted.data;
+    uint32_t a[LANES], end[LANES], b[LANES], stop[LANES];
+    for (int l = 0; l < LANES; ++l) {
+        a[l] = uint32_t(uint64_t(size) * l / LANES);
+        end[l] = uint32_t(uint64_t(size) * (l + 1) / LANES);
+        uint32_t low = 0, high = size;
+        while (a[l] < size && low < high) {
+            const uint32_t middle = low + (high - low) / 2;
+            if (sorted[middle].key < sorted[a[l]].key + step)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        b[l] = low;
+    }
+    for (int l = 0; l < LANES; ++l) stop[l] = l + 1 < LANES ? b[l + 1] : size;
+    for (bool busy = true; busy;) {
+        busy = false;
+        for (int l = 0; l < LANES; ++l) {
+            if (a[l] == end[l] || b[l] == stop[l]) continue;
+            busy = true;
+            const Point from = sorted[a[l]], to = sorted[b[l]];
+            const int64_t target = from.key + step;
+            next[from.id] = target == to.key ? to.id : NONE;
+            follows[to.id] = target == to.key;
+            a[l] += target <= to.key;
+            b[l] += target >= to.key;
+        }
+    }
+}
+
+// Append the chains that stand one behind another in `walk`, sorted by length.
+void sort_chains(CrfEngine& g, const uint32_t* walk, const uint32_t* length, uint32_t chains, uint32_t longest) {
+    uint32_t* count = g.histogram.reserve(2 * size_t(longest + 1));
+    uint32_t* place = count + longest + 1;
+    std::memset(count, 0, (longest + 1) * sizeof(uint32_t));
+    for (uint32_t c = 0; c < chains; ++c) ++count[length[c]];
+    g.groups.reserve(g.group_count + longest, g.group_count);
+    uint32_t filled = 0;
+    for (uint32_t l = 2; l <= longest; ++l) {
+        place[l] = filled;
+        if (count[l]) g.groups[g.group_count++] = {l, count[l], g.chain_count + filled};
+        filled += l * count[l];
+    }
+    for (uint32_t c = 0; c < chains; ++c) {
+        const uint32_t l = length[c];
+        std::memcpy(g.chains.data + g.chain_count + place[l], walk, l * sizeof(uint32_t));
+        place[l] += l;
+        walk += l;
+    }
+    g.chain_count += filled;
+}
+
+// Chains of neighbours along one axis; points without a neighbour are in none. In order of their first point, those
+// of a stretch of points sorted by length: the blur stays in one stretch of memory and branches alike.
+void link_axis(CrfEngine& g, uint64_t step, uint32_t first, uint32_t size) {
+    find_neighbours(g, int64_t(step), size);
+    const uint32_t* next = g.next.data;
+    const uint8_t* follows = g.follows.data;
+    uint32_t* walk = g.walk.reserve(size);
+    uint32_t* length = g.lengths.reserve(size);
+    for (uint32_t begin = 0; begin < size; begin += STRETCH) {
+        uint32_t chains = 0, walked = 0, longest = 0;
+        for (uint32_t v = begin; v < size && v < begin + STRETCH; ++v) {
+            if (follows[v] || next[v] == NONE) continue;
+            const uint32_t before = walked;
+            for (uint32_t u = v; u != NONE; u = next[u]) walk[walked++] = first + u;
+            length[chains++] = walked - before;
+            if (walked - before > longest) longest = walked - before;
+        }
+        sort_chains(g, walk, length, chains, longest);
+    }
+}
+
+void tile_order(CrfEngine& g) {
+    uint32_t* order = g.order.reserve(g.n);
+    TileWalk walk{g.width, g.height};
+    for (int64_t p = 0; p < g.n; ++p, walk.advance()) order[p] = uint32_t(walk.y * g.width + walk.x);
+}
+
+// ---------------------------------------------------------------------------------------------- rows of channels
+
+#define CRF_INLINE inline __attribute__((always_inline))
+#ifndef CRF_LANES
+#define CRF_LANES 4  // floats in a vector of this instruction set
+#endif
+
+template <int N>
+struct Vector {
+    typedef float type __attribute__((vector_size(4 * N), aligned(4), may_alias));
+};
+template <>
+struct Vector<1> {
+    typedef float type;
+};
+
+// The channels of a panel that belong to one lattice point or pixel: 1, 2, 4, 8 or 16 numbers.
+template <int R>
+struct Row {
+    static constexpr int LANES = R < CRF_LANES ? R : CRF_LANES, PARTS = R / LANES;
+    typedef typename Vector<LANES>::type V;
+    V v[PARTS];
+
+    CRF_INLINE void zero() {
+        for (int i = 0; i < PARTS; ++i) v[i] = V{};
+    }
+    CRF_INLINE void load(const float* p) {
+        for (int i = 0; i < PARTS; ++i) v[i] = *reinterpret_cast<const V*>(p + i * LANES);
+    }
+    CRF_INLINE void store(float* p) const {
+        for (int i = 0; i < PARTS; ++i) *reinterpret_cast<V*>(p + i * LANES) = v[i];
+    }
+    CRF_INLINE void add(const Row& o, float w) {
+        for (int i = 0; i < PARTS; ++i) v[i] += o.v[i] * w;
+    }
+    CRF_INLINE void shift(float w) {
+        for (int i = 0; i < PARTS; ++i) v[i] += w;
+    }
+    CRF_INLINE void scale(float w) {
+        for (int i = 0; i < PARTS; ++i) v[i] *= w;
+    }
+};
+
+// Upper half onto lower half until one is left: the same order, and so the same bits, for vectors of any length.
+template <int R>
+CRF_INLINE float total(const float* p) {
+    typedef Vector<4>::type V;
+    const V* quarter = reinterpret_cast<const V*>(p);
+    if (R == 1) return p[0];
+    if (R == 2) return p[0] + p[1];
+    V v = quarter[0];
+    if (R == 8) v = v + quarter[1];
+    if (R == 16) v = (v + quarter[2]) + (quarter[1] + quarter[3]);
+    return (v[0] + v[2]) + (v[1] + v[3]);
+}
+
+template <int R>
+struct Width {
+    static constexpr int value = R;
+};
+
+// Calls f with the width of a panel as a constant.
+template <class F>
+CRF_INLINE void with_width(int width, const F& f) {
+    if (width == 1) f(Width<1>());
+    if (width == 2) f(Width<2>());
+    if (width == 4) f(Width<4>());
+    if (width == 8) f(Width<8>());
+    if (width == 16) f(Width<16>());
+}
+
+// ---------------------------------------------------------------------------------------------- filtering
+
+// (1/2, 1, 1/2) along every axis, in place: each value of a chain is read once and written once.
+template <int R>
+void blur(CrfEngine& g, float* values) {
+    for (int k = 0; k < g.kernels; ++k) {
+        const Lattice& lattice = g.lattice[k];
+        for (size_t j = lattice.groups_begin; j < lattice.groups_end; ++j) {
+            const Group group = g.groups[j];
+            const uint32_t* id = g.chains.data + group.begin;
+            const uint32_t* end = id + size_t(group.length) * group.count;
+            for (; id < end; id += group.length) {
+                Row<R> before, here, after, mixed;
+                before.zero();
+                here.load(values + id[0] * size_t(R));
+                for (uint32_t i = 0; i + 1 < group.length; ++i) {
+                    if (R > 4) __builtin_prefetch(values + id[i + PREFETCH] * size_t(R));
+                    after.load(values + id[i + 1] * size_t(R));
+                    mixed = here;
+                    before.add(after, 1.f);
+                    mixed.add(before, .5f);
+                    mixed.store(values + id[i] * size_t(R));
+                    before = here;
+                    here = after;
+                }
+                here.add(before, .5f);
+                here.store(values + id[group.length - 1] * size_t(R));
+            }
+        }
+        if (lattice.weight < 0)
+            for (size_t i = lattice.first * size_t(R), last = i + lattice.size * size_t(R); i < last; ++i)
+                values[i] = -values[i];
+    }
+}
+
+template <int R, int T_>
+void splat(const CrfEngine& g, int64_t begin, int count, const float* q, float* values) {
+    const int T = T_ ? T_ : g.entries;
+    const uint32_t* id = g.index.data + size_t(begin) * T;
+    const float* w = g.bary.data + size_t(begin) * T;
+    for (int p = 0; p < count; ++p, id += T, w += T) {
+        Row<R> row, at;
+        row.load(q + p * R);
+        for (int t = 0; t < T; ++t) {
+            at.load(values + id[t] * size_t(R));
+            at.add(row, w[t]);
+            at.store(values + id[t] * size_t(R));
+        }
+    }
+}
+
+template <int R, int T_>
+void slice(const CrfEngine& g, int64_t begin, int count, float* message, const float* values) {
+    const int T = T_ ? T_ : g.entries;
+    const uint32_t* id = g.index.data + size_t(begin) * T;
+    const float* w = g.bary.data + size_t(begin) * T;
+    for (int p = 0; p < count; ++p, id += T, w += T) {
+        __builtin_prefetch(id + BLOCK * T);
+        __builtin_prefetch(w + BLOCK * T);
+        Row<R> row, at;
+        row.zero();
+        for (int t = 0; t < T; ++t) {
+            at.load(values + id[t] * size_t(R));
+            row.add(at, w[t]);
+        }
+        row.store(message + p * R);
+    }
+}
+
+// Norm of each pixel in each kernel, folded with the root of the kernel's weight into the weights of its entries.
+void fold_norms(CrfEngine& g, int64_t begin, int count, const float* values) {
+    const uint32_t* id = g.index.data + size_t(begin) * g.entries;
+    float* w = g.bary.data + size_t(begin) * g.entries;
+    float root[MAX_KERNELS];
+    for (int k = 0; k < g.kernels; ++k) root[k] = std::sqrt(std::fabs(g.lattice[k].weight) * g.lattice[k].shrink);
+    for (int p = 0; p < count; ++p)
+        for (int k = 0; k < g.kernels; ++k) {
+            const int corners = g.lattice[k].d + 1;
+            if (k < g.kept) {
+                id += corners, w += corners;
+                continue;
+            }
+            float near = 0;
+            for (int r = 0; r < corners; ++r) near += w[r] * values[id[r]];
+            const float norm = 1.f / std::sqrt(std::fabs(near) * g.lattice[k].shrink + 1e-20f);
+            for (int r = 0; r < corners; ++r) w[r] *= norm * root[k];
+            id += corners, w += corners;
+        }
+}
+
+// The symmetric norms, and the sum of the messages of all classes.
+template <int T>
+void normalise(CrfEngine& g) {
+    float* values = g.values.reserve(2 * size_t(g.size));
+    float* again = values + g.size;
+    float* total = g.total.reserve(g.n + BLOCK);
+    std::memset(total + g.n, 0, BLOCK * sizeof(float));
+    float one[BLOCK];
+    for (float& v : one) v = 1;
+    const auto blocks = [&](const auto& work) {
+        for (int64_t begin = 0; begin < g.n; begin += BLOCK) work(begin, int(g.n - begin < BLOCK ? g.n - begin : BLOCK));
+    };
+    std::memset(values, 0, 2 * size_t(g.size) * sizeof(float));
+    blocks([&](int64_t begin, int count) { splat<1, T>(g, begin, count, one, values); });
+    blur<1>(g, values);
+    blocks([&](int64_t begin, int count) {
+        fold_norms(g, begin, count, values);
+        splat<1, T>(g, begin, count, one, again);
+    });
+    blur<1>(g, again);
+    blocks([&](int64_t begin, int count) { slice<1, T>(g, begin, count, total + begin, again); });
+    float largest = 0;
+    for (int64_t p = 0; p < g.n; ++p) largest = total[p] > largest ? total[p] : largest;
+    g.bounded = largest < 50;  // a message lies between 0 and this total
+    for (int k = 0; k < g.kernels; ++k) g.bounded = g.bounded && g.lattice[k].weight >= 0;
+}
+
+// ---------------------------------------------------------------------------------------------- mean field
+
+// e^x to 2e-7, x clamped to where the result is a normal number; lane by lane, so that any width gives the same.
+typedef Vector<CRF_LANES>::type Wide;
+typedef int32_t WideInt __attribute__((vector_size(4 * CRF_LANES)));
+
+CRF_INLINE Wide exponential(Wide x) {
+    const Wide low = Wide{} - 87.f, high = Wide{} + 87.f;
+    x = x < low ? low : x;
+    x = x > high ? high : x;
+    const Wide rounder = Wide{} + 12582912.f;
+    const Wide n = (x * 1.44269504088896341f + rounder) - rounder;
+    const Wide r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+    Wide y = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    y = y * r + 8.3334519073e-3f;
+    y = y * r + 4.1665795894e-2f;
+    y = y * r + 1.6666665459e-1f;
+    y = y * r + 5.0000001201e-1f;
+    y = (y * (r * r) + r) + 1.f;
+    const WideInt power = __builtin_convertvector(n, WideInt) + 127;
+    return y * (Wide)(power << 23);
+}
+
+struct Task {
+    const float* scores;   // (classes, n), raster
+    float* q;              // (classes, n), raster
+    const int32_t* plane;  // of each computed class; the last one stands for `absent` classes
+    int channels, absent;  // channels: computed classes less one
+    float clip;
+    int panels, stride;    // stride: channels and padding
+    Panel* panel;
+};
+
+// Channels in panels of 16 and fewer: a row of 16 is one cache line, and no row lies across two.
+void divide_channels(Task& t) {
+    t.panels = t.stride = 0;
+    while (t.stride < t.channels) {
+        const int rest = t.channels - t.stride;
+        const int width = rest > 12 ? 16 : rest > 6 ? 8 : rest > 2 ? 4 : rest;
+        t.panel[t.panels++] = {t.stride, width};
+        t.stride += width;
+    }
+}
+
+CRF_INLINE float clipped(float v, float clip) { return v < clip ? clip : v > 1.f ? 1.f : v; }
+
+// p_c / p_last of a block of pixels, panel by panel.
+void read_ratio(const CrfEngine& g, const Task& t, int64_t begin, int count, float* ratio) {
+    const uint32_t* order = g.order.data + begin;
+    const float* scores = t.scores + size_t(t.plane[t.channels]) * g.n;
+    float last[BLOCK];
+    for (int p = 0; p < count; ++p) last[p] = 1.f / clipped(scores[order[p]], t.clip);
+    std::memset(ratio, 0, BLOCK * size_t(t.stride) * sizeof(float));
+    for (int k = 0; k < t.panels; ++k) {
+        const Panel panel = t.panel[k];
+        for (int c = 0; c < panel.width && panel.first + c < t.channels; ++c) {
+            scores = t.scores + size_t(t.plane[panel.first + c]) * g.n;
+            float* to = ratio + BLOCK * panel.first + c;
+            if (begin + 2 * BLOCK <= g.n)
+                for (int p = 0; p < BLOCK; p += TILE) __builtin_prefetch(scores + order[BLOCK + p]);
+            for (int p = 0; p < count; ++p) to[p * panel.width] = clipped(scores[order[p]], t.clip) * last[p];
+        }
+    }
+}
+
+// all[p] += sum over the channels of pixel p; rows[p] op= by[p].
+template <int R>
+void add_rows(const float* rows, float* all) {
+    for (int p = 0; p < BLOCK; ++p) all[p] += total<R>(rows + p * R);
+}
+template <int R>
+void shift_rows(float* rows, const float* by) {
+    for (int p = 0; p < BLOCK; ++p) {
+        Row<R> row;
+        row.load(rows + p * R);
+        row.shift(by[p]);
+        row.store(rows + p * R);
+    }
+}
+template <int R>
+void scale_rows(float* rows, const float* by) {
+    for (int p = 0; p < BLOCK; ++p) {
+        Row<R> row;
+        row.load(rows + p * R);
+        row.scale(by[p]);
+        row.store(rows + p * R);
+    }
+}
+
+template <class F>
+CRF_INLINE void each_panel(const Task& t, const F& f) {
+    for (int k = 0; k < t.panels; ++k)
+        with_width(t.panel[k].width, [&](auto width) { f(width, t.panel[k].first); });
+}
+
+// Messages of a block -> logit of each class less that of the last one; `last` gets the weight of the last one.
+void compare(const CrfEngine& g, const Task& t, const float* total, float* message, float* last) {
+    float offset[BLOCK] = {};
+    each_panel(t, [&](auto width, int first) { add_rows<width.value>(message + BLOCK * first, offset); });
+    const float share = 1.f / float(t.absent);
+    for (int p = 0; p < BLOCK; ++p) offset[p] = (offset[p] - total[p]) * share, last[p] = float(t.absent);
+    if (!g.bounded)  // take the largest logit off, so that no exponential overflows
+        for (int p = 0; p < BLOCK; ++p) {
+            float most = 0;
+            for (int k = 0; k < t.panels; ++k) {
+                const Panel panel = t.panel[k];
+                const float* row = message + BLOCK * panel.first + p * panel.width;
+                for (int c = 0; c < panel.width && panel.first + c < t.channels; ++c)
+                    most = row[c] + offset[p] > most ? row[c] + offset[p] : most;
+            }
+            last[p] *= std::exp(-most);
+            offset[p] -= most;
+        }
+    each_panel(t, [&](auto width, int first) { shift_rows<width.value>(message + BLOCK * first, offset); });
+}
+
+// q <- q / (last + sum of q), last <- Q of the last class, for a block.
+void divide(const Task& t, float* q, float* last) {
+    float all[BLOCK];
+    for (int p = 0; p < BLOCK; ++p) all[p] = last[p];
+    each_panel(t, [&](auto width, int first) { add_rows<width.value>(q + BLOCK * first, all); });
+    const float share = 1.f / float(t.absent);
+    for (int p = 0; p < BLOCK; ++p) all[p] = 1.f / all[p], last[p] *= all[p] * share;
+    each_panel(t, [&](auto width, int first) { scale_rows<width.value>(q + BLOCK * first, all); });
+}
+
+void write_q(const CrfEngine& g, const Task& t, int64_t begin, int count, const float* q, const float* last) {
+    const uint32_t* order = g.order.data + begin;
+    for (int k = 0; k < t.panels; ++k) {
+        const Panel panel = t.panel[k];
+        for (int c = 0; c < panel.width && panel.first + c < t.channels; ++c) {
+            float* plane = t.q + size_t(t.plane[panel.first + c]) * g.n;
+            const float* from = q + BLOCK * panel.first + c;
+            for (int p = 0; p < count; ++p) plane[order[p]] = from[p * panel.width];
+        }
+    }
+    for (int c = t.channels; c < t.channels + t.absent; ++c) {
+        float* plane = t.q + size_t(t.plane[c]) * g.n;
+        for (int p = 0; p < count; ++p) plane[order[p]] = last[p];
+    }
+}
+
+// One pass over the pixels: Q from the messages (at the start from the scores alone), spread again or written.
+template <int T>
+void update(CrfEngine& g, const Task& t, const float* from, float* to, size_t points) {
+    const size_t cells = BLOCK * size_t(t.stride);
+    float* q = g.work.data;
+    float last[BLOCK];
+    for (int64_t begin = 0; begin < g.n; begin += BLOCK) {
+        const int count = int(g.n - begin < BLOCK ? g.n - begin : BLOCK);
+        float* ratio = g.ratio.data + size_t(begin) * t.stride;
+        if (from) {
+            for (size_t i = 0; i < cells; i += 16) __builtin_prefetch(ratio + i);  // needed after slicing
+            each_panel(t, [&](auto width, int first) {
+                slice<width.value, T>(g, begin, count, q + BLOCK * first, from + points * first);
+            });
+            compare(g, t, g.total.data + begin, q, last);
+            for (size_t i = 0; i < cells; i += CRF_LANES) {
+                Wide& at = *reinterpret_cast<Wide*>(q + i);
+                at = exponential(at) * *reinterpret_cast<const Wide*>(ratio + i);
+            }
+        } else {
+            read_ratio(g, t, begin, count, ratio);
+            std::memcpy(q, ratio, cells * sizeof(float));
+            for (float& v : last) v = float(t.absent);
+        }
+        divide(t, q, last);
+        if (to)
+            each_panel(t, [&](auto width, int first) {
+                splat<width.value, T>(g, begin, count, q + BLOCK * first, to + points * first);
+            });
+        else
+            write_q(g, t, begin, count, q, last);
+    }
+}
+
+template <int T>
+void mean_field(CrfEngine& g, const Task& t, int iterations) {
+    const size_t points = (size_t(g.size) + 15) / 16 * 16;  // every panel starts at a cache line
+    const size_t cells = points * t.stride;
+    float* values = g.values.reserve(2 * cells);
+    float* other = values + cells;
+    g.ratio.reserve(size_t(g.n + BLOCK) * t.stride);
+    const size_t work = BLOCK * size_t(t.stride) + 16;
+    std::memset(g.work.reserve(work), 0, work * sizeof(float));  // rows beyond the last pixel are computed too
+    std::memset(values, 0, cells * sizeof(float));
+    update<T>(g, t, nullptr, iterations ? values : nullptr, points);
+    for (int i = 1; i <= iterations; ++i) {
+        each_panel(t, [&](auto width, int first) { blur<width.value>(g, values + points * first); });
+        if (i < iterations) std::memset(other, 0, cells * sizeof(float));
+        update<T>(g, t, values, i < iterations ? other : nullptr, points);
+        float* swap = values;
+        values = other, other = swap;
+    }
+}
+
+bool build_lattice(CrfEngine& g, const uint8_t* image, const CrfKernel& kernel, Lattice& lattice, int column) {
+    const int d = kernel.dimensions;
+    float low[MAX_D] = {}, high[MAX_D] = {}, colour[3 * 256];
+    for (int i = 0; i < d; ++i) {
+        if (kernel.features) {
+            for (int64_t p = 0; p < g.n; ++p) {
+                const float v = kernel.features[i * g.n + p];
+                if (v < low[i]) low[i] = v;
+                if (v > high[i]) high[i] = v;
+            }
+            continue;
+        }
+        high[i] = float(i == 0 ? g.width - 1 : i == 1 ? g.height - 1 : 255) / kernel.scales[i];
+        for (int v = 0; i > 1 && v < 256; ++v) colour[(i - 2) * 256 + v] = float(v) / kernel.scales[i];
+    }
+    Packing packing;
+    if (!pack(d, low, high, kernel.scales + d, packing)) return false;
+    Source from{image, kernel, colour, {g.width, g.height}};
+    lattice.d = d, lattice.first = g.size, lattice.weight = kernel.weight;
+    lattice.shrink = float(1 / (1 + std::pow(2.0, -d)));
+    for (int i = 0; i < 2; ++i) lattice.sigma[i] = kernel.features || d > 2 ? 0 : kernel.scales[i];
+    lattice.size = d == 2   ? number_points<2>(g, from, packing, g.size, column)
+                   : d == 5 ? number_points<5>(g, from, packing, g.size, column)
+                            : number_points<0>(g, from, packing, g.size, column);
+    g.chains.reserve(g.chain_count + size_t(d + 1) * lattice.size + PREFETCH, g.chain_count);
+    sort_points(g, lattice.size, packing.bits);
+    lattice.groups_begin = g.group_count;
+    for (int axis = 0; axis <= d; ++axis) link_axis(g, packing.step[axis], lattice.first, lattice.size);
+    lattice.groups_end = g.group_count;
+    lattice.chains_end = g.chain_count;
+    std::memset(g.chains.data + g.chain_count, 0, PREFETCH * sizeof(uint32_t));
+    g.size += lattice.size;
+    return true;
+}
+
+// A kernel on the position alone depends on the size of the image, not on what it shows.
+int kernels_to_keep(
+    const CrfEngine& g, int64_t height, int64_t width, int entries, const CrfKernel* kernels, int count) {
+    int kept = 0;
+    if (height != g.height || width != g.width || entries != g.entries) return 0;
+    while (kept < count && kept < g.kernels) {
+        const CrfKernel& kernel = kernels[kept];
+        const Lattice& before = g.lattice[kept];
+        if (kernel.dimensions != 2 || kernel.features || kernel.weight != before.weight ||
+            kernel.scales[0] != before.sigma[0] || kernel.scales[1] != before.sigma[1])
+            break;
+        ++kept;
+    }
+    return kept;
+}
+
+}  // namespace
+
+int CRF_JOIN(crf_build_, CRF_ISA)(
+    void* engine, const uint8_t* image, int64_t height, int64_t width, const CrfKernel* kernels, int count) {
+    CrfEngine& g = *static_cast<CrfEngine*>(engine);
+    int entries = 0;
+    for (int k = 0; k < count; ++k) entries += kernels[k].dimensions + 1;
+    g.kept = kernels_to_keep(g, height, width, entries, kernels, count);
+    g.kernels = 0;  // none is whole before the end
+    if (g.kept == 0) {
+        g.height = height, g.width = width, g.n = height * width, g.entries = entries;
+        tile_order(g);
+        g.index.reserve(size_t(g.n) * entries);
+        g.bary.reserve(size_t(g.n) * entries);
+    }
+    const Lattice* last = g.kept ? &g.lattice[g.kept - 1] : nullptr;
+    g.size = last ? last->first + last->size : 0;
+    g.chain_count = last ? last->chains_end : 0;
+    g.group_count = last ? last->groups_end : 0;
+    for (int k = 0, column = 0; k < count; column += kernels[k++].dimensions + 1)
+        if (k >= g.kept && !build_lattice(g, image, kernels[k], g.lattice[k], column)) return CRF_KEYS_TOO_WIDE;
+    g.kernels = count;
+    if (g.entries == 9)
+        normalise<9>(g);
+    else
+        normalise<0>(g);
+    return CRF_OK;
+}
+
+int CRF_JOIN(crf_infer_, CRF_ISA)(
+    void* engine, const float* scores, float* q, const int32_t* plane, int computed, int absent, float clip,
+    int iterations) {
+    CrfEngine& g = *static_cast<CrfEngine*>(engine);
+    Task t{scores, q, plane, computed - 1, absent, clip, 0, 0, g.panels.reserve(size_t(computed) / 16 + 4)};
+    divide_channels(t);
+    if (g.entries == 9)
+        mean_field<9>(g, t, iterations);
+    else
+        mean_field<0>(g, t, iterations);
+    return CRF_OK;
+}
+
+#else  // the functions that Python calls
+
+CRF_DECLARE(base)
+#ifdef CRF_X86
+CRF_DECLARE(avx2)
+CRF_DECLARE(avx512)
+#endif
+
+namespace {
+
+const struct {
+    const char* name;
+    decltype(&crf_build_base) build;
+    decltype(&crf_infer_base) infer;
+} levels[] = {
+    {"base", crf_build_base, crf_infer_base},
+#ifdef CRF_X86
+    {"avx2", crf_build_avx2, crf_infer_avx2},
+    {"avx512", crf_build_avx512, crf_infer_avx512},
+#endif
+};
+
+}  // namespace
+
+// How many instruction sets this processor can use: levels 0 ... count - 1.
+CRF_API int crf_levels() {
+#ifdef CRF_X86
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2")) return 1;
+    const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+    return wide ? 3 : 2;
+#else
+    return 1;
+#endif
+}
+
+CRF_API const char* crf_level_name(int level) { return levels[level].name; }
+
+CRF_API void* crf_create(int level) {
+    CrfEngine* engine = new (std::nothrow) CrfEngine;
+    if (engine) engine->isa = level;
+    return engine;
+}
+
+CRF_API void crf_destroy(void* engine) { delete static_cast<CrfEngine*>(engine); }
+
+// Lattices of one image, (height, width, 3).
+CRF_API int crf_build(
+    void* engine, const uint8_t* image, int64_t height, int64_t width, const CrfKernel* kernels, int count) {
+    try {
+        return levels[static_cast<CrfEngine*>(engine)->isa].build(engine, image, height, width, kernels, count);
+    } catch (const std::bad_alloc&) {
+        return CRF_NO_MEMORY;
+    }
+}
+
+// Marginals q of scores, both (classes, height * width). plane lists the classes: the computed ones first, the last of
+// which stands for itself and the absent - 1 classes listed behind it.
+CRF_API int crf_infer(
+    void* engine, const float* scores, float* q, const int32_t* plane, int computed, int absent, float clip,
+    int iterations) {
+    try {
+        return levels[static_cast<CrfEngine*>(engine)->isa].infer(
+            engine, scores, q, plane, computed, absent, clip, iterations);
+    } catch (const std::bad_alloc&) {
+        return CRF_NO_MEMORY;
+    }
+}
+
+#endif

@@ -1,0 +1,150 @@
+"""The fast path on the CPU: crf.cpp through ctypes.
+
+The library is plain C at its border, so that it depends on no version of Python, NumPy or torch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import warnings
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boxseg.crf.embedding import axis_scales
+from boxseg.crf.kernels import Bilateral, Gaussian
+
+NO_MEMORY, KEYS_TOO_WIDE = 1, 2
+
+
+class _Kernel(ctypes.Structure):
+    """CrfKernel of crf.cpp."""
+
+    _fields_ = (
+        ("dimensions", ctypes.c_int32),
+        ("weight", ctypes.c_float),
+        ("scales", ctypes.c_void_p),
+        ("features", ctypes.c_void_p),
+    )
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The compiled library, or None, with one warning, where the package was installed without it."""
+    for folder in _folders():
+        for suffix in (".so", ".dylib", ".dll"):
+            if (file := folder / f"_crf{suffix}").is_file():
+                return _declared(ctypes.CDLL(str(file)))
+    warnings.warn(
+        "boxseg was installed without its compiled CRF and uses torch instead, some ten times slower: "
+        "install GCC or Clang and run `pip install --force-reinstall --no-deps boxseg`",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
+
+
+def levels() -> list[str]:
+    """Instruction sets that the library can use on this processor, the slowest first."""
+    lib = library()
+    return [lib.crf_level_name(i).decode() for i in range(lib.crf_levels())] if lib else []
+
+
+class Engine:
+    """Working memory and the lattices of the last image. Serves one thread at a time.
+
+    Args:
+        level: Instruction set, an index into `levels()`; the fastest by default. All give the same bits.
+    """
+
+    def __init__(self, level: int = -1) -> None:
+        lib = library()
+        assert lib is not None
+        self._lib = lib
+        self._handle = lib.crf_create(range(lib.crf_levels())[level])
+        if not self._handle:
+            raise MemoryError("no memory for the CRF")
+        weakref.finalize(self, lib.crf_destroy, self._handle)
+
+    def __reduce__(self) -> tuple[type[Engine], tuple[()]]:
+        # Handles mean nothing in another process: a copy starts empty.
+        return Engine, ()
+
+    def build(self, image: Tensor, kernels: Sequence[Gaussian | Bilateral]) -> bool:
+        """Lay out the lattices of an image (H, W, 3) uint8; False if their keys do not fit in 64 bits.
+
+        Raises:
+            MemoryError: There is not enough of it.
+        """
+        image = image.contiguous()
+        scales = [np.array([*k.sigmas, *axis_scales(len(k.sigmas))], dtype=np.float32) for k in kernels]
+        described = (_Kernel * len(kernels))(
+            *(
+                _Kernel(len(k.sigmas), k.weight, s.ctypes.data, None)
+                for k, s in zip(kernels, scales, strict=True)
+            )
+        )
+        height, width = image.shape[:2]
+        status = self._lib.crf_build(self._handle, image.data_ptr(), height, width, described, len(kernels))
+        return _succeeded(status)
+
+    def infer(
+        self, scores: Tensor, computed: list[int], merged: int, clip: float, iterations: int, out: Tensor
+    ) -> None:
+        """Marginals of the image of the last `build`.
+
+        Args:
+            scores: (C, N), float32, contiguous.
+            computed: Classes to compute, the last of which stands for `merged` classes.
+            merged: That number, the class itself included.
+            clip: Smaller probabilities are raised to it.
+            iterations: Mean-field iterations.
+            out: Q (C, N), float32, contiguous.
+
+        Raises:
+            MemoryError: There is not enough of it.
+        """
+        others = [c for c in range(len(scores)) if c not in set(computed)]
+        plane = (ctypes.c_int32 * len(scores))(*computed, *others)
+        status = self._lib.crf_infer(
+            self._handle, scores.data_ptr(), out.data_ptr(), plane, len(computed), merged, clip, iterations
+        )
+        _succeeded(status)
+
+
+def usable(scores: Sequence[Tensor]) -> bool:
+    """Whether the fast path can take these probabilities: on the CPU, and no gradient asked for."""
+    if any(s.device.type != "cpu" or (s.requires_grad and torch.is_grad_enabled()) for s in scores):
+        return False
+    return library() is not None
+
+
+def _succeeded(status: int) -> bool:
+    if status == NO_MEMORY:
+        raise MemoryError("not enough memory for the CRF of this image: make the image smaller")
+    return status != KEYS_TOO_WIDE
+
+
+def _folders() -> list[Path]:
+    """Where the library may be: in an editable installation it is not beside this file."""
+    import boxseg.crf
+
+    return [Path(folder) for folder in boxseg.crf.__path__]
+
+
+def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
+    pointer, integer, size = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
+    lib.crf_levels.argtypes, lib.crf_levels.restype = [], integer
+    lib.crf_level_name.argtypes, lib.crf_level_name.restype = [integer], ctypes.c_char_p
+    lib.crf_create.argtypes, lib.crf_create.restype = [integer], pointer
+    lib.crf_destroy.argtypes, lib.crf_destroy.restype = [pointer], None
+    lib.crf_build.argtypes = [pointer, pointer, size, size, pointer, integer]
+    lib.crf_build.restype = integer
+    lib.crf_infer.argtypes = [pointer, pointer, pointer, pointer, integer, integer, ctypes.c_float, integer]
+    lib.crf_infer.restype = integer
+    return lib
