@@ -90,6 +90,12 @@ def test_crowds_give_no_box_and_are_ignored_below_objects(content, read) -> None
     expected = np.full((30, 40), 255, dtype=np.uint8)
     expected[10:20, 10:20] = 1
     assert np.array_equal(sample.ground_truth(), expected)
+    # Also a crowd smaller than an object: what is known of a pixel counts.
+    content["annotations"] = [
+        annotation(1),
+        annotation(2, iscrowd=1, segmentation=[[12, 12, 14, 12, 14, 14, 12, 14]]),
+    ]
+    assert np.array_equal(read(content).samples[0].ground_truth(), np.where(expected == 1, 1, 0))
 
 
 @pytest.mark.parametrize("kind", ["list", "bytes as text", "polygons"])
