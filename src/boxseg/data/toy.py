@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from boxseg.atomic import atomic_path
 from boxseg.data.toy_objects import OBJECTS
 from boxseg.data.toy_textures import Array, Rng, ground
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.formats import voc
-from boxseg.formats.atomic import atomic_path
 
 CLASSES = tuple(OBJECTS)
 _UPRIGHT = CLASSES.index("furball") + 1

@@ -20,11 +20,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeGuard
 
+from boxseg.atomic import write_text
 from boxseg.config import Data
 from boxseg.dataset import IGNORE, BoxDataset, Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import Item, Listing
-from boxseg.formats.files import is_file, place_photo, write_text
+from boxseg.formats.files import is_file, place_photo
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.regions import RegionMask
 

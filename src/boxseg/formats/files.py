@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
-from boxseg.formats.atomic import atomic_path
 
 
 def read_lines(path: Path) -> list[str]:
@@ -28,12 +28,6 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def place_photo(sample: Sample, folder: Path, suffixes: tuple[str, ...]) -> Path:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from boxseg.atomic import atomic_path
 from boxseg.dataset import IGNORE
 from boxseg.errors import DataError
-from boxseg.formats.atomic import atomic_path
 from boxseg.formats.images import DAMAGE, unreadable
 from boxseg.palette import voc_palette
 

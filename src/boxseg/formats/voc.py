@@ -17,11 +17,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from boxseg.atomic import write_text
 from boxseg.config import Data
 from boxseg.dataset import VOC_CLASSES, BoxDataset, Problem, Sample
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import GroundTruth, Item, Listing
-from boxseg.formats.files import is_file, number, place_photo, read_lines, write_text
+from boxseg.formats.files import is_file, number, place_photo, read_lines
 from boxseg.formats.masks import read_mask, write_mask
 
 LOOKED_FOR = "JPEGImages/ and Annotations/ (voc)"

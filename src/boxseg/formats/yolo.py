@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 import yaml
 
+from boxseg.atomic import write_text
 from boxseg.config import Data
 from boxseg.dataset import BoxDataset, Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import Item, Listing
-from boxseg.formats.files import is_file, number, place_photo, read_lines, write_text
+from boxseg.formats.files import is_file, number, place_photo, read_lines
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.regions import RegionMask
 

@@ -6,7 +6,6 @@ Nothing in it is code; the same network gives the same bytes.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from boxseg.atomic import atomic_path
 from boxseg.errors import CheckpointError
 
 KEY = "boxseg"
@@ -45,13 +45,8 @@ def save(path: Path | str, model_state: Mapping[str, Tensor], meta: Mapping[str,
     # Copies, because the format refuses tensors that share memory.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model_state.items()}
     content = safetensors.torch.save(tensors, metadata={KEY: text})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(path: Path | str, kind: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -19,6 +19,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from boxseg.atomic import atomic_path
 from boxseg.errors import CheckpointError
 
 # As published by torchvision; each name carries the first digits of the file's SHA-256.
@@ -86,29 +87,26 @@ def download(url: str, path: Path, *, sha256: str) -> None:
             the option.
     """
     instead = f"fetch {url} elsewhere and name the file by model.weights=FILE (or put it at {path})"
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
     digest = hashlib.sha256()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(url, timeout=30) as response, temporary.open("wb") as file:
-            while block := response.read(CHUNK):
-                digest.update(block)
-                file.write(block)
-            expected = response.headers.get("Content-Length")
-            if expected is not None and file.tell() != int(expected):
+        with atomic_path(path) as temporary:
+            with urllib.request.urlopen(url, timeout=30) as response, temporary.open("wb") as file:
+                while block := response.read(CHUNK):
+                    digest.update(block)
+                    file.write(block)
+                expected = response.headers.get("Content-Length")
+                if expected is not None and file.tell() != int(expected):
+                    raise CheckpointError(
+                        f"{path.name} broke off after {file.tell()} of {expected} bytes: try again, "
+                        f"or {instead}"
+                    )
+            if not digest.hexdigest().startswith(sha256):
                 raise CheckpointError(
-                    f"{path.name} broke off after {file.tell()} of {expected} bytes: try again, or {instead}"
+                    f"{path.name} arrived damaged: its SHA-256 {digest.hexdigest()[:16]}… does not begin with "
+                    f"{sha256}; try again, or {instead}"
                 )
-        if not digest.hexdigest().startswith(sha256):
-            raise CheckpointError(
-                f"{path.name} arrived damaged: its SHA-256 {digest.hexdigest()[:16]}… does not begin with "
-                f"{sha256}; try again, or {instead}"
-            )
-        temporary.replace(path)
     except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
         raise CheckpointError(f"cannot download {path.name}: {error}; {instead}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

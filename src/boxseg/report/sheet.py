@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from boxseg.formats.atomic import atomic_path
+from boxseg.atomic import atomic_path
 from boxseg.palette import overlay, voc_palette
 
 Picture = NDArray[np.uint8]

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
+from boxseg.atomic import write_text
 from boxseg.errors import ConfigError
-from boxseg.formats.atomic import atomic_path
 from boxseg.options import flatten, to_yaml
 
 log = logging.getLogger("boxseg")
@@ -99,12 +99,6 @@ def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
     packages = ("boxseg", "torch", "lightning", "numpy", "pillow")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
-from boxseg.formats.atomic import atomic_path
 from boxseg.formats.images import image_size
 from boxseg.formats.masks import write_mask
 from boxseg.jobs import PredictJob

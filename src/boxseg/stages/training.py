@@ -17,13 +17,13 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor, nn
 
+from boxseg.atomic import write_text
 from boxseg.config import Optimiser, Trainer
 from boxseg.data.loading import BoxTraining, LabelTraining, make_loader
 from boxseg.data.sampler import StreamSampler
 from boxseg.errors import BoxsegError, ConfigError
 from boxseg.nn.weights import parameter_groups
 from boxseg.progress import Progress
-from boxseg.stages.folder import write_text
 
 log = logging.getLogger("boxseg")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from boxseg.formats.atomic import atomic_path
+from boxseg.atomic import atomic_path
 
 
 def test_file_appears_whole(tmp_path: Path) -> None:
