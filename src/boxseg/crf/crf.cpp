@@ -38,7 +38,9 @@ struct CrfKernel {        // mirrored in native.py
 namespace {
 
 constexpr int MAX_D = 16;
-constexpr int BLOCK = 64;
+constexpr int FEW = 64;     // pixels at a time while building
+constexpr int BLOCK = 256;  // and in a pass over them: a tile
+constexpr int WIDEST = 16;
 constexpr int64_t TILE = 16;
 constexpr uint32_t STRETCH = 8192;  // lattice points whose values stay in the second-level cache
 constexpr int PREFETCH = 8;  // points ahead
@@ -187,26 +189,26 @@ bool pack(int d, const float* low, const float* high, const float* scale, Packin
 }
 
 struct Embedded {
-    uint64_t key[BLOCK][MAX_D + 1];
-    float weight[BLOCK][MAX_D + 1];
+    uint64_t key[FEW][MAX_D + 1];
+    float weight[FEW][MAX_D + 1];
 };
 
-// The points around each of BLOCK feature vectors. Arithmetic as in embedding.py, step by step.
+// The points around each of FEW feature vectors. Arithmetic as in embedding.py, step by step.
 template <int D_>
-void embed(const float (*f)[BLOCK], int d, const float* scale, const Packing& packing, Embedded& out) {
+void embed(const float (*f)[FEW], int d, const float* scale, const Packing& packing, Embedded& out) {
     const int D = D_ ? D_ : d;
-    float e[MAX_D + 1][BLOCK], base[MAX_D + 1][BLOCK], total[BLOCK] = {};
-    int32_t rank[MAX_D + 1][BLOCK], drift[BLOCK] = {};
+    float e[MAX_D + 1][FEW], base[MAX_D + 1][FEW], total[FEW] = {};
+    int32_t rank[MAX_D + 1][FEW], drift[FEW] = {};
     for (int j = D; j > 0; --j)
-        for (int p = 0; p < BLOCK; ++p) {
+        for (int p = 0; p < FEW; ++p) {
             const float step = f[j - 1][p] * scale[j - 1];
             e[j][p] = total[p] - step * float(j);
             total[p] += step;
         }
-    for (int p = 0; p < BLOCK; ++p) e[0][p] = total[p];
+    for (int p = 0; p < FEW; ++p) e[0][p] = total[p];
     constexpr float rounder = 12582912.f;  // adding and taking it away rounds half to even
     for (int i = 0; i <= D; ++i)
-        for (int p = 0; p < BLOCK; ++p) {
+        for (int p = 0; p < FEW; ++p) {
             const float nearest = (e[i][p] / float(D + 1) + rounder) - rounder;
             drift[p] += int32_t(nearest);
             base[i][p] = nearest * float(D + 1);
@@ -214,20 +216,20 @@ void embed(const float (*f)[BLOCK], int d, const float* scale, const Packing& pa
         }
     for (int i = 0; i < D; ++i)
         for (int j = i + 1; j <= D; ++j)
-            for (int p = 0; p < BLOCK; ++p) {
+            for (int p = 0; p < FEW; ++p) {
                 const int32_t less = e[i][p] - base[i][p] < e[j][p] - base[j][p];
                 rank[i][p] += less;
                 rank[j][p] += 1 - less;
             }
     for (int i = 0; i <= D; ++i)
-        for (int p = 0; p < BLOCK; ++p) {
+        for (int p = 0; p < FEW; ++p) {
             const int32_t moved = rank[i][p] + drift[p];
             const int32_t wrap = (moved < 0) - (moved > D);
             rank[i][p] = moved + wrap * (D + 1);
             base[i][p] += float(wrap * (D + 1));
             e[i][p] = (e[i][p] - base[i][p]) / float(D + 1);
         }
-    for (int p = 0; p < BLOCK; ++p) {
+    for (int p = 0; p < FEW; ++p) {
         uint64_t key = -packing.origin;
         float y[MAX_D + 1];
         uint8_t axis[MAX_D + 1];
@@ -294,7 +296,7 @@ struct Source {  // where features come from
     TileWalk walk;
 };
 
-void read_features(const CrfEngine& g, Source& from, int64_t begin, int count, float (*f)[BLOCK]) {
+void read_features(const CrfEngine& g, Source& from, int64_t begin, int count, float (*f)[FEW]) {
     const int d = from.kernel.dimensions;
     const uint32_t* order = g.order.data + begin;
     if (from.kernel.features) {
@@ -309,7 +311,7 @@ void read_features(const CrfEngine& g, Source& from, int64_t begin, int count, f
         for (int i = 2; i < d; ++i) f[i][p] = from.colour[(i - 2) * 256 + pixel[i - 2]];
     }
     for (int i = 0; i < 2; ++i)
-        for (int p = 0; p < BLOCK; ++p) f[i][p] /= from.kernel.scales[i];
+        for (int p = 0; p < FEW; ++p) f[i][p] /= from.kernel.scales[i];
 }
 
 // Points of a block -> index. A small table of the points seen last answers for most.
@@ -320,7 +322,7 @@ struct Recent {
     struct Miss {
         uint64_t key;
         size_t at;  // in index
-    } miss[BLOCK * (MAX_D + 1)];
+    } miss[FEW * (MAX_D + 1)];
     Recent() { std::memset(key, 0xff, sizeof key); }
 };
 
@@ -358,20 +360,20 @@ uint32_t number_points(CrfEngine& g, Source& from, const Packing& packing, uint3
     int bits = 10;
     while ((int64_t(1) << bits) < (d > 2 ? 2 : 1) * g.n) ++bits;
     resize_table(g, bits, 0);
-    float f[MAX_D][BLOCK] = {};
+    float f[MAX_D][FEW] = {};
     Embedded e;
     Recent recent = {};
-    for (int64_t begin = 0; begin < g.n; begin += BLOCK) {
-        const int count = int(g.n - begin < BLOCK ? g.n - begin : BLOCK);
+    for (int64_t begin = 0; begin < g.n; begin += FEW) {
+        const int count = int(g.n - begin < FEW ? g.n - begin : FEW);
         read_features(g, from, begin, count, f);
         embed<D_>(f, d, scale, packing, e);
-        while (size + uint64_t(BLOCK) * (d + 1) > g.mask / 2) resize_table(g, ++bits, size);
+        while (size + uint64_t(FEW) * (d + 1) > g.mask / 2) resize_table(g, ++bits, size);
         look_up(g, recent, e, d, count, size_t(begin) * g.entries + column, first, size);
     }
     if (g.n % 4) {  // pydensecrf fills its last four pixels with zero vectors: see lattice.py
         std::memset(f, 0, sizeof f);
         embed<D_>(f, d, scale, packing, e);
-        while (size + uint64_t(BLOCK) * (d + 1) > g.mask / 2) resize_table(g, ++bits, size);
+        while (size + uint64_t(FEW) * (d + 1) > g.mask / 2) resize_table(g, ++bits, size);
         for (int r = 0; r <= d; ++r) find_or_add(g, e.key[0][r], size);
     }
     return size;
@@ -714,25 +716,97 @@ void divide_channels(Task& t) {
     }
 }
 
+template <class F>
+CRF_INLINE void each_panel(const Task& t, const F& f) {
+    for (int k = 0; k < t.panels; ++k)
+        with_width(t.panel[k].width, [&](auto width) { f(width, t.panel[k].first); });
+}
+
 CRF_INLINE float clipped(float v, float clip) { return v < clip ? clip : v > 1.f ? 1.f : v; }
+
+// Stretches of a block that lie side by side in a plane (C, n) as well.
+struct Runs {
+    int count = 0;
+    struct {
+        size_t plane;
+        int block, length;
+    } run[BLOCK];
+
+    Runs(const uint32_t* order, int pixels) {
+        for (int p = 0; p < pixels; ++p) {
+            if (p == 0 || order[p] != order[p - 1] + 1) run[count++] = {order[p], p, 0};
+            ++run[count - 1].length;
+        }
+    }
+    CRF_INLINE void copy(float* to, const float* from, int length) const {
+        if (length == TILE)
+            std::memcpy(to, from, TILE * sizeof(float));  // of known size: a few instructions
+        else
+            std::memcpy(to, from, length * sizeof(float));
+    }
+    void read(const float* plane, float* block) const {
+        for (int i = 0; i < count; ++i) copy(block + run[i].block, plane + run[i].plane, run[i].length);
+    }
+    void write(float* plane, const float* block) const {
+        for (int i = 0; i < count; ++i) copy(plane + run[i].plane, block + run[i].block, run[i].length);
+    }
+    void prefetch(const float* plane) const {
+        for (int i = 0; i < count; ++i) __builtin_prefetch(plane + run[i].plane);
+    }
+};
+
+CRF_INLINE void transpose(const float* from, size_t from_stride, float* to, size_t to_stride) {  // 4 x 4
+    typedef Vector<4>::type V;
+    V row[4];
+    for (int i = 0; i < 4; ++i) row[i] = *reinterpret_cast<const V*>(from + i * from_stride);
+    for (int i = 0; i < 4; ++i)
+        *reinterpret_cast<V*>(to + i * to_stride) = V{row[0][i], row[1][i], row[2][i], row[3][i]};
+}
+
+// (R, BLOCK) to (BLOCK, R).
+template <int R>
+void to_rows(const float* planes, float* rows) {
+    for (int p = 0; p < BLOCK; p += R < 4 ? 1 : 4)
+        for (int c = 0; c < R; c += R < 4 ? 1 : 4)
+            if (R < 4)
+                rows[p * R + c] = planes[c * BLOCK + p];
+            else
+                transpose(planes + c * BLOCK + p, BLOCK, rows + p * R + c, R);
+}
+
+// (BLOCK, R) to (R, BLOCK).
+template <int R>
+void to_planes(const float* rows, float* planes) {
+    for (int p = 0; p < BLOCK; p += R < 4 ? 1 : 4)
+        for (int c = 0; c < R; c += R < 4 ? 1 : 4)
+            if (R < 4)
+                planes[c * BLOCK + p] = rows[p * R + c];
+            else
+                transpose(rows + p * R + c, R, planes + c * BLOCK + p, BLOCK);
+}
 
 // p_c / p_last of a block of pixels, panel by panel.
 void read_ratio(const CrfEngine& g, const Task& t, int64_t begin, int count, float* ratio) {
-    const uint32_t* order = g.order.data + begin;
-    const float* scores = t.scores + size_t(t.plane[t.channels]) * g.n;
-    float last[BLOCK];
-    for (int p = 0; p < count; ++p) last[p] = 1.f / clipped(scores[order[p]], t.clip);
-    std::memset(ratio, 0, BLOCK * size_t(t.stride) * sizeof(float));
-    for (int k = 0; k < t.panels; ++k) {
-        const Panel panel = t.panel[k];
-        for (int c = 0; c < panel.width && panel.first + c < t.channels; ++c) {
-            scores = t.scores + size_t(t.plane[panel.first + c]) * g.n;
-            float* to = ratio + BLOCK * panel.first + c;
-            if (begin + 2 * BLOCK <= g.n)
-                for (int p = 0; p < BLOCK; p += TILE) __builtin_prefetch(scores + order[BLOCK + p]);
-            for (int p = 0; p < count; ++p) to[p * panel.width] = clipped(scores[order[p]], t.clip) * last[p];
+    const Runs runs(g.order.data + begin, count);
+    const int64_t rest = g.n - begin - count;
+    const Runs later(g.order.data + begin + count, int(rest < BLOCK ? rest : BLOCK));
+    float last[BLOCK] = {}, planes[WIDEST * BLOCK] = {};
+    runs.read(t.scores + size_t(t.plane[t.channels]) * g.n, last);
+    for (float& v : last) v = 1.f / clipped(v, t.clip);
+    each_panel(t, [&](auto width, int first) {
+        for (int c = 0; c < width.value; ++c) {
+            float* plane = planes + c * BLOCK;
+            if (first + c < t.channels) {
+                const float* scores = t.scores + size_t(t.plane[first + c]) * g.n;
+                later.prefetch(scores);
+                runs.read(scores, plane);
+                for (int p = 0; p < BLOCK; ++p) plane[p] = clipped(plane[p], t.clip) * last[p];
+            } else {
+                std::memset(plane, 0, BLOCK * sizeof(float));
+            }
         }
-    }
+        to_rows<width.value>(planes, ratio + BLOCK * first);
+    });
 }
 
 // all[p] += sum over the channels of pixel p; rows[p] op= by[p].
@@ -757,12 +831,6 @@ void scale_rows(float* rows, const float* by) {
         row.scale(by[p]);
         row.store(rows + p * R);
     }
-}
-
-template <class F>
-CRF_INLINE void each_panel(const Task& t, const F& f) {
-    for (int k = 0; k < t.panels; ++k)
-        with_width(t.panel[k].width, [&](auto width) { f(width, t.panel[k].first); });
 }
 
 // Messages of a block -> logit of each class less that of the last one; `last` gets the weight of the last one.
@@ -797,19 +865,14 @@ void divide(const Task& t, float* q, float* last) {
 }
 
 void write_q(const CrfEngine& g, const Task& t, int64_t begin, int count, const float* q, const float* last) {
-    const uint32_t* order = g.order.data + begin;
-    for (int k = 0; k < t.panels; ++k) {
-        const Panel panel = t.panel[k];
-        for (int c = 0; c < panel.width && panel.first + c < t.channels; ++c) {
-            float* plane = t.q + size_t(t.plane[panel.first + c]) * g.n;
-            const float* from = q + BLOCK * panel.first + c;
-            for (int p = 0; p < count; ++p) plane[order[p]] = from[p * panel.width];
-        }
-    }
-    for (int c = t.channels; c < t.channels + t.absent; ++c) {
-        float* plane = t.q + size_t(t.plane[c]) * g.n;
-        for (int p = 0; p < count; ++p) plane[order[p]] = last[p];
-    }
+    const Runs runs(g.order.data + begin, count);
+    float planes[WIDEST * BLOCK];
+    each_panel(t, [&](auto width, int first) {
+        to_planes<width.value>(q + BLOCK * first, planes);
+        for (int c = 0; c < width.value && first + c < t.channels; ++c)
+            runs.write(t.q + size_t(t.plane[first + c]) * g.n, planes + c * BLOCK);
+    });
+    for (int c = t.channels; c < t.channels + t.absent; ++c) runs.write(t.q + size_t(t.plane[c]) * g.n, last);
 }
 
 // One pass over the pixels: Q from the messages (at the start from the scores alone), spread again or written.

@@ -1,0 +1,163 @@
+"""Time `boxseg.crf` against pydensecrf on real photos of 375 x 500 pixels, and compare their answers.
+
+    pip install -e '.[benchmark]'
+    python benchmarks/crf.py --data DIR          # DIR: VOCdevkit/VOC2012
+    python benchmarks/crf.py --data DIR --check 100
+    python benchmarks/crf.py --data DIR --large
+
+Repetitions alternate between the two, and a row is the median over repetitions and photos. Both start from
+the photo and its probabilities and end with Q; boxseg keeps the lattice of the position kernel from a photo to
+the next one of that size. `wall` compares times on the clock, `cpu` those that the processor spent, which other
+work on the machine disturbs less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from boxseg.crf import Bilateral, DenseCRF, native
+
+Photo = NDArray[np.uint8]
+Scores = NDArray[np.float32]
+SIZE = (375, 500)
+
+
+def photos(data: Path, size: tuple[int, int] | None, count: int) -> list[Photo]:
+    """The first `count` photos, of that size (height, width) if one is given."""
+    found: list[Photo] = []
+    for file in sorted((data / "JPEGImages").glob("*.jpg")):
+        photo = np.array(Image.open(file).convert("RGB"))
+        if size in (None, photo.shape[:2]):
+            found.append(photo)
+        if len(found) == count:
+            return found
+    sys.exit(f"{data} holds {len(found)} such photos, expected {count}")
+
+
+def scores_for(photo: Photo, classes: int, seed: int) -> Scores:
+    """Smooth random class probabilities with noise, like those of a network, every class present."""
+    height, width = photo.shape[:2]
+    rng = np.random.default_rng(seed)
+    coarse = rng.normal(0, 2, (classes, 6, 8)).astype(np.float32)
+    logits = np.stack(
+        [np.asarray(Image.fromarray(c).resize((width, height), Image.Resampling.BICUBIC)) for c in coarse]
+    )
+    logits = logits + rng.normal(0, 0.3, logits.shape)
+    scores = np.exp(logits - logits.max(0))
+    return (scores / scores.sum(0)).astype(np.float32)
+
+
+def pydensecrf(photo: Photo, scores: Scores, sigma_xy: float, sigma_rgb: float) -> Scores:
+    """The usual call."""
+    from pydensecrf.densecrf import DenseCRF2D
+
+    classes, height, width = scores.shape
+    crf = DenseCRF2D(width, height, classes)
+    crf.setUnaryEnergy(np.ascontiguousarray(-np.log(np.clip(scores, 1e-5, 1)).reshape(classes, -1)))
+    crf.addPairwiseGaussian(sxy=3, compat=3)
+    crf.addPairwiseBilateral(sxy=sigma_xy, srgb=sigma_rgb, rgbim=photo, compat=4)
+    return np.array(crf.inference(10)).reshape(scores.shape)
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Milliseconds on the clock and of the processor."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return 1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu)
+
+
+def compare(
+    images: list[Photo], classes: int, sigma_xy: float, sigma_rgb: float, repetitions: int, threads: int
+) -> str:
+    """One row: single images on one thread, or the batch of all of them on several."""
+    crf = DenseCRF(bilateral=Bilateral(sigma_xy=sigma_xy, sigma_rgb=sigma_rgb))
+    scores = [scores_for(image, classes, seed) for seed, image in enumerate(images)]
+    crf(images, scores, threads)  # both in memory before the first repetition
+    pydensecrf(images[0], scores[0], sigma_xy, sigma_rgb)
+    ours: list[tuple[float, float]] = []
+    theirs: list[tuple[float, float]] = []
+    for _ in range(repetitions):
+        for image, score in zip(images, scores, strict=True):
+            theirs.append(timed(lambda i=image, s=score: pydensecrf(i, s, sigma_xy, sigma_rgb)))
+            if threads == 1:
+                ours.append(timed(lambda i=image, s=score: crf(i, s, 1)))
+        if threads > 1:
+            wall, cpu = timed(lambda: crf(images, scores, threads))
+            ours.append((wall / len(images), cpu / len(images)))
+    (a, a_cpu), (b, b_cpu) = ([median(column) for column in zip(*rows, strict=True)] for rows in (theirs, ours))
+    ratio = f"{a_cpu / b_cpu:.1f}" if threads == 1 else "–"
+    return (
+        f"| {classes} | {sigma_xy:g} / {sigma_rgb:g} | {threads} | {a:.0f} | {b:.1f} | {a / b:.1f} | {ratio} |"
+    )
+
+
+def check(data: Path, count: int) -> None:
+    """Labels and Q of `count` photos of any size, classes in turn 2, 3, 5 and 21."""
+    wrong = pixels = 0
+    largest = 0.0
+    for number, photo in enumerate(photos(data, None, count)):
+        scores = scores_for(photo, (2, 3, 5, 21)[number % 4], number)
+        expected = pydensecrf(photo, scores, 55, 3)
+        q = DenseCRF()(photo, scores)
+        wrong += int((q.argmax(0) != expected.argmax(0)).sum())
+        pixels += photo.shape[0] * photo.shape[1]
+        largest = max(largest, float(np.abs(q - expected).max()))
+    print(f"{count} photos, {pixels} pixels: {wrong} labels differ, largest difference of Q {largest:.1e}")
+
+
+def large(data: Path) -> None:
+    """Our own time and memory on larger photos: is it linear?"""
+    photo = photos(data, SIZE, 1)[0]
+    print("| megapixels | ms | ns/pixel | bytes/pixel |\n|---|---|---|---|")
+    for side in (1, 2, 4, 8, 11):
+        image = np.asarray(
+            Image.fromarray(photo).resize((SIZE[1] * side, SIZE[0] * side), Image.Resampling.BICUBIC)
+        )
+        scores = scores_for(image, 2, 0)
+        pixels = image.shape[0] * image.shape[1]
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        time_ms, _ = timed(lambda i=image, s=scores: DenseCRF()(i, s, 1))
+        grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        print(f"| {pixels / 1e6:.1f} | {time_ms:.0f} | {1e6 * time_ms / pixels:.0f} | {grown / pixels:.0f} |")
+
+
+def main() -> None:
+    """Parse the options and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="VOCdevkit/VOC2012")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--photos", type=int, default=4, help="photos in each repetition")
+    parser.add_argument("--check", type=int, help="compare the answers on so many photos instead")
+    parser.add_argument("--large", action="store_true", help="time larger images instead")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.check:
+        return check(options.data, options.check)
+    if options.large:
+        return large(options.data)
+    images = photos(options.data, SIZE, options.photos)
+    print(
+        f"instruction sets: {', '.join(native.levels())}; medians of {options.repetitions} x {options.photos}\n"
+    )
+    print(
+        "| classes | σ_xy / σ_rgb | threads | pydensecrf, ms | boxseg, ms | wall | cpu |\n"
+        "|---|---|---|---|---|---|---|"
+    )
+    for threads in (1, 2):
+        for classes, sigma_xy, sigma_rgb in ((2, 55, 3), (3, 55, 3), (5, 55, 3), (21, 55, 3), (21, 121, 5)):
+            print(compare(images, classes, sigma_xy, sigma_rgb, options.repetitions, threads), flush=True)
+
+
+if __name__ == "__main__":
+    main()
