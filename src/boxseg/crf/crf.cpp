@@ -322,7 +322,7 @@ struct Recent {
     struct Miss {
         uint64_t key;
         size_t at;  // in index
-    } miss[FEW * (MAX_D + 1)];
+    } miss[FEW * (MAX_D + 1) + 1];
     Recent() { std::memset(key, 0xff, sizeof key); }
 };
 
@@ -334,11 +334,10 @@ void look_up(CrfEngine& g, Recent& recent, const Embedded& e, int d, int count, 
             const uint64_t key = e.key[p][r], place = scatter(key) >> (64 - Recent::BITS);
             g.bary[at + r] = e.weight[p][r];
             g.index[at + r] = first + recent.id[place];
-            if (recent.key[place] != key) {
-                __builtin_prefetch(&g.table[slot_of(g, key)]);
-                recent.miss[misses++] = {key, at + r};
-            }
+            recent.miss[misses] = {key, at + r};
+            misses += recent.key[place] != key;
         }
+    for (int m = 0; m < misses; ++m) __builtin_prefetch(&g.table[slot_of(g, recent.miss[m].key)]);
     for (int m = 0; m < misses; ++m) {
         const uint32_t id = g.table[slot_of(g, recent.miss[m].key)];
         if (id != NONE) __builtin_prefetch(&g.keys[id]);
@@ -381,7 +380,7 @@ uint32_t number_points(CrfEngine& g, Source& from, const Packing& packing, uint3
 
 // Points by increasing key: g.sorted.
 void sort_points(CrfEngine& g, uint32_t size, int bits) {
-    constexpr int DIGIT = 11;
+    constexpr int DIGIT = 13;
     Point* from = g.sorted.reserve(size);
     Point* to = g.spare.reserve(size);
     for (uint32_t v = 0; v < size; ++v) from[v] = {int64_t(g.keys[v]), v};
@@ -465,13 +464,17 @@ void link_axis(CrfEngine& g, uint64_t step, uint32_t first, uint32_t size) {
     const uint8_t* follows = g.follows.data;
     uint32_t* walk = g.walk.reserve(size);
     uint32_t* length = g.lengths.reserve(size);
+    uint32_t heads[STRETCH];
     for (uint32_t begin = 0; begin < size; begin += STRETCH) {
         uint32_t chains = 0, walked = 0, longest = 0;
         for (uint32_t v = begin; v < size && v < begin + STRETCH; ++v) {
-            if (follows[v] || next[v] == NONE) continue;
+            heads[chains] = v;
+            chains += !follows[v] && next[v] != NONE;
+        }
+        for (uint32_t c = 0; c < chains; ++c) {
             const uint32_t before = walked;
-            for (uint32_t u = v; u != NONE; u = next[u]) walk[walked++] = first + u;
-            length[chains++] = walked - before;
+            for (uint32_t u = heads[c]; u != NONE; u = next[u]) walk[walked++] = first + u;
+            length[c] = walked - before;
             if (walked - before > longest) longest = walked - before;
         }
         sort_chains(g, walk, length, chains, longest);
@@ -526,19 +529,6 @@ struct Row {
         for (int i = 0; i < PARTS; ++i) v[i] *= w;
     }
 };
-
-// Upper half onto lower half until one is left: the same order, and so the same bits, for vectors of any length.
-template <int R>
-CRF_INLINE float total(const float* p) {
-    typedef Vector<4>::type V;
-    const V* quarter = reinterpret_cast<const V*>(p);
-    if (R == 1) return p[0];
-    if (R == 2) return p[0] + p[1];
-    V v = quarter[0];
-    if (R == 8) v = v + quarter[1];
-    if (R == 16) v = (v + quarter[2]) + (quarter[1] + quarter[3]);
-    return (v[0] + v[2]) + (v[1] + v[3]);
-}
 
 template <int R>
 struct Width {
@@ -606,14 +596,16 @@ void splat(const CrfEngine& g, int64_t begin, int count, const float* q, float* 
     }
 }
 
+// `soon`: what is wanted next, (count, R).
 template <int R, int T_>
-void slice(const CrfEngine& g, int64_t begin, int count, float* message, const float* values) {
+void slice(const CrfEngine& g, int64_t begin, int count, float* message, const float* values, const float* soon) {
     const int T = T_ ? T_ : g.entries;
     const uint32_t* id = g.index.data + size_t(begin) * T;
     const float* w = g.bary.data + size_t(begin) * T;
     for (int p = 0; p < count; ++p, id += T, w += T) {
         __builtin_prefetch(id + BLOCK * T);
         __builtin_prefetch(w + BLOCK * T);
+        __builtin_prefetch(soon + p * R);
         Row<R> row, at;
         row.zero();
         for (int t = 0; t < T; ++t) {
@@ -665,7 +657,7 @@ void normalise(CrfEngine& g) {
         splat<1, T>(g, begin, count, one, again);
     });
     blur<1>(g, again);
-    blocks([&](int64_t begin, int count) { slice<1, T>(g, begin, count, total + begin, again); });
+    blocks([&](int64_t begin, int count) { slice<1, T>(g, begin, count, total + begin, again, one); });
     float largest = 0;
     for (int64_t p = 0; p < g.n; ++p) largest = total[p] > largest ? total[p] : largest;
     g.bounded = largest < 50;  // a message lies between 0 and this total
@@ -812,7 +804,24 @@ void read_ratio(const CrfEngine& g, const Task& t, int64_t begin, int count, flo
 // all[p] += sum over the channels of pixel p; rows[p] op= by[p].
 template <int R>
 void add_rows(const float* rows, float* all) {
-    for (int p = 0; p < BLOCK; ++p) all[p] += total<R>(rows + p * R);
+    typedef Vector<4>::type V;
+    if (R < 4) {
+        for (int p = 0; p < BLOCK; ++p) all[p] += R == 1 ? rows[p] : rows[2 * p] + rows[2 * p + 1];
+        return;
+    }
+    for (int p = 0; p < BLOCK; p += 4) {
+        float partial[4][4], turned[4][4];
+        for (int i = 0; i < 4; ++i) {
+            const V* quarter = reinterpret_cast<const V*>(rows + (p + i) * R);
+            V v = quarter[0];
+            if (R == 8) v = v + quarter[R / 8];
+            if (R == 16) v = (v + quarter[R / 8]) + (quarter[R / 16] + quarter[3 * R / 16]);
+            *reinterpret_cast<V*>(partial[i]) = v;
+        }
+        transpose(partial[0], 4, turned[0], 4);
+        const V* column = reinterpret_cast<const V*>(turned[0]);
+        *reinterpret_cast<V*>(all + p) += (column[0] + column[2]) + (column[1] + column[3]);
+    }
 }
 template <int R>
 void shift_rows(float* rows, const float* by) {
@@ -885,9 +894,8 @@ void update(CrfEngine& g, const Task& t, const float* from, float* to, size_t po
         const int count = int(g.n - begin < BLOCK ? g.n - begin : BLOCK);
         float* ratio = g.ratio.data + size_t(begin) * t.stride;
         if (from) {
-            for (size_t i = 0; i < cells; i += 16) __builtin_prefetch(ratio + i);  // needed after slicing
             each_panel(t, [&](auto width, int first) {
-                slice<width.value, T>(g, begin, count, q + BLOCK * first, from + points * first);
+                slice<width.value, T>(g, begin, count, q + BLOCK * first, from + points * first, ratio + BLOCK * first);
             });
             compare(g, t, g.total.data + begin, q, last);
             for (size_t i = 0; i < cells; i += CRF_LANES) {
