@@ -6,12 +6,12 @@ TensorFlow's, 2020.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from boxseg.errors import ConfigError
-from boxseg.nn.base import TENSORFLOW_LITE, Backbone, BatchNorm, init_convolutions
+from boxseg.nn.base import TENSORFLOW_LITE, Backbone, BatchNorm, HeadName, init_convolutions
 
 # kernel, stride, expansion, output channels, blocks
 STAGES = (
@@ -36,8 +36,8 @@ class EfficientNetLite0(Backbone):
 
     Args:
         stride: 8, 16 or 32.
-        features: `blocks`: output of the last block (320 channels, linear); `head`: of the 1x1 convolution
-            after it (1280 channels, ReLU6).
+        features: `head`: output of the 1x1 convolution after the last block (1280 channels, ReLU6);
+            `blocks`: of the last block (320 channels, linear).
         batch_norm: `frozen` or `train`.
 
     Raises:
@@ -48,7 +48,7 @@ class EfficientNetLite0(Backbone):
         self,
         *,
         stride: int = 16,
-        features: Literal["blocks", "head"] = "blocks",
+        features: Literal["blocks", "head"] = "head",
         batch_norm: BatchNorm = "frozen",
     ) -> None:
         if stride not in (8, 16, 32):
@@ -65,6 +65,11 @@ class EfficientNetLite0(Backbone):
             self.bn1 = batch_norm_layer(HEAD_CHANNELS)
         init_convolutions(self)
         self.train()
+
+    @classmethod
+    def options_under(cls, head: HeadName) -> dict[str, Any]:
+        """A segmentation head learns its own features from the last block's."""
+        return {"features": "blocks"}
 
     def extract(self, x: Tensor) -> Tensor:
         """Features (B, C, h, w) of normalised, padded images (B, 3, H, W)."""
