@@ -6,6 +6,7 @@ Stands alone: needs NumPy and torch, nothing else of boxseg.
 from __future__ import annotations
 
 from boxseg.crf.densecrf import DenseCRF
-from boxseg.crf.kernels import Bilateral, Gaussian
+from boxseg.crf.kernels import Bilateral, Features, Gaussian
+from boxseg.crf.prepared import PreparedImage
 
-__all__ = ["Bilateral", "DenseCRF", "Gaussian"]
+__all__ = ["Bilateral", "DenseCRF", "Features", "Gaussian", "PreparedImage"]

@@ -115,7 +115,7 @@ struct CrfEngine {
     int kernels = 0, entries = 0;  // entries: points that a pixel touches, all kernels together
     int kept = 0;                  // leading kernels taken over from the image before
     uint32_t size = 0;             // points of all kernels
-    bool bounded = false;          // no exp can overflow
+    float largest = 0;             // total of the messages of all classes in any pixel; infinite if one can be negative
     Lattice lattice[MAX_KERNELS];
     Buffer<uint32_t> order;        // raster index of each pixel, in the order of the tiles
     Buffer<uint32_t> index;        // (n, entries) points of each pixel
@@ -658,10 +658,10 @@ void normalise(CrfEngine& g) {
     });
     blur<1>(g, again);
     blocks([&](int64_t begin, int count) { slice<1, T>(g, begin, count, total + begin, again, one); });
-    float largest = 0;
-    for (int64_t p = 0; p < g.n; ++p) largest = total[p] > largest ? total[p] : largest;
-    g.bounded = largest < 50;  // a message lies between 0 and this total
-    for (int k = 0; k < g.kernels; ++k) g.bounded = g.bounded && g.lattice[k].weight >= 0;
+    g.largest = 0;
+    for (int64_t p = 0; p < g.n; ++p) g.largest = total[p] > g.largest ? total[p] : g.largest;
+    for (int k = 0; k < g.kernels; ++k)
+        if (g.lattice[k].weight < 0) g.largest = HUGE_VALF;
 }
 
 // ---------------------------------------------------------------------------------------------- mean field
@@ -693,6 +693,7 @@ struct Task {
     const int32_t* plane;  // of each computed class; the last one stands for `absent` classes
     int channels, absent;  // channels: computed classes less one
     float clip;
+    bool bounded;          // no product of a ratio and an exponential can overflow
     int panels, stride;    // stride: channels and padding
     Panel* panel;
 };
@@ -843,12 +844,12 @@ void scale_rows(float* rows, const float* by) {
 }
 
 // Messages of a block -> logit of each class less that of the last one; `last` gets the weight of the last one.
-void compare(const CrfEngine& g, const Task& t, const float* total, float* message, float* last) {
+void compare(const Task& t, const float* total, float* message, float* last) {
     float offset[BLOCK] = {};
     each_panel(t, [&](auto width, int first) { add_rows<width.value>(message + BLOCK * first, offset); });
     const float share = 1.f / float(t.absent);
     for (int p = 0; p < BLOCK; ++p) offset[p] = (offset[p] - total[p]) * share, last[p] = float(t.absent);
-    if (!g.bounded)  // take the largest logit off, so that no exponential overflows
+    if (!t.bounded)  // take the largest logit off, so that no exponential overflows
         for (int p = 0; p < BLOCK; ++p) {
             float most = 0;
             for (int k = 0; k < t.panels; ++k) {
@@ -897,7 +898,7 @@ void update(CrfEngine& g, const Task& t, const float* from, float* to, size_t po
             each_panel(t, [&](auto width, int first) {
                 slice<width.value, T>(g, begin, count, q + BLOCK * first, from + points * first, ratio + BLOCK * first);
             });
-            compare(g, t, g.total.data + begin, q, last);
+            compare(t, g.total.data + begin, q, last);
             for (size_t i = 0; i < cells; i += CRF_LANES) {
                 Wide& at = *reinterpret_cast<Wide*>(q + i);
                 at = exponential(at) * *reinterpret_cast<const Wide*>(ratio + i);
@@ -1021,7 +1022,9 @@ int CRF_JOIN(crf_infer_, CRF_ISA)(
     void* engine, const float* scores, float* q, const int32_t* plane, int computed, int absent, float clip,
     int iterations) {
     CrfEngine& g = *static_cast<CrfEngine*>(engine);
-    Task t{scores, q, plane, computed - 1, absent, clip, 0, 0, g.panels.reserve(size_t(computed) / 16 + 4)};
+    // A message lies between 0 and the total, a ratio is at most 1 / clip.
+    const bool bounded = g.largest - std::log(clip) < 80;
+    Task t{scores, q, plane, computed - 1, absent, clip, bounded, 0, 0, g.panels.reserve(size_t(computed) / 16 + 4)};
     divide_channels(t);
     if (g.entries == 9)
         mean_field<9>(g, t, iterations);

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boxseg.crf import native
-from boxseg.crf.inputs import Arrays, like_input, paired, room_for
-from boxseg.crf.kernels import Bilateral, Gaussian
+from boxseg.crf.inputs import Array, Arrays, as_tensor, check_image, like_input, paired, room_for
+from boxseg.crf.kernels import Bilateral, Features, Gaussian, Kernel
 from boxseg.crf.lattice import Lattice
-from boxseg.crf.meanfield import mean_field, merge_absent, spread_absent, unary_energy
+from boxseg.crf.meanfield import merge_absent
+from boxseg.crf.prepared import PreparedImage, infer_in_torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +49,8 @@ class DenseCRF:
     def __post_init__(self) -> None:
         if self.iterations < 0:
             raise ValueError(f"iterations={self.iterations}, expected 0 or more")
-        if not 0 < self.clip < 1:
-            raise ValueError(f"clip={self.clip}, expected a probability above 0 and below 1")
+        if not 1e-30 <= self.clip < 1:
+            raise ValueError(f"clip={self.clip}, expected a probability from 1e-30 to below 1")
 
     @overload
     def __call__(
@@ -97,17 +98,35 @@ class DenseCRF:
             return like_input(results, probabilities)
         return like_input([self._infer(image, scores) for image, scores in pairs], probabilities)
 
-    def _kernels(self) -> list[Gaussian | Bilateral]:
+    def lattice(self, image: Array, features: Sequence[Features] = ()) -> PreparedImage:
+        """Bind the CRF to one image, to be called with several sets of probabilities.
+
+        Args:
+            image: (H, W, 3) uint8, raw RGB. Without a bilateral kernel any array whose first two axes are the
+                height and the width, for only its size counts.
+            features: More kernels, on features of your own: depth, infra-red, texture …
+
+        Raises:
+            ValueError: The image or the features are not usable, or a σ is too small for the image.
+        """
+        tensor = as_tensor(image)
+        kernels = [*self._kernels(), *features]
+        if any(isinstance(kernel, Bilateral) for kernel in kernels):
+            check_image(tensor)
+        if tensor.ndim < 2 or 0 in tensor.shape[:2]:
+            raise ValueError(f"image of shape {tuple(tensor.shape)}, expected (height, width, ...)")
+        for kernel in kernels:
+            kernel.check(tensor.shape[0], tensor.shape[1])
+        return PreparedImage(tensor, kernels, self.iterations, self.clip)
+
+    def _kernels(self) -> list[Kernel]:
         return [k for k in (self.gaussian, self.bilateral) if k is not None and k.weight != 0]
 
     def _infer(self, image: Tensor, scores: Tensor) -> Tensor:
         """Q (C, H, W) of one image, in float32, or float64 where the probabilities are."""
-        flat = scores.reshape(len(scores), -1)
-        flat = flat if flat.dtype.itemsize >= 4 else flat.float()
-        computed, merged = merge_absent(flat, self.clip)
         lattices = [(Lattice(kernel.features(image)), kernel.weight) for kernel in self._kernels()]
-        q = mean_field(unary_energy(flat[computed], self.clip), lattices, self.iterations, merged)
-        return spread_absent(q, computed, len(flat)).reshape(scores.shape)
+        q = infer_in_torch(scores.reshape(len(scores), -1), lattices, self.iterations, self.clip)
+        return q.reshape(scores.shape)
 
     def _infer_native(
         self, pairs: list[tuple[Tensor, Tensor]], results: Tensor | list[Tensor], threads: int

@@ -1,4 +1,4 @@
-"""The two usual pairwise kernels and the features that they compare.
+"""Pairwise kernels and the features that they compare.
 
 A kernel is a Gaussian of the difference between two pixels' features, exp(-|f_i - f_j|² / 2), times a weight.
 """
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from boxseg.crf.embedding import largest_key, smallest_sigma
+from boxseg.crf.inputs import Array, as_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,55 @@ class Bilateral:
         tolerance = torch.tensor(self.sigmas[2:], dtype=torch.float32, device=image.device)
         colours = image.reshape(-1, 3).to(torch.float32) / tolerance
         return torch.cat([_positions(image, self.sigmas[:2]), colours], dim=1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Features:
+    """Pixels with similar features of any kind agree.
+
+    Args:
+        values: (D, H, W), D from 1 to 16, each feature divided by its tolerance σ.
+        weight: Strength; 0 switches the kernel off.
+    """
+
+    values: Array
+    weight: float
+
+    def __post_init__(self) -> None:
+        _check_weight(self.weight)
+        values = as_tensor(self.values)
+        if values.ndim != 3 or not 1 <= len(values) <= 16:
+            raise ValueError(f"features of shape {tuple(values.shape)}, expected (1 to 16, height, width)")
+        if not torch.isfinite(values).all():
+            raise ValueError("features contain NaN or infinity")
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """The values are divided already: ones."""
+        return (1.0,) * len(self.values)
+
+    def check(self, height: int, width: int) -> None:
+        """Refuse features of another size, or so large that the lattice's 16-bit coordinates overflow.
+
+        Raises:
+            ValueError: It names what was given and what is expected.
+        """
+        values = as_tensor(self.values)
+        if tuple(values.shape[1:]) != (height, width):
+            raise ValueError(
+                f"features of {values.shape[2]}x{values.shape[1]} pixels for an image of {width}x{height}"
+            )
+        extents = [float(channel.abs().max()) for channel in values]
+        if largest_key([2 * e for e in extents]) is None:
+            raise ValueError(f"features reach {max(extents):.4g} tolerances: divide by a larger one")
+
+    def features(self, image: Tensor) -> Tensor:
+        """Features (H·W, D), float32, on the device of the image."""
+        values = as_tensor(self.values)
+        return values.reshape(len(values), -1).T.to(image.device, torch.float32)
+
+
+Kernel = Gaussian | Bilateral | Features
 
 
 def _positions(image: Tensor, sigmas: tuple[float, ...]) -> Tensor:

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from boxseg.crf.embedding import axis_scales
-from boxseg.crf.kernels import Bilateral, Gaussian
+from boxseg.crf.kernels import Features, Kernel
 
 NO_MEMORY, KEYS_TOO_WIDE = 1, 2
+MOST_KERNELS = 8
 
 
 class _Kernel(ctypes.Structure):
@@ -75,18 +76,23 @@ class Engine:
         # Handles mean nothing in another process: a copy starts empty.
         return Engine, ()
 
-    def build(self, image: Tensor, kernels: Sequence[Gaussian | Bilateral]) -> bool:
-        """Lay out the lattices of an image (H, W, 3) uint8; False if their keys do not fit in 64 bits.
+    def build(self, image: Tensor, kernels: Sequence[Kernel]) -> bool:
+        """Lay out the lattices of an image (H, W, 3) uint8; False if this is beyond the compiled code.
+
+        Beyond it are keys of more than 64 bits and more than eight kernels.
 
         Raises:
             MemoryError: There is not enough of it.
         """
+        if len(kernels) > MOST_KERNELS:
+            return False
         image = image.contiguous()
+        features = [k.features(image).T.contiguous() if isinstance(k, Features) else None for k in kernels]
         scales = [np.array([*k.sigmas, *axis_scales(len(k.sigmas))], dtype=np.float32) for k in kernels]
         described = (_Kernel * len(kernels))(
             *(
-                _Kernel(len(k.sigmas), k.weight, s.ctypes.data, None)
-                for k, s in zip(kernels, scales, strict=True)
+                _Kernel(len(k.sigmas), k.weight, s.ctypes.data, None if f is None else f.data_ptr())
+                for k, s, f in zip(kernels, scales, features, strict=True)
             )
         )
         height, width = image.shape[:2]

@@ -1,0 +1,84 @@
+"""The lattices of one image, kept for several sets of probabilities."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from boxseg.crf import native
+from boxseg.crf.inputs import Array, as_tensor, check_probabilities, like_input
+from boxseg.crf.kernels import Kernel
+from boxseg.crf.lattice import Lattice
+from boxseg.crf.meanfield import mean_field, merge_absent, spread_absent, unary_energy
+
+AnyArray = TypeVar("AnyArray", bound=Array)
+
+
+class PreparedImage:
+    """A dense CRF bound to one image: call it with probabilities (C, H, W) as often as you like.
+
+    Made by `DenseCRF.lattice`. May be called from several threads, which take turns.
+    """
+
+    def __init__(self, image: Tensor, kernels: Sequence[Kernel], iterations: int, clip: float) -> None:
+        self._image, self._kernels = image, list(kernels)
+        self._iterations, self._clip = iterations, clip
+        self._engine: native.Engine | None = None
+        self._lattices: dict[torch.device, list[tuple[Lattice, float]]] = {}
+        self._turn = threading.Lock()
+
+    def __call__(self, probabilities: AnyArray) -> AnyArray:
+        """Marginals Q of the labels.
+
+        Args:
+            probabilities: (C, H, W), floating point, 0..1.
+
+        Returns:
+            Q of the shape, kind and type of the probabilities.
+
+        Raises:
+            ValueError: The probabilities are not usable.
+        """
+        scores = as_tensor(probabilities)
+        height, width = self._image.shape[:2]
+        check_probabilities(scores, (height, width))
+        flat = scores.reshape(len(scores), -1)
+        with self._turn:
+            if self._kernels and native.usable([scores]) and self._built():
+                q = self._run_native(flat.detach().to(torch.float32).contiguous())
+            else:
+                q = self._run_torch(flat)
+        return cast(AnyArray, like_input([q.reshape(scores.shape)], probabilities))
+
+    def _built(self) -> bool:
+        if self._engine is None:
+            engine = native.Engine()
+            if not engine.build(self._image.cpu(), self._kernels):
+                return False
+            self._engine = engine
+        return True
+
+    def _run_native(self, flat: Tensor) -> Tensor:
+        assert self._engine is not None
+        q = torch.empty_like(flat)
+        computed, merged = merge_absent(flat, self._clip)
+        self._engine.infer(flat, computed, merged, self._clip, self._iterations, q)
+        return q
+
+    def _run_torch(self, flat: Tensor) -> Tensor:
+        if flat.device not in self._lattices:
+            image = self._image.to(flat.device)
+            self._lattices[flat.device] = [(Lattice(k.features(image)), k.weight) for k in self._kernels]
+        return infer_in_torch(flat, self._lattices[flat.device], self._iterations, self._clip)
+
+
+def infer_in_torch(flat: Tensor, lattices: list[tuple[Lattice, float]], iterations: int, clip: float) -> Tensor:
+    """Q (C, N) of probabilities (C, N), in float32, or in float64 where they are."""
+    flat = flat if flat.dtype.itemsize >= 4 else flat.float()
+    computed, merged = merge_absent(flat, clip)
+    q = mean_field(unary_energy(flat[computed], clip), lattices, iterations, merged)
+    return spread_absent(q, computed, len(flat))

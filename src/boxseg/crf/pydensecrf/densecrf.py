@@ -1,0 +1,146 @@
+"""DenseCRF and DenseCRF2D with the methods of pydensecrf.densecrf that scripts use.
+
+Potts compatibility, diagonal kernels and symmetric normalisation: the defaults, which published calls use.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from boxseg.crf import native
+from boxseg.crf.kernels import Bilateral, Features, Gaussian, Kernel
+from boxseg.crf.lattice import Lattice
+from boxseg.crf.meanfield import mean_field
+
+CONST_KERNEL: Final = 0
+DIAG_KERNEL: Final = 1
+FULL_KERNEL: Final = 2
+NO_NORMALIZATION: Final = 0
+NORMALIZE_BEFORE: Final = 1
+NORMALIZE_AFTER: Final = 2
+NORMALIZE_SYMMETRIC: Final = 3
+
+CLIP = 1e-13
+"""Beyond energy differences of 30 the compiled code, which works on probabilities, leaves the work to torch."""
+
+
+class DenseCRF:
+    """A dense CRF over `nvar` variables with `nlabels` labels each.
+
+    Args:
+        nvar: Number of variables.
+        nlabels: Number of labels.
+    """
+
+    def __init__(self, nvar: int, nlabels: int) -> None:
+        self._height, self._width, self._labels = 1, int(nvar), int(nlabels)
+        self._image = torch.zeros(self._height, self._width, 3, dtype=torch.uint8)
+        self._kernels: list[Kernel] = []
+        self._energy: torch.Tensor | None = None
+
+    def setUnaryEnergy(self, unary: ArrayLike) -> None:
+        """Set the energies (nlabels, nvar): negative log-probabilities."""
+        energy = np.array(unary, dtype=np.float32)
+        if energy.ndim != 2 or energy.shape != (self._labels, self._height * self._width):
+            raise ValueError(
+                f"unary of shape {energy.shape}, expected ({self._labels}, {self._height * self._width})"
+            )
+        if not np.isfinite(energy).all():
+            raise ValueError("unary contains NaN or infinity")
+        self._energy = torch.from_numpy(energy)
+
+    def addPairwiseEnergy(
+        self,
+        features: ArrayLike,
+        compat: float,
+        kernel: int = DIAG_KERNEL,
+        normalization: int = NORMALIZE_SYMMETRIC,
+    ) -> None:
+        """Add a kernel on features (D, nvar), each already divided by its tolerance."""
+        values = np.array(features, dtype=np.float32)
+        shaped = values.reshape(len(values), self._height, self._width)
+        self._add(Features(values=shaped, weight=_weight(compat, kernel, normalization)))
+
+    def inference(self, niter: int) -> NDArray[np.float32]:
+        """Marginals (nlabels, nvar) after `niter` mean-field iterations."""
+        if self._energy is None:
+            raise ValueError("no unary energy: call setUnaryEnergy first")
+        relative = self._energy - self._energy.min(dim=0).values
+        if self._kernels and float(relative.max()) <= 30 and native.library() is not None:
+            engine = native.Engine()
+            if engine.build(self._image, self._kernels):
+                q = torch.empty_like(relative)
+                engine.infer(torch.exp(-relative), list(range(self._labels)), 1, CLIP, niter, q)
+                return q.numpy()
+        lattices = [(Lattice(k.features(self._image)), k.weight) for k in self._kernels]
+        return mean_field(relative.T, lattices, niter).T.contiguous().numpy()
+
+    def _add(self, kernel: Kernel) -> None:
+        kernel.check(self._height, self._width)
+        self._kernels.append(kernel)
+
+
+class DenseCRF2D(DenseCRF):
+    """A dense CRF over the pixels of an image.
+
+    Args:
+        w: Width, pixels.
+        h: Height, pixels.
+        nlabels: Number of labels.
+    """
+
+    def __init__(self, w: int, h: int, nlabels: int) -> None:
+        super().__init__(w * h, nlabels)
+        self._height, self._width = int(h), int(w)
+        self._image = self._image.reshape(self._height, self._width, 3)
+
+    def addPairwiseGaussian(
+        self,
+        sxy: Any,
+        compat: float,
+        kernel: int = DIAG_KERNEL,
+        normalization: int = NORMALIZE_SYMMETRIC,
+    ) -> None:
+        """Add a kernel on the position: reach `sxy` in pixels, or a pair for x and y."""
+        self._add(Gaussian(sigma=_spread(sxy), weight=_weight(compat, kernel, normalization)))
+
+    def addPairwiseBilateral(
+        self,
+        sxy: Any,
+        srgb: Any,
+        rgbim: ArrayLike,
+        compat: float,
+        kernel: int = DIAG_KERNEL,
+        normalization: int = NORMALIZE_SYMMETRIC,
+    ) -> None:
+        """Add a kernel on position and colour of the image (h, w, 3) uint8."""
+        image = np.array(rgbim)
+        if image.shape != (self._height, self._width, 3) or image.dtype != np.uint8:
+            raise ValueError(
+                f"rgbim of shape {image.shape} and type {image.dtype}, "
+                f"expected ({self._height}, {self._width}, 3) and uint8"
+            )
+        bilateral = Bilateral(
+            sigma_xy=_spread(sxy), sigma_rgb=_spread(srgb), weight=_weight(compat, kernel, normalization)
+        )
+        pixels = torch.from_numpy(image)
+        bilateral.check(self._height, self._width)
+        # As features, so that every kernel may look at an image of its own.
+        values = bilateral.features(pixels).T.reshape(5, self._height, self._width)
+        self._add(Features(values=values, weight=bilateral.weight))
+
+
+def _spread(value: Any) -> Any:
+    return float(value) if np.ndim(value) == 0 else tuple(float(v) for v in value)
+
+
+def _weight(compat: float, kernel: int, normalization: int) -> float:
+    if np.ndim(compat) != 0:
+        raise ValueError("compat is an array, expected one number: only Potts compatibility is supported")
+    if kernel == FULL_KERNEL or normalization != NORMALIZE_SYMMETRIC:
+        raise ValueError("expected kernel=DIAG_KERNEL and normalization=NORMALIZE_SYMMETRIC, the defaults")
+    return float(compat)
