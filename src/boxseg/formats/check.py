@@ -36,8 +36,8 @@ def _look(sample: Sample, classes: tuple[str, ...]) -> list[Problem]:
     try:
         read_image(sample.image)
     except DataError as error:
-        # Found only here, because loading a data set reads headers: the stages would stop at it.
-        return [Problem(file=sample.image, what=f"damaged photo: {error}", action="to be mended or removed")]
+        # Found only here, because loading a data set reads headers.
+        return [Problem(file=sample.image, what=f"damaged photo: {error}", action="skipped")]
     if sample.ground_truth is None:
         return []
     try:

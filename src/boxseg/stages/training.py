@@ -208,6 +208,8 @@ def _quiet_lightning() -> Iterator[None]:
         logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*")
+        # `fit` says so once, with their names.
+        warnings.filterwarnings("ignore", message=".*training uses the next photo instead")
         try:
             yield
         finally:
