@@ -6,8 +6,8 @@
 //
 // What makes it fast: pixels in 16x16 tiles and lattice points numbered by first touch, so that what is used together
 // lies together; one pass over the pixels an iteration (slice, softmax, splat a block at a time); the blur in place
-// along chains of neighbours, points without neighbours left out; one class less than there are, as the messages of
-// all classes sum to a constant; the norms folded into the barycentric weights.
+// along chains of neighbours, points without neighbours left out; one channel less than classes, as each carries the
+// difference to the last class; the norms folded into the barycentric weights.
 
 #include <cmath>
 #include <cstdint>
@@ -115,12 +115,10 @@ struct CrfEngine {
     int kernels = 0, entries = 0;  // entries: points that a pixel touches, all kernels together
     int kept = 0;                  // leading kernels taken over from the image before
     uint32_t size = 0;             // points of all kernels
-    float largest = 0;             // total of the messages of all classes in any pixel; infinite if one can be negative
     Lattice lattice[MAX_KERNELS];
     Buffer<uint32_t> order;        // raster index of each pixel, in the order of the tiles
     Buffer<uint32_t> index;        // (n, entries) points of each pixel
     Buffer<float> bary;            // (n, entries) their weights, norm and root of the kernel weight folded in
-    Buffer<float> total;           // (n) sum of the messages of all classes
     Buffer<uint32_t> chains;
     Buffer<Group> groups;
     size_t chain_count = 0, group_count = 0;
@@ -637,31 +635,20 @@ void fold_norms(CrfEngine& g, int64_t begin, int count, const float* values) {
         }
 }
 
-// The symmetric norms, and the sum of the messages of all classes.
+// The symmetric norms, folded into the weights.
 template <int T>
 void normalise(CrfEngine& g) {
-    float* values = g.values.reserve(2 * size_t(g.size));
-    float* again = values + g.size;
-    float* total = g.total.reserve(g.n + BLOCK);
-    std::memset(total + g.n, 0, BLOCK * sizeof(float));
+    float* values = g.values.reserve(g.size);
     float one[BLOCK];
     for (float& v : one) v = 1;
     const auto blocks = [&](const auto& work) {
-        for (int64_t begin = 0; begin < g.n; begin += BLOCK) work(begin, int(g.n - begin < BLOCK ? g.n - begin : BLOCK));
+        for (int64_t begin = 0; begin < g.n; begin += BLOCK)
+            work(begin, int(g.n - begin < BLOCK ? g.n - begin : BLOCK));
     };
-    std::memset(values, 0, 2 * size_t(g.size) * sizeof(float));
+    std::memset(values, 0, g.size * sizeof(float));
     blocks([&](int64_t begin, int count) { splat<1, T>(g, begin, count, one, values); });
     blur<1>(g, values);
-    blocks([&](int64_t begin, int count) {
-        fold_norms(g, begin, count, values);
-        splat<1, T>(g, begin, count, one, again);
-    });
-    blur<1>(g, again);
-    blocks([&](int64_t begin, int count) { slice<1, T>(g, begin, count, total + begin, again, one); });
-    g.largest = 0;
-    for (int64_t p = 0; p < g.n; ++p) g.largest = total[p] > g.largest ? total[p] : g.largest;
-    for (int k = 0; k < g.kernels; ++k)
-        if (g.lattice[k].weight < 0) g.largest = HUGE_VALF;
+    blocks([&](int64_t begin, int count) { fold_norms(g, begin, count, values); });
 }
 
 // ---------------------------------------------------------------------------------------------- mean field
@@ -693,7 +680,7 @@ struct Task {
     const int32_t* plane;  // of each computed class; the last one stands for `absent` classes
     int channels, absent;  // channels: computed classes less one
     float clip;
-    bool bounded;          // no product of a ratio and an exponential can overflow
+    float limit;           // of a logit, so that no product with a ratio, at most 1 / clip, overflows
     int panels, stride;    // stride: channels and padding
     Panel* panel;
 };
@@ -834,6 +821,15 @@ void shift_rows(float* rows, const float* by) {
     }
 }
 template <int R>
+void subtract_rows(float* rows, const float* by) {
+    for (int p = 0; p < BLOCK; ++p) {
+        Row<R> row;
+        row.load(rows + p * R);
+        row.shift(-by[p]);
+        row.store(rows + p * R);
+    }
+}
+template <int R>
 void scale_rows(float* rows, const float* by) {
     for (int p = 0; p < BLOCK; ++p) {
         Row<R> row;
@@ -843,28 +839,33 @@ void scale_rows(float* rows, const float* by) {
     }
 }
 
-// Messages of a block -> logit of each class less that of the last one; `last` gets the weight of the last one.
-void compare(const Task& t, const float* total, float* message, float* last) {
-    float offset[BLOCK] = {};
-    each_panel(t, [&](auto width, int first) { add_rows<width.value>(message + BLOCK * first, offset); });
-    const float share = 1.f / float(t.absent);
-    for (int p = 0; p < BLOCK; ++p) offset[p] = (offset[p] - total[p]) * share, last[p] = float(t.absent);
-    if (!t.bounded)  // take the largest logit off, so that no exponential overflows
-        for (int p = 0; p < BLOCK; ++p) {
-            float most = 0;
-            for (int k = 0; k < t.panels; ++k) {
-                const Panel panel = t.panel[k];
-                const float* row = message + BLOCK * panel.first + p * panel.width;
-                for (int c = 0; c < panel.width && panel.first + c < t.channels; ++c)
-                    most = row[c] + offset[p] > most ? row[c] + offset[p] : most;
-            }
-            last[p] *= std::exp(-most);
-            offset[p] -= most;
+// Keep every exponential in range: where a logit of a block (less that of the last class) is large, the largest of each
+// pixel is taken off. `last` gets the weight of the last class.
+void limit(const Task& t, float* logits, float* last) {
+    for (int p = 0; p < BLOCK; ++p) last[p] = float(t.absent);
+    Wide top = {};
+    for (size_t i = 0; i < BLOCK * size_t(t.stride); i += CRF_LANES) {
+        const Wide x = *reinterpret_cast<const Wide*>(logits + i);
+        top = x > top ? x : top;
+    }
+    float most = 0;
+    for (int i = 0; i < CRF_LANES; ++i) most = top[i] > most ? top[i] : most;
+    if (most < t.limit) return;
+    float offset[BLOCK];
+    for (int p = 0; p < BLOCK; ++p) {
+        most = 0;
+        for (int k = 0; k < t.panels; ++k) {
+            const Panel panel = t.panel[k];
+            const float* row = logits + BLOCK * panel.first + p * panel.width;
+            for (int c = 0; c < panel.width && panel.first + c < t.channels; ++c) most = row[c] > most ? row[c] : most;
         }
-    each_panel(t, [&](auto width, int first) { shift_rows<width.value>(message + BLOCK * first, offset); });
+        last[p] *= std::exp(-most);
+        offset[p] = -most;
+    }
+    each_panel(t, [&](auto width, int first) { shift_rows<width.value>(logits + BLOCK * first, offset); });
 }
 
-// q <- q / (last + sum of q), last <- Q of the last class, for a block.
+// Weights of the classes -> q, and last -> Q of the last class.
 void divide(const Task& t, float* q, float* last) {
     float all[BLOCK];
     for (int p = 0; p < BLOCK; ++p) all[p] = last[p];
@@ -898,7 +899,7 @@ void update(CrfEngine& g, const Task& t, const float* from, float* to, size_t po
             each_panel(t, [&](auto width, int first) {
                 slice<width.value, T>(g, begin, count, q + BLOCK * first, from + points * first, ratio + BLOCK * first);
             });
-            compare(t, g.total.data + begin, q, last);
+            limit(t, q, last);
             for (size_t i = 0; i < cells; i += CRF_LANES) {
                 Wide& at = *reinterpret_cast<Wide*>(q + i);
                 at = exponential(at) * *reinterpret_cast<const Wide*>(ratio + i);
@@ -911,6 +912,9 @@ void update(CrfEngine& g, const Task& t, const float* from, float* to, size_t po
         divide(t, q, last);
         if (to)
             each_panel(t, [&](auto width, int first) {
+                // Messages are linear: the difference of two classes gives that of their logits, with no class
+                // left over and nothing lost to cancellation.
+                subtract_rows<width.value>(q + BLOCK * first, last);
                 splat<width.value, T>(g, begin, count, q + BLOCK * first, to + points * first);
             });
         else
@@ -1022,9 +1026,8 @@ int CRF_JOIN(crf_infer_, CRF_ISA)(
     void* engine, const float* scores, float* q, const int32_t* plane, int computed, int absent, float clip,
     int iterations) {
     CrfEngine& g = *static_cast<CrfEngine*>(engine);
-    // A message lies between 0 and the total, a ratio is at most 1 / clip.
-    const bool bounded = g.largest - std::log(clip) < 80;
-    Task t{scores, q, plane, computed - 1, absent, clip, bounded, 0, 0, g.panels.reserve(size_t(computed) / 16 + 4)};
+    const float limit = 80 + std::log(clip);
+    Task t{scores, q, plane, computed - 1, absent, clip, limit, 0, 0, g.panels.reserve(size_t(computed) / 16 + 4)};
     divide_channels(t);
     if (g.entries == 9)
         mean_field<9>(g, t, iterations);
