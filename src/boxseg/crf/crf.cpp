@@ -53,6 +53,7 @@ struct Buffer {
     size_t room = 0;
 
     T* reserve(size_t count, size_t kept = 0) {
+        if (count == 0) count = 1;  // never a null pointer
         if (count > room) {
             if (kept) count += count / 2;
             constexpr size_t page = size_t(1) << 21;
