@@ -174,6 +174,16 @@ def test_difficult_boxes_are_used(dataset: BoxDataset) -> None:
         np.testing.assert_array_equal(item["labels"].numpy(), sample.labels)
 
 
+def test_a_crowd_is_no_example_and_no_background(dataset: BoxDataset) -> None:
+    crowded = [replace(s, boxes=s.boxes[:0], labels=s.labels[:0], crowds=s.boxes) for s in dataset.samples]
+    training = BoxTraining(replace(dataset, samples=tuple(crowded)), Augment(crop=64, scale=(1.0, 1.0)), 0)
+    usual = BoxTraining(dataset, Augment(crop=64, scale=(1.0, 1.0)), 0)
+    for index in range(len(dataset)):
+        item = training[index, 0]
+        assert len(item["boxes"]) == len(item["labels"]) == 0
+        assert torch.equal(item["background"], usual[index, 0]["background"])
+
+
 def test_a_batch_says_which_image_a_box_is_of(dataset: BoxDataset) -> None:
     training = BoxTraining(dataset, Augment(crop=64, scale=(1.0, 1.0), flip=0.0), 0)
     last = len(dataset) - 1  # without boxes

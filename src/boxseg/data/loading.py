@@ -105,7 +105,7 @@ class _Training(Dataset[Any]):
 
 
 class BoxTraining(_Training):
-    """Training images of stage 1, with all their boxes, difficult ones too.
+    """Training images of stage 1, with all their boxes, difficult ones too, and without their crowds.
 
     Indexed by the (index, position) pairs of a `StreamSampler`: the photo, and what its augmentation is drawn
     from, together with the seed.
@@ -122,8 +122,11 @@ class BoxTraining(_Training):
     def __getitem__(self, key: tuple[int, int]) -> BoxItem:
         index, position = key
         sample, image = self._read(index)
-        item = self._augmented(Item.of(image, sample.boxes, sample.labels), position)
-        kept = ~is_sliver(item)
+        # Crowds go along as boxes of no class: they are nobody's example, and no background either.
+        boxes = np.concatenate([sample.boxes, sample.crowds])
+        labels = np.concatenate([sample.labels, np.zeros(len(sample.crowds), np.int64)])
+        item = self._augmented(Item.of(image, boxes, labels), position)
+        kept = ~is_sliver(item) & (item.labels > 0)
         # What a sliver covers is no background, so the map is drawn from all boxes.
         background = item.valid & background_map(item.boxes, *item.valid.shape)
         return {

@@ -46,6 +46,7 @@ class Diagnosis:
                 ("images with ground-truth masks", sum(s.ground_truth is not None for s in data.samples)),
                 ("boxes", boxes),
                 ("difficult boxes", int(sum(sample.difficult.sum() for sample in data.samples))),
+                ("crowds", sum(len(sample.crowds) for sample in data.samples)),
                 ("problems", len(self.problems)),
             ),
         )
