@@ -39,7 +39,9 @@ def test_flat_crf_with_features_works(scene: Callable[..., Any]) -> None:
     d = dcrf.DenseCRF(12 * 17, 3)
     d.setUnaryEnergy(unary_from_softmax(scores))
     d.addPairwiseEnergy(create_pairwise_gaussian(sdims=(3, 3), shape=(12, 17)), compat=3)
-    d.addPairwiseEnergy(create_pairwise_bilateral(sdims=(9, 9), schan=(12, 12, 12), img=image), compat=4)
+    d.addPairwiseEnergy(
+        create_pairwise_bilateral(sdims=(9, 9), schan=(12, 12, 12), img=image, chdim=2), compat=4
+    )
     q = d.inference(5)
     assert q.shape == (3, 12 * 17)
     np.testing.assert_allclose(q.sum(0), 1, atol=1e-5)
@@ -68,6 +70,14 @@ def test_unary_from_labels() -> None:
     np.testing.assert_allclose(np.exp(-energy)[:, 2], [0.15, 0.7, 0.15], rtol=1e-6)
     sure = unary_from_labels(np.array([0, 2]), 3, gt_prob=0.5, zero_unsure=False)
     np.testing.assert_allclose(np.exp(-sure)[:, 0], [0.5, 0.25, 0.25], rtol=1e-6)
+
+
+def test_features_of_a_grey_image_have_one_channel() -> None:
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    features = create_pairwise_bilateral(sdims=(1, 2), schan=(4,), img=grey)
+    np.testing.assert_allclose(features[0], [0, 0, 0, 1, 1, 1])
+    np.testing.assert_allclose(features[1], [0, 0.5, 1, 0, 0.5, 1])
+    np.testing.assert_allclose(features[2], np.arange(6) / 4)
 
 
 def test_unary_from_softmax_scale_and_clip() -> None:

@@ -44,8 +44,7 @@ def unary_from_labels(
     flat = np.asarray(labels).reshape(-1).astype(np.int64) - int(zero_unsure)
     if flat.min() < -int(zero_unsure) or flat.max() >= n_labels:
         raise ValueError(f"labels outside the {n_labels} classes")
-    others = n_labels - 1 if zero_unsure or n_labels > 1 else 1
-    energy = np.full((n_labels, flat.size), -np.log((1 - gt_prob) / max(others, 1)), dtype=np.float32)
+    energy = np.full((n_labels, flat.size), -np.log((1 - gt_prob) / max(n_labels - 1, 1)), dtype=np.float32)
     sure = np.flatnonzero(flat >= 0)
     energy[flat[sure], sure] = -np.log(gt_prob)
     energy[:, flat < 0] = -np.log(1 / n_labels)
@@ -67,10 +66,10 @@ def create_pairwise_bilateral(
         sdims: Reach along each axis but that of the channels.
         schan: Tolerance of the channels, one number or one for each.
         img: The array.
-        chdim: Axis of the channels; None for none.
+        chdim: Axis of the channels; -1 where there is none.
     """
     values = np.asarray(img, dtype=np.float32)
-    channels = np.moveaxis(values, chdim, 0) if chdim is not None else values[None]
+    channels = values[None] if chdim == -1 else np.moveaxis(values, chdim, 0)
     tolerance = np.broadcast_to(np.asarray(schan, dtype=np.float32), len(channels))
     scaled = channels.reshape(len(channels), -1) / tolerance[:, None]
     return np.concatenate([create_pairwise_gaussian(sdims, channels.shape[1:]), scaled])
