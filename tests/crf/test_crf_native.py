@@ -179,6 +179,16 @@ def test_without_the_library_one_warning_and_the_same_answer(
     np.testing.assert_allclose(q, expected, atol=2e-5)
 
 
+def test_library_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "VERSION", native.VERSION + 1)
+    native.library.cache_clear()
+    try:
+        with pytest.warns(RuntimeWarning, match="another version"):
+            assert native.library() is None
+    finally:
+        native.library.cache_clear()
+
+
 def test_photo(shared_data: Path) -> None:
     """A whole photo, probabilities from its mask: labels equal on every pixel."""
     voc = shared_data / "voc2012" / "VOCdevkit" / "VOC2012"

@@ -1061,6 +1061,9 @@ const struct {
 
 }  // namespace
 
+// Raised with every change of these functions: native.py refuses a library of another version.
+CRF_API int crf_version() { return 1; }
+
 // How many instruction sets this processor can use: levels 0 ... count - 1.
 CRF_API int crf_levels() {
 #ifdef CRF_X86

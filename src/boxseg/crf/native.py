@@ -19,6 +19,7 @@ from torch import Tensor
 from boxseg.crf.embedding import axis_scales
 from boxseg.crf.kernels import Features, Kernel
 
+VERSION = 1
 NO_MEMORY, KEYS_TOO_WIDE = 1, 2
 MOST_KERNELS = 8
 
@@ -40,10 +41,12 @@ def library() -> ctypes.CDLL | None:
     for folder in _folders():
         for suffix in (".so", ".dylib", ".dll"):
             if (file := folder / f"_crf{suffix}").is_file():
-                return _declared(ctypes.CDLL(str(file)))
+                lib = ctypes.CDLL(str(file))
+                if hasattr(lib, "crf_version") and lib.crf_version() == VERSION:
+                    return _declared(lib)
     warnings.warn(
-        "boxseg was installed without its compiled CRF and uses torch instead, some ten times slower: "
-        "install GCC or Clang and run `pip install --force-reinstall --no-deps boxseg`",
+        "boxseg was installed without its compiled CRF, or with one of another version, and uses torch, "
+        "some ten times slower: install GCC or Clang and reinstall boxseg",
         RuntimeWarning,
         stacklevel=2,
     )
