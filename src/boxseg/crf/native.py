@@ -46,7 +46,7 @@ def library() -> ctypes.CDLL | None:
                     return _declared(lib)
     warnings.warn(
         "boxseg was installed without its compiled CRF, or with one of another version, and uses torch, "
-        "some ten times slower: install GCC or Clang and reinstall boxseg",
+        "many times slower: install GCC or Clang and reinstall boxseg",
         RuntimeWarning,
         stacklevel=2,
     )
