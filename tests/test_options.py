@@ -10,7 +10,7 @@ import yaml
 from boxseg import options
 from boxseg.config import Augment, Data
 from boxseg.errors import ConfigError
-from boxseg.jobs import JOBS, ClassifyJob, PredictJob, RunJob
+from boxseg.jobs import JOBS, ClassifyJob, DemoJob, PredictJob, RunJob
 
 
 def parse(verb: str, *words: str) -> object:
@@ -104,6 +104,14 @@ def test_what_is_printed_reads_back_as_the_same_job(tmp_path: Path) -> None:
     file = tmp_path / "printed.yaml"
     file.write_text(options.to_yaml(job))
     assert parse("run", "-c", str(file)) == job
+
+
+def test_the_demo_starts_from_its_recipe_and_words_override_it() -> None:
+    recipe = yaml.safe_load((options.RECIPES / "demo.yaml").read_text())
+    job = parse("demo", "classify.iterations=7")
+    assert isinstance(job, DemoJob)
+    assert job.classify.augment.crop == recipe["classify"]["augment"]["crop"] != Augment().crop
+    assert job.classify.iterations == 7
 
 
 def test_python_keywords_make_the_same_job() -> None:

@@ -156,6 +156,7 @@ def build_job(verb: str, flat: Mapping[str, Any]) -> Job:
         ConfigError: An option is missing, or its value is not of its kind.
     """
     job = JOBS[verb]
+    flat = {**_preset(verb), **flat}
     given = {key: flat[key] for key in known_keys(job) if key in flat}
     for item in known_keys(job):
         if item not in given and _is_required(job, item):
@@ -168,6 +169,11 @@ def build_job(verb: str, flat: Mapping[str, Any]) -> Job:
         return cast(Job, parser.instantiate(parser.parse_args(words)).job)
     except ArgumentError as error:
         raise ConfigError(_explain(str(error))) from error
+
+
+def _preset(verb: str) -> Flat:
+    """Options that hold unless given: a verb with a recipe of its own name starts from it (`demo`)."""
+    return read_yaml(verb, JOBS[verb]) if (RECIPES / f"{verb}.yaml").is_file() else {}
 
 
 def _dump(value: Any) -> str:
