@@ -22,6 +22,7 @@ from boxseg.stages.folder import open_folder, write_json
 from boxseg.stages.inference import predict_group, to_labels
 from boxseg.stages.label import Labelled
 from boxseg.stages.networks import load_segmenter
+from boxseg.stages.scoring import SOURCES
 from boxseg.stages.segment import Segmented
 from boxseg.stages.training import torch_device
 
@@ -38,23 +39,27 @@ class Finished:
         labels: Stage 2, on the training split.
         network: Stage 3, scored on the validation split.
         sheet: Picture sheet.
+        splits: Names of the splits for training and validation.
     """
 
     labels: Labelled
     network: Segmented
     sheet: Path
+    splits: tuple[str, str]
 
     def tables(self) -> list[Table]:
         """Labels against the whole box, and the network."""
         rows: list[tuple[str | float | None, ...]] = []
         if self.labels.scores:
             scores = self.labels.scores
-            rows.append(("whole box (baseline)", "train", scores.whole_box.miou))
-            rows += [(f"labels {name}", "train", part.miou) for name, part in scores.labels.items()]
+            rows.append(("whole box (baseline)", self.splits[0], scores.whole_box.miou))
+            rows += [
+                (f"labels {SOURCES[name]}", self.splits[0], part.miou) for name, part in scores.labels.items()
+            ]
         if self.network.scores:
-            rows.append(("network", "val", self.network.scores.before_crf.miou))
+            rows.append(("network", self.splits[1], self.network.scores.before_crf.miou))
             if self.network.scores.after_crf:
-                rows.append(("network + CRF", "val", self.network.scores.after_crf.miou))
+                rows.append(("network + CRF", self.splits[1], self.network.scores.after_crf.miou))
         return [Table(title="mIoU against ground truth", columns=("", "split", "mIoU"), rows=tuple(rows))]
 
     def notes(self) -> list[str]:
@@ -81,7 +86,7 @@ def run(job: RunJob) -> Finished:
             "network": network.scores.as_dict() if network.scores else None,
         },
     )
-    return Finished(labels=labels, network=network, sheet=sheet)
+    return Finished(labels=labels, network=network, sheet=sheet, splits=(job.data.split, job.data.val_split))
 
 
 def make_sheet(path: Path, job: RunJob, labels: Path, checkpoint: Path) -> None:

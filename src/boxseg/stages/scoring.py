@@ -21,6 +21,9 @@ from boxseg.report.tables import Table
 
 Labels = NDArray[np.uint8]
 
+# Sources of labels as tables name them.
+SOURCES = {"y_crf": "Y_crf", "y_ret": "Y_ret", "labels": "labels"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelScores:
@@ -159,9 +162,8 @@ def read_truth(sample: Sample) -> Labels:
 
 def label_table(title: str, scores: LabelScores) -> Table:
     """mIoU, accuracies and coverage of each source of labels."""
-    names = {"y_crf": "Y_crf", "y_ret": "Y_ret", "labels": "labels"}
     rows = [("whole box", scores.whole_box, 1.0)]
-    rows += [(names[name], part, 1.0) for name, part in scores.labels.items()]
+    rows += [(SOURCES[name], part, 1.0) for name, part in scores.labels.items()]
     if scores.reliable is not None and scores.reliable_fraction is not None:
         rows.append(("reliable region only (Y_crf = Y_ret)", scores.reliable, scores.reliable_fraction))
     return Table(
