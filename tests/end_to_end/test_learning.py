@@ -1,4 +1,4 @@
-"""Short trainings on the demo set learn: labels beat the boxes they come from, the network learns the labels."""
+"""Short trainings on the demo set learn: labels beat their boxes, the network learns the labels."""
 
 from __future__ import annotations
 
