@@ -176,7 +176,7 @@ def test_options_of_the_backbone_reach_it() -> None:
 def test_box_classifier_holds_a_small_random_weight_per_class() -> None:
     torch.manual_seed(0)
     classifier = BoxClassifier(build_backbone("efficientnet_lite0"), 20)
-    assert classifier.weight.shape == (21, 320)
+    assert classifier.weight.shape == (21, 1280)
     assert float(classifier.weight.detach().std()) == pytest.approx(0.01, rel=0.05)
     photos = torch.randint(0, 256, (1, 3, 33, 20), dtype=torch.uint8)
     classifier.eval()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from boxseg import formats
 from boxseg.dataset import BoxDataset, Problem
@@ -50,7 +51,8 @@ class Diagnosis:
                 ("problems", len(self.problems)),
             ),
         )
-        return [counts, _classes(data), *([_problems(self.problems)] if self.problems else [])]
+        problems = [_problems(self.problems, data.root)] if self.problems else []
+        return [counts, _classes(data), *problems]
 
     def notes(self) -> list[str]:
         """A closing line."""
@@ -74,8 +76,11 @@ def _classes(data: BoxDataset) -> Table:
     )
 
 
-def _problems(problems: tuple[Problem, ...]) -> Table:
-    rows = tuple((str(problem.file), problem.what, problem.action) for problem in problems)
+def _problems(problems: tuple[Problem, ...], root: Path) -> Table:
+    def name(file: Path) -> str:
+        return str(file.relative_to(root) if file.is_relative_to(root) else file)
+
+    rows = tuple((name(problem.file), problem.what, problem.action) for problem in problems)
     return Table(title="Problems", columns=("file", "what", "what is done"), rows=rows)
 
 

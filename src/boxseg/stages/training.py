@@ -6,6 +6,8 @@ import csv
 import io
 import logging
 import math
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -161,9 +163,8 @@ def fit(
             use_distributed_sampler=False,
             default_root_dir=folder,
         )
-        lightning.fit(module, loader, ckpt_path=str(last) if last.is_file() else None)
-    if lightning.interrupted:
-        raise KeyboardInterrupt
+        with _ctrl_c_passes():
+            lightning.fit(module, loader, ckpt_path=str(last) if last.is_file() else None)
     if dataset.unreadable:
         names = ", ".join(dataset.unreadable[:5])
         log.info(
@@ -197,6 +198,19 @@ def torch_device(trainer: Trainer) -> torch.device:
         return torch.device(kind)
     except RuntimeError as error:
         raise ConfigError(f"unknown trainer.accelerator={trainer.accelerator}; try auto, cpu or gpu") from error
+
+
+@contextmanager
+def _ctrl_c_passes() -> Iterator[None]:
+    """Ctrl-C ends a training as it ends anything else; Lightning would exit and leave the signal ignored."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stop:
+        raise KeyboardInterrupt from stop
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager
