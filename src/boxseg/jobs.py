@@ -87,7 +87,7 @@ class EvaluateJob:
         checkpoint: Segmentation network made by `segment`.
         labels: Or a folder made by `label`, or a folder of masks ID.png.
         data: Photos with ground-truth masks.
-        out: Folder for metrics.json; by default beside the checkpoint, or in the label folder.
+        out: Folder for metrics.json; by default evaluate-SPLIT beside the checkpoint or in the label folder.
         evaluate: Scales, flip and CRF of a network.
         trainer: Device.
     """

@@ -33,7 +33,8 @@ def test_every_recipe_goes_through_every_verb(
     assert "whole box" in printed
     run("segment", *data, f"out={tmp_path}/s", f"labels={tmp_path}/l")
     run("evaluate", *data, f"checkpoint={tmp_path}/s", f"out={tmp_path}/e")
-    run("evaluate", *data, f"labels={tmp_path}/l", f"out={tmp_path}/f")
+    run("evaluate", *data, f"labels={tmp_path}/l")
+    assert (tmp_path / "l" / "evaluate-train" / "metrics.json").is_file()
     run("predict", f"checkpoint={tmp_path}/s", f"images={toy}/JPEGImages", f"out={tmp_path}/p")
     printed = run("run", *data, f"out={tmp_path}/r")
     assert "network" in printed

@@ -118,7 +118,8 @@ def run(job: EvaluateJob) -> Evaluated:
         assert job.labels is not None
         scores = score_labels(job.labels, dataset)
         home = job.labels
-    file = (job.out or home) / "metrics.json"
+    # A folder of its own: the stages keep their own scores in metrics.json, of another split perhaps.
+    file = (job.out or home / f"evaluate-{dataset.split}") / "metrics.json"
     write_json(file, {"split": dataset.split, **scores.as_dict()})
     return Evaluated(title=f"{dataset.split}, {scores.images} images", scores=scores, file=file)
 

@@ -163,6 +163,8 @@ def fit(
             use_distributed_sampler=False,
             default_root_dir=folder,
         )
+        if lightning.world_size > 1:
+            raise ConfigError(f"trainer.devices={trainer.devices}: training runs on one device as yet, give 1")
         with _ctrl_c_passes():
             lightning.fit(module, loader, ckpt_path=str(last) if last.is_file() else None)
     if dataset.unreadable:
