@@ -13,6 +13,7 @@ import boxseg
 from boxseg import options
 from boxseg.cli import execute
 from boxseg.formats.masks import read_mask
+from boxseg.nn.losses import LOSSES
 
 RECIPES = sorted(path.stem for path in options.RECIPES.glob("*.yaml"))
 
@@ -113,3 +114,11 @@ def test_the_python_functions_take_the_same_options(toy: Path, run_folder: Path,
         model={"weights": "none"}, trainer={"workers": 0}, evaluate={"crf": {"iterations": 0}},
     )  # fmt: skip
     assert supervised.scores.after_crf is None
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_trains_a_network(loss: str, toy: Path, run_folder: Path, tmp_path: Path) -> None:
+    words = ("iterations=2", "batch=2", "crop=33", "model.weights=none", "workers=0", "val_split=")
+    data, labels = f"data={toy}", f"labels={run_folder}/label"
+    assert execute(["segment", *words, data, labels, f"out={tmp_path}", f"segment.loss={loss}"]) == 0
+    assert (tmp_path / "model.safetensors").is_file()

@@ -36,9 +36,15 @@ def test_the_same_job_comes_back_and_keeps_its_results(job: ClassifyJob) -> None
 
 
 def test_another_job_is_refused_by_name_of_the_change(job: ClassifyJob) -> None:
-    open_folder(job)
+    (open_folder(job) / "model.safetensors").write_text("result")
     with pytest.raises(ConfigError, match=r"classify\.grid: 4 → 2.*overwrite=true"):
         open_folder(replace(job, classify=Classify(grid=2)))
+
+
+def test_a_folder_without_results_is_free_for_another_job(job: ClassifyJob) -> None:
+    other = replace(job, classify=Classify(grid=2))
+    open_folder(job)
+    assert yaml.safe_load((open_folder(other) / "config.yaml").read_text())["classify"]["grid"] == 2
 
 
 def test_overwrite_starts_anew_and_leaves_other_files_alone(job: ClassifyJob) -> None:
@@ -53,7 +59,7 @@ def test_overwrite_starts_anew_and_leaves_other_files_alone(job: ClassifyJob) ->
 def test_a_changed_input_file_is_noticed(job: ClassifyJob, tmp_path: Path) -> None:
     checkpoint = tmp_path / "model"
     checkpoint.write_text("one")
-    open_folder(job, inputs={"checkpoint": checkpoint})
+    (open_folder(job, inputs={"checkpoint": checkpoint}) / "metrics.json").write_text("{}")
     open_folder(job, inputs={"checkpoint": checkpoint})
     checkpoint.write_text("two")
     with pytest.raises(ConfigError, match="checkpoint changed"):

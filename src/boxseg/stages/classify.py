@@ -86,12 +86,12 @@ def run(job: ClassifyJob) -> Classified:
         DataError: The data cannot be used.
         ConfigError: The folder holds another run.
     """
+    dataset = formats.load(job.data)
     folder = open_folder(job)
     file = folder / "model.safetensors"
     if file.is_file():
         log.info(f"classify: {file} is there already")
         return Classified(checkpoint=file, images=None)
-    dataset = formats.load(job.data)
     report_problems(dataset)
     dataset = _with_boxes(dataset)
     train(dataset, job, folder, file)

@@ -51,7 +51,7 @@ def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
     config_file, versions_file = folder / "config.yaml", folder / "versions.json"
     if config_file.is_file() and versions_file.is_file():
         changes = _changes(config_file, versions_file, job, digests)
-        if changes and not job.overwrite:
+        if changes and not job.overwrite and has_results(folder):
             raise ConfigError(
                 f"{folder} holds a run with other options ({'; '.join(changes[:4])}): "
                 "choose another out=…, or start anew with overwrite=true"
@@ -61,6 +61,12 @@ def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
     write_text(config_file, to_yaml(job))
     write_json(versions_file, {**versions(), "inputs": digests})
     return folder
+
+
+def has_results(folder: Path) -> bool:
+    """Whether a folder, or one below it, holds anything worth keeping from being overwritten."""
+    names = ("model.safetensors", "last.ckpt", "metrics.json", "y_crf/*.png")
+    return any(next(folder.rglob(name), None) for name in names)
 
 
 def _changes(config_file: Path, versions_file: Path, job: Any, digests: Mapping[str, str]) -> list[str]:

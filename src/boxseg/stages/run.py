@@ -73,6 +73,7 @@ def run(job: RunJob) -> Finished:
     Raises:
         BoxsegError: Something given cannot be used.
     """
+    formats.load(job.data)  # before anything is written
     folder = open_folder(job)
     classified = classify.run(job_for(ClassifyJob, job, out=folder / "classify"))
     labels = label.run(job_for(LabelJob, job, out=folder / "label", checkpoint=classified.checkpoint))

@@ -97,12 +97,12 @@ def run(job: SegmentJob) -> Segmented:
         DataError: The data or the labels cannot be used.
         ConfigError: The folder holds another run.
     """
+    dataset = formats.load(job.data)
     folder = open_folder(job)
     file = folder / "model.safetensors"
     if file.is_file():
         log.info(f"segment: {file} is there already")
     else:
-        dataset = formats.load(job.data)
         report_problems(dataset)
         train(dataset, job, folder, file)
     title = f"{job.data.val_split}, trained with {job.segment.loss} on {job.data.split}"
