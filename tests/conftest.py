@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 # Before torch is imported: the tests of two workers share the cores, and threads that wait for one another on
-# busy cores take ten times as long. Commands that tests start inherit it.
+# busy cores take far longer. Commands that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Real photos for tests, not part of the project: a folder named by this variable, or beside the checkout.
