@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 from boxseg import options
 from boxseg.config import Augment, Data
 from boxseg.errors import ConfigError
-from boxseg.jobs import JOBS, ClassifyJob, DemoJob, PredictJob, RunJob
+from boxseg.jobs import JOBS, POSITIONAL, ClassifyJob, DemoJob, PredictJob, RunJob
 
 
 def parse(verb: str, *words: str) -> object:
@@ -147,3 +148,29 @@ def test_every_recipe_is_known_to_every_verb(recipe: str, verb: str) -> None:
     content = yaml.safe_load(options.recipe_path(recipe).read_text())
     assert content
     assert set(flat) <= set(options.known_keys(JOBS[verb]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyJob:
+    """Copy something.
+
+    Args:
+        source: From.
+        target: To.
+        times: How often.
+    """
+
+    source: Path = field(metadata=POSITIONAL)
+    target: Path = field(metadata=POSITIONAL)
+    times: int = 1
+
+
+def test_bare_words_fill_the_positional_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(JOBS, "copy", CopyJob)  # type: ignore[arg-type]
+    assert parse("copy", "a", "times=2", "b") == CopyJob(source=Path("a"), target=Path("b"), times=2)
+    assert parse("copy", "source=a", "b") == CopyJob(source=Path("a"), target=Path("b"))
+    with pytest.raises(ConfigError, match="missing option target="):
+        parse("copy", "a")
+    with pytest.raises(ConfigError, match="expected key=value, got 'c'"):
+        parse("copy", "a", "b", "c")
+    assert options.help_text("copy").startswith("usage: boxseg copy SOURCE TARGET [key=value …]")

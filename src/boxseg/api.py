@@ -18,12 +18,13 @@ from boxseg.options import from_python
 
 def _verb(name: str) -> Callable[..., Any]:
     job: type[Job] = JOBS[name]
+    function = name.replace("-", "_")
 
     def call(**options: Any) -> Any:
         checked = from_python(name, job, options)
-        return importlib.import_module(f"boxseg.stages.{name}").run(checked)
+        return importlib.import_module(f"boxseg.stages.{function}").run(checked)
 
-    call.__name__ = call.__qualname__ = name
+    call.__name__ = call.__qualname__ = function
     call.__module__ = "boxseg"
     call.__doc__ = f"{job.__doc__}\n\n    Raises:\n        BoxsegError: Something given cannot be used.\n"
     parameters = [

@@ -87,7 +87,7 @@ def _dispatch(words: list[str]) -> int:
     if print_config:
         print(options.to_yaml(job), end="")
         return 0
-    outcome: Any = importlib.import_module(f"boxseg.stages.{verb}").run(job)
+    outcome: Any = importlib.import_module(f"boxseg.stages.{verb.replace('-', '_')}").run(job)
     _show(outcome.tables(), outcome.notes())
     return int(getattr(outcome, "status", 0))
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from boxseg.config import Classify, Data, Evaluate, Label, Model, Segment, Trainer
 
+# Marks an option that the command line also takes as a bare word: `field(metadata=POSITIONAL)`.
+POSITIONAL = {"positional": True}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifyJob:

@@ -39,6 +39,11 @@ def known_keys(job: type[Any]) -> tuple[str, ...]:
     return tuple(keys)
 
 
+def positional_keys(job: type[Any]) -> tuple[str, ...]:
+    """Options that the command line also takes as bare words, in their order."""
+    return tuple(item.name for item in dataclasses.fields(job) if item.metadata.get("positional"))
+
+
 def recipe_path(name: str) -> Path:
     """Path of a YAML file: as given, or one of the shipped recipes by its name (`demo`, `voc_vgg16` …).
 
@@ -121,6 +126,8 @@ def complete_key(key: str, job: type[Any], verb: str) -> str:
 def parse_words(words: Iterable[str], verb: str) -> Flat:
     """Options from command-line words: `key=value`, `--key=value`, `--key value`, `-c FILE`.
 
+    Words without a key fill the job's positional options, in their order (`convert-config FILE`).
+
     Raises:
         ConfigError: A word is no option, or an option is unknown.
     """
@@ -129,6 +136,10 @@ def parse_words(words: Iterable[str], verb: str) -> Flat:
     while rest:
         word = rest.pop(0)
         key, equals, value = word.lstrip("-").partition("=")
+        place = next((name for name in positional_keys(job) if name not in flat), None)
+        if not equals and not word.startswith("-") and place:
+            flat[place] = _parse_value(word)
+            continue
         if not equals:
             if not word.startswith("-") or not rest:
                 raise ConfigError(f"expected key=value, got {word!r} (see `boxseg {verb} --help`)")
@@ -216,7 +227,9 @@ def make_parser(verb: str) -> ArgumentParser:
 def help_text(verb: str) -> str:
     """Help of a verb, with options spelt as they are typed: key=VALUE."""
     job = JOBS[verb]
-    required = "".join(f"{key}=… " for key in known_keys(job) if _is_required(job, key))
+    bare = positional_keys(job)
+    required = "".join(f"{key.upper()} " for key in bare)
+    required += "".join(f"{key}=… " for key in known_keys(job) if _is_required(job, key) and key not in bare)
     summary = " ".join((job.__doc__ or "").partition("Args:")[0].split())
     text = make_parser(verb).format_help()
     text = text[text.index("\n\n") :].strip("\n").replace(f"{summary.rstrip('.')}:", "Input and output:")
