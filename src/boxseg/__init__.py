@@ -21,6 +21,7 @@ _HOMES = {
     "doctor": "boxseg.api",
     "evaluate": "boxseg.api",
     "label": "boxseg.api",
+    "masks": "boxseg.api",
     "predict": "boxseg.api",
     "run": "boxseg.api",
     "segment": "boxseg.api",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from boxseg.config import Classify, Data, Evaluate, Label, Model, Segment, Trainer
 
@@ -136,6 +137,23 @@ class DoctorJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MasksJob:
+    """Write masks made from the boxes alone, for other programs: boxseg itself needs no such file.
+
+    Args:
+        kind: `background`: 1 outside every box and 0 inside, an 8-bit grey PNG of each photo's size.
+        data: Photos with boxes.
+        out: Folder for BgMaskfromBoxes/ID.png.
+        overwrite: Write masks again that are there already.
+    """
+
+    kind: Literal["background"] = field(metadata=POSITIONAL)
+    data: Data
+    out: Path
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunJob:
     """All stages: boxes to labels to a segmentation network. Run again, it goes on where it stopped.
 
@@ -189,7 +207,7 @@ class DemoJob:
     trainer: Trainer = field(default_factory=Trainer)
 
 
-Job = ClassifyJob | LabelJob | SegmentJob | EvaluateJob | PredictJob | DoctorJob | RunJob | DemoJob
+Job = ClassifyJob | LabelJob | SegmentJob | EvaluateJob | PredictJob | DoctorJob | MasksJob | RunJob | DemoJob
 
 JOBS: dict[str, type[Job]] = {
     "run": RunJob,
@@ -199,5 +217,6 @@ JOBS: dict[str, type[Job]] = {
     "evaluate": EvaluateJob,
     "predict": PredictJob,
     "doctor": DoctorJob,
+    "masks": MasksJob,
     "demo": DemoJob,
 }

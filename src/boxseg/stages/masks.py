@@ -1,0 +1,93 @@
+"""Masks made from the boxes alone, for programs that want them as files."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from boxseg import formats
+from boxseg.atomic import atomic_path
+from boxseg.data.geometry import background_map
+from boxseg.dataset import Sample
+from boxseg.jobs import MasksJob
+from boxseg.progress import Progress
+from boxseg.report.tables import Table
+from boxseg.stages.doctor import report_problems
+
+log = logging.getLogger("boxseg")
+
+# The name that the method's original code looks for, beside JPEGImages.
+FOLDER = "BgMaskfromBoxes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masked:
+    """Masks of a split.
+
+    Attributes:
+        folder: Holds ID.png.
+        written: Photos whose masks this call wrote.
+        present: Photos that had theirs already.
+        background: Mean share of background in the masks written, 0..1; None where none was.
+    """
+
+    folder: Path
+    written: int
+    present: int
+    background: float | None
+
+    def tables(self) -> list[Table]:
+        """None: there is nothing to score."""
+        return []
+
+    def notes(self) -> list[str]:
+        """What was written, and how it is to be read."""
+        share = "" if self.background is None else f", {100 * self.background:.1f} % background on average"
+        return [
+            f"Masks: {self.folder} ({self.written} written, {self.present} there already{share})",
+            "1 is background (outside every box), 0 is inside a box.",
+        ]
+
+
+def run(job: MasksJob) -> Masked:
+    """Write the masks that are missing.
+
+    Raises:
+        DataError: The data cannot be used.
+    """
+    dataset = formats.load(job.data)
+    report_problems(dataset)
+    folder = job.out / FOLDER
+    paths = {sample.id: folder / f"{sample.id}.png" for sample in dataset.samples}
+    missing = [sample for sample in dataset.samples if job.overwrite or not paths[sample.id].is_file()]
+    present = len(dataset) - len(missing)
+    if present:
+        log.info(f"masks: {present} of {len(dataset)} photos have their masks already")
+    shares = []
+    with Progress("masks", len(missing)) as bar:
+        for done, sample in enumerate(missing, start=1):
+            mask = background_mask(sample)
+            with atomic_path(paths[sample.id]) as temporary:
+                Image.fromarray(mask).save(temporary)
+            shares.append(float(mask.mean()))
+            bar.update(done)
+    return Masked(
+        folder=folder,
+        written=len(missing),
+        present=present,
+        background=float(np.mean(shares)) if shares else None,
+    )
+
+
+def background_mask(sample: Sample) -> NDArray[np.uint8]:
+    """M: (H, W) uint8, 1 outside every box and 0 inside; crowds, which are no sure background, are 0 too.
+
+    Source: Oh et al., BANA, CVPR 2021, section 3.1.
+    """
+    boxes = np.concatenate([sample.boxes, sample.crowds])
+    return background_map(boxes, sample.height, sample.width).astype(np.uint8)
