@@ -6,6 +6,7 @@ small data set on a laptop; the papers' schedules are the recipes in `configs/`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,11 @@ def require_schedule(section: str, batch: int, epochs: float, iterations: int | 
     require(batch >= 1, f"{section}.batch must be at least 1, got {batch}")
     require(epochs > 0, f"{section}.epochs must be positive, got {epochs}")
     require(iterations is None or iterations >= 1, f"{section}.iterations must be at least 1, got {iterations}")
+
+
+def require_scale(scale: float) -> None:
+    """Check the length of a schedule."""
+    require(0 < scale < math.inf, f"scale must be positive (0.1 is a tenth of the schedule), got {scale}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +97,7 @@ class Trainer:
         precision: Lightning's precision: 32-true, bf16-mixed, 16-mixed …
         workers: Data-loading processes; `-1` chooses by the number of cores.
         seed: Seed of every random draw; the same seed gives the same bytes on the same machine.
-        checkpoint_every: Iterations between two resumable checkpoints.
+        checkpoint_every: Iterations between two resumable checkpoints, of the schedule at full length.
     """
 
     accelerator: str = "auto"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from boxseg.config import Classify, Data, Evaluate, Label, Model, Segment, Trainer
+from boxseg.config import Classify, Data, Evaluate, Label, Model, Segment, Trainer, require_scale
 
 # Marks an option that the command line also takes as a bare word: `field(metadata=POSITIONAL)`.
 POSITIONAL = {"positional": True}
@@ -23,6 +23,8 @@ class ClassifyJob:
         data: Photos with boxes.
         out: Run folder; the classifier is written to OUT/model.safetensors.
         overwrite: Start anew where OUT holds a run with other options.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations, and the falls of the learning
+            rate, the end of bootstrapping and the checkpoints come as much earlier.
         model: Network.
         classify: Stage 1.
         trainer: Device, precision, seed.
@@ -31,9 +33,13 @@ class ClassifyJob:
     data: Data
     out: Path
     overwrite: bool = False
+    scale: float = 1.0
     model: Model = field(default_factory=Model)
     classify: Classify = field(default_factory=Classify)
     trainer: Trainer = field(default_factory=Trainer)
+
+    def __post_init__(self) -> None:
+        require_scale(self.scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +73,8 @@ class SegmentJob:
         data: Photos.
         out: Run folder; the network is written to OUT/model.safetensors.
         overwrite: Start anew where OUT holds a run with other options.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations, and the falls of the learning
+            rate, the end of bootstrapping and the checkpoints come as much earlier.
         model: Network.
         segment: Stage 3.
         evaluate: Scoring.
@@ -77,10 +85,14 @@ class SegmentJob:
     data: Data
     out: Path
     overwrite: bool = False
+    scale: float = 1.0
     model: Model = field(default_factory=Model)
     segment: Segment = field(default_factory=Segment)
     evaluate: Evaluate = field(default_factory=Evaluate)
     trainer: Trainer = field(default_factory=Trainer)
+
+    def __post_init__(self) -> None:
+        require_scale(self.scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +173,8 @@ class RunJob:
         data: Photos with boxes.
         out: Run folder: classify/, label/, segment/, sheet.png, metrics.json.
         overwrite: Start anew where OUT holds a run with other options.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations, and the falls of the learning
+            rate, the end of bootstrapping and the checkpoints come as much earlier.
         model: Network.
         classify: Stage 1.
         label: Stage 2.
@@ -172,12 +186,16 @@ class RunJob:
     data: Data
     out: Path
     overwrite: bool = False
+    scale: float = 1.0
     model: Model = field(default_factory=Model)
     classify: Classify = field(default_factory=Classify)
     label: Label = field(default_factory=Label)
     segment: Segment = field(default_factory=Segment)
     evaluate: Evaluate = field(default_factory=Evaluate)
     trainer: Trainer = field(default_factory=Trainer)
+
+    def __post_init__(self) -> None:
+        require_scale(self.scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +205,8 @@ class DemoJob:
     Args:
         out: Run folder.
         overwrite: Start anew where OUT holds a run with other options.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations, and the falls of the learning
+            rate, the end of bootstrapping and the checkpoints come as much earlier.
         images: Training photos to make; a quarter as many are made for scoring.
         model: Network.
         classify: Stage 1.
@@ -198,6 +218,7 @@ class DemoJob:
 
     out: Path = Path("runs/demo")
     overwrite: bool = False
+    scale: float = 1.0
     images: int = 200
     model: Model = field(default_factory=Model)
     classify: Classify = field(default_factory=Classify)
@@ -205,6 +226,9 @@ class DemoJob:
     segment: Segment = field(default_factory=Segment)
     evaluate: Evaluate = field(default_factory=Evaluate)
     trainer: Trainer = field(default_factory=Trainer)
+
+    def __post_init__(self) -> None:
+        require_scale(self.scale)
 
 
 Job = ClassifyJob | LabelJob | SegmentJob | EvaluateJob | PredictJob | DoctorJob | MasksJob | RunJob | DemoJob

@@ -44,6 +44,21 @@ def positional_keys(job: type[Any]) -> tuple[str, ...]:
     return tuple(item.name for item in dataclasses.fields(job) if item.metadata.get("positional"))
 
 
+def default_options(job: type[Any]) -> Flat:
+    """Options of a job or section that have a default, as they are written in YAML, by dotted key."""
+    flat: Flat = {}
+    hints = get_type_hints(job)
+    for item in dataclasses.fields(job):
+        if item.default is not dataclasses.MISSING:
+            flat |= flatten(yaml.safe_load(to_yaml({item.name: item.default})))
+        elif item.default_factory is not dataclasses.MISSING:
+            flat |= flatten(yaml.safe_load(to_yaml({item.name: item.default_factory()})))
+        elif dataclasses.is_dataclass(hints[item.name]):
+            section = default_options(cast(type, hints[item.name]))
+            flat |= {f"{item.name}.{key}": value for key, value in section.items()}
+    return flat
+
+
 def recipe_path(name: str) -> Path:
     """Path of a YAML file: as given, or one of the shipped recipes by its name (`demo`, `voc_vgg16` …).
 
@@ -251,6 +266,8 @@ def to_yaml(job: Any) -> str:
     def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [plain(item) for item in value]
         return str(value) if isinstance(value, Path) else value

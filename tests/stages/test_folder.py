@@ -70,3 +70,15 @@ def test_a_file_in_the_place_of_the_folder_is_an_error(job: ClassifyJob) -> None
     job.out.write_text("not a folder")
     with pytest.raises(ConfigError, match="is a file"):
         open_folder(job)
+
+
+def test_an_option_newer_than_the_run_had_its_default_there(job: ClassifyJob) -> None:
+    folder = open_folder(job)
+    (folder / "model.safetensors").write_text("result")
+    recorded = yaml.safe_load((folder / "config.yaml").read_text())
+    del recorded["scale"], recorded["classify"]["optimiser"]["momentum"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(recorded))
+    assert open_folder(job) == folder
+    (folder / "config.yaml").write_text(yaml.safe_dump(recorded))
+    with pytest.raises(ConfigError, match=r"scale: 1\.0 → 0\.1"):
+        open_folder(replace(job, scale=0.1))

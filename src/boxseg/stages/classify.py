@@ -102,7 +102,11 @@ def train(dataset: BoxDataset, job: ClassifyJob, folder: Path, file: Path) -> No
     """Train on these images and write the checkpoint."""
     options, trainer = job.classify, job.trainer
     iterations = iterations_of(
-        len(dataset), batch=options.batch, epochs=options.epochs, iterations=options.iterations
+        len(dataset),
+        batch=options.batch,
+        epochs=options.epochs,
+        iterations=options.iterations,
+        scale=job.scale,
     )
     log.info(
         f"classify: {len(dataset)} images, {len(dataset.classes)} classes, {iterations} iterations "
@@ -115,6 +119,7 @@ def train(dataset: BoxDataset, job: ClassifyJob, folder: Path, file: Path) -> No
         batch=options.batch,
         iterations=iterations,
         trainer=trainer,
+        scale=job.scale,
         folder=folder,
         description="classify",
     )

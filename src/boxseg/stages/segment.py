@@ -114,7 +114,11 @@ def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> Non
     options, trainer = job.segment, job.trainer
     dataset, folders = labelled(dataset, job.labels)
     iterations = iterations_of(
-        len(dataset), batch=options.batch, epochs=options.epochs, iterations=options.iterations
+        len(dataset),
+        batch=options.batch,
+        epochs=options.epochs,
+        iterations=options.iterations,
+        scale=job.scale,
     )
     log.info(
         f"segment: {len(dataset)} images, {len(dataset.classes)} classes, {iterations} iterations "
@@ -127,6 +131,7 @@ def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> Non
         batch=options.batch,
         iterations=iterations,
         trainer=trainer,
+        scale=job.scale,
         folder=folder,
         description="segment",
     )

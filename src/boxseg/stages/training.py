@@ -108,9 +108,20 @@ class History(Callback):
         write_text(self.file, text.getvalue())
 
 
-def iterations_of(images: int, *, batch: int, epochs: float, iterations: int | None) -> int:
-    """Length of a schedule in steps: as given, or so many passes over the images."""
-    return iterations if iterations is not None else max(1, math.ceil(epochs * images / batch))
+def iterations_of(images: int, *, batch: int, epochs: float, iterations: int | None, scale: float = 1.0) -> int:
+    """Length of a schedule in steps: as given, or so many passes over the images, rounded up.
+
+    A scale shortens that, to the nearest whole step and to at least one. Whatever else depends on the length
+    of a schedule is a share of this number: the milestones of stage 1, the end of the polynomial fall, the β
+    of bootstrapping.
+    """
+    whole = iterations if iterations is not None else max(1, math.ceil(epochs * images / batch))
+    return max(1, round(whole * scale))
+
+
+def checkpoint_interval(every: int, scale: float) -> int:
+    """Iterations between two checkpoints of a scaled schedule: fewer, but not below 10 for that reason."""
+    return max(min(every, 10), round(every * scale))
 
 
 def fit(
@@ -120,6 +131,7 @@ def fit(
     batch: int,
     iterations: int,
     trainer: Trainer,
+    scale: float,
     folder: Path,
     description: str,
 ) -> None:
@@ -131,12 +143,12 @@ def fit(
         batch: Images a step.
         iterations: Steps of the whole schedule.
         trainer: Device, precision, seed.
+        scale: Length of the schedule; checkpoints are as much closer.
         folder: Run folder; checkpoints/last.ckpt and history.csv are kept there.
         description: Name of the progress bar.
     """
-    sampler = StreamSampler(
-        len(dataset), batch=batch, iterations=iterations, seed=trainer.seed, chunk=trainer.checkpoint_every
-    )
+    every = checkpoint_interval(trainer.checkpoint_every, scale)
+    sampler = StreamSampler(len(dataset), batch=batch, iterations=iterations, seed=trainer.seed, chunk=every)
     loader = make_loader(dataset, sampler, workers=trainer.workers)
     keeper = ModelCheckpoint(
         dirpath=folder / "checkpoints",
