@@ -124,13 +124,24 @@ class PredictJob:
         checkpoint: Segmentation network made by `segment`.
         images: Photos: a file, a folder, or a list of either.
         out: Folder for labels/NAME.png and overlays/NAME.jpg.
+        submission: `voc2012` labels the photos of data.split=test for the VOC 2012 evaluation server: the tree
+            OUT/results/ as it expects it and, where nothing is found wrong, the archive to upload. Run again,
+            it goes on where it stopped.
+        comp: Competition of the submission: `comp5` for networks trained on VOC 2012's own train and val images
+            alone, `comp6` for any other training data, such as ImageNet weights or the masks of train_aug.
+        overwrite: Submission only: start anew where OUT holds one with other options.
+        data: Photos of a split of a data set, instead of `images`; it needs no boxes.
         evaluate: Scales, flip and CRF.
         trainer: Device.
     """
 
     checkpoint: Path
-    images: str | list[str]
+    images: str | list[str] | None = None
     out: Path
+    submission: Literal["voc2012"] | None = None
+    comp: Literal["comp5", "comp6"] = "comp6"
+    overwrite: bool = False
+    data: Data | None = None
     evaluate: Evaluate = field(default_factory=Evaluate)
     trainer: Trainer = field(default_factory=Trainer)
 
@@ -142,10 +153,13 @@ class DoctorJob:
     Args:
         data: Photos with boxes.
         decode: Read every photo and mask whole, not just their headers.
+        submission: Check this archive (.tgz) or folder of results for the VOC 2012 evaluation server instead,
+            against the photos of `data.split`.
     """
 
     data: Data
     decode: bool = True
+    submission: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
@@ -31,12 +31,15 @@ def known_keys(job: type[Any]) -> tuple[str, ...]:
     keys: list[str] = []
     hints = get_type_hints(job)
     for item in dataclasses.fields(job):
-        kind = hints[item.name]
-        if dataclasses.is_dataclass(kind):
-            keys += [f"{item.name}.{key}" for key in known_keys(cast(type, kind))]
-        else:
-            keys.append(item.name)
+        section = _section(hints[item.name])
+        keys += [f"{item.name}.{key}" for key in known_keys(section)] if section else [item.name]
     return tuple(keys)
+
+
+def _section(hint: Any) -> type[Any] | None:
+    """The dataclass of a field that is a section of options, also one that may be None."""
+    kinds = [kind for kind in (get_args(hint) or (hint,)) if dataclasses.is_dataclass(kind)]
+    return cast("type[Any]", kinds[0]) if len(kinds) == 1 else None
 
 
 def positional_keys(job: type[Any]) -> tuple[str, ...]:
@@ -183,7 +186,7 @@ def build_job(verb: str, flat: Mapping[str, Any]) -> Job:
     """
     job = JOBS[verb]
     flat = {**_preset(verb), **flat}
-    given = {key: flat[key] for key in known_keys(job) if key in flat}
+    given = {key: flat[key] for key in known_keys(job) if key in flat and not _is_idle(job, key, flat)}
     for item in known_keys(job):
         if item not in given and _is_required(job, item):
             raise ConfigError(f"missing option {item}=… (see `boxseg {verb} --help`)")
@@ -208,6 +211,16 @@ def _dump(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
+def _is_idle(job: type[Any], key: str, flat: Flat) -> bool:
+    """Whether an option, as of a recipe, is of a section that may be left out and lacks what it requires."""
+    head, _, tail = key.partition(".")
+    item = next(item for item in dataclasses.fields(job) if item.name == head)
+    if not tail or item.default is not None:
+        return False
+    section = cast("type[Any]", _section(get_type_hints(job)[head]))
+    return any(_is_required(section, name) and f"{head}.{name}" not in flat for name in known_keys(section))
+
+
 def _is_required(job: type[Any], key: str) -> bool:
     head, _, tail = key.partition(".")
     item = next(item for item in dataclasses.fields(job) if item.name == head)
@@ -230,13 +243,28 @@ def _explain(message: str) -> str:
     return text
 
 
-def make_parser(verb: str) -> ArgumentParser:
-    """The jsonargparse parser of a verb; also the source of its help text."""
+def make_parser(verb: str, job: type[Any] | None = None) -> ArgumentParser:
+    """The jsonargparse parser of a verb, or of another job in its place; also the source of its help text."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parser = ArgumentParser(prog=f"boxseg {verb}", exit_on_error=False, add_help=False)
-        parser.add_class_arguments(JOBS[verb], "job")
+        parser.add_class_arguments(job or JOBS[verb], "job")
     return parser
+
+
+def _with_all_sections(job: type[Any]) -> type[Any]:
+    """The job with sections that may be left out as sections that are always there: a parser lists those."""
+    hints = get_type_hints(job)
+    fields = [
+        (item.name, _section(hints[item.name]) or hints[item.name], item) for item in dataclasses.fields(job)
+    ]
+    if all(hints[name] is kind for name, kind, _ in fields):
+        return job
+    plain = [
+        (name, kind, dataclasses.field() if item.default is None and kind is not hints[name] else item)
+        for name, kind, item in fields
+    ]
+    return dataclasses.make_dataclass(job.__name__, plain, kw_only=True, namespace={"__doc__": job.__doc__})
 
 
 def help_text(verb: str) -> str:
@@ -246,14 +274,14 @@ def help_text(verb: str) -> str:
     required = "".join(f"{key.upper()} " for key in bare)
     required += "".join(f"{key}=… " for key in known_keys(job) if _is_required(job, key) and key not in bare)
     summary = " ".join((job.__doc__ or "").partition("Args:")[0].split())
-    text = make_parser(verb).format_help()
+    text = make_parser(verb, _with_all_sections(job)).format_help()
     text = text[text.index("\n\n") :].strip("\n").replace(f"{summary.rstrip('.')}:", "Input and output:")
     for pattern, replacement in (
         (r"^ +--job[\w.]* CONFIG\s+Path to a configuration file\.\n", ""),
         (r", --job[\w.]*\+ \w+", ""),
         (r"--job\.([\w.]+) ", r"\1="),
         (r"\(required,\s+type:[^()]*\)", "(required)"),
-        (r"\(type:\s[^()]*?default:\s", "(default: "),
+        (r"\(type:\s[^()]*?default:\s+", "(default: "),
     ):
         text = re.sub(pattern, replacement, text, flags=re.MULTILINE)
     usage = f"usage: boxseg {verb} {required}[key=value …] [-c FILE.yaml]"
@@ -265,7 +293,13 @@ def to_yaml(job: Any) -> str:
 
     def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+            hints = get_type_hints(type(value))
+            given = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+            return {
+                name: plain(part)
+                for name, part in given.items()
+                if part is not None or _section(hints[name]) is None
+            }
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):

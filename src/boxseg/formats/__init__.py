@@ -21,13 +21,19 @@ from boxseg.formats.masks import read_mask
 __all__ = ["READERS", "detect", "inspect", "load"]
 
 READERS: dict[str, Callable[[Data], Listing]] = {"voc": voc.read, "yolo": yolo.read, "coco": coco.read}
+# Formats that can list photos without their boxes.
+PHOTO_READERS: dict[str, Callable[[Data], Listing]] = {"voc": voc.read_photos}
 
 
-def load(data: Data) -> BoxDataset:
+def load(data: Data, *, boxes: bool = True) -> BoxDataset:
     """Read one split of a data set in any known format.
 
     Photos are looked at (header only), boxes clipped, broken items left out and listed in `problems`: the rules
     are in `boxseg.formats.assemble`. With `limit`, only the first so many images listed are looked at.
+
+    Args:
+        data: Which one.
+        boxes: Whether boxes are wanted; without, VOC needs no annotations, and there are no classes.
 
     Raises:
         DataError: The folder or the split is missing, the format is unknown, or no image is usable.
@@ -35,7 +41,7 @@ def load(data: Data) -> BoxDataset:
     data = replace(data, root=data.root.expanduser())
     _check_root(data.root)
     name = detect(data) if data.format == "auto" else data.format
-    listing = READERS[name](data)
+    listing = (READERS if boxes else READERS | PHOTO_READERS)[name](data)
     samples, problems = assemble(listing.items)
     problems = [*listing.problems, *problems]
     if not samples:

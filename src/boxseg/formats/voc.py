@@ -5,8 +5,9 @@
     ROOT/ImageSets/Segmentation/SPLIT.txt      one ID a line (else ImageSets/Main/SPLIT.txt)
     ROOT/SegmentationClassAug/ID.png           ground truth (else SegmentationClass), not needed
 
-ROOT may also be given as the folder above it (VOCdevkit), or above that. Coordinates in VOC files are 1-based
-and inclusive, so (xmin, ymin, xmax, ymax) is (xmin - 1, ymin - 1, xmax, ymax) in half-open pixel edges.
+Where only photos are asked for, as for the test images whose annotations are not public, Annotations is not
+needed. ROOT may also be given as the folder above it (VOCdevkit), or above that. Coordinates in VOC files are
+1-based and inclusive, so (xmin, ymin, xmax, ymax) is (xmin - 1, ymin - 1, xmax, ymax) in half-open pixel edges.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from boxseg.formats.assemble import GroundTruth, Item, Listing
 from boxseg.formats.files import is_file, number, place_photo, read_lines
 from boxseg.formats.masks import read_mask, write_mask
 
-LOOKED_FOR = "JPEGImages/ and Annotations/ (voc)"
+LOOKED_FOR = "JPEGImages/ with Annotations/ or ImageSets/ (voc)"
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 _LISTS = ("Segmentation", "Main")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -41,7 +42,7 @@ def find_root(root: Path) -> Path | None:
     """
     for pattern in ("", "*", "*/*"):
         found = [root] if not pattern else sorted(path for path in root.glob(pattern) if path.is_dir())
-        found = [path for path in found if (path / "JPEGImages").is_dir() and (path / "Annotations").is_dir()]
+        found = [path for path in found if _is_root(path)]
         if len(found) > 1:
             found = [path for path in found if path.name == "VOC2012"] or found
         if len(found) > 1:
@@ -50,6 +51,11 @@ def find_root(root: Path) -> Path | None:
         if found:
             return found[0]
     return None
+
+
+def _is_root(path: Path) -> bool:
+    lists = (path / name for name in ("Annotations", "ImageSets"))
+    return (path / "JPEGImages").is_dir() and any(folder.is_dir() for folder in lists)
 
 
 def read(data: Data) -> Listing:
@@ -61,9 +67,7 @@ def read(data: Data) -> Listing:
     Raises:
         DataError: No VOC folder, or no such split.
     """
-    root = find_root(data.root)
-    if root is None:
-        raise DataError(f"{data.root} is no VOC folder: looked for {LOOKED_FOR} in it and two levels below")
+    root = _root(data)
     classes = class_names(root / "Annotations")
     masks = next(
         (root / name for name in ("SegmentationClassAug", "SegmentationClass") if (root / name).is_dir()), None
@@ -77,6 +81,41 @@ def read(data: Data) -> Listing:
             path = root / "Annotations" / f"{name}.xml"
             listing.problems.append(Problem(file=path, what=found, action="skipped"))
     return listing
+
+
+def read_photos(data: Data) -> Listing:
+    """List the photos of one split without a look at their annotations, which need not exist.
+
+    Raises:
+        DataError: No VOC folder, or no such split.
+    """
+    root = _root(data)
+    listing = Listing(root=root, classes=(), items=[], problems=[])
+    for name in _split_ids(root, data.split)[: data.limit]:
+        image = photo_file(root, name)
+        if image is None:
+            path = root / "JPEGImages" / f"{name}.jpg"
+            listing.problems.append(
+                Problem(file=path, what=f"listed without a photo: {name}", action="skipped")
+            )
+        else:
+            listing.items.append(Item(id=name, image=image, source=image, boxes=[], labels=[], names=[]))
+    return listing
+
+
+def _root(data: Data) -> Path:
+    root = find_root(data.root)
+    if root is None:
+        raise DataError(f"{data.root} is no VOC folder: looked for {LOOKED_FOR} in it and two levels below")
+    return root
+
+
+def photo_file(root: Path, name: str) -> Path | None:
+    """The photo of an ID, or None; an ID that leads out of the data set has none."""
+    if ".." in PurePosixPath(name).parts or name.startswith("/"):
+        return None
+    candidates = (root / "JPEGImages" / f"{name}{suffix}" for suffix in _SUFFIXES)
+    return next((path for path in candidates if is_file(path)), None)
 
 
 def class_names(annotations: Path) -> tuple[str, ...]:
@@ -173,8 +212,7 @@ def _item(
     source = root / "Annotations" / f"{name}.xml"
     if ".." in PurePosixPath(name).parts:
         return f"ID leads out of the data set: {name}"
-    candidates = (root / "JPEGImages" / f"{name}{suffix}" for suffix in _SUFFIXES)
-    image = next((path for path in candidates if is_file(path)), None)
+    image = photo_file(root, name)
     if not is_file(source):
         return f"image without annotation file: {name}" if image else f"neither photo nor annotation: {name}"
     if image is None:

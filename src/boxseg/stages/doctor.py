@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from boxseg import formats
 from boxseg.dataset import BoxDataset, Problem
 from boxseg.formats.check import inspect
+from boxseg.formats.voc_server import check_results
 from boxseg.jobs import DoctorJob
 from boxseg.progress import Progress
 from boxseg.report.tables import Table
@@ -84,6 +86,49 @@ def _problems(problems: tuple[Problem, ...], root: Path) -> Table:
     return Table(title="Problems", columns=("file", "what", "what is done"), rows=rows)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Inspected:
+    """What is wrong with results for the VOC server.
+
+    Attributes:
+        results: Archive or folder.
+        problems: What the server would refuse or score wrong.
+    """
+
+    results: Path
+    problems: tuple[Problem, ...]
+
+    @property
+    def status(self) -> int:
+        """Exit status of the command: 1 where anything is wrong."""
+        return 1 if self.problems else 0
+
+    def tables(self) -> list[Table]:
+        """The problems."""
+        return [problem_table(self.problems)] if self.problems else []
+
+    def notes(self) -> list[str]:
+        """A closing line."""
+        found = f"{len(self.problems)} problems" if self.problems else "ready for the VOC 2012 server"
+        return [f"{self.results}: {found}."]
+
+
+def problem_table(problems: Sequence[Problem], shown: int = 5) -> Table:
+    """The first few problems of each kind, and how many more there are."""
+    kinds = Counter(_kind(problem) for problem in problems)
+    rows: list[tuple[str, str, str]] = []
+    for kind, count in kinds.items():
+        alike = [problem for problem in problems if _kind(problem) == kind]
+        rows += [(str(problem.file), problem.what, problem.action) for problem in alike[:shown]]
+        if count > shown:
+            rows.append((f"… and {count - shown} more", kind, alike[0].action))
+    return Table(title="Problems", columns=("file", "what", "what is needed"), rows=tuple(rows))
+
+
+def _kind(problem: Problem) -> str:
+    return problem.what.partition(":")[0]
+
+
 def report_problems(dataset: BoxDataset, shown: int = 3) -> None:
     """Say in the log how many items of a data set were skipped or mended, with the first few."""
     if not dataset.problems:
@@ -96,12 +141,15 @@ def report_problems(dataset: BoxDataset, shown: int = 3) -> None:
         log.info(f"  … and {count - shown} more")
 
 
-def run(job: DoctorJob) -> Diagnosis:
-    """Read a data set and list what is wrong with it.
+def run(job: DoctorJob) -> Diagnosis | Inspected:
+    """Read a data set, or results for the VOC server, and list what is wrong with it.
 
     Raises:
-        DataError: There is no such data set.
+        DataError: There is no such data set, or no such results.
     """
+    if job.submission is not None:
+        found = check_results(job.submission, job.data.root, job.data.split)
+        return Inspected(results=job.submission, problems=tuple(found))
     dataset = formats.load(job.data)
     further: list[Problem] = []
     if job.decode:

@@ -65,7 +65,7 @@ def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
 
 def has_results(folder: Path) -> bool:
     """Whether a folder, or one below it, holds anything worth keeping from being overwritten."""
-    names = ("model.safetensors", "last.ckpt", "metrics.json", "y_crf/*.png")
+    names = ("model.safetensors", "last.ckpt", "metrics.json", "y_crf/*.png", "Segmentation/*_cls/*.png")
     return any(next(folder.rglob(name), None) for name in names)
 
 
@@ -88,8 +88,8 @@ def clear_folder(folder: Path) -> None:
     """Remove the results of a stage, and nothing else, from its folder."""
     for name in ("model.safetensors", "metrics.json", "history.csv", "checkpoints/last.ckpt"):
         (folder / name).unlink(missing_ok=True)
-    for name in ("y_crf", "y_ret"):
-        for file in (folder / name).glob("*.png"):
+    for pattern in ("y_crf/*.png", "y_ret/*.png", "results/VOC2012/Segmentation/*_cls/*.png", "voc2012_*.tgz"):
+        for file in folder.glob(pattern):
             file.unlink()
 
 

@@ -5,7 +5,7 @@ Source: METHOD: Oh et al., BANA, CVPR 2021, section 4.1 (multi-scale testing).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from boxseg.config import Evaluate
+from boxseg.config import Evaluate, Trainer
+from boxseg.dataset import Sample
 from boxseg.nn.deeplab import Segmenter
+from boxseg.stages.grouping import photo_groups
 from boxseg.stages.networks import Loaded
 from boxseg.stages.refine import refine
 
@@ -65,3 +67,25 @@ def to_labels(probabilities: Tensor) -> NDArray[np.uint8]:
     """The most probable class (H, W) uint8 of probabilities (L + 1, H, W)."""
     labels: NDArray[np.uint8] = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
     return labels
+
+
+def predict_photos(
+    loaded: Loaded[Segmenter],
+    samples: Sequence[Sample],
+    skipped: dict[str, str],
+    options: Evaluate,
+    trainer: Trainer,
+) -> Iterator[tuple[Sample, NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Samples with their photos (H, W, 3) and final labels (H, W), behind a progress bar.
+
+    Args:
+        loaded: The network.
+        samples: Photos to label.
+        skipped: Takes the ids of photos that cannot be read, with the reason.
+        options: Scales, flip and CRF.
+        trainer: Loading processes.
+    """
+    for group in photo_groups(samples, skipped, description="predict", trainer=trainer):
+        predicted = predict_group(loaded, [image for _, image in group], options)
+        for (sample, image), (_, refined) in zip(group, predicted, strict=True):
+            yield sample, image, to_labels(refined)

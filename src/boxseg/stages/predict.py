@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from boxseg import formats
 from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
-from boxseg.errors import DataError
+from boxseg.errors import ConfigError, DataError
 from boxseg.formats.images import image_size
 from boxseg.formats.masks import write_mask
 from boxseg.jobs import PredictJob
 from boxseg.palette import overlay
 from boxseg.report.tables import Table
-from boxseg.stages.grouping import photo_groups
-from boxseg.stages.inference import predict_group, to_labels
+from boxseg.stages import submission
+from boxseg.stages.inference import predict_photos
 from boxseg.stages.networks import load_segmenter
+from boxseg.stages.submission import Submitted
 from boxseg.stages.training import torch_device
-
-log = logging.getLogger("boxseg")
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 
@@ -57,32 +57,44 @@ class Predicted:
         return lines + [f"  skipped {name}: {reason}" for name, reason in self.skipped.items()]
 
 
-def run(job: PredictJob) -> Predicted:
-    """Write labels and overlays of all photos.
+def run(job: PredictJob) -> Predicted | Submitted:
+    """Write labels and overlays of all photos, or a submission.
 
     Raises:
         CheckpointError: The checkpoint is no segmentation network.
+        ConfigError: Neither or both of images and data were given.
         DataError: There is no such photo, or none at all.
     """
+    if job.submission is not None:
+        return submission.run(job)
+    if (job.images is None) == (job.data is None):
+        raise ConfigError("give either images=… (photos) or data.root=… (the photos of a split)")
     loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
-    files = find_photos([job.images] if isinstance(job.images, str) else job.images)
     skipped: dict[str, str] = {}
-    samples = [sample for name, file in names_of(files).items() if (sample := _sample(name, file, skipped))]
+    samples = _photos(job, skipped)
     counts = np.zeros(len(loaded.classes) + 1, dtype=np.int64)
     done = 0
-    for group in photo_groups(samples, skipped, description="predict", trainer=job.trainer):
-        predicted = predict_group(loaded, [image for _, image in group], job.evaluate)
-        for (sample, image), (_, refined) in zip(group, predicted, strict=True):
-            labels = to_labels(refined)
-            write_mask(job.out / "labels" / f"{sample.id}.png", labels)
-            with atomic_path(job.out / "overlays" / f"{sample.id}.jpg") as temporary:
-                Image.fromarray(overlay(image, labels)).save(temporary, quality=90)
-            counts += np.bincount(labels.ravel(), minlength=len(counts))
-            done += 1
+    for sample, image, labels in predict_photos(loaded, samples, skipped, job.evaluate, job.trainer):
+        write_mask(job.out / "labels" / f"{sample.id}.png", labels)
+        with atomic_path(job.out / "overlays" / f"{sample.id}.jpg") as temporary:
+            Image.fromarray(overlay(image, labels)).save(temporary, quality=90)
+        counts += np.bincount(labels.ravel(), minlength=len(counts))
+        done += 1
     if not done:
-        raise DataError(f"none of {len(files)} photos could be read: {next(iter(skipped.values()))}")
+        raise DataError(f"none of {len(skipped)} photos could be read: {next(iter(skipped.values()))}")
     shares = tuple(float(count) for count in counts / max(1, counts.sum()))
     return Predicted(folder=job.out, images=done, skipped=skipped, classes=loaded.classes, shares=shares)
+
+
+def _photos(job: PredictJob, skipped: dict[str, str]) -> Sequence[Sample]:
+    """The photos that were asked for; those that cannot be read go into `skipped`, with the reason."""
+    if job.data is not None:
+        dataset = formats.load(job.data, boxes=False)
+        skipped |= {str(p.file): p.what for p in dataset.problems if p.action == "skipped"}
+        return dataset.samples
+    assert job.images is not None
+    files = find_photos([job.images] if isinstance(job.images, str) else job.images)
+    return [sample for name, file in names_of(files).items() if (sample := _sample(name, file, skipped))]
 
 
 def find_photos(given: list[str]) -> list[Path]:

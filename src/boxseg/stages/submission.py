@@ -1,0 +1,120 @@
+"""Predictions for the PASCAL VOC 2012 evaluation server, which alone has the masks of the test images."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from boxseg import formats
+from boxseg.dataset import VOC_CLASSES, Problem
+from boxseg.errors import CheckpointError, ConfigError
+from boxseg.formats.masks import write_mask
+from boxseg.formats.voc_server import check_results, pack, results_folder, split_ids
+from boxseg.jobs import PredictJob
+from boxseg.report.tables import Table
+from boxseg.stages.doctor import problem_table, report_problems
+from boxseg.stages.folder import open_folder
+from boxseg.stages.inference import predict_photos
+from boxseg.stages.networks import checkpoint_file, load_segmenter
+from boxseg.stages.training import torch_device
+
+log = logging.getLogger("boxseg")
+
+SERVER = "http://host.robots.ox.ac.uk:8080"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """A submission, with what is wrong with it.
+
+    Attributes:
+        folder: Holds the predictions.
+        archive: The file to upload; there only where nothing is wrong.
+        written: Photos labelled by this call.
+        present: Photos that had their labels already.
+        skipped: Photos that could not be read, with the reason.
+        problems: What the server would refuse.
+    """
+
+    folder: Path
+    archive: Path
+    written: int
+    present: int
+    skipped: dict[str, str]
+    problems: tuple[Problem, ...]
+
+    @property
+    def status(self) -> int:
+        """Exit status of the command: 1 where anything is wrong."""
+        return 1 if self.problems else 0
+
+    def tables(self) -> list[Table]:
+        """What is wrong."""
+        return [problem_table(self.problems)] if self.problems else []
+
+    def notes(self) -> list[str]:
+        """What was written, and what is to be done with it."""
+        lines = [f"Predictions: {self.folder} ({self.written} written, {self.present} there already)"]
+        lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped.items()]
+        if self.problems:
+            return [
+                *lines,
+                f"No archive: {len(self.problems)} problems; mend them and run the same command again.",
+            ]
+        lines.append(f"Archive: {self.archive}, checked; upload it at {SERVER}")
+        if not self.archive.stem.endswith("_test_cls"):
+            lines.append("  The server takes the test split only; this is for a look of your own.")
+        return lines
+
+
+def run(job: PredictJob) -> Submitted:
+    """Label the photos that have no prediction yet, check all predictions, and pack them.
+
+    Raises:
+        CheckpointError: The checkpoint is no segmentation network of VOC's classes.
+        ConfigError: The options do not go together, or the folder holds another submission.
+        DataError: The photos or their list are missing.
+    """
+    if job.data is None or job.images is not None:
+        raise ConfigError(
+            "submission=voc2012 takes its photos from data.root=… data.split=test, not from images="
+        )
+    data = dataclasses.replace(job.data, format="voc")
+    if data.split.startswith("train"):
+        raise ConfigError(
+            f"submission=voc2012 is for photos without public masks, not for {data.split}: "
+            "give data.split=test (or val, to try it out)"
+        )
+    loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
+    if loaded.classes != VOC_CLASSES:
+        raise CheckpointError(
+            f"{job.checkpoint} knows {len(loaded.classes)} classes ({', '.join(loaded.classes[:4])} …), "
+            "a submission needs a network trained on VOC's 20 in their order"
+        )
+    dataset = formats.load(data, boxes=False)
+    split_ids(dataset.root, data.split)
+    out = open_folder(job, inputs={"checkpoint": checkpoint_file(job.checkpoint)})
+    report_problems(dataset)
+    folder = results_folder(out, job.comp, data.split)
+    missing = [sample for sample in dataset.samples if not (folder / f"{sample.id}.png").is_file()]
+    if len(missing) < len(dataset):
+        log.info(f"predict: {len(dataset) - len(missing)} of {len(dataset)} photos have their labels already")
+    skipped: dict[str, str] = {}
+    for sample, _, labels in predict_photos(loaded, missing, skipped, job.evaluate, job.trainer):
+        write_mask(folder / f"{sample.id}.png", labels)
+    archive = out / f"voc2012_{folder.name}.tgz"
+    problems = check_results(out, dataset.root, data.split)
+    if problems:
+        archive.unlink(missing_ok=True)  # that of an earlier run is no longer what lies beside it
+    else:
+        pack(out, archive)
+    return Submitted(
+        folder=folder,
+        archive=archive,
+        written=len(missing) - len(skipped),
+        present=len(dataset) - len(missing),
+        skipped=skipped,
+        problems=tuple(problems),
+    )
