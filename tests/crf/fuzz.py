@@ -16,6 +16,8 @@ import numpy as np
 import torch
 
 from boxseg.crf import Bilateral, Gaussian, native
+from boxseg.crf.inputs import as_compatibility
+from boxseg.crf.meanfield import Settings
 
 SIDES = [1, 2, 3, 4, 5, 7, 15, 16, 17, 31, 33, 50, 64, 100]
 
@@ -45,7 +47,6 @@ def one_case(rng: np.random.Generator, engines: list[native.Engine]) -> bool:
     """Run one image through an engine that has seen others; False if its parameters are refused."""
     height, width = (int(side) for side in rng.choice(SIDES, 2))
     classes = int(rng.integers(1, 50))
-    computed = [int(c) for c in rng.permutation(classes)[: int(rng.integers(1, classes + 1))]]
     kernels = [random_kernel(rng) for _ in range(int(rng.integers(1, 4)))]
     try:
         for kernel in kernels:
@@ -59,8 +60,12 @@ def one_case(rng: np.random.Generator, engines: list[native.Engine]) -> bool:
     engine = engines[int(rng.integers(len(engines)))]
     if not engine.build(image, kernels):
         return False
-    merged = classes - len(computed) + 1
-    engine.infer(scores, computed, merged, 1e-5, int(rng.integers(0, 4)), q)
+    scores[torch.from_numpy(rng.permutation(classes)[: int(rng.integers(0, classes + 1))])] = 0
+    penalty = None
+    if rng.random() < 0.3:
+        half = rng.uniform(-3, 3, (classes, classes))
+        penalty = as_compatibility(half + half.T)
+    engine.infer(scores, Settings(iterations=int(rng.integers(0, 4)), clip=1e-5, compatibility=penalty), q)
     if not (q.sum(0) - 1).abs().max() < 1e-4:
         raise AssertionError(f"rows do not sum to 1: {height}x{width}, {classes} classes, {kernels}")
     return True

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boxseg.crf import Bilateral, DenseCRF, Gaussian, native
+from boxseg.crf.meanfield import Settings
 
 hypothesis = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -42,7 +43,7 @@ def compiled_at(
     assert engine.build(torch.from_numpy(image), crf._kernels())
     flat = torch.from_numpy(scores).reshape(len(scores), -1)
     q = torch.empty_like(flat)
-    engine.infer(flat, list(range(len(scores))), 1, crf.clip, crf.iterations, q)
+    engine.infer(flat, Settings(iterations=crf.iterations, clip=crf.clip), q)
     return q.numpy().reshape(scores.shape)
 
 
@@ -119,7 +120,7 @@ def test_kernel_kept_from_the_image_before_is_the_same(scene: Callable[..., Any]
         for used in (engine, native.Engine()):
             assert used.build(torch.from_numpy(image), chosen)
             results.append(torch.empty_like(flat))
-            used.infer(flat, [0, 1, 2], 1, 1e-5, 2, results[-1])
+            used.infer(flat, Settings(iterations=2, clip=1e-5), results[-1])
         assert torch.equal(*results)
 
 

@@ -31,7 +31,7 @@ struct CrfKernel {        // mirrored in native.py
 
 #define CRF_DECLARE(isa)                                                                    \
     int crf_build_##isa(void*, const uint8_t*, int64_t, int64_t, const CrfKernel*, int);    \
-    int crf_infer_##isa(void*, const float*, float*, const int32_t*, int, int, float, int);
+    int crf_infer_##isa(void*, const float*, float*, const int32_t*, int, int, const float*, float, int);
 #define CRF_JOIN_(a, b) a##b
 #define CRF_JOIN(a, b) CRF_JOIN_(a, b)
 
@@ -131,7 +131,7 @@ struct CrfEngine {
     uint64_t mask = 0;
     int shift = 0;
     // while inferring
-    Buffer<float> values, ratio, work;
+    Buffer<float> values, ratio, work, mixed;
     Buffer<Panel> panels;
 };
 
@@ -679,7 +679,8 @@ struct Task {
     const float* scores;   // (classes, n), raster
     float* q;              // (classes, n), raster
     const int32_t* plane;  // of each computed class; the last one stands for `absent` classes
-    int channels, absent;  // channels: computed classes less one
+    int channels, absent;  // channels: computed classes less one; with a matrix all classes, and none is absent
+    const float* matrix;   // (channels, channels), symmetric penalty of two labels side by side; null for Potts
     float clip;
     float limit;           // of a logit, so that no product with a ratio, at most 1 / clip, overflows
     int panels, stride;    // stride: channels and padding
@@ -766,14 +767,14 @@ void to_planes(const float* rows, float* planes) {
                 transpose(rows + p * R + c, R, planes + c * BLOCK + p, BLOCK);
 }
 
-// p_c / p_last of a block of pixels, panel by panel.
+// p_c / p_last of a block of pixels, panel by panel; p_c where no class is the last.
 void read_ratio(const CrfEngine& g, const Task& t, int64_t begin, int count, float* ratio) {
     const Runs runs(g.order.data + begin, count);
     const int64_t rest = g.n - begin - count;
     const Runs later(g.order.data + begin + count, int(rest < BLOCK ? rest : BLOCK));
     float last[BLOCK] = {}, planes[WIDEST * BLOCK] = {};
-    runs.read(t.scores + size_t(t.plane[t.channels]) * g.n, last);
-    for (float& v : last) v = 1.f / clipped(v, t.clip);
+    if (t.absent) runs.read(t.scores + size_t(t.plane[t.channels]) * g.n, last);
+    for (float& v : last) v = t.absent ? 1.f / clipped(v, t.clip) : 1.f;
     each_panel(t, [&](auto width, int first) {
         for (int c = 0; c < width.value; ++c) {
             float* plane = planes + c * BLOCK;
@@ -866,12 +867,34 @@ void limit(const Task& t, float* logits, float* last) {
     each_panel(t, [&](auto width, int first) { shift_rows<width.value>(logits + BLOCK * first, offset); });
 }
 
+// Messages of a block -> logits: minus the penalties of the labels around, the largest of each pixel taken off.
+void penalise(CrfEngine& g, const Task& t, float* message) {
+    const int classes = t.channels;
+    float* row = g.mixed.reserve(2 * size_t(classes));
+    float* logit = row + classes;
+    const auto each_class = [&](int p, const auto& f) {
+        for (int k = 0; k < t.panels; ++k) {
+            const Panel panel = t.panel[k];
+            float* at = message + BLOCK * panel.first + p * panel.width;
+            for (int c = 0; c < panel.width && panel.first + c < classes; ++c) f(panel.first + c, at[c]);
+        }
+    };
+    for (int p = 0; p < BLOCK; ++p) {
+        each_class(p, [&](int c, float v) { row[c] = v, logit[c] = 0; });
+        for (int c = 0; c < classes; ++c)
+            for (int other = 0; other < classes; ++other) logit[other] -= row[c] * t.matrix[c * classes + other];
+        float most = logit[0];
+        for (int c = 1; c < classes; ++c) most = logit[c] > most ? logit[c] : most;
+        each_class(p, [&](int c, float& v) { v = logit[c] - most; });
+    }
+}
+
 // Weights of the classes -> q, and last -> Q of the last class.
 void divide(const Task& t, float* q, float* last) {
     float all[BLOCK];
     for (int p = 0; p < BLOCK; ++p) all[p] = last[p];
     each_panel(t, [&](auto width, int first) { add_rows<width.value>(q + BLOCK * first, all); });
-    const float share = 1.f / float(t.absent);
+    const float share = t.absent ? 1.f / float(t.absent) : 0.f;
     for (int p = 0; p < BLOCK; ++p) all[p] = 1.f / all[p], last[p] *= all[p] * share;
     each_panel(t, [&](auto width, int first) { scale_rows<width.value>(q + BLOCK * first, all); });
 }
@@ -900,7 +923,10 @@ void update(CrfEngine& g, const Task& t, const float* from, float* to, size_t po
             each_panel(t, [&](auto width, int first) {
                 slice<width.value, T>(g, begin, count, q + BLOCK * first, from + points * first, ratio + BLOCK * first);
             });
-            limit(t, q, last);
+            if (t.matrix)
+                penalise(g, t, q), std::memset(last, 0, sizeof last);
+            else
+                limit(t, q, last);
             for (size_t i = 0; i < cells; i += CRF_LANES) {
                 Wide& at = *reinterpret_cast<Wide*>(q + i);
                 at = exponential(at) * *reinterpret_cast<const Wide*>(ratio + i);
@@ -1024,11 +1050,13 @@ int CRF_JOIN(crf_build_, CRF_ISA)(
 }
 
 int CRF_JOIN(crf_infer_, CRF_ISA)(
-    void* engine, const float* scores, float* q, const int32_t* plane, int computed, int absent, float clip,
-    int iterations) {
+    void* engine, const float* scores, float* q, const int32_t* plane, int computed, int absent,
+    const float* matrix, float clip, int iterations) {
     CrfEngine& g = *static_cast<CrfEngine*>(engine);
     const float limit = 80 + std::log(clip);
-    Task t{scores, q, plane, computed - 1, absent, clip, limit, 0, 0, g.panels.reserve(size_t(computed) / 16 + 4)};
+    const int channels = matrix ? computed : computed - 1;
+    Panel* panel = g.panels.reserve(size_t(computed) / 16 + 4);
+    Task t{scores, q, plane, channels, matrix ? 0 : absent, matrix, clip, limit, 0, 0, panel};
     divide_channels(t);
     if (g.entries == 9)
         mean_field<9>(g, t, iterations);
@@ -1062,7 +1090,7 @@ const struct {
 }  // namespace
 
 // Raised with every change of these functions: native.py refuses a library of another version.
-CRF_API int crf_version() { return 1; }
+CRF_API int crf_version() { return 2; }
 
 // How many instruction sets this processor can use: levels 0 ... count - 1.
 CRF_API int crf_levels() {
@@ -1098,13 +1126,14 @@ CRF_API int crf_build(
 }
 
 // Marginals q of scores, both (classes, height * width). plane lists the classes: the computed ones first, the last of
-// which stands for itself and the absent - 1 classes listed behind it.
+// which stands for itself and the absent - 1 classes listed behind it. matrix: (computed, computed), symmetric, the
+// penalty of two labels side by side, all classes computed; null for Potts.
 CRF_API int crf_infer(
-    void* engine, const float* scores, float* q, const int32_t* plane, int computed, int absent, float clip,
-    int iterations) {
+    void* engine, const float* scores, float* q, const int32_t* plane, int computed, int absent,
+    const float* matrix, float clip, int iterations) {
     try {
         return levels[static_cast<CrfEngine*>(engine)->isa].infer(
-            engine, scores, q, plane, computed, absent, clip, iterations);
+            engine, scores, q, plane, computed, absent, matrix, clip, iterations);
     } catch (const std::bad_alloc&) {
         return CRF_NO_MEMORY;
     }

@@ -5,17 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from boxseg.crf import native
-from boxseg.crf.inputs import Array, Arrays, as_tensor, check_image, like_input, paired, room_for
+from boxseg.crf.inputs import (
+    Array,
+    Arrays,
+    Matrix,
+    as_compatibility,
+    as_tensor,
+    check_classes,
+    check_image,
+    like_input,
+    paired,
+    room_for,
+)
 from boxseg.crf.kernels import Bilateral, Features, Gaussian, Kernel
 from boxseg.crf.lattice import Lattice
-from boxseg.crf.meanfield import merge_absent
+from boxseg.crf.meanfield import Settings
 from boxseg.crf.prepared import PreparedImage, infer_in_torch
 
 
@@ -23,7 +34,7 @@ from boxseg.crf.prepared import PreparedImage, infer_in_torch
 class DenseCRF:
     """Fully connected CRF: labels of pixels that are near and alike agree.
 
-    Potts compatibility, symmetrically normalised kernels, mean-field inference on permutohedral lattices.
+    Symmetrically normalised kernels, mean-field inference on permutohedral lattices.
     On the CPU compiled code does the work in float32 and keeps its memory for the next call; elsewhere, or if
     a gradient with respect to the probabilities is asked for, torch does it.
 
@@ -32,6 +43,8 @@ class DenseCRF:
         bilateral: Kernel on position and colour; None for none.
         iterations: Mean-field iterations; 0 gives the clipped probabilities, normalised.
         clip: Smaller probabilities are raised to it.
+        compatibility: Penalty (C, C), symmetric, of each label beside each other, times the weight of a kernel;
+            None for Potts: 1 for two different labels, 0 for equal ones.
 
     Source: Krähenbühl and Koltun (2011).
 
@@ -44,6 +57,7 @@ class DenseCRF:
     bilateral: Bilateral | None = field(default_factory=Bilateral)
     iterations: int = 10
     clip: float = 1e-5
+    compatibility: Array | Sequence[Sequence[float]] | None = None
     _engines: list[native.Engine] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +65,8 @@ class DenseCRF:
             raise ValueError(f"iterations={self.iterations}, expected 0 or more")
         if not 1e-30 <= self.clip < 1:
             raise ValueError(f"clip={self.clip}, expected a probability from 1e-30 to below 1")
+        if self.compatibility is not None:  # as tuples, which can be compared and hashed
+            object.__setattr__(self, "compatibility", as_compatibility(self.compatibility))
 
     @overload
     def __call__(
@@ -89,7 +105,8 @@ class DenseCRF:
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads={num_threads}, expected 1 or more")
         pairs = paired(images, probabilities)
-        for image, _ in pairs:
+        for number, (image, scores) in enumerate(pairs):
+            check_classes(scores, self._settings().compatibility, f" of item {number}" if number else "")
             for kernel in self._kernels():
                 kernel.check(image.shape[0], image.shape[1])
         if self._kernels() and native.usable([scores for _, scores in pairs]):
@@ -117,15 +134,20 @@ class DenseCRF:
             raise ValueError(f"image of shape {tuple(tensor.shape)}, expected (height, width, ...)")
         for kernel in kernels:
             kernel.check(tensor.shape[0], tensor.shape[1])
-        return PreparedImage(tensor, kernels, self.iterations, self.clip)
+        return PreparedImage(tensor, kernels, self._settings())
 
     def _kernels(self) -> list[Kernel]:
         return [k for k in (self.gaussian, self.bilateral) if k is not None and k.weight != 0]
 
+    def _settings(self) -> Settings:
+        return Settings(
+            iterations=self.iterations, clip=self.clip, compatibility=cast(Matrix | None, self.compatibility)
+        )
+
     def _infer(self, image: Tensor, scores: Tensor) -> Tensor:
         """Q (C, H, W) of one image, in float32, or float64 where the probabilities are."""
         lattices = [(Lattice(kernel.features(image)), kernel.weight) for kernel in self._kernels()]
-        q = infer_in_torch(scores.reshape(len(scores), -1), lattices, self.iterations, self.clip)
+        q = infer_in_torch(scores.reshape(len(scores), -1), lattices, self._settings())
         return q.reshape(scores.shape)
 
     def _infer_native(
@@ -142,8 +164,7 @@ class DenseCRF:
                 engine = native.Engine()
             flat = scores.detach().reshape(len(scores), -1).to(torch.float32).contiguous()
             if engine.build(image, self._kernels()):
-                computed, merged = merge_absent(flat, self.clip)
-                engine.infer(flat, computed, merged, self.clip, self.iterations, results[number])
+                engine.infer(flat, self._settings(), results[number])
             else:
                 results[number].copy_(self._infer(image, flat.reshape(scores.shape)))
             self._engines.append(engine)

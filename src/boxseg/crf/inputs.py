@@ -73,6 +73,37 @@ def check_probabilities(scores: Tensor, size: tuple[int, int], where: str = "") 
         )
 
 
+Matrix = tuple[tuple[float, ...], ...]
+
+
+def as_compatibility(values: Array | Sequence[Sequence[float]]) -> Matrix:
+    """Penalties (C, C) of labels side by side, as numbers that can be compared.
+
+    Raises:
+        ValueError: They are no square, symmetric matrix of finite numbers.
+    """
+    matrix = np.asarray(values, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
+        raise ValueError(f"compatibility of shape {matrix.shape}, expected (classes, classes)")
+    if not np.isfinite(matrix).all():
+        raise ValueError("compatibility contains NaN or infinity")
+    if not np.array_equal(matrix, matrix.T):
+        raise ValueError("compatibility is not symmetric: a pair of labels has one penalty, whichever is first")
+    return tuple(tuple(float(v) for v in row) for row in matrix)
+
+
+def check_classes(scores: Tensor, compatibility: Matrix | None, where: str = "") -> None:
+    """Refuse probabilities (C, H, W) of another number of classes than the compatibility has.
+
+    Raises:
+        ValueError: It names both.
+    """
+    if compatibility is not None and len(scores) != len(compatibility):
+        raise ValueError(
+            f"probabilities{where} of {len(scores)} classes for a compatibility of {len(compatibility)}"
+        )
+
+
 def as_tensor(array: Array) -> Tensor:
     """A tensor on the memory of the array, or on a copy where torch cannot use that memory."""
     if isinstance(array, Tensor):

@@ -7,6 +7,7 @@ algorithm 1, with symmetrically normalised kernels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,14 +15,39 @@ from torch import Tensor
 from boxseg.crf.lattice import Lattice
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to infer, whatever the image.
+
+    Args:
+        iterations: Synchronous updates.
+        clip: Smaller probabilities are raised to it.
+        compatibility: (C, C), symmetric: the penalty of each label beside each other; None for Potts.
+    """
+
+    iterations: int
+    clip: float
+    compatibility: tuple[tuple[float, ...], ...] | None = None
+
+    def to_compute(self, probabilities: Tensor) -> tuple[list[int], int]:
+        """Classes to compute of (C, N), and for how many the last stands: see `merge_absent`."""
+        if self.compatibility is None:
+            return merge_absent(probabilities, self.clip)
+        return list(range(len(probabilities))), 1  # absent classes differ in what they think of the others
+
+
 def mean_field(
-    unary: Tensor, kernels: Sequence[tuple[Lattice, float]], iterations: int, merged: int = 1
+    unary: Tensor,
+    kernels: Sequence[tuple[Lattice, float | Tensor]],
+    iterations: int,
+    merged: int = 1,
 ) -> Tensor:
-    """Approximate marginals of a dense CRF with Potts compatibility.
+    """Approximate marginals of a dense CRF.
 
     Args:
         unary: Energies (N, C). Where `merged` > 1, the last class stands for so many classes of equal energy.
-        kernels: Each lattice with its weight.
+        kernels: Each lattice with its weight under Potts compatibility, or with the penalty (C, C) of each
+            label beside each other, symmetric.
         iterations: Synchronous updates; 0 gives softmax(−unary).
         merged: How many classes the last column stands for.
 
@@ -37,7 +63,8 @@ def mean_field(
     for _ in range(iterations):
         logits = shift - unary
         for (lattice, weight), norm in zip(kernels, norms, strict=True):
-            logits = logits + weight * (norm * lattice.filter(norm * q))
+            message = norm * lattice.filter(norm * q)
+            logits = logits + (-(message @ weight) if isinstance(weight, Tensor) else weight * message)
         q = torch.softmax(logits, dim=1) / count
     return q
 

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from boxseg.crf.embedding import axis_scales
 from boxseg.crf.kernels import Features, Kernel
+from boxseg.crf.meanfield import Settings
 
-VERSION = 1
+VERSION = 2
 NO_MEMORY, KEYS_TOO_WIDE = 1, 2
 MOST_KERNELS = 8
 
@@ -102,26 +103,33 @@ class Engine:
         status = self._lib.crf_build(self._handle, image.data_ptr(), height, width, described, len(kernels))
         return _succeeded(status)
 
-    def infer(
-        self, scores: Tensor, computed: list[int], merged: int, clip: float, iterations: int, out: Tensor
-    ) -> None:
+    def infer(self, scores: Tensor, settings: Settings, out: Tensor) -> None:
         """Marginals of the image of the last `build`.
 
         Args:
             scores: (C, N), float32, contiguous.
-            computed: Classes to compute, the last of which stands for `merged` classes.
-            merged: That number, the class itself included.
-            clip: Smaller probabilities are raised to it.
-            iterations: Mean-field iterations.
+            settings: How to infer; absent classes are computed as one.
             out: Q (C, N), float32, contiguous.
 
         Raises:
             MemoryError: There is not enough of it.
         """
+        computed, merged = settings.to_compute(scores)
         others = [c for c in range(len(scores)) if c not in set(computed)]
         plane = (ctypes.c_int32 * len(scores))(*computed, *others)
+        matrix = None
+        if settings.compatibility is not None:
+            matrix = np.array(settings.compatibility, dtype=np.float32)
         status = self._lib.crf_infer(
-            self._handle, scores.data_ptr(), out.data_ptr(), plane, len(computed), merged, clip, iterations
+            self._handle,
+            scores.data_ptr(),
+            out.data_ptr(),
+            plane,
+            len(computed),
+            merged,
+            None if matrix is None else matrix.ctypes.data,
+            settings.clip,
+            settings.iterations,
         )
         _succeeded(status)
 
@@ -154,6 +162,7 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
     lib.crf_destroy.argtypes, lib.crf_destroy.restype = [pointer], None
     lib.crf_build.argtypes = [pointer, pointer, size, size, pointer, integer]
     lib.crf_build.restype = integer
-    lib.crf_infer.argtypes = [pointer, pointer, pointer, pointer, integer, integer, ctypes.c_float, integer]
+    arrays, counts = [pointer] * 4, [integer] * 2
+    lib.crf_infer.argtypes = [*arrays, *counts, pointer, ctypes.c_float, integer]
     lib.crf_infer.restype = integer
     return lib

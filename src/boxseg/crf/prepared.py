@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from boxseg.crf import native
-from boxseg.crf.inputs import Array, as_tensor, check_probabilities, like_input
+from boxseg.crf.inputs import Array, as_tensor, check_classes, check_probabilities, like_input
 from boxseg.crf.kernels import Kernel
 from boxseg.crf.lattice import Lattice
-from boxseg.crf.meanfield import mean_field, merge_absent, spread_absent, unary_energy
+from boxseg.crf.meanfield import Settings, mean_field, spread_absent, unary_energy
 
 AnyArray = TypeVar("AnyArray", bound=Array)
 
@@ -24,9 +24,8 @@ class PreparedImage:
     Made by `DenseCRF.lattice`. May be called from several threads, which take turns.
     """
 
-    def __init__(self, image: Tensor, kernels: Sequence[Kernel], iterations: int, clip: float) -> None:
-        self._image, self._kernels = image, list(kernels)
-        self._iterations, self._clip = iterations, clip
+    def __init__(self, image: Tensor, kernels: Sequence[Kernel], settings: Settings) -> None:
+        self._image, self._kernels, self._settings = image, list(kernels), settings
         self._engine: native.Engine | None = None
         self._lattices: dict[torch.device, list[tuple[Lattice, float]]] = {}
         self._turn = threading.Lock()
@@ -46,6 +45,7 @@ class PreparedImage:
         scores = as_tensor(probabilities)
         height, width = self._image.shape[:2]
         check_probabilities(scores, (height, width))
+        check_classes(scores, self._settings.compatibility)
         flat = scores.reshape(len(scores), -1)
         with self._turn:
             if self._kernels and native.usable([scores]) and self._built():
@@ -65,20 +65,23 @@ class PreparedImage:
     def _run_native(self, flat: Tensor) -> Tensor:
         assert self._engine is not None
         q = torch.empty_like(flat)
-        computed, merged = merge_absent(flat, self._clip)
-        self._engine.infer(flat, computed, merged, self._clip, self._iterations, q)
+        self._engine.infer(flat, self._settings, q)
         return q
 
     def _run_torch(self, flat: Tensor) -> Tensor:
         if flat.device not in self._lattices:
             image = self._image.to(flat.device)
             self._lattices[flat.device] = [(Lattice(k.features(image)), k.weight) for k in self._kernels]
-        return infer_in_torch(flat, self._lattices[flat.device], self._iterations, self._clip)
+        return infer_in_torch(flat, self._lattices[flat.device], self._settings)
 
 
-def infer_in_torch(flat: Tensor, lattices: list[tuple[Lattice, float]], iterations: int, clip: float) -> Tensor:
+def infer_in_torch(flat: Tensor, lattices: list[tuple[Lattice, float]], settings: Settings) -> Tensor:
     """Q (C, N) of probabilities (C, N), in float32, or in float64 where they are."""
     flat = flat if flat.dtype.itemsize >= 4 else flat.float()
-    computed, merged = merge_absent(flat, clip)
-    q = mean_field(unary_energy(flat[computed], clip), lattices, iterations, merged)
+    computed, merged = settings.to_compute(flat)
+    kernels: list[tuple[Lattice, float | Tensor]] = list(lattices)
+    if settings.compatibility is not None:
+        penalty = flat.new_tensor(settings.compatibility)
+        kernels = [(lattice, weight * penalty) for lattice, weight in lattices]
+    q = mean_field(unary_energy(flat[computed], settings.clip), kernels, settings.iterations, merged)
     return spread_absent(q, computed, len(flat))

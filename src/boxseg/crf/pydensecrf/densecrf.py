@@ -1,6 +1,7 @@
 """DenseCRF and DenseCRF2D with the methods of pydensecrf.densecrf that scripts use.
 
-Potts compatibility, diagonal kernels and symmetric normalisation: the defaults, which published calls use.
+Diagonal kernels and symmetric normalisation: the defaults, which published calls use. A compatibility of one
+number (Potts) runs in compiled code, one of an array in torch.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from boxseg.crf import native
 from boxseg.crf.kernels import Bilateral, Features, Gaussian, Kernel
 from boxseg.crf.lattice import Lattice
-from boxseg.crf.meanfield import mean_field
+from boxseg.crf.meanfield import Settings, mean_field
 
 CONST_KERNEL: Final = 0
 DIAG_KERNEL: Final = 1
@@ -23,6 +24,10 @@ NO_NORMALIZATION: Final = 0
 NORMALIZE_BEFORE: Final = 1
 NORMALIZE_AFTER: Final = 2
 NORMALIZE_SYMMETRIC: Final = 3
+
+Compatibility = float | ArrayLike
+"""One number: Potts, so much is lost for two labels that differ. (C,) or (C, C): added to the energy of a label
+beside itself, or beside each other; only the symmetric part counts."""
 
 CLIP = 1e-13
 """Beyond energy differences of 30 the compiled code, which works on probabilities, leaves the work to torch."""
@@ -40,6 +45,7 @@ class DenseCRF:
         self._height, self._width, self._labels = 1, int(nvar), int(nlabels)
         self._image = torch.zeros(self._height, self._width, 3, dtype=torch.uint8)
         self._kernels: list[Kernel] = []
+        self._penalties: list[torch.Tensor | None] = []  # (C, C) of each kernel; None for Potts
         self._energy: torch.Tensor | None = None
 
     def setUnaryEnergy(self, unary: ArrayLike) -> None:
@@ -56,32 +62,55 @@ class DenseCRF:
     def addPairwiseEnergy(
         self,
         features: ArrayLike,
-        compat: float,
+        compat: Compatibility,
         kernel: int = DIAG_KERNEL,
         normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:
         """Add a kernel on features (D, nvar), each already divided by its tolerance."""
         values = np.array(features, dtype=np.float32)
         shaped = values.reshape(len(values), self._height, self._width)
-        self._add(Features(values=shaped, weight=_weight(compat, kernel, normalization)))
+        weight, penalty = self._strength(compat, kernel, normalization)
+        self._add(Features(values=shaped, weight=weight), penalty)
 
     def inference(self, niter: int) -> NDArray[np.float32]:
         """Marginals (nlabels, nvar) after `niter` mean-field iterations."""
         if self._energy is None:
             raise ValueError("no unary energy: call setUnaryEnergy first")
         relative = self._energy - self._energy.min(dim=0).values
-        if self._kernels and float(relative.max()) <= 30 and native.library() is not None:
+        potts = all(penalty is None for penalty in self._penalties)
+        if self._kernels and potts and float(relative.max()) <= 30 and native.library() is not None:
             engine = native.Engine()
             if engine.build(self._image, self._kernels):
                 q = torch.empty_like(relative)
-                engine.infer(torch.exp(-relative), list(range(self._labels)), 1, CLIP, niter, q)
+                engine.infer(torch.exp(-relative), Settings(iterations=niter, clip=CLIP), q)
                 return q.numpy()
-        lattices = [(Lattice(k.features(self._image)), k.weight) for k in self._kernels]
-        return mean_field(relative.T, lattices, niter).T.contiguous().numpy()
+        kernels: list[tuple[Lattice, float | torch.Tensor]] = [
+            (Lattice(kernel.features(self._image)), kernel.weight if penalty is None else penalty)
+            for kernel, penalty in zip(self._kernels, self._penalties, strict=True)
+        ]
+        return mean_field(relative.T, kernels, niter).T.contiguous().numpy()
 
-    def _add(self, kernel: Kernel) -> None:
+    def _add(self, kernel: Kernel, penalty: torch.Tensor | None) -> None:
         kernel.check(self._height, self._width)
         self._kernels.append(kernel)
+        self._penalties.append(penalty)
+
+    def _strength(
+        self, compat: Compatibility, kernel: int, normalization: int
+    ) -> tuple[float, torch.Tensor | None]:
+        """Weight of a kernel under Potts compatibility, or 1 and its penalties (C, C)."""
+        if kernel == FULL_KERNEL or normalization != NORMALIZE_SYMMETRIC:
+            raise ValueError("expected kernel=DIAG_KERNEL and normalization=NORMALIZE_SYMMETRIC, the defaults")
+        values = np.asarray(compat, dtype=np.float32)
+        if values.ndim == 0:
+            return float(values), None
+        if values.shape not in ((self._labels,), (self._labels, self._labels)):
+            raise ValueError(
+                f"compat of shape {values.shape}, expected one number, ({self._labels},) or "
+                f"({self._labels}, {self._labels})"
+            )
+        matrix = np.diag(values) if values.ndim == 1 else (values + values.T) / 2
+        return 1.0, torch.from_numpy(matrix)
 
 
 class DenseCRF2D(DenseCRF):
@@ -101,19 +130,20 @@ class DenseCRF2D(DenseCRF):
     def addPairwiseGaussian(
         self,
         sxy: Any,
-        compat: float,
+        compat: Compatibility,
         kernel: int = DIAG_KERNEL,
         normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:
         """Add a kernel on the position: reach `sxy` in pixels, or a pair for x and y."""
-        self._add(Gaussian(sigma=_spread(sxy), weight=_weight(compat, kernel, normalization)))
+        weight, penalty = self._strength(compat, kernel, normalization)
+        self._add(Gaussian(sigma=_spread(sxy), weight=weight), penalty)
 
     def addPairwiseBilateral(
         self,
         sxy: Any,
         srgb: Any,
         rgbim: ArrayLike,
-        compat: float,
+        compat: Compatibility,
         kernel: int = DIAG_KERNEL,
         normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:
@@ -124,23 +154,14 @@ class DenseCRF2D(DenseCRF):
                 f"rgbim of shape {image.shape} and type {image.dtype}, "
                 f"expected ({self._height}, {self._width}, 3) and uint8"
             )
-        bilateral = Bilateral(
-            sigma_xy=_spread(sxy), sigma_rgb=_spread(srgb), weight=_weight(compat, kernel, normalization)
-        )
+        weight, penalty = self._strength(compat, kernel, normalization)
+        bilateral = Bilateral(sigma_xy=_spread(sxy), sigma_rgb=_spread(srgb), weight=weight)
         pixels = torch.from_numpy(image)
         bilateral.check(self._height, self._width)
         # As features, so that every kernel may look at an image of its own.
         values = bilateral.features(pixels).T.reshape(5, self._height, self._width)
-        self._add(Features(values=values, weight=bilateral.weight))
+        self._add(Features(values=values, weight=weight), penalty)
 
 
 def _spread(value: Any) -> Any:
     return float(value) if np.ndim(value) == 0 else tuple(float(v) for v in value)
-
-
-def _weight(compat: float, kernel: int, normalization: int) -> float:
-    if np.ndim(compat) != 0:
-        raise ValueError("compat is an array, expected one number: only Potts compatibility is supported")
-    if kernel == FULL_KERNEL or normalization != NORMALIZE_SYMMETRIC:
-        raise ValueError("expected kernel=DIAG_KERNEL and normalization=NORMALIZE_SYMMETRIC, the defaults")
-    return float(compat)
