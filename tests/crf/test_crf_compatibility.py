@@ -35,7 +35,7 @@ def by_definition(
     classes, pixels = energy.shape
     filters = []
     for kernel in KERNELS.values():
-        lattice = Lattice(kernel.features(torch.from_numpy(image)))
+        lattice = Lattice.of(kernel.features(torch.from_numpy(image)))
         k = lattice.filter(torch.eye(pixels, dtype=torch.float64)).numpy()
         norm = 1 / np.sqrt(k.sum(1))
         filters.append(kernel.weight * norm[:, None] * k * norm[None])

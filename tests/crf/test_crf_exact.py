@@ -56,7 +56,7 @@ def exact_mean_field(
 def test_filter_is_near_the_sum_over_all_pairs(scene: Callable[..., Any], kernel: Gaussian | Bilateral) -> None:
     image, scores = scene()
     values = scores.reshape(3, -1).T
-    lattice = Lattice(kernel.features(torch.from_numpy(image)))
+    lattice = Lattice.of(kernel.features(torch.from_numpy(image)))
     norm = 1 / torch.sqrt(lattice.filter(torch.ones(len(values), 1)))
     ours = (norm * lattice.filter(norm * torch.from_numpy(values))).numpy()
     exact = pair_kernel(image, kernel) @ values

@@ -105,16 +105,16 @@ def test_sigma_too_small_names_the_smallest_usable(
 def test_features_beyond_16_bits_are_refused() -> None:
     features = torch.tensor([[0.0, 0.0], [1e5, 0.0]])
     with pytest.raises(ValueError, match="larger"):
-        Lattice(features)
+        Lattice.of(features)
 
 
 def test_many_dimensions_need_more_than_one_key() -> None:
     # 9 columns of about 2^11 values: three numbers of 62 bits in a chain.
     rng = np.random.default_rng(1)
     features = torch.from_numpy(rng.integers(0, 90, (400, 9)).astype(np.float32))
-    twice = Lattice(torch.cat([features, features]))
-    assert twice.size == Lattice(features).size
-    assert torch.equal(twice.points[:400], twice.points[400:])
+    twice = Lattice.of(torch.cat([features, features]))
+    assert twice.size == Lattice.of(features).size
+    assert torch.equal(twice.points[:, :400], twice.points[:, 400:])
     ones = twice.filter(torch.ones(800, 1))
     torch.testing.assert_close(ones[:400], ones[400:])
 

@@ -78,7 +78,7 @@ def test_absent_classes_change_nothing_but_the_cost(scene: Callable[..., Any], a
     q = SMALL(image, scores)
     flat = torch.from_numpy(scores).reshape(5, -1)
     kernels = [
-        (Lattice(k.features(torch.from_numpy(image))), k.weight) for k in (SMALL.gaussian, SMALL.bilateral)
+        (Lattice.of(k.features(torch.from_numpy(image))), k.weight) for k in (SMALL.gaussian, SMALL.bilateral)
     ]
     whole = (
         mean_field(unary_energy(flat, SMALL.clip), kernels, SMALL.iterations).T.reshape(scores.shape).numpy()

@@ -146,7 +146,7 @@ class DenseCRF:
 
     def _infer(self, image: Tensor, scores: Tensor) -> Tensor:
         """Q (C, H, W) of one image, in float32, or float64 where the probabilities are."""
-        lattices = [(Lattice(kernel.features(image)), kernel.weight) for kernel in self._kernels()]
+        lattices = [(Lattice.of(kernel.features(image)), kernel.weight) for kernel in self._kernels()]
         q = infer_in_torch(scores.reshape(len(scores), -1), lattices, self._settings())
         return q.reshape(scores.shape)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,51 +28,73 @@ def axis_scales(d: int) -> list[float]:
     return [reach / math.sqrt((i + 1) * (i + 2)) for i in range(d)]
 
 
+@dataclass(frozen=True)
+class Embedding:
+    """The d + 1 lattice points around each of N feature vectors.
+
+    Attributes:
+        base: (d + 1, N), int32: coordinates of the first of them, summing to 0.
+        rank: (d + 1, N), int8, 0 … d: which coordinates are lowered first from one point to the next.
+        weights: (d + 1, N), float32: barycentric weights of the points.
+    """
+
+    base: Tensor
+    rank: Tensor
+    weights: Tensor
+
+    def coordinate(self, axis: int, corner: int | Tensor, chosen: Tensor | slice = slice(None)) -> Tensor:
+        """Coordinate `axis` (M,), int64, of the points number `corner` around the chosen vectors."""
+        d = len(self.base) - 1
+        lowered = (self.rank[axis, chosen] > d - corner).to(torch.int64) * (d + 1)
+        return self.base[axis, chosen] + corner - lowered
+
+
 def elevate(features: Tensor) -> Tensor:
-    """Features (N, d) on the hyperplane of the lattice: (N, d + 1), rows summing to 0, float32."""
+    """Features (N, d) on the hyperplane of the lattice: (d + 1, N), columns summing to 0, float32."""
     d = features.shape[1]
     scales = torch.tensor(axis_scales(d), dtype=torch.float32, device=features.device)
-    scaled = features * scales
-    elevated: list[Tensor] = [torch.empty(0)] * (d + 1)
-    total = torch.zeros_like(scaled[:, 0])
+    elevated = features.new_empty(d + 1, len(features))
+    total = torch.zeros_like(elevated[0])
     for j in range(d, 0, -1):
-        step = scaled[:, j - 1]
+        step = features[:, j - 1] * scales[j - 1]
         elevated[j] = total - step * j
         total = total + step
     elevated[0] = total
-    return torch.stack(elevated, dim=1)
+    return elevated
 
 
-def embed(features: Tensor) -> tuple[Tensor, Tensor]:
-    """The d + 1 lattice points around each feature vector, and their barycentric weights.
-
-    Args:
-        features: (N, d), float32.
-
-    Returns:
-        Keys (N, d + 1, d), int64: the first d coordinates of each point. Weights (N, d + 1), float32.
-    """
-    n, d = features.shape
+def embed(features: Tensor) -> Embedding:
+    """The d + 1 lattice points around each feature vector (N, d), float32."""
+    d = features.shape[1]
     elevated = elevate(features)
-    nearest = torch.round(elevated / (d + 1))
-    base = nearest * (d + 1)
-    order = torch.argsort(elevated - base, dim=1, descending=True, stable=True)
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(d + 1, device=order.device).expand(n, -1))
+    # A tensor, not a number: some devices turn a division by a number into a product with its reciprocal.
+    period = torch.full((), d + 1, dtype=torch.float32, device=features.device)
+    nearest = torch.round(elevated / period)
+    base = nearest * period
+    rank = _descending_order(elevated - base)
     # The rounded point may lie off the hyperplane: walk back along the largest errors.
-    rank = rank + nearest.sum(dim=1, keepdim=True).to(rank.dtype)
-    wrap = (rank < 0).to(rank.dtype) - (rank > d).to(rank.dtype)
-    rank = rank + wrap * (d + 1)
-    base = base + (wrap * (d + 1)).to(base.dtype)
+    rank += nearest.sum(dim=0).to(torch.int8)
+    wrap = (rank < 0).to(torch.int8) - (rank > d).to(torch.int8)
+    rank += wrap * (d + 1)
+    base += wrap * period
 
-    y = (elevated - base) / (d + 1)
-    y = torch.empty_like(y).scatter_(1, rank, y)
-    first = y[:, d:] + (1 - y[:, :1])
-    weights = torch.cat([first, (y[:, :-1] - y[:, 1:]).flip(1)], dim=1)
+    y = (elevated - base) / period
+    y = torch.empty_like(y).scatter_(0, rank.to(torch.int64), y)
+    weights = torch.empty_like(y)
+    weights[0] = y[d] + (1 - y[0])
+    weights[1:] = (y[:-1] - y[1:]).flip(0)
+    return Embedding(base.to(torch.int32), rank, weights)
 
-    remainder = torch.arange(d + 1, device=rank.device)[None, :, None]
-    lowered = (rank[:, None, :d] > d - remainder).to(torch.int64) * (d + 1)
-    keys = base[:, None, :d].to(torch.int64) + remainder - lowered
-    return keys, weights
+
+def _descending_order(values: Tensor) -> Tensor:
+    """Rank (M, N), int8, of each row among the rows of values (M, N): 0 the largest, the first of equals."""
+    rank = torch.zeros_like(values, dtype=torch.int8)
+    for i in range(len(values)):
+        for j in range(i + 1, len(values)):
+            less = values[i] < values[j]
+            rank[i] += less
+            rank[j] += ~less
+    return rank
 
 
 def largest_key(extents: Sequence[float]) -> float | None:

@@ -5,44 +5,98 @@ Source: Adams, Baek and Davis (2010): splat, blur, slice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
 import torch
 from torch import Tensor
 
-from boxseg.crf.embedding import KEY_LIMIT, embed
+from boxseg.crf.embedding import KEY_LIMIT, Embedding, embed
 
 
+@dataclass(frozen=True)
 class Lattice:
-    """The lattice points that a set of feature vectors touches.
-
-    Args:
-        features: (N, d), float32.
+    """The lattice points that the feature vectors of one image, or of several, touch.
 
     Attributes:
-        points: (N, d + 1), int64: the points around each feature vector, 0 … size − 1.
-        weights: (N, d + 1), float32: their barycentric weights.
-        neighbours: (d + 1, 2, size), int64: the two neighbours of a point along each axis; `size` where none.
-        size: Number of points.
-
-    Raises:
-        ValueError: A lattice coordinate does not fit in 16 bits.
+        points: (d + 1, N), int32: the points around each feature vector, 0 … size − 1.
+        weights: (d + 1, N), float32: their barycentric weights.
+        order: (N·(d + 1),), int64: places in the flattened `points`, those of the same lattice point together.
+        starts: (size + 1,), int64: where in `order` the places of a lattice point start.
+        edges: For each of the d + 1 axes the pairs of neighbours, (2, M), int32: a point and the next.
     """
 
-    def __init__(self, features: Tensor) -> None:
+    points: Tensor
+    weights: Tensor
+    order: Tensor
+    starts: Tensor
+    edges: list[Tensor]
+
+    @classmethod
+    def of(cls, features: Tensor, counts: Sequence[int] | None = None) -> Lattice:
+        """The lattice of feature vectors (N, d), float32.
+
+        Args:
+            features: Those of the first image, then those of the second, and so on.
+            counts: How many each image has; by default there is one image. Images share no lattice point.
+
+        Raises:
+            ValueError: A lattice coordinate does not fit in 16 bits.
+        """
         n, d = features.shape
+        counts = [n] if counts is None else counts
+        owner = _numbers(counts, features.device)
         # pydensecrf's results show that it embeds pixels four at a time and fills the last four with zero
         # vectors. Their points hold no value but pass values on in the blur: Q of dark pixels moves by 1e-3.
-        if n % 4:
-            features = torch.cat([features, features.new_zeros(1, d)])
-        keys, weights = embed(features)
-        self.weights = weights[:n]
-        if int(keys.abs().max()) + 2 * (d + 1) > KEY_LIMIT:
+        filled = [image for image, count in enumerate(counts) if count % 4]
+        if filled:
+            features = torch.cat([features, features.new_zeros(len(filled), d)])
+            owner = torch.cat([owner, torch.tensor(filled, device=owner.device)])
+        embedding = embed(features)
+        if int(embedding.base.abs().max()) + 2 * (d + 1) > KEY_LIMIT:
             raise ValueError(f"features reach {float(features.abs().max()):.4g}σ: divide them by a larger σ")
-        index = _Index(keys.reshape(-1, d))
-        self.points = index.positions.reshape(-1, d + 1)[:n]
-        self.size = index.size
-        self.neighbours = torch.stack(
-            [torch.stack([index.find(_moved(index.keys, j, sign)) for sign in (-1, 1)]) for j in range(d + 1)]
+        index = _Index(embedding, owner)
+        weights, points, order, held = embedding.weights, index.points, index.order, index.held
+        if filled:
+            corner, vector = order // len(features), order % len(features)
+            order = (corner * n + vector)[vector < n]
+            held = held - torch.bincount(points[:, n:].reshape(-1), minlength=len(held))
+            weights, points = weights[:, :n].contiguous(), points[:, :n].contiguous()
+        starts = torch.cat([held.new_zeros(1), held.cumsum(0)])
+        edges = [index.edges(axis) for axis in range(d + 1)]
+        return cls(points, weights, order, starts, edges)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Lattice]) -> Lattice:
+        """One lattice of what several hold, their feature vectors one part after the other."""
+        counts = [part.points.shape[1] for part in parts]
+        total = sum(counts)
+        pixels, points = _before(counts), _before([part.size for part in parts])
+        places = _before([len(part.order) for part in parts])
+        return cls(
+            torch.cat([part.points + offset for part, offset in zip(parts, points, strict=True)], dim=1),
+            torch.cat([part.weights for part in parts], dim=1),
+            torch.cat(
+                [
+                    part.order // count * total + part.order % count + offset
+                    for part, count, offset in zip(parts, counts, pixels, strict=True)
+                ]
+            ),
+            torch.cat(
+                [part.starts[:-1] + offset for part, offset in zip(parts, places, strict=True)]
+                + [parts[-1].starts[-1:] + places[-1]]
+            ),
+            [
+                torch.cat([edges + offset for edges, offset in zip(axis, points, strict=True)], dim=1)
+                for axis in zip(*(part.edges for part in parts), strict=True)
+            ],
         )
+
+    @property
+    def size(self) -> int:
+        """Number of lattice points."""
+        return len(self.starts) - 1
 
     def filter(self, values: Tensor) -> Tensor:
         """Sum of the values, weighted by the Gaussian of the feature distance: (N, C) → (N, C)."""
@@ -50,77 +104,103 @@ class Lattice:
 
     def splat(self, values: Tensor) -> Tensor:
         """Spread the values (N, C) over the lattice points: (size, C)."""
-        weights = self.weights.to(values.dtype)
         spread = values.new_zeros(self.size, values.shape[1])
-        for corner in range(self.points.shape[1]):
-            spread = spread.index_add(0, self.points[:, corner], weights[:, corner, None] * values)
+        for points, weights in zip(self.points, self.weights.to(values.dtype), strict=True):
+            spread.index_add_(
+                0, points.long(), weights[:, None] * values
+            )  # with 32 bits it is slower on the CPU
         return spread
 
     def blur(self, spread: Tensor) -> Tensor:
         """Convolve with (½, 1, ½) along each of the d + 1 axes in turn: (size, C) → (size, C)."""
-        nothing = spread.new_zeros(1, spread.shape[1])
-        for before, after in self.neighbours:
-            padded = torch.cat([spread, nothing])
-            spread = spread + 0.5 * (padded.index_select(0, before) + padded.index_select(0, after))
+        for here, there in self.edges:
+            here, there = here.long(), there.long()
+            before, after = spread.index_select(0, here).mul_(0.5), spread.index_select(0, there).mul_(0.5)
+            # A point has one neighbour on each side: no row is added to twice.
+            spread = spread.index_add(0, there, before).index_add_(0, here, after)
         return spread
 
     def slice(self, spread: Tensor) -> Tensor:
         """Interpolate the lattice (size, C) at the feature vectors: (N, C)."""
-        corners = self.points.shape[1]
-        weights = self.weights.to(spread.dtype) * (1 / (1 + 2.0 ** -(corners - 1)))
-        result = weights[:, :1] * spread.index_select(0, self.points[:, 0])
-        for corner in range(1, corners):
-            result = result + weights[:, corner, None] * spread.index_select(0, self.points[:, corner])
+        d = len(self.points) - 1
+        weights = self.weights.to(spread.dtype) * (1 / (1 + 2.0**-d))
+        result = weights[0, :, None] * spread.index_select(0, self.points[0])
+        for corner in range(1, d + 1):
+            result.addcmul_(weights[corner, :, None], spread.index_select(0, self.points[corner]))
         return result
 
+    def normalised(self) -> Lattice:
+        """The lattice of the symmetrically normalised kernel: n·K(n·values), n = 1 / √(K1)."""
+        ones = self.weights.new_ones(self.points.shape[1], 1)
+        return replace(self, weights=self.weights / torch.sqrt(self.filter(ones)[:, 0] + 1e-20))
 
-def _moved(keys: Tensor, axis: int, sign: int) -> Tensor:
-    """Keys (M, d) of the neighbours along one axis: ±1 on every coordinate, ∓d on that of the axis itself."""
-    d = keys.shape[1]
-    step = torch.full((d,), sign, dtype=keys.dtype, device=keys.device)
-    if axis < d:
-        step[axis] = -sign * d
-    return keys + step
+
+def _numbers(counts: Sequence[int], device: torch.device) -> Tensor:
+    """0 as often as the first count says, 1 as often as the second, and so on."""
+    often = torch.tensor(counts, device=device)
+    return torch.repeat_interleave(often, output_size=sum(counts))
+
+
+def _before(counts: Sequence[int]) -> list[int]:
+    """Sum of the counts before each."""
+    return [0, *accumulate(counts)][:-1]
 
 
 class _Index:
-    """Distinct rows of an integer matrix, and where a row is among them.
+    """The distinct lattice points of an embedding, in ascending order of their coordinates.
 
-    Rows become 64-bit numbers with one digit a column. Where the columns so far would overflow, the distinct
-    numbers are counted through and their rank is the first digit of what follows.
+    The image and the coordinates of a point become one 64-bit number, with one digit each. Where the digits so
+    far would overflow, the distinct numbers are counted through: their rank is the first digit of what follows.
+
+    Args:
+        embedding: Of N feature vectors.
+        owner: (N,), int64: the image of each.
+
+    Attributes:
+        points: (d + 1, N), int32: position of each point of the embedding among the distinct ones.
+        order: ((d + 1)·N,), int64: places in the flattened `points`, ascending by point, then by place.
+        held: (size,), int64: how many places each distinct point has.
     """
 
-    def __init__(self, rows: Tensor) -> None:
-        self._low = rows.min(dim=0).values
-        self._radix = (rows.max(dim=0).values - self._low + 1).tolist()
-        self._levels: list[tuple[list[int], Tensor]] = []  # columns packed, sorted distinct numbers
-        columns, room, start = [0], self._radix[0], 0
-        code = rows[:, 0] - self._low[0]
-        for column in range(1, rows.shape[1] + 1):
-            last = column == rows.shape[1]
-            if last or room * self._radix[column] >= 2**62:
+    def __init__(self, embedding: Embedding, owner: Tensor) -> None:
+        corners, n = embedding.base.shape
+        d = corners - 1
+        low, high = torch.aminmax(embedding.base[:d], dim=1)
+        # Room for the other points around a vector and for their neighbours: no digit ever overflows.
+        self._low: list[int] = (low - 2 * d).tolist()
+        self._radix: list[int] = (high - low + 4 * d + 1).tolist()
+        self._levels: list[tuple[int, Tensor]] = []  # number of digits so far, sorted distinct numbers
+        code = owner.expand(corners, n)
+        room = int(owner.max()) + 1
+        for axis in range(d):
+            if room * self._radix[axis] >= 2**63:
                 distinct, code = torch.unique(code, return_inverse=True)
-                self._levels.append((columns[start:], distinct))
-                start, room = len(columns), len(distinct)
-            if not last:
-                code = code * self._radix[column] + (rows[:, column] - self._low[column])
-                room *= self._radix[column]
-                columns.append(column)
-        self.positions = code
-        self.size = len(self._levels[-1][1])
-        self.keys = rows.new_zeros(self.size, rows.shape[1])
-        self.keys[code] = rows
+                self._levels.append((axis, distinct))
+                room = len(distinct)
+            code = code * self._radix[axis]
+            for corner in range(corners):
+                code[corner] += embedding.coordinate(axis, corner) - self._low[axis]
+            room *= self._radix[axis]
+        code, self.order = torch.sort(code.reshape(-1), stable=True)
+        distinct, code, self.held = torch.unique_consecutive(code, return_inverse=True, return_counts=True)
+        self._levels.append((d, distinct))
+        code = code.to(torch.int32)
+        self.points = torch.empty_like(code).scatter_(0, self.order, code).reshape(corners, n)
+        first = self.order[self.held.cumsum(0) - self.held]
+        self._owner = owner[first % n]
+        self._keys = [embedding.coordinate(axis, first // n, first % n) for axis in range(d)]
 
-    def find(self, rows: Tensor) -> Tensor:
-        """Position of each row (M, d) among the distinct ones, `size` where it is not among them."""
-        digits = rows - self._low
-        known = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
-        code = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
-        for columns, distinct in self._levels:
-            for column in columns:
-                known &= (digits[:, column] >= 0) & (digits[:, column] < self._radix[column])
-                code = code * self._radix[column] + digits[:, column]
+    def edges(self, axis: int) -> Tensor:
+        """Pairs (2, M), int32, of a point and the next along the axis: all coordinates + 1, its own − d."""
+        d = len(self._keys)
+        code, done = self._owner, 0
+        known = torch.ones_like(code, dtype=torch.bool)
+        for digits, distinct in self._levels:
+            for i in range(done, digits):
+                step = -d if i == axis else 1
+                code = code * self._radix[i] + (self._keys[i] + (step - self._low[i]))
             place = torch.searchsorted(distinct, code).clamp_(max=len(distinct) - 1)
             known &= distinct[place] == code
-            code = torch.where(known, place, 0)
-        return torch.where(known, code, self.size)
+            code, done = place, digits
+        here = known.nonzero()[:, 0]
+        return torch.stack([here, code[here]]).to(torch.int32)

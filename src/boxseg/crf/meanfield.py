@@ -54,24 +54,23 @@ def mean_field(
     Returns:
         Q (N, C). Rows sum to 1, the last column counted `merged` times.
     """
-    ones = unary.new_ones(len(unary), 1)
-    norms = [1 / torch.sqrt(lattice.filter(ones) + 1e-20) for lattice, _ in kernels]
+    normalised = [(lattice.normalised(), weight) for lattice, weight in kernels]
     count = unary.new_ones(unary.shape[1])
     count[-1] = merged
     shift = count.log()
     q = torch.softmax(shift - unary, dim=1) / count
     for _ in range(iterations):
         logits = shift - unary
-        for (lattice, weight), norm in zip(kernels, norms, strict=True):
-            message = norm * lattice.filter(norm * q)
-            logits = logits + (-(message @ weight) if isinstance(weight, Tensor) else weight * message)
+        for lattice, weight in normalised:
+            message = lattice.filter(q)
+            logits += -(message @ weight) if isinstance(weight, Tensor) else message.mul_(weight)
         q = torch.softmax(logits, dim=1) / count
     return q
 
 
 def unary_energy(probabilities: Tensor, clip: float) -> Tensor:
     """−log of the probabilities (C, N), none below `clip`, as (N, C)."""
-    return -torch.log(probabilities.clamp(clip, 1.0)).T
+    return -torch.log(probabilities.T.contiguous().clamp(clip, 1.0))
 
 
 def merge_absent(probabilities: Tensor, clip: float) -> tuple[list[int], int]:

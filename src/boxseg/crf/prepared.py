@@ -71,7 +71,7 @@ class PreparedImage:
     def _run_torch(self, flat: Tensor) -> Tensor:
         if flat.device not in self._lattices:
             image = self._image.to(flat.device)
-            self._lattices[flat.device] = [(Lattice(k.features(image)), k.weight) for k in self._kernels]
+            self._lattices[flat.device] = [(Lattice.of(k.features(image)), k.weight) for k in self._kernels]
         return infer_in_torch(flat, self._lattices[flat.device], self._settings)
 
 

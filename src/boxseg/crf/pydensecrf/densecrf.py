@@ -85,7 +85,7 @@ class DenseCRF:
                 engine.infer(torch.exp(-relative), Settings(iterations=niter, clip=CLIP), q)
                 return q.numpy()
         kernels: list[tuple[Lattice, float | torch.Tensor]] = [
-            (Lattice(kernel.features(self._image)), kernel.weight if penalty is None else penalty)
+            (Lattice.of(kernel.features(self._image)), kernel.weight if penalty is None else penalty)
             for kernel, penalty in zip(self._kernels, self._penalties, strict=True)
         ]
         return mean_field(relative.T, kernels, niter).T.contiguous().numpy()
