@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from faulty_server import FaultyServer, faulty_server
 
 # Before torch is imported: the tests of two workers share the cores, and threads that wait for one another on
 # busy cores take far longer. Commands that tests start inherit it.
@@ -21,3 +24,11 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no test photos in {SHARED_DATA} (set BOXSEG_TEST_DATA)")
     return SHARED_DATA
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
+    """An HTTP server on the loopback interface, in a thread; no proxy comes in between."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with faulty_server() as running:
+        yield running

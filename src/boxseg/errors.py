@@ -26,6 +26,10 @@ class CheckpointError(BoxsegError):
     """A checkpoint or weight file is missing, damaged or of another kind."""
 
 
+class DownloadError(BoxsegError):
+    """A file cannot be fetched, or an archive is not what it should be."""
+
+
 class MissingExtraError(BoxsegError):
     """A feature needs an optional dependency that is not installed."""
 

@@ -1,0 +1,264 @@
+"""Large files over HTTP: gone on with after a cut, checked, and in place whole or not at all.
+
+While a file is on its way it is NAME.part, beside it NAME.part.version with what the server calls this version
+(its ETag or date), so that halves of two versions are never put together.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http.client
+import logging
+import re
+import shutil
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import IO
+
+from boxseg import __version__
+from boxseg.atomic import write_text
+from boxseg.errors import DownloadError
+from boxseg.progress import Progress
+
+log = logging.getLogger("boxseg")
+
+BLOCK = 1 << 20
+MEGABYTE = 1_000_000
+_PASSING = (408, 425, 429, 500, 502, 503, 504)  # a later attempt may succeed
+_LONGEST_WAIT = 60.0  # seconds
+
+
+def fetch(
+    url: str,
+    path: Path,
+    *,
+    size: int | None = None,
+    checksum: str | None = None,
+    retries: int = 5,
+    wait: float = 1.0,
+    timeout: float = 30.0,
+) -> None:
+    """Download a file, going on where an earlier call was cut.
+
+    Args:
+        url: Where from.
+        path: Where to; missing folders are made.
+        size: Its length, bytes, where known.
+        checksum: `md5:HEX`, `sha256:HEX` …, where known.
+        retries: Attempts after one that brought nothing; one that brought anything starts the count anew.
+        wait: Seconds before the first of them; each further one waits twice as long.
+        timeout: Seconds of silence after which a connection counts as cut.
+
+    Raises:
+        DownloadError: The server has no such file, has another one, cannot be reached; or the disk is full.
+            What has come is kept, unless it is wrong.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = part_of(path)
+    receive = _Receiver(url, part, size, timeout)
+    for last in (False, True):
+        went_on = _length(part) > 0
+        _persist(receive, retries, wait)
+        try:
+            check(part, size=size, checksum=checksum, called=url)
+            break
+        except DownloadError:
+            _drop(part)
+            if last or not (went_on or receive.joined):
+                raise
+            log.info(f"{path.name}: its pieces do not fit together; starting anew")
+    part.replace(path)
+    _version_of(part).unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """Where a file is while it is on its way."""
+    return path.with_name(f"{path.name}.part")
+
+
+def check(path: Path, *, size: int | None, checksum: str | None, called: str) -> None:
+    """Compare a file with its published length and checksum, where there are any.
+
+    Raises:
+        DownloadError: It differs.
+    """
+    length = _length(path)
+    if size is not None and length != size:
+        raise DownloadError(f"{called}: {length} bytes, expected {size}: cut short, or another file")
+    if checksum is None:
+        return
+    algorithm, _, expected = checksum.partition(":")
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    name = path.name.removesuffix(".part")
+    with Progress(f"check {name}, MB", length // MEGABYTE) as bar, path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+            bar.update(file.tell() // MEGABYTE)
+    if digest.hexdigest() != expected:
+        found = digest.hexdigest()
+        raise DownloadError(
+            f"{called}: {algorithm} {found}, expected {expected}: damaged on its way, or another file"
+        )
+
+
+def full_disk(error: OSError, folder: Path) -> DownloadError:
+    """What to say of a file that could not be written."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return DownloadError(f"{folder}: cannot be written to ({error.strerror or error})")
+    free = free_space(folder) // MEGABYTE
+    return DownloadError(
+        f"{folder}: no space left ({free} MB free); make room and give the same command again, "
+        "it goes on where it stopped"
+    )
+
+
+def free_space(folder: Path) -> int:
+    """Bytes free where a folder is or will be."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def _persist(receive: _Receiver, retries: int, wait: float) -> None:
+    """Call `receive` until the file is whole, or nothing has come for too long."""
+    failures = 0
+    while True:
+        before = _length(receive.part)
+        try:
+            if receive():
+                return
+            reason = "cut"
+        except (OSError, http.client.HTTPException) as error:
+            cause = getattr(error, "reason", None) or error
+            reason = f"{cause}" or type(cause).__name__
+        after = _length(receive.part)
+        failures = 0 if after > before else failures + 1
+        kept = f"{after // MEGABYTE} MB kept"
+        if failures > retries:
+            raise DownloadError(
+                f"{receive.url}: nothing came in {failures} attempts ({reason}); {kept}, "
+                "the same command goes on there"
+            )
+        pause = min(wait * 2 ** max(failures - 1, 0), _LONGEST_WAIT)
+        log.info(f"{receive.part.stem}: {reason}, {kept}; next attempt in {pause:g} s")
+        time.sleep(pause)
+
+
+class _Receiver:
+    """One attempt at a time to bring a part file to its end."""
+
+    def __init__(self, url: str, part: Path, size: int | None, timeout: float) -> None:
+        self.url, self.part = url, part
+        self.joined = False  # whether the part is made of several answers
+        self._size, self._timeout = size, timeout
+
+    def __call__(self) -> bool:
+        """Receive what is missing; whether the file is whole now.
+
+        Raises:
+            DownloadError: No further attempt will help.
+            OSError, http.client.HTTPException: One may.
+        """
+        start = _length(self.part)
+        if self._size is not None and start >= self._size:
+            if start == self._size:
+                return True
+            _drop(self.part)
+            start = 0
+        try:
+            with urllib.request.urlopen(self._request(start), timeout=self._timeout) as response:
+                return self._store(response, start)
+        except urllib.error.HTTPError as error:
+            return self._refused(error, start)
+
+    def _request(self, start: int) -> urllib.request.Request:
+        headers = {"User-Agent": f"boxseg/{__version__}", "Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+            version = _version_of(self.part)
+            if version.is_file():
+                headers["If-Range"] = version.read_text(encoding="utf-8")
+        return urllib.request.Request(self.url, headers=headers)
+
+    def _store(self, response: http.client.HTTPResponse, start: int) -> bool:
+        total = self._total(response, start)
+        if response.status != 206:  # the whole file: no ranges here, or another version than ours
+            start = 0
+        if self._size is not None and total is not None and total != self._size:
+            raise DownloadError(
+                f"{self.url}: the server's file has {total} bytes, expected {self._size}: another file"
+            )
+        total = self._size if total is None else total
+        self.joined = start > 0
+        if not start:
+            _drop(self.part)
+            _remember(self.part, response)
+        whole = None if total is None else total // MEGABYTE
+        with (
+            Progress(f"{self.part.stem}, MB", whole) as bar,
+            self.part.open("ab" if start else "wb", buffering=0) as file,
+        ):
+            bar.update(start // MEGABYTE)
+            while block := response.read(BLOCK):
+                _write(file, block, self.part.parent)
+                start += len(block)
+                bar.update(start // MEGABYTE)
+        return total is None or start >= total
+
+    def _total(self, response: http.client.HTTPResponse, start: int) -> int | None:
+        """Length of the whole file as the server states it."""
+        if response.status != 206:
+            length = response.headers.get("Content-Length")
+            return int(length) if length and length.isdigit() else None
+        stated = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range") or "")
+        if stated is None or int(stated[1]) != start:
+            _drop(self.part)
+            raise http.client.HTTPException("the server sent another range than asked for")
+        return None if stated[2] == "*" else int(stated[2])
+
+    def _refused(self, error: urllib.error.HTTPError, start: int) -> bool:
+        if error.code == 416 and start:
+            # Nothing to send from `start` on: we have it all, or something else.
+            if (error.headers.get("Content-Range") or "").endswith(f"/{start}"):
+                return True
+            _drop(self.part)
+            return False
+        if error.code in _PASSING:
+            raise error
+        raise DownloadError(
+            f"{self.url}: the server answered {error.code} {error.reason}; "
+            "if the file has moved, name a folder or address that has it by mirror="
+        ) from error
+
+
+def _write(file: IO[bytes], block: bytes, folder: Path) -> None:
+    # Unbuffered: what has come is on disk whenever the program ends.
+    rest = memoryview(block)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as error:
+        raise full_disk(error, folder) from error
+
+
+def _remember(part: Path, response: http.client.HTTPResponse) -> None:
+    tag, date = response.headers.get("ETag"), response.headers.get("Last-Modified")
+    # A weak ETag does not promise the same bytes and is no condition for a range (RFC 9110, 13.1.5).
+    version = tag if tag and not tag.startswith("W/") else date
+    if version:
+        write_text(_version_of(part), version)
+
+
+def _version_of(part: Path) -> Path:
+    return part.with_name(f"{part.name}.version")
+
+
+def _length(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _drop(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _version_of(part).unlink(missing_ok=True)
