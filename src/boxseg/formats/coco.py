@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import glob
 import json
-import re
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 
 from boxseg.atomic import write_text
@@ -25,7 +24,7 @@ from boxseg.config import Data
 from boxseg.dataset import IGNORE, BoxDataset, Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import Item, Listing
-from boxseg.formats.files import is_file, place_photo
+from boxseg.formats.files import is_file, leads_out, place_photo
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.regions import RegionMask
 
@@ -183,11 +182,7 @@ def _images(images: list[Any], path: Path, problems: list[Problem]) -> list[dict
         if not isinstance(name, str) or not name or not isinstance(image.get("id"), (int, str)):
             raise DataError(f"{path}: image number {number} has no id or no file_name: {image}")
         # An annotation file may come from anywhere; it must not make us read, or name files, elsewhere.
-        if (
-            PurePosixPath(name).is_absolute()
-            or PureWindowsPath(name).is_absolute()
-            or ".." in re.split(r"[/\\]", name)
-        ):
+        if leads_out(name):
             problems.append(
                 Problem(file=path, what=f"file_name leads out of the image folder: {name}", action="skipped")
             )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
@@ -28,6 +29,16 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def leads_out(name: str) -> bool:
+    """Whether a name from a file of unknown origin may denote a place outside the folder it is relative to.
+
+    Judged as by every system: a data set that is refused on one is refused on all.
+    """
+    windows = PureWindowsPath(name)
+    rooted = PurePosixPath(name).is_absolute() or bool(windows.drive or windows.root)
+    return rooted or ".." in re.split(r"[/\\]", name)
 
 
 def place_photo(sample: Sample, folder: Path, suffixes: tuple[str, ...]) -> Path:

@@ -73,7 +73,7 @@ def read(data: Data) -> Listing:
         (root / name for name in ("SegmentationClassAug", "SegmentationClass") if (root / name).is_dir()), None
     )
     listing = Listing(root=root, classes=classes, items=[], problems=[])
-    for name in _split_ids(root, data.split)[: data.limit]:
+    for name in split_ids(root, data.split)[: data.limit]:
         found = _item(root, name, classes, masks, listing.problems)
         if isinstance(found, Item):
             listing.items.append(found)
@@ -182,7 +182,12 @@ def _add(parent: ET.Element, **texts: object) -> None:
         ET.SubElement(parent, name).text = str(text)
 
 
-def _split_ids(root: Path, split: str) -> list[str]:
+def split_ids(root: Path, split: str) -> list[str]:
+    """IDs of a split of a devkit folder, in the order of its list.
+
+    Raises:
+        DataError: There is no such list, or it cannot be read.
+    """
     for folder in _LISTS:
         path = root / "ImageSets" / folder / f"{split}.txt"
         if path.is_file():

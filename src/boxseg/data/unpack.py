@@ -1,0 +1,152 @@
+"""Archives unpacked with care: nothing is written outside the folder, nothing but the content of regular files.
+
+Names, sizes and kinds of all members are looked at before the first file is written. Links, devices, owners
+and permissions never reach the disk: stricter than tarfile's `filter="data"`, which Python 3.10 may lack.
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
+
+from boxseg.data.fetch import BLOCK, MEGABYTE, free_space, full_disk
+from boxseg.errors import DownloadError
+from boxseg.formats.files import leads_out
+from boxseg.progress import Progress
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A regular file of an archive."""
+
+    name: str
+    size: int
+    open: Callable[[], IO[bytes]]
+
+
+def unpack(archive: Path, folder: Path, *, top: str = "", members: str = "*") -> int:
+    """Write files of a tar or zip archive below a folder.
+
+    Args:
+        archive: The archive, compressed or not.
+        folder: Where to; made where missing.
+        top: Folder of the archive whose content is wanted; it is left out of the names.
+        members: Pattern of the names below `top` that are wanted; `*` stands for `/` too.
+
+    Returns:
+        The number of files written.
+
+    Raises:
+        DownloadError: It is no archive, is damaged, holds none of the files wanted, holds a link or a name that
+            leads out of the folder, or is too large for the disk.
+    """
+    with _damage(archive, folder), _members(archive) as found:
+        wanted = {name: member for member in found if (name := _below(member.name, top, members))}
+        if not wanted:
+            sought = str(PurePosixPath(top) / members)
+            raise DownloadError(f"{archive} holds no file {sought}: another archive than expected")
+        needed, free = sum(member.size for member in wanted.values()), free_space(folder)
+        if needed > free:
+            raise DownloadError(
+                f"{folder}: {archive.name} unpacks to {needed // MEGABYTE} MB, {free // MEGABYTE} MB are free"
+            )
+        with Progress(f"unpack {archive.name}, files", len(wanted)) as bar:
+            for done, (name, member) in enumerate(wanted.items(), start=1):
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with member.open() as source, target.open("wb") as file:
+                    shutil.copyfileobj(source, file, BLOCK)
+                bar.update(done)
+    return len(wanted)
+
+
+def merge(source: Path, target: Path) -> None:
+    """Move a folder's content into another, which may have some of it already; files of one name are replaced.
+
+    A folder that the target lacks is moved in one piece.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not (source.is_dir() and target.is_dir()):
+        source.replace(target)
+        return
+    for path in sorted(source.iterdir()):
+        merge(path, target / path.name)
+    source.rmdir()
+
+
+def _below(name: str, top: str, members: str) -> str | None:
+    """The name of a wanted member, relative to `top`."""
+    path = PurePosixPath(name)
+    if top:
+        if not path.is_relative_to(top):
+            return None
+        path = path.relative_to(top)
+    return str(path) if fnmatchcase(str(path), members) else None
+
+
+@contextmanager
+def _members(archive: Path) -> Iterator[list[_Member]]:
+    # A tar is told by its first bytes, a zip by its last, which may be anything in a tar.
+    if tarfile.is_tarfile(archive):
+        with tarfile.open(archive) as tar:
+            yield list(_tar_members(tar, archive))
+    elif zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as content:
+            yield list(_zip_members(content, archive))
+    else:
+        with archive.open("rb") as file:
+            page = file.read(256).lstrip().startswith(b"<")
+        why = "it looks like a web page, not the file behind it" if page else "cut short, or another file"
+        raise DownloadError(f"{archive} is no tar or zip archive: {why}")
+
+
+def _zip_members(content: zipfile.ZipFile, archive: Path) -> Iterator[_Member]:
+    for info in content.infolist():
+        _check_name(info.filename, archive)
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise DownloadError(f"{archive} holds a link, {info.filename}: not unpacked")
+        if not info.is_dir():
+            yield _Member(info.filename, info.file_size, partial(content.open, info))
+
+
+def _tar_members(content: tarfile.TarFile, archive: Path) -> Iterator[_Member]:
+    for info in content.getmembers():
+        _check_name(info.name, archive)
+        if not (info.isreg() or info.isdir()):
+            raise DownloadError(f"{archive} holds a link or device, {info.name}: not unpacked")
+        if info.isreg():
+            yield _Member(info.name, info.size, partial(_open_tar, content, info))
+
+
+def _open_tar(content: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    return cast("IO[bytes]", content.extractfile(info))  # None for what is no regular file
+
+
+def _check_name(name: str, archive: Path) -> None:
+    if leads_out(name):
+        raise DownloadError(f"{archive} holds a file that leads out of the folder, {name!r}: not unpacked")
+
+
+@contextmanager
+def _damage(archive: Path, folder: Path) -> Iterator[None]:
+    """What goes wrong while reading or writing, as an error that names the archive."""
+    # RuntimeError is zipfile's word for an encrypted or unknown kind of member.
+    damage = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+    try:
+        yield
+    except damage as error:
+        raise DownloadError(f"{archive} is damaged or cut short ({error})") from error
+    except OSError as error:
+        if error.errno is None:  # gzip's and bzip2's own
+            raise DownloadError(f"{archive} is damaged or cut short ({error})") from error
+        raise full_disk(error, folder) from error
