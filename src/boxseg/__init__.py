@@ -19,6 +19,7 @@ _HOMES = {
     "config": "boxseg.config",
     "demo": "boxseg.api",
     "doctor": "boxseg.api",
+    "download": "boxseg.api",
     "evaluate": "boxseg.api",
     "label": "boxseg.api",
     "masks": "boxseg.api",

@@ -13,7 +13,7 @@ from typing import Any
 from boxseg import __version__
 from boxseg.errors import BoxsegError, ConfigError, did_you_mean
 
-VERBS = ("run", "classify", "label", "segment", "evaluate", "predict", "doctor", "masks", "demo")
+VERBS = ("run", "classify", "label", "segment", "evaluate", "predict", "doctor", "masks", "download", "demo")
 
 SUMMARY = f"""boxseg {__version__}: from bounding boxes to segmentation masks and a trained network.
 
@@ -27,6 +27,7 @@ usage: boxseg VERB [key=value …] [-c FILE.yaml]
   segment   stage 3: train a segmentation network from labels
   evaluate  score a network or a folder of labels against ground-truth masks
   predict   label new photos with a trained network
+  download  set up VOC 2012 or COCO 2017
   masks     write masks made from the boxes alone, for other programs
 
   boxseg VERB --help          all options of a verb

@@ -180,6 +180,30 @@ class MasksJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DownloadJob:
+    """Set up VOC 2012 or COCO 2017. Run again, it goes on where it stopped and leaves what is there.
+
+    Args:
+        dataset: `voc` or `coco`.
+        out: Folder for it: OUT/VOCdevkit/VOC2012, or OUT/annotations, OUT/train2017, OUT/val2017. Archives are
+            fetched to OUT/downloads.
+        only: Steps to do: trainval, augmented, train_aug, test of voc; annotations, val, train of coco.
+        mirror: Folder or address that holds the archives by their file names, instead of their own hosts.
+        test_archive: VOC only: file or address of VOC2012test.tar, which the test server gives to its users.
+        keep_archives: Leave the archives in OUT/downloads when they are unpacked.
+        dry_run: Only list the steps and their sizes.
+    """
+
+    dataset: Literal["voc", "coco"] = field(metadata=POSITIONAL)
+    out: Path
+    only: list[str] | None = None
+    mirror: str | None = None
+    test_archive: str | None = None
+    keep_archives: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunJob:
     """All stages: boxes to labels to a segmentation network. Run again, it goes on where it stopped.
 
@@ -245,7 +269,18 @@ class DemoJob:
         require_scale(self.scale)
 
 
-Job = ClassifyJob | LabelJob | SegmentJob | EvaluateJob | PredictJob | DoctorJob | MasksJob | RunJob | DemoJob
+Job = (
+    ClassifyJob
+    | LabelJob
+    | SegmentJob
+    | EvaluateJob
+    | PredictJob
+    | DoctorJob
+    | MasksJob
+    | DownloadJob
+    | RunJob
+    | DemoJob
+)
 
 JOBS: dict[str, type[Job]] = {
     "run": RunJob,
@@ -256,5 +291,6 @@ JOBS: dict[str, type[Job]] = {
     "predict": PredictJob,
     "doctor": DoctorJob,
     "masks": MasksJob,
+    "download": DownloadJob,
     "demo": DemoJob,
 }

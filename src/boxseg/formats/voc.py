@@ -91,7 +91,7 @@ def read_photos(data: Data) -> Listing:
     """
     root = _root(data)
     listing = Listing(root=root, classes=(), items=[], problems=[])
-    for name in _split_ids(root, data.split)[: data.limit]:
+    for name in split_ids(root, data.split)[: data.limit]:
         image = photo_file(root, name)
         if image is None:
             path = root / "JPEGImages" / f"{name}.jpg"

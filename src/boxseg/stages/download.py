@@ -1,0 +1,228 @@
+"""Set up VOC 2012 or COCO 2017: archives fetched, checked, unpacked, and put where `data=` finds them."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from boxseg.atomic import write_text
+from boxseg.data.archives import ARCHIVES, Archive, count_files
+from boxseg.data.fetch import MEGABYTE, check, fetch, free_space, full_disk, part_of
+from boxseg.data.unpack import merge, unpack
+from boxseg.errors import ConfigError, DownloadError, did_you_mean
+from boxseg.formats.voc import split_ids
+from boxseg.jobs import DownloadJob
+from boxseg.report.tables import Table
+
+log = logging.getLogger("boxseg")
+
+# VOC's list of the photos that have a mask and are not kept for validation: made here, not fetched.
+TRAIN_AUG = "train_aug"
+_TRAIN_AUG_FILE = f"ImageSets/Segmentation/{TRAIN_AUG}.txt"
+_TRAIN_AUG_PHOTOS = 10_582
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step and what became of it.
+
+    Attributes:
+        name: Of the step.
+        holds: What it brings, a few words.
+        size: Bytes to fetch; None where that is not known beforehand.
+        checksum: Kind of the published checksum; None for a step that fetches nothing.
+        state: `there already`, `done`, `to do` or why it was left out.
+    """
+
+    name: str
+    holds: str
+    size: int | None
+    checksum: str | None
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Downloaded:
+    """A data set as `download` leaves it.
+
+    Attributes:
+        dataset: Its name.
+        root: Its folder: what `data=` takes.
+        steps: What was done.
+        dry_run: Whether nothing was done.
+    """
+
+    dataset: str
+    root: Path
+    steps: tuple[Step, ...]
+    dry_run: bool
+
+    def tables(self) -> list[Table]:
+        """The steps."""
+        rows = tuple(
+            (
+                step.name,
+                step.holds,
+                None if step.size is None else -(-step.size // MEGABYTE),
+                step.checksum,
+                step.state,
+            )
+            for step in self.steps
+        )
+        title = f"{self.dataset}: {self.root}"
+        return [Table(title=title, columns=("step", "brings", "MB", "checksum", "state"), rows=rows)]
+
+    def notes(self) -> list[str]:
+        """Where the data is, and what to do next."""
+        if self.dry_run:
+            return ["Nothing was done: dry_run."]
+        where = shlex.quote(f"data={self.root}")
+        aug = " data.split=train_aug" if (self.root / _TRAIN_AUG_FILE).is_file() else ""
+        return [
+            f"Data: {where}{aug}",
+            f"Next: boxseg doctor {where}{aug}",
+            f"      boxseg run -c voc_efficientnet_lite0 {where}{aug} out=runs/{self.dataset}",
+        ]
+
+
+def run(job: DownloadJob) -> Downloaded:
+    """Do the steps whose results are not there yet.
+
+    Raises:
+        ConfigError: There is no step of a name given, or an option is for another data set.
+        DownloadError: An archive cannot be had, is not the right one or does not fit on the disk.
+    """
+    if job.out.exists() and not job.out.is_dir():
+        raise ConfigError(f"out={job.out} is a file; give a folder")
+    archives = _chosen(job)
+    root = _root(job)
+    todo = [archive for archive in archives if archive.url and not archive.is_done(root)]
+    _check_space(todo, job)
+    steps = []
+    for archive in archives:
+        state = "there already" if archive.is_done(root) else "to do" if archive.url else "needs test_archive="
+        log.info(f"{archive.name}: {state}")
+        if state == "to do" and not job.dry_run:
+            try:
+                _install(archive, root, job)
+            except OSError as error:
+                raise full_disk(error, job.out) from error
+            state = "done"
+        kind = archive.checksum.partition(":")[0] if archive.checksum else "none published"
+        step = Step(name=archive.name, holds=archive.holds, size=archive.size, checksum=kind, state=state)
+        steps.append(step)
+    if job.dataset == "voc" and TRAIN_AUG in (job.only or [TRAIN_AUG]):
+        steps.append(_train_aug_step(root, job.dry_run))
+    return Downloaded(dataset=job.dataset, root=root, steps=tuple(steps), dry_run=job.dry_run)
+
+
+def _chosen(job: DownloadJob) -> list[Archive]:
+    """The archives of the steps asked for, each with the place to fetch it from."""
+    archives = ARCHIVES[job.dataset]
+    names = [archive.name for archive in archives] + ([TRAIN_AUG] if job.dataset == "voc" else [])
+    for name in job.only or []:
+        if name not in names:
+            raise ConfigError(f"only: no step {name!r}{did_you_mean(name, names)} (one of {', '.join(names)})")
+    if job.test_archive and "test" not in names:
+        raise ConfigError(f"test_archive is for voc; {job.dataset} has the steps {', '.join(names)}")
+    chosen = [archive for archive in archives if archive.name in (job.only or names)]
+    placed = [replace(archive, url=_place(archive, job)) for archive in chosen]
+    for archive in placed:
+        if not archive.url and job.only:
+            raise ConfigError(
+                f"step {archive.name!r} needs test_archive=FILE: only users of the test server have it"
+            )
+    return placed
+
+
+def _place(archive: Archive, job: DownloadJob) -> str:
+    """Path or address of an archive."""
+    if not archive.url:
+        return job.test_archive or ""
+    if job.mirror is None:
+        return archive.url
+    return f"{job.mirror.rstrip('/')}/{archive.file}"
+
+
+def _root(job: DownloadJob) -> Path:
+    """The folder of the data set; for VOC a devkit that is there, or the place where its archive puts it."""
+    if job.dataset == "coco":
+        return job.out
+    places = (job.out, job.out / "VOC2012", job.out / "VOCdevkit" / "VOC2012")
+    return next((path for path in places if (path / "JPEGImages").is_dir()), places[-1])
+
+
+def _check_space(todo: list[Archive], job: DownloadJob) -> None:
+    """Refuse to begin what the disk cannot hold.
+
+    Archives are removed one after the other unless they are kept, so the peak counts, not the sum.
+    """
+    held = peak = 0
+    for archive in todo:
+        path = job.out / "downloads" / archive.file
+        present = sum(file.stat().st_size for file in (path, part_of(path)) if file.is_file())
+        local = Path(archive.url).is_file()
+        size = 0 if local else max((archive.size or archive.unpacked) - present, 0)
+        peak = max(peak, held + size + archive.unpacked)
+        held += archive.unpacked + (size if job.keep_archives else 0)
+    free = free_space(job.out)
+    if peak > free and not job.dry_run:
+        raise DownloadError(
+            f"{job.out}: about {-(-peak // MEGABYTE)} MB are needed, {free // MEGABYTE} MB are free; "
+            "make room, or choose steps by only= (dry_run=true lists them)"
+        )
+
+
+def _install(archive: Archive, root: Path, job: DownloadJob) -> None:
+    """Fetch and unpack one archive, and move what it holds into the data set."""
+    downloads = job.out / "downloads"
+    unpacked = downloads / "unpacked" / archive.name
+    shutil.rmtree(unpacked, ignore_errors=True)  # of a call that was killed
+    try:
+        source = _obtain(archive, downloads)
+        unpack(source, unpacked, top=archive.top, members=archive.members)
+        for name, count in archive.result.items():
+            found = count_files(unpacked / name)
+            if found < count:
+                raise DownloadError(f"{source} brings {found} files {name}, expected {count}: another archive?")
+        merge(unpacked, root)
+        if source.parent == downloads and not job.keep_archives:
+            source.unlink()
+    finally:
+        shutil.rmtree(downloads / "unpacked", ignore_errors=True)
+        if downloads.is_dir() and not any(downloads.iterdir()):
+            downloads.rmdir()
+
+
+def _obtain(archive: Archive, downloads: Path) -> Path:
+    """The archive as a file: the user's own, one fetched before, or fetched now."""
+    for path in (Path(archive.url), downloads / archive.file):
+        if path.is_file():
+            check(path, size=archive.size, checksum=archive.checksum, called=str(path))
+            return path
+    if not archive.url.startswith(("http://", "https://")):
+        raise DownloadError(f"{archive.url}: no such file, and no address that begins with http:// or https://")
+    path = downloads / archive.file
+    fetch(archive.url, path, size=archive.size, checksum=archive.checksum)
+    return path
+
+
+def _train_aug_step(root: Path, dry_run: bool) -> Step:
+    """Write VOC's list train_aug: every photo with a mask that is not in the list val."""
+    file, masks = root / _TRAIN_AUG_FILE, root / "SegmentationClassAug"
+    step = Step(name=TRAIN_AUG, holds="list of photos", size=None, checksum=None, state="to do")
+    if file.is_file():
+        return replace(step, state="there already")
+    if dry_run:
+        return step
+    if not masks.is_dir() or not (file.parent / "val.txt").is_file():
+        return replace(step, state="needs trainval and augmented")
+    photos = {path.stem for path in (root / "JPEGImages").iterdir()}
+    masked = {path.stem for path in masks.glob("*.png")}
+    names = sorted((photos & masked) - set(split_ids(root, "val")))
+    write_text(file, "".join(f"{name}\n" for name in names))
+    usual = "" if len(names) == _TRAIN_AUG_PHOTOS else f", usually {_TRAIN_AUG_PHOTOS}"
+    return replace(step, state=f"done: {len(names)} photos{usual}")
