@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -174,3 +175,39 @@ def test_bare_words_fill_the_positional_options(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ConfigError, match="expected key=value, got 'c'"):
         parse("copy", "a", "b", "c")
     assert options.help_text("copy").startswith("usage: boxseg copy SOURCE TARGET [key=value …]")
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        (
+            "run",
+            ["data=d", "out=o", "evaluate.scales=[0.5, 1]", "classify.optimiser.lr=1e-5", "data.val_split="],
+        ),
+        ("segment", ["labels=l", "data=d", "out=o", "segment.iterations=3", "evaluate.flip=false"]),
+        ("predict", ["checkpoint=c", "images=[a b.jpg, c]", "out=o"]),
+        ("predict", ["checkpoint=c", "data=d", "data.split=test", "submission=voc2012", "out=o"]),
+        ("reproduce", ["losses", "data=d", "-c", "voc_efficientnet_lite0", "seeds=[0, 1]"]),
+        ("reproduce", ["final-resnet", "data=d", "segment.iterations=null"]),
+        ("demo", ["classify.iterations=7", "out=o"]),
+    ],
+)
+def test_a_job_as_words_is_the_same_job(verb: str, words: list[str]) -> None:
+    job = options.build_job(verb, options.parse_words(words, verb))
+    spelt = options.to_words(verb, job)
+    assert spelt[0] == verb
+    assert parse(*spelt) == job
+
+
+def test_a_table_of_the_paper_starts_from_its_recipe_unless_another_is_given() -> None:
+    for words, backbone, iterations in (
+        (["final-vgg"], "vgg16", 23805),
+        (["final-resnet"], "resnet101", 20000),
+        (["final-resnet", "-c", "voc_efficientnet_lite0"], "efficientnet_lite0", None),
+    ):
+        job: Any = parse("reproduce", *words, "data=d")
+        assert (job.model.backbone, job.segment.iterations) == (backbone, iterations)
+    with pytest.raises(ConfigError, match="losses"):
+        parse("reproduce", "lossess", "data=d")
+    with pytest.raises(ConfigError, match="seeds must differ"):
+        parse("reproduce", "losses", "data=d", "seeds=[1, 1]")

@@ -24,6 +24,7 @@ _HOMES = {
     "label": "boxseg.api",
     "masks": "boxseg.api",
     "predict": "boxseg.api",
+    "reproduce": "boxseg.api",
     "run": "boxseg.api",
     "segment": "boxseg.api",
 }

@@ -13,7 +13,19 @@ from typing import Any
 from boxseg import __version__
 from boxseg.errors import BoxsegError, ConfigError, did_you_mean
 
-VERBS = ("run", "classify", "label", "segment", "evaluate", "predict", "doctor", "masks", "download", "demo")
+VERBS = (
+    "run",
+    "classify",
+    "label",
+    "segment",
+    "evaluate",
+    "predict",
+    "reproduce",
+    "doctor",
+    "masks",
+    "download",
+    "demo",
+)
 
 SUMMARY = f"""boxseg {__version__}: from bounding boxes to segmentation masks and a trained network.
 
@@ -28,6 +40,7 @@ usage: boxseg VERB [key=value …] [-c FILE.yaml]
   evaluate  score a network or a folder of labels against ground-truth masks
   predict   label new photos with a trained network
   download  set up VOC 2012 or COCO 2017
+  reproduce run a table of the paper, and print ours beside the published numbers
   masks     write masks made from the boxes alone, for other programs
 
   boxseg VERB --help          all options of a verb

@@ -18,7 +18,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from boxseg.errors import ConfigError, did_you_mean
-from boxseg.jobs import JOBS, Job
+from boxseg.jobs import JOBS, TABLE_RECIPES, Job
 
 JobT = TypeVar("JobT", bound=Job)
 Flat = dict[str, Any]
@@ -52,13 +52,13 @@ def default_options(job: type[Any]) -> Flat:
     flat: Flat = {}
     hints = get_type_hints(job)
     for item in dataclasses.fields(job):
-        if item.default is not dataclasses.MISSING:
-            flat |= flatten(yaml.safe_load(to_yaml({item.name: item.default})))
-        elif item.default_factory is not dataclasses.MISSING:
+        section = _section(hints[item.name])
+        if item.default_factory is not dataclasses.MISSING:
             flat |= flatten(yaml.safe_load(to_yaml({item.name: item.default_factory()})))
-        elif dataclasses.is_dataclass(hints[item.name]):
-            section = default_options(cast(type, hints[item.name]))
-            flat |= {f"{item.name}.{key}": value for key, value in section.items()}
+        elif section:
+            flat |= {f"{item.name}.{key}": value for key, value in default_options(section).items()}
+        elif item.default is not dataclasses.MISSING:
+            flat |= flatten(yaml.safe_load(to_yaml({item.name: item.default})))
     return flat
 
 
@@ -170,6 +170,8 @@ def parse_words(words: Iterable[str], verb: str) -> Flat:
 
 
 def _parse_value(text: str) -> Any:
+    if not text:
+        return text  # an empty name, not none
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -185,7 +187,7 @@ def build_job(verb: str, flat: Mapping[str, Any]) -> Job:
         ConfigError: An option is missing, or its value is not of its kind.
     """
     job = JOBS[verb]
-    flat = {**_preset(verb), **flat}
+    flat = {**_preset(verb, flat), **flat}
     given = {key: flat[key] for key in known_keys(job) if key in flat and not _is_idle(job, key, flat)}
     for item in known_keys(job):
         if item not in given and _is_required(job, item):
@@ -200,9 +202,12 @@ def build_job(verb: str, flat: Mapping[str, Any]) -> Job:
         raise ConfigError(_explain(str(error))) from error
 
 
-def _preset(verb: str) -> Flat:
-    """Options that hold unless given: a verb with a recipe of its own name starts from it (`demo`)."""
-    return read_yaml(verb, JOBS[verb]) if (RECIPES / f"{verb}.yaml").is_file() else {}
+def _preset(verb: str, flat: Mapping[str, Any]) -> Flat:
+    """Options that hold unless given: a recipe of the verb's name (`demo`), or the paper's of a table."""
+    name = verb
+    if verb == "reproduce" and "model.backbone" not in flat:
+        name = TABLE_RECIPES.get(str(flat.get("table")), "voc_vgg16")
+    return read_yaml(name, JOBS[verb]) if (RECIPES / f"{name}.yaml").is_file() else {}
 
 
 def _dump(value: Any) -> str:
@@ -307,6 +312,24 @@ def to_yaml(job: Any) -> str:
         return str(value) if isinstance(value, Path) else value
 
     return str(yaml.safe_dump(plain(job), sort_keys=False, allow_unicode=True))
+
+
+def to_words(verb: str, job: Job) -> list[str]:
+    """The words after `boxseg` that make this job, without those that say what holds anyway."""
+    kind = type(job)
+    values = flatten(yaml.safe_load(to_yaml(job)))
+    usual = default_options(kind) | _preset(verb, values)
+    if verb == "reproduce":
+        usual.pop("model.backbone")  # given, it says that no recipe is meant
+    bare = positional_keys(kind)
+    words = [verb, *(str(values[key]) for key in bare)]
+    for key in known_keys(kind):
+        if key in bare or key not in values:  # a section that was left out has no keys
+            continue
+        value = values[key]
+        if key not in usual or value != usual[key]:
+            words.append(f"{key}={value if isinstance(value, str) else _dump(value)}")
+    return words
 
 
 def from_python(verb: str, kind: type[JobT], options: Mapping[str, Any]) -> JobT:

@@ -20,7 +20,7 @@ from boxseg.options import default_options, flatten, to_yaml
 log = logging.getLogger("boxseg")
 
 # Options that change how fast a result comes or where it lies, not what it is.
-_FREE = (
+FREE = (
     "out",
     "overwrite",
     "data.root",
@@ -74,7 +74,7 @@ def _changes(config_file: Path, versions_file: Path, job: Any, digests: Mapping[
     # An option that is newer than the run had its default there.
     before = default_options(type(job)) | flatten(yaml.safe_load(config_file.read_text(encoding="utf-8")) or {})
     after = flatten(yaml.safe_load(to_yaml(job)))
-    names = [name for name in {**before, **after} if name not in _FREE and name not in digests]
+    names = [name for name in {**before, **after} if name not in FREE and name not in digests]
     changes = [
         f"{name}: {before.get(name)} → {after.get(name)}"
         for name in names

@@ -1,0 +1,206 @@
+"""The tables of the paper, one call each: ours beside the published numbers.
+
+`experiments` says which steps give which row, `steps` what a step is and where it lies, `setting` where data,
+network or schedule are not the paper's; `results` writes the tables, `published` holds the numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from boxseg.errors import BoxsegError
+from boxseg.jobs import ReproduceJob
+from boxseg.options import build_job, flatten, read_yaml, to_yaml
+from boxseg.report.tables import Table
+from boxseg.stages.reproduce.experiments import EXPERIMENTS, Experiment, Source
+from boxseg.stages.reproduce.results import Result, read_row
+from boxseg.stages.reproduce.setting import Setting, describe
+from boxseg.stages.reproduce.steps import Plan, Shared, Step, command_line
+
+log = logging.getLogger("boxseg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduced:
+    """Tables with their numbers.
+
+    Attributes:
+        results: The tables.
+        folder: Where their files are.
+        status: 1 where a row failed.
+    """
+
+    results: tuple[Result, ...]
+    folder: Path
+    status: int
+
+    def tables(self) -> list[Table]:
+        """Authors, reproduction and ours side by side."""
+        return [result.table() for result in self.results]
+
+    def notes(self) -> list[str]:
+        """How to read them, and where they are."""
+        notes = [f"{result.name}: {note}" for result in self.results for note in result.notes()]
+        files = [f"{self.folder / result.name}.md" for result in self.results]
+        return [*notes, f"Tables, with the commands of every row: {', '.join(files)} (also .csv, .json)"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """The steps of tables, none of them run.
+
+    Attributes:
+        titles: Of the tables.
+        steps: Their steps, in order.
+    """
+
+    titles: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+    def tables(self) -> list[Table]:
+        """Every step, and whether it is done."""
+        rows = tuple(
+            (f"{place:>3}  {step.about}", "done" if step.done else "to run")
+            for place, step in enumerate(self.steps, start=1)
+        )
+        missing = sum(not step.done for step in self.steps)
+        title = f"{len(rows)} steps, {missing} to run"
+        return [Table(title=title, columns=("step", ""), rows=rows)]
+
+    def notes(self) -> list[str]:
+        """The tables, and the command of every step."""
+        return [*self.titles, *(step.command() for step in self.steps)]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Wanted:
+    """A table that was asked for.
+
+    Attributes:
+        name: Its name.
+        experiment: What it shows.
+        job: The options of its steps.
+        setting: Data and schedule, and how they depart from the paper's.
+        rows: Sources of every row, one a seed.
+        seeds: The seeds.
+    """
+
+    name: str
+    experiment: Experiment
+    job: ReproduceJob
+    setting: Setting
+    rows: dict[str, list[Source]]
+    seeds: tuple[int, ...]
+
+    def result(self, failed: dict[Step, str]) -> Result:
+        """The numbers that are there, and why others are not."""
+        rows = []
+        for name, sources in self.rows.items():
+            reasons = [failed[source.step] for source in sources if source.step in failed]
+            published = self.experiment.published[name]
+            rows.append(read_row(name, published, sources, len(self.experiment.metrics), reasons))
+        return Result(
+            name=self.name,
+            experiment=self.experiment,
+            setting=self.setting,
+            command=command_line("reproduce", dataclasses.replace(self.job, dry_run=False)),
+            rows=tuple(rows),
+            seeds=self.seeds,
+        )
+
+
+def run(job: ReproduceJob) -> Reproduced | Listed:
+    """Run the steps that are missing, and write the tables after each.
+
+    A step that fails leaves its rows without numbers, with the reason; the other rows go on.
+
+    Raises:
+        DataError: The data cannot be used.
+        ConfigError: The options cannot be used.
+    """
+    shared = Shared()
+    names = EXPERIMENTS if job.table == "all" else [job.table]
+    wanted = [_plan(name, _job_of(name, job), shared) for name in names]
+    steps = tuple(shared.steps.values())
+    if job.dry_run:
+        return Listed(titles=tuple(item.setting.title for item in wanted), steps=steps)
+    failed: dict[Step, str] = {}
+    results = _write(wanted, failed, job.out)
+    for place, step in enumerate(steps, start=1):
+        if step.done:
+            continue
+        _try(step, f"step {place} of {len(steps)}", failed, _rows_of(step, wanted))
+        results = _write(wanted, failed, job.out)
+    return Reproduced(results=results, folder=job.out, status=int(bool(failed)))
+
+
+def _plan(name: str, job: ReproduceJob, shared: Shared) -> _Wanted:
+    """A table with all its steps."""
+    experiment = EXPERIMENTS[name]
+    plan = Plan(job, own_classifier=experiment.backbone == "vgg16", shared=shared)
+    rows: dict[str, list[Source]] = {row: [] for row in experiment.published}
+    for seed in plan.seeds:
+        for row, source in experiment.rows(plan, seed).items():
+            rows[row].append(source)
+    setting = describe(name, experiment, plan)
+    return _Wanted(name=name, experiment=experiment, job=job, setting=setting, rows=rows, seeds=plan.seeds)
+
+
+def _job_of(name: str, job: ReproduceJob) -> ReproduceJob:
+    """The job of one of all tables.
+
+    Among the tables of the paper's VGG-16, `final-resnet` has its own recipe: where an option is still that of
+    the first recipe, it takes that of the second.
+    """
+    if job.table != "all":
+        return job
+    now: dict[str, Any] = flatten(yaml.safe_load(to_yaml(job))) | {"table": name}
+    theirs = EXPERIMENTS[name].recipe
+    if theirs != "voc_vgg16" and job.model.backbone == "vgg16":
+        first, second = read_yaml("voc_vgg16", ReproduceJob), read_yaml(theirs, ReproduceJob)
+        now |= {key: value for key, value in second.items() if now[key] == first.get(key)}
+        now |= {"model.weights": second["model.weights"], "classifier_weights": job.model.weights}
+    made = build_job("reproduce", now)
+    assert isinstance(made, ReproduceJob)
+    return made
+
+
+def _try(step: Step, place: str, failed: dict[Step, str], rows: Sequence[str]) -> None:
+    """Run a step, unless one that it needs has failed; a failure is kept with its reason."""
+    reason = next((failed[need] for need in step.needs if need in failed), None)
+    if reason is None:
+        log.info(f"reproduce: {place}: {step.about}")
+        try:
+            step.run()
+        except BoxsegError as error:
+            reason = f"not run: {error}"
+            log.error(f"reproduce: {step.about}, needed for {'; '.join(rows)}: {error}")
+        except BaseException:
+            log.error(f"reproduce: stopped in {step.about}, needed for {'; '.join(rows)}")
+            raise
+    if reason is not None:
+        failed[step] = reason
+
+
+def _rows_of(step: Step, wanted: Sequence[_Wanted]) -> list[str]:
+    """The rows that need a step, with their tables."""
+    return [
+        f"{item.name}: {row}"
+        for item in wanted
+        for row, sources in item.rows.items()
+        if any(source.step is not None and step in source.step.chain() for source in sources)
+    ]
+
+
+def _write(wanted: Sequence[_Wanted], failed: dict[Step, str], folder: Path) -> tuple[Result, ...]:
+    results = tuple(item.result(failed) for item in wanted)
+    for result in results:
+        result.write(folder)
+    return results

@@ -1,0 +1,165 @@
+"""The tables of the paper: which steps give each row, and which of their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from boxseg.config import BackboneName, LossName
+from boxseg.stages.reproduce import published
+from boxseg.stages.reproduce.published import Published
+from boxseg.stages.reproduce.steps import Plan, Step
+
+Section = Literal["classify", "label", "segment", "evaluate"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Source:
+    """Where a row of one seed comes from.
+
+    Attributes:
+        step: The last step of the row; None where it cannot be run.
+        scores: Its scores, one a metric of the table, as dotted names in metrics.json.
+        remark: What must be known to read them; may name scores in braces.
+        why_not: Why it cannot be run.
+    """
+
+    step: Step | None
+    scores: tuple[str, ...] = ()
+    remark: str = ""
+    why_not: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A table of the paper.
+
+    Attributes:
+        about: What it shows.
+        metrics: What its numbers are, in percent.
+        rows: The source of every row, by name, for one seed.
+        published: The numbers of every row.
+        recipe: The recipe that holds the paper's options.
+        backbone: The paper's network.
+        sections: Sections of options that its steps read.
+        set_by_rows: Options that the rows themselves set.
+        decimals: Of the numbers.
+    """
+
+    about: str
+    metrics: tuple[str, ...]
+    rows: Callable[[Plan, int], dict[str, Source]]
+    published: dict[str, Published]
+    recipe: str = "voc_vgg16"
+    backbone: BackboneName = "vgg16"
+    sections: tuple[Section, ...] = ("classify", "label")
+    set_by_rows: tuple[str, ...] = ("classify.pooling", "label.background")
+    decimals: int = 1
+
+
+def pseudo_labels(plan: Plan, seed: int) -> dict[str, Source]:
+    """Labels of the photos of val, from their boxes.
+
+    GAP has no background queries and so no u_0: its background is 1 - max u_c, as in the row "without u_0",
+    from which only the pooling sets it apart.
+    """
+    gap = plan.label(plan.classify(seed, pooling="gap"), plan.val, background="complement")
+    bap = plan.classify(seed, pooling="bap")
+    without = plan.label(bap, plan.val, background="complement")
+    labels = plan.label(bap, plan.val, background="attention")
+    complement = "background score 1 - max u_c"
+    agreed = "scored on the pixels where Y_crf = Y_ret and only there: {reliable_fraction} % of all"
+    return {
+        published.WHOLE_BOX: Source(step=labels, scores=("whole_box.miou",)),
+        published.GAP: Source(step=gap, scores=("y_crf.miou",), remark=complement),
+        published.WITHOUT_U0: Source(step=without, scores=("y_crf.miou",), remark=complement),
+        published.Y_CRF: Source(step=labels, scores=("y_crf.miou",)),
+        published.Y_RET: Source(step=labels, scores=("y_ret.miou",)),
+        published.BOTH: Source(step=labels, scores=("reliable_region_only.miou",), remark=agreed),
+    }
+
+
+def grid(plan: Plan, seed: int) -> dict[str, Source]:
+    """Y_crf of val for a grid of N x N background queries, 1..5 at training and 1..3 at generation."""
+    rows = {}
+    for trained in range(1, 6):
+        classifier = plan.classify(seed, pooling="bap", grid=trained)
+        for generated in range(1, 4):
+            labels = plan.label(classifier, plan.val, background="attention", grid=generated)
+            rows[published.grid_row(trained, generated)] = Source(step=labels, scores=("y_crf.miou",))
+    return rows
+
+
+def _labels(plan: Plan, seed: int) -> Step:
+    """Y_crf and Y_ret of the training photos."""
+    return plan.label(plan.classify(seed, pooling="bap"), plan.train, background="attention")
+
+
+def losses(plan: Plan, seed: int) -> dict[str, Source]:
+    """Networks that differ in the loss on pixels where Y_crf and Y_ret disagree."""
+    labels = _labels(plan, seed)
+    names: dict[str, LossName] = {"BASELINE": "baseline", "ER": "er", "BS": "bs", "NAL": "nal"}
+    scores = ("before_crf.miou", "after_crf.miou")
+    return {
+        name: Source(step=plan.evaluate(plan.segment(labels, seed, loss)), scores=scores)
+        for name, loss in names.items()
+    }
+
+
+def final(plan: Plan, seed: int) -> dict[str, Source]:
+    """Networks trained with Y_crf, with Y_ret, and with both and NAL."""
+    labels = _labels(plan, seed)
+    names: dict[str, LossName] = {"Y_crf": "ce_crf", "Y_ret": "ce_ret", "NAL": "nal"}
+    rows = {
+        name: Source(step=plan.evaluate(plan.segment(labels, seed, loss)), scores=("after_crf.miou",))
+        for name, loss in names.items()
+    }
+    why_not = "the masks of VOC's test photos are not public: its server scores an archive of predictions"
+    return {**rows, "NAL (test)": Source(step=None, why_not=why_not)}
+
+
+_ALL: dict[str, Any] = {
+    "sections": ("classify", "label", "segment", "evaluate"),
+    "set_by_rows": ("classify.pooling", "label.background", "segment.loss"),
+}
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "pseudo-labels": Experiment(
+        about="labels of photos from their boxes",
+        metrics=("mIoU",),
+        rows=pseudo_labels,
+        published=published.PSEUDO_LABELS,
+    ),
+    "grid": Experiment(
+        about="Y_crf for N x N background queries",
+        metrics=("mIoU",),
+        rows=grid,
+        published=published.GRID,
+        set_by_rows=("classify.pooling", "classify.grid", "label.background", "label.grid"),
+        decimals=2,
+    ),
+    "losses": Experiment(
+        about="networks trained with different losses",
+        metrics=("mIoU before CRF", "after CRF"),
+        rows=losses,
+        published=published.LOSSES,
+        **_ALL,
+    ),
+    "final-vgg": Experiment(
+        about="DeepLab-LargeFOV trained with the labels",
+        metrics=("mIoU after CRF",),
+        rows=final,
+        published=published.FINAL_VGG,
+        **_ALL,
+    ),
+    "final-resnet": Experiment(
+        about="DeepLab-v2 trained with the labels",
+        metrics=("mIoU after CRF",),
+        rows=final,
+        published=published.FINAL_RESNET,
+        recipe="voc_resnet101",
+        backbone="resnet101",
+        **_ALL,
+    ),
+}

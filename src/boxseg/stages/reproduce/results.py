@@ -1,0 +1,205 @@
+"""Rows with their numbers, and the files that hold them: Markdown, CSV, JSON."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boxseg.atomic import write_text
+from boxseg.report.tables import Table
+from boxseg.stages.folder import versions, write_json
+from boxseg.stages.reproduce.experiments import Experiment, Source
+from boxseg.stages.reproduce.published import Numbers, Published
+from boxseg.stages.reproduce.setting import Setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        name: What it is.
+        published: What others report.
+        ours: Our numbers in percent, a tuple a metric, one number a seed that is done; None where not scored.
+        remark: What must be known to read them.
+        commands: The commands that give it by themselves.
+    """
+
+    name: str
+    published: Published
+    ours: tuple[Numbers, ...]
+    remark: str
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A table with its numbers, as far as they are there.
+
+    Attributes:
+        name: Of the table.
+        experiment: What it shows.
+        setting: What it was made with.
+        command: The command that makes it.
+        rows: The rows.
+        seeds: The seeds that were asked for.
+    """
+
+    name: str
+    experiment: Experiment
+    setting: Setting
+    command: str
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+
+    def table(self) -> Table:
+        """Authors, reproduction and ours side by side."""
+        digits = self.experiment.decimals
+        head = " / ".join(self.experiment.metrics)
+        rows = tuple(
+            (
+                row.name,
+                _numbers(row.published.authors, digits),
+                _numbers(row.published.reproduction, digits),
+                self._ours(row),
+            )
+            for row in self.rows
+        )
+        columns = (head, "authors", "reproduction", "ours")
+        return Table(title=self.setting.title, columns=columns, rows=rows)
+
+    def _ours(self, row: Row) -> str:
+        if not any(row.ours):
+            return "not run"
+        text = " / ".join(_mean(values, self.experiment.decimals) for values in row.ours)
+        done = max(map(len, row.ours))
+        return text if done == len(self.seeds) else f"{text} ({done} of {len(self.seeds)} seeds)"
+
+    def notes(self) -> list[str]:
+        """What must be known to read the table."""
+        notes = [f"{row.name}: {row.remark}." for row in self.rows if row.remark]
+        if len(self.seeds) > 1:
+            notes.append(f"Mean ± standard deviation over the seeds {', '.join(map(str, self.seeds))}.")
+        if self.setting.departures:
+            notes.append(f"Not as in the paper: {'; '.join(self.setting.departures)}.")
+        return notes
+
+    def write(self, folder: Path) -> None:
+        """Write TABLE.md, TABLE.csv and TABLE.json."""
+        write_text(folder / f"{self.name}.md", self.markdown())
+        write_text(folder / f"{self.name}.csv", self.csv())
+        write_json(folder / f"{self.name}.json", self.as_dict())
+
+    def markdown(self) -> str:
+        """The table, how to read it, what it was made with, and the commands of every row."""
+        parts = [self.table().markdown().rstrip("\n"), "\n".join(f"- {note}" for note in self.notes())]
+        facts = [*self.setting.facts.items(), ("versions", _versions())]
+        parts.append("Made with:\n\n" + "\n".join(f"- {name}: {fact}" for name, fact in facts))
+        parts.append(f"All rows:\n\n```sh\n{self.command}\n```")
+        parts += [
+            f"{row.name}:\n\n```sh\n" + "\n".join(row.commands) + "\n```" for row in self.rows if row.commands
+        ]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def csv(self) -> str:
+        """A line for every row and metric, each with the title: no number is without its setting."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("row", "metric", "authors", "reproduction", "ours", "spread", "seeds", "setting"))
+        for row in self.rows:
+            for place, metric in enumerate(self.experiment.metrics):
+                theirs = [
+                    numbers[place] if numbers else ""
+                    for numbers in (row.published.authors, row.published.reproduction)
+                ]
+                values = row.ours[place] if row.ours else ()
+                ours = f"{statistics.fmean(values):.4f}" if values else ""
+                spread = f"{statistics.stdev(values):.4f}" if len(values) > 1 else ""
+                writer.writerow((row.name, metric, *theirs, ours, spread, len(values), self.setting.title))
+        return text.getvalue()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for TABLE.json."""
+        return {
+            "table": self.name,
+            "about": self.experiment.about,
+            "metrics": list(self.experiment.metrics),
+            **dataclasses.asdict(self.setting),
+            "as_in_the_paper": not self.setting.departures,
+            "seeds": list(self.seeds),
+            "versions": versions(),
+            "command": self.command,
+            "rows": [
+                {
+                    "row": row.name,
+                    "authors": row.published.authors,
+                    "reproduction": row.published.reproduction,
+                    "ours": row.ours,
+                    "remark": row.remark,
+                    "commands": row.commands,
+                }
+                for row in self.rows
+            ],
+        }
+
+
+def read_row(
+    name: str, published: Published, sources: Sequence[Source], metrics: int, failed: Sequence[str]
+) -> Row:
+    """A row from its sources, one a seed, and the reasons why steps of it failed."""
+    ours: list[list[float]] = [[] for _ in range(metrics)]
+    remark = "; ".join(dict.fromkeys([source.why_not for source in sources if source.why_not] + list(failed)))
+    commands: dict[str, None] = {}
+    for source in sources:
+        if source.step is None:
+            continue
+        commands |= {step.command(): None for step in source.step.chain()}
+        scores = source.step.scores() if source.step.done else None
+        if scores is None:
+            continue
+        for place, path in enumerate(source.scores):
+            value = _look_up(scores, path)
+            if value is not None:
+                ours[place].append(100 * value)
+        if source.remark and not remark:
+            fraction = scores.get("reliable_fraction")
+            remark = source.remark.format(
+                reliable_fraction="–" if fraction is None else f"{100 * fraction:.1f}"
+            )
+    return Row(
+        name=name,
+        published=published,
+        ours=tuple(map(tuple, ours)),
+        remark=remark,
+        commands=tuple(commands),
+    )
+
+
+def _look_up(scores: dict[str, Any], path: str) -> float | None:
+    """A number in nested mappings, by its dotted name; None where any part of it is none."""
+    value: Any = scores
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return None if value is None else float(value)
+
+
+def _numbers(numbers: Numbers | None, digits: int) -> str | None:
+    return None if numbers is None else " / ".join(f"{number:.{digits}f}" for number in numbers)
+
+
+def _mean(values: Numbers, digits: int) -> str:
+    """Mean of the seeds, with their standard deviation where there are several."""
+    if not values:
+        return "–"
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def _versions() -> str:
+    return ", ".join(f"{name} {number}" for name, number in versions().items())

@@ -1,0 +1,243 @@
+"""The runs that tables are made from: each once, in a folder named by what it is.
+
+The name ends in a digest of the options that make the result, of the steps it builds on and of the annotations
+it reads, so rows and tables share what they have in common, and another option is another folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from boxseg import formats
+from boxseg.config import Data, Evaluate, Label, LossName, Model
+from boxseg.dataset import BoxDataset
+from boxseg.jobs import ClassifyJob, EvaluateJob, Job, LabelJob, ReproduceJob, SegmentJob
+from boxseg.options import to_words
+from boxseg.stages import classify, evaluate, label, segment
+from boxseg.stages.folder import FREE
+
+StepJob = ClassifyJob | LabelJob | SegmentJob | EvaluateJob
+
+_STAGES: dict[type[Any], tuple[str, Callable[[Any], Any]]] = {
+    ClassifyJob: ("classify", classify.run),
+    LabelJob: ("label", label.run),
+    SegmentJob: ("segment", segment.run),
+    EvaluateJob: ("evaluate", evaluate.run),
+}
+
+# Options that name an earlier step: its own name stands for them.
+_LINKS = ("checkpoint", "labels")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Step:
+    """One run of a stage.
+
+    Attributes:
+        about: What it is, in a few words.
+        job: Its options; `out` is its folder.
+        needs: Steps whose results it uses.
+        files: What is there when it is done.
+    """
+
+    about: str
+    job: StepJob
+    needs: tuple[Step, ...]
+    files: tuple[Path, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where its results are."""
+        assert self.job.out is not None
+        return self.job.out
+
+    @property
+    def done(self) -> bool:
+        """Whether its results are all there."""
+        return all(file.is_file() for file in self.files)
+
+    def run(self) -> None:
+        """Make the results, or what is missing of them.
+
+        Raises:
+            BoxsegError: Something given cannot be used.
+        """
+        _STAGES[type(self.job)][1](self.job)
+
+    def command(self) -> str:
+        """The command line that does the same."""
+        return command_line(_STAGES[type(self.job)][0], self.job)
+
+    def scores(self) -> dict[str, Any] | None:
+        """What its metrics.json says; None before there is one."""
+        file = self.folder / "metrics.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def chain(self) -> list[Step]:
+        """Itself after everything it needs, each once."""
+        steps = [step for need in self.needs for step in need.chain()]
+        return list(dict.fromkeys([*steps, self]))
+
+
+def command_line(verb: str, job: Job) -> str:
+    """A job as it is typed in a shell."""
+    return shlex.join(["boxseg", *to_words(verb, job)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What the tables of one call have in common.
+
+    Attributes:
+        steps: All steps, by folder, each after those it needs.
+        datasets: Splits that were read, each with a digest of its annotations.
+    """
+
+    steps: dict[Path, Step] = field(default_factory=dict)
+    datasets: dict[Data, tuple[BoxDataset, str]] = field(default_factory=dict)
+
+    def load(self, data: Data) -> BoxDataset:
+        """The photos of a split; annotations are read once."""
+        return self._read(data)[0]
+
+    def fingerprint(self, data: Data) -> str:
+        """Digest of the annotations of a split: which photos, with which boxes of which classes."""
+        return self._read(data)[1]
+
+    def _read(self, data: Data) -> tuple[BoxDataset, str]:
+        data = dataclasses.replace(data, val_split="")
+        if data not in self.datasets:
+            dataset = formats.load(data)
+            digest = hashlib.sha256(json.dumps(dataset.classes).encode())
+            for sample in dataset.samples:
+                digest.update(sample.id.encode())
+                digest.update(sample.boxes.tobytes() + sample.labels.tobytes())
+            self.datasets[data] = (dataset, digest.hexdigest())
+        return self.datasets[data]
+
+
+class Plan:
+    """Makes the steps of one job of `reproduce`; asked twice for the same one, it gives the same one.
+
+    Args:
+        job: Options of all steps.
+        own_classifier: Whether the classifier has the backbone of the network where the job leaves that open.
+        shared: Steps and data of other plans; added to.
+    """
+
+    def __init__(self, job: ReproduceJob, *, own_classifier: bool, shared: Shared) -> None:
+        self.job = job
+        self.own_classifier = own_classifier
+        self.shared = shared
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that everything is run with."""
+        return self.job.seeds or (self.job.trainer.seed,)
+
+    @property
+    def train(self) -> Data:
+        """The photos that networks are trained on."""
+        return dataclasses.replace(self.job.data, val_split=Data(root=Path()).val_split)
+
+    @property
+    def val(self) -> Data:
+        """The photos that are scored."""
+        return dataclasses.replace(self.train, split=self.job.data.val_split, annotations=None, images=None)
+
+    @property
+    def classifier_model(self) -> Model:
+        """The network below the box classifier, without the options that only segmentation has."""
+        model, backbone = self.job.model, self.job.classifier
+        if backbone == "auto":
+            backbone = "vgg16" if model.backbone == "resnet101" and not self.own_classifier else model.backbone
+        weights = model.weights if backbone == model.backbone else self.job.classifier_weights
+        return Model(backbone=backbone, weights=weights, batch_norm=model.batch_norm)
+
+    def classify(self, seed: int, **options: Any) -> Step:
+        """A box classifier; `options` are those of stage 1 that the row asks for."""
+        model, stage = self.classifier_model, dataclasses.replace(self.job.classify, **options)
+        job = ClassifyJob(
+            data=self.train,
+            out=Path(),
+            scale=self.job.scale,
+            model=model,
+            classify=stage,
+            trainer=dataclasses.replace(self.job.trainer, seed=seed),
+        )
+        name = f"{stage.pooling}-n{stage.grid}-{model.backbone}-seed{seed}"
+        return self._step(name, job, (), lambda folder: (folder / "model.safetensors",))
+
+    def label(self, classifier: Step, data: Data, **options: Any) -> Step:
+        """Labels of a split; `options` are those of stage 2 that the row asks for."""
+        stage: Label = dataclasses.replace(self.job.label, **options)
+        job = LabelJob(
+            checkpoint=classifier.folder, data=data, out=Path(), label=stage, trainer=self._anywhere()
+        )
+        name = f"{data.split}-{stage.background}-n{stage.grid}-{_words(classifier)}"
+        dataset = self.shared.load(data)
+        return self._step(name, job, (classifier,), lambda folder: _label_files(folder, dataset))
+
+    def segment(self, labels: Step, seed: int, loss: LossName) -> Step:
+        """A segmentation network from these labels. Scoring is a step of its own: its options train nothing."""
+        job = SegmentJob(
+            labels=str(labels.folder),
+            data=dataclasses.replace(self.train, val_split=""),
+            out=Path(),
+            scale=self.job.scale,
+            model=self.job.model,
+            segment=dataclasses.replace(self.job.segment, loss=loss),
+            trainer=dataclasses.replace(self.job.trainer, seed=seed),
+        )
+        name = f"{loss}-{self.job.model.backbone}-seed{seed}"
+        return self._step(name, job, (labels,), lambda folder: (folder / "model.safetensors",))
+
+    def evaluate(self, network: Step) -> Step:
+        """The scores of a network on the photos for that."""
+        options: Evaluate = self.job.evaluate
+        job = EvaluateJob(
+            checkpoint=network.folder, data=self.val, out=Path(), evaluate=options, trainer=self._anywhere()
+        )
+        name = f"{self.val.split}-{_words(network)}"
+        return self._step(name, job, (network,), lambda folder: (folder / "metrics.json",))
+
+    def _anywhere(self) -> Any:
+        """Device options for a step that draws nothing at random."""
+        return dataclasses.replace(self.job.trainer, seed=0)
+
+    def _step(
+        self, name: str, job: Any, needs: tuple[Step, ...], files: Callable[[Path], tuple[Path, ...]]
+    ) -> Step:
+        verb = _STAGES[type(job)][0]
+        folder = self.job.out / verb / f"{name}-{self._digest(verb, job, needs)}"
+        steps = self.shared.steps
+        if folder not in steps:
+            job = dataclasses.replace(job, out=folder)
+            steps[folder] = Step(about=f"{verb} {name}", job=job, needs=needs, files=files(folder))
+        return steps[folder]
+
+    def _digest(self, verb: str, job: StepJob, needs: tuple[Step, ...]) -> str:
+        """Eight characters that tell this step from any other."""
+        fixed = tuple(f"{key}=" for key in (*FREE, *_LINKS))
+        words = [word for word in to_words(verb, job) if not word.startswith(fixed)]
+        content = [words, [need.folder.name for need in needs], self.shared.fingerprint(job.data)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
+
+
+def _words(step: Step) -> str:
+    """The name of a step without its digest."""
+    return step.folder.name.rpartition("-")[0]
+
+
+def _label_files(folder: Path, dataset: BoxDataset) -> tuple[Path, ...]:
+    """What labels leave when they are complete: their scores, or without ground truth every mask."""
+    if dataset.has_ground_truth:
+        return (folder / "metrics.json",)
+    return tuple(path for sample in dataset.samples for path in label.paths(folder, sample))
