@@ -137,9 +137,12 @@ def test_broken_segmentation_names_file_and_photo(content, read, segmentation) -
 
 
 def test_ground_truth_only_where_every_object_has_one(content, read) -> None:
-    content["annotations"] = [annotation(1), annotation(2, segmentation=[])]
-    a, b = read(content).samples
+    content["annotations"] = [annotation(1), annotation(2, segmentation=[]), annotation(3, segmentation=None)]
+    dataset = read(content)
+    a, b = dataset.samples
     assert a.ground_truth is None
+    assert kinds(dataset) == [("object without segmentation", "image kept without ground truth")]
+    assert dataset.problems[0].what.endswith("annotation 2 of a.jpg and 1 more")
     assert not b.ground_truth().any()
     content["annotations"] = [annotation(1, segmentation=[])]
     assert not read(content).has_ground_truth
@@ -191,6 +194,49 @@ def test_single_bad_items_are_listed_and_the_rest_is_read(content, read, tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        ("image_id", ("annotation without photo", "skipped")),
+        ("category_id", ("class unknown", "dropped")),
+        ("bbox", ("box without four numbers", "dropped")),
+        ("segmentation", ("object without segmentation", "image kept without ground truth")),
+        ("id", None),
+        ("iscrowd", None),
+    ],
+)
+def test_annotations_that_lack_a_key(content, read, key: str, problem: tuple[str, str] | None) -> None:
+    lacking = {name: value for name, value in annotation(2).items() if name != key}
+    content["annotations"].append(lacking)
+    dataset = read(content)
+    assert kinds(dataset) == ([problem] if problem else [])
+    assert len(dataset.samples[0].boxes) == (1 if problem and key != "segmentation" else 2)
+
+
+@pytest.mark.parametrize("key", ["width", "height"])
+def test_images_need_not_state_their_size(content, read, key: str) -> None:
+    del content["images"][0][key]
+    assert read(content).samples[0].width == 40
+
+
+@pytest.mark.parametrize("box", [[10, 10, 0, 5], [10, 10, 5, 0], [10, 10, 0, 0], [10.2, 3, 0.4, 5]])
+def test_boxes_of_no_area(content, read, box: list[float]) -> None:
+    content["annotations"] = [annotation(1), annotation(2, bbox=box)]
+    dataset = read(content)
+    assert dataset.samples[0].boxes.tolist() == [[10, 10, 20, 20]]
+    assert kinds(dataset) in (
+        [("box is empty or inverted", "dropped")],
+        [("box is narrower than 1 pixel", "dropped")],
+    )
+
+
+def test_ids_of_several_annotations_are_listed(content, read) -> None:
+    content["annotations"] += [annotation(1, bbox=[0, 0, 5, 5]), annotation(2)]
+    dataset = read(content)
+    assert len(dataset.samples[0].boxes) == 3
+    assert kinds(dataset) == [("annotation ID used 2 times", "kept")]
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda c: c.pop("images"), "no list 'images'"),
@@ -212,7 +258,7 @@ def test_broken_files_are_errors_that_name_the_fault(content, read, change, mess
         read(content)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00", "[" * 200_000])
 def test_no_json_or_other_json(content, read, text: str) -> None:
     with pytest.raises(
         DataError, match=r"instances_train\.json: (annotation file is no JSON|no list 'images')"

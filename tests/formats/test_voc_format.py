@@ -151,7 +151,7 @@ def test_suffixes_of_photos(tmp_path: Path, add, suffix: str) -> None:
         "a  1",
         "a -1",
         "a.jpg",
-        "/JPEGImages/a.jpg /SegmentationClassAug/a.png",
+        "/JPEGImages/a.jpg",
         "a\na",
         "  a\t",
         "\n\na\n\n",
@@ -223,14 +223,59 @@ def test_ground_truth(tmp_path: Path, add) -> None:
     a, b = load(tmp_path).samples
     assert b.ground_truth is None
     assert np.array_equal(pickle.loads(pickle.dumps(a)).ground_truth(), mask)
-    # The augmented masks come first where they are there.
     write_mask(tmp_path / "SegmentationClassAug" / "b.png", mask)
     a, b = load(tmp_path).samples
-    assert a.ground_truth is None
     assert np.array_equal(b.ground_truth(), mask)
     write_mask(tmp_path / "SegmentationClassAug" / "b.png", mask + 6)
     with pytest.raises(DataError, match=r"b\.png: value 21"):
         load(tmp_path).samples[1].ground_truth()
+
+
+@pytest.mark.parametrize("split", ["train", "val", "trainval", "train_aug", "mine"])
+@pytest.mark.parametrize("paths", [False, True])
+def test_lists_of_either_form_and_their_masks(tmp_path: Path, add, split: str, paths: bool) -> None:
+    names = ["2007_000032", "2007_000039", "2008_000001"]
+    for name in names:
+        add(name, xml(person()))
+    for folder, value, some in (("SegmentationClass", 1, names[:2]), ("SegmentationClassAug", 2, names[1:])):
+        for name in some:
+            write_mask(tmp_path / folder / f"{name}.png", np.full((30, 40), value, np.uint8))
+    lines = [f"/JPEGImages/{name}.jpg /SegmentationClassAug/{name}.png" if paths else name for name in names]
+    (tmp_path / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("\n".join(lines))
+    dataset = load(tmp_path, split=split)
+    assert [sample.id for sample in dataset.samples] == names
+    assert dataset.problems == ()
+    # Of two masks the one that the list names counts, else VOC's own for VOC's own splits.
+    both = 1 if split in ("train", "val", "trainval") and not paths else 2
+    assert [int(sample.ground_truth()[0, 0]) for sample in dataset.samples] == [1, both, 2]
+
+
+@pytest.mark.parametrize(
+    ("mask", "what"),
+    [
+        ("/SegmentationClassAug/a.png", "listed mask is not there"),
+        ("/SegmentationClassAug/../../outside.png", "listed mask is outside the data set"),
+        ("../outside.png", "listed mask is outside the data set"),
+        ("C:/outside.png", "listed mask is outside the data set"),
+    ],
+)
+def test_listed_masks_that_cannot_be_used(tmp_path: Path, add, mask: str, what: str) -> None:
+    write_mask(tmp_path.parent / "outside.png", np.ones((30, 40), np.uint8))
+    add("a", xml(person()), line=f"/JPEGImages/a.jpg {mask}")
+    dataset = load(tmp_path)
+    assert dataset.samples[0].ground_truth is None
+    assert [(problem.what.split(":")[0], problem.action) for problem in dataset.problems] == [
+        (what, "kept without ground truth")
+    ]
+
+
+def test_lists_of_paths_that_name_absent_files(tmp_path: Path, add) -> None:
+    add("a", xml(person()), line="/JPEGImages/a.jpg /SegmentationClassAug/a.png")
+    write_mask(tmp_path / "SegmentationClassAug" / "a.png", np.ones((30, 40), np.uint8))
+    add("b", None, line="/JPEGImages/b.jpg /SegmentationClassAug/b.png", photo=False)
+    dataset = load(tmp_path)
+    assert [sample.id for sample in dataset.samples] == ["a"]
+    assert kinds(dataset) == [("b.xml", "neither photo nor annotation", "skipped")]
 
 
 def test_main_list_serves_where_there_is_no_other(tmp_path: Path, add) -> None:

@@ -62,6 +62,12 @@ def test_faultless_results_pass_as_folder_and_as_archive(voc: Path, results: Pat
     assert check_results(results, voc.parent.parent) == []  # the folder above the devkit
 
 
+def test_the_list_may_hold_paths(voc: Path, results: Path) -> None:
+    lines = (f"/JPEGImages/{name}.jpg /SegmentationClassAug/{name}.png\n" for name in IDS)
+    (voc / "ImageSets" / "Segmentation" / "test.txt").write_text("".join(lines))
+    assert check_results(results, voc) == []
+
+
 def test_the_archive_holds_the_tree_at_its_root_and_is_the_same_every_time(
     results: Path, tmp_path: Path
 ) -> None:

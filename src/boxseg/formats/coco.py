@@ -55,6 +55,7 @@ def read(data: Data) -> Listing:
     images = _images(content["images"], path, listing.problems)
     by_image: dict[int | str, list[_Object]] = {image["id"]: [] for image in content["images"]}
     segmented = False
+    listing.problems.extend(_repeated(content["annotations"], path))
     for number, annotation in enumerate(content["annotations"]):
         place = annotation.get("image_id") if isinstance(annotation, dict) else None
         if isinstance(place, (int, str)) and place in by_image:
@@ -149,7 +150,7 @@ def _split_name(path: Path) -> str:
 def _parse(path: Path) -> dict[str, list[Any]]:
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: annotation file is no JSON ({error})") from error
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
@@ -195,6 +196,17 @@ def _images(images: list[Any], path: Path, problems: list[Problem]) -> list[dict
     return usable
 
 
+def _repeated(annotations: list[Any], path: Path) -> list[Problem]:
+    """IDs of several annotations: nothing to us, but tools that go by them see one of these only."""
+    ids = (annotation.get("id") for annotation in annotations if isinstance(annotation, dict))
+    counts = Counter(number for number in ids if isinstance(number, (int, str)))
+    return [
+        Problem(file=path, what=f"annotation ID used {count} times: {number}", action="kept")
+        for number, count in counts.items()
+        if count > 1
+    ]
+
+
 def _image_folder(data: Data, path: Path, images: list[dict[str, Any]]) -> Path:
     if data.images is not None:
         if not (data.root / data.images).is_dir():
@@ -223,6 +235,7 @@ def _with_objects(
     item: Item, objects: list[_Object], labels: dict[float, int], segmented: bool, problems: list[Problem]
 ) -> Item:
     painted: list[tuple[Any, int]] = []
+    bare: list[str] = []
     for number, annotation in objects:
         called = f"{_called(annotation, number)} of {item.image.name}"
         category = annotation.get("category_id")
@@ -234,6 +247,7 @@ def _with_objects(
             segmented = False  # with an object missing, the mask would call it background
             continue
         painted.append((annotation.get("segmentation"), IGNORE if annotation.get("iscrowd") else label))
+        bare += [] if annotation.get("segmentation") else [called]
         x, y, width, height = box
         if annotation.get("iscrowd"):
             item.crowds.append((x, y, x + width, y + height))
@@ -241,7 +255,12 @@ def _with_objects(
         item.boxes.append((x, y, x + width, y + height))
         item.labels.append(label)
         item.names.append(called)
-    if not segmented or not all(region for region, _ in painted):
+    if not segmented:
+        return item
+    if bare:
+        more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
+        what = f"object without segmentation: {bare[0]}{more}"
+        problems.append(Problem(file=item.source, what=what, action="image kept without ground truth"))
         return item
     regions = tuple(region for region, _ in painted)
     values = tuple(value for _, value in painted)

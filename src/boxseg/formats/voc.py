@@ -2,8 +2,10 @@
 
     ROOT/JPEGImages/ID.jpg (.jpeg, .png)       photos
     ROOT/Annotations/ID.xml                    boxes
-    ROOT/ImageSets/Segmentation/SPLIT.txt      one ID a line (else ImageSets/Main/SPLIT.txt)
-    ROOT/SegmentationClassAug/ID.png           ground truth (else SegmentationClass), not needed
+    ROOT/ImageSets/Segmentation/SPLIT.txt      one ID a line, or /JPEGImages/ID.jpg and the path of a mask (else
+                                               ImageSets/Main/SPLIT.txt)
+    ROOT/SegmentationClass/ID.png              ground truth, not needed: the mask that the list names; else this
+    ROOT/SegmentationClassAug/ID.png           one first for train, val and trainval, that one first for others
 
 Where only photos are asked for, as for the test images whose annotations are not public, Annotations is not
 needed. ROOT may also be given as the folder above it (VOCdevkit), or above that. Coordinates in VOC files are
@@ -15,6 +17,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -23,12 +26,14 @@ from boxseg.config import Data
 from boxseg.dataset import VOC_CLASSES, BoxDataset, Problem, Sample
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import GroundTruth, Item, Listing
-from boxseg.formats.files import is_file, number, place_photo, read_lines
+from boxseg.formats.files import is_file, leads_out, number, place_photo, read_lines
 from boxseg.formats.masks import read_mask, write_mask
 
 LOOKED_FOR = "JPEGImages/ with Annotations/ or ImageSets/ (voc)"
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 _LISTS = ("Segmentation", "Main")
+_MASKS = ("SegmentationClass", "SegmentationClassAug")
+_OWN_SPLITS = ("train", "val", "trainval")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _NAME = re.compile(rb"<name[^>]*>([^<]*)<")
 _VOC_NAMES = frozenset(name.encode() for name in VOC_CLASSES)
@@ -69,14 +74,13 @@ def read(data: Data) -> Listing:
     """
     root = _root(data)
     classes = class_names(root / "Annotations")
-    masks = next(
-        (root / name for name in ("SegmentationClassAug", "SegmentationClass") if (root / name).is_dir()), None
-    )
+    folders = _MASKS if data.split in _OWN_SPLITS else _MASKS[::-1]
     listing = Listing(root=root, classes=classes, items=[], problems=[])
-    for name in split_ids(root, data.split)[: data.limit]:
-        found = _item(root, name, classes, masks, listing.problems)
+    for name, named in list(_entries(root, data.split).items())[: data.limit]:
+        found = _item(root, name, classes, listing.problems)
         if isinstance(found, Item):
-            listing.items.append(found)
+            mask = _mask_file(root, name, named, folders, listing.problems)
+            listing.items.append(replace(found, ground_truth=_mask_reader(mask, len(classes))))
         else:
             path = root / "Annotations" / f"{name}.xml"
             listing.problems.append(Problem(file=path, what=found, action="skipped"))
@@ -112,7 +116,7 @@ def _root(data: Data) -> Path:
 
 def photo_file(root: Path, name: str) -> Path | None:
     """The photo of an ID, or None; an ID that leads out of the data set has none."""
-    if ".." in PurePosixPath(name).parts or name.startswith("/"):
+    if leads_out(name):
         return None
     candidates = (root / "JPEGImages" / f"{name}{suffix}" for suffix in _SUFFIXES)
     return next((path for path in candidates if is_file(path)), None)
@@ -188,11 +192,14 @@ def split_ids(root: Path, split: str) -> list[str]:
     Raises:
         DataError: There is no such list, or it cannot be read.
     """
+    return list(_entries(root, split))
+
+
+def _entries(root: Path, split: str) -> dict[str, str | None]:
     for folder in _LISTS:
         path = root / "ImageSets" / folder / f"{split}.txt"
         if path.is_file():
-            # Lists of other tools repeat an ID, with numbers or further paths beside it.
-            return list(dict.fromkeys(_id(root, line) for line in read_lines(path) if line))
+            return read_list(root, path)
     known = splits(root)
     there = f"there are: {', '.join(known)}" if known else "write one, an ID a line"
     raise DataError(
@@ -201,21 +208,33 @@ def split_ids(root: Path, split: str) -> list[str]:
     )
 
 
-def _id(root: Path, line: str) -> str:
-    if not is_file(root / "Annotations" / f"{line}.xml"):  # else an ID with spaces
-        line = line.split()[0]
-    path = PurePosixPath(line)
+def read_list(root: Path, path: Path) -> dict[str, str | None]:
+    """IDs of a list, each with the path of its mask relative to the root where the list names one.
+
+    Raises:
+        DataError: The list cannot be read.
+    """
+    entries: dict[str, str | None] = {}
+    for line in filter(None, read_lines(path)):
+        name, mask = _entry(root, line)
+        entries.setdefault(name, mask)  # lists of other tools repeat an ID
+    return entries
+
+
+def _entry(root: Path, line: str) -> tuple[str, str | None]:
+    """ID and mask of a line: `ID`, with or without numbers beside it, or the paths of a photo and its mask."""
+    words = [line] if is_file(root / "Annotations" / f"{line}.xml") else line.split()  # some IDs hold spaces
+    path = PurePosixPath(words[0])
     if path.suffix in _SUFFIXES:
         path = path.with_suffix("")
-    return path.name if line.startswith("/") else str(path)
+    mask = words[1].lstrip("/") if len(words) > 1 and words[1].endswith(".png") else None
+    return path.name if words[0].startswith("/") else str(path), mask
 
 
-def _item(
-    root: Path, name: str, classes: tuple[str, ...], masks: Path | None, problems: list[Problem]
-) -> Item | str:
+def _item(root: Path, name: str, classes: tuple[str, ...], problems: list[Problem]) -> Item | str:
     """The image of an ID, or what is wrong with it."""
     source = root / "Annotations" / f"{name}.xml"
-    if ".." in PurePosixPath(name).parts:
+    if leads_out(name):
         return f"ID leads out of the data set: {name}"
     image = photo_file(root, name)
     if not is_file(source):
@@ -226,16 +245,8 @@ def _item(
         tree = ET.parse(source).getroot()
     except (ET.ParseError, ValueError, LookupError) as error:  # the last two: encodings
         return f"annotation file is no XML: {error}"
-    item = Item(
-        id=name,
-        image=image,
-        source=source,
-        boxes=[],
-        labels=[],
-        names=[],
-        stated_size=_stated_size(tree),
-        ground_truth=_mask_reader(masks, name, len(classes)),
-    )
+    size = _stated_size(tree)
+    item = Item(id=name, image=image, source=source, boxes=[], labels=[], names=[], stated_size=size)
     for position, node in enumerate(tree.findall("object"), start=1):
         _add_object(item, node, position, classes, problems)
     return item
@@ -267,8 +278,21 @@ def _stated_size(tree: ET.Element) -> tuple[int, int] | None:
     return (width, height) if width > 0 and height > 0 else None  # some tools write zeros
 
 
-def _mask_reader(masks: Path | None, name: str, classes: int) -> Callable[[int, int], GroundTruth] | None:
-    if masks is None or not (masks / f"{name}.png").is_file():
+def _mask_file(
+    root: Path, name: str, named: str | None, folders: tuple[str, ...], problems: list[Problem]
+) -> Path | None:
+    """The mask of an ID: the one its list names, or that of the first folder that has one."""
+    trusted = [named] if named and not leads_out(named) else []
+    paths = [root / place for place in (*trusted, *(f"{folder}/{name}.png" for folder in folders))]
+    mask = next((path for path in paths if is_file(path)), None)
+    if named and mask is None:
+        what = f"listed mask is {'not there' if trusted else 'outside the data set'}: {named}"
+        problems.append(Problem(file=paths[0], what=what, action="kept without ground truth"))
+    return mask
+
+
+def _mask_reader(mask: Path | None, classes: int) -> Callable[[int, int], GroundTruth] | None:
+    if mask is None:
         return None
-    reader = partial(read_mask, masks / f"{name}.png", classes)
+    reader = partial(read_mask, mask, classes)
     return lambda width, height: reader

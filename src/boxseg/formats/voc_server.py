@@ -26,7 +26,6 @@ from boxseg.atomic import atomic_path
 from boxseg.dataset import IGNORE, VOC_CLASSES, Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats import voc
-from boxseg.formats.files import read_lines
 from boxseg.formats.images import DAMAGE, image_size
 from boxseg.progress import track
 
@@ -50,7 +49,7 @@ def split_ids(root: Path, split: str) -> tuple[str, ...]:
         known = sorted(file.stem for file in path.parent.glob("*.txt"))
         hint = did_you_mean(split, known) or f" (there are: {', '.join(known) or 'none'})"
         raise DataError(f"no {path}, which lists the photos of a submission{hint}")
-    ids = tuple(dict.fromkeys(line.split()[0] for line in read_lines(path) if line))
+    ids = tuple(voc.read_list(root, path))
     if not ids:
         raise DataError(f"{path} lists no photo")
     return ids
