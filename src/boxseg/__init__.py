@@ -17,6 +17,7 @@ _HOMES = {
     "Sample": "boxseg.dataset",
     "classify": "boxseg.api",
     "config": "boxseg.config",
+    "convert_config": "boxseg.api",
     "demo": "boxseg.api",
     "doctor": "boxseg.api",
     "download": "boxseg.api",

@@ -24,6 +24,7 @@ VERBS = (
     "doctor",
     "masks",
     "download",
+    "convert-config",
     "demo",
 )
 
@@ -42,6 +43,7 @@ usage: boxseg VERB [key=value …] [-c FILE.yaml]
   download  set up VOC 2012 or COCO 2017
   reproduce run a table of the paper, and print ours beside the published numbers
   masks     write masks made from the boxes alone, for other programs
+  convert-config  turn a configuration file of BANA's public code into options of boxseg
 
   boxseg VERB --help          all options of a verb
   boxseg VERB … --print-config  the resolved options as YAML, and no run

@@ -219,6 +219,23 @@ class DownloadJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConvertConfigJob:
+    """Turn a configuration file of BANA's public code, or of its reproduction, into options of boxseg.
+
+    Args:
+        file: Their YAML file, with sections such as DATA, MODEL and SOLVER.
+        out: Where ours goes; by default FILE.boxseg.yaml beside it.
+        stage: What it is for; `auto` goes by the file's name (stage1, stage2, stage3), else by its keys.
+        overwrite: Replace `out` where it is there already.
+    """
+
+    file: Path = field(metadata=POSITIONAL)
+    out: Path | None = None
+    stage: Literal["auto", "classify", "label", "segment"] = "auto"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunJob:
     """All stages: boxes to labels to a segmentation network. Run again, it goes on where it stopped.
 
@@ -341,6 +358,7 @@ Job = (
     | DoctorJob
     | MasksJob
     | DownloadJob
+    | ConvertConfigJob
     | RunJob
     | ReproduceJob
     | DemoJob
@@ -357,5 +375,6 @@ JOBS: dict[str, type[Job]] = {
     "masks": MasksJob,
     "download": DownloadJob,
     "reproduce": ReproduceJob,
+    "convert-config": ConvertConfigJob,
     "demo": DemoJob,
 }

@@ -89,6 +89,26 @@ def read_yaml(name: str, job: type[Job]) -> Flat:
         ConfigError: The file cannot be read, is no mapping, or holds an unknown option.
     """
     path = recipe_path(name)
+    content = load_mapping(path)
+    if any(str(key).isupper() for key in content):
+        raise ConfigError(
+            f"{path} has upper-case keys, as the files of other BANA code: "
+            f"`boxseg convert-config {path}` makes them options of boxseg"
+        )
+    everywhere = {key for other in JOBS.values() for key in known_keys(other)}
+    flat = flatten(content)
+    for key in flat:
+        if key not in everywhere:
+            raise ConfigError(f"unknown option {key!r} in {path}{did_you_mean(key, everywhere)}")
+    return {key: value for key, value in flat.items() if key in known_keys(job)}
+
+
+def load_mapping(path: Path) -> dict[Any, Any]:
+    """The content of a YAML file that holds `key: value` lines.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds something else.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -96,12 +116,7 @@ def read_yaml(name: str, job: type[Job]) -> Flat:
         raise ConfigError(f"cannot read options from {path}: {reason}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold `key: value` lines, not a {type(content).__name__}")
-    everywhere = {key for other in JOBS.values() for key in known_keys(other)}
-    flat = flatten(content)
-    for key in flat:
-        if key not in everywhere:
-            raise ConfigError(f"unknown option {key!r} in {path}{did_you_mean(key, everywhere)}")
-    return {key: value for key, value in flat.items() if key in known_keys(job)}
+    return content
 
 
 def flatten(options: Mapping[str, Any], prefix: str = "") -> Flat:

@@ -1,0 +1,205 @@
+"""A configuration file of BANA's public code, or of its reproduction, as options of boxseg."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from boxseg.atomic import write_text
+from boxseg.errors import ConfigError
+from boxseg.jobs import JOBS, ConvertConfigJob
+from boxseg.options import Flat, build_job, flatten, known_keys, load_mapping
+from boxseg.report.tables import Table
+from boxseg.stages.bana_keys import Meaning, Seen, Stage, backbone_in, meaning_of
+
+STAGES: dict[str, Stage] = {"stage1": "classify", "stage2": "label", "stage3": "segment"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converted:
+    """A converted file, key by key.
+
+    Attributes:
+        source: Theirs.
+        file: Ours.
+        keys: Their keys with their values and what they became, in their order.
+        command: What to run next.
+    """
+
+    source: Path
+    file: Path
+    keys: tuple[tuple[str, Any, Meaning], ...]
+    command: str
+
+    def tables(self) -> list[Table]:
+        """What each key became."""
+        rows = []
+        for key, value, meaning in self.keys:
+            ours = ", ".join(f"{name}={_written(part)}" for name, part in meaning.options.items())
+            became = ours or ("kept as a comment" if meaning.lost else "no option")
+            rows.append((key, _written(value), became, meaning.remark))
+        return [Table(title=str(self.source), columns=("key", "value", "became", ""), rows=tuple(rows))]
+
+    def notes(self) -> list[str]:
+        """Where it is, what was lost, and what to run next."""
+        lost = [key for key, _, meaning in self.keys if meaning.lost]
+        lines = [f"Options: {self.file} ({len(self.keys) - len(lost)} of {len(self.keys)} keys understood)"]
+        if lost:
+            lines.append(f"Not taken over: {', '.join(lost)}; the table says why.")
+        return [*lines, f"Next: {self.command}"]
+
+
+def run(job: ConvertConfigJob) -> Converted:
+    """Write the file's options as YAML for `-c`.
+
+    What the file leaves open comes from the recipe of its network, which the printed command names before it.
+
+    Raises:
+        ConfigError: The file cannot be read or is not theirs, its stage cannot be told, or the result is there.
+    """
+    target = job.out or job.file.with_name(f"{job.file.stem}.boxseg.yaml")
+    if target.is_dir():
+        raise ConfigError(f"out={target} is a folder; give a file")
+    if target.exists() and not job.overwrite:
+        raise ConfigError(f"{target} is there already: give out=FILE, or overwrite=true")
+    content = load_mapping(job.file)
+    if not any(str(key).isupper() for key in content):
+        raise ConfigError(
+            f"{job.file} has no upper-case keys such as DATA or MODEL: ours already? then give -c"
+        )
+    theirs = {str(key).upper(): _plain(value) for key, value in flatten(content).items()}
+    seen = _look(job, theirs)
+    keys = _convert(theirs, seen)
+    recipe = f"voc_{_backbone(job.file, keys)}"
+    write_text(target, _yaml(job.file, recipe, keys))
+    return Converted(source=job.file, file=target, keys=keys, command=_command(target, recipe, seen, keys))
+
+
+def _plain(value: Any) -> Any:
+    """Values as YAML would have them; such files also write Python's tuples, `(321, 321)`."""
+    if isinstance(value, str) and re.fullmatch(r"[(\[].*[)\]]", value):
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            return value
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _look(job: ConvertConfigJob, theirs: Flat) -> Seen:
+    """Stage and mode of a file.
+
+    Raises:
+        ConfigError: Neither its name nor its keys tell the stage.
+    """
+    names = {key.split(".")[-1] for key in theirs}
+    told = [job.file.stem.lower(), str(theirs.get("NAME", "")).lower()]
+    stage = next((kind for text in told for name, kind in STAGES.items() if name in text), None)
+    if job.stage != "auto":
+        stage = job.stage
+    elif stage is None and "LOSS" in names:
+        stage = "segment"
+    elif stage is None and names & {"GAP", "ROI_SIZE"} and names & {"LR", "BASE_LR", "MAX_ITER"}:
+        stage = "classify"
+    elif stage is None and "DCRF" in names:
+        stage = "label"
+    if stage is None:
+        raise ConfigError(
+            f"{job.file} does not say of which stage it is: give stage=classify, label or segment"
+        )
+    mode = next((value for key, value in theirs.items() if key.split(".")[-1] == "MODE"), "train")
+    return Seen(stage=stage, mode=str(mode).lower(), keys=theirs)
+
+
+def _convert(theirs: Flat, seen: Seen) -> tuple[tuple[str, Any, Meaning], ...]:
+    known = {key for kind in JOBS.values() for key in known_keys(kind)}
+    meanings = {key: meaning_of(key, value, seen) for key, value in theirs.items()}
+    together = {
+        name: part for m in meanings.values() for name, part in m.options.items() if set(m.options) <= known
+    }
+    faulty = _fault(together) is not None  # asked once for all: a parser takes a tenth of a second
+    chosen: dict[str, tuple[str, Any]] = {}
+    for key, meaning in meanings.items():
+        double = [
+            name for name in meaning.options if name in chosen and chosen[name][1] != meaning.options[name]
+        ]
+        if not set(meaning.options) <= known:
+            meanings[key] = Meaning(remark=f"`boxseg {seen.stage}` has no use for it")
+        elif double:
+            meanings[key] = Meaning(remark=f"{double[0]} is set by {chosen[double[0]][0]}", lost=True)
+        elif fault := _fault(meaning.options) if faulty else None:
+            meanings[key] = Meaning(remark=fault, lost=True)
+        chosen |= {name: (key, part) for name, part in meanings[key].options.items()}
+    return tuple((key, value, meanings[key]) for key, value in theirs.items())
+
+
+def _fault(options: Mapping[str, Any]) -> str | None:
+    """Why boxseg would refuse these options, if it would."""
+    try:
+        if options:
+            build_job("run", {"data.root": ".", "out": ".", **options})
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _backbone(file: Path, keys: tuple[tuple[str, Any, Meaning], ...]) -> str:
+    """The network of a file, whose recipe says what it does not; the paper's VGG-16 where none is named."""
+    said = [meaning.options["model.backbone"] for _, _, meaning in keys if "model.backbone" in meaning.options]
+    name = said[0] if said else backbone_in(file.stem)
+    return "resnet101" if name and name.startswith("resnet") else "vgg16"
+
+
+def _command(file: Path, recipe: str, seen: Seen, keys: tuple[tuple[str, Any, Meaning], ...]) -> str:
+    verb: str = seen.stage
+    if seen.stage == "segment":
+        verb = {"val": "evaluate", "test": "predict"}.get(seen.mode, "segment")
+    needs = {
+        "label": "checkpoint=CLASSIFIER ",
+        "segment": "labels=LABELS ",
+        "evaluate": "checkpoint=NETWORK ",
+        "predict": "checkpoint=NETWORK submission=voc2012 ",
+    }
+    set_already = {name for _, _, meaning in keys for name in meaning.options}
+    root = "" if "data.root" in set_already else "data.root=DIR "
+    named = seen.last("NAME", "OUTPUT_DIR", "SAVE_DIR") or file.name.partition(".")[0]
+    out = "" if verb == "evaluate" else f"out=runs/{Path(str(named)).name}"
+    return f"boxseg {verb} -c {recipe} -c {file} {root}{needs.get(verb, '')}{out}".rstrip()
+
+
+def _yaml(source: Path, recipe: str, keys: tuple[tuple[str, Any, Meaning], ...]) -> str:
+    """The file: our options, each with the key it came from, then what was not taken over."""
+    nested: dict[str, Any] = {}
+    for key, value, meaning in keys:
+        for name, part in meaning.options.items():
+            *path, last = name.split(".")
+            place = nested
+            for section in path:
+                place = place.setdefault(section, {})
+            place[last] = f"{_written(part)}  # {key}: {_written(value)}"
+    lost = [f"#   {key}: {_written(value)}  ({meaning.remark})" for key, value, meaning in keys if meaning.lost]
+    head = [f"# From {source.name} by `boxseg convert-config`; for use after the recipe: -c {recipe} -c FILE"]
+    tail = ["# Not taken over:", *lost] if lost else []
+    return "\n".join([*head, *_lines(nested), *tail]) + "\n"
+
+
+def _lines(nested: Mapping[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for key, value in nested.items():
+        if isinstance(value, str):
+            lines.append(f"{indent}{key}: {value}")
+        else:
+            lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
+    return lines
+
+
+def _written(value: Any) -> str:
+    """A value on one line of YAML."""
+    text = yaml.safe_dump([value], default_flow_style=True, width=10**6, allow_unicode=True).strip()[1:-1]
+    return json.dumps(value, default=str) if "\n" in text else text  # YAML quotes line breaks as line breaks
