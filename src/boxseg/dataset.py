@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,23 @@ VOC_CLASSES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One object of the ground truth, with its own mask; used for scoring only.
+
+    Attributes:
+        label: Class 1..L.
+        region: Polygons [[x0, y0, x1, y1, …], …] in pixels, or a COCO run-length code.
+        crowd: Whether it is a crowd: no object, and nothing inside it counts as wrong.
+        area: Pixels as annotated; None where unstated, and counted then.
+    """
+
+    label: int
+    region: Any
+    crowd: bool
+    area: float | None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sample:
     """One annotated photo.
@@ -51,6 +69,10 @@ class Sample:
         crowds: (m, 4) float64 like boxes, around crowds (COCO): no objects, no sure background.
         ground_truth: Reads the (H, W) uint8 mask (0 background, 1..L, 255 ignored), or None where there is
             none. Used for scoring only. Picklable.
+        ignored: Reads the (H, W) uint8 mask of the crowds, 255 on their pixels and 0 elsewhere; None where
+            there is no crowd. Picklable.
+        instances: Every object and crowd with its mask (COCO), or None where one is missing.
+        image_id: The image's number or name in COCO files; None stands for `id`.
     """
 
     id: str
@@ -62,6 +84,9 @@ class Sample:
     difficult: NDArray[np.bool_]
     crowds: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 4)))
     ground_truth: Callable[[], NDArray[np.uint8]] | None = None
+    ignored: Callable[[], NDArray[np.uint8]] | None = None
+    instances: tuple[Instance, ...] | None = None
+    image_id: int | str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +115,7 @@ class BoxDataset:
         classes: Names of classes 1..L, in order, without the background.
         samples: The usable images.
         problems: What was skipped, clipped or ignored.
+        category_ids: COCO's ids of classes 1..L; empty where the format has none, for 1..L.
     """
 
     root: Path
@@ -98,6 +124,7 @@ class BoxDataset:
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
     problems: tuple[Problem, ...] = field(default=())
+    category_ids: tuple[int, ...] = field(default=())
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -11,7 +11,7 @@ from faster_coco_eval.core import mask as coco_mask
 
 from boxseg import formats
 from boxseg.config import Data
-from boxseg.dataset import BoxDataset
+from boxseg.dataset import BoxDataset, Instance
 from boxseg.errors import DataError
 
 SQUARE = [[10.0, 10.0, 20.0, 10.0, 20.0, 20.0, 10.0, 20.0]]
@@ -96,6 +96,36 @@ def test_crowds_give_no_box_and_are_ignored_below_objects(content, read) -> None
         annotation(2, iscrowd=1, segmentation=[[12, 12, 14, 12, 14, 14, 12, 14]]),
     ]
     assert np.array_equal(read(content).samples[0].ground_truth(), np.where(expected == 1, 1, 0))
+
+
+def test_crowds_are_masked_for_labels_whatever_the_objects_have(content, read) -> None:
+    crowd = annotation(1, iscrowd=1, segmentation={"size": [30, 40], "counts": [0, 60, 1140]})
+    content["annotations"] = [crowd, annotation(2, segmentation=[])]
+    sample = pickle.loads(pickle.dumps(read(content).samples[0]))
+    assert sample.ground_truth is None
+    expected = np.zeros((30, 40), dtype=np.uint8)
+    expected[:, :2] = 255  # run-length codes go down the columns
+    assert np.array_equal(sample.ignored(), expected)
+    # Without a segmentation, its box.
+    content["annotations"] = [annotation(1, iscrowd=1, segmentation=[], bbox=[4, 5, 6, 7])]
+    expected = np.zeros((30, 40), dtype=np.uint8)
+    expected[5:12, 4:10] = 255
+    assert np.array_equal(read(content).samples[0].ignored(), expected)
+    content["annotations"] = [annotation(1)]
+    assert read(content).samples[0].ignored is None
+
+
+def test_objects_and_ids_as_annotated(content, read) -> None:
+    content["annotations"] = [annotation(1, area=77.5), annotation(2, category_id=90, iscrowd=1, image_id=2)]
+    dataset = read(content)
+    assert dataset.category_ids == (7, 90)
+    assert [sample.image_id for sample in dataset.samples] == [1, 2]
+    first, second = (sample.instances for sample in dataset.samples)
+    assert first == (Instance(label=1, region=SQUARE, crowd=False, area=77.5),)
+    assert second == (Instance(label=2, region=SQUARE, crowd=True, area=None),)
+    # As with the mask, one object without a segmentation leaves the image unscored.
+    content["annotations"].append(annotation(3, segmentation=[]))
+    assert [sample.instances is None for sample in read(content).samples] == [True, False]
 
 
 @pytest.mark.parametrize("kind", ["list", "bytes as text", "polygons"])

@@ -57,6 +57,7 @@ def load(data: Data, *, boxes: bool = True) -> BoxDataset:
         classes=listing.classes,
         samples=samples,
         problems=tuple(problems),
+        category_ids=listing.category_ids,
     )
 
 

@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from boxseg.dataset import Problem, Sample
+from boxseg.dataset import Instance, Problem, Sample
 from boxseg.errors import DataError
 from boxseg.formats.boxes import judge_boxes
 from boxseg.formats.images import Header, read_header
@@ -56,6 +56,9 @@ class Item:
         stated_size: (width, height) in the annotation, where stated.
         crowds: Boxes around crowds.
         ground_truth: Makes the reader of the ground truth from (width, height), or None.
+        ignored: Makes the reader of the crowds' mask from (width, height), or None.
+        instances: As in `Sample`.
+        image_id: As in `Sample`.
     """
 
     id: str
@@ -69,6 +72,9 @@ class Item:
     stated_size: tuple[int, int] | None = None
     crowds: list[tuple[float, float, float, float]] = field(default_factory=list)
     ground_truth: Callable[[int, int], GroundTruth] | None = None
+    ignored: Callable[[int, int], GroundTruth] | None = None
+    instances: tuple[Instance, ...] | None = None
+    image_id: int | str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +86,14 @@ class Listing:
         classes: Names of classes 1..L.
         items: Images in the order of the data set.
         problems: Items that are not among them, and boxes that are not among theirs.
+        category_ids: COCO's ids of the classes; empty where the format has none.
     """
 
     root: Path
     classes: tuple[str, ...]
     items: list[Item]
     problems: list[Problem]
+    category_ids: tuple[int, ...] = ()
 
 
 def assemble(items: Iterable[Item]) -> tuple[tuple[Sample, ...], list[Problem]]:
@@ -154,5 +162,8 @@ def _sample(item: Item, header: Header) -> tuple[Sample | None, list[Problem]]:
         difficult=np.array(item.difficult or [False] * len(boxes), dtype=bool)[keep],
         crowds=crowds[usable],
         ground_truth=item.ground_truth(width, height) if item.ground_truth else None,
+        ignored=item.ignored(width, height) if item.ignored else None,
+        instances=item.instances,
+        image_id=item.image_id,
     )
     return sample, problems

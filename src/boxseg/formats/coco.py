@@ -15,13 +15,14 @@ from __future__ import annotations
 import glob
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 
 from boxseg.atomic import write_text
 from boxseg.config import Data
-from boxseg.dataset import IGNORE, BoxDataset, Problem
+from boxseg.dataset import IGNORE, BoxDataset, Instance, Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import Item, Listing
 from boxseg.formats.files import is_file, leads_out, place_photo
@@ -51,7 +52,8 @@ def read(data: Data) -> Listing:
     path = find_annotations(data)
     content = _parse(path)
     labels, classes = _categories(content["categories"], path)
-    listing = Listing(root=data.root, classes=classes, items=[], problems=[])
+    ids = tuple(int(number) for number in labels)
+    listing = Listing(root=data.root, classes=classes, items=[], problems=[], category_ids=ids)
     images = _images(content["images"], path, listing.problems)
     by_image: dict[int | str, list[_Object]] = {image["id"]: [] for image in content["images"]}
     segmented = False
@@ -75,6 +77,7 @@ def read(data: Data) -> Listing:
             labels=[],
             names=[],
             stated_size=_stated_size(image),
+            image_id=image["id"],
         )
         listing.items.append(_with_objects(item, by_image[image["id"]], labels, segmented, listing.problems))
     return listing
@@ -234,7 +237,8 @@ _Object = tuple[int, dict[str, Any]]
 def _with_objects(
     item: Item, objects: list[_Object], labels: dict[float, int], segmented: bool, problems: list[Problem]
 ) -> Item:
-    painted: list[tuple[Any, int]] = []
+    instances: list[Instance] = []
+    ignored: list[Any] = []
     bare: list[str] = []
     for number, annotation in objects:
         called = f"{_called(annotation, number)} of {item.image.name}"
@@ -246,15 +250,21 @@ def _with_objects(
             problems.append(Problem(file=item.source, what=f"{what} {called}", action="dropped"))
             segmented = False  # with an object missing, the mask would call it background
             continue
-        painted.append((annotation.get("segmentation"), IGNORE if annotation.get("iscrowd") else label))
-        bare += [] if annotation.get("segmentation") else [called]
+        region, area = annotation.get("segmentation"), annotation.get("area")
+        crowd = bool(annotation.get("iscrowd"))
+        instances.append(Instance(label, region, crowd, float(area) if _is_number(area) else None))
+        bare += [] if region else [called]
         x, y, width, height = box
-        if annotation.get("iscrowd"):
+        if crowd:
             item.crowds.append((x, y, x + width, y + height))
+            ignored.append(region or [[x, y, x + width, y, x + width, y + height, x, y + height]])
             continue
         item.boxes.append((x, y, x + width, y + height))
         item.labels.append(label)
         item.names.append(called)
+    source = f"{item.source}: {item.image.name}"
+    if ignored:
+        item = replace(item, ignored=_painter(ignored, [IGNORE] * len(ignored), source))
     if not segmented:
         return item
     if bare:
@@ -262,10 +272,13 @@ def _with_objects(
         what = f"object without segmentation: {bare[0]}{more}"
         problems.append(Problem(file=item.source, what=what, action="image kept without ground truth"))
         return item
-    regions = tuple(region for region, _ in painted)
-    values = tuple(value for _, value in painted)
-    source = f"{item.source}: {item.image.name}"
-    return replace(item, ground_truth=lambda width, height: RegionMask(regions, values, width, height, source))
+    values = [IGNORE if instance.crowd else instance.label for instance in instances]
+    painter = _painter([instance.region for instance in instances], values, source)
+    return replace(item, ground_truth=painter, instances=tuple(instances))
+
+
+def _painter(regions: Sequence[Any], values: Sequence[int], source: str) -> Callable[[int, int], RegionMask]:
+    return lambda width, height: RegionMask(tuple(regions), tuple(values), width, height, source)
 
 
 def _stated_size(image: dict[str, Any]) -> tuple[int, int] | None:

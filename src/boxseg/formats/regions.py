@@ -14,6 +14,9 @@ from boxseg.errors import DataError
 
 _FAR = 20  # times the photo's longer side
 
+# What `encode_region` raises of a region that is none.
+UNREADABLE_REGION = (ValueError, TypeError, KeyError, RuntimeError)
+
 
 @dataclass(frozen=True)
 class RegionMask:
@@ -41,7 +44,7 @@ class RegionMask:
         """
         try:
             codes = [encode_region(region, self.width, self.height) for region in self.regions]
-        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        except UNREADABLE_REGION as error:
             raise DataError(f"{self.source}: segmentation cannot be read ({error})") from error
         areas = [int(coco_mask.area(code)) for code in codes]
         # Not by position in the file, so that the order of annotations does not matter.
