@@ -55,13 +55,15 @@ def cosine(a: Tensor, b: Tensor) -> float:
     return float(a @ b / (a.norm() * b.norm()))
 
 
-def reference_attention(f: Tensor, items: list[tuple[Box, int]], grid: int) -> list[list[float]]:
+def reference_attention(
+    f: Tensor, items: list[tuple[Box, int]], grid: int, crowd: Box | None = None
+) -> list[list[float]]:
     """A(p) pixel by pixel: queries are means over the background of each grid cell."""
     queries: list[Tensor] = []
     cells: dict[tuple[int, int], list[Tensor]] = {}
     for y in range(SIZE[0]):
         for x in range(SIZE[1]):
-            if not any(contains(box, y, x) for box, _ in items):
+            if not any(contains(box, y, x) for box, _ in items) and not (crowd and contains(crowd, y, x)):
                 cell = (math.floor(y * grid / SIZE[0]), math.floor(x * grid / SIZE[1]))
                 cells.setdefault(cell, []).append(f[:, y, x])
     queries = [torch.stack(members).mean(0) for members in cells.values()]
@@ -73,25 +75,41 @@ def reference_attention(f: Tensor, items: list[tuple[Box, int]], grid: int) -> l
     return attention
 
 
+def reference_u0(attention: list[list[float]], y: int, x: int) -> float:
+    return attention[y][x] if attention[y][x] >= 0.99 * max(max(row) for row in attention) else 0.0
+
+
 def reference_scores(
-    f: Tensor, weight: Tensor, items: list[tuple[Box, int]], background: str, grid: int
+    f: Tensor,
+    weight: Tensor,
+    items: list[tuple[Box, int]],
+    background: str,
+    grid: int,
+    unknown: tuple[int, ...] = (),
+    crowd: Box | None = None,
 ) -> tuple[list[int], Tensor]:
-    """Section 3.2 with one loop over pixels and one over boxes."""
-    attention = reference_attention(f, items, grid)
-    top = max(max(row) for row in attention)
-    pixels = [(y, x) for y in range(SIZE[0]) for x in range(SIZE[1])]
+    """Section 3.2 with one loop over pixels and one over boxes; from VOC to COCO with `unknown` classes."""
+    attention = reference_attention(f, items, grid, crowd)
+    places = [(y, x) for y in range(SIZE[0]) for x in range(SIZE[1])]
     classes = sorted({label for _, label in items})
     peaks = []
     for box, label in items:
-        inside = [max(float(weight[label] @ f[:, y, x]), 0.0) for y, x in pixels if contains(box, y, x)]
+        inside = [max(float(weight[label] @ f[:, y, x]), 0.0) for y, x in places if contains(box, y, x)]
         peaks.append(max(inside, default=0.0))
     scores = torch.zeros(len(classes) + 1, *SIZE, dtype=torch.float64)
-    for y, x in pixels:
+    for y, x in places:
         if not any(contains(box, y, x) for box, _ in items):
-            scores[0, y, x] = 1
+            if crowd and contains(crowd, y, x):
+                scores[:, y, x] = 1 / len(scores)
+            else:
+                scores[0, y, x] = 1
             continue
         u = []
         for c in classes:
+            if c in unknown:
+                inside_own = any(label == c and contains(box, y, x) for box, label in items)
+                u.append(1 - reference_u0(attention, y, x) if inside_own else 0.0)
+                continue
             cam = max(float(weight[c] @ f[:, y, x]), 0.0)
             own = [
                 cam / peak
@@ -99,16 +117,15 @@ def reference_scores(
                 if label == c and contains(box, y, x) and peak > 0
             ]
             u.append(max(own, default=0.0))
-        if background == "attention":
-            u0 = attention[y][x] if attention[y][x] >= 0.99 * top else 0.0
-        else:
-            u0 = 1 - max(u)
+        u0 = reference_u0(attention, y, x) if background == "attention" else 1 - max(u)
         exponentials = [math.exp(value) for value in [u0, *u]]
         scores[:, y, x] = torch.tensor([e / sum(exponentials) for e in exponentials], dtype=torch.float64)
     return classes, scores
 
 
-def reference_finish(probabilities: Tensor, classes: list[int], items: list[tuple[Box, int]]) -> Tensor:
+def reference_finish(
+    probabilities: Tensor, classes: list[int], items: list[tuple[Box, int]], crowd: Box | None = None
+) -> Tensor:
     labels = torch.zeros(SIZE, dtype=torch.uint8)
     for y in range(SIZE[0]):
         for x in range(SIZE[1]):
@@ -117,16 +134,38 @@ def reference_finish(probabilities: Tensor, classes: list[int], items: list[tupl
                 allowed = any(label == c and contains(box, y, x) for box, label in items)
                 if allowed and float(probabilities[k, y, x]) > best:
                     best, winner = float(probabilities[k, y, x]), c
-            labels[y, x] = winner
+            labels[y, x] = 255 if winner == 0 and crowd and contains(crowd, y, x) else winner
     return labels
 
 
-def reference_retrieval(f: Tensor, y_crf: Tensor, weight: Tensor, items: list[tuple[Box, int]]) -> Tensor:
+def reference_foreground(f: Tensor, items: list[tuple[Box, int]], c: int, crowd: Box | None) -> Tensor:
+    """Mean feature in the boxes of one class, each pixel weighted by 1 - u_0."""
+    attention = reference_attention(f, items, 1, crowd)
+    total, weights = torch.zeros(len(f), dtype=f.dtype), 0.0
+    for y in range(SIZE[0]):
+        for x in range(SIZE[1]):
+            if any(label == c and contains(box, y, x) for box, label in items):
+                total = total + (1 - reference_u0(attention, y, x)) * f[:, y, x]
+                weights += 1 - reference_u0(attention, y, x)
+    return total / weights if weights > 0 else total
+
+
+def reference_retrieval(
+    f: Tensor,
+    y_crf: Tensor,
+    weight: Tensor,
+    items: list[tuple[Box, int]],
+    unknown: tuple[int, ...] = (),
+    crowd: Box | None = None,
+) -> Tensor:
     classes = sorted({label for _, label in items})
     prototypes = {}
     for c in [0, *classes]:
         members = [f[:, y, x] for y in range(SIZE[0]) for x in range(SIZE[1]) if y_crf[y, x] == c]
-        prototypes[c] = torch.stack(members).mean(0) if members else weight[c]
+        if members:
+            prototypes[c] = torch.stack(members).mean(0)
+        else:
+            prototypes[c] = reference_foreground(f, items, c, crowd) if c in unknown else weight[c]
     labels = torch.zeros(SIZE, dtype=torch.uint8)
     for y in range(SIZE[0]):
         for x in range(SIZE[1]):
@@ -136,7 +175,7 @@ def reference_retrieval(f: Tensor, y_crf: Tensor, weight: Tensor, items: list[tu
                 similarity = max(cosine(f[:, y, x], prototypes[c]), 0.0)
                 if similarity > best:
                     best, winner = similarity, c
-            labels[y, x] = winner
+            labels[y, x] = 255 if winner == 0 and crowd and contains(crowd, y, x) else winner
     return labels
 
 
@@ -170,6 +209,72 @@ def test_labels_equal_the_equations(name: str, seed: int) -> None:
     y_ret = retrieve(field, y_crf, weight, masks)
     assert torch.equal(y_ret, reference_retrieval(full_features(features), y_crf, weight, SCENES[name]))
     assert y_crf.dtype == y_ret.dtype == torch.uint8
+
+
+CROWD: Box = (0.0, 9.0, 9.0, 14.0)
+STRANGERS = [
+    # Scene, classes without weights: alone, overlapping a known one, overlapping one another, all of them.
+    ("one box", (2,)),
+    ("apart", (4,)),
+    ("two classes overlap", (3,)),
+    ("two classes overlap", (3, 5)),
+    ("one class overlaps", (2,)),
+    ("nested", (1, 2)),
+    ("all box", (1,)),
+    ("sliver", (1, 2)),
+    ("no box", (1,)),
+]
+
+
+@pytest.mark.parametrize(("name", "unknown"), STRANGERS)
+@pytest.mark.parametrize("crowd", [None, CROWD])
+@pytest.mark.parametrize("background", ["attention", "complement"])
+def test_classes_unknown_to_the_classifier_equal_the_equations(
+    name: str, unknown: tuple[int, ...], crowd: Box | None, background: Literal["attention", "complement"]
+) -> None:
+    items = SCENES[name]
+    boxes, labels = scene(name)
+    features, weight = network(seed=len(name))
+    f, field = full_features(features), UpsampledFeatures(features, SIZE, STRIDE)
+    known = torch.tensor([c not in unknown for c in range(CLASSES + 1)])
+    masks = box_masks(boxes, labels, SIZE, pixels(crowd))
+    scores = class_scores(field, weight, masks, background=background, grid=1, known=known)
+    classes, expected = reference_scores(f, weight, items, background, 1, unknown, crowd)
+    if items:
+        torch.testing.assert_close(scores, expected, rtol=0, atol=1e-9)
+    y_crf = finish_crf(scores, masks)
+    assert torch.equal(y_crf, reference_finish(scores, classes, items, crowd))
+    for labels_of_classes in (y_crf, torch.where(y_crf == 255, y_crf, 0)):  # the latter has all of them absent
+        y_ret = retrieve(field, labels_of_classes, weight, masks, known=known)
+        assert torch.equal(y_ret, reference_retrieval(f, labels_of_classes, weight, items, unknown, crowd))
+    if crowd:
+        here = pixels(crowd)
+        assert here is not None
+        assert not torch.any(y_crf[here] == 0)
+        assert torch.all(y_crf[here & masks.outside] == 255)
+        assert not torch.any(y_crf[~here] == 255)
+
+
+def pixels(box: Box | None) -> Tensor | None:
+    if box is None:
+        return None
+    rows = [[contains(box, y, x) for x in range(SIZE[1])] for y in range(SIZE[0])]
+    return torch.tensor(rows)
+
+
+def test_weights_of_unknown_classes_do_not_matter() -> None:
+    features, weight = network(seed=8)
+    field = UpsampledFeatures(features, SIZE, STRIDE)
+    masks = box_masks(*scene("two classes overlap"), SIZE)
+    known = torch.tensor([True, True, True, False, True, True])
+    y_crf = torch.zeros(SIZE, dtype=torch.uint8)
+    results = []
+    for _ in range(2):
+        scores = class_scores(field, weight, masks, background="attention", grid=1, known=known)
+        results.append((scores, retrieve(field, y_crf, weight, masks, known=known)))
+        weight = weight.index_fill(0, torch.tensor([3]), 7.0)
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
 
 
 def test_classes_absent_from_y_crf_are_retrieved_by_the_classifier() -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from boxseg.dataset import BACKGROUND
+from boxseg.dataset import BACKGROUND, IGNORE
 from boxseg.nn.field import UpsampledFeatures
 
 # u_0 keeps the attention within this share of its maximum.
@@ -30,20 +30,27 @@ class BoxMasks:
         inside: (K, H, W) bool, pixels inside any box of each of these classes.
         rectangles: Per box, its half-open pixel range (left, top, right, bottom); may be empty.
         owners: Per box, the position of its class in `classes`.
+        ignored: (H, W) bool, pixels of crowds, of which the boxes say nothing.
     """
 
     classes: Tensor
     inside: Tensor
     rectangles: tuple[tuple[int, int, int, int], ...]
     owners: tuple[int, ...]
+    ignored: Tensor
+
+    @property
+    def outside(self) -> Tensor:
+        """(H, W) bool, pixels outside every box."""
+        return ~self.inside.any(0)
 
     @property
     def background(self) -> Tensor:
-        """(H, W) bool, M: pixels outside every box."""
-        return ~self.inside.any(0)
+        """(H, W) bool, M: pixels outside every box and every crowd."""
+        return self.outside & ~self.ignored
 
 
-def box_masks(boxes: Tensor, labels: Tensor, size: tuple[int, int]) -> BoxMasks:
+def box_masks(boxes: Tensor, labels: Tensor, size: tuple[int, int], ignored: Tensor | None = None) -> BoxMasks:
     """Rasterise boxes: a pixel is inside when its centre is inside the half-open box.
 
     A box so thin that it holds no pixel centre covers no pixel.
@@ -52,6 +59,7 @@ def box_masks(boxes: Tensor, labels: Tensor, size: tuple[int, int]) -> BoxMasks:
         boxes: (n, 4) floating, x1 y1 x2 y2, pixel edges; clipped to the image here.
         labels: (n,) integer, class 1..L of each box.
         size: (H, W) of the image, pixels.
+        ignored: (H, W) bool, pixels of crowds; None for none.
     """
     height, width = size
     classes, owners = torch.unique(labels.long(), return_inverse=True)
@@ -62,7 +70,15 @@ def box_masks(boxes: Tensor, labels: Tensor, size: tuple[int, int]) -> BoxMasks:
     for (left, top, right, bottom), owner in zip(corners.tolist(), owners.tolist(), strict=True):
         rectangles.append((left, top, right, bottom))
         inside[owner, top:bottom, left:right] = True
-    return BoxMasks(classes=classes, inside=inside, rectangles=tuple(rectangles), owners=tuple(owners.tolist()))
+    if ignored is None:
+        ignored = torch.zeros(height, width, dtype=torch.bool, device=boxes.device)
+    return BoxMasks(
+        classes=classes,
+        inside=inside,
+        rectangles=tuple(rectangles),
+        owners=tuple(owners.tolist()),
+        ignored=ignored,
+    )
 
 
 def background_attention(field: UpsampledFeatures, background: Tensor, grid: int) -> Tensor:
@@ -83,6 +99,16 @@ def background_attention(field: UpsampledFeatures, background: Tensor, grid: int
     masks = masks[masks.any(dim=2).any(dim=1)]
     attention = field.cosine(field.mean(masks)).relu()
     return attention.sum(0) / max(len(masks), 1)
+
+
+def confident_background(field: UpsampledFeatures, boxes: BoxMasks, grid: int) -> Tensor:
+    """u_0, (H, W): A where A >= 0.99 max A (maximum over the whole image) and 0 elsewhere; 1 outside all boxes.
+
+    In an image that is all box there is no query, and u_0 = 0.
+    """
+    attention = background_attention(field, boxes.background, grid)
+    kept = torch.where(attention >= CONFIDENT * attention.max(), attention, 0)
+    return torch.where(boxes.outside, 1, kept)
 
 
 def class_activation(field: UpsampledFeatures, weight: Tensor, boxes: BoxMasks) -> Tensor:
@@ -118,41 +144,44 @@ def class_scores(
     *,
     background: Literal["attention", "complement"],
     grid: int,
+    known: Tensor | None = None,
 ) -> Tensor:
     """Probabilities of the background and of the image's classes, before the CRF.
 
-    Inside any box, softmax over [u_0, u_c ...]; outside, (1, 0, ...).
+    Inside any box, softmax over [u_0, u_c ...]; outside, (1, 0, ...), but for crowds there, where all are
+    equally probable. A class unknown to the classifier has u_c = 1 - u_0 inside its boxes.
 
     Args:
         field: Features of the image.
-        weight: (L + 1, C), the classifier.
+        weight: (L + 1, C), the classifier's weights for the classes of the data.
         boxes: The boxes.
-        background: u_0 inside boxes: `attention` is A where A >= 0.99 max A (maximum over the whole image)
-            and 0 elsewhere, so 0 in an image that is all box; `complement` is 1 - max_c u_c.
+        background: Background score inside boxes: `attention` is u_0; `complement` is 1 - max_c u_c (where
+            an unknown class still takes its u_c from u_0).
         grid: N of the background queries.
+        known: (L + 1,) bool, whether the classifier has weights for a class; None where it has for all.
 
     Returns:
         (K + 1, H, W), background first, then `boxes.classes`.
 
-    Source: section 3.2.
+    Source: section 3.2; unknown classes: section 4, from VOC to COCO.
     """
-    activation = class_activation(field, weight, boxes)
-    outside = boxes.background
-    if len(activation) == 0:
+    if len(boxes.classes) == 0:
         return torch.ones_like(field.norm())[None]
-    if background == "attention":
-        attention = background_attention(field, outside, grid)
-        own = torch.where(attention >= CONFIDENT * attention.max(), attention, 0)
-    else:
-        own = 1 - activation.amax(0)
+    u_0 = confident_background(field, boxes, grid)
+    activation = class_activation(field, weight, boxes)
+    activation = torch.where(_unknown(boxes, known)[:, None, None], boxes.inside * (1 - u_0), activation)
+    own = u_0 if background == "attention" else 1 - activation.amax(0)
     inside = torch.cat([own[None], activation]).softmax(0)
-    certain = torch.zeros_like(inside)
-    certain[0] = 1
-    return torch.where(outside, certain, inside)
+    outside = torch.zeros_like(inside)
+    outside[0] = 1
+    outside.masked_fill_(boxes.ignored, 1 / len(inside))
+    return torch.where(boxes.outside, outside, inside)
 
 
 def finish_crf(probabilities: Tensor, boxes: BoxMasks) -> Tensor:
     """Y_crf: the most probable class, where a class counts inside its boxes only.
+
+    What would be background on a pixel of a crowd is 255, inside boxes and outside.
 
     Args:
         probabilities: (K + 1, H, W), background first, then `boxes.classes`: the CRF's answer, or
@@ -165,17 +194,28 @@ def finish_crf(probabilities: Tensor, boxes: BoxMasks) -> Tensor:
     return _strongest(probabilities[0], probabilities[1:], boxes)
 
 
-def retrieve(field: UpsampledFeatures, y_crf: Tensor, weight: Tensor, boxes: BoxMasks) -> Tensor:
+def retrieve(
+    field: UpsampledFeatures,
+    y_crf: Tensor,
+    weight: Tensor,
+    boxes: BoxMasks,
+    *,
+    grid: int = 1,
+    known: Tensor | None = None,
+) -> Tensor:
     """Y_ret: each pixel takes the class whose mean feature under Y_crf it resembles most.
 
     D_c = ReLU(cos(f↑, q_c)) with q_c the mean of f↑ over {Y_crf = c}, or the classifier weight w_c where
-    Y_crf lacks c. A class counts inside its boxes only; outside all boxes D_0 = 1.
+    Y_crf lacks c (for a class unknown to the classifier, the mean of f↑ over its boxes, weighted by 1 - u_0).
+    A class counts inside its boxes only; outside all boxes D_0 = 1. Crowds are as in `finish_crf`.
 
     Args:
         field: Features of the image.
-        y_crf: (H, W) integer, classes of the data set.
-        weight: (L + 1, C), the classifier; row 0 is the background.
+        y_crf: (H, W) integer, classes of the data set, or 255.
+        weight: (L + 1, C), the classifier's weights for the classes of the data; row 0 is the background.
         boxes: The boxes.
+        grid: N of the background queries.
+        known: (L + 1,) bool, whether the classifier has weights for a class; None where it has for all.
 
     Returns:
         (H, W) uint8, classes of the data set.
@@ -185,17 +225,27 @@ def retrieve(field: UpsampledFeatures, y_crf: Tensor, weight: Tensor, boxes: Box
     classes = torch.cat([boxes.classes.new_tensor([BACKGROUND]), boxes.classes])
     masks = y_crf == classes[:, None, None].to(y_crf.dtype)
     present = masks.flatten(1).any(1)
-    prototypes = torch.where(present[:, None], field.mean(masks), weight[classes].to(field.features.dtype))
+    substitutes = weight[classes].to(field.features.dtype)
+    lacking = ~present[1:] & _unknown(boxes, known)
+    if lacking.any():
+        foreground = boxes.inside[lacking] * (1 - confident_background(field, boxes, grid))
+        substitutes[1:][lacking] = field.mean(foreground)
+    prototypes = torch.where(present[:, None], field.mean(masks), substitutes)
     similarity = field.cosine(prototypes).relu()
     # D_0 = 1 outside all boxes is not spelled out: no class may win there.
     return _strongest(similarity[0], similarity[1:], boxes)
 
 
+def _unknown(boxes: BoxMasks, known: Tensor | None) -> Tensor:
+    """(K,) bool, whether the classifier lacks weights for each class that has a box."""
+    return torch.zeros_like(boxes.classes, dtype=torch.bool) if known is None else ~known[boxes.classes]
+
+
 def _strongest(background: Tensor, scores: Tensor, boxes: BoxMasks) -> Tensor:
     """Class of the highest score at each pixel, (H, W) uint8; a class counts inside its boxes only.
 
-    A class must beat the background (H, W) and the classes before it strictly. One map at a time: an argmax
-    over the few classes of an image is many times slower on a CPU.
+    Where a crowd is and no class, 255. A class must beat the background (H, W) and the classes before it
+    strictly. One map at a time: an argmax over the few classes of an image is many times slower on a CPU.
     """
     best = background
     labels = torch.full_like(background, BACKGROUND, dtype=torch.uint8)
@@ -203,4 +253,4 @@ def _strongest(background: Tensor, scores: Tensor, boxes: BoxMasks) -> Tensor:
         better = inside & (score > best)
         labels = torch.where(better, label, labels)
         best = torch.where(better, score, best)
-    return labels
+    return torch.where(boxes.ignored & (labels == BACKGROUND), IGNORE, labels)
