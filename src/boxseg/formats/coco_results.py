@@ -1,0 +1,67 @@
+"""COCO results: one JSON list of {image_id, category_id, segmentation, score}, masks as run-length codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from faster_coco_eval.core import mask as coco_mask
+from numpy.typing import NDArray
+
+from boxseg.atomic import atomic_path
+from boxseg.errors import DataError
+
+Result = dict[str, Any]
+
+_KEYS = ("image_id", "category_id", "segmentation", "score")
+
+
+def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """The compressed COCO run-length code of a mask (H, W), with its counts as text."""
+    code = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode("ascii")}
+
+
+def write_results(path: Path, results: Iterable[Result]) -> int:
+    """Write results as they come, one a line, none kept in memory; the file appears whole or not at all.
+
+    Returns:
+        The number of results.
+    """
+    count = 0
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        for result in results:
+            file.write(",\n" if count else "[\n")
+            file.write(json.dumps(result, separators=(",", ":")))
+            count += 1
+        file.write("\n]\n" if count else "[]\n")
+    return count
+
+
+def read_results(path: Path) -> list[Result]:
+    """Read results of masks.
+
+    Raises:
+        DataError: Not a file, no JSON, or not such a list.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such results file, expected COCO results (JSON)")
+    try:
+        results = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: results file is no JSON ({error})") from error
+    if not isinstance(results, list):
+        raise DataError(f"{path}: expected COCO results, a list of objects, got a {type(results).__name__}")
+    for number, result in enumerate(results):
+        missing = [key for key in _KEYS if not isinstance(result, dict) or key not in result]
+        if missing:
+            raise DataError(
+                f"{path}: result number {number} has no {missing[0]!r}, expected {', '.join(_KEYS)}"
+            )
+        for key in ("image_id", "category_id"):
+            if not isinstance(result[key], (int, str)):
+                raise DataError(f"{path}: {key} of result number {number} is {result[key]!r}, expected an id")
+    return results
