@@ -237,11 +237,19 @@ class Label:
         background: Background score inside boxes: `attention` (u_0), `complement` (1 - max u_c), or `auto`:
             attention for a BAP classifier, complement for a GAP one.
         grid: N of the background queries; 1 takes one query an image.
+        class_map: For data with other classes than the classifier's: `voc_to_coco`, a YAML or JSON file, or a
+            mapping, of {class of the data: class of the classifier}. Classes that are not in it go by equal
+            names, as do all with `names`. Classes left over are labelled without the classifier, by 1 - u_0.
+            Without a map, the classifier must know every class of the data.
+        instances: Also write a mask of each box, with a score: instances_y_crf.json and instances_y_ret.json,
+            COCO results; AP where the data has masks of its objects.
         crf: Dense CRF of Y_crf.
     """
 
     background: Literal["auto", "attention", "complement"] = "auto"
     grid: int = 1
+    class_map: dict[str, str] | str | None = None
+    instances: bool = False
     crf: Crf = field(default_factory=Crf)
 
     def __post_init__(self) -> None:

@@ -112,11 +112,12 @@ class SegmentJob:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateJob:
-    """Score a network or a folder of labels against ground-truth masks.
+    """Score a network, a folder of labels or masks of single objects against ground truth.
 
     Args:
         checkpoint: Segmentation network made by `segment`.
         labels: Or a folder made by `label`, or a folder of masks ID.png.
+        instances: Or COCO results of masks (JSON), or a folder made by `label` with `label.instances=true`: AP.
         data: Photos with ground-truth masks.
         out: Folder for metrics.json; by default evaluate-SPLIT beside the checkpoint or in the label folder.
         evaluate: Scales, flip and CRF of a network.
@@ -125,6 +126,7 @@ class EvaluateJob:
 
     checkpoint: Path | None = None
     labels: Path | None = None
+    instances: Path | None = None
     data: Data
     out: Path | None = None
     evaluate: Evaluate = field(default_factory=Evaluate)

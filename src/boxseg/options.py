@@ -25,6 +25,9 @@ Flat = dict[str, Any]
 
 RECIPES = Path(__file__).parent / "configs"
 
+# Options whose value is a mapping itself, so that its keys are no options.
+MAPPINGS = frozenset({"class_map"})
+
 
 def known_keys(job: type[Any]) -> tuple[str, ...]:
     """Dotted names of all options of a job or section, in their order."""
@@ -125,7 +128,7 @@ def flatten(options: Mapping[str, Any], prefix: str = "") -> Flat:
     for key, value in options.items():
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             value = dataclasses.asdict(value)
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and key not in MAPPINGS:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value

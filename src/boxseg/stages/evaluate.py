@@ -1,4 +1,4 @@
-"""Score a segmentation network, or a folder of labels, against ground-truth masks."""
+"""Score a segmentation network, a folder of labels or masks of single objects against ground truth."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ from boxseg.stages.doctor import report_problems
 from boxseg.stages.folder import write_json
 from boxseg.stages.grouping import photo_groups
 from boxseg.stages.inference import predict_group, to_labels
+from boxseg.stages.instance_scores import (
+    InstanceScores,
+    class_precision_table,
+    precision_table,
+    result_files,
+    score_instances,
+)
 from boxseg.stages.networks import Loaded, check_classes, load_segmenter
 from boxseg.stages.scoring import LabelScores, label_table, no_truth, read_truth, score_labels
 from boxseg.stages.training import torch_device
@@ -73,18 +80,21 @@ class Evaluated:
 
     Attributes:
         title: What was scored.
-        scores: Of a network or of a label folder.
+        scores: Of a network, of a label folder, or of masks of single objects.
         file: metrics.json.
     """
 
     title: str
-    scores: NetworkScores | LabelScores
+    scores: NetworkScores | LabelScores | InstanceScores
     file: Path
 
     def tables(self) -> list[Table]:
         """Means, then every class."""
         if isinstance(self.scores, LabelScores):
             return [label_table(self.title, self.scores), class_table(self.scores.labels)]
+        if isinstance(self.scores, InstanceScores):
+            title = f"Masks of single objects, {self.title}: AP"
+            return [precision_table(title, self.scores), class_precision_table(self.scores)]
         parts = {"before CRF": self.scores.before_crf}
         if self.scores.after_crf:
             parts["after CRF"] = self.scores.after_crf
@@ -99,17 +109,22 @@ def run(job: EvaluateJob) -> Evaluated:
     """Score what the job names.
 
     Raises:
-        ConfigError: Neither or both of checkpoint and labels were given.
+        ConfigError: Not exactly one of checkpoint, labels and instances was given.
         DataError: There is nothing to score against.
     """
-    if (job.checkpoint is None) == (job.labels is None):
-        raise ConfigError("give either checkpoint=FILE (a network) or labels=FOLDER (label masks)")
+    if sum(path is not None for path in (job.checkpoint, job.labels, job.instances)) != 1:
+        raise ConfigError(
+            "give one of checkpoint=FILE (network), labels=FOLDER (label masks), instances=FILE (COCO results)"
+        )
     dataset = formats.load(job.data)
     report_problems(dataset)
-    if not dataset.has_ground_truth:
+    scores: NetworkScores | LabelScores | InstanceScores
+    if job.instances is not None:
+        scores = score_instances(result_files(job.instances), dataset, dataset.samples)
+        home = job.instances if job.instances.is_dir() else job.instances.parent
+    elif not dataset.has_ground_truth:
         raise no_truth(dataset)
-    scores: NetworkScores | LabelScores
-    if job.checkpoint is not None:
+    elif job.checkpoint is not None:
         loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
         check_classes(loaded.classes, dataset, job.checkpoint)
         scores = score_network(loaded, dataset, job.evaluate, job.trainer)

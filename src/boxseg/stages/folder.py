@@ -28,6 +28,7 @@ FREE = (
     "trainer.devices",
     "trainer.workers",
     "trainer.checkpoint_every",
+    "label.instances",  # files beside the labels
 )
 
 
@@ -86,9 +87,13 @@ def _changes(config_file: Path, versions_file: Path, job: Any, digests: Mapping[
 
 def clear_folder(folder: Path) -> None:
     """Remove the results of a stage, and nothing else, from its folder."""
-    for name in ("model.safetensors", "metrics.json", "history.csv", "checkpoints/last.ckpt"):
+    files = ["model.safetensors", "metrics.json", "history.csv", "checkpoints/last.ckpt"]
+    files += ["labelmap.json", "instances_y_crf.json", "instances_y_ret.json"]
+    for name in files:
         (folder / name).unlink(missing_ok=True)
-    for pattern in ("y_crf/*.png", "y_ret/*.png", "results/VOC2012/Segmentation/*_cls/*.png", "voc2012_*.tgz"):
+    patterns = ["y_crf/**/*.png", "y_ret/**/*.png", "instances/**/*.json"]
+    patterns += ["results/VOC2012/Segmentation/*_cls/*.png", "voc2012_*.tgz"]
+    for pattern in patterns:
         for file in folder.glob(pattern):
             file.unlink()
 

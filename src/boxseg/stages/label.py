@@ -18,17 +18,21 @@ from torch import Tensor
 
 from boxseg import formats
 from boxseg.config import Label, Trainer
-from boxseg.dataset import Sample
+from boxseg.dataset import IGNORE, BoxDataset, Sample
+from boxseg.errors import DataError
 from boxseg.formats.masks import write_mask
 from boxseg.jobs import LabelJob
 from boxseg.nn.deeplab import BoxClassifier
 from boxseg.nn.field import UpsampledFeatures
 from boxseg.nn.pseudo import BoxMasks, box_masks, class_scores, finish_crf, retrieve
 from boxseg.report.tables import Table
+from boxseg.stages import instances
+from boxseg.stages.class_map import ClassWeights, label_map, map_file, match_classes, select_weights
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.folder import open_folder, write_json
 from boxseg.stages.grouping import photo_groups
-from boxseg.stages.networks import Loaded, check_classes, checkpoint_file, load_classifier
+from boxseg.stages.instance_scores import InstanceScores, precision_table, result_files, score_instances
+from boxseg.stages.networks import Loaded, checkpoint_file, load_classifier
 from boxseg.stages.refine import refine
 from boxseg.stages.scoring import LabelScores, label_table, score_labels
 from boxseg.stages.training import torch_device
@@ -49,6 +53,7 @@ class Labelled:
         skipped: Photos that could not be read, with the reason.
         scores: Scores against ground truth, where there is any.
         title: What the scores are about.
+        instances: Scores of the masks of single boxes, where they were asked for and there is ground truth.
     """
 
     folder: Path
@@ -57,10 +62,12 @@ class Labelled:
     skipped: dict[str, str]
     scores: LabelScores | None
     title: str
+    instances: InstanceScores | None = None
 
     def tables(self) -> list[Table]:
-        """Scores of the labels and of the whole-box baseline."""
-        return [label_table(self.title, self.scores)] if self.scores else []
+        """Scores of the labels and of the whole-box baseline, and of the masks of single boxes."""
+        tables = [label_table(f"{self.title}: mIoU", self.scores)] if self.scores else []
+        return [*tables, precision_table(f"{self.title}: AP", self.instances)] if self.instances else tables
 
     def notes(self) -> list[str]:
         """What was written, and where."""
@@ -79,35 +86,81 @@ class _Pending:
     probabilities: Tensor
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labeller:
+    """What every photo is labelled with.
+
+    Attributes:
+        loaded: The classifier.
+        weights: Its weights for the classes of the data.
+        options: Stage 2.
+        folder: Where the labels go.
+        category_ids: COCO's ids of the classes; empty where the data has none.
+    """
+
+    loaded: Loaded[BoxClassifier]
+    weights: ClassWeights
+    options: Label
+    folder: Path
+    category_ids: tuple[int, ...] = ()
+
+    def files(self, sample: Sample) -> list[Path]:
+        """All files made of a photo."""
+        masks = [instances.piece_path(self.folder, sample)] if self.options.instances else []
+        return [*paths(self.folder, sample), *masks]
+
+
 def run(job: LabelJob) -> Labelled:
     """Write the labels that are missing, and score them where there is ground truth.
 
     Raises:
-        CheckpointError: The checkpoint is no box classifier, or was trained on other classes.
+        CheckpointError: The checkpoint is no box classifier, or lacks classes that no class map accounts for.
         DataError: The data cannot be used.
-        ConfigError: The folder holds another run.
+        ConfigError: The folder holds another run, or the class map cannot be used.
     """
     loaded = load_classifier(job.checkpoint, torch_device(job.trainer))
     dataset = formats.load(job.data)
-    check_classes(loaded.classes, dataset, job.checkpoint)
-    folder = open_folder(job, inputs={"checkpoint": checkpoint_file(job.checkpoint)})
+    matches = match_classes(job.label.class_map, loaded.classes, dataset.classes, job.checkpoint)
+    inputs = {"checkpoint": checkpoint_file(job.checkpoint), "class_map": map_file(job.label.class_map)}
+    folder = open_folder(job, inputs={name: path for name, path in inputs.items() if path})
     report_problems(dataset)
-    missing = [s for s in dataset.samples if not all(path.is_file() for path in paths(folder, s))]
+    write_json(folder / "labelmap.json", label_map(dataset.classes, matches, dataset.category_ids))
+    labeller = Labeller(
+        loaded=loaded,
+        weights=select_weights(loaded.network.weight, loaded.classes, matches),
+        options=job.label,
+        folder=folder,
+        category_ids=dataset.category_ids,
+    )
+    missing = [s for s in dataset.samples if not all(path.is_file() for path in labeller.files(s))]
     present = len(dataset) - len(missing)
     if present:
         log.info(f"label: {present} of {len(dataset)} photos have their labels already")
-    skipped = label_photos(loaded, missing, job.label, folder, job.trainer)
+    skipped = label_photos(labeller, missing, job.trainer)
+    masks = score_masks(folder, dataset) if job.label.instances else None
     scores = score_labels(folder, dataset) if dataset.has_ground_truth else None
     if scores:
-        write_json(folder / "metrics.json", {**scores.as_dict(), "skipped": skipped})
+        parts = {"instances": masks.as_dict()} if masks else {}
+        write_json(folder / "metrics.json", {**scores.as_dict(), **parts, "skipped": skipped})
     return Labelled(
         folder=folder,
         written=len(missing) - len(skipped),
         present=present,
         skipped=skipped,
         scores=scores,
-        title=f"Labels of {dataset.split}, {len(dataset)} images: mIoU",
+        title=f"Labels of {dataset.split}, {len(dataset)} images",
+        instances=masks,
     )
+
+
+def score_masks(folder: Path, dataset: BoxDataset) -> InstanceScores | None:
+    """Gather the masks of single boxes, and score them where the data has masks of its objects."""
+    counts = instances.gather(folder, dataset.samples)
+    log.info(f"label: {counts['y_crf']} masks of Y_crf and {counts['y_ret']} of Y_ret, COCO results")
+    labelled = [s for s in dataset.samples if instances.piece_path(folder, s).is_file()]
+    if all(sample.instances is None for sample in labelled):
+        return None
+    return score_instances(result_files(folder), dataset, labelled)
 
 
 def paths(folder: Path, sample: Sample) -> tuple[Path, Path]:
@@ -116,42 +169,68 @@ def paths(folder: Path, sample: Sample) -> tuple[Path, Path]:
 
 
 @torch.inference_mode()
-def label_photos(
-    loaded: Loaded[BoxClassifier],
-    samples: Sequence[Sample],
-    options: Label,
-    folder: Path,
-    trainer: Trainer,
-) -> dict[str, str]:
+def label_photos(labeller: Labeller, samples: Sequence[Sample], trainer: Trainer) -> dict[str, str]:
     """Label these photos and write the results; returns those that could not be read, with the reason."""
     skipped: dict[str, str] = {}
     for group in photo_groups(samples, skipped, description="label", trainer=trainer):
-        pending = [score_photo(loaded, sample, image, options) for sample, image in group]
-        solved = refine(options.crf, [item.image for item in pending], [item.probabilities for item in pending])
+        scored = [_score_readable(labeller, sample, image, skipped) for sample, image in group]
+        pending = [item for item in scored if item is not None]
+        images = [item.image for item in pending]
+        solved = refine(labeller.options.crf, images, [item.probabilities for item in pending])
         for item, probabilities in zip(pending, solved, strict=True):
-            y_crf = finish_crf(probabilities, item.boxes)
-            y_ret = retrieve(item.field, y_crf, loaded.network.weight, item.boxes)
-            for path, labels in zip(paths(folder, item.sample), (y_crf, y_ret), strict=True):
-                write_mask(path, labels.cpu().numpy())
+            _finish(labeller, item, probabilities)
     return skipped
 
 
-def score_photo(
-    loaded: Loaded[BoxClassifier], sample: Sample, photo: NDArray[np.uint8], options: Label
-) -> _Pending:
-    """Class probabilities of one photo (H, W, 3) before the CRF."""
+def _score_readable(
+    labeller: Labeller, sample: Sample, photo: NDArray[np.uint8], skipped: dict[str, str]
+) -> _Pending | None:
+    try:
+        return score_photo(labeller, sample, photo)
+    except DataError as error:
+        skipped[sample.id] = str(error)
+        return None
+
+
+def _finish(labeller: Labeller, item: _Pending, probabilities: Tensor) -> None:
+    """Write the labels of a photo, and its masks where they are wanted."""
+    weights, folder, grid = labeller.weights, labeller.folder, labeller.options.grid
+    y_crf = finish_crf(probabilities, item.boxes)
+    y_ret = retrieve(item.field, y_crf, weights.weight, item.boxes, grid=grid, known=weights.known)
+    both = dict(zip(instances.SOURCES, (y_crf, y_ret), strict=True))
+    for path, labels in zip(paths(folder, item.sample), both.values(), strict=True):
+        write_mask(path, labels.cpu().numpy())
+    if labeller.options.instances:
+        masks = {
+            source: instances.box_instances(
+                item.sample, labels, probabilities, item.boxes, labeller.category_ids
+            )
+            for source, labels in both.items()
+        }
+        instances.write_piece(folder, item.sample, masks)
+
+
+def score_photo(labeller: Labeller, sample: Sample, photo: NDArray[np.uint8]) -> _Pending:
+    """Class probabilities of one photo (H, W, 3) before the CRF.
+
+    Raises:
+        DataError: The region of a crowd cannot be read.
+    """
+    loaded, options = labeller.loaded, labeller.options
     image = torch.from_numpy(photo).to(loaded.device)
     size = (image.shape[0], image.shape[1])
     features = loaded.network.features(image.permute(2, 0, 1)[None])[0]
     field = UpsampledFeatures(features, size, loaded.network.stride)
     edges, labels = (torch.from_numpy(array).to(loaded.device) for array in (sample.boxes, sample.labels))
-    boxes = box_masks(edges, labels, size)
+    crowds = torch.from_numpy(sample.ignored() == IGNORE).to(loaded.device) if sample.ignored else None
+    boxes = box_masks(edges, labels, size, crowds)
     probabilities = class_scores(
         field,
-        loaded.network.weight,
+        labeller.weights.weight,
         boxes,
         background=background_of(loaded.options, options),
         grid=options.grid,
+        known=labeller.weights.known,
     )
     return _Pending(sample=sample, image=image, field=field, boxes=boxes, probabilities=probabilities)
 

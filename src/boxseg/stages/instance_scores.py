@@ -1,0 +1,95 @@
+"""Average precision of instance masks against the data's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boxseg.average_precision import Means, Precision, average_precision
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.errors import DataError
+from boxseg.formats.coco_results import read_results
+from boxseg.progress import track
+from boxseg.report.tables import Table
+from boxseg.stages.instances import SOURCES, results_path
+from boxseg.stages.scoring import SOURCES as TITLES
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceScores:
+    """Average precision of one or more results files on the same images.
+
+    Attributes:
+        images: Images scored.
+        parts: By source: `y_crf` and `y_ret`, or the name of a results file.
+    """
+
+    images: int
+    parts: dict[str, Precision]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For metrics.json."""
+        return {name: part.as_dict() for name, part in self.parts.items()}
+
+
+def result_files(path: Path) -> dict[str, Path]:
+    """Results files by source: both of a folder made by `label`, or the file itself.
+
+    Raises:
+        DataError: A folder without them.
+    """
+    if not path.is_dir():
+        return {path.stem: path}
+    pair = {source: results_path(path, source) for source in SOURCES}
+    if not all(file.is_file() for file in pair.values()):
+        raise DataError(
+            f"{path} has no instances_y_crf.json and instances_y_ret.json: make them by `boxseg label … "
+            "label.instances=true`, or give a COCO results file"
+        )
+    return pair
+
+
+def score_instances(
+    files: Mapping[str, Path], dataset: BoxDataset, samples: Sequence[Sample]
+) -> InstanceScores:
+    """AP of results files on those of the images whose objects all have masks.
+
+    Raises:
+        DataError: There is no such image, or a file cannot be used.
+    """
+    scored = [sample for sample in samples if sample.instances is not None]
+    if not scored:
+        raise DataError(
+            f"{dataset.root}, split {dataset.split} ({dataset.format}) has no masks of single objects: AP "
+            "needs COCO annotations with a segmentation of every object (label masks are scored by labels=…)"
+        )
+    parts = {}
+    for name, file in track(files.items(), "score instances", total=len(files)):
+        parts[name] = average_precision(read_results(file), dataset, scored, file)
+        if not parts[name].results and parts[name].elsewhere:
+            raise DataError(f"{file}: no result is of an image of split {dataset.split} in {dataset.root}")
+    return InstanceScores(images=len(scored), parts=parts)
+
+
+def precision_table(title: str, scores: InstanceScores) -> Table:
+    """AP, at all overlaps and at two, and by size."""
+    rows = [(TITLES.get(name, name), *_cells(part.mean)) for name, part in scores.parts.items()]
+    return Table(title=title, columns=("masks", "AP", "AP50", "AP75", "APS", "APM", "APL"), rows=tuple(rows))
+
+
+def class_precision_table(scores: InstanceScores) -> Table:
+    """AP and AP50 of every class that the images have."""
+    parts = {TITLES.get(name, name): part.classes for name, part in scores.parts.items()}
+    names = [name for name, part in next(iter(parts.values())).items() if part.ap is not None]
+    columns = [column for source in parts for column in (f"{source} AP", f"{source} AP50")]
+    rows = [
+        (name, *(cell for part in parts.values() for cell in (part[name].ap, part[name].ap50)))
+        for name in names
+    ]
+    return Table(title="AP per class", columns=("class", *columns), rows=tuple(rows))
+
+
+def _cells(means: Means) -> tuple[float | None, ...]:
+    return means.ap, means.ap50, means.ap75, means.ap_small, means.ap_medium, means.ap_large
