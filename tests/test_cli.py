@@ -50,7 +50,7 @@ def test_importing_boxseg_imports_no_torch() -> None:
         (["run", "data=nowhere", "out=o"], "nowhere"),
         (["classify", "data=nowhere", "out=o"], "nowhere"),
         (["segment", "data=nowhere", "out=o", "labels=l"], "nowhere"),
-        (["evaluate", "data=nowhere"], "either checkpoint=FILE"),
+        (["evaluate", "data=nowhere"], "one of checkpoint=FILE"),
         (["predict", "checkpoint=nowhere", "images=x", "out=o"], "nowhere"),
         (["label", "checkpoint=nowhere", "data=x", "out=o"], "nowhere"),
     ],

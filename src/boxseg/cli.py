@@ -135,9 +135,11 @@ def _take(words: list[str], flag: str) -> bool:
 def _show_log() -> None:
     """Send what the stages say to stderr, one plain line each."""
     log = logging.getLogger("boxseg")
-    if not log.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        log.propagate = False
+    # That of an earlier command in this process writes to the stderr of that time.
+    log.handlers = [handler for handler in log.handlers if handler.get_name() != "boxseg"]
+    handler = logging.StreamHandler()
+    handler.set_name("boxseg")
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
