@@ -57,11 +57,11 @@ def default_options(job: type[Any]) -> Flat:
     for item in dataclasses.fields(job):
         section = _section(hints[item.name])
         if item.default_factory is not dataclasses.MISSING:
-            flat |= flatten(yaml.safe_load(to_yaml({item.name: item.default_factory()})))
+            flat |= flatten({item.name: to_plain(item.default_factory())})
         elif section:
             flat |= {f"{item.name}.{key}": value for key, value in default_options(section).items()}
         elif item.default is not dataclasses.MISSING:
-            flat |= flatten(yaml.safe_load(to_yaml({item.name: item.default})))
+            flat |= flatten({item.name: to_plain(item.default)})
     return flat
 
 
@@ -311,31 +311,24 @@ def help_text(verb: str) -> str:
     return f"{usage}\n\n{summary}\n\n{text}\n"
 
 
+def to_plain(value: Any) -> Any:
+    """Options as YAML knows them: mappings, lists, text, numbers."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: to_plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
 def to_yaml(job: Any) -> str:
     """The resolved options as YAML, fit for `-c`."""
-
-    def plain(value: Any) -> Any:
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            hints = get_type_hints(type(value))
-            given = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
-            return {
-                name: plain(part)
-                for name, part in given.items()
-                if part is not None or _section(hints[name]) is None
-            }
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [plain(item) for item in value]
-        return str(value) if isinstance(value, Path) else value
-
-    return str(yaml.safe_dump(plain(job), sort_keys=False, allow_unicode=True))
+    return str(yaml.safe_dump(to_plain(job), sort_keys=False, allow_unicode=True))
 
 
 def to_words(verb: str, job: Job) -> list[str]:
     """The words after `boxseg` that make this job, without those that say what holds anyway."""
     kind = type(job)
-    values = flatten(yaml.safe_load(to_yaml(job)))
+    values = flatten(to_plain(job))
     usual = default_options(kind) | _preset(verb, values)
     if verb == "reproduce":
         usual.pop("model.backbone")  # given, it says that no recipe is meant

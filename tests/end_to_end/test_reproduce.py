@@ -15,9 +15,14 @@ from typing import Any
 
 import pytest
 
+from boxseg import options
 from boxseg.cli import execute
+from boxseg.formats.voc_server import check_results
 from boxseg.stages import classify, label, segment
-from boxseg.stages.reproduce.experiments import EXPERIMENTS
+from boxseg.stages.reproduce.experiments import EXPERIMENTS, Source
+from boxseg.stages.reproduce.published import Published
+from boxseg.stages.reproduce.results import read_row
+from boxseg.stages.reproduce.steps import Plan, Shared
 
 RECIPE = ("-c", "voc_efficientnet_lite0", "model.weights=none", "data.split=train")
 
@@ -180,7 +185,7 @@ def test_a_row_that_fails_is_named_and_the_others_go_on(
     assert "for final-vgg: Y_crf; final-vgg: Y_ret; final-vgg: NAL: no weight file nowhere" in errors.pop()
     rows = {item["row"]: item for item in json.loads((tmp_path / "final-vgg.json").read_text())["rows"]}
     assert "nowhere.pth" in rows["NAL"]["remark"]
-    assert "not public" in rows["NAL (test)"]["remark"]
+    assert "VOC's 20 classes only" in rows["NAL (test)"]["remark"]
 
 
 def test_listing_the_steps_writes_nothing(
@@ -193,3 +198,35 @@ def test_listing_the_steps_writes_nothing(
     assert printed.count("boxseg classify ") == 6
     assert printed.count("model.backbone=resnet101") == 3  # its labels come from vgg16
     assert not out.exists()
+
+
+def test_the_test_split_of_voc_becomes_an_archive(
+    shared_data: Path, miniature: tuple[str, ...], tmp_path: Path
+) -> None:
+    voc, root = shared_data / "voc2012" / "VOCdevkit" / "VOC2012", tmp_path / "VOC2012"
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    for name in ("JPEGImages", "Annotations", "SegmentationClassAug"):
+        (root / name).symlink_to(voc / name)
+    for split in ("train", "val"):
+        (lists / f"{split}.txt").symlink_to(voc / "ImageSets" / "Segmentation" / f"{split}.txt")
+    words = ["final-vgg", *RECIPE, *miniature, f"data={root}", "limit=2", f"out={tmp_path}/out"]
+
+    def row() -> Source:
+        job: Any = options.build_job("reproduce", options.parse_words(words, "reproduce"))
+        plan = Plan(job, own_classifier=True, shared=Shared())
+        return EXPERIMENTS["final-vgg"].rows(plan, 0)["NAL (test)"]
+
+    assert "no photos of VOC's test split" in row().why_not
+    (lists / "test.txt").write_text("2007_000033\n2007_000042\n")
+    source = row()
+    assert source.step is not None
+    assert "submission=voc2012" in source.step.command
+    for step in source.step.chain():
+        assert not step.done
+        step.run()
+        assert step.done
+    assert check_results(source.step.files[0], root) == []
+    row_of_table = read_row("NAL (test)", Published(), [source], 1, [])
+    assert (row_of_table.instead, row_of_table.ours) == ("archive", ((),))
+    assert str(source.step.files[0]) in row_of_table.remark

@@ -15,7 +15,7 @@ import yaml
 
 from boxseg.atomic import write_text
 from boxseg.errors import ConfigError
-from boxseg.options import default_options, flatten, to_yaml
+from boxseg.options import default_options, flatten, to_plain, to_yaml
 
 log = logging.getLogger("boxseg")
 
@@ -74,7 +74,7 @@ def _changes(config_file: Path, versions_file: Path, job: Any, digests: Mapping[
     """What differs from the job recorded in a folder, in words."""
     # An option that is newer than the run had its default there.
     before = default_options(type(job)) | flatten(yaml.safe_load(config_file.read_text(encoding="utf-8")) or {})
-    after = flatten(yaml.safe_load(to_yaml(job)))
+    after = flatten(to_plain(job))
     names = [name for name in {**before, **after} if name not in FREE and name not in digests]
     changes = [
         f"{name}: {before.get(name)} → {after.get(name)}"

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from boxseg.errors import BoxsegError
 from boxseg.jobs import ReproduceJob
-from boxseg.options import build_job, flatten, read_yaml, to_yaml
+from boxseg.options import build_job, flatten, read_yaml, to_plain
 from boxseg.report.tables import Table
 from boxseg.stages.reproduce.experiments import EXPERIMENTS, Experiment, Source
 from boxseg.stages.reproduce.results import Result, read_row
@@ -76,7 +74,7 @@ class Listed:
 
     def notes(self) -> list[str]:
         """The tables, and the command of every step."""
-        return [*self.titles, *(step.command() for step in self.steps)]
+        return [*self.titles, *(step.command for step in self.steps)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,7 +159,7 @@ def _job_of(name: str, job: ReproduceJob) -> ReproduceJob:
     """
     if job.table != "all":
         return job
-    now: dict[str, Any] = flatten(yaml.safe_load(to_yaml(job))) | {"table": name}
+    now: dict[str, Any] = flatten(to_plain(job)) | {"table": name}
     theirs = EXPERIMENTS[name].recipe
     if theirs != "voc_vgg16" and job.model.backbone == "vgg16":
         first, second = read_yaml("voc_vgg16", ReproduceJob), read_yaml(theirs, ReproduceJob)

@@ -26,7 +26,8 @@ class Row:
     Attributes:
         name: What it is.
         published: What others report.
-        ours: Our numbers in percent, a tuple a metric, one number a seed that is done; None where not scored.
+        ours: Our numbers in percent, a tuple a metric, one number a seed that is done.
+        instead: What stands in the place of numbers where there are none.
         remark: What must be known to read them.
         commands: The commands that give it by themselves.
     """
@@ -34,6 +35,7 @@ class Row:
     name: str
     published: Published
     ours: tuple[Numbers, ...]
+    instead: str
     remark: str
     commands: tuple[str, ...]
 
@@ -76,7 +78,7 @@ class Result:
 
     def _ours(self, row: Row) -> str:
         if not any(row.ours):
-            return "not run"
+            return row.instead
         text = " / ".join(_mean(values, self.experiment.decimals) for values in row.ours)
         done = max(map(len, row.ours))
         return text if done == len(self.seeds) else f"{text} ({done} of {len(self.seeds)} seeds)"
@@ -141,6 +143,7 @@ class Result:
                     "authors": row.published.authors,
                     "reproduction": row.published.reproduction,
                     "ours": row.ours,
+                    "instead": None if any(row.ours) else row.instead,
                     "remark": row.remark,
                     "commands": row.commands,
                 }
@@ -154,29 +157,31 @@ def read_row(
 ) -> Row:
     """A row from its sources, one a seed, and the reasons why steps of it failed."""
     ours: list[list[float]] = [[] for _ in range(metrics)]
-    remark = "; ".join(dict.fromkeys([source.why_not for source in sources if source.why_not] + list(failed)))
+    remarks = [source.why_not for source in sources if source.why_not] + list(failed)
     commands: dict[str, None] = {}
+    instead = "not run"
     for source in sources:
         if source.step is None:
             continue
-        commands |= {step.command(): None for step in source.step.chain()}
-        scores = source.step.scores() if source.step.done else None
-        if scores is None:
+        commands |= {step.command: None for step in source.step.chain()}
+        if not source.step.done:
             continue
-        for place, path in enumerate(source.scores):
+        scores = source.step.scores() or {}
+        for values, path in zip(ours, source.scores, strict=False):
             value = _look_up(scores, path)
             if value is not None:
-                ours[place].append(100 * value)
-        if source.remark and not remark:
-            fraction = scores.get("reliable_fraction")
-            remark = source.remark.format(
-                reliable_fraction="–" if fraction is None else f"{100 * fraction:.1f}"
-            )
+                values.append(100 * value)
+        if not source.scores:
+            instead = "archive"
+        fraction = scores.get("reliable_fraction")
+        share = "–" if fraction is None else f"{100 * fraction:.1f}"
+        remarks += [source.remark.format(reliable_fraction=share)] if source.remark else []
     return Row(
         name=name,
         published=published,
         ours=tuple(map(tuple, ours)),
-        remark=remark,
+        instead=instead,
+        remark="; ".join(dict.fromkeys(remarks)),
         commands=tuple(commands),
     )
 

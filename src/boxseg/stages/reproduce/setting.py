@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from boxseg.config import Classify, Segment
 from boxseg.dataset import VOC_CLASSES, BoxDataset
 from boxseg.jobs import ReproduceJob
-from boxseg.options import default_options, flatten, read_yaml, to_yaml
+from boxseg.options import default_options, flatten, read_yaml, to_plain
 from boxseg.stages.reproduce import published
 from boxseg.stages.reproduce.experiments import Experiment
 from boxseg.stages.reproduce.steps import Plan
@@ -116,7 +114,7 @@ def _schedule_departures(experiment: Experiment, job: ReproduceJob, images: int)
 def _option_departures(experiment: Experiment, job: ReproduceJob) -> list[str]:
     """Options of the sections in use whose values are not those of the paper's recipe."""
     recipe = default_options(ReproduceJob) | read_yaml(experiment.recipe, ReproduceJob)
-    now = flatten(yaml.safe_load(to_yaml(job)))
+    now = flatten(to_plain(job))
     lengths = tuple(f"{section}.{key}" for section in experiment.sections for key in _LENGTH)
     in_use = tuple(f"{section}." for section in experiment.sections)
     if "segment" in experiment.sections:

@@ -12,24 +12,27 @@ import json
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from boxseg import formats
 from boxseg.config import Data, Evaluate, Label, LossName, Model
 from boxseg.dataset import BoxDataset
-from boxseg.jobs import ClassifyJob, EvaluateJob, Job, LabelJob, ReproduceJob, SegmentJob
+from boxseg.formats.voc_server import results_folder
+from boxseg.jobs import ClassifyJob, EvaluateJob, Job, LabelJob, PredictJob, ReproduceJob, SegmentJob
 from boxseg.options import to_words
-from boxseg.stages import classify, evaluate, label, segment
+from boxseg.stages import classify, evaluate, label, predict, segment
 from boxseg.stages.folder import FREE
 
-StepJob = ClassifyJob | LabelJob | SegmentJob | EvaluateJob
+StepJob = ClassifyJob | LabelJob | SegmentJob | EvaluateJob | PredictJob
 
 _STAGES: dict[type[Any], tuple[str, Callable[[Any], Any]]] = {
     ClassifyJob: ("classify", classify.run),
     LabelJob: ("label", label.run),
     SegmentJob: ("segment", segment.run),
     EvaluateJob: ("evaluate", evaluate.run),
+    PredictJob: ("predict", predict.run),
 }
 
 # Options that name an earlier step: its own name stands for them.
@@ -71,6 +74,7 @@ class Step:
         """
         _STAGES[type(self.job)][1](self.job)
 
+    @cached_property
     def command(self) -> str:
         """The command line that does the same."""
         return command_line(_STAGES[type(self.job)][0], self.job)
@@ -103,18 +107,22 @@ class Shared:
     steps: dict[Path, Step] = field(default_factory=dict)
     datasets: dict[Data, tuple[BoxDataset, str]] = field(default_factory=dict)
 
-    def load(self, data: Data) -> BoxDataset:
-        """The photos of a split; annotations are read once."""
-        return self._read(data)[0]
+    def load(self, data: Data, *, boxes: bool = True) -> BoxDataset:
+        """The photos of a split; annotations are read once.
+
+        Raises:
+            DataError: The data cannot be used.
+        """
+        return self._read(data, boxes)[0]
 
     def fingerprint(self, data: Data) -> str:
         """Digest of the annotations of a split: which photos, with which boxes of which classes."""
-        return self._read(data)[1]
+        return self._read(data, True)[1]
 
-    def _read(self, data: Data) -> tuple[BoxDataset, str]:
+    def _read(self, data: Data, boxes: bool) -> tuple[BoxDataset, str]:
         data = dataclasses.replace(data, val_split="")
         if data not in self.datasets:
-            dataset = formats.load(data)
+            dataset = formats.load(data, boxes=boxes)
             digest = hashlib.sha256(json.dumps(dataset.classes).encode())
             for sample in dataset.samples:
                 digest.update(sample.id.encode())
@@ -208,6 +216,27 @@ class Plan:
         name = f"{self.val.split}-{_words(network)}"
         return self._step(name, job, (network,), lambda folder: (folder / "metrics.json",))
 
+    @property
+    def test(self) -> Data:
+        """The photos of VOC's test split, whose masks only its server has."""
+        return dataclasses.replace(self.val, split="test", format="voc", limit=None, masks=None)
+
+    def submit(self, network: Step) -> Step:
+        """An archive of predictions for VOC's server."""
+        self.shared.load(self.test, boxes=False)
+        job = PredictJob(
+            checkpoint=network.folder,
+            out=Path(),
+            submission="voc2012",
+            data=self.test,
+            evaluate=self.job.evaluate,
+            trainer=self._anywhere(),
+        )
+        archive = f"voc2012_{results_folder(Path(), job.comp, self.test.split).name}.tgz"
+        return self._step(
+            f"{self.test.split}-{_words(network)}", job, (network,), lambda folder: (folder / archive,)
+        )
+
     def _anywhere(self) -> Any:
         """Device options for a step that draws nothing at random."""
         return dataclasses.replace(self.job.trainer, seed=0)
@@ -225,6 +254,7 @@ class Plan:
 
     def _digest(self, verb: str, job: StepJob, needs: tuple[Step, ...]) -> str:
         """Eight characters that tell this step from any other."""
+        assert job.data is not None
         fixed = tuple(f"{key}=" for key in (*FREE, *_LINKS))
         words = [word for word in to_words(verb, job) if not word.startswith(fixed)]
         content = [words, [need.folder.name for need in needs], self.shared.fingerprint(job.data)]
