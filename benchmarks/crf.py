@@ -1,8 +1,9 @@
-"""Time `boxseg.crf` against pydensecrf on real photos of 375 x 500 pixels, and compare their answers.
+"""Time `boxseg.crf` against pydensecrf on real photos of 500 x 375 pixels or enlarged, and compare the answers.
 
     pip install -e '.[benchmark]'
     python benchmarks/crf.py --data DIR          # DIR: VOCdevkit/VOC2012
     python benchmarks/crf.py --data DIR --check 100
+    python benchmarks/crf.py --data DIR --size 1920 1080 --photos 2
     python benchmarks/crf.py --data DIR --large
 
 Repetitions alternate between the two, and a row is the median over repetitions and photos. Both start from
@@ -117,15 +118,19 @@ def check(data: Path, count: int) -> None:
     print(f"{count} photos, {pixels} pixels: {wrong} labels differ, largest difference of Q {largest:.1e}")
 
 
-def enlarged(photo: Photo, side: int) -> tuple[int, float, int]:
-    """Pixels, milliseconds and bytes of one call on an enlarged photo, in a process of its own."""
-    size = (SIZE[1] * side, SIZE[0] * side)
-    image = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC))
+def enlarged(photo: Photo, width: int, height: int) -> Photo:
+    """The photo at another size."""
+    return np.array(Image.fromarray(photo).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def one_large(photo: Photo, width: int, height: int) -> tuple[float, int]:
+    """Milliseconds and bytes of one call on an enlarged photo, in a process of its own."""
+    image = enlarged(photo, width, height)
     scores = scores_for(image, 2, 0)
     DenseCRF()(photo, scores[:, : SIZE[0], : SIZE[1]], 1)
     before = resident()
     time_ms, _ = timed(lambda: DenseCRF()(image, scores, 1))
-    return size[0] * size[1], time_ms, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return time_ms, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 
 
 def resident() -> int:
@@ -137,9 +142,10 @@ def large(data: Path) -> None:
     """Our own time and memory on larger photos, two classes: are they linear?"""
     photo = photos(data, SIZE, 1)[0]
     print("| megapixels | ms | ns/pixel | bytes/pixel |\n|---|---|---|---|")
-    for side in (2, 4, 8, 11):
+    for width, height in ((1000, 750), (2000, 1500), (4000, 3000), (6000, 4000)):
+        pixels = width * height
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            pixels, time_ms, grown = pool.apply(enlarged, (photo, side))
+            time_ms, grown = pool.apply(one_large, (photo, width, height))
         print(f"| {pixels / 1e6:.1f} | {time_ms:.0f} | {1e6 * time_ms / pixels:.0f} | {grown / pixels:.0f} |")
 
 
@@ -148,7 +154,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="VOCdevkit/VOC2012")
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--photos", type=int, default=4, help="photos in each repetition")
+    parser.add_argument("--photos", type=int, default=8, help="photos in each repetition")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="enlarge the photos")
     parser.add_argument("--check", type=int, help="compare the answers on so many photos instead")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--large", action="store_true", help="time larger images instead")
@@ -159,6 +166,8 @@ def main() -> None:
     if options.large:
         return large(options.data)
     images = photos(options.data, SIZE, options.photos)
+    if options.size:
+        images = [enlarged(image, *options.size) for image in images]
     print(
         f"instruction sets: {', '.join(native.levels())}; medians of {options.repetitions} x {options.photos}\n"
     )
