@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -20,11 +21,16 @@ def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tenso
     """
     if options.iterations == 0:
         return list(probabilities)
-    crf = DenseCRF(
+    return list(_crf(options)(list(images), list(probabilities)))
+
+
+@functools.lru_cache(maxsize=1)
+def _crf(options: Crf) -> DenseCRF:
+    """One for all photos: it keeps its memory, and the lattice of the position kernel for photos of one size."""
+    return DenseCRF(
         gaussian=Gaussian(sigma=options.gaussian_sigma, weight=options.gaussian_weight),
         bilateral=Bilateral(
             sigma_xy=options.sigma_xy, sigma_rgb=options.sigma_rgb, weight=options.bilateral_weight
         ),
         iterations=options.iterations,
     )
-    return list(crf(list(images), list(probabilities)))
