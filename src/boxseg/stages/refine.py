@@ -26,7 +26,7 @@ def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tenso
 
 @functools.lru_cache(maxsize=1)
 def _crf(options: Crf) -> DenseCRF:
-    """One for all photos: it keeps its memory, and the lattice of the position kernel for photos of one size."""
+    """One for all photos: it keeps its memory, and the position kernel's lattice for photos of one size."""
     return DenseCRF(
         gaussian=Gaussian(sigma=options.gaussian_sigma, weight=options.gaussian_weight),
         bilateral=Bilateral(
