@@ -14,6 +14,17 @@ from faulty_server import FaultyServer, faulty_server
 # busy cores take far longer. Commands that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+# Before triton is imported, as lightning does: without a GPU the kernels of boxseg.crf run in its interpreter.
+if not _has_gpu():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # Real photos for tests, not part of the project: a folder named by this variable, or beside the checkout.
 SHARED_DATA = Path(os.environ.get("BOXSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from boxseg.crf import native
+from boxseg.crf import gpu, native
 from boxseg.crf.inputs import (
     Array,
     Arrays,
@@ -113,6 +113,8 @@ class DenseCRF:
             results = room_for(pairs, probabilities)
             self._infer_native(pairs, results, num_threads or torch.get_num_threads())
             return like_input(results, probabilities)
+        if self._kernels() and gpu.usable([scores for _, scores in pairs]):
+            return like_input(gpu.infer(pairs, self._kernels(), self._settings()), probabilities)
         return like_input([self._infer(image, scores) for image, scores in pairs], probabilities)
 
     def lattice(self, image: Array, features: Sequence[Features] = ()) -> PreparedImage:

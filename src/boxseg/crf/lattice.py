@@ -72,8 +72,8 @@ class Lattice:
         """One lattice of what several hold, their feature vectors one part after the other."""
         counts = [part.points.shape[1] for part in parts]
         total = sum(counts)
-        pixels, points = _before(counts), _before([part.size for part in parts])
-        places = _before([len(part.order) for part in parts])
+        pixels, points = offsets(counts), offsets([part.size for part in parts])
+        places = offsets([len(part.order) for part in parts])
         return cls(
             torch.cat([part.points + offset for part, offset in zip(parts, points, strict=True)], dim=1),
             torch.cat([part.weights for part in parts], dim=1),
@@ -141,7 +141,7 @@ def _numbers(counts: Sequence[int], device: torch.device) -> Tensor:
     return torch.repeat_interleave(often, output_size=sum(counts))
 
 
-def _before(counts: Sequence[int]) -> list[int]:
+def offsets(counts: Sequence[int]) -> list[int]:
     """Sum of the counts before each."""
     return [0, *accumulate(counts)][:-1]
 

@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
-from boxseg.crf import native
+from boxseg.crf import gpu, native
 from boxseg.crf.inputs import Array, as_tensor, check_classes, check_probabilities, like_input
 from boxseg.crf.kernels import Kernel
 from boxseg.crf.lattice import Lattice
@@ -28,6 +28,7 @@ class PreparedImage:
         self._image, self._kernels, self._settings = image, list(kernels), settings
         self._engine: native.Engine | None = None
         self._lattices: dict[torch.device, list[tuple[Lattice, float]]] = {}
+        self._batches: dict[torch.device, gpu.Batch] = {}
         self._turn = threading.Lock()
 
     def __call__(self, probabilities: AnyArray) -> AnyArray:
@@ -50,6 +51,8 @@ class PreparedImage:
         with self._turn:
             if self._kernels and native.usable([scores]) and self._built():
                 q = self._run_native(flat.detach().to(torch.float32).contiguous())
+            elif self._kernels and gpu.usable([scores]):
+                q = self._run_gpu(flat)
             else:
                 q = self._run_torch(flat)
         return cast(AnyArray, like_input([q.reshape(scores.shape)], probabilities))
@@ -67,6 +70,11 @@ class PreparedImage:
         q = torch.empty_like(flat)
         self._engine.infer(flat, self._settings, q)
         return q
+
+    def _run_gpu(self, flat: Tensor) -> Tensor:
+        if flat.device not in self._batches:
+            self._batches[flat.device] = gpu.Batch([self._image.to(flat.device)], self._kernels)
+        return self._batches[flat.device].infer([flat], self._settings)[0]
 
     def _run_torch(self, flat: Tensor) -> Tensor:
         if flat.device not in self._lattices:
