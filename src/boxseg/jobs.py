@@ -204,7 +204,8 @@ class DownloadJob:
         dataset: `voc` or `coco`.
         out: Folder for it: OUT/VOCdevkit/VOC2012, or OUT/annotations, OUT/train2017, OUT/val2017. Archives are
             fetched to OUT/downloads.
-        only: Steps to do: trainval, augmented, train_aug, test of voc; annotations, val, train of coco.
+        only: Steps to do (`only=val,train`): trainval, augmented, train_aug, test of voc; annotations, val,
+            train of coco.
         mirror: Folder or address that holds the archives by their file names, instead of their own hosts.
         test_archive: VOC only: file or address of VOC2012test.tar, which the test server gives to its users.
         keep_archives: Leave the archives in OUT/downloads when they are unpacked.
@@ -213,7 +214,7 @@ class DownloadJob:
 
     dataset: Literal["voc", "coco"] = field(metadata=POSITIONAL)
     out: Path
-    only: list[str] | None = None
+    only: str | list[str] | None = None
     mirror: str | None = None
     test_archive: str | None = None
     keep_archives: bool = False

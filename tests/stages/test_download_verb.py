@@ -151,6 +151,15 @@ def test_steps_can_be_chosen_and_added_to_a_devkit_that_is_there(served: FaultyS
     assert len(served.seen) == 1
 
 
+@pytest.mark.parametrize("only", ["augmented,train_aug", "[augmented, train_aug]", "augmented, train_aug"])
+def test_steps_as_they_are_typed(served: FaultyServer, tmp_path: Path, capsys, only: str) -> None:
+    assert execute(["download", "voc", f"out={tmp_path}", f"only={only}", "dry_run=true"]) == 0
+    text = capsys.readouterr().out
+    assert "augmented" in text
+    assert "train_aug" in text
+    assert "trainval" not in text
+
+
 def test_the_test_archive_of_the_user(served: FaultyServer, contents, tmp_path: Path) -> None:
     own = tmp_path / "own.tar"
     own.write_bytes(contents["VOC2012test.tar"])
@@ -296,6 +305,12 @@ def test_out_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "o").write_text("")
     with pytest.raises(ConfigError, match="is a file; give a folder"):
         boxseg.download(dataset="coco", out=tmp_path / "o")
+
+
+def test_a_place_that_cannot_be_written_to(served: FaultyServer, tmp_path: Path) -> None:
+    (tmp_path / "downloads").write_text("a file where a folder should be")
+    with pytest.raises(DownloadError, match="cannot be written to"):
+        boxseg.download(dataset="voc", out=tmp_path)
 
 
 def test_coco(server: FaultyServer, tmp_path: Path, monkeypatch) -> None:

@@ -92,8 +92,7 @@ def check(path: Path, *, size: int | None, checksum: str | None, called: str) ->
         return
     algorithm, _, expected = checksum.partition(":")
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    name = path.name.removesuffix(".part")
-    with Progress(f"check {name}, MB", length // MEGABYTE) as bar, path.open("rb") as file:
+    with Progress("check, MB", length // MEGABYTE) as bar, path.open("rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
             bar.update(file.tell() // MEGABYTE)

@@ -60,7 +60,7 @@ def unpack(archive: Path, folder: Path, *, top: str = "", members: str = "*") ->
             raise DownloadError(
                 f"{folder}: {archive.name} unpacks to {needed // MEGABYTE} MB, {free // MEGABYTE} MB are free"
             )
-        with Progress(f"unpack {archive.name}, files", len(wanted)) as bar:
+        with Progress("unpack, files", len(wanted)) as bar:
             for done, (name, member) in enumerate(wanted.items(), start=1):
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)

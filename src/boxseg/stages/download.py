@@ -101,21 +101,12 @@ def run(job: DownloadJob) -> Downloaded:
     root = _root(job)
     todo = [archive for archive in archives if archive.url and not archive.is_done(root)]
     _check_space(todo, job)
-    steps = []
-    for archive in archives:
-        state = "there already" if archive.is_done(root) else "to do" if archive.url else "needs test_archive="
-        log.info(f"{archive.name}: {state}")
-        if state == "to do" and not job.dry_run:
-            try:
-                _install(archive, root, job)
-            except OSError as error:
-                raise full_disk(error, job.out) from error
-            state = "done"
-        kind = archive.checksum.partition(":")[0] if archive.checksum else "none published"
-        step = Step(name=archive.name, holds=archive.holds, size=archive.size, checksum=kind, state=state)
-        steps.append(step)
-    if job.dataset == "voc" and TRAIN_AUG in (job.only or [TRAIN_AUG]):
-        steps.append(_train_aug_step(root, job.dry_run))
+    try:
+        steps = [_archive_step(archive, root, job) for archive in archives]
+        if job.dataset == "voc" and TRAIN_AUG in (_only(job) or [TRAIN_AUG]):
+            steps.append(_train_aug_step(root, job.dry_run))
+    except OSError as error:
+        raise full_disk(error, job.out) from error
     return Downloaded(dataset=job.dataset, root=root, steps=tuple(steps), dry_run=job.dry_run)
 
 
@@ -123,19 +114,26 @@ def _chosen(job: DownloadJob) -> list[Archive]:
     """The archives of the steps asked for, each with the place to fetch it from."""
     archives = ARCHIVES[job.dataset]
     names = [archive.name for archive in archives] + ([TRAIN_AUG] if job.dataset == "voc" else [])
-    for name in job.only or []:
+    only = _only(job)
+    for name in only:
         if name not in names:
             raise ConfigError(f"only: no step {name!r}{did_you_mean(name, names)} (one of {', '.join(names)})")
     if job.test_archive and "test" not in names:
         raise ConfigError(f"test_archive is for voc; {job.dataset} has the steps {', '.join(names)}")
-    chosen = [archive for archive in archives if archive.name in (job.only or names)]
+    chosen = [archive for archive in archives if archive.name in (only or names)]
     placed = [replace(archive, url=_place(archive, job)) for archive in chosen]
     for archive in placed:
-        if not archive.url and job.only:
+        if not archive.url and only:
             raise ConfigError(
                 f"step {archive.name!r} needs test_archive=FILE: only users of the test server have it"
             )
     return placed
+
+
+def _only(job: DownloadJob) -> list[str]:
+    """Names of the steps asked for; none for all."""
+    words = job.only.split(",") if isinstance(job.only, str) else job.only or []
+    return [word.strip() for word in words]
 
 
 def _place(archive: Archive, job: DownloadJob) -> str:
@@ -174,6 +172,18 @@ def _check_space(todo: list[Archive], job: DownloadJob) -> None:
             f"{job.out}: about {-(-peak // MEGABYTE)} MB are needed, {free // MEGABYTE} MB are free; "
             "make room, or choose steps by only= (dry_run=true lists them)"
         )
+
+
+def _archive_step(archive: Archive, root: Path, job: DownloadJob) -> Step:
+    """Do the step of an archive, unless it is done or cannot be."""
+    state = "there already" if archive.is_done(root) else "to do" if archive.url else "needs test_archive="
+    if not job.dry_run:
+        log.info(f"{archive.name}: {state}")
+        if state == "to do":
+            _install(archive, root, job)
+            state = "done"
+    kind = archive.checksum.partition(":")[0] if archive.checksum else "none published"
+    return Step(name=archive.name, holds=archive.holds, size=archive.size, checksum=kind, state=state)
 
 
 def _install(archive: Archive, root: Path, job: DownloadJob) -> None:
