@@ -24,7 +24,7 @@ from boxseg.config import (
 # Marks an option that the command line also takes as a bare word: `field(metadata=POSITIONAL)`.
 POSITIONAL = {"positional": True}
 
-TableName = Literal["pseudo-labels", "grid", "losses", "final-vgg", "final-resnet", "all"]
+TableName = Literal["pseudo-labels", "grid", "losses", "final-vgg", "final-resnet", "coco", "all"]
 
 # What `reproduce` starts from, by table, unless another recipe is given; elsewhere voc_vgg16.
 TABLE_RECIPES = {"final-resnet": "voc_resnet101"}
@@ -277,13 +277,15 @@ class ReproduceJob:
 
     Args:
         table: `pseudo-labels`, `grid` (N at training and at generation), `losses`, `final-vgg`,
-            `final-resnet`, or `all`. Without `-c RECIPE` or a backbone, the paper's own recipe.
+            `final-resnet`, `coco`, or `all`. Without `-c RECIPE` or a backbone, the paper's own recipe.
         data: PASCAL VOC 2012, or other photos with boxes; `val_split` is scored.
         out: Folder of the tables TABLE.md, TABLE.csv and TABLE.json, and of a run folder for every step.
             Started again, only what is missing is run.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations.
         seeds: Everything is run with each of these seeds, and tables give mean ± spread; none for
             trainer.seed alone.
+        coco: COCO 2017, which the table `coco` labels with the classifier trained on `data`.
+        coco_split: Its photos.
         dry_run: List the steps, those that are done and those that would run, and run none.
         classifier: Backbone of the classifier that labels; `auto` is vgg16 for a ResNet-101 of
             `final-resnet`, as in the paper, and the network's own otherwise.
@@ -301,6 +303,8 @@ class ReproduceJob:
     out: Path = Path("runs/reproduce")
     scale: float = 1.0
     seeds: tuple[int, ...] = ()
+    coco: Path | None = None
+    coco_split: str = "train2017"
     dry_run: bool = False
     classifier: Literal["auto", "efficientnet_lite0", "vgg16", "resnet50", "resnet101"] = "auto"
     classifier_weights: str = "default"
@@ -317,6 +321,7 @@ class ReproduceJob:
             len(set(self.seeds)) == len(self.seeds) and min(self.seeds, default=0) >= 0,
             f"seeds must differ and be 0 or more, got {list(self.seeds)}",
         )
+        require(self.table != "coco" or self.coco is not None, "the table coco needs coco=DIR, COCO 2017")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,7 @@ def spied(seen: list[str], stop_at: str = "") -> Iterator[None]:
 
     def spy(original: Callable[..., Any]) -> Callable[..., Any]:
         def called(*args: Any, **options: Any) -> Any:
-            folder = next(item for item in args if isinstance(item, Path))
+            folder = next(item for item in (*args, getattr(args[0], "folder", None)) if isinstance(item, Path))
             name = folder.name.rpartition("-")[0]
             if name == stop_at:
                 raise KeyboardInterrupt
@@ -230,3 +230,22 @@ def test_the_test_split_of_voc_becomes_an_archive(
     row_of_table = read_row("NAL (test)", Published(), [source], 1, [])
     assert (row_of_table.instead, row_of_table.ours) == ("archive", ((),))
     assert str(source.step.files[0]) in row_of_table.remark
+
+
+def test_coco_is_labelled_by_the_classifier_of_voc(
+    shared_data: Path, miniature: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = (f"data={shared_data}/voc2012", "data.limit=2", f"out={tmp_path}")
+    assert execute(["reproduce", "coco", *RECIPE, *miniature, *data]) == 2
+    assert "the table coco needs coco=DIR" in capsys.readouterr().err
+    assert execute(["reproduce", "coco", *RECIPE, *miniature, *data, f"coco={shared_data}/coco"]) == 0
+    printed = capsys.readouterr().out
+    assert "2 photos of train2017, trained on 2 of train, 20 classes" in printed
+    assert "2 photos scored, the paper 118,287" in printed
+    content = json.loads((tmp_path / "coco.json").read_text())
+    metrics = json.loads(next((tmp_path / "label").glob("*/metrics.json")).read_text())["instances"]
+    for row, source in zip(content["rows"], ("y_crf", "y_ret"), strict=True):
+        names = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+        expected = [[] if metrics[source][name] is None else [100 * metrics[source][name]] for name in names]
+        assert row["ours"] == expected
+    assert "| Y_ret: AP50 | 30.1 | 20.2 |" in (tmp_path / "coco.md").read_text()

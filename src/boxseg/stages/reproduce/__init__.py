@@ -124,8 +124,7 @@ def run(job: ReproduceJob) -> Reproduced | Listed:
         ConfigError: The options cannot be used.
     """
     shared = Shared()
-    names = EXPERIMENTS if job.table == "all" else [job.table]
-    wanted = [_plan(name, _job_of(name, job), shared) for name in names]
+    wanted = [_plan(name, _job_of(name, job), shared) for name in _names(job)]
     steps = tuple(shared.steps.values())
     if job.dry_run:
         return Listed(titles=tuple(item.setting.title for item in wanted), steps=steps)
@@ -137,6 +136,15 @@ def run(job: ReproduceJob) -> Reproduced | Listed:
         _try(step, f"step {place} of {len(steps)}", failed, _rows_of(step, wanted))
         results = _write(wanted, failed, job.out)
     return Reproduced(results=results, folder=job.out, status=int(bool(failed)))
+
+
+def _names(job: ReproduceJob) -> list[str]:
+    """The tables that were asked for."""
+    if job.table != "all":
+        return [job.table]
+    if job.coco is None:
+        log.info("reproduce: the table coco is left out; it needs coco=DIR, COCO 2017")
+    return [name for name in EXPERIMENTS if name != "coco" or job.coco is not None]
 
 
 def _plan(name: str, job: ReproduceJob, shared: Shared) -> _Wanted:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from boxseg.config import BackboneName, LossName
+from boxseg.config import BackboneName, Data, LossName
 from boxseg.dataset import VOC_CLASSES
 from boxseg.errors import DataError
 from boxseg.stages.reproduce import published
-from boxseg.stages.reproduce.published import Published
+from boxseg.stages.reproduce.published import VAL, Published
 from boxseg.stages.reproduce.steps import Plan, Step
 
 Section = Literal["classify", "label", "segment", "evaluate"]
@@ -42,6 +43,8 @@ class Experiment:
         metrics: What its numbers are, in percent.
         rows: The source of every row, by name, for one seed.
         published: The numbers of every row.
+        scored: The photos that are scored.
+        paper_scored: How many the paper scores.
         recipe: The recipe that holds the paper's options.
         backbone: The paper's network.
         sections: Sections of options that its steps read.
@@ -53,6 +56,8 @@ class Experiment:
     metrics: tuple[str, ...]
     rows: Callable[[Plan, int], dict[str, Source]]
     published: dict[str, Published]
+    scored: Callable[[Plan], Data] = operator.attrgetter("val")
+    paper_scored: int = VAL
     recipe: str = "voc_vgg16"
     backbone: BackboneName = "vgg16"
     sections: tuple[Section, ...] = ("classify", "label")
@@ -132,6 +137,21 @@ def _test(plan: Plan, network: Step) -> Source:
     return Source(step=step, remark=f"scored by VOC's server alone: upload {step.files[0]} there")
 
 
+def coco(plan: Plan, seed: int) -> dict[str, Source]:
+    """COCO labelled by a classifier of VOC's classes, scored by a mask of each box.
+
+    Classes that VOC has not are labelled by 1 - u_0.
+    """
+    classifier = plan.classify(seed, pooling="bap")
+    options = {"background": "attention", "class_map": "voc_to_coco", "instances": True}
+    labels = plan.label(classifier, plan.coco, **options)
+    means = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+    return {
+        name: Source(step=labels, scores=tuple(f"instances.{source}.{mean}" for mean in means))
+        for name, source in (("Y_crf", "y_crf"), ("Y_ret", "y_ret"))
+    }
+
+
 _ALL: dict[str, Any] = {
     "sections": ("classify", "label", "segment", "evaluate"),
     "set_by_rows": ("classify.pooling", "label.background", "segment.loss"),
@@ -174,5 +194,14 @@ EXPERIMENTS: dict[str, Experiment] = {
         recipe="voc_resnet101",
         backbone="resnet101",
         **_ALL,
+    ),
+    "coco": Experiment(
+        about="masks of COCO's objects from their boxes, by a classifier trained on VOC",
+        metrics=("AP", "AP50", "AP75", "APS", "APM", "APL"),
+        rows=coco,
+        published=published.COCO,
+        scored=operator.attrgetter("coco"),
+        paper_scored=published.COCO_TRAIN,
+        set_by_rows=("classify.pooling", "label.background", "label.class_map", "label.instances"),
     ),
 }

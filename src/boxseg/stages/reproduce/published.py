@@ -31,6 +31,9 @@ TRAIN_AUG = 10_582
 TRAIN = 1_464
 VAL = 1_449
 
+# Photos of COCO 2017's train split.
+COCO_TRAIN = 118_287
+
 WHOLE_BOX = "whole box"
 GAP = "GAP"
 WITHOUT_U0 = "BAP, Y_crf without u_0"
@@ -88,4 +91,10 @@ FINAL_RESNET = {
     "Y_ret": _both(72.4, 70.2),
     "NAL": _both(74.6, 70.8),
     "NAL (test)": _both(76.1, 71.7),
+}
+
+# AP, AP50, AP75, and by size of the object: small, medium, large.
+COCO = {
+    "Y_crf": _both((11.7, 28.7, 8.0, 3.0, 15.0, 27.1), (8.6, 20.1, 6.5, 1.9, 8.8, 15.9)),
+    "Y_ret": _both((9.0, 30.1, 2.8, 4.4, 10.2, 16.2), (6.6, 20.2, 2.5, 3.3, 5.7, 10.6)),
 }

@@ -61,25 +61,30 @@ class Result:
     seeds: tuple[int, ...]
 
     def table(self) -> Table:
-        """Authors, reproduction and ours side by side."""
-        digits = self.experiment.decimals
-        head = " / ".join(self.experiment.metrics)
-        rows = tuple(
-            (
-                row.name,
-                _numbers(row.published.authors, digits),
-                _numbers(row.published.reproduction, digits),
-                self._ours(row),
-            )
-            for row in self.rows
+        """Authors, reproduction and ours side by side; more than two metrics take a line each."""
+        metrics = self.experiment.metrics
+        groups = (
+            [(place,) for place in range(len(metrics))] if len(metrics) > 2 else [tuple(range(len(metrics)))]
         )
-        columns = (head, "authors", "reproduction", "ours")
-        return Table(title=self.setting.title, columns=columns, rows=rows)
+        head = "" if len(metrics) > 2 else " / ".join(metrics)
+        rows = tuple(self._cells(row, group) for row in self.rows for group in groups)
+        return Table(title=self.setting.title, columns=(head, "authors", "reproduction", "ours"), rows=rows)
 
-    def _ours(self, row: Row) -> str:
+    def _cells(self, row: Row, places: tuple[int, ...]) -> tuple[str | None, ...]:
+        """A line: the name of the row and these of its metrics."""
+        name = row.name if len(places) == len(self.experiment.metrics) else None
+        digits = self.experiment.decimals
+        return (
+            name or f"{row.name}: {self.experiment.metrics[places[0]]}",
+            _numbers(row.published.authors, places, digits),
+            _numbers(row.published.reproduction, places, digits),
+            self._ours(row, places),
+        )
+
+    def _ours(self, row: Row, places: tuple[int, ...]) -> str:
         if not any(row.ours):
             return row.instead
-        text = " / ".join(_mean(values, self.experiment.decimals) for values in row.ours)
+        text = " / ".join(_mean(row.ours[place], self.experiment.decimals) for place in places)
         done = max(map(len, row.ours))
         return text if done == len(self.seeds) else f"{text} ({done} of {len(self.seeds)} seeds)"
 
@@ -194,8 +199,8 @@ def _look_up(scores: dict[str, Any], path: str) -> float | None:
     return None if value is None else float(value)
 
 
-def _numbers(numbers: Numbers | None, digits: int) -> str | None:
-    return None if numbers is None else " / ".join(f"{number:.{digits}f}" for number in numbers)
+def _numbers(numbers: Numbers | None, places: tuple[int, ...], digits: int) -> str | None:
+    return None if numbers is None else " / ".join(f"{numbers[place]:.{digits}f}" for place in places)
 
 
 def _mean(values: Numbers, digits: int) -> str:

@@ -36,9 +36,9 @@ class Setting:
 def describe(name: str, experiment: Experiment, plan: Plan) -> Setting:
     """The setting of a table."""
     job = plan.job
-    train, val = plan.shared.load(plan.train), plan.shared.load(plan.val)
+    train, scored = plan.shared.load(plan.train), plan.shared.load(experiment.scored(plan))
     departures = {
-        "data": _data_departures(train, val),
+        "data": _data_departures(experiment, train, scored),
         "network": _network_departures(experiment, plan),
         "schedule": _schedule_departures(experiment, job, len(train)),
         "options": _option_departures(experiment, job),
@@ -46,23 +46,23 @@ def describe(name: str, experiment: Experiment, plan: Plan) -> Setting:
     lengths = _lengths(experiment, job, len(train))
     backbone = job.model.backbone if "segment" in experiment.sections else plan.classifier_model.backbone
     title = (
-        f"{name}: {len(val):,} photos of {job.data.val_split}, trained on {len(train):,} of {job.data.split}, "
+        f"{name}: {len(scored):,} photos of {scored.split}, trained on {len(train):,} of {job.data.split}, "
         f"{len(train.classes)} classes, {backbone}, {_listed(lengths.values())} iterations"
     )
     other = [kind for kind, words in departures.items() if words]
     title += f": NOT the paper's {_listed(other, ' or ')}" if other else ": the paper's setting"
     return Setting(
         title=title,
-        facts=_facts(plan, train, val, lengths),
+        facts=_facts(plan, train, scored, lengths),
         departures=tuple(words for kind in departures.values() for words in kind),
     )
 
 
-def _facts(plan: Plan, train: BoxDataset, val: BoxDataset, lengths: dict[str, int]) -> dict[str, str]:
+def _facts(plan: Plan, train: BoxDataset, scored: BoxDataset, lengths: dict[str, int]) -> dict[str, str]:
     job = plan.job
     facts = {
         "training photos": f"{len(train):,} ({train.split} of {train.root})",
-        "scored photos": f"{len(val):,} ({val.split} of {val.root})",
+        "scored photos": f"{len(scored):,} ({scored.split} of {scored.root})",
         "classes": f"{len(train.classes)}: {', '.join(train.classes)}",
         "classifier": f"{plan.classifier_model.backbone}, weights {plan.classifier_model.weights}",
     }
@@ -79,15 +79,15 @@ def _facts(plan: Plan, train: BoxDataset, val: BoxDataset, lengths: dict[str, in
     return facts
 
 
-def _data_departures(train: BoxDataset, val: BoxDataset) -> list[str]:
+def _data_departures(experiment: Experiment, train: BoxDataset, scored: BoxDataset) -> list[str]:
     words = []
     if train.classes != VOC_CLASSES:
         words.append(f"{len(train.classes)} classes that are not VOC's 20")
     if len(train) != published.TRAIN_AUG:
         known = " (VOC's own train, without the extra annotations)" if len(train) == published.TRAIN else ""
         words.append(f"{len(train):,} photos to train on{known}, the paper {published.TRAIN_AUG:,}")
-    if len(val) != published.VAL:
-        words.append(f"{len(val):,} photos scored, the paper {published.VAL:,}")
+    if len(scored) != experiment.paper_scored:
+        words.append(f"{len(scored):,} photos scored, the paper {experiment.paper_scored:,}")
     return words
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from boxseg import formats
 from boxseg.config import Data, Evaluate, Label, LossName, Model
 from boxseg.dataset import BoxDataset
+from boxseg.errors import ConfigError
 from boxseg.formats.voc_server import results_folder
 from boxseg.jobs import ClassifyJob, EvaluateJob, Job, LabelJob, PredictJob, ReproduceJob, SegmentJob
 from boxseg.options import to_words
@@ -220,6 +221,17 @@ class Plan:
     def test(self) -> Data:
         """The photos of VOC's test split, whose masks only its server has."""
         return dataclasses.replace(self.val, split="test", format="voc", limit=None, masks=None)
+
+    @property
+    def coco(self) -> Data:
+        """The photos of COCO that the classifier labels.
+
+        Raises:
+            ConfigError: The job has none.
+        """
+        if self.job.coco is None:
+            raise ConfigError("the table coco needs coco=DIR, COCO 2017")
+        return Data(root=self.job.coco, format="coco", split=self.job.coco_split, limit=self.job.data.limit)
 
     def submit(self, network: Step) -> Step:
         """An archive of predictions for VOC's server."""
