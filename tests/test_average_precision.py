@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pycocotools import mask as reference_mask
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from boxseg.average_precision import Precision, average_precision
 from boxseg.dataset import BoxDataset, Instance, Sample
 from boxseg.errors import DataError
 from boxseg.formats.coco_results import encode_mask
+
+reference_mask = pytest.importorskip("pycocotools.mask")
+COCO = pytest.importorskip("pycocotools.coco").COCO
+COCOeval = pytest.importorskip("pycocotools.cocoeval").COCOeval
 
 CLASSES = ("cup", "book", "unseen in the truth", "person")
 IDS = (3, 17, 44, 90)
@@ -78,7 +79,7 @@ def scene(seed: int, images: int = 6) -> tuple[BoxDataset, list[dict[str, Any]]]
     return dataset, results
 
 
-def by_pycocotools(dataset: BoxDataset, results: list[dict[str, Any]]) -> COCOeval:
+def by_pycocotools(dataset: BoxDataset, results: list[dict[str, Any]]) -> Any:
     """COCO's own evaluation, of an annotation file as COCO publishes them."""
     annotations: list[dict[str, Any]] = []
     for sample in dataset.samples:

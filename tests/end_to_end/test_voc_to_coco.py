@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools import mask as coco_mask
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from boxseg.cli import execute
+
+coco_mask = pytest.importorskip("pycocotools.mask")
+COCO = pytest.importorskip("pycocotools.coco").COCO
+COCOeval = pytest.importorskip("pycocotools.cocoeval").COCOeval
 
 PHOTOS = (149, 544, 92660, 255165)  # with crowds: of persons, of bananas, of books
 STRANGERS = 60  # classes of COCO that VOC has not

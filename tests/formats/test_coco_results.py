@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
-from pycocotools import mask as reference
 
 from boxseg.errors import DataError
 from boxseg.formats.coco_results import encode_mask, read_results, write_results
+
+reference = pytest.importorskip("pycocotools.mask")
 
 masks = array_shapes(min_dims=2, max_dims=2, max_side=40).flatmap(lambda shape: arrays(np.bool_, shape))
 
