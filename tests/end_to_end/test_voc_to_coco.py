@@ -140,6 +140,29 @@ def test_ap_is_that_of_pycocotools_on_the_files(labelled: Path, command: list[st
         assert [metrics[source][name] for name in names] == pytest.approx(evaluation.stats[:6], abs=1e-12)
 
 
+def test_the_baseline_takes_every_box_for_its_mask(
+    labelled: Path, command: list[str], content: dict[str, Any]
+) -> None:
+    metrics = json.loads((labelled / "metrics.json").read_text())["instances"]["whole_box"]
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    results = []
+    for item in content["annotations"]:
+        if not item["iscrowd"]:
+            y, x = np.mgrid[: sizes[item["image_id"]][0], : sizes[item["image_id"]][1]] + 0.5
+            left, top, width, height = item["bbox"]
+            mask = (x >= left) & (x < left + width) & (y >= top) & (y < top + height)
+            result = {"image_id": item["image_id"], "category_id": item["category_id"], "score": 1.0}
+            results.append({**result, "segmentation": coco_mask.encode(np.asfortranarray(mask, np.uint8))})
+    root = next(word.partition("=")[2] for word in command if word.startswith("data="))
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(f"{root}/annotations/instances_train2017.json")
+        evaluation = COCOeval(truth, truth.loadRes(results), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    assert [metrics["ap"], metrics["ap_large"]] == pytest.approx(evaluation.stats[[0, 5]], abs=1e-12)
+
+
 def test_masks_are_scored_again_by_evaluate(
     labelled: Path, command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from boxseg.errors import DataError
 from boxseg.formats.coco_results import read_results
 from boxseg.progress import track
 from boxseg.report.tables import Table
-from boxseg.stages.instances import SOURCES, results_path
+from boxseg.stages.instances import SOURCES, results_path, whole_boxes
 from boxseg.stages.scoring import SOURCES as TITLES
 
 
@@ -23,15 +23,18 @@ class InstanceScores:
 
     Attributes:
         images: Images scored.
+        whole_box: Every box is its object's mask.
         parts: By source: `y_crf` and `y_ret`, or the name of a results file.
     """
 
     images: int
+    whole_box: Precision
     parts: dict[str, Precision]
 
     def as_dict(self) -> dict[str, Any]:
         """For metrics.json."""
-        return {name: part.as_dict() for name, part in self.parts.items()}
+        every = {"whole_box": self.whole_box, **self.parts}
+        return {name: part.as_dict() for name, part in every.items()}
 
 
 def result_files(path: Path) -> dict[str, Path]:
@@ -70,12 +73,15 @@ def score_instances(
         parts[name] = average_precision(read_results(file), dataset, scored, file)
         if not parts[name].results and parts[name].elsewhere:
             raise DataError(f"{file}: no result is of an image of split {dataset.split} in {dataset.root}")
-    return InstanceScores(images=len(scored), parts=parts)
+    boxes = whole_boxes(scored, dataset.category_ids)
+    whole_box = average_precision(boxes, dataset, scored, dataset.root)
+    return InstanceScores(images=len(scored), whole_box=whole_box, parts=parts)
 
 
 def precision_table(title: str, scores: InstanceScores) -> Table:
-    """AP, at all overlaps and at two, and by size."""
-    rows = [(TITLES.get(name, name), *_cells(part.mean)) for name, part in scores.parts.items()]
+    """AP, at all overlaps and at two, and by size, beside the whole-box baseline."""
+    rows = [("whole box", *_cells(scores.whole_box.mean))]
+    rows += [(TITLES.get(name, name), *_cells(part.mean)) for name, part in scores.parts.items()]
     return Table(title=title, columns=("masks", "AP", "AP50", "AP75", "APS", "APM", "APL"), rows=tuple(rows))
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from boxseg.atomic import write_text
 from boxseg.average_precision import image_id
+from boxseg.data.geometry import pixel_ranges
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.formats.coco_results import Result, encode_mask, write_results
@@ -69,6 +70,26 @@ def box_instances(
                 "score": round(float(sure[owner + 1][window][inside].mean(dtype=np.float64)), 6),
             }
         )
+    return results
+
+
+def whole_boxes(samples: Sequence[Sample], category_ids: Sequence[int]) -> list[Result]:
+    """The whole-box baseline: every box is its object's mask, all equally sure.
+
+    Args:
+        samples: Photos with boxes.
+        category_ids: COCO's ids of classes 1..L; empty for 1..L.
+    """
+    results: list[Result] = []
+    for sample in samples:
+        ranges = pixel_ranges(sample.boxes, sample.height, sample.width).tolist()
+        for (left, top, right, bottom), label in zip(ranges, sample.labels.tolist(), strict=True):
+            if left < right and top < bottom:
+                corners = [left, top, right, top, right, bottom, left, bottom]
+                category = category_ids[label - 1] if category_ids else label
+                segmentation = [list(map(float, corners))]
+                entry = {"image_id": image_id(sample), "category_id": category, "segmentation": segmentation}
+                results.append({**entry, "score": 1.0})
     return results
 
 
