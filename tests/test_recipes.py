@@ -46,6 +46,7 @@ PAPER: dict[str, list[dict[str, Any]]] = {
         {"evaluate": {"crf": {**LABEL, "sigma_xy": 67, "sigma_rgb": 3, "gaussian_sigma": 1}}},
     ],
 }  # fmt: skip
+COCO = {"class_map": "voc_to_coco", "instances": True, "background": "attention", "grid": 1, "crf": LABEL}
 
 
 def resolved(recipe: str) -> dict[str, Any]:
@@ -83,6 +84,12 @@ def test_the_default_backbone_differs_from_the_paper_where_it_must_and_nowhere_e
         "classify.iterations", "segment.iterations",  # epochs instead: any number of images
         "classify.optimiser.lr", "classify.optimiser.new_lr",
     }  # fmt: skip
+
+
+def test_coco_is_labelled_as_in_the_paper() -> None:
+    job = resolved("coco_from_voc")
+    for key, expected in options.flatten({"label": COCO}).items():
+        assert job[key] == expected, key
 
 
 def test_without_the_extra_annotations_is_an_option() -> None:
