@@ -71,7 +71,12 @@ class Model:
     Args:
         backbone: Feature extractor.
         weights: `default` (embedded ImageNet weights for efficientnet_lite0, otherwise `imagenet`), `imagenet`
-            (downloads torchvision's file), `none` (random), or a weight file (.safetensors, .pth).
+            (downloads torchvision's file), `none` (random), or a file (.safetensors, .pth) in the names of
+            torchvision, Caffe or deeplab-pytorch.
+        fully_connected: fc6 and fc7 of a full VGG-16: `subsample` them to 1,024 channels as DeepLab did, or
+            start them `fresh`.
+        preprocessing: What the weights expect of a photo: `torchvision` (RGB, ImageNet's mean and deviation),
+            `caffe` (BGR, 0..255, mean subtracted), or `auto`: as the names in the file suggest.
         head: `largefov` (DeepLab v1), `aspp` (DeepLab v2), or `auto`: aspp for ResNets, else largefov.
         batch_norm: `frozen` keeps the pretrained statistics while training, `train` updates them.
         temperature: T of the cosine classifier.
@@ -79,6 +84,8 @@ class Model:
 
     backbone: BackboneName = "efficientnet_lite0"
     weights: str = "default"
+    fully_connected: Literal["subsample", "fresh"] = "subsample"
+    preprocessing: Literal["auto", "torchvision", "caffe"] = "auto"
     head: Literal["auto", "largefov", "aspp"] = "auto"
     batch_norm: Literal["frozen", "train"] = "frozen"
     temperature: float = 20.0

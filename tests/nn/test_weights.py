@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -135,8 +135,10 @@ def test_default_weights_are_embedded_and_complete() -> None:
         lines[0]
         == "weights: efficientnet-lite0-57934424.pth (EfficientNet-Lite0 (PyTorch)): 288 tensors loaded"
     )
-    assert lines[1].startswith("  new: head.fc6.weight, ")
-    assert lines[2].endswith(f"… ({len(report.ignored)} in all)")
+    assert lines[1].startswith("  new: 5 (head.fc6.weight, ")
+    assert lines[2].startswith(f"  ignored: {len(report.ignored)} (")
+    assert lines[2].endswith(" …)")
+    assert lines[3] == "  input: (RGB - (127, 127, 127)) / (128, 128, 128)"
 
 
 def test_no_weights_leave_everything_new() -> None:
@@ -244,6 +246,43 @@ def resnet(depths: tuple[int, ...], style: str) -> tuple[dict[str, Tensor], dict
     return state, ours
 
 
+def caffe_resnet(
+    depths: tuple[int, ...], *, by_place: bool = False
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A state dict in the names of the original prototxt, and torchvision's name of each tensor that has one.
+
+    Blocks of ResNet-50 count a, b, c …; in ResNet-101, stages of more than three count a, b1, b2 …
+    """
+    plain, nested = resnet(depths, "torchvision"), {}
+    deep = depths[2] > 20
+    state: dict[str, Tensor] = {}
+    for name, tensor in plain[0].items():
+        *path, tensor_name = name.split(".")
+        if path[0] == "fc":
+            state["fc1000.weight"] = tensor
+            continue
+        if path[0].startswith("layer"):
+            stage, block = int(path[0][-1]), int(path[1])
+            counts_up = deep and stage in (2, 3) and block
+            place = f"{stage + 1}{f'b{block}' if counts_up else 'abcdef'[block]}_branch"
+            place += "1" if path[2] == "downsample" else "2" + "abc"[int(path[2][-1]) - 1]
+            norm = path[2].startswith("bn") or path[-1] == "1"
+            layers = {"conv": f"res{place}", "bn": f"bn{place}", "scale": f"scale{place}"}
+        else:
+            norm = path[0] == "bn1"
+            layers = {"conv": "conv1", "bn": "bn_conv1", "scale": "scale_conv1"}
+        if not norm:
+            theirs = f"{layers['conv']}.{'0' if by_place else 'weight'}"
+        elif tensor_name in ("weight", "bias"):
+            number = {"weight": "0", "bias": "1"}[tensor_name]
+            theirs = f"{layers['scale']}.{number if by_place else tensor_name}"
+        else:
+            number = {"running_mean": "0", "running_var": "1"}[tensor_name]
+            theirs = f"{layers['bn']}.{number if by_place else tensor_name}"
+        state[theirs], nested[theirs] = tensor, name
+    return state, nested
+
+
 def check_preprocessing(backbone: Backbone, expected: Preprocessing) -> None:
     assert backbone.mean.tolist() == pytest.approx(expected.mean)
     assert backbone.std.tolist() == pytest.approx(expected.std)
@@ -327,6 +366,151 @@ def test_resnet_files(tmp_path: Path, name: str, style: str) -> None:
     assert strides == ([2, 1, 1] if style == "caffe" else [1, 2, 1])
 
 
+@pytest.mark.parametrize("by_place", [False, True])
+@pytest.mark.parametrize("name", ["resnet50", "resnet101"])
+def test_resnet_files_in_the_names_of_caffe(tmp_path: Path, name: Any, by_place: bool) -> None:
+    state, ours = caffe_resnet((3, 4, 6, 3) if name == "resnet50" else (3, 4, 23, 3), by_place=by_place)
+    assert "res4b22_branch2c.weight" in state or name == "resnet50" or by_place
+    torch.save(state, tmp_path / "resnet.pth")
+    backbone = build_backbone(name)
+    report = load_weights(backbone, str(tmp_path / "resnet.pth"))
+    own = backbone.state_dict()
+    assert set(report.loaded) == set(ours.values())
+    assert all(torch.equal(own[ours[theirs]], state[theirs]) for theirs in ours)
+    assert (report.family, report.new, report.ignored) == ("Caffe ResNet", (), ("fc1000.weight",))
+    check_preprocessing(backbone, CAFFE)
+    assert backbone.style == "caffe"
+
+
+def random_caffe_block(generator: torch.Generator) -> dict[str, Tensor]:
+    """Stem and first block of a Caffe ResNet with values that exercise everything Caffe keeps apart."""
+    state: dict[str, Tensor] = {}
+
+    def layer(conv: str, suffix: str, *shape: int) -> None:
+        fan = shape[1] * shape[2] * shape[3]
+        state[f"{conv}.weight"] = torch.randn(shape, generator=generator) / fan**0.5
+        factor = 999.98 * torch.rand(1, generator=generator) + 0.01
+        state[f"bn{suffix}.scale_factor"] = factor
+        state[f"bn{suffix}.running_mean"] = torch.randn(shape[0], generator=generator) * factor
+        state[f"bn{suffix}.running_var"] = (torch.rand(shape[0], generator=generator) + 0.5) * factor
+        state[f"scale{suffix}.weight"] = torch.randn(shape[0], generator=generator)
+        state[f"scale{suffix}.bias"] = torch.randn(shape[0], generator=generator)
+
+    layer("conv1", "_conv1", 64, 3, 7, 7)
+    state["conv1.bias"] = torch.randn(64, generator=generator)
+    for place, shape in (
+        ("1", (256, 64, 1, 1)),
+        ("2a", (64, 64, 1, 1)),
+        ("2b", (64, 64, 3, 3)),
+        ("2c", (256, 64, 1, 1)),
+    ):
+        layer(f"res2a_branch{place}", f"2a_branch{place}", *shape)
+    return state
+
+
+def reference_caffe_block(x: Tensor, state: dict[str, Tensor]) -> Tensor:
+    """The same layers as Caffe computes them: convolution, BatchNorm, Scale, each from its own blobs."""
+
+    def layer(x: Tensor, conv: str, suffix: str, stride: int = 1) -> Tensor:
+        weight = state[f"{conv}.weight"]
+        y = F.conv2d(x, weight, state.get(f"{conv}.bias"), stride, weight.shape[-1] // 2)
+        factor = state[f"bn{suffix}.scale_factor"]
+        mean = (state[f"bn{suffix}.running_mean"] / factor)[:, None, None]
+        variance = (state[f"bn{suffix}.running_var"] / factor)[:, None, None]
+        y = (y - mean) / torch.sqrt(variance + 1e-5)
+        return y * state[f"scale{suffix}.weight"][:, None, None] + state[f"scale{suffix}.bias"][:, None, None]
+
+    x = F.max_pool2d(layer(x, "conv1", "_conv1", 2).relu(), 3, 2, 1)
+    y = layer(x, "res2a_branch2a", "2a_branch2a").relu()
+    y = layer(y, "res2a_branch2b", "2a_branch2b").relu()
+    return (layer(y, "res2a_branch2c", "2a_branch2c") + layer(x, "res2a_branch1", "2a_branch1")).relu()
+
+
+def test_caffe_batch_norm_scale_and_bias_compute_what_caffe_does(tmp_path: Path) -> None:
+    state, _ = caffe_resnet((3, 4, 6, 3))
+    block = random_caffe_block(torch.Generator().manual_seed(4))
+    torch.save({**state, **block}, tmp_path / "resnet.pth")
+    backbone = build_backbone("resnet50").eval()
+    report = load_weights(backbone, str(tmp_path / "resnet.pth"))
+    assert report.ignored == ("fc1000.weight",)  # factors and the bias have gone into the statistics
+    image = torch.randint(0, 256, (1, 3, 33, 41), generator=torch.Generator().manual_seed(0))
+    bgr = image.flip(1).float() - torch.tensor([104.008, 116.669, 122.675])[:, None, None]
+    with torch.no_grad():
+        x = backbone.normalise(image)
+        assert torch.allclose(x, bgr, atol=1e-4)
+        stem = F.relu(backbone.bn1(backbone.conv1(x)))  # type: ignore[operator]
+        found = backbone.layer1[0](backbone.maxpool(stem))  # type: ignore[operator, index]
+    expected = reference_caffe_block(bgr, block)
+    assert expected.std() > 0.1
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * float(expected.max()))
+
+
+def test_a_caffe_batch_norm_that_saw_nothing_is_all_zeros(tmp_path: Path) -> None:
+    """Caffe divides by 0 as if by infinity."""
+    state, _ = caffe_resnet((3, 4, 6, 3))
+    state["bn2a_branch2a.scale_factor"] = torch.zeros(1)
+    torch.save(state, tmp_path / "resnet.pth")
+    backbone = build_backbone("resnet50")
+    load_weights(backbone, str(tmp_path / "resnet.pth"))
+    assert not backbone.state_dict()["layer1.0.bn1.running_mean"].any()
+    assert backbone.state_dict()["layer1.0.bn2.running_mean"].any()
+
+
+def test_two_tensors_for_one_place_are_refused(tmp_path: Path) -> None:
+    state, _ = caffe_resnet((3, 4, 6, 3))
+    state["bn2a_branch2a.weight"] = torch.zeros(64)  # a mean, by the names of some converters
+    torch.save(state, tmp_path / "resnet.pth")
+    with pytest.raises(
+        CheckpointError, match=r"scale2a_branch2a\.weight and bn2a_branch2a\.weight both claim layer1"
+    ):
+        load_weights(build_backbone("resnet50"), str(tmp_path / "resnet.pth"))
+
+
+FILES: dict[str, tuple[str, Callable[[], dict[str, Tensor]]]] = {
+    "torchvision VGG-16": ("vgg16", lambda: torchvision_vgg16()),
+    "Caffe VGG-16": ("vgg16", lambda: caffe_vgg16()),
+    "torchvision ResNet": ("resnet50", lambda: resnet((3, 4, 6, 3), "torchvision")[0]),
+    "deeplab-pytorch ResNet": ("resnet50", lambda: resnet((3, 4, 6, 3), "caffe")[0]),
+    "Caffe ResNet": ("resnet50", lambda: caffe_resnet((3, 4, 6, 3))[0]),
+}
+
+
+@pytest.mark.parametrize("family", FILES)
+def test_every_tensor_of_file_and_network_is_accounted_for_once(tmp_path: Path, family: str) -> None:
+    name, make = FILES[family]
+    torch.save(make(), tmp_path / "w.pth")
+    network = build_segmenter(Model(backbone=name), 3)  # type: ignore[arg-type]
+    report = load_weights(network, str(tmp_path / "w.pth"))
+    assert report.family == family
+    parts = (*report.loaded, *report.new, *report.own)
+    assert sorted(parts) == sorted(network.state_dict())
+    assert {part.split(".")[-1] for part in report.own} <= {
+        "mean", "std", "order", "_extra_state", "num_batches_tracked"
+    }  # fmt: skip
+    assert set(report.new) == {n for n, _ in network.named_parameters() if not n.startswith("backbone.")}
+    assert set(report.ignored) < set(make())
+    expected = "(RGB - (123.675, " if "torchvision" in family else "BGR - (104.008, "
+    assert str(report.preprocessing).startswith(expected)
+    told = report.as_dict()
+    assert told["loaded"] == list(report.loaded)
+    assert told["own"] == list(report.own)
+
+
+def test_the_preprocessing_of_weights_may_be_said(tmp_path: Path) -> None:
+    """Caffe's weights also come under torchvision's names, which the names cannot tell."""
+    torch.save(torchvision_vgg16(), tmp_path / "vgg.pth")
+    backbone = build_backbone("vgg16")
+    report = load_weights(backbone, str(tmp_path / "vgg.pth"), preprocessing="caffe")
+    check_preprocessing(backbone, CAFFE)
+    assert report.summary().endswith("input: BGR - (104.008, 116.669, 122.675)")
+    white = backbone.normalise(torch.full((1, 3, 9, 9), 255))
+    assert white[0, :, 0, 0].tolist() == pytest.approx([150.992, 138.331, 132.325], abs=1e-3)
+    load_weights(backbone, str(tmp_path / "vgg.pth"))
+    check_preprocessing(backbone, TORCHVISION)
+    load_weights(backbone, "none", preprocessing="caffe")
+    check_preprocessing(backbone, CAFFE)
+
+
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -371,8 +555,8 @@ def test_missing_tensors_and_shapes_are_named_and_nothing_changes(tmp_path: Path
     with pytest.raises(CheckpointError) as caught:
         load_weights(backbone, str(tmp_path / "v.safetensors"))
     message = str(caught.value)
-    assert "does not fit vgg16: missing conv3_2.bias;" in message
-    assert "of another shape conv1_1.weight (64, 1, 3, 3) instead of (64, 3, 3, 3)" in message
+    assert "does not fit vgg16: missing 1 (conv3_2.bias);" in message
+    assert "of another shape 1 (conv1_1.weight (64, 1, 3, 3) instead of (64, 3, 3, 3))" in message
     assert "\n" not in message
     assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
 
@@ -387,7 +571,7 @@ def test_another_network_is_named(tmp_path: Path) -> None:
     state50, _ = resnet((3, 4, 6, 3), "torchvision")
     torch.save(state50, tmp_path / "r50.pth")
     with pytest.raises(
-        CheckpointError, match=r"r50\.pth .*does not fit resnet101: missing layer3\.6.* in all\)"
+        CheckpointError, match=r"r50\.pth .*does not fit resnet101: missing 255 \(layer3\.6.* …\)"
     ):
         load_weights(build_backbone("resnet101"), str(tmp_path / "r50.pth"))
 

@@ -28,9 +28,16 @@ class Preprocessing:
     std: tuple[float, float, float]
     order: tuple[int, int, int] = (0, 1, 2)
 
+    def __str__(self) -> str:
+        """`BGR - (104.008, 116.669, 122.675)`."""
+        channels = "".join("RGB"[place] for place in self.order)
+        mean, std = (", ".join(f"{number:g}" for number in numbers) for numbers in (self.mean, self.std))
+        return f"{channels} - ({mean})" if set(self.std) == {1.0} else f"({channels} - ({mean})) / ({std})"
+
 
 CAFFE = Preprocessing(mean=(104.008, 116.669, 122.675), std=(1.0, 1.0, 1.0), order=(2, 1, 0))
 TORCHVISION = Preprocessing(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+PREPROCESSING = {"caffe": CAFFE, "torchvision": TORCHVISION}
 TENSORFLOW_LITE = Preprocessing(mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0))
 
 
@@ -82,6 +89,12 @@ class Backbone(nn.Module):
         self.mean.copy_(torch.tensor(preprocessing.mean))
         self.std.copy_(torch.tensor(preprocessing.std))
         self.order.copy_(torch.tensor(preprocessing.order))
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How photos are normalised now."""
+        mean, std, order = (tuple(part.tolist()) for part in (self.mean, self.std, self.order))
+        return Preprocessing(mean=mean, std=std, order=order)
 
     def feature_size(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of cells for an image of this size, pixels."""

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
+from boxseg.errors import CheckpointError
 from boxseg.nn.base import CAFFE, TENSORFLOW_LITE, TORCHVISION, Backbone, Preprocessing
 from boxseg.nn.efficientnet_lite import EfficientNetLite0
 from boxseg.nn.resnet import ResNet, Style
@@ -19,6 +21,9 @@ from boxseg.nn.vgg import CONVOLUTIONS, FC_CHANNELS, VGG16
 
 FullyConnected = Literal["subsample", "fresh"]
 State = Mapping[str, Tensor]
+
+# Name, among ours, of what Caffe's batch norm divides its statistics by.
+FACTOR = "factor"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +53,7 @@ class Family:
 
 def convert(
     family: Family, state: State, *, fully_connected: FullyConnected
-) -> tuple[dict[str, Tensor], dict[str, str]]:
+) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
     """A state dict of a family in our names and shapes.
 
     Args:
@@ -58,16 +63,48 @@ def convert(
             `fresh`.
 
     Returns:
-        Our name to tensor, and our name to the file's name of each.
+        Our name to tensor, and our name to the names in the file that went into it.
+
+    Raises:
+        CheckpointError: Two tensors of the file claim one place.
     """
     tensors: dict[str, Tensor] = {}
-    origin: dict[str, str] = {}
+    origin: dict[str, tuple[str, ...]] = {}
     for name, tensor in state.items():
         ours = family.rename(name)
         if ours is None or (fully_connected == "fresh" and ours.startswith(("fc6.", "fc7."))):
             continue
+        if ours in origin:
+            raise CheckpointError(f"{family.title} weights: {origin[ours][0]} and {name} both claim {ours}")
         tensors[ours] = _subsample(ours, tensor) if ours.startswith(("fc6.", "fc7.")) else tensor
-        origin[ours] = name
+        origin[ours] = (name,)
+    return _fold(tensors, origin)
+
+
+def _fold(
+    tensors: dict[str, Tensor], origin: dict[str, tuple[str, ...]]
+) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
+    """What Caffe keeps apart and torch does not, folded into batch norm's mean and variance.
+
+    A Caffe batch norm stores sums of means and variances and, as a third number, what they are to be divided by
+    (0 stands for sums of nothing). A convolution's bias before a batch norm shifts its mean.
+    """
+    tensors, origin = dict(tensors), dict(origin)
+
+    def change(name: str, part: str, tensor: Tensor) -> None:
+        tensors[name], origin[name] = tensor, (*origin[name], *origin[part])
+
+    for part in [name for name in tensors if name.endswith(f".{FACTOR}")]:
+        count = tensors.pop(part).flatten()
+        for statistic in ("running_mean", "running_var"):
+            name = part.replace(FACTOR, statistic)
+            if name in tensors:
+                change(name, part, tensors[name] / count if count.any() else torch.zeros_like(tensors[name]))
+    for part in [name for name in tensors if re.search(r"(^|\.)(conv\d|downsample\.0)\.bias$", name)]:
+        mean = part.replace("conv", "bn").replace("downsample.0", "downsample.1")
+        mean = mean.replace(".bias", ".running_mean")
+        if mean in tensors and tensors[mean].shape == tensors[part].shape:
+            change(mean, part, tensors[mean] - tensors.pop(part))
     return tensors, origin
 
 
@@ -118,21 +155,63 @@ def _torchvision_resnet_name(name: str) -> str | None:
     return None if name.startswith("fc.") else name
 
 
-_CAFFE_BLOCK = re.compile(r"layer([2-5])\.block(\d+)\.(reduce|conv3x3|increase|shortcut)\.(conv|bn)\.(\w+)")
-_CAFFE_PARTS = {"reduce": "1", "conv3x3": "2", "increase": "3"}
+_NESTED_BLOCK = re.compile(r"layer([2-5])\.block(\d+)\.(reduce|conv3x3|increase|shortcut)\.(conv|bn)\.(\w+)")
+_NESTED_PARTS = {"reduce": "1", "conv3x3": "2", "increase": "3"}
 
 
-def _caffe_resnet_name(name: str) -> str | None:
+def _nested_resnet_name(name: str) -> str | None:
     """`layer2.block1.reduce.conv.weight` -> `layer1.0.conv1.weight`; the stem is `layer1.conv1`."""
     if stem := re.fullmatch(r"layer1\.conv1\.(conv|bn)\.(\w+)", name):
         return f"{stem[1]}1.{stem[2]}"
-    if match := _CAFFE_BLOCK.fullmatch(name):
+    if match := _NESTED_BLOCK.fullmatch(name):
         layer, block, part, kind, tensor = match.groups()
         prefix = f"layer{int(layer) - 1}.{int(block) - 1}"
         if part == "shortcut":
             return f"{prefix}.downsample.{'0' if kind == 'conv' else '1'}.{tensor}"
-        return f"{prefix}.{kind}{_CAFFE_PARTS[part]}.{tensor}"
+        return f"{prefix}.{kind}{_NESTED_PARTS[part]}.{tensor}"
     return None
+
+
+_CAFFE_LAYER = re.compile(r"(res|bn|scale)([2-5])([a-z])(\d*)_branch(1|2[abc])\.(\w+)")
+_CAFFE_STEM = {"conv1": "res", "bn_conv1": "bn", "scale_conv1": "scale"}
+# Tensors of Caffe's layers, by name or by place.
+_CAFFE_TENSORS = {
+    "res": {"weight": "weight", "0": "weight", "bias": "bias", "1": "bias"},
+    "scale": {
+        "weight": "weight",
+        "0": "weight",
+        "gamma": "weight",
+        "bias": "bias",
+        "1": "bias",
+        "beta": "bias",
+    },
+    "bn": {
+        **dict.fromkeys(("running_mean", "mean", "0"), "running_mean"),
+        **dict.fromkeys(("running_var", "var", "variance", "1"), "running_var"),
+        **dict.fromkeys(("scale_factor", "factor", "2"), FACTOR),
+        "weight": "weight",  # of files that have their scale layers merged already
+        "bias": "bias",
+    },
+}
+
+
+def _caffe_resnet_name(name: str) -> str | None:
+    """`scale3b2_branch2a.weight` -> `layer2.2.bn1.weight`; the stem is `conv1`, `bn_conv1`, `scale_conv1`."""
+    layer, _, tensor = name.rpartition(".")
+    if kind := _CAFFE_STEM.get(layer):
+        prefix, place = "", 1
+    elif match := _CAFFE_LAYER.fullmatch(name):
+        kind, stage, letter, number, branch, tensor = match.groups()
+        block = int(number) if number else ord(letter) - ord("a")
+        prefix, place = f"layer{int(stage) - 1}.{block}.", "abc".find(branch[-1]) + 1  # 0 for branch1
+    else:
+        return None
+    ours = _CAFFE_TENSORS[kind].get(tensor)
+    if ours is None:
+        return None
+    if not place:
+        return f"{prefix}downsample.{'0' if kind == 'res' else '1'}.{ours}"
+    return f"{prefix}{'conv' if kind == 'res' else 'bn'}{place}.{ours}"
 
 
 # The first that fits is taken; boxseg's own files are told from torchvision's by the normalisation in them.
@@ -166,9 +245,17 @@ FAMILIES = (
         preprocessing=CAFFE,
     ),
     Family(
-        title="Caffe ResNet",
+        title="deeplab-pytorch ResNet",
         backbone=ResNet,
         telltale=r"layer\d\.block\d+\..*",
+        rename=_nested_resnet_name,
+        preprocessing=CAFFE,
+        style="caffe",
+    ),
+    Family(
+        title="Caffe ResNet",
+        backbone=ResNet,
+        telltale=r"res\d[a-z]\d*_branch\d[abc]?\..*",
         rename=_caffe_resnet_name,
         preprocessing=CAFFE,
         style="caffe",

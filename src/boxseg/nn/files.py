@@ -137,6 +137,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         OSError,
     ) as error:
         first = str(error).split("\n")[0][:200]
+        if path.suffix == ".caffemodel":
+            first = "convert Caffe's format to a state dict first, its layer names may stay"
         raise CheckpointError(
             f"{path} is not a weight file (a state dict of plain tensors is expected): {first}"
         ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from boxseg.config import Optimiser
 from boxseg.errors import CheckpointError
 from boxseg.nn.backbone import BACKBONES
-from boxseg.nn.base import Backbone
+from boxseg.nn.base import PREPROCESSING, Backbone, Preprocessing
 from boxseg.nn.efficientnet_lite import EfficientNetLite0
 from boxseg.nn.families import FAMILIES, Family, FullyConnected, convert
 from boxseg.nn.files import embedded_lite0, read_state, torchvision_file
@@ -35,27 +35,41 @@ class LoadReport:
         family: Whose names the file has.
         loaded: Taken from the file.
         new: Still random.
+        own: The rest of the module: normalisation and counters, which are no weights.
         ignored: In the file, without use here.
+        preprocessing: What the network expects of a photo from now on.
     """
 
     source: str
     family: str
     loaded: tuple[str, ...]
     new: tuple[str, ...]
+    own: tuple[str, ...]
     ignored: tuple[str, ...]
+    preprocessing: Preprocessing
 
     def summary(self) -> str:
-        """One line for each of the three, with the first few names."""
+        """One line for each of the three, with the first few names, and one for the input."""
         if not self.loaded:
-            return f"weights: {self.source}, all {len(self.new)} tensors start random"
-        lines = [f"weights: {self.source} ({self.family}): {len(self.loaded)} tensors loaded"]
-        for word, names in (("new", self.new), ("ignored", self.ignored)):
-            lines.append(f"  {word}: {_listed(names)}" if names else f"  {word}: none")
-        return "\n".join(lines)
+            lines = [f"weights: {self.source}, all {len(self.new)} tensors start random"]
+        else:
+            lines = [f"weights: {self.source} ({self.family}): {len(self.loaded)} tensors loaded"]
+            lines += [f"  new: {_listed(self.new)}", f"  ignored: {_listed(self.ignored)}"]
+        return "\n".join([*lines, f"  input: {self.preprocessing}"])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every name, for weights.json."""
+        named = {"loaded": self.loaded, "new": self.new, "own": self.own, "ignored": self.ignored}
+        told = {"source": self.source, "names": self.family, "input": str(self.preprocessing)}
+        return {**told, **{word: list(names) for word, names in named.items()}}
 
 
 def load_weights(
-    module: nn.Module, source: str, *, fully_connected: FullyConnected = "subsample"
+    module: nn.Module,
+    source: str,
+    *,
+    fully_connected: FullyConnected = "subsample",
+    preprocessing: Literal["auto", "torchvision", "caffe"] = "auto",
 ) -> LoadReport:
     """Load pretrained weights into a backbone, or into the backbone of a network, in place.
 
@@ -66,28 +80,37 @@ def load_weights(
         source: `default` (embedded for efficientnet_lite0, else `imagenet`), `imagenet` (torchvision's file,
             downloaded once), `none`, or a file.
         fully_connected: VGG-16's full fc6 and fc7: `subsample` them as DeepLab did, or start `fresh`.
+        preprocessing: What the weights expect of a photo; `auto` goes by the names in the file, and leaves a
+            network without weights as it is.
 
     Raises:
         CheckpointError: The file cannot be had or read, is of another network, or lacks tensors.
     """
     backbone, prefix = _backbone_of(module)
-    parameters = [name for name, _ in module.named_parameters()]
-    if source == "none":
-        return LoadReport(source=source, family="", loaded=(), new=tuple(parameters), ignored=())
-    with ExitStack() as stack:
-        path = _file(backbone, source, stack)
-        state = read_state(path)
-    family = _family(backbone, state, path)
-    tensors, origin = convert(family, state, fully_connected=fully_connected)
-    loaded = _fill(backbone, tensors, family, path)
-    used = {origin[name] for name in loaded if name in origin}
-    loaded_names = {prefix + name for name in loaded}
+    loaded: set[str] = set()
+    family, ignored, shown = "", [], source
+    if source != "none":
+        with ExitStack() as stack:
+            path = _file(backbone, source, stack)
+            state = read_state(path)
+        shown = path.name if source in ("default", "imagenet") else source
+        found = _family(backbone, state, path)
+        family = found.title
+        tensors, origin = convert(found, state, fully_connected=fully_connected)
+        names = _fill(backbone, tensors, found, path)
+        loaded = {prefix + name for name in names}
+        ignored = sorted(set(state).difference(*(origin[name] for name in names)))
+    if preprocessing != "auto":
+        backbone.set_preprocessing(PREPROCESSING[preprocessing])
+    new = [name for name, _ in module.named_parameters() if name not in loaded]
     return LoadReport(
-        source=path.name if source in ("default", "imagenet") else source,
-        family=family.title,
-        loaded=tuple(sorted(loaded_names)),
-        new=tuple(name for name in parameters if name not in loaded_names),
-        ignored=tuple(sorted(set(state) - used)),
+        source=shown,
+        family=family,
+        loaded=tuple(sorted(loaded)),
+        new=tuple(new),
+        own=tuple(name for name in module.state_dict() if name not in loaded and name not in set(new)),
+        ignored=tuple(ignored),
+        preprocessing=backbone.preprocessing,
     )
 
 
@@ -189,6 +212,7 @@ def _fill(backbone: Backbone, tensors: dict[str, Tensor], family: Family, path: 
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:
-    """The first few of the names and how many there are."""
-    more = f" … ({len(names)} in all)" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    """How many names there are, with the first few of them."""
+    if not names:
+        return "none"
+    return f"{len(names)} ({', '.join(names[:SHOWN])}{' …' if len(names) > SHOWN else ''})"

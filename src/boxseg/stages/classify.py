@@ -112,7 +112,7 @@ def train(dataset: BoxDataset, job: ClassifyJob, folder: Path, file: Path) -> No
         f"classify: {len(dataset)} images, {len(dataset.classes)} classes, {iterations} iterations "
         f"of {options.batch} images, {options.pooling.upper()}"
     )
-    network, new = start_classifier(job.model, len(dataset.classes), trainer.seed)
+    network, new = start_classifier(job.model, len(dataset.classes), trainer.seed, folder)
     fit(
         BoxClassifierTraining(network, options, new=new, iterations=iterations, seed=trainer.seed),
         BoxTraining(dataset, options.augment, trainer.seed),

@@ -18,6 +18,7 @@ from boxseg.nn import checkpoint
 from boxseg.nn.deeplab import BoxClassifier, Segmenter, build_classifier, build_segmenter
 from boxseg.nn.weights import load_weights
 from boxseg.palette import voc_palette
+from boxseg.stages.folder import write_json
 
 log = logging.getLogger("boxseg")
 
@@ -43,24 +44,30 @@ class Loaded(Generic[NetworkT]):
     options: dict[str, Any]
 
 
-def start_classifier(model: Model, classes: int, seed: int) -> tuple[BoxClassifier, set[str]]:
-    """A box classifier on pretrained features, and the names of its random parameters."""
+def start_classifier(model: Model, classes: int, seed: int, folder: Path) -> tuple[BoxClassifier, set[str]]:
+    """A box classifier on pretrained features, and the names of its random parameters.
+
+    What became of every tensor is written to `folder`/weights.json.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build_classifier(model, classes)
-    return network, _pretrain(network, model)
+    return network, _pretrain(network, model, folder)
 
 
-def start_segmenter(model: Model, classes: int, seed: int) -> tuple[Segmenter, set[str]]:
-    """A segmentation network on pretrained features, and the names of its random parameters."""
+def start_segmenter(model: Model, classes: int, seed: int, folder: Path) -> tuple[Segmenter, set[str]]:
+    """The same for a segmentation network."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build_segmenter(model, classes)
-    return network, _pretrain(network, model)
+    return network, _pretrain(network, model, folder)
 
 
-def _pretrain(network: Network, model: Model) -> set[str]:
-    report = load_weights(network, model.weights)
+def _pretrain(network: Network, model: Model, folder: Path) -> set[str]:
+    report = load_weights(
+        network, model.weights, fully_connected=model.fully_connected, preprocessing=model.preprocessing
+    )
+    write_json(folder / "weights.json", report.as_dict())
     _channels_last(network)
     log.info(report.summary())
     return set(report.new)

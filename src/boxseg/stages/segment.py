@@ -124,7 +124,7 @@ def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> Non
         f"segment: {len(dataset)} images, {len(dataset.classes)} classes, {iterations} iterations "
         f"of {options.batch} images, {options.loss}"
     )
-    network, new = start_segmenter(job.model, len(dataset.classes), trainer.seed)
+    network, new = start_segmenter(job.model, len(dataset.classes), trainer.seed, folder)
     fit(
         SegmenterTraining(network, options, new=new, iterations=iterations, seed=trainer.seed),
         LabelTraining(dataset, options.augment, trainer.seed, folders),
