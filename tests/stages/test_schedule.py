@@ -14,7 +14,7 @@ from boxseg.cli import execute
 from boxseg.data.toy import write_toy
 from boxseg.errors import ConfigError
 from boxseg.nn.losses import LOSSES, LossOptions
-from boxseg.stages import classify, segment
+from boxseg.stages import classify, segment, training
 from boxseg.stages.training import checkpoint_interval, iterations_of
 
 
@@ -124,3 +124,26 @@ def test_a_scaled_run_is_recorded_gone_on_with_and_not_mistaken(
 def test_a_scale_that_is_none_is_named(scale: str) -> None:
     with pytest.raises(ConfigError, match="scale"):
         options.build_job("run", options.parse_words(["data=d", "out=o", f"scale={scale}"], "run"))
+
+
+@pytest.mark.parametrize("every", [2, 5])
+def test_a_run_gone_on_with_other_checkpoints_is_the_uninterrupted_one(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    words = ["classify", f"data={toy}", "iterations=7", "batch=1", "crop=33", "model.weights=none", "workers=0"]
+    assert execute([*words, f"out={tmp_path}/whole", "checkpoint_every=7"]) == 0
+    original = training.History.on_train_batch_end
+
+    def interrupted(self: training.History, trainer: Any, *rest: Any) -> None:
+        original(self, trainer, *rest)
+        if trainer.global_step == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.History, "on_train_batch_end", interrupted)
+        assert execute([*words, f"out={tmp_path}/broken", "checkpoint_every=3"]) == 130
+    assert execute([*words, f"out={tmp_path}/broken", f"checkpoint_every={every}"]) == 0
+    (tmp_path / "broken" / "model.safetensors").unlink()  # as if it had been killed before that was written
+    assert execute([*words, f"out={tmp_path}/broken", f"checkpoint_every={every}"]) == 0
+    for name in ("model.safetensors", "history.csv"):
+        assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -124,6 +124,16 @@ def checkpoint_interval(every: int, scale: float) -> int:
     return max(min(every, 10), round(every * scale))
 
 
+def interval_of(checkpoint: Path) -> int:
+    """Iterations between two checkpoints of the run that wrote one; a resumed run keeps to them.
+
+    A run goes on at a whole number of intervals: with others it would count its steps wrongly. Where the
+    checkpoint is the last one, of a shorter interval, the number found leaves nothing to be done.
+    """
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    return math.ceil(int(state["global_step"]) / (int(state["epoch"]) + 1))
+
+
 def fit(
     module: Training,
     dataset: BoxTraining | LabelTraining,
@@ -147,7 +157,11 @@ def fit(
         folder: Run folder; checkpoints/last.ckpt and history.csv are kept there.
         description: Name of the progress bar.
     """
+    last = folder / "checkpoints" / "last.ckpt"
     every = checkpoint_interval(trainer.checkpoint_every, scale)
+    if last.is_file():
+        log.info(f"{description}: going on from {last}")
+        every = interval_of(last)
     sampler = StreamSampler(len(dataset), batch=batch, iterations=iterations, seed=trainer.seed, chunk=every)
     loader = make_loader(dataset, sampler, workers=trainer.workers)
     keeper = ModelCheckpoint(
@@ -158,9 +172,6 @@ def fit(
         enable_version_counter=False,
     )
     history = History(folder, description, iterations)
-    last = folder / "checkpoints" / "last.ckpt"
-    if last.is_file():
-        log.info(f"{description}: going on from {last}")
     with _quiet_lightning(), history.bar, torch.random.fork_rng():
         lightning = L.Trainer(
             accelerator=trainer.accelerator,
