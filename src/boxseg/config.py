@@ -241,8 +241,9 @@ class Label:
     """Stage 2: pseudo labels from the classifier and the boxes.
 
     Args:
-        background: Background score inside boxes: `attention` (u_0), `complement` (1 - max u_c), or `auto`:
-            attention for a BAP classifier, complement for a GAP one.
+        background: Background score inside boxes: `attention` (u_0), `complement` (1 - max u_c), `zero` (what
+            u_0 is where no feature is like the background), or `auto`: attention for a BAP classifier,
+            complement for a GAP one.
         grid: N of the background queries; 1 takes one query an image.
         class_map: For data with other classes than the classifier's: `voc_to_coco`, a YAML or JSON file, or a
             mapping, of {class of the data: class of the classifier}. Classes that are not in it go by equal
@@ -253,7 +254,7 @@ class Label:
         crf: Dense CRF of Y_crf.
     """
 
-    background: Literal["auto", "attention", "complement"] = "auto"
+    background: Literal["auto", "attention", "complement", "zero"] = "auto"
     grid: int = 1
     class_map: dict[str, str] | str | None = None
     instances: bool = False

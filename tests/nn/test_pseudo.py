@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from boxseg.nn.field import UpsampledFeatures
-from boxseg.nn.pseudo import background_attention, box_masks, class_scores, finish_crf, retrieve
+from boxseg.nn.pseudo import Background, background_attention, box_masks, class_scores, finish_crf, retrieve
 
 STRIDE = 4
 SIZE = (14, 18)
@@ -117,7 +116,8 @@ def reference_scores(
                 if label == c and contains(box, y, x) and peak > 0
             ]
             u.append(max(own, default=0.0))
-        u0 = reference_u0(attention, y, x) if background == "attention" else 1 - max(u)
+        scored = {"attention": reference_u0(attention, y, x), "complement": 1 - max(u), "zero": 0.0}
+        u0 = scored[background]
         exponentials = [math.exp(value) for value in [u0, *u]]
         scores[:, y, x] = torch.tensor([e / sum(exponentials) for e in exponentials], dtype=torch.float64)
     return classes, scores
@@ -180,10 +180,10 @@ def reference_retrieval(
 
 
 @pytest.mark.parametrize("name", SCENES)
-@pytest.mark.parametrize(("background", "grid"), [("attention", 1), ("attention", 3), ("complement", 1)])
-def test_scores_equal_the_equations(
-    name: str, background: Literal["attention", "complement"], grid: int
-) -> None:
+@pytest.mark.parametrize(
+    ("background", "grid"), [("attention", 1), ("attention", 3), ("complement", 1), ("zero", 1)]
+)
+def test_scores_equal_the_equations(name: str, background: Background, grid: int) -> None:
     boxes, labels = scene(name)
     features, weight = network(seed=len(name))
     masks = box_masks(boxes, labels, SIZE)
@@ -228,9 +228,9 @@ STRANGERS = [
 
 @pytest.mark.parametrize(("name", "unknown"), STRANGERS)
 @pytest.mark.parametrize("crowd", [None, CROWD])
-@pytest.mark.parametrize("background", ["attention", "complement"])
+@pytest.mark.parametrize("background", ["attention", "complement", "zero"])
 def test_classes_unknown_to_the_classifier_equal_the_equations(
-    name: str, unknown: tuple[int, ...], crowd: Box | None, background: Literal["attention", "complement"]
+    name: str, unknown: tuple[int, ...], crowd: Box | None, background: Background
 ) -> None:
     items = SCENES[name]
     boxes, labels = scene(name)

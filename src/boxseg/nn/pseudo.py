@@ -17,6 +17,8 @@ from torch import Tensor
 from boxseg.dataset import BACKGROUND, IGNORE
 from boxseg.nn.field import UpsampledFeatures
 
+Background = Literal["attention", "complement", "zero"]
+
 # u_0 keeps the attention within this share of its maximum.
 CONFIDENT = 0.99
 
@@ -142,7 +144,7 @@ def class_scores(
     weight: Tensor,
     boxes: BoxMasks,
     *,
-    background: Literal["attention", "complement"],
+    background: Background,
     grid: int,
     known: Tensor | None = None,
 ) -> Tensor:
@@ -156,7 +158,7 @@ def class_scores(
         weight: (L + 1, C), the classifier's weights for the classes of the data.
         boxes: The boxes.
         background: Background score inside boxes: `attention` is u_0; `complement` is 1 - max_c u_c (where
-            an unknown class still takes its u_c from u_0).
+            an unknown class still takes its u_c from u_0); `zero` is 0.
         grid: N of the background queries.
         known: (L + 1,) bool, whether the classifier has weights for a class; None where it has for all.
 
@@ -170,7 +172,7 @@ def class_scores(
     u_0 = confident_background(field, boxes, grid)
     activation = class_activation(field, weight, boxes)
     activation = torch.where(_unknown(boxes, known)[:, None, None], boxes.inside * (1 - u_0), activation)
-    own = u_0 if background == "attention" else 1 - activation.amax(0)
+    own = {"attention": u_0, "complement": 1 - activation.amax(0), "zero": torch.zeros_like(u_0)}[background]
     inside = torch.cat([own[None], activation]).softmax(0)
     outside = torch.zeros_like(inside)
     outside[0] = 1

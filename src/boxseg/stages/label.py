@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from boxseg.formats.masks import write_mask
 from boxseg.jobs import LabelJob
 from boxseg.nn.deeplab import BoxClassifier
 from boxseg.nn.field import UpsampledFeatures
-from boxseg.nn.pseudo import BoxMasks, box_masks, class_scores, finish_crf, retrieve
+from boxseg.nn.pseudo import Background, BoxMasks, box_masks, class_scores, finish_crf, retrieve
 from boxseg.report.tables import Table
 from boxseg.stages import instances
 from boxseg.stages.class_map import ClassWeights, label_map, map_file, match_classes, select_weights
@@ -38,8 +38,6 @@ from boxseg.stages.scoring import LabelScores, label_table, score_labels
 from boxseg.stages.training import torch_device
 
 log = logging.getLogger("boxseg")
-
-Background = Literal["attention", "complement"]
 
 
 @dataclass(frozen=True, kw_only=True)
