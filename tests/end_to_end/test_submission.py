@@ -58,7 +58,7 @@ def test_real_photos_become_a_faultless_archive_and_stay_what_they_are(
     assert submit(network, voc_test, out, "data.limit=2") == 1
     printed = capsys.readouterr().out
     assert "missing" in printed
-    assert "No archive: 2 problems" in printed
+    assert "No archive, problems: 2" in printed
     assert not list(out.glob("*.tgz"))
     assert submit(network, voc_test, out) == 2  # another limit is another run
     assert "data.limit: 2 → None" in capsys.readouterr().err

@@ -101,6 +101,17 @@ def test_a_file_of_stage_2(tmp_path: Path) -> None:
     assert found["DATA.BATCH_SIZE"].options == {}
 
 
+def test_coco_from_voc(tmp_path: Path) -> None:
+    """The reproduction's README: change DATA.ROOT and MODEL.NUM_CLASSES of stage 2 for COCO."""
+    text = STAGE2.replace("ROOT: /data, MODE: val", "ROOT: /coco").replace(
+        "MODEL: {", "MODEL: {NUM_CLASSES: 81, "
+    )
+    job = command_of(convert(tmp_path, text, "stage2.yml"))
+    assert isinstance(job, LabelJob)
+    assert (job.data.root, job.data.split) == (Path("/coco"), "train2017")
+    assert (str(job.label.class_map), job.label.instances) == ("voc_to_coco", True)
+
+
 def test_a_file_of_stage_3(tmp_path: Path) -> None:
     converted = convert(tmp_path, STAGE3, "stage3_res.yml")
     job = command_of(converted)

@@ -86,13 +86,15 @@ def check_results(results: Path, root: Path, split: str = "test") -> list[Proble
     Raises:
         DataError: There are no results or no such data set, or the archive is damaged.
     """
-    root = voc.find_root(root.expanduser()) or root
+    root, results = voc.find_root(root.expanduser()) or root, results.expanduser()
+    if not results.exists():
+        raise DataError(f"{results}: no such archive or folder of results")
     ids = split_ids(root, split)
     wanted = {TREE / f"{comp}_{split}_cls" / f"{name}.png": name for comp in _COMPETITIONS for name in ids}
     seen: Counter[PurePosixPath] = Counter()
     problems: list[Problem] = []
     total = len(ids)
-    for path, content in track(_entries(results.expanduser()), "check", total=total):
+    for path, content in track(_entries(results), "check", total=total):
         seen[path] += 1
         if path not in wanted:
             problems.append(Problem(file=Path(path), what="unexpected file", action="to be removed"))
@@ -128,8 +130,6 @@ def _entries(results: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
             if not path.is_dir():
                 yield PurePosixPath(path.relative_to(base).as_posix()), path.read_bytes()
         return
-    if not results.is_file():
-        raise DataError(f"{results}: no such archive or folder of results")
     try:
         with tarfile.open(results) as tar:
             for member in tar:

@@ -91,6 +91,11 @@ class Seen:
     mode: str
     keys: Mapping[str, Any]
 
+    @property
+    def labels_coco(self) -> bool:
+        """Whether it labels COCO: the reproduction has its users change NUM_CLASSES in stage 2 for that."""
+        return self.stage == "label" and self.last("NUM_CLASSES") in (80, 81)
+
     def last(self, *names: str) -> Any:
         """The value of the first key that ends in one of these names, or None."""
         return next((value for key, value in self.keys.items() if key.split(".")[-1] in names), None)
@@ -121,6 +126,8 @@ def _square(value: Any, option: str) -> Any:
 def _augmented(value: Any, seen: Seen) -> Meaning:
     if seen.last("SPLIT") is not None:
         return Meaning(remark="SPLIT says it")
+    if seen.labels_coco:
+        return Meaning(remark="of VOC alone")
     if seen.mode != "train":
         return Meaning(remark=f"says what was trained on; here MODE is {seen.mode}")
     images = "10,582 images" if value else "1,464 images"
@@ -146,10 +153,7 @@ def _loss(value: Any, seen: Seen) -> Meaning:
 
 
 def _classes(value: Any, seen: Seen) -> Meaning:
-    remark = "the data set says it"
-    if seen.stage == "label" and value in (80, 81):
-        remark += "; for COCO's labels give data.root=COCO with a VOC classifier"
-    return Meaning(remark=remark)
+    return Meaning(remark="COCO, by a VOC classifier" if seen.labels_coco else "the data set says it")
 
 
 def _crf_section(seen: Seen) -> str:

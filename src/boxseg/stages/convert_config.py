@@ -77,7 +77,7 @@ def run(job: ConvertConfigJob) -> Converted:
     theirs = {str(key).upper(): _plain(value) for key, value in flatten(content).items()}
     seen = _look(job, theirs)
     keys = _convert(theirs, seen)
-    recipe = f"voc_{_backbone(job.file, keys)}"
+    recipe = "coco_from_voc" if seen.labels_coco else f"voc_{_backbone(job.file, keys)}"
     write_text(target, _yaml(job.file, recipe, keys))
     return Converted(source=job.file, file=target, keys=keys, command=_command(target, recipe, seen, keys))
 

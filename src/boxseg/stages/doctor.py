@@ -109,7 +109,7 @@ class Inspected:
 
     def notes(self) -> list[str]:
         """A closing line."""
-        found = f"{len(self.problems)} problems" if self.problems else "ready for the VOC 2012 server"
+        found = f"problems: {len(self.problems)}" if self.problems else "ready for the VOC 2012 server"
         return [f"{self.results}: {found}."]
 
 

@@ -61,7 +61,7 @@ class Submitted:
         if self.problems:
             return [
                 *lines,
-                f"No archive: {len(self.problems)} problems; mend them and run the same command again.",
+                f"No archive, problems: {len(self.problems)}. Mend them and run the same command again.",
             ]
         lines.append(f"Archive: {self.archive}, checked; upload it at {SERVER}")
         if not self.archive.stem.endswith("_test_cls"):
