@@ -17,6 +17,7 @@ import pytest
 
 from boxseg import options
 from boxseg.cli import execute
+from boxseg.config import Model
 from boxseg.formats.voc_server import check_results
 from boxseg.stages import classify, label, segment
 from boxseg.stages.reproduce.experiments import EXPERIMENTS, Source
@@ -186,6 +187,22 @@ def test_a_row_that_fails_is_named_and_the_others_go_on(
     rows = {item["row"]: item for item in json.loads((tmp_path / "final-vgg.json").read_text())["rows"]}
     assert "nowhere.pth" in rows["NAL"]["remark"]
     assert "VOC's 20 classes only" in rows["NAL (test)"]["remark"]
+
+
+def test_the_classifier_has_the_options_of_its_network_but_for_those_of_segmentation(toy: Path) -> None:
+    def model(table: str, *words: str) -> Model:
+        given = [table, f"data={toy}", "model.batch_norm=train", *words]
+        job: Any = options.build_job("reproduce", options.parse_words(given, "reproduce"))
+        own = EXPERIMENTS[table].backbone == "vgg16"
+        return Plan(job, own_classifier=own, shared=Shared()).classifier_model
+
+    vgg = Model(backbone="vgg16", weights="w.pth", fully_connected="fresh", batch_norm="train")
+    words = ("model.weights=w.pth", "model.fully_connected=fresh", "model.temperature=10")
+    assert model("final-vgg", *words) == vgg
+    other = Model(backbone="vgg16", weights="v.pth", batch_norm="train")
+    assert model("final-resnet", *words, "classifier_weights=v.pth") == other
+    assert model("final-resnet", "classifier=resnet101").backbone == "resnet101"
+    assert model("pseudo-labels", "-c", "voc_resnet101").backbone == "resnet101"
 
 
 def test_listing_the_steps_writes_nothing(

@@ -167,8 +167,10 @@ class Plan:
         model, backbone = self.job.model, self.job.classifier
         if backbone == "auto":
             backbone = "vgg16" if model.backbone == "resnet101" and not self.own_classifier else model.backbone
-        weights = model.weights if backbone == model.backbone else self.job.classifier_weights
-        return Model(backbone=backbone, weights=weights, batch_norm=model.batch_norm)
+        if backbone != model.backbone:
+            weights = self.job.classifier_weights
+            return Model(backbone=backbone, weights=weights, batch_norm=model.batch_norm)
+        return dataclasses.replace(model, head=Model().head, temperature=Model().temperature)
 
     def classify(self, seed: int, **options: Any) -> Step:
         """A box classifier; `options` are those of stage 1 that the row asks for."""
