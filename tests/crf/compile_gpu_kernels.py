@@ -19,38 +19,37 @@ POINTERS = {
     "blur": ["values"],
     "slice_softmax": ["values", "weights", "ratio", "share", "q", "rest"],
 }
-INDICES = ["sources", "starts", "after", "heads", "long"]
+INDICES = ["sources", "starts", "after", "heads"]
 
 
-def types(name: str, arguments: list[str], constants: dict[str, int]) -> dict[str, str]:
+def types(name: str, arguments: list[str], count: str) -> dict[str, str]:
     """Type of each argument of a kernel."""
     found = {}
     for argument in arguments:
-        if argument in constants:
+        if argument.isupper():
             found[argument] = "constexpr"
         elif argument in POINTERS[name]:
             found[argument] = "*fp32"
         elif argument in INDICES or (name, argument) == ("slice_softmax", "points"):
             found[argument] = "*i32"
         else:
-            found[argument] = "i32"
+            found[argument] = "*i64" if argument == "long" else count
     return found
 
 
 def main() -> None:
-    """Compile each kernel for rows of 1, 2 and 24 channels."""
-    for channels, width in ((1, 1), (2, 2), (24, 32)):
+    """Compile each kernel for few and many channels; for few, for very many and for a single row."""
+    for channels, width, count in ((1, 1, "i32"), (24, 32, "i32"), (2, 2, "i64"), (4, 4, "constexpr")):
         constants = {"STRIDE": channels, "BLOCK_C": width, "BLOCK": min(1024 // width, 128)}
         constants |= {"SHORT": 32, "ENTRIES": 9, "DIFFERENCE": 1}
         for name in POINTERS:
             kernel = getattr(gpu_kernels, name)
-            source = ASTSource(
-                fn=kernel,
-                signature=types(name, kernel.arg_names, constants),
-                constexprs={k: v for k, v in constants.items() if k in kernel.arg_names},
-            )
+            signature = types(name, kernel.arg_names, count)
+            # Triton makes an argument of 1 a constant.
+            constexprs = {a: constants.get(a, 1) for a, kind in signature.items() if kind == "constexpr"}
+            source = ASTSource(fn=kernel, signature=signature, constexprs=constexprs)
             compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
-            sys.stdout.write(f"{name} {channels}: {' '.join(compiled.asm)}\n")
+            sys.stdout.write(f"{name} {channels} {count}: {' '.join(compiled.asm)}\n")
 
 
 if __name__ == "__main__":

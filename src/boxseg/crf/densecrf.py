@@ -35,8 +35,9 @@ class DenseCRF:
     """Fully connected CRF: labels of pixels that are near and alike agree.
 
     Symmetrically normalised kernels, mean-field inference on permutohedral lattices.
-    On the CPU compiled code does the work in float32 and keeps its memory for the next call; elsewhere, or if
-    a gradient with respect to the probabilities is asked for, torch does it.
+    On the CPU compiled code does the work in float32 and keeps its memory for the next call; on GPUs Triton
+    kernels do, a batch at a time. Without them, or if a gradient with respect to the probabilities is asked
+    for, torch does it.
 
     Args:
         gaussian: Kernel on the position; None for none.

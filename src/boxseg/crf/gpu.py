@@ -26,7 +26,7 @@ DEVICES = ("cuda",)
 """Types of the devices that the kernels run on."""
 
 PIXELS_AT_ONCE = 2**23
-"""More images wait: a batch needs some 500 bytes a pixel, and 12 more for each class."""
+"""More images wait: a batch needs some 470 bytes a pixel while its lattices are laid out."""
 
 SHORT = 32
 """Lattice points with more entries get a program of their own in the splat."""
@@ -164,7 +164,7 @@ class Batch:
         A filter is linear: from the difference of two classes it makes that of their messages, and there is one
         channel less than classes. Channels that an image has no class for are −∞.
         """
-        channels = _padded(max(len(computed) for computed, _ in choices) - 1)
+        channels = padded(max(len(computed) for computed, _ in choices) - 1)
         ratio = scores[0].new_full((self._bounds[-1], channels), -math.inf)
         share = scores[0].new_empty(self._bounds[-1])
         for (a, b), score, (computed, merged) in zip(pairwise(self._bounds), scores, choices, strict=True):
@@ -234,7 +234,7 @@ def _mixing(settings: Settings, like: Tensor) -> Tensor | None:
     return penalty[:, -1:] - penalty[:, :-1]
 
 
-def _padded(channels: int) -> int:
+def padded(channels: int) -> int:
     """Channels of a row: 1, 2, 4, then multiples of 8, the 32 bytes that memory is read by."""
     return 1 << max(channels - 1, 0).bit_length() if channels <= 4 else -(-channels // 8) * 8
 
