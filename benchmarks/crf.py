@@ -15,11 +15,9 @@ work on the machine disturbs less.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import resource
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -29,6 +27,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boxseg.crf import Bilateral, DenseCRF, native
+from boxseg.data.toy import paint_scene
+from measure import Cost, in_child, timed
+from straightforward.crf import dense_crf
 
 Photo = NDArray[np.uint8]
 Scores = NDArray[np.float32]
@@ -60,25 +61,6 @@ def scores_for(photo: Photo, classes: int, seed: int) -> Scores:
     return (scores / scores.sum(0)).astype(np.float32)
 
 
-def pydensecrf(photo: Photo, scores: Scores, sigma_xy: float, sigma_rgb: float) -> Scores:
-    """The usual call."""
-    from pydensecrf.densecrf import DenseCRF2D
-
-    classes, height, width = scores.shape
-    crf = DenseCRF2D(width, height, classes)
-    crf.setUnaryEnergy(np.ascontiguousarray(-np.log(np.clip(scores, 1e-5, 1)).reshape(classes, -1)))
-    crf.addPairwiseGaussian(sxy=3, compat=3)
-    crf.addPairwiseBilateral(sxy=sigma_xy, srgb=sigma_rgb, rgbim=photo, compat=4)
-    return np.array(crf.inference(10)).reshape(scores.shape)
-
-
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Milliseconds on the clock and of the processor."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return 1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu)
-
-
 def compare(
     images: list[Photo], classes: int, sigma_xy: float, sigma_rgb: float, repetitions: int, threads: int
 ) -> str:
@@ -86,18 +68,20 @@ def compare(
     crf = DenseCRF(bilateral=Bilateral(sigma_xy=sigma_xy, sigma_rgb=sigma_rgb))
     scores = [scores_for(image, classes, seed) for seed, image in enumerate(images)]
     crf(images, scores, threads)  # both in memory before the first repetition
-    pydensecrf(images[0], scores[0], sigma_xy, sigma_rgb)
-    ours: list[tuple[float, float]] = []
-    theirs: list[tuple[float, float]] = []
+    dense_crf(images[0], scores[0], sigma_xy, sigma_rgb)
+    ours: list[Cost] = []
+    theirs: list[Cost] = []
     for _ in range(repetitions):
         for image, score in zip(images, scores, strict=True):
-            theirs.append(timed(lambda i=image, s=score: pydensecrf(i, s, sigma_xy, sigma_rgb)))
+            theirs.append(timed(lambda i=image, s=score: dense_crf(i, s, sigma_xy, sigma_rgb)))
             if threads == 1:
                 ours.append(timed(lambda i=image, s=score: crf(i, s, 1)))
         if threads > 1:
-            wall, cpu = timed(lambda: crf(images, scores, threads))
-            ours.append((wall / len(images), cpu / len(images)))
-    (a, a_cpu), (b, b_cpu) = ([median(column) for column in zip(*rows, strict=True)] for rows in (theirs, ours))
+            cost = timed(lambda: crf(images, scores, threads))
+            ours.append(Cost(wall=cost.wall / len(images), cpu=cost.cpu / len(images)))
+    (a, a_cpu), (b, b_cpu) = (
+        (median(cost.wall for cost in costs), median(cost.cpu for cost in costs)) for costs in (theirs, ours)
+    )
     ratio = f"{a_cpu / b_cpu:.1f}" if threads == 1 else "–"
     return (
         f"| {classes} | {sigma_xy:g} / {sigma_rgb:g} | {threads} | {a:.0f} | {b:.1f} | {a / b:.1f} | {ratio} |"
@@ -110,7 +94,7 @@ def check(data: Path, count: int) -> None:
     largest = 0.0
     for number, photo in enumerate(photos(data, None, count)):
         scores = scores_for(photo, (2, 3, 5, 21)[number % 4], number)
-        expected = pydensecrf(photo, scores, 55, 3)
+        expected = dense_crf(photo, scores)
         q = DenseCRF()(photo, scores)
         wrong += int((q.argmax(0) != expected.argmax(0)).sum())
         pixels += photo.shape[0] * photo.shape[1]
@@ -129,8 +113,8 @@ def one_large(photo: Photo, width: int, height: int) -> tuple[float, int]:
     scores = scores_for(image, 2, 0)
     DenseCRF()(photo, scores[:, : SIZE[0], : SIZE[1]], 1)
     before = resident()
-    time_ms, _ = timed(lambda: DenseCRF()(image, scores, 1))
-    return time_ms, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    cost = timed(lambda: DenseCRF()(image, scores, 1))
+    return cost.wall, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 
 
 def resident() -> int:
@@ -144,28 +128,35 @@ def large(data: Path) -> None:
     print("| megapixels | ms | ns/pixel | bytes/pixel |\n|---|---|---|---|")
     for width, height in ((1000, 750), (2000, 1500), (4000, 3000), (6000, 4000)):
         pixels = width * height
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            time_ms, grown = pool.apply(one_large, (photo, width, height))
+        time_ms, grown = in_child(one_large, photo, width, height)
         print(f"| {pixels / 1e6:.1f} | {time_ms:.0f} | {1e6 * time_ms / pixels:.0f} | {grown / pixels:.0f} |")
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Parse the options and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="VOCdevkit/VOC2012")
+    parser.add_argument("--data", type=Path, help="VOCdevkit/VOC2012")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--photos", type=int, default=8, help="photos in each repetition")
     parser.add_argument("--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="enlarge the photos")
     parser.add_argument("--check", type=int, help="compare the answers on so many photos instead")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--large", action="store_true", help="time larger images instead")
-    options = parser.parse_args()
+    parser.add_argument("--smoke", action="store_true", help="a tiny generated photo: whether it runs")
+    options = parser.parse_args(words)
+    if options.smoke:
+        options.repetitions = options.photos = 1
+    elif options.data is None:
+        parser.error("--data DIR is needed: VOCdevkit/VOC2012")
     torch.set_num_threads(1)
     if options.check:
         return check(options.data, options.check)
     if options.large:
         return large(options.data)
-    images = photos(options.data, SIZE, options.photos)
+    if options.smoke:
+        images = [paint_scene(np.random.default_rng(0), 64).image]
+    else:
+        images = photos(options.data, SIZE, options.photos)
     if options.size:
         images = [enlarged(image, *options.size) for image in images]
     print(

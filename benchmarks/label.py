@@ -1,0 +1,183 @@
+"""Time label generation beside the backbone's forward alone and beside the plain method.
+
+    pip install -e '.[benchmark]'
+    python benchmarks/label.py --data DIR                       # DIR: VOCdevkit/VOC2012
+    python benchmarks/label.py --data DIR --backbones vgg16 --repetitions 2 --photos 2
+    python benchmarks/label.py --data DIR --checkpoint FILE --check 20
+
+`forward` is the backbone on photos in memory, the limit that no labelling can beat; `boxseg` is all that
+`boxseg label` does for a photo, from the JPEG to two PNGs; `straightforward` is the method as the paper writes
+it, with pydensecrf. Memory is what a run adds to a process that has loaded the network, at its peak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from boxseg.config import Classify, Label, Model, Trainer
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.formats.images import read_image
+from boxseg.formats.masks import read_mask
+from boxseg.stages.class_map import select_weights
+from boxseg.stages.grouping import GROUP
+from boxseg.stages.label import Labeller, label_photos, paths, score_photo
+from boxseg.stages.networks import checkpoint_file, load_classifier, save_network, start_classifier
+from boxseg.stages.refine import refine
+from measure import alternate, in_child, parser, photos, resident_growth, settings, table
+from straightforward import crf
+from straightforward.labels import label_photo
+
+Work = Callable[[], object]
+
+
+def make_labeller(backbone: str, checkpoint: Path | None, classes: tuple[str, ...], folder: Path) -> Labeller:
+    """A labeller with a checkpoint, or with a random classifier on this backbone (VGG-16 is random, too)."""
+    if checkpoint is None:
+        model = Model(backbone=backbone, weights="default" if backbone == "efficientnet_lite0" else "none")
+        network, _ = start_classifier(model, len(classes), 0, folder)
+        checkpoint = folder / f"{backbone}.safetensors"
+        save_network(checkpoint, network, classes=classes, model=model, options=Classify())
+    loaded = load_classifier(checkpoint_file(checkpoint), torch.device("cpu"))
+    weights = select_weights(loaded.network.weight, loaded.classes, classes)
+    return Labeller(loaded=loaded, weights=weights, options=Label(background="attention"), folder=folder)
+
+
+@torch.inference_mode()
+def forward(labeller: Labeller, images: Sequence[NDArray[np.uint8]]) -> None:
+    """The backbone on each photo."""
+    for image in images:
+        labeller.loaded.network.features(torch.from_numpy(image).permute(2, 0, 1)[None])
+
+
+def label(labeller: Labeller, samples: Sequence[Sample]) -> None:
+    """What `boxseg label` does, in this process alone."""
+    label_photos(labeller, samples, Trainer(workers=0))
+
+
+def plain(labeller: Labeller, samples: Sequence[Sample]) -> None:
+    """The same, the plain way."""
+    for sample in samples:
+        image = read_image(sample.image)
+        masks = label_photo(labeller.loaded.network, image, sample.boxes, sample.labels)
+        for path, mask in zip(paths(labeller.folder / "plain", sample), masks, strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(mask).save(path)
+
+
+def works(labeller: Labeller, samples: Sequence[Sample]) -> dict[str, Work]:
+    """What is timed."""
+    images = [read_image(sample.image) for sample in samples]
+
+    @torch.inference_mode()
+    def score() -> None:
+        for sample, image in zip(samples, images, strict=True):
+            score_photo(labeller, sample, image)
+
+    with torch.inference_mode():
+        pending = [score_photo(labeller, s, image) for s, image in zip(samples, images, strict=True)]
+    probabilities = [item.probabilities for item in pending]
+    return {
+        "forward": lambda: forward(labeller, images),
+        "boxseg": lambda: label(labeller, samples),
+        "score": score,
+        "crf": lambda: refine(labeller.options.crf, [item.image for item in pending], probabilities),
+        "straightforward": lambda: plain(labeller, samples),
+    }
+
+
+def growth(
+    what: str, backbone: str, checkpoint: Path | None, dataset: BoxDataset, folder: Path, threads: int
+) -> float:
+    """Peak memory of one of the three, in this process, megabytes."""
+    torch.set_num_threads(threads)
+    labeller = make_labeller(backbone, checkpoint, dataset.classes, folder)
+    with torch.inference_mode():  # libraries in memory, on a photo so small that its own memory hides nothing
+        labeller.loaded.network.features(torch.zeros(1, 3, 33, 33))
+    samples = (dataset.samples * GROUP)[:GROUP]
+    image = read_image(samples[0].image)
+    runs: dict[str, Work] = {
+        "forward": lambda: forward(labeller, [image]),
+        "boxseg": lambda: label(labeller, samples),
+        "straightforward": lambda: plain(labeller, samples[:1]),
+    }
+    return resident_growth(runs[what])
+
+
+def check(labeller: Labeller, samples: Sequence[Sample]) -> str:
+    """On how many pixels the plain labels differ."""
+    label(labeller, samples)
+    plain(labeller, samples)
+    pixels = sum(sample.width * sample.height for sample in samples)
+    names = ("Y_crf", "Y_ret")
+    wrong = dict.fromkeys(names, 0)
+    for sample in samples:
+        both = (paths(labeller.folder, sample), paths(labeller.folder / "plain", sample))
+        for name, ours, theirs in zip(names, *both, strict=True):
+            wrong[name] += int(np.count_nonzero(read_mask(ours) != read_mask(theirs)))
+    counts = ", ".join(f"{name} {count}" for name, count in wrong.items())
+    return f"{len(samples)} photos, {pixels} pixels, of which differ: {counts}"
+
+
+def compare(options: argparse.Namespace, folder: Path) -> None:
+    """Print the tables."""
+    dataset = photos(options.data, options.photos, folder / "photos", options.smoke)
+    speed, parts, memory = [], [], []
+    for backbone in options.backbones:
+        labeller = make_labeller(backbone, options.checkpoint, dataset.classes, folder)
+        cost = alternate(works(labeller, dataset.samples), options.repetitions, len(dataset))
+        for clock in ("wall", "cpu"):
+            ms = {name: float(getattr(value, clock)) for name, value in cost.items()}
+            ours, theirs, limit = ms["boxseg"], ms["straightforward"], ms["forward"]
+            speed.append((backbone, clock, limit, ours, theirs, ours / limit, theirs / ours))
+            rest = ours - ms["score"] - ms["crf"]
+            parts.append((backbone, clock, limit, ms["score"] - limit, ms["crf"], rest))
+        if options.memory:
+            arguments = (backbone, options.checkpoint, dataset, folder, options.threads)
+            names = ("forward", "boxseg", "straightforward")
+            run = growth if options.smoke else functools.partial(in_child, growth)
+            peaks = [float(run(name, *arguments)) for name in names]
+            memory.append((backbone, *peaks, peaks[1] / peaks[0] if peaks[0] else "–"))
+    solver = "pydensecrf" if crf.THEIRS else "boxseg.crf: pydensecrf is not installed"
+    print(f"Milliseconds a photo, {len(dataset)} photos; the CRF of `straightforward` is {solver}:\n")
+    columns = ("backbone", "clock", "forward", "boxseg", "straightforward")
+    print(table((*columns, "boxseg / forward", "straightforward / boxseg"), speed), end="\n\n")
+    print("What boxseg's time is made of, milliseconds a photo:\n")
+    rest = "JPEG, CRF's argmax, Y_ret, PNG"
+    print(table(("backbone", "clock", "forward", "scores before the CRF", "CRF", rest), parts), end="\n\n")
+    if memory:
+        print(f"Peak memory, MB ({GROUP} photos together in boxseg, one in the others):\n")
+        print(table(("backbone", *columns[2:], "boxseg / forward"), memory))
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Parse the options and print the tables."""
+    command = parser(__doc__)
+    command.add_argument("--photos", type=int, default=4, help="photos in each repetition")
+    command.add_argument("--checkpoint", type=Path, help="classifier; otherwise a random one")
+    command.add_argument("--backbones", nargs="+", default=["efficientnet_lite0", "vgg16"])
+    command.add_argument("--check", type=int, help="compare the labels of so many photos instead")
+    command.add_argument("--no-memory", dest="memory", action="store_false", help="leave that table out")
+    options = command.parse_args(words)
+    if options.smoke:
+        options.photos, options.backbones = 1, options.backbones[:1]
+    with settings(options), tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.check:
+            dataset = photos(options.data, options.check, folder / "photos", options.smoke)
+            labeller = make_labeller(options.backbones[0], options.checkpoint, dataset.classes, folder)
+            print(check(labeller, dataset.samples))
+        else:
+            compare(options, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""Time the pooling of stage 1 and the losses of stage 3 beside the training step that they are part of.
+
+    python benchmarks/training_step.py                     # 20 crops of 321 pixels, 3 boxes a photo
+    python benchmarks/training_step.py --backbone vgg16 --repetitions 1
+
+The step is the whole of it: network forward and backward, loss, optimiser; pooling and losses are timed forward
+and backward on tensors of the same sizes. `straightforward` loops over boxes, bins and grid cells (pooling), or
+works on full-size maps (losses). Peaks are those of tensors, beyond the inputs. Photos and labels are random:
+times do not depend on what they show, but for the share of doubtful pixels, 7 % as on VOC.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boxseg.config import Classify, LossName, Model, Segment
+from boxseg.data.geometry import background_map
+from boxseg.nn.losses import LOSSES, LossOptions
+from boxseg.nn.pooling import background_aware_pooling, pooling_loss
+from boxseg.stages.classify import BoxClassifierTraining
+from boxseg.stages.networks import start_classifier, start_segmenter
+from boxseg.stages.segment import SegmenterTraining
+from boxseg.stages.training import Training
+from measure import MEGABYTE, allocated, alternate, parser, settings, table
+from straightforward import losses, pooling
+
+CLASSES = 20
+DOUBTFUL = 0.07
+PROGRESS = 0.5
+
+Work = Callable[[], object]
+
+
+def box_batch(photos: int, crop: int, boxes: int) -> dict[str, Tensor]:
+    """A batch of stage 1: random photos with so many boxes each, a tenth to six tenths of the crop wide."""
+    rng = np.random.default_rng(0)
+    sides = rng.uniform(0.1, 0.6, (photos * boxes, 2)) * crop
+    corners = rng.uniform(0, crop - sides)
+    xyxy = np.concatenate([corners, corners + sides], 1).astype(np.float32)
+    index = np.repeat(np.arange(photos), boxes)
+    background = np.stack([background_map(xyxy[index == photo], crop, crop) for photo in range(photos)])
+    return {
+        "images": torch.from_numpy(rng.integers(0, 256, (photos, 3, crop, crop), dtype=np.uint8)),
+        "boxes": torch.from_numpy(xyxy),
+        "batch_index": torch.from_numpy(index),
+        "labels": torch.from_numpy(rng.integers(1, CLASSES + 1, len(index))),
+        "background": torch.from_numpy(background),
+        "valid": torch.ones(photos, crop, crop, dtype=torch.bool),
+    }
+
+
+def label_batch(photos: int, crop: int) -> dict[str, Tensor]:
+    """A batch of stage 3: random photos, blocks of random labels, of which some disagree."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (photos, 3, crop, crop), dtype=np.uint8)
+    blocks = (photos, -(-crop // 16), -(-crop // 16))
+    y_crf = rng.integers(0, CLASSES + 1, blocks, dtype=np.uint8)
+    y_ret = np.where(rng.random(blocks) < DOUBTFUL, (y_crf + 1) % (CLASSES + 1), y_crf).astype(np.uint8)
+    full = {
+        name: torch.from_numpy(y.repeat(16, 1).repeat(16, 2)[:, :crop, :crop].copy())
+        for name, y in (("y_crf", y_crf), ("y_ret", y_ret))
+    }
+    return {"images": torch.from_numpy(images), **full}
+
+
+def step(training: Training, batch: dict[str, Tensor]) -> Work:
+    """One whole training step."""
+    optimiser = training.configure_optimizers()["optimizer"]
+
+    def run() -> None:
+        optimiser.zero_grad()
+        training.training_step(batch, 0).backward()
+        optimiser.step()
+
+    return run
+
+
+def pool(options: Classify, stride: int, features: Tensor, weight: Tensor, batch: dict[str, Tensor]) -> None:
+    """Boxseg's pooling and classifier, forward and backward."""
+    pooled = background_aware_pooling(
+        features,
+        batch["boxes"],
+        batch["batch_index"],
+        batch["background"],
+        stride=stride,
+        grid=options.grid,
+        roi_bins=options.roi_bins,
+        min_background=options.min_background,
+        pooling=options.pooling,
+        valid=batch["valid"],
+    )
+    torch.autograd.grad(pooling_loss(pooled, weight, batch["labels"]), (features, weight))
+
+
+def pool_plainly(stride: int, features: Tensor, weight: Tensor, batch: dict[str, Tensor]) -> None:
+    """The same by loops."""
+    given = (batch[name] for name in ("boxes", "batch_index", "background", "valid"))
+    roi, query = pooling.bap(features, *given, stride=stride)
+    torch.autograd.grad(pooling.bap_loss(roi, query, weight, batch["labels"]), (features, weight))
+
+
+def time_pooling(options: argparse.Namespace, folder: Path) -> None:
+    """Print the tables of stage 1."""
+    network, new = start_classifier(model(options), CLASSES, 0, folder)
+    told = Classify()
+    batches = {boxes: box_batch(options.batch, options.crop, boxes) for boxes in options.boxes}
+    first = batches[options.boxes[0]]
+    training = BoxClassifierTraining(network, told, new=new, iterations=100, seed=0)
+    with torch.no_grad():
+        features = network.features(first["images"])
+    features.requires_grad_()
+    weight, stride = network.weight, network.stride
+    cost = alternate(
+        {
+            "step": step(training, first),
+            "pooling": lambda: pool(told, stride, features, weight, first),
+            "loops": lambda: pool_plainly(stride, features, weight, first),
+        },
+        options.repetitions,
+    )
+    rows = []
+    for clock in ("wall", "cpu"):
+        whole, ours, plain = (float(getattr(cost[name], clock)) for name in ("step", "pooling", "loops"))
+        rows.append((clock, whole, ours, plain, f"{ours / whole:.1%}", plain / ours))
+    print(f"Stage 1, {options.boxes[0]} boxes a photo, milliseconds a step:\n")
+    columns = ("clock", "step", "pooling and classifier", "straightforward", "share of the step")
+    print(table((*columns, "straightforward / boxseg"), rows), end="\n\n")
+    rows = []
+    for boxes, batch in batches.items():
+        work = functools.partial(pool, told, stride, features, weight, batch)
+        ms = alternate({"pooling": work}, options.repetitions)["pooling"]
+        rows.append((boxes, ms.wall, ms.cpu, allocated(work)))
+    print(f"Pooling and more boxes (the features have {features.nbytes / MEGABYTE:.0f} MB):\n")
+    print(table(("boxes a photo", "wall, ms", "cpu, ms", "peak, MB"), rows), end="\n\n")
+
+
+def time_losses(options: argparse.Namespace, folder: Path) -> None:
+    """Print the table of stage 3."""
+    network, new = start_segmenter(model(options), CLASSES, 0, folder)
+    batch = label_batch(options.batch, options.crop)
+    segment = Segment()
+    training = SegmenterTraining(network, segment, new=new, iterations=100, seed=0)
+    with torch.no_grad():
+        size = (options.crop, options.crop)
+        logits = network.logits(network.upsample(network(batch["images"]), size))
+    logits.requires_grad_()
+    told = LossOptions(
+        temperature=network.temperature,
+        weight=segment.weight,
+        gamma=segment.gamma,
+        progress=PROGRESS,
+        detach_confidence=segment.detach_confidence,
+    )
+    plain = losses.losses(told.temperature, told.weight, told.gamma, told.progress)
+    labels = (batch["y_crf"], batch["y_ret"])
+
+    def ours_of(name: LossName) -> Work:
+        return lambda: torch.autograd.grad(LOSSES[name](logits, *labels, told), logits)
+
+    def plain_of(name: LossName) -> Work:
+        return lambda: torch.autograd.grad(plain[name](logits, *labels), logits)
+
+    works = {"step": step(training, batch)}
+    works |= {name: ours_of(name) for name in LOSSES}
+    works |= {f"plain {name}": plain_of(name) for name in LOSSES}
+    cost = alternate(works, options.repetitions)
+    unit = logits.nbytes / MEGABYTE
+    rows = []
+    for name in LOSSES:
+        shares = []
+        for clock in ("wall", "cpu"):
+            whole, own, ce = (float(getattr(cost[part], clock)) for part in ("step", name, "ce_crf"))
+            shares += [f"{own / whole:.1%}", f"{(own - ce) / whole:+.1%}"]
+        peaks = [allocated(work) / unit for work in (ours_of(name), plain_of(name))]
+        rows.append((name, cost[name].wall, cost[name].cpu, *shares, cost[f"plain {name}"].cpu, *peaks))
+    whole = cost["step"]
+    print(f"Stage 3, step with nal: {whole.wall:.0f} ms, cpu {whole.cpu:.0f} ms; logits {unit:.0f} MB:\n")
+    columns = ("loss", "wall, ms", "cpu, ms", "share, wall", "beside ce_crf", "share, cpu", "beside ce_crf")
+    extra = ("straightforward, cpu, ms", "peak / logits", "straightforward, peak / logits")
+    print(table((*columns, *extra), rows))
+
+
+def model(options: argparse.Namespace) -> Model:
+    """Embedded weights where there are any."""
+    weights = "default" if options.backbone == "efficientnet_lite0" else "none"
+    return Model(backbone=options.backbone, weights=weights)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Parse the options and print the tables."""
+    command = parser(__doc__)
+    command.add_argument("--backbone", default="efficientnet_lite0")
+    command.add_argument("--batch", type=int, default=20)
+    command.add_argument("--crop", type=int, default=321, help="stride · k + 1, for the plain pooling")
+    command.add_argument("--boxes", type=int, nargs="+", default=[3, 30, 300], help="boxes a photo")
+    command.add_argument("--part", choices=("pooling", "losses", "both"), default="both")
+    options = command.parse_args(words)
+    if options.smoke:
+        options.batch, options.crop, options.boxes = 2, 33, [1, 2]
+    with settings(options), tempfile.TemporaryDirectory() as folder:
+        if options.part != "losses":
+            time_pooling(options, Path(folder))
+        if options.part != "pooling":
+            time_losses(options, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

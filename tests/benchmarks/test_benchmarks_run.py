@@ -1,0 +1,27 @@
+"""Every benchmark runs, at sizes that take seconds: whether, not how fast."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+
+import crf
+import evaluation
+import label
+import training_step
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "tables"),
+    [(label, 3), (training_step, 3), (evaluation, 1), (crf, 1)],
+    ids=["label", "training_step", "evaluation", "crf"],
+)
+def test_it_prints_its_tables(benchmark: ModuleType, tables: int, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark.main(["--smoke", "--threads", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    rules = [place for place, line in enumerate(lines) if line.startswith("|") and not set(line) - set("|-: ")]
+    assert len(rules) == tables
+    for place in rules:
+        assert lines[place - 1].count("|") == lines[place].count("|") == lines[place + 1].count("|")
+        assert "nan" not in lines[place + 1]
