@@ -77,6 +77,26 @@ def test_16_bit_value_out_of_range_is_no_wraparound(tmp_path: Path) -> None:
         read_mask(tmp_path / "mask.png", classes=20)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(MASKS, st.integers(0, 254), st.booleans())
+def test_every_value_out_of_range_is_counted(
+    tmp_path: Path, labels: np.ndarray, classes: int, wide: bool
+) -> None:
+    Image.fromarray(labels.astype(np.uint16 if wide else np.uint8)).save(tmp_path / "mask.png")
+    wrong = [value for value in labels.ravel().tolist() if classes < value < 255]
+    if not wrong:
+        assert np.array_equal(read_mask(tmp_path / "mask.png", classes), labels)
+        return
+    with pytest.raises(DataError, match=rf"value {wrong[0]} in {len(wrong)} pixels"):
+        read_mask(tmp_path / "mask.png", classes)
+
+
+def test_negative_values_are_out_of_range(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, -1]], dtype=np.int32)).save(tmp_path / "mask.tif")
+    with pytest.raises(DataError, match="value -1"):
+        read_mask(tmp_path / "mask.tif")
+
+
 def test_other_colours_are_named(tmp_path: Path) -> None:
     Image.new("RGB", (3, 3), (10, 20, 30)).save(tmp_path / "mask.png")
     with pytest.raises(DataError, match=r"mask\.png: colour \(10, 20, 30\) is no VOC class colour"):

@@ -54,10 +54,7 @@ def read_mask(path: Path | str, classes: int | None = None) -> NDArray[np.uint8]
         raise unreadable(path, error) from error
     if values.ndim == 3:
         values = _from_colours(values, path)
-    allowed = np.zeros(65536, dtype=bool)
-    allowed[: 256 if classes is None else classes + 1] = True
-    allowed[IGNORE] = True
-    wrong = values[~allowed[np.clip(values.astype(np.int64), 0, 65535)]]
+    wrong = values[(values > (255 if classes is None else classes)) & (values != IGNORE) | (values < 0)]
     if wrong.size:
         limit = "0..255" if classes is None else f"0..{classes} or {IGNORE}"
         raise DataError(f"{path}: value {wrong[0]} in {wrong.size} pixels of the mask, expected {limit}")
