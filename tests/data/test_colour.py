@@ -9,12 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
-from boxseg.data.colour import Jitter, draw_jitter, jitter_colours
+from boxseg.data import colour
+from boxseg.data.colour import Jitter, draw_jitter
 
 
 def noise(seed: int = 0, height: int = 9, width: int = 11) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def jitter_colours(image: NDArray[np.uint8], jitter: Jitter) -> NDArray[np.uint8]:
+    """Of arrays (H, W, 3)."""
+    return np.asarray(colour.jitter_colours(Image.fromarray(image), jitter))
 
 
 def grey(colours: NDArray[np.float64]) -> NDArray[np.float64]:

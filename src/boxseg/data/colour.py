@@ -1,11 +1,10 @@
-"""Random brightness, contrast and saturation: uint8 in, uint8 out."""
+"""Random brightness, contrast and saturation, on pictures as Pillow holds them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601, what Pillow's mode L holds
@@ -28,12 +27,11 @@ class Jitter:
     order: tuple[int, ...] = (0, 1, 2)
 
 
-def jitter_colours(image: NDArray[np.uint8], jitter: Jitter) -> NDArray[np.uint8]:
-    """The image (H, W, 3) uint8 with changed colours, rounded and clipped to 0..255 after each change."""
-    picture = Image.fromarray(image)
+def jitter_colours(picture: Image.Image, jitter: Jitter) -> Image.Image:
+    """The RGB picture with changed colours, rounded and clipped to 0..255 after each change."""
     for step in jitter.order:
         picture = (_brighten, _contrast, _saturate)[step](picture, jitter)
-    return np.array(picture)
+    return picture
 
 
 def draw_jitter(strength: float, rng: np.random.Generator) -> Jitter:
@@ -48,7 +46,7 @@ def _brighten(picture: Image.Image, jitter: Jitter) -> Image.Image:
 
 
 def _contrast(picture: Image.Image, jitter: Jitter) -> Image.Image:
-    mean = float(np.asarray(picture.convert("L")).mean())
+    mean = float(np.average(np.arange(256), weights=picture.convert("L").histogram()))
     return picture.point(_table(jitter.contrast, (1 - jitter.contrast) * mean))
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -22,7 +23,7 @@ from boxseg.data.transforms import Item, augment, is_sliver
 from boxseg.data.workers import LoadingError, choose_workers, start_worker
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
-from boxseg.formats.images import read_image
+from boxseg.formats.images import read_picture
 
 
 class BoxItem(TypedDict):
@@ -85,7 +86,7 @@ class _Training(Dataset[Any]):
         """Ids of the photos that were asked for until now and could not be read, in order of the data set."""
         return tuple(self._samples[int(index)].id for index in self._unreadable.nonzero())
 
-    def _read(self, index: int) -> tuple[Sample, NDArray[np.uint8]]:
+    def _read(self, index: int) -> tuple[Sample, Image.Image]:
         for step in range(len(self._samples)):
             place = (index + step) % len(self._samples)
             sample = self._samples[place]
@@ -130,11 +131,11 @@ class BoxTraining(_Training):
         # What a sliver covers is no background, so the map is drawn from all boxes.
         background = item.valid & background_map(item.boxes, *item.valid.shape)
         return {
-            "image": _image_tensor(item.image),
+            "image": _tensor(np.asarray(item.image).transpose(2, 0, 1)),
             "boxes": torch.from_numpy(item.boxes[kept].astype(np.float32)),
             "labels": torch.from_numpy(item.labels[kept]),
             "background": torch.from_numpy(background),
-            "valid": torch.from_numpy(item.valid),
+            "valid": _tensor(item.valid),
         }
 
     @staticmethod
@@ -185,9 +186,9 @@ class LabelTraining(_Training):
         whole = Item.of(image, np.zeros((0, 4)), np.zeros(0, np.int64), {"y_crf": y_crf, "y_ret": y_ret})
         item = self._augmented(whole, position)
         return {
-            "image": _image_tensor(item.image),
-            "y_crf": torch.from_numpy(item.maps["y_crf"]),
-            "y_ret": torch.from_numpy(item.maps["y_ret"]),
+            "image": _tensor(np.asarray(item.image).transpose(2, 0, 1)),
+            "y_crf": _tensor(item.maps["y_crf"]),
+            "y_ret": _tensor(item.maps["y_ret"]),
         }
 
     @staticmethod
@@ -262,7 +263,7 @@ class Photos(Dataset[tuple[NDArray[np.uint8] | None, str | None]]):
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8] | None, str | None]:
         try:
-            return _read_photo(self._samples[index]), None
+            return np.array(_read_photo(self._samples[index])), None
         except DataError as error:
             return None, str(error)
 
@@ -286,19 +287,18 @@ def photos(samples: Sequence[Sample], *, workers: int = -1) -> Iterator[Photo]:
         yield Photo(sample=sample, image=image, error=error)
 
 
-def _read_photo(sample: Sample) -> NDArray[np.uint8]:
-    image = read_image(sample.image)
-    if image.shape[:2] != (sample.height, sample.width):
-        height, width, _ = image.shape
+def _read_photo(sample: Sample) -> Image.Image:
+    image = read_picture(sample.image)
+    if image.size != (sample.width, sample.height):
         raise DataError(
-            f"{sample.image}: photo of {width} x {height} pixels, expected {sample.width} x {sample.height} "
-            "as when the data set was read"
+            f"{sample.image}: photo of {image.width} x {image.height} pixels, expected {sample.width} x "
+            f"{sample.height} as when the data set was read"
         )
     return image
 
 
-def _image_tensor(image: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+def _tensor(array: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))
 
 
 def _as_it_is(item: Any) -> Any:

@@ -2,7 +2,8 @@
 
 Scale, pad, crop, flip and colour jitter, each a pure function; only `augment` draws numbers. Scale, pad and
 crop are one step, `view`: the part of the photo that the crop will show is cut out while it is resized, so
-nothing is computed for pixels that are thrown away.
+nothing is computed for pixels that are thrown away. The photo stays with Pillow until it is a crop: each way
+to an array and back would be two copies.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Item:
     """A photo and everything that lies on it.
 
     Attributes:
-        image: (H, W, 3) uint8 RGB.
+        image: Mode RGB, W x H pixels.
         boxes: (n, 4) float64, x1 y1 x2 y2 in pixels, half-open edges, inside the image.
         labels: (n,) int64, class 1..L of each box.
         visible: (n,) float64, share of each annotated box's area that is still in the image.
@@ -42,7 +43,7 @@ class Item:
         valid: (H, W) bool, False on padding.
     """
 
-    image: NDArray[np.uint8]
+    image: Image.Image
     boxes: NDArray[np.float64]
     labels: NDArray[np.int64]
     visible: NDArray[np.float64]
@@ -52,19 +53,19 @@ class Item:
     @classmethod
     def of(
         cls,
-        image: NDArray[np.uint8],
+        image: Image.Image,
         boxes: NDArray[np.float64],
         labels: NDArray[np.int64],
         maps: Mapping[str, NDArray[np.uint8]] | None = None,
     ) -> Item:
-        """A whole photo (H, W, 3) with boxes (n, 4), their labels (n,) and label maps (H, W)."""
+        """A whole RGB photo with boxes (n, 4), their labels (n,) and label maps (H, W)."""
         return cls(
             image=image,
             boxes=boxes,
             labels=labels,
             visible=np.ones(len(boxes)),
             maps=maps or {},
-            valid=np.ones(image.shape[:2], dtype=np.bool_),
+            valid=np.ones((image.height, image.width), dtype=np.bool_),
         )
 
 
@@ -108,16 +109,16 @@ def view(item: Item, window: Window) -> Item:
 
 
 def flip(item: Item) -> Item:
-    """An item mirrored left to right; half-open edges x become W - x."""
-    width = item.image.shape[1]
+    """An item mirrored left to right, its maps views of the old ones; half-open edges x become W - x."""
+    width = item.image.width
     boxes = item.boxes.copy()
     boxes[:, [0, 2]] = width - item.boxes[:, [2, 0]]
     return replace(
         item,
-        image=item.image[:, ::-1].copy(),
+        image=item.image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
         boxes=boxes,
-        maps={name: values[:, ::-1].copy() for name, values in item.maps.items()},
-        valid=item.valid[:, ::-1].copy(),
+        maps={name: values[:, ::-1] for name, values in item.maps.items()},
+        valid=item.valid[:, ::-1],
     )
 
 
@@ -174,22 +175,22 @@ def _pick(
     return picked
 
 
-def _window_image(image: NDArray[np.uint8], window: Window, columns: int, rows: int) -> NDArray[np.uint8]:
-    height, width, _ = image.shape
-    shown = np.empty((window.size[1], window.size[0], 3), dtype=np.uint8)
-    if columns < window.size[0] or rows < window.size[1]:
-        shown[:] = MEAN_COLOUR
-    if columns and rows:
-        across, down = window.scaled
-        source = (
-            window.left * width / across,
-            window.top * height / down,
-            (window.left + columns) * width / across,
-            (window.top + rows) * height / down,
-        )
-        resized = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR, box=source)
-        shown[:rows, :columns] = np.asarray(resized)
-    return shown
+def _window_image(image: Image.Image, window: Window, columns: int, rows: int) -> Image.Image:
+    if not (columns and rows):
+        return Image.new("RGB", window.size, MEAN_COLOUR)
+    (width, height), (across, down) = image.size, window.scaled
+    source = (
+        window.left * width / across,
+        window.top * height / down,
+        (window.left + columns) * width / across,
+        (window.top + rows) * height / down,
+    )
+    resized = image.resize((columns, rows), Image.Resampling.BILINEAR, box=source)
+    if resized.size == window.size:
+        return resized
+    padded = Image.new("RGB", window.size, MEAN_COLOUR)
+    padded.paste(resized)
+    return padded
 
 
 def _window_boxes(

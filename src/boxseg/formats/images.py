@@ -82,8 +82,8 @@ def image_size(path: Path | str) -> tuple[int, int]:
     return header.width, header.height
 
 
-def read_image(path: Path | str) -> NDArray[np.uint8]:
-    """The upright photo, (H, W, 3) uint8 RGB.
+def read_picture(path: Path | str) -> Image.Image:
+    """The upright photo as Pillow holds it, decoded, of mode RGB.
 
     Grey becomes RGB, 16 bits keep their upper 8, CMYK and palettes are converted, transparent pixels are
     shown on white. Of an animation, the first frame.
@@ -95,9 +95,18 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             turn = _turn(image)
             rgb = _to_rgb(image)
-            return np.array(rgb.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else rgb)
+            return rgb.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else rgb
     except DAMAGE as error:
         raise unreadable(path, error) from error
+
+
+def read_image(path: Path | str) -> NDArray[np.uint8]:
+    """The upright photo, (H, W, 3) uint8 RGB, as `read_picture` reads it.
+
+    Raises:
+        DataError: As there.
+    """
+    return np.array(read_picture(path))
 
 
 def _turn(image: Image.Image) -> int:
