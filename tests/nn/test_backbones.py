@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from boxseg.errors import ConfigError
 from boxseg.nn.backbone import Backbone, build_backbone
-from boxseg.nn.base import CAFFE, TORCHVISION, Preprocessing
+from boxseg.nn.base import CAFFE, TORCHVISION, Preprocessing, fold_batch_norm
 
 AS_IT_IS = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 VARIANTS = {
@@ -346,6 +346,18 @@ def test_frozen_batch_norm_keeps_its_statistics_and_learns_its_scale(name: str, 
     assert scale.grad is not None  # type: ignore[union-attr]
     assert scale.grad.abs().sum() > 0  # type: ignore[union-attr]
     assert backbone.training
+
+
+@each_variant
+def test_folded_batch_norm_computes_the_same(name: str, options: dict[str, object]) -> None:
+    backbone = random_backbone(name, options).double()  # depth magnifies what single precision rounds
+    photo = normal(2, 3, 49, 70, dtype=torch.float64)
+    with torch.no_grad():
+        expected = backbone(photo)
+        fold_batch_norm(backbone)
+        features = backbone(photo)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
+    torch.testing.assert_close(features, expected, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "vgg16", "resnet50", "resnet101"])

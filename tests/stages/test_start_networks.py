@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from boxseg.cli import execute
-from boxseg.config import Model
+from boxseg.config import Model, Segment
 from boxseg.data.toy import write_toy
-from boxseg.stages.networks import start_classifier, start_segmenter
+from boxseg.stages.networks import load_segmenter, save_network, start_classifier, start_segmenter
 
 
 def full_vgg16(path: Path) -> Path:
@@ -75,3 +75,22 @@ def test_a_file_of_another_shape_is_an_error_that_names_both_shapes(
     assert execute(words) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert "conv2_1.weight (128, 64, 5, 5) instead of (128, 64, 3, 3)" in line
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "resnet50"])
+def test_a_loaded_network_computes_what_the_saved_one_did(backbone: str, tmp_path: Path) -> None:
+    model = Model(backbone=backbone, weights="none")  # type: ignore[arg-type]
+    network, _ = start_segmenter(model, 3, 0, tmp_path)
+    network.eval()
+    generator = torch.Generator().manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(generator=generator)  # type: ignore[union-attr]
+            module.running_var.uniform_(0.5, 2, generator=generator)  # type: ignore[union-attr]
+    file = tmp_path / "model.safetensors"
+    save_network(file, network, classes=("a", "b", "c"), model=model, options=Segment())
+    photo = torch.randint(0, 256, (1, 3, 40, 50), dtype=torch.uint8, generator=generator)
+    loaded = load_segmenter(file, torch.device("cpu")).network
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(photo), network(photo), atol=1e-4, rtol=0)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in loaded.modules())

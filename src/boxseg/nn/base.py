@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 BatchNorm = Literal["frozen", "train"]
 HeadName = Literal["largefov", "aspp"]
@@ -141,6 +143,23 @@ class Backbone(nn.Module):
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self
+
+
+def fold_batch_norm(network: nn.Module) -> None:
+    """Compute every batch norm within the convolution before it, for good: the same numbers, up to rounding.
+
+    For a network that is not trained any more. A batch norm belongs to the convolution that was registered
+    right before it, which is the order of all our networks.
+
+    Args:
+        network: In evaluation mode; changed in place.
+    """
+    for module in list(network.modules()):
+        children = list(module.named_children())
+        for (name, layer), (norm_name, norm) in itertools.pairwise(children):
+            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                module.register_module(name, fuse_conv_bn_eval(layer, norm))
+                module.register_module(norm_name, nn.Identity())
 
 
 def init_convolutions(module: nn.Module) -> None:

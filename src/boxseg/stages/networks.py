@@ -15,6 +15,7 @@ from boxseg.config import Classify, Model, Segment
 from boxseg.dataset import BoxDataset
 from boxseg.errors import CheckpointError
 from boxseg.nn import checkpoint
+from boxseg.nn.base import fold_batch_norm
 from boxseg.nn.deeplab import BoxClassifier, Segmenter, build_classifier, build_segmenter
 from boxseg.nn.weights import load_weights
 from boxseg.palette import voc_palette
@@ -32,7 +33,7 @@ class Loaded(Generic[NetworkT]):
     """A network from a checkpoint, on its device, in evaluation mode.
 
     Attributes:
-        network: The network.
+        network: The network, its batch norm folded into the convolutions: it cannot be trained on or saved.
         classes: Names of classes 1..L.
         device: Where it is.
         options: Options it was trained with, by section.
@@ -147,5 +148,7 @@ def _finish(
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path} does not fit the network it describes: {reason}") from error
-    _channels_last(network.eval().to(device))
+    network.eval().to(device)
+    fold_batch_norm(network)
+    _channels_last(network)
     return Loaded(network=network, classes=tuple(meta["classes"]), device=device, options=meta["options"])
