@@ -28,6 +28,7 @@ _HOMES = {
     "reproduce": "boxseg.api",
     "run": "boxseg.api",
     "segment": "boxseg.api",
+    "write_report": "boxseg.api",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

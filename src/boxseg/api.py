@@ -16,13 +16,14 @@ from boxseg.jobs import JOBS, Job
 from boxseg.options import from_python
 
 
-def _verb(name: str) -> Callable[..., Any]:
+def _verb(name: str, function: str = "") -> Callable[..., Any]:
     job: type[Job] = JOBS[name]
-    function = name.replace("-", "_")
+    function = function or name.replace("-", "_")
+    module = f"boxseg.stages.{name.replace('-', '_')}"
 
     def call(**options: Any) -> Any:
         checked = from_python(name, job, options)
-        return importlib.import_module(f"boxseg.stages.{function}").run(checked)
+        return importlib.import_module(module).run(checked)
 
     call.__name__ = call.__qualname__ = function
     call.__module__ = "boxseg"
@@ -48,6 +49,7 @@ classify = _verb("classify")
 label = _verb("label")
 segment = _verb("segment")
 evaluate = _verb("evaluate")
+write_report = _verb("report", "write_report")  # boxseg.report is the package of tables and pages
 predict = _verb("predict")
 doctor = _verb("doctor")
 masks = _verb("masks")

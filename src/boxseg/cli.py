@@ -19,6 +19,7 @@ VERBS = (
     "label",
     "segment",
     "evaluate",
+    "report",
     "predict",
     "reproduce",
     "doctor",
@@ -39,6 +40,7 @@ usage: boxseg VERB [key=value …] [-c FILE.yaml]
   label     stage 2: write pseudo labels for photos with boxes
   segment   stage 3: train a segmentation network from labels
   evaluate  score a network or a folder of labels against ground-truth masks
+  report    show a run in one HTML file: scores, curves, confusions, photos with their labels
   predict   label new photos with a trained network
   download  set up VOC 2012 or COCO 2017
   reproduce run a table of the paper, and print ours beside the published numbers

@@ -299,6 +299,28 @@ class Segment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Report:
+    """The page that shows a run.
+
+    Args:
+        photos: Photos in its gallery, half of them of the validation split, evenly drawn; 0 for none.
+        size: Longer side of a photo in the page, pixels.
+        originals: Also write the shown photos and labels in their own size, into NAME-files/ beside the page
+            NAME.html; its detail view then shows these.
+        predict: Let the network predict the shown photos that it has not predicted yet.
+    """
+
+    photos: int = 200
+    size: int = 480
+    originals: bool = False
+    predict: bool = True
+
+    def __post_init__(self) -> None:
+        require(self.photos >= 0, f"report.photos must be 0 or more, got {self.photos}")
+        require(self.size >= 16, f"report.size must be at least 16 pixels, got {self.size}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Test-time options, for scoring and for prediction.
 

@@ -15,6 +15,7 @@ from boxseg.config import (
     Evaluate,
     Label,
     Model,
+    Report,
     Segment,
     Trainer,
     require,
@@ -134,6 +135,23 @@ class EvaluateJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportJob:
+    """Show a run in one HTML file that opens offline: scores, training curves, confusions, and the photos.
+
+    Args:
+        run: Folder made by `run`, `demo`, `classify`, `label` or `segment`; it need not be complete.
+        out: The page; by default RUN/report.html.
+        data: Folder of the data set, where it is no longer where the run had it.
+        report: What the page holds.
+    """
+
+    run: Path = field(metadata=POSITIONAL)
+    out: Path | None = None
+    data: Path | None = None
+    report: Report = field(default_factory=Report)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PredictJob:
     """Label new photos, without boxes, with a segmentation network.
 
@@ -244,7 +262,7 @@ class RunJob:
 
     Args:
         data: Photos with boxes.
-        out: Run folder: classify/, label/, segment/, sheet.png, metrics.json.
+        out: Run folder: classify/, label/, segment/, report.html, sheet.png, metrics.json.
         overwrite: Start anew where OUT holds a run with other options.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations, and the falls of the learning
             rate, the end of bootstrapping and the checkpoints come as much earlier.
@@ -253,6 +271,7 @@ class RunJob:
         label: Stage 2.
         segment: Stage 3.
         evaluate: Scoring.
+        report: The page report.html.
         trainer: Device, precision, seed.
     """
 
@@ -265,6 +284,7 @@ class RunJob:
     label: Label = field(default_factory=Label)
     segment: Segment = field(default_factory=Segment)
     evaluate: Evaluate = field(default_factory=Evaluate)
+    report: Report = field(default_factory=Report)
     trainer: Trainer = field(default_factory=Trainer)
 
     def __post_init__(self) -> None:
@@ -339,6 +359,7 @@ class DemoJob:
         label: Stage 2.
         segment: Stage 3.
         evaluate: Scoring.
+        report: The page report.html.
         trainer: Device, precision, seed.
     """
 
@@ -351,6 +372,7 @@ class DemoJob:
     label: Label = field(default_factory=Label)
     segment: Segment = field(default_factory=Segment)
     evaluate: Evaluate = field(default_factory=Evaluate)
+    report: Report = field(default_factory=Report)
     trainer: Trainer = field(default_factory=Trainer)
 
     def __post_init__(self) -> None:
@@ -362,6 +384,7 @@ Job = (
     | LabelJob
     | SegmentJob
     | EvaluateJob
+    | ReportJob
     | PredictJob
     | DoctorJob
     | MasksJob
@@ -378,6 +401,7 @@ JOBS: dict[str, type[Job]] = {
     "label": LabelJob,
     "segment": SegmentJob,
     "evaluate": EvaluateJob,
+    "report": ReportJob,
     "predict": PredictJob,
     "doctor": DoctorJob,
     "masks": MasksJob,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,19 +30,20 @@ class Scores:
         mean_accuracy: Mean over the classes that the truth has of the share of their pixels labelled right.
         pixel_accuracy: Share of pixels labelled right.
         iou: Per class name, intersection over union; None where neither truth nor prediction has the class.
+        counts: What they were computed from, as in `ConfusionMatrix`; None for scores read from a file.
     """
 
     miou: float
     mean_accuracy: float
     pixel_accuracy: float
     iou: dict[str, float | None]
+    counts: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """The scores as JSON types, None for NaN."""
-        return {
-            key: None if isinstance(value, float) and math.isnan(value) else value
-            for key, value in asdict(self).items()
-        }
+        """The scores as JSON types, None for NaN; without the counts, which have a file of their own."""
+        means = {name: getattr(self, name) for name in ("miou", "mean_accuracy", "pixel_accuracy")}
+        known = {name: None if math.isnan(value) else value for name, value in means.items()}
+        return {**known, "iou": dict(self.iou)}
 
 
 class ConfusionMatrix:
@@ -125,6 +126,7 @@ class ConfusionMatrix:
             mean_accuracy=_mean(accuracies),
             pixel_accuracy=float(hits.sum() / total) if total else math.nan,
             iou=dict(zip(self.names, iou, strict=True)),
+            counts=self.counts.copy(),
         )
 
 

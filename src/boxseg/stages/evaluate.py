@@ -12,6 +12,7 @@ from boxseg import formats
 from boxseg.config import Evaluate, Trainer
 from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
+from boxseg.formats.masks import write_mask
 from boxseg.jobs import EvaluateJob
 from boxseg.metrics import ConfusionMatrix, Scores
 from boxseg.nn.deeplab import Segmenter
@@ -141,9 +142,21 @@ def run(job: EvaluateJob) -> Evaluated:
 
 @torch.inference_mode()
 def score_network(
-    loaded: Loaded[Segmenter], dataset: BoxDataset, options: Evaluate, trainer: Trainer
+    loaded: Loaded[Segmenter],
+    dataset: BoxDataset,
+    options: Evaluate,
+    trainer: Trainer,
+    keep: Path | None = None,
 ) -> NetworkScores:
-    """Predict every image that has ground truth, and score it before and after the CRF."""
+    """Predict every image that has ground truth, and score it before and after the CRF.
+
+    Args:
+        loaded: The network.
+        dataset: Images.
+        options: Scales, flip and CRF.
+        trainer: Loading processes.
+        keep: Folder for the final predictions, ID.png; None to keep none.
+    """
     samples = [sample for sample in dataset.samples if sample.ground_truth is not None]
     before, after = ConfusionMatrix(dataset.classes), ConfusionMatrix(dataset.classes)
     skipped: dict[str, str] = {}
@@ -152,7 +165,10 @@ def score_network(
         for (sample, _), (raw, refined) in zip(group, predicted, strict=True):
             truth = read_truth(sample)
             before.update(to_labels(raw), truth)
-            after.update(to_labels(refined), truth)
+            final = to_labels(refined)
+            after.update(final, truth)
+            if keep is not None:
+                write_mask(keep / f"{sample.id}.png", final)
     return NetworkScores(
         images=len(samples) - len(skipped),
         skipped=skipped,

@@ -29,6 +29,10 @@ FREE = (
     "trainer.workers",
     "trainer.checkpoint_every",
     "label.instances",  # files beside the labels
+    "report.photos",
+    "report.size",
+    "report.originals",
+    "report.predict",
 )
 
 
@@ -88,10 +92,10 @@ def _changes(config_file: Path, versions_file: Path, job: Any, digests: Mapping[
 def clear_folder(folder: Path) -> None:
     """Remove the results of a stage, and nothing else, from its folder."""
     files = ["model.safetensors", "metrics.json", "history.csv", "checkpoints/last.ckpt"]
-    files += ["labelmap.json", "instances_y_crf.json", "instances_y_ret.json"]
+    files += ["labelmap.json", "instances_y_crf.json", "instances_y_ret.json", "confusion.json"]
     for name in files:
         (folder / name).unlink(missing_ok=True)
-    patterns = ["y_crf/**/*.png", "y_ret/**/*.png", "instances/**/*.json"]
+    patterns = ["y_crf/**/*.png", "y_ret/**/*.png", "instances/**/*.json", "predictions/**/*.png"]
     patterns += ["results/VOC2012/Segmentation/*_cls/*.png", "voc2012_*.tgz"]
     for pattern in patterns:
         for file in folder.glob(pattern):

@@ -34,7 +34,7 @@ from boxseg.stages.grouping import photo_groups
 from boxseg.stages.instance_scores import InstanceScores, precision_table, result_files, score_instances
 from boxseg.stages.networks import Loaded, checkpoint_file, load_classifier
 from boxseg.stages.refine import refine
-from boxseg.stages.scoring import LabelScores, label_table, score_labels
+from boxseg.stages.scoring import LabelScores, label_table, score_labels, write_confusion
 from boxseg.stages.training import torch_device
 
 log = logging.getLogger("boxseg")
@@ -140,6 +140,7 @@ def run(job: LabelJob) -> Labelled:
     if scores:
         parts = {"instances": masks.as_dict()} if masks else {}
         write_json(folder / "metrics.json", {**scores.as_dict(), **parts, "skipped": skipped})
+        write_confusion(folder, {"whole_box": scores.whole_box, **scores.labels})
     return Labelled(
         folder=folder,
         written=len(missing) - len(skipped),

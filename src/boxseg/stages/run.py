@@ -14,14 +14,15 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import read_image
 from boxseg.formats.masks import read_mask
-from boxseg.jobs import ClassifyJob, Job, LabelJob, RunJob, SegmentJob
+from boxseg.jobs import ClassifyJob, Job, LabelJob, ReportJob, RunJob, SegmentJob
 from boxseg.report.sheet import Picture, draw_boxes, label_picture, write_sheet
 from boxseg.report.tables import Table
-from boxseg.stages import classify, label, segment
+from boxseg.stages import classify, label, report, segment
 from boxseg.stages.folder import open_folder, write_json
 from boxseg.stages.inference import predict_group, to_labels
 from boxseg.stages.label import Labelled
 from boxseg.stages.networks import load_segmenter
+from boxseg.stages.report import Reported
 from boxseg.stages.scoring import SOURCES
 from boxseg.stages.segment import Segmented
 from boxseg.stages.training import torch_device
@@ -39,12 +40,14 @@ class Finished:
         labels: Stage 2, on the training split.
         network: Stage 3, scored on the validation split.
         sheet: Picture sheet.
+        report: The report, one HTML file.
         splits: Names of the splits for training and validation.
     """
 
     labels: Labelled
     network: Segmented
     sheet: Path
+    report: Reported
     splits: tuple[str, str]
 
     def tables(self) -> list[Table]:
@@ -64,7 +67,12 @@ class Finished:
 
     def notes(self) -> list[str]:
         """Where everything is."""
-        return [*self.labels.notes(), *self.network.notes(), f"Picture sheet: {self.sheet}"]
+        return [
+            *self.labels.notes(),
+            *self.network.notes(),
+            f"Picture sheet: {self.sheet}",
+            *self.report.notes(),
+        ]
 
 
 def run(job: RunJob) -> Finished:
@@ -87,7 +95,9 @@ def run(job: RunJob) -> Finished:
             "network": network.scores.as_dict() if network.scores else None,
         },
     )
-    return Finished(labels=labels, network=network, sheet=sheet, splits=(job.data.split, job.data.val_split))
+    page = report.run(ReportJob(run=folder, data=job.data.root, report=job.report))
+    splits = (job.data.split, job.data.val_split)
+    return Finished(labels=labels, network=network, sheet=sheet, report=page, splits=splits)
 
 
 def make_sheet(path: Path, job: RunJob, labels: Path, checkpoint: Path) -> None:

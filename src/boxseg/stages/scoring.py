@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boxseg.atomic import write_text
 from boxseg.data.geometry import whole_box_labels
 from boxseg.dataset import IGNORE, BoxDataset, Sample
 from boxseg.errors import DataError
@@ -158,6 +160,21 @@ def read_truth(sample: Sample) -> Labels:
             f"the photo {sample.width}x{sample.height}"
         )
     return truth
+
+
+def write_confusion(folder: Path, parts: Mapping[str, Scores | None]) -> None:
+    """Write confusion.json: counts of pixels by true class (rows) and label (columns, the last for 255).
+
+    Args:
+        folder: Where metrics.json is.
+        parts: Scores by their name in metrics.json; those without counts are left out.
+    """
+    known = {name: scores for name, scores in parts.items() if scores is not None and scores.counts is not None}
+    if known:
+        names = list(next(iter(known.values())).iou)
+        counts = {name: scores.counts.tolist() for name, scores in known.items() if scores.counts is not None}
+        # On one line a matrix of 80 classes is 40 kB, indented one number a line.
+        write_text(folder / "confusion.json", json.dumps({"classes": names, "counts": counts}) + "\n")
 
 
 def label_table(title: str, scores: LabelScores) -> Table:

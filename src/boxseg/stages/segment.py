@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import Tensor
 
 from boxseg import formats
-from boxseg.config import Segment
+from boxseg.config import Data, Segment
 from boxseg.data.loading import LabelTraining
 from boxseg.dataset import BoxDataset
 from boxseg.errors import DataError
@@ -26,7 +26,7 @@ from boxseg.stages.doctor import report_problems
 from boxseg.stages.evaluate import NetworkScores, class_table, network_table, score_network
 from boxseg.stages.folder import open_folder, write_json
 from boxseg.stages.networks import load_segmenter, save_network, start_segmenter
-from boxseg.stages.scoring import label_sources
+from boxseg.stages.scoring import label_sources, write_confusion
 from boxseg.stages.training import Training, fit, iterations_of, poly, torch_device
 
 log = logging.getLogger("boxseg")
@@ -160,13 +160,22 @@ def labelled(dataset: BoxDataset, labels: str) -> tuple[BoxDataset, tuple[Path, 
     return dataclasses.replace(dataset, samples=samples), folders
 
 
+def predictions(folder: Path, split: str) -> Path:
+    """Folder of the network's predictions ID.png for a split."""
+    return folder / "predictions" / split
+
+
+def validation(data: Data) -> Data:
+    """The split that the network is scored on."""
+    return dataclasses.replace(data, split=data.val_split, annotations=None, images=None)
+
+
 def score(job: SegmentJob, folder: Path, checkpoint: Path) -> NetworkScores | None:
     """Score the network on the validation split, if there is one with ground truth, and write metrics.json."""
     if not job.data.val_split:
         return None
     try:
-        data = dataclasses.replace(job.data, split=job.data.val_split, annotations=None, images=None)
-        dataset = formats.load(data)
+        dataset = formats.load(validation(job.data))
     except DataError as error:
         log.info(f"segment: not scored: {error}")
         return None
@@ -177,7 +186,12 @@ def score(job: SegmentJob, folder: Path, checkpoint: Path) -> NetworkScores | No
     if file.is_file():
         return NetworkScores.from_dict(json.loads(file.read_text(encoding="utf-8")))
     scores = score_network(
-        load_segmenter(checkpoint, torch_device(job.trainer)), dataset, job.evaluate, job.trainer
+        load_segmenter(checkpoint, torch_device(job.trainer)),
+        dataset,
+        job.evaluate,
+        job.trainer,
+        keep=predictions(folder, dataset.split),
     )
+    write_confusion(folder, {"before_crf": scores.before_crf, "after_crf": scores.after_crf})
     write_json(file, {"split": dataset.split, **scores.as_dict()})
     return scores

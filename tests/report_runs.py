@@ -1,0 +1,78 @@
+"""Run folders for the tests of the report, made without training anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from boxseg import formats
+from boxseg.atomic import write_text
+from boxseg.config import Data
+from boxseg.dataset import BoxDataset
+from boxseg.formats.masks import write_mask
+from boxseg.jobs import LabelJob, RunJob
+from boxseg.options import to_yaml
+from boxseg.stages.folder import write_json
+from boxseg.stages.scoring import score_labels, write_confusion
+
+Labels = NDArray[np.uint8]
+
+
+def spoilt(labels: Labels, by: int, seed: int) -> Labels:
+    """Labels moved to the right, with a rectangle of another class, and a few pixels of none."""
+    rng = np.random.default_rng(seed)
+    result = np.roll(np.where(labels == 255, 0, labels), by, axis=1).astype(np.uint8)
+    y, x = rng.integers(0, min(labels.shape) // 2, 2)
+    result[y : y + 6, x : x + 9] = rng.integers(0, 3)
+    result[0, :2] = 255
+    return result
+
+
+def write_labels(folder: Path, root: Path, split: str = "train", scored: bool = True) -> BoxDataset:
+    """A folder as `boxseg label` leaves it; the labels are spoilt ground truth, or whole boxes."""
+    data = Data(root=root, split=split)
+    dataset = formats.load(data)
+    for number, sample in enumerate(dataset.samples):
+        truth = (
+            sample.ground_truth() if sample.ground_truth else np.zeros((sample.height, sample.width), np.uint8)
+        )
+        write_mask(folder / "y_crf" / f"{sample.id}.png", spoilt(truth, number % 4, number))
+        write_mask(folder / "y_ret" / f"{sample.id}.png", spoilt(truth, number % 7, number + 1000))
+    write_text(folder / "config.yaml", to_yaml(LabelJob(checkpoint=Path("c"), data=data, out=folder)))
+    if scored:
+        scores = score_labels(folder, dataset)
+        write_json(folder / "metrics.json", scores.as_dict())
+        write_confusion(folder, {"whole_box": scores.whole_box, **scores.labels})
+    return dataset
+
+
+def write_run(folder: Path, root: Path) -> None:
+    """A folder as `boxseg run` leaves it, without its networks."""
+    write_labels(folder / "label", root)
+    for stage in ("classify", "segment"):
+        write_text(folder / stage / "config.yaml", "{}\n")
+        rows = "".join(f"{step},{3 / step},{0.1 / step}\n" for step in range(1, 60))
+        write_text(folder / stage / "history.csv", "iteration,loss,lr\n" + rows)
+    validation = formats.load(Data(root=root, split="val"))
+    for number, sample in enumerate(validation.samples):
+        assert sample.ground_truth
+        file = folder / "segment" / "predictions" / "val" / f"{sample.id}.png"
+        write_mask(file, spoilt(sample.ground_truth(), 1 + number, number))
+    scores = {"miou": 0.5, "mean_accuracy": 0.6, "pixel_accuracy": 0.7, "iou": {"background": 0.9}}
+    network = {"split": "val", "images": 6, "skipped": {}, "before_crf": scores, "after_crf": scores}
+    write_json(folder / "segment" / "metrics.json", network)
+    write_text(folder / "config.yaml", to_yaml(RunJob(data=Data(root=root), out=folder)))
+
+
+def write_yolo(root: Path, names: tuple[str, str]) -> None:
+    """Three photos with boxes and no masks, one of them without a box."""
+    write_text(root / "data.yaml", f"train: images/train\nval: images/train\nnames: {list(names)!r}\n")
+    for number, rows in enumerate(("0 0.5 0.5 0.5 0.5\n1 0.2 0.2 0.2 0.2\n", "1 0.5 0.5 1 1\n", "")):
+        image = np.full((20, 30 + number, 3), 60 * (number + 1), dtype=np.uint8)
+        path = root / "images" / "train" / f"photo {number} #1.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+        write_text(root / "labels" / "train" / f"photo {number} #1.txt", rows)

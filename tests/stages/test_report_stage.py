@@ -1,0 +1,206 @@
+"""What the report collects from a run folder, beside slow counts from the files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import boxseg
+from boxseg.cli import execute
+from boxseg.config import Data, Report
+from boxseg.data.toy import write_toy
+from boxseg.errors import BoxsegError
+from boxseg.jobs import ClassifyJob, SegmentJob
+from boxseg.options import to_yaml
+from boxseg.stages.report.gallery import make_gallery
+from boxseg.stages.report.parts import read_parts
+from report_runs import write_labels, write_run, write_yolo
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_toy(folder, train=12, val=6, size=64, seed=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    write_run(folder, root)
+    return folder
+
+
+def page(folder: Path, **options: Any) -> str:
+    """The text of the report of a folder."""
+    done = boxseg.write_report(run=folder, **options)
+    return unescape(done.file.read_text(encoding="utf-8"))
+
+
+def index(folder: Path) -> dict[str, Any]:
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    content = text.split('<script type="application/json" id="index">')[1].split("</script>")[0]
+    result: dict[str, Any] = json.loads(content)
+    return result
+
+
+def test_agreement_and_iou_of_each_photo_are_those_of_its_files(root: Path, run_folder: Path) -> None:
+    page(run_folder)
+    photos = index(run_folder)["photos"]
+    assert [photo["id"] for photo in photos] == [f"train_{n:04d}" for n in range(12)] + [
+        f"val_{n:04d}" for n in range(6)
+    ]
+    for photo in photos[:12]:
+        files = [run_folder / "label" / kind / f"{photo['id']}.png" for kind in ("y_crf", "y_ret")]
+        crf, ret = (np.asarray(Image.open(file)).ravel().tolist() for file in files)
+        truth = np.asarray(Image.open(root / "SegmentationClass" / f"{photo['id']}.png"))
+        inside = np.zeros(truth.shape, dtype=bool)
+        for x1, y1, x2, y2, _ in photo["boxes"]:
+            inside[round(y1) : round(y2), round(x1) : round(x2)] = True
+        flat, boxed = truth.ravel().tolist(), inside.ravel().tolist()
+        same = [a == b for a, b in zip(crf, ret, strict=True) if a != 255]
+        same_in_boxes = [a == b for a, b, i in zip(crf, ret, boxed, strict=True) if a != 255 and i]
+        assert photo["agreement"] == pytest.approx(
+            [sum(same) / len(same), sum(same_in_boxes) / len(same_in_boxes)]
+        )
+        for layer, labels in (("y_crf", crf), ("y_ret", ret)):
+            pairs = [(label, t) for label, t in zip(labels, flat, strict=True) if t != 255]
+            expected = {}
+            for c in range(6):
+                union = sum(c in pair for pair in pairs)
+                if union:
+                    expected[str(c)] = sum(pair == (c, c) for pair in pairs) / union
+            expected["mean"] = sum(expected.values()) / len(expected)
+            assert photo["iou"][layer] == pytest.approx(expected, abs=1e-4)
+        assert photo["classes"] == sorted({*(b[4] for b in photo["boxes"]), *set(flat) - {0, 255}})
+    assert all(set(photo["iou"]) == {"prediction"} and not photo["agreement"] for photo in photos[12:])
+
+
+def test_a_run_shows_scores_curves_confusions_and_photos(run_folder: Path) -> None:
+    text = page(run_folder)
+    metrics = json.loads((run_folder / "label" / "metrics.json").read_text())
+    assert f"{100 * metrics['y_crf']['miou']:.1f}" in text
+    assert f"{100 * metrics['whole_box']['miou']:.1f}" in text
+    for words in ("Stage 1: box classifier", "Stage 3: segmentation network", "59 iterations", "Y_crf, train"):
+        assert words in text
+    assert "12 of 12 photos of train" in text
+    # Its own metrics.json has no confusions: those of the photos that are shown stand in.
+    assert "prediction, photos of val shown here" in text
+    assert [layer["key"] for layer in index(run_folder)["layers"]] == [
+        "photo", "boxes", "y_crf", "y_ret", "reliable", "prediction", "ground_truth",
+    ]  # fmt: skip
+
+
+def test_stored_confusions_are_those_of_all_photos(run_folder: Path) -> None:
+    stored = json.loads((run_folder / "label" / "confusion.json").read_text())
+    truths = sum(np.array(stored["counts"]["y_crf"]).sum(1))
+    assert truths == np.array(stored["counts"]["whole_box"]).sum()
+    shown = make_gallery(read_parts(run_folder, None), Report(photos=18), run_folder / "none")
+    assert shown is not None
+    np.testing.assert_array_equal(shown.confusion["train", "y_crf"].counts, stored["counts"]["y_crf"])
+
+
+def test_fewer_photos_are_drawn_evenly_from_both_splits(run_folder: Path, tmp_path: Path) -> None:
+    text = page(run_folder, photos=7, out=tmp_path / "report.html")
+    photos = index(tmp_path)["photos"]
+    assert [photo["id"] for photo in photos] == [
+        "train_0000", "train_0004", "train_0007", "train_0011", "val_0000", "val_0002", "val_0005",
+    ]  # fmt: skip
+    assert "4 of 12 photos of train, evenly drawn" in text
+    assert "The gallery needs JavaScript" not in page(run_folder, photos=0, out=tmp_path / "none.html")
+
+
+def test_labels_alone_make_a_report(root: Path, tmp_path: Path) -> None:
+    write_labels(tmp_path, root)
+    text = page(tmp_path)
+    assert "No segmentation network: this folder is of boxseg label" in text
+    assert 'id="training"' not in text
+    # Older runs stored no confusions.
+    (tmp_path / "confusion.json").unlink()
+    assert "Y_crf, photos of train shown here" in page(tmp_path)
+
+
+def test_yolo_without_ground_truth_and_with_hostile_names(tmp_path: Path) -> None:
+    names = ("</script><b>cat", 'x" onload="alert(1)')
+    write_yolo(tmp_path / "data", names)
+    write_labels(tmp_path / "run", tmp_path / "data", scored=False)
+    done = boxseg.write_report(run=tmp_path / "run", originals=True)
+    assert any("No ground-truth masks for split train" in line for line in done.missing)
+    found = index(tmp_path / "run")
+    assert [item["name"] for item in found["classes"]] == ["background", *names]
+    assert [photo["id"] for photo in found["photos"]] == [f"photo {n} #1" for n in range(3)]
+    assert all(photo["iou"] == {} for photo in found["photos"])
+    files = sorted(file.name for file in (tmp_path / "run" / "report-files").iterdir())
+    assert files[:4] == ["00000-photo.jpg", "00000-reliable.png", "00000-y_crf.png", "00000-y_ret.png"]
+    assert len(files) == 12
+
+
+@pytest.mark.parametrize("spoil", ["label/metrics.json", "label/confusion.json", "classify/history.csv"])
+def test_a_damaged_file_is_left_out(spoil: str, run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_folder, tmp_path / "run")
+    (tmp_path / "run" / spoil).write_text("iteration,loss\n{")
+    assert 'id="photos"' in page(tmp_path / "run")
+
+
+def test_unreadable_masks_and_photos_are_named(root: Path, run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "data")
+    shutil.copytree(run_folder, tmp_path / "run")
+    (tmp_path / "run" / "label" / "y_crf" / "train_0001.png").write_bytes(b"no image")
+    Image.new("P", (3, 3)).save(tmp_path / "run" / "label" / "y_ret" / "train_0002.png")
+    photo = tmp_path / "data" / "JPEGImages" / "train_0003.jpg"
+    photo.write_bytes(photo.read_bytes()[:-300])
+    done = boxseg.write_report(run=tmp_path / "run", data=tmp_path / "data")
+    missing = "\n".join(done.missing)
+    for name in ("train_0001", "train_0002", "train_0003"):
+        assert name in missing
+    by_name = {item["id"]: item for item in index(tmp_path / "run")["photos"]}
+    assert "train_0003" not in by_name
+    assert set(by_name["train_0001"]["iou"]) == {"y_ret"}
+    assert by_name["train_0002"]["agreement"] is None
+
+
+def test_scores_are_shown_where_the_data_set_has_gone(root: Path, run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "data")
+    write_labels(tmp_path / "run", tmp_path / "data")
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    text = page(tmp_path / "run")
+    assert "boxseg report RUN data=DIR" in text
+    assert "IoU of every class" in text
+    assert 'id="photos"' not in text
+    assert "12 of 12 photos of train" in page(tmp_path / "run", data=tmp_path / "elsewhere")
+
+
+def test_a_classifier_and_a_network_alone_make_reports(root: Path, run_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "config.yaml").write_text(to_yaml(ClassifyJob(data=Data(root=root), out=tmp_path / "c")))
+    assert "Only a box classifier" in page(tmp_path / "c")
+    shutil.copytree(run_folder / "segment", tmp_path / "s")
+    job = SegmentJob(labels=str(tmp_path / "l"), data=Data(root=root), out=tmp_path / "s")
+    (tmp_path / "s" / "config.yaml").write_text(to_yaml(job))
+    assert "not trained to the end" in page(tmp_path / "s")
+    write_labels(tmp_path / "l", root)
+    page(tmp_path / "s")
+    assert "y_crf" in index(tmp_path / "s")["photos"][0]["iou"]
+
+
+def test_what_is_no_run_is_an_error(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["report", str(run_folder.with_name(run_folder.name + "x"))]) == 2
+    assert "did you mean" in capsys.readouterr().err
+    assert execute(["report", str(tmp_path)]) == 2
+    assert "holds no run" in capsys.readouterr().err
+    (tmp_path / "config.yaml").write_text("images: photos\ncheckpoint: c\n")
+    with pytest.raises(BoxsegError, match="nothing to show"):
+        boxseg.write_report(run=tmp_path)
+    with pytest.raises(BoxsegError, match="is a folder"):
+        boxseg.write_report(run=run_folder, out=tmp_path)
+    with pytest.raises(BoxsegError, match=r"report.size must be"):
+        boxseg.write_report(run=run_folder, size=3)
