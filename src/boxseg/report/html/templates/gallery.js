@@ -381,7 +381,7 @@
   function start() {
     setOrder(false);
     showOpacity(70);
-    shown.boxes = false;
+    shown.boxes = byId("boxes").checked = false; // browsers restore fields of a page that is loaded again
     shown.layer = first;
     main.mark(first);
     select();

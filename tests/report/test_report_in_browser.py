@@ -1,0 +1,285 @@
+"""The report in a real browser: Debian's chromium and its driver, headless."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import boxseg
+from boxseg.data.toy import write_toy
+from report_runs import write_labels, write_run, write_yolo
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="the report's browser tests need selenium")
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="no chromium and chromedriver (apt-get install chromium chromium-driver)"
+)
+
+
+class Browser:
+    """A page in chromium, and what it logged and requested."""
+
+    def __init__(self, profile: Path) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM
+        for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--user-data-dir={profile}"):
+            options.add_argument(word)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        # The driver's path is given, so selenium looks for none in the network.
+        self.driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+
+    def open(self, page: Path, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        media = {
+            "prefers-color-scheme": scheme,
+            "prefers-reduced-motion": "reduce",
+        }  # clicks wait for no scrolling
+        features = [{"name": name, "value": value} for name, value in media.items()]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        self.driver.get_log("browser")
+        self.driver.get_log("performance")
+        self.driver.get(page.as_uri())
+
+    def js(self, code: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(f"return {code}", *arguments)
+
+    def one(self, selector: str) -> Any:
+        return self.driver.find_element("css selector", selector)
+
+    def all(self, selector: str) -> list[Any]:
+        return list(self.driver.find_elements("css selector", selector))
+
+    def press(self, keys: str) -> None:
+        """Type keys wherever the focus is."""
+        self.driver.switch_to.active_element.send_keys(keys)
+
+    def layers(self, within: str = "#cards") -> list[str]:
+        return list(self.js(f"[...document.querySelectorAll('{within} .picture')].map(p => p.dataset.layer)"))
+
+    def names(self) -> list[str]:
+        return list(self.js("[...document.querySelectorAll('.card .name')].map(n => n.textContent)"))
+
+    def index(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.js("JSON.parse(document.getElementById('index').textContent)")
+        return found
+
+    def requests(self) -> set[str]:
+        """Addresses the page asked for, without those that hold their own content."""
+        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        urls = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
+        return {url for url in urls if not url.startswith("data:")}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    running = Browser(tmp_path_factory.mktemp("profile"))
+    yield running
+    running.driver.quit()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 28 photos of train, which are labelled, and 6 of val, which are predicted: two pages."""
+    root, run = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("run")
+    write_toy(root, train=28, val=6, size=64, seed=3)
+    write_run(run, root)
+    return Path(boxseg.write_report(run=run).file)
+
+
+@pytest.fixture
+def report(browser: Browser, page: Path) -> Iterator[Browser]:
+    """The page, freshly opened; in the end it must have logged nothing and asked for nothing but itself."""
+    browser.open(page)
+    yield browser
+    assert browser.driver.get_log("browser") == []
+    assert browser.requests() == {page.as_uri()}
+
+
+def test_it_opens_with_labels_over_the_photos_of_the_first_page(report: Browser) -> None:
+    assert len(report.all(".card")) == 24
+    assert set(report.layers()) == {"y_crf"}
+    assert report.one("#count").text == "1–24 of 34 photos"
+    assert report.js(
+        "[...document.images].every(image => image.complete && image.naturalWidth > 0 || !image.src)"
+    )
+
+
+def test_the_switch_changes_every_photo_and_the_photos_own_switch_one(report: Browser) -> None:
+    sources = "[...document.querySelectorAll('#cards .layer')].map(image => image.src)"
+    before = report.js(sources)
+    report.one("#layers input[value=y_ret]").click()
+    assert set(report.layers()) == {"y_ret"}
+    assert all(a != b for a, b in zip(before, report.js(sources), strict=True))
+    report.one(".card:nth-child(2) input[value=photo]").click()
+    assert report.layers()[:3] == ["y_ret", "photo", "y_ret"]
+    assert report.js("document.querySelectorAll('#cards .layer')[1].checkVisibility()") is False
+    report.one("#layers input[value=boxes]").click()
+    assert set(report.layers()) == {"boxes"}
+    rectangles = "document.querySelectorAll('.card:first-child svg rect.ink').length"
+    assert report.js(rectangles) == len(report.index()["photos"][0]["boxes"])
+
+
+def test_photos_without_a_layer_show_another(report: Browser) -> None:
+    Select(report.one("#split")).select_by_value("val")
+    assert set(report.layers()) == {"prediction"}
+    assert report.one(".card input[value=y_crf]").is_enabled() is False
+    assert len(report.names()) == 6
+
+
+@pytest.mark.parametrize("key", ["agreement", "inside", "iou-y_crf", "iou-prediction", "objects", "name"])
+def test_sorting_sorts_with_unknown_values_last(key: str, report: Browser) -> None:
+    photos = report.index()["photos"]
+
+    def value(photo: dict[str, Any]) -> Any:
+        if key in ("agreement", "inside"):
+            return photo["agreement"] and photo["agreement"][key == "inside"]
+        if key.startswith("iou-"):
+            return photo["iou"].get(key[4:], {}).get("mean")
+        return len(photo["boxes"]) if key == "objects" else photo["id"]
+
+    known = [photo for photo in photos if value(photo) is not None]
+    unknown = [photo["id"] for photo in photos if value(photo) is None]
+    Select(report.one("#sort")).select_by_value(key)
+    rising = [photo["id"] for photo in sorted(known, key=value)]
+    assert report.names() == (rising + unknown)[:24]
+    report.one("#order").click()
+    falling = [photo["id"] for photo in sorted(known, key=value, reverse=True)]
+    assert report.names() == (falling + unknown)[:24]
+
+
+def test_filters_by_class_share_and_name(report: Browser) -> None:
+    photos = report.index()["photos"]
+    Select(report.one("#class")).select_by_value("2")
+    assert report.names() == [photo["id"] for photo in photos if 2 in photo["classes"]][:24]
+    # With a class chosen, IoU is that of the class.
+    Select(report.one("#sort")).select_by_value("iou-y_crf")
+    report.one("#most").send_keys("90")
+    expected = [p for p in photos if 2 in p["classes"] and p["iou"].get("y_crf", {}).get("2", 2) <= 0.9]
+    assert report.names() == [p["id"] for p in sorted(expected, key=lambda p: p["iou"]["y_crf"]["2"])][:24]
+    assert expected
+    report.one("#tools button[type=reset]").click()
+    WebDriverWait(report.driver, 5).until(lambda _: len(report.names()) == 24)
+    report.one("#name").send_keys("VAL_0003")
+    assert report.names() == ["val_0003"]
+    report.one("#name").send_keys("nothing")
+    assert "No photo is like that" in report.one("#cards").text
+
+
+def test_paging(report: Browser) -> None:
+    first = report.names()
+    report.one(".pager [data-step='1']").click()
+    assert len(report.names()) == 10
+    assert not set(report.names()) & set(first)
+    assert report.one(".pager [data-step='1']").is_enabled() is False
+    report.one(".pager [data-step='-1']").click()
+    assert report.names() == first
+
+
+def test_the_keyboard_does_it_all(report: Browser) -> None:
+    report.press("4")
+    assert set(report.layers()) == {"y_ret"}
+    report.press("b")
+    assert report.one("#boxes").is_selected()
+    report.press("n")
+    assert len(report.names()) == 10
+    report.press("p")
+    report.press("/")
+    report.press("train_0007")
+    assert report.names() == ["train_0007"]
+    report.press(Keys.TAB * 2)  # past Reset
+    report.js("document.querySelector('.frame').focus()")
+    report.press(Keys.ENTER)
+    assert report.js("document.getElementById('detail').open")
+    assert report.js("document.activeElement.id") == "stage"
+    report.press("++")
+    assert report.one("#zoom").text == "225 %"
+    before = report.js("document.querySelector('#stage .picture').style.transform")
+    report.press(Keys.ARROW_RIGHT)
+    assert report.js("document.querySelector('#stage .picture').style.transform") != before
+    report.press("7")
+    assert report.layers("#stage") == [report.index()["layers"][6]["key"]]
+    report.press("0")
+    assert report.one("#zoom").text == "100 %"
+    report.press(Keys.ESCAPE)
+    assert not report.js("document.getElementById('detail').open")
+    assert report.js("document.activeElement.className") == "frame"
+
+
+def test_arrows_choose_within_a_switch(report: Browser) -> None:
+    report.one("#layers input[value=y_crf]").send_keys(Keys.ARROW_RIGHT)
+    assert set(report.layers()) == {"y_ret"}
+
+
+def test_the_detail_view_goes_through_the_sorted_photos(report: Browser) -> None:
+    Select(report.one("#sort")).select_by_value("agreement")
+    names = report.names()
+    report.one(".card:nth-child(2) .frame").click()
+    assert report.one("#detail-name").text == names[1]
+    report.one("[data-go='1']").click()
+    assert report.one("#detail-name").text == names[2]
+    photo = next(item for item in report.index()["photos"] if item["id"] == names[2])
+    assert f"{100 * photo['agreement'][0]:.1f} %" in report.one("#side").text
+    assert f"{100 * photo['iou']['y_crf']['mean']:.1f}" in report.one("#side").text
+    report.one("[data-zoom='1.5']").click()
+    assert report.one("#zoom").text == "150 %"
+    report.one("#close").click()
+
+
+def test_opacity_holds_for_cards_and_detail(report: Browser) -> None:
+    report.js("document.getElementById('opacity').focus()")
+    report.press(Keys.HOME)
+    assert report.js("getComputedStyle(document.querySelector('#cards .layer')).opacity") == "0"
+    assert report.one("#detail-opacity").get_property("value") == "0"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_the_screen_in_both_schemes(width: int, scheme: str, browser: Browser, page: Path) -> None:
+    browser.open(page, width=width, height=844, scheme=scheme)
+    assert browser.js("document.documentElement.scrollWidth") <= browser.js(
+        "document.documentElement.clientWidth"
+    )
+    red = int(browser.js("getComputedStyle(document.body).backgroundColor").split("(")[1].split(",")[0])
+    assert (red < 60) == (scheme == "dark")
+    browser.one("#theme").click()  # light, whatever the system says
+    assert browser.js("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    browser.one(".frame").click()
+    picture, stage = (
+        browser.js(f"document.querySelector('{selector}').getBoundingClientRect()")
+        for selector in ("#stage .picture", "#stage")
+    )
+    assert picture["left"] >= stage["left"] - 1
+    assert picture["width"] <= stage["width"] + 1
+    assert picture["height"] <= stage["height"] + 1
+    assert stage["height"] > 250
+    assert browser.driver.get_log("browser") == []
+
+
+def test_hostile_names_run_nothing_and_originals_are_shown(browser: Browser, tmp_path: Path) -> None:
+    names = ("</script><script>window.hit = 1</script>", '"><img src=x onerror="window.hit = 1">')
+    write_yolo(tmp_path / "data", names)
+    write_labels(tmp_path / "run 1#", tmp_path / "data", scored=False)
+    file = boxseg.write_report(run=tmp_path / "run 1#", originals=True, out=tmp_path / "a #1 & b.html").file
+    browser.open(file)
+    assert browser.js("window.hit") is None
+    assert names[0] in browser.one("#class").text
+    assert names[1] in browser.one("#cards").text
+    browser.one(".frame").click()
+    WebDriverWait(browser.driver, 5).until(
+        lambda _: browser.js("document.querySelector('#stage img').naturalWidth") == 30
+    )
+    assert "-files/00000-photo.jpg" in browser.js("document.querySelector('#stage img').src")
+    assert browser.driver.get_log("browser") == []
+    assert all(url.startswith(tmp_path.as_uri()) for url in browser.requests())
