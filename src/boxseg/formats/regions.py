@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
+from faster_coco_eval.mask_api_new_cpp import toUncompressedRLE
 from numpy.typing import NDArray
 
 from boxseg.dataset import IGNORE
@@ -43,16 +44,22 @@ class RegionMask:
             DataError: A region is no polygon and no run-length code of this size.
         """
         try:
-            codes = [encode_region(region, self.width, self.height) for region in self.regions]
+            runs = [_runs(encode_region(region, self.width, self.height)) for region in self.regions]
         except UNREADABLE_REGION as error:
             raise DataError(f"{self.source}: segmentation cannot be read ({error})") from error
-        areas = [int(coco_mask.area(code)) for code in codes]
+        areas = [int(lengths[1::2].sum()) for lengths in runs]
         # Not by position in the file, so that the order of annotations does not matter.
-        order = sorted(range(len(codes)), key=lambda i: (self.labels[i] != IGNORE, -areas[i], self.labels[i]))
-        labels = np.zeros((self.height, self.width), dtype=np.uint8)
+        order = sorted(range(len(runs)), key=lambda i: (self.labels[i] != IGNORE, -areas[i], self.labels[i]))
+        columns = np.zeros(self.width * self.height, dtype=np.uint8)  # one after the other, as runs go
         for index in order:
-            labels[coco_mask.decode(codes[index]).astype(bool)] = self.labels[index]
-        return labels
+            inside = np.repeat(np.arange(len(runs[index])) % 2 == 1, runs[index])
+            np.copyto(columns, np.uint8(self.labels[index]), where=inside)
+        return np.ascontiguousarray(columns.reshape(self.width, self.height).T)
+
+
+def _runs(code: dict[str, Any]) -> NDArray[np.int64]:
+    """Lengths of the runs of a run-length code, outside and inside in turn, down the columns."""
+    return np.array(toUncompressedRLE([code])[0]["counts"], dtype=np.int64)
 
 
 def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
