@@ -25,6 +25,7 @@ def label_photo(
     if len(labels) == 0:
         return np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
     features = full_size_features(network, photo)
+    lengths = features.norm(dim=0)
     ranges = [pixel_range(box, height, width) for box in boxes.tolist()]
     classes = sorted(set(labels.tolist()))
     inside = {c: torch.zeros(height, width, dtype=torch.bool) for c in classes}
@@ -36,7 +37,7 @@ def label_photo(
     u_0 = torch.zeros(height, width)
     if background.any():
         query = features[:, background].mean(1)
-        attention = cosine(features, query).relu()
+        attention = cosine(features, lengths, query).relu()
         u_0 = torch.where(attention >= 0.99 * attention.max(), attention, 0)
     # u_c: activation maps, scaled to a maximum of 1 in each box
     scores = {c: torch.zeros(height, width) for c in classes}
@@ -58,7 +59,7 @@ def label_photo(
     for c in (0, *classes):
         of_class = torch.from_numpy(y_crf == c)
         prototype = features[:, of_class].mean(1) if of_class.any() else network.weight[c]
-        similarity.append(cosine(features, prototype).relu())
+        similarity.append(cosine(features, lengths, prototype).relu())
     similarity[0][background] = 1
     return y_crf, strongest(torch.stack(similarity).numpy(), inside)
 
@@ -67,6 +68,7 @@ def full_size_features(network: BoxClassifier, photo: NDArray[np.uint8]) -> Tens
     """f↑, (C, H, W): the features upsampled to the photo as the network sees it, padded, and cropped."""
     height, width, _ = photo.shape
     features = network.features(torch.from_numpy(photo).permute(2, 0, 1)[None])
+    features = features.contiguous()  # channel after channel, in which all that follows is faster
     size = network.backbone.padded_size(height, width)
     return F.interpolate(features, size, mode="bilinear", align_corners=True)[0, :, :height, :width]
 
@@ -80,9 +82,9 @@ def pixel_range(box: list[float], height: int, width: int) -> tuple[int, int, in
     return left, top, right, bottom
 
 
-def cosine(features: Tensor, vector: Tensor) -> Tensor:
-    """Cosines (H, W) of features (C, H, W) with a vector (C,)."""
-    return F.cosine_similarity(features, vector[:, None, None], dim=0)
+def cosine(features: Tensor, lengths: Tensor, vector: Tensor) -> Tensor:
+    """Cosines (H, W) of features (C, H, W), whose lengths are (H, W), with a vector (C,)."""
+    return torch.tensordot(vector, features, dims=1) / (lengths * vector.norm()).clamp_min(1e-12)
 
 
 def strongest(scores: NDArray[np.float32], inside: dict[int, Tensor]) -> Labels:
