@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from boxseg import options
-from boxseg.config import Augment, Data
+from boxseg.config import Augment, Crf, Data
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, POSITIONAL, ClassifyJob, DemoJob, PredictJob, RunJob
 
@@ -50,6 +50,21 @@ def test_an_unambiguous_ending_is_enough_and_the_verbs_own_section_wins() -> Non
     assert job.evaluate.flip is False
     with pytest.raises(ConfigError, match=r"classify\.optimiser\.lr, segment\.optimiser\.lr: write it out"):
         parse("run", "data=d", "out=o", "lr=1")
+
+
+@pytest.mark.parametrize(("word", "active"), [("crf=false", False), ("crf=off", False), ("crf=true", True)])
+def test_a_sections_name_is_its_switch(word: str, active: bool, tmp_path: Path) -> None:
+    job = parse("predict", "checkpoint=c", "images=i", "out=o", word)
+    assert isinstance(job, PredictJob)
+    assert job.evaluate.crf == Crf(sigma_xy=121.0, sigma_rgb=5.0, enabled=active)
+    assert job.evaluate.crf.active is active
+    key, value = word.split("=")
+    (tmp_path / "options.yaml").write_text(f"evaluate:\n  {key}: {value}\n  tta: false\n")
+    job = parse("predict", "checkpoint=c", "images=i", "out=o", "-c", str(tmp_path / "options.yaml"))
+    assert isinstance(job, PredictJob)
+    assert (job.evaluate.crf.active, job.evaluate.tta) == (active, False)
+    with pytest.raises(ConfigError, match=r"label\.crf\.enabled, evaluate\.crf\.enabled: write it out"):
+        parse("run", "data=d", "out=o", word)
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,7 @@ class Crf:
         gaussian_weight: Weight of the position kernel.
         gaussian_sigma: Its reach, pixels.
         iterations: Mean-field iterations; 0 switches the CRF off.
+        enabled: Whether there is a CRF at all; `crf=false` on the command line.
     """
 
     bilateral_weight: float = 4.0
@@ -189,12 +190,18 @@ class Crf:
     gaussian_weight: float = 3.0
     gaussian_sigma: float = 3.0
     iterations: int = 10
+    enabled: bool = True
 
     def __post_init__(self) -> None:
         require(
             min(self.sigma_xy, self.sigma_rgb, self.gaussian_sigma) > 0, "sigmas of the crf must be positive"
         )
         require(self.iterations >= 0, f"crf.iterations must be 0 (no CRF) or more, got {self.iterations}")
+
+    @property
+    def active(self) -> bool:
+        """Whether it changes anything."""
+        return self.enabled and self.iterations > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,11 +334,13 @@ class Evaluate:
     Args:
         scales: The image is seen at each of these scales; logits are averaged.
         flip: Also see it mirrored.
+        tta: Whether to do either; `false` sees the image once, as it is, in a tenth of the time.
         crf: Dense CRF after the network.
     """
 
     scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.5)
     flip: bool = True
+    tta: bool = True
     crf: Crf = field(default_factory=lambda: Crf(sigma_xy=121.0, sigma_rgb=5.0))
 
     def __post_init__(self) -> None:

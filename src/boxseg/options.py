@@ -28,6 +28,9 @@ RECIPES = Path(__file__).parent / "configs"
 # Options whose value is a mapping itself, so that its keys are no options.
 MAPPINGS = frozenset({"class_map"})
 
+# Options that their section's name alone stands for.
+STAND_INS = ("root", "enabled")
+
 
 def known_keys(job: type[Any]) -> tuple[str, ...]:
     """Dotted names of all options of a job or section, in their order."""
@@ -100,6 +103,8 @@ def read_yaml(name: str, job: type[Job]) -> Flat:
         )
     everywhere = {key for other in JOBS.values() for key in known_keys(other)}
     flat = flatten(content)
+    for section in [key for key in flat if f"{key}.enabled" in everywhere]:
+        flat[f"{section}.enabled"] = flat.pop(section)
     for key in flat:
         if key not in everywhere:
             raise ConfigError(f"unknown option {key!r} in {path}{did_you_mean(key, everywhere)}")
@@ -138,17 +143,18 @@ def flatten(options: Mapping[str, Any], prefix: str = "") -> Flat:
 def complete_key(key: str, job: type[Any], verb: str) -> str:
     """The full name of an option; any unambiguous ending of it will do (`lr`, `crf.iterations`).
 
-    A section stands for its root (`data` for data.root). Where several options end alike, the verb's own
-    section wins.
+    A section stands for its root (`data` for data.root) or its switch (`crf` for evaluate.crf.enabled). Where
+    several options end alike, the verb's own section wins.
 
     Raises:
         ConfigError: There is no such option, or there are several.
     """
     known = known_keys(job)
-    for candidate in (key, f"{verb}.{key}", f"{key}.root"):
+    names = (key, *(f"{key}.{option}" for option in STAND_INS))
+    for candidate in (name for exact in names for name in (exact, f"{verb}.{exact}")):
         if candidate in known:
             return candidate
-    endings = [name for name in known if name.endswith(f".{key}")]
+    endings = [name for name in known if name.endswith(tuple(f".{exact}" for exact in names))]
     if len(endings) > 1:
         raise ConfigError(f"option {key!r} could be any of {', '.join(endings)}: write it out")
     if not endings:

@@ -173,7 +173,7 @@ def score_network(
         images=len(samples) - len(skipped),
         skipped=skipped,
         before_crf=before.scores(),
-        after_crf=after.scores() if options.crf.iterations else None,
+        after_crf=after.scores() if options.crf.active else None,
     )
 
 

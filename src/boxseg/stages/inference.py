@@ -36,22 +36,23 @@ def network_probabilities(loaded: Loaded[Segmenter], image: Tensor, options: Eva
     network = loaded.network
     size = (image.shape[0], image.shape[1])
     photo = image.permute(2, 0, 1)[None].float()
-    views = 2 if options.flip else 1
+    scales, flip = (options.scales, options.flip) if options.tta else ((1.0,), False)
+    views = 2 if flip else 1
     total: Tensor | None = None
-    for scale in options.scales:
+    for scale in scales:
         scaled_size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
         scaled = photo
         if scaled_size != size:
             scaled = F.interpolate(photo, scaled_size, mode="bilinear", antialias=scale < 1)
-        batch = torch.cat([scaled, scaled.flip(-1)]) if options.flip else scaled
+        batch = torch.cat([scaled, scaled.flip(-1)]) if flip else scaled
         cosine = network.upsample(network(batch), scaled_size)
-        if options.flip:
+        if flip:
             cosine = cosine[:1] + cosine[1:].flip(-1)
         if scaled_size != size:
             cosine = F.interpolate(cosine, size, mode="bilinear", antialias=scale > 1)
         total = cosine if total is None else total + cosine
     assert total is not None
-    return network.logits(total[0] / (views * len(options.scales))).softmax(0)
+    return network.logits(total[0] / (views * len(scales))).softmax(0)
 
 
 def predict_group(

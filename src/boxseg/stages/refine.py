@@ -12,14 +12,14 @@ from boxseg.crf import Bilateral, DenseCRF, Gaussian
 
 
 def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tensor]) -> list[Tensor]:
-    """Class probabilities after the dense CRF; unchanged with 0 iterations.
+    """Class probabilities after the dense CRF; unchanged where it is switched off.
 
     Args:
         options: Kernels and iterations.
         images: Raw photos (H, W, 3) uint8 RGB, of any sizes.
         probabilities: Class probabilities (C, H, W) of each.
     """
-    if options.iterations == 0:
+    if not options.active:
         return list(probabilities)
     return list(_crf(options)(list(images), list(probabilities)))
 
