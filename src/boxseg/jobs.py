@@ -157,8 +157,9 @@ class PredictJob:
 
     Args:
         checkpoint: Segmentation network made by `segment`.
-        images: Photos: a file, a folder, or a list of either.
-        out: Folder for labels/NAME.png and overlays/NAME.jpg.
+        images: Photos: a file, a folder, a pattern such as "photos/*.jpg", or a list of these.
+        out: Folder for labels/NAME.png, overlays/NAME.jpg and confidence/NAME.png.
+        confidence: Write the probability of each pixel's label, as an 8-bit grey PNG: 255 stands for 1.
         submission: `voc2012` labels the photos of data.split=test for the VOC 2012 evaluation server: the tree
             OUT/results/ as it expects it and, where nothing is found wrong, the archive to upload. Run again,
             it goes on where it stopped.
@@ -173,6 +174,7 @@ class PredictJob:
     checkpoint: Path
     images: str | list[str] | None = None
     out: Path
+    confidence: bool = True
     submission: Literal["voc2012"] | None = None
     comp: Literal["comp5", "comp6"] = "comp6"
     overwrite: bool = False

@@ -7,7 +7,9 @@ as every viewer and most annotation tools show it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,9 +95,7 @@ def read_picture(path: Path | str) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
-            turn = _turn(image)
-            rgb = _to_rgb(image)
-            return rgb.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else rgb
+            return _upright(image)
     except DAMAGE as error:
         raise unreadable(path, error) from error
 
@@ -107,6 +107,44 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
         DataError: As there.
     """
     return np.array(read_picture(path))
+
+
+def to_photo(image: Any) -> NDArray[np.uint8]:
+    """A photo (H, W, 3) uint8 RGB from what programs hold.
+
+    Args:
+        image: A path; a PIL image, turned upright by its EXIF orientation; a NumPy array (H, W), (H, W, 3) or
+            (H, W, 4) uint8, grey, RGB or RGBA; or a torch tensor (3, H, W) uint8 on any device.
+
+    Raises:
+        DataError: It is none of these, or cannot be read.
+    """
+    if isinstance(image, (str, PathLike)):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        try:
+            return np.array(_upright(image))
+        except DAMAGE as error:
+            raise unreadable("image", error) from error
+    is_tensor = hasattr(image, "detach")  # of torch, without importing it
+    array = image.detach().cpu().numpy() if is_tensor else image
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"a photo is a path, a PIL image, an array or a tensor, got a {type(image).__name__}")
+    shape = array.shape
+    if is_tensor and array.ndim == 3:
+        array = np.moveaxis(array, 0, 2)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.dtype != np.uint8 or array.size == 0 or array.shape[2:] not in ((), (3,), (4,)) or array.ndim < 2:
+        expected = "a uint8 tensor (3, H, W)" if is_tensor else "a uint8 array (H, W, 3)"
+        raise DataError(f"a photo of shape {shape} and type {array.dtype}: expected {expected}, RGB, 0..255")
+    return np.array(_to_rgb(Image.fromarray(np.ascontiguousarray(array))))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turn = _turn(image)
+    rgb = _to_rgb(image)
+    return rgb.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else rgb
 
 
 def _turn(image: Image.Image) -> int:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from boxseg.config import Evaluate, Trainer
 from boxseg.dataset import Sample
 from boxseg.nn.deeplab import Segmenter
+from boxseg.prediction import Prediction
 from boxseg.stages.grouping import photo_groups
 from boxseg.stages.networks import Loaded
 from boxseg.stages.refine import refine
@@ -76,8 +77,8 @@ def predict_photos(
     skipped: dict[str, str],
     options: Evaluate,
     trainer: Trainer,
-) -> Iterator[tuple[Sample, NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Samples with their photos (H, W, 3) and final labels (H, W), behind a progress bar.
+) -> Iterator[tuple[Sample, Prediction]]:
+    """Samples with what the network says of them, behind a progress bar.
 
     Args:
         loaded: The network.
@@ -89,4 +90,7 @@ def predict_photos(
     for group in photo_groups(samples, skipped, description="predict", trainer=trainer):
         predicted = predict_group(loaded, [image for _, image in group], options)
         for (sample, image), (_, refined) in zip(group, predicted, strict=True):
-            yield sample, image, to_labels(refined)
+            yield (
+                sample,
+                Prediction(image=image, probabilities=refined.cpu().numpy(), classes=loaded.classes),
+            )

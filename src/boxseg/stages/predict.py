@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from glob import has_magic
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from boxseg import formats
 from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
 from boxseg.errors import ConfigError, DataError
 from boxseg.formats.images import image_size
-from boxseg.formats.masks import write_mask
 from boxseg.jobs import PredictJob
-from boxseg.palette import overlay
 from boxseg.report.tables import Table
 from boxseg.stages import submission
 from boxseg.stages.inference import predict_photos
@@ -32,7 +30,7 @@ class Predicted:
     """Predictions for photos.
 
     Attributes:
-        folder: Holds labels/NAME.png and overlays/NAME.jpg.
+        folder: Holds labels/NAME.png, overlays/NAME.jpg and confidence/NAME.png.
         images: Photos labelled.
         skipped: Photos that could not be read, with the reason.
         classes: Names of classes 1..L.
@@ -74,11 +72,13 @@ def run(job: PredictJob) -> Predicted | Submitted:
     samples = _photos(job, skipped)
     counts = np.zeros(len(loaded.classes) + 1, dtype=np.int64)
     done = 0
-    for sample, image, labels in predict_photos(loaded, samples, skipped, job.evaluate, job.trainer):
-        write_mask(job.out / "labels" / f"{sample.id}.png", labels)
+    for sample, prediction in predict_photos(loaded, samples, skipped, job.evaluate, job.trainer):
+        prediction.save(job.out / "labels" / f"{sample.id}.png")
         with atomic_path(job.out / "overlays" / f"{sample.id}.jpg") as temporary:
-            Image.fromarray(overlay(image, labels)).save(temporary, quality=90)
-        counts += np.bincount(labels.ravel(), minlength=len(counts))
+            prediction.overlay().save(temporary, quality=90)
+        if job.confidence:
+            prediction.save_confidence(job.out / "confidence" / f"{sample.id}.png")
+        counts += np.bincount(prediction.labels.ravel(), minlength=len(counts))
         done += 1
     if not done:
         raise DataError(f"none of {len(skipped)} photos could be read: {next(iter(skipped.values()))}")
@@ -98,14 +98,15 @@ def _photos(job: PredictJob, skipped: dict[str, str]) -> Sequence[Sample]:
 
 
 def find_photos(given: list[str]) -> list[Path]:
-    """The photos among files and folders, in order; folders are searched to any depth.
+    """The photos among files, folders and patterns, in order; folders are searched to any depth.
+
+    Patterns are those of shells: `*`, `?`, `[ab]`, and `**` for folders of any depth; they may name folders.
 
     Raises:
         DataError: Something given is not there, or holds no photo.
     """
     files: list[Path] = []
-    for text in given:
-        path = Path(text).expanduser()
+    for path in (path for text in given for path in _expand(text)):
         if path.is_dir():
             found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
             if not found:
@@ -116,6 +117,17 @@ def find_photos(given: list[str]) -> list[Path]:
         else:
             raise DataError(f"images={path}: no such file or folder")
     return files
+
+
+def _expand(text: str) -> list[Path]:
+    """What a pattern stands for; any other text, and a file of the pattern's very name, stands for itself."""
+    path = Path(text).expanduser()
+    if path.exists() or not has_magic(text):
+        return [path]
+    found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+    if not found:
+        raise DataError(f"images={text}: no file or folder has such a name")
+    return found
 
 
 def names_of(files: list[Path]) -> dict[str, Path]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from boxseg import formats
 from boxseg.dataset import VOC_CLASSES, Problem
 from boxseg.errors import CheckpointError, ConfigError
-from boxseg.formats.masks import write_mask
 from boxseg.formats.voc_server import check_results, pack, results_folder, split_ids
 from boxseg.jobs import PredictJob
 from boxseg.report.tables import Table
@@ -102,8 +101,8 @@ def run(job: PredictJob) -> Submitted:
     if len(missing) < len(dataset):
         log.info(f"predict: {len(dataset) - len(missing)} of {len(dataset)} photos have their labels already")
     skipped: dict[str, str] = {}
-    for sample, _, labels in predict_photos(loaded, missing, skipped, job.evaluate, job.trainer):
-        write_mask(folder / f"{sample.id}.png", labels)
+    for sample, prediction in predict_photos(loaded, missing, skipped, job.evaluate, job.trainer):
+        prediction.save(folder / f"{sample.id}.png")
     archive = out / f"voc2012_{folder.name}.tgz"
     problems = check_results(out, dataset.root, data.split)
     if problems:

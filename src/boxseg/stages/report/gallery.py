@@ -18,7 +18,7 @@ from boxseg.data.geometry import background_map
 from boxseg.dataset import IGNORE, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import read_image
-from boxseg.formats.masks import read_mask, write_mask
+from boxseg.formats.masks import read_mask
 from boxseg.metrics import ConfusionMatrix
 from boxseg.progress import track
 from boxseg.report.html.page import Gallery, Layer, Photo
@@ -166,8 +166,8 @@ def predict_missing(parts: Parts, split: Split, samples: Sequence[Sample], skipp
         return
     loaded = load_segmenter(checkpoint, torch_device(parts.trainer))
     check_classes(loaded.classes, split.dataset, checkpoint)
-    for sample, _, labels in predict_photos(loaded, lacking, skipped, parts.evaluate, parts.trainer):
-        write_mask(folder / f"{sample.id}.png", labels)
+    for sample, prediction in predict_photos(loaded, lacking, skipped, parts.evaluate, parts.trainer):
+        prediction.save(folder / f"{sample.id}.png")
 
 
 def _open_all(

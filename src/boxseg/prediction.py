@@ -1,0 +1,169 @@
+"""What a network says of a photo, and what all programs that ask networks have in common; no torch."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from boxseg import palette
+from boxseg.atomic import atomic_path
+from boxseg.errors import ConfigError
+from boxseg.formats.coco_results import encode_mask
+from boxseg.formats.images import to_photo
+from boxseg.formats.masks import write_mask
+
+# Longer side of the picture in a notebook, pixels.
+_SHOWN = 1024
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Prediction:
+    """The classes of a photo, pixel by pixel. In a notebook it shows as the photo with its labels over it.
+
+    Attributes:
+        image: The upright photo, (H, W, 3) uint8 RGB.
+        probabilities: (L + 1, H, W) float32, background first; each pixel sums to 1.
+        classes: Names of classes 1..L.
+    """
+
+    image: NDArray[np.uint8]
+    probabilities: NDArray[np.float32]
+    classes: tuple[str, ...]
+
+    @cached_property
+    def labels(self) -> NDArray[np.uint8]:
+        """The most probable class, (H, W) uint8: 0 background, 1..L."""
+        return np.asarray(self.probabilities.argmax(0), dtype=np.uint8)
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float32]:
+        """Probability of the most probable class, (H, W) float32."""
+        return np.asarray(self.probabilities.max(0))
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the photo that each class takes, of those that are there; the largest first."""
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.classes) + 1) / self.labels.size
+        found = {name: float(n) for name, n in zip(("background", *self.classes), counts, strict=True) if n}
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    def overlay(self, opacity: float = 0.55) -> Image.Image:
+        """The photo with its labels painted over it in VOC colours; the background stays clear."""
+        return Image.fromarray(palette.overlay(self.image, self.labels, opacity))
+
+    def to_coco(self, image_id: int | str = 1, category_ids: Sequence[int] = ()) -> list[dict[str, Any]]:
+        """The labels as COCO results: one mask for each class that is there, background left out.
+
+        A segmentation network does not tell objects of a class apart, so its pixels are one mask.
+
+        Args:
+            image_id: The photo's id in the COCO file these results go with.
+            category_ids: COCO's ids of classes 1..L; by default 1..L themselves.
+
+        Returns:
+            By class: `image_id`, `category_id`, `segmentation` (run-length code), `bbox` (x, y, width, height,
+            pixels), `area` (pixels) and `score`, the mean probability of the class over its mask.
+
+        Raises:
+            ValueError: The ids are not as many as the classes.
+        """
+        ids = tuple(category_ids) or tuple(range(1, len(self.classes) + 1))
+        if len(ids) != len(self.classes):
+            raise ValueError(f"{len(ids)} category ids for {len(self.classes)} classes")
+        results = []
+        for label in np.unique(self.labels[self.labels > 0]):
+            mask = self.labels == label
+            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+            results.append(
+                {
+                    "image_id": image_id,
+                    "category_id": int(ids[label - 1]),
+                    "segmentation": encode_mask(mask),
+                    "bbox": [int(columns[0]), int(rows[0]), int(width), int(height)],
+                    "area": int(mask.sum()),
+                    "score": float(self.probabilities[label][mask].mean(dtype=np.float64)),
+                }
+            )
+        return results
+
+    def save(self, path: Path | str) -> None:
+        """Write the labels as a palette PNG: one byte a pixel, VOC colours.
+
+        Raises:
+            ConfigError: The name does not end in .png; other formats would blur or drop labels.
+        """
+        if Path(path).suffix.lower() != ".png":
+            raise ConfigError(f"labels are saved as .png, got {path}; for a picture, use overlay().save(…)")
+        write_mask(path, self.labels)
+
+    def save_confidence(self, path: Path | str) -> None:
+        """Write the confidence as an 8-bit grey PNG: 255 · probability, rounded."""
+        levels = np.rint(self.confidence * 255).astype(np.uint8)
+        with atomic_path(path) as temporary:
+            Image.fromarray(levels).save(temporary, format="PNG")
+
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in self.shares.items())
+        return f"Prediction({width}x{height} pixels: {shares})"
+
+    def _repr_png_(self) -> bytes:
+        """The picture a notebook shows."""
+        picture = self.overlay()
+        picture.thumbnail((_SHOWN, _SHOWN))
+        content = io.BytesIO()
+        picture.save(content, format="PNG")
+        return content.getvalue()
+
+
+class BasePredictor(ABC):
+    """A trained segmentation network that is called with a photo.
+
+    A photo is a path, a PIL image, an (H, W, 3) or (H, W) uint8 NumPy array (RGB or grey), or a (3, H, W) uint8
+    torch tensor. Any size will do.
+
+    Args:
+        classes: Names of classes 1..L.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = tuple(classes)
+
+    def __call__(self, image: Any) -> Prediction:
+        """Label one photo.
+
+        Raises:
+            DataError: It cannot be read, or is no photo.
+        """
+        return next(self.predict_many([image]))
+
+    def predict_many(self, images: Iterable[Any], batch: int = 8) -> Iterator[Prediction]:
+        """Label photos of any sizes, in their order, reading so many at a time.
+
+        Raises:
+            DataError: One cannot be read, or is no photo.
+            ConfigError: A single image was given, or a batch below 1.
+        """
+        if isinstance(images, (str, Path, Image.Image)) or batch < 1:
+            raise ConfigError(
+                f"predict_many takes a list of photos and a batch of at least 1, got {images!r}, {batch}"
+            )
+        stream = map(to_photo, images)
+        while group := list(islice(stream, batch)):
+            for photo, probabilities in zip(group, self._probabilities(group), strict=True):
+                yield Prediction(image=photo, probabilities=probabilities, classes=self.classes)
+
+    @abstractmethod
+    def _probabilities(self, photos: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[np.float32]]:
+        """Probabilities (L + 1, H, W) of photos (H, W, 3)."""
