@@ -119,7 +119,10 @@ def run(job: LabelJob) -> Labelled:
     loaded = load_classifier(job.checkpoint, torch_device(job.trainer))
     dataset = formats.load(job.data)
     matches = match_classes(job.label.class_map, loaded.classes, dataset.classes, job.checkpoint)
-    inputs = {"checkpoint": checkpoint_file(job.checkpoint), "class_map": map_file(job.label.class_map)}
+    inputs = {
+        "checkpoint": checkpoint_file(job.checkpoint, "box-classifier"),
+        "class_map": map_file(job.label.class_map),
+    }
     folder = open_folder(job, inputs={name: path for name, path in inputs.items() if path})
     report_problems(dataset)
     write_json(folder / "labelmap.json", label_map(dataset.classes, matches, dataset.category_ids))

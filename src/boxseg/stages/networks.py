@@ -131,13 +131,16 @@ def check_classes(known: Sequence[str], dataset: BoxDataset, checkpoint: Path) -
         )
 
 
-def checkpoint_file(path: Path) -> Path:
-    """The file of a checkpoint that is given as a file or as its run folder."""
-    return path / "model.safetensors" if path.is_dir() else path
+def checkpoint_file(path: Path, kind: Kind) -> Path:
+    """The file of a checkpoint that is given as a file, as its run folder or as that of all stages."""
+    if not path.is_dir():
+        return path
+    stage = path / ("segment" if kind == "segmenter" else "classify") / "model.safetensors"
+    return stage if stage.is_file() else path / "model.safetensors"
 
 
 def _read(path: Path, kind: Kind) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    return checkpoint.load(checkpoint_file(path), kind)
+    return checkpoint.load(checkpoint_file(path, kind), kind)
 
 
 def _finish(

@@ -94,7 +94,7 @@ def run(job: PredictJob) -> Submitted:
         )
     dataset = formats.load(data, boxes=False)
     split_ids(dataset.root, data.split)
-    out = open_folder(job, inputs={"checkpoint": checkpoint_file(job.checkpoint)})
+    out = open_folder(job, inputs={"checkpoint": checkpoint_file(job.checkpoint, "segmenter")})
     report_problems(dataset)
     folder = results_folder(out, job.comp, data.split)
     missing = [sample for sample in dataset.samples if not (folder / f"{sample.id}.png").is_file()]
