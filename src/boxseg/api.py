@@ -10,10 +10,16 @@ import dataclasses
 import importlib
 import inspect
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from boxseg.config import Crf
+from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, Job
 from boxseg.options import from_python
+
+if TYPE_CHECKING:
+    from boxseg.prediction import BasePredictor
 
 
 def _verb(name: str, function: str = "") -> Callable[..., Any]:
@@ -44,6 +50,39 @@ def _default(item: dataclasses.Field[Any]) -> Any:
     return inspect.Parameter.empty if item.default is dataclasses.MISSING else item.default
 
 
+def load(
+    path: Path | str, *, device: str = "auto", tta: bool = False, crf: bool | Crf = False
+) -> BasePredictor:
+    """A trained segmentation network, called with photos: `boxseg.load("model.safetensors")("photo.jpg")`.
+
+    As it stands the network sees a photo once, and there is no CRF: that is fast, and what an exported network
+    computes. With `tta=True, crf=True` it labels as `boxseg predict` does.
+
+    Args:
+        path: model.safetensors or its run folder; or a file made by `boxseg export format=onnx`, which then
+            runs on onnxruntime.
+        device: `auto`, `cpu` or `gpu`.
+        tta: See each photo at several scales and mirrored.
+        crf: Dense CRF after the network: on or off, or one of other options.
+
+    Raises:
+        CheckpointError: There is no segmentation network.
+        ConfigError: The device is not there, or an ONNX file was given with options it cannot follow.
+    """
+    if Path(path).suffix.lower() == ".onnx":
+        if tta or crf or device != "auto":
+            raise ConfigError(
+                f"{path}: tta, crf and device are for checkpoints (model.safetensors); "
+                "boxseg.OnnxPredictor takes providers="
+            )
+        from boxseg.onnx_predictor import OnnxPredictor
+
+        return OnnxPredictor(path)
+    from boxseg.stages import torch_predictor
+
+    return torch_predictor.load(path, device=device, tta=tta, crf=crf)
+
+
 run = _verb("run")
 classify = _verb("classify")
 label = _verb("label")
@@ -51,6 +90,7 @@ segment = _verb("segment")
 evaluate = _verb("evaluate")
 write_report = _verb("report", "write_report")  # boxseg.report is the package of tables and pages
 predict = _verb("predict")
+export = _verb("export")
 doctor = _verb("doctor")
 masks = _verb("masks")
 download = _verb("download")

@@ -21,6 +21,7 @@ VERBS = (
     "evaluate",
     "report",
     "predict",
+    "export",
     "reproduce",
     "doctor",
     "masks",
@@ -42,6 +43,7 @@ usage: boxseg VERB [key=value …] [-c FILE.yaml]
   evaluate  score a network or a folder of labels against ground-truth masks
   report    show a run in one HTML file: scores, curves, confusions, photos with their labels
   predict   label new photos with a trained network
+  export    write a trained network as ONNX, for programs without boxseg
   download  set up VOC 2012 or COCO 2017
   reproduce run a table of the paper, and print ours beside the published numbers
   masks     write masks made from the boxes alone, for other programs

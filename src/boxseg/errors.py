@@ -30,6 +30,10 @@ class DownloadError(BoxsegError):
     """A file cannot be fetched, or an archive is not what it should be."""
 
 
+class ExportError(BoxsegError):
+    """An exported network does not compute what the original does."""
+
+
 class MissingExtraError(BoxsegError):
     """A feature needs an optional dependency that is not installed."""
 

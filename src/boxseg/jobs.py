@@ -184,6 +184,25 @@ class PredictJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportJob:
+    """Write a segmentation network for use in other programs, and check that it computes the same.
+
+    The network in the file takes raw RGB photos of one size, uint8 (batch, height, width, 3), of any number and
+    size, and gives probabilities (batch, classes, height, width), background first.
+
+    Args:
+        checkpoint: Segmentation network made by `segment`.
+        out: The file: .onnx, .pt2 (torch-export) or .safetensors.
+        format: `onnx` for onnxruntime and others, `torch-export` for torch.export.load, `safetensors` for
+            boxseg.load and `boxseg predict`, `auto` by the ending of `out`.
+    """
+
+    checkpoint: Path
+    out: Path
+    format: Literal["auto", "onnx", "torch-export", "safetensors"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
 class DoctorJob:
     """Check a data set: counts, classes, and everything that is broken.
 
@@ -388,6 +407,7 @@ Job = (
     | EvaluateJob
     | ReportJob
     | PredictJob
+    | ExportJob
     | DoctorJob
     | MasksJob
     | DownloadJob
@@ -405,6 +425,7 @@ JOBS: dict[str, type[Job]] = {
     "evaluate": EvaluateJob,
     "report": ReportJob,
     "predict": PredictJob,
+    "export": ExportJob,
     "doctor": DoctorJob,
     "masks": MasksJob,
     "download": DownloadJob,

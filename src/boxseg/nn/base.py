@@ -100,7 +100,8 @@ class Backbone(nn.Module):
 
     def feature_size(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of cells for an image of this size, pixels."""
-        return -(-(height - 1) // self.stride) + 1, -(-(width - 1) // self.stride) + 1
+        # Rounded up without negative numbers, whose division exported graphs round to zero.
+        return (height + self.stride - 2) // self.stride + 1, (width + self.stride - 2) // self.stride + 1
 
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
         """Size in pixels of the image as the layers see it."""

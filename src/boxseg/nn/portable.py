@@ -1,0 +1,54 @@
+"""A segmentation network as one graph from raw photos to probabilities, for use without boxseg's code."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from boxseg.nn.deeplab import Segmenter
+
+# Any number of photos of any size; what torch.export calls these dimensions, and ONNX files after it.
+DYNAMIC = {"photos": {0: "batch", 1: "height", 2: "width"}}
+
+
+class PortableSegmenter(nn.Module):
+    """Normalisation, padding, network, upsampling and softmax.
+
+    It computes what `Segmenter` does, in operations whose graph holds for any size of photo.
+
+    Args:
+        network: Is copied.
+    """
+
+    def __init__(self, network: Segmenter) -> None:
+        super().__init__()
+        # The layout that trains fast would bind the graph to the sizes of its example.
+        self.network = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.requires_grad_(False)
+        self.eval()
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Class probabilities of raw photos.
+
+        Args:
+            photos: (B, H, W, 3) uint8 RGB.
+
+        Returns:
+            (B, L + 1, H, W) float32, summing to 1 over the classes.
+        """
+        _, height, width, _ = photos.shape
+        cosine = self.network(photos.permute(0, 3, 1, 2))
+        padded = self.network.backbone.padded_size(height, width)
+        full = F.interpolate(cosine, size=padded, mode="bilinear", align_corners=True)
+        # Not a slice: whether one copies depends on the size, and the graph would hold for one case only.
+        full = full.index_select(2, torch.arange(height)).index_select(3, torch.arange(width))
+        probabilities: Tensor = self.network.logits(full).softmax(1)
+        return probabilities
+
+
+def example() -> Tensor:
+    """Photos to trace the graph with; of unlike sides, so that none is taken for another."""
+    return torch.zeros(2, 75, 107, 3, dtype=torch.uint8)

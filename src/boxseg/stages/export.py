@@ -1,0 +1,167 @@
+"""Write a segmentation network for use in other programs, and check that it computes the same there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from boxseg.atomic import atomic_path
+from boxseg.config import Evaluate
+from boxseg.data.toy import paint_scene
+from boxseg.errors import ConfigError, ExportError, did_you_mean
+from boxseg.extras import import_extra
+from boxseg.jobs import ExportJob
+from boxseg.nn.deeplab import Segmenter
+from boxseg.nn.portable import PortableSegmenter
+from boxseg.progress import track
+from boxseg.report.tables import Table
+from boxseg.stages.exported import FORMATS, Compute
+from boxseg.stages.inference import network_probabilities
+from boxseg.stages.networks import Loaded, checkpoint_file, load_segmenter
+
+# Photos of the check, (batch, height, width): multiples of strides and others, wide and tall, one and several.
+SIZES = ((1, 224, 224), (2, 97, 161), (3, 64, 48), (1, 31, 200), (1, 375, 500))
+
+# What may differ: the order of sums in other convolutions. Measured: below 1e-5, and all labels equal.
+TOLERANCE = 1e-4
+LEAST_EQUAL = 0.999
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """The exported network beside the original on photos of one size.
+
+    Attributes:
+        size: (batch, height, width).
+        difference: Largest difference of a probability.
+        equal: Share of the pixels with the same label.
+    """
+
+    size: tuple[int, int, int]
+    difference: float
+    equal: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is good enough; a NaN is not."""
+        return self.difference <= TOLERANCE and self.equal >= LEAST_EQUAL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """An exported network that computes what the original does.
+
+    Attributes:
+        file: The file.
+        format: Name of its format.
+        parity: The check, by size.
+        usage: How to use it, a line of Python.
+    """
+
+    file: Path
+    format: str
+    parity: tuple[Parity, ...]
+    usage: str
+
+    def tables(self) -> list[Table]:
+        """The check."""
+        rows = tuple(
+            (" x ".join(map(str, part.size)), f"{part.difference:.1e}", f"{100 * part.equal:.2f}")
+            for part in self.parity
+        )
+        return [
+            Table(
+                title=f"Check: at most {TOLERANCE:g} apart, at least {LEAST_EQUAL:.1%} of labels equal",
+                columns=("photos x height x width", "largest difference of a probability", "% of labels equal"),
+                rows=rows,
+            )
+        ]
+
+    def notes(self) -> list[str]:
+        """Where the file is, and what goes in and out."""
+        return [
+            f"Exported: {self.file} ({self.format}, {self.file.stat().st_size / 1e6:.1f} MB)",
+            "  in: photos, uint8 RGB (batch, height, width, 3)",
+            "  out: probabilities, float32 (batch, classes, height, width), background first",
+            f"  {self.usage}",
+        ]
+
+
+def run(job: ExportJob) -> Exported:
+    """Export a network. The file appears only where it passes the check.
+
+    Raises:
+        CheckpointError: The checkpoint is no segmentation network.
+        ConfigError: The format is not clear, or the file is the checkpoint itself.
+        ExportError: The file computes something else.
+        MissingExtraError: A package of the extra is missing.
+    """
+    name = choose_format(job)
+    kind = FORMATS[name]
+    for package in kind.needs:
+        import_extra(package, extra="onnx", purpose=f"export to {name}")
+    source = checkpoint_file(job.checkpoint, "segmenter")
+    if job.out.exists() and source.exists() and job.out.samefile(source):
+        raise ConfigError(f"out={job.out} is the checkpoint itself: choose another file")
+    loaded = load_segmenter(job.checkpoint, torch.device("cpu"))
+    with atomic_path(job.out) as temporary:
+        kind.write(temporary, PortableSegmenter(loaded.network), source)
+        parity = tuple(compare(loaded, kind.open(temporary)))
+        wrong = [part for part in parity if not part.passed]
+        if wrong:
+            raise ExportError(
+                f"the {name} file computes something else than {job.checkpoint}: probabilities differ by up to "
+                f"{wrong[0].difference:.1e}, {wrong[0].equal:.1%} of labels are equal (photos of "
+                f"{wrong[0].size}); expected at most {TOLERANCE:g} and at least {LEAST_EQUAL:.1%}; "
+                f"{job.out} was not written"
+            )
+    usage = kind.usage.format(path=job.out.as_posix())
+    return Exported(file=job.out, format=name, parity=parity, usage=usage)
+
+
+def choose_format(job: ExportJob) -> str:
+    """The format that was asked for, or that of the file's ending.
+
+    Raises:
+        ConfigError: There is none of this ending.
+    """
+    if job.format != "auto":
+        return job.format
+    by_suffix = {kind.suffix: name for name, kind in FORMATS.items()}
+    suffix = job.out.suffix.lower()
+    if suffix not in by_suffix:
+        raise ConfigError(
+            f"out={job.out}: no format ends in {suffix or 'nothing'!r}{did_you_mean(suffix, by_suffix)} "
+            f"(there are {', '.join(by_suffix)}; or name it by format={'|'.join(FORMATS)})"
+        )
+    return by_suffix[suffix]
+
+
+def compare(loaded: Loaded[Segmenter], exported: Compute) -> Iterator[Parity]:
+    """The exported network beside the original, on painted photos of several sizes."""
+    once = Evaluate(tta=False)
+    for batch, height, width in track(SIZES, "check"):
+        photos = painted_photos(batch, height, width)
+        there = exported(photos)
+        here = np.stack([network_probabilities(loaded, torch.from_numpy(p), once).numpy() for p in photos])
+        if there.shape != here.shape:
+            raise ExportError(
+                f"the exported network gives {there.shape} for photos {photos.shape}, expected {here.shape}"
+            )
+        yield Parity(
+            size=(batch, height, width),
+            difference=float(np.abs(there - here).max()),
+            equal=float((there.argmax(1) == here.argmax(1)).mean()),
+        )
+
+
+def painted_photos(batch: int, height: int, width: int) -> NDArray[np.uint8]:
+    """Photos (batch, height, width, 3) of the demo set's kind, the same at every call."""
+    scenes = [paint_scene(np.random.default_rng([height, width, number]), 160).image for number in range(batch)]
+    return np.stack([np.asarray(Image.fromarray(scene).resize((width, height))) for scene in scenes])

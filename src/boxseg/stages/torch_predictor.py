@@ -1,0 +1,42 @@
+"""Segmentation networks from checkpoints, called with photos in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxseg.config import Crf, Evaluate, Trainer
+from boxseg.nn.deeplab import Segmenter
+from boxseg.prediction import BasePredictor
+from boxseg.stages.inference import predict_group
+from boxseg.stages.networks import Loaded, load_segmenter
+from boxseg.stages.training import torch_device
+
+
+class TorchPredictor(BasePredictor):
+    """A segmentation network, called with photos.
+
+    Args:
+        loaded: The network.
+        options: Scales, flip and CRF.
+    """
+
+    def __init__(self, loaded: Loaded[Segmenter], options: Evaluate) -> None:
+        super().__init__(loaded.classes)
+        self.network = loaded.network
+        self.options = options
+        self._loaded = loaded
+
+    def _probabilities(self, photos: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        return [refined.cpu().numpy() for _, refined in predict_group(self._loaded, photos, self.options)]
+
+
+def load(path: Path | str, *, device: str, tta: bool, crf: bool | Crf) -> TorchPredictor:
+    """A network from a checkpoint or run folder; arguments and errors as for `boxseg.load`."""
+    loaded = load_segmenter(Path(path), torch_device(Trainer(accelerator=device)))
+    kernels = crf if isinstance(crf, Crf) else replace(Evaluate().crf, enabled=crf)
+    return TorchPredictor(loaded, Evaluate(tta=tta, crf=kernels))
