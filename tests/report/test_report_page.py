@@ -71,7 +71,7 @@ def page_of(name: str, originals: dict[str, str] | None = None) -> Page:
         tables=(Table(title=name, columns=(name, "IoU"), rows=((name, 0.5), (name, None))),),
         curves=(curve,),
         matrices=(matrix,),
-        gallery=Gallery(classes=(name,), layers=(layer,), photos=(photo,), counts=(name,)),
+        gallery=Gallery(classes=(name,), layers=(layer,), photos=(photo,), counts=name),
         details=((name, name),),
     )
 

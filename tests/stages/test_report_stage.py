@@ -113,7 +113,7 @@ def test_fewer_photos_are_drawn_evenly_from_both_splits(run_folder: Path, tmp_pa
     assert [photo["id"] for photo in photos] == [
         "train_0000", "train_0004", "train_0007", "train_0011", "val_0000", "val_0002", "val_0005",
     ]  # fmt: skip
-    assert "4 of 12 photos of train, evenly drawn" in text
+    assert "4 of 12 photos of train, 3 of 6 photos of val: evenly drawn" in text
     assert "The gallery needs JavaScript" not in page(run_folder, photos=0, out=tmp_path / "none.html")
 
 
@@ -160,6 +160,7 @@ def test_unreadable_masks_and_photos_are_named(root: Path, run_folder: Path, tmp
     missing = "\n".join(done.missing)
     for name in ("train_0001", "train_0002", "train_0003"):
         assert name in missing
+    assert "11 of 12 photos of train" in page(tmp_path / "run", data=tmp_path / "data")
     by_name = {item["id"]: item for item in index(tmp_path / "run")["photos"]}
     assert "train_0003" not in by_name
     assert set(by_name["train_0001"]["iou"]) == {"y_ret"}

@@ -102,7 +102,7 @@ class Gallery:
     classes: tuple[str, ...]
     layers: tuple[Layer, ...]
     photos: tuple[Photo, ...]
-    counts: tuple[str, ...]
+    counts: str
 
     def index(self) -> dict[str, Any]:
         """What the page's script needs to know of all photos, as JSON types."""

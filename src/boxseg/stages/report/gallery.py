@@ -119,11 +119,7 @@ def make_gallery(parts: Parts, options: Report, files: Path) -> Shown | None:
         classes=classes,
         layers=tuple(layer for layer in LAYERS if layer.key in used),
         photos=tuple(photos),
-        counts=tuple(
-            f"{len(samples):,} of {len(split.dataset):,} photos of {split.dataset.split}"
-            + (", evenly drawn (report.photos=… shows more)" if len(samples) < len(split.dataset) else "")
-            for split, samples in chosen
-        ),
+        counts=_counts(photos, [split for split, _ in chosen]),
     )
     return Shown(gallery=gallery, confusion=confusion, skipped=skipped) if photos else None
 
@@ -137,6 +133,17 @@ def _shares(splits: Sequence[Split], photos: int) -> Iterator[tuple[Split, int]]
         given[place] = min(len(splits[place].dataset), left // (len(splits) - done))
         left -= given[place]
     yield from ((split, given[place]) for place, split in enumerate(splits))
+
+
+def _counts(photos: Sequence[Photo], splits: Sequence[Split]) -> str:
+    """How many of how many photos there are, in words."""
+    parts = [
+        f"{sum(photo.split == split.dataset.split for photo in photos):,} of {len(split.dataset):,} photos "
+        f"of {split.dataset.split}"
+        for split in splits
+    ]
+    more = len(photos) < sum(len(split.dataset) for split in splits)
+    return ", ".join(parts) + (": evenly drawn, photos=… shows more." if more else ".")
 
 
 def choose(split: Split, photos: int) -> list[Sample]:
