@@ -187,12 +187,11 @@ class PredictJob:
 class ExportJob:
     """Write a segmentation network for use in other programs, and check that it computes the same.
 
-    The network in the file takes raw RGB photos of one size, uint8 (batch, height, width, 3), of any number and
-    size, and gives probabilities (batch, classes, height, width), background first.
-
     Args:
         checkpoint: Segmentation network made by `segment`.
-        out: The file: .onnx, .pt2 (torch-export) or .safetensors.
+        out: The file: .onnx, .pt2 (torch-export) or .safetensors. The first two take raw RGB photos, uint8
+            (batch, height, width, 3), of any number and size, and give probabilities (batch, classes, height,
+            width).
         format: `onnx` for onnxruntime and others, `torch-export` for torch.export.load, `safetensors` for
             boxseg.load and `boxseg predict`, `auto` by the ending of `out`.
     """
