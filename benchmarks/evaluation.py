@@ -23,7 +23,7 @@ from boxseg.formats.images import read_image
 from boxseg.nn.deeplab import Segmenter
 from boxseg.stages.evaluate import score_network
 from boxseg.stages.inference import network_probabilities
-from boxseg.stages.networks import Loaded, checkpoint_file, load_segmenter, save_network, start_segmenter
+from boxseg.stages.networks import Loaded, load_segmenter, save_network, start_segmenter
 from boxseg.stages.refine import refine
 from measure import alternate, parser, photos, settings, table
 
@@ -37,7 +37,7 @@ def segmenter(
         network, _ = start_segmenter(model, len(classes), 0, folder)
         checkpoint = folder / "model.safetensors"
         save_network(checkpoint, network, classes=classes, model=model, options=Segment())
-    return load_segmenter(checkpoint_file(checkpoint), torch.device("cpu"))
+    return load_segmenter(checkpoint, torch.device("cpu"))
 
 
 def works(loaded: Loaded[Segmenter], dataset: BoxDataset, options: Evaluate) -> dict[str, Callable[[], object]]:

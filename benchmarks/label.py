@@ -30,7 +30,7 @@ from boxseg.formats.masks import read_mask
 from boxseg.stages.class_map import select_weights
 from boxseg.stages.grouping import GROUP
 from boxseg.stages.label import Labeller, label_photos, paths, score_photo
-from boxseg.stages.networks import checkpoint_file, load_classifier, save_network, start_classifier
+from boxseg.stages.networks import load_classifier, save_network, start_classifier
 from boxseg.stages.refine import refine
 from measure import alternate, in_child, parser, photos, resident_growth, settings, table
 from straightforward import crf
@@ -46,7 +46,7 @@ def make_labeller(backbone: str, checkpoint: Path | None, classes: tuple[str, ..
         network, _ = start_classifier(model, len(classes), 0, folder)
         checkpoint = folder / f"{backbone}.safetensors"
         save_network(checkpoint, network, classes=classes, model=model, options=Classify())
-    loaded = load_classifier(checkpoint_file(checkpoint), torch.device("cpu"))
+    loaded = load_classifier(checkpoint, torch.device("cpu"))
     weights = select_weights(loaded.network.weight, loaded.classes, classes)
     return Labeller(loaded=loaded, weights=weights, options=Label(background="attention"), folder=folder)
 
