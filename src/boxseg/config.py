@@ -100,7 +100,8 @@ class Trainer:
 
     Args:
         accelerator: Lightning's name of a device kind: auto, cpu, gpu, mps …
-        devices: How many of them, or `auto`.
+        devices: How many of them, or `auto`. `label`, `evaluate` and `predict` work in a process for each, on a
+            CPU too, where the processes share its cores and `auto` is one; trainings take 1.
         precision: Lightning's precision: 32-true, bf16-mixed, 16-mixed …
         workers: Data-loading processes; `-1` chooses by the number of cores.
         seed: Seed of every random draw; the same seed gives the same bytes on the same machine.
@@ -115,6 +116,10 @@ class Trainer:
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
+        require(
+            self.devices == "auto" or self.devices >= 1,
+            f"trainer.devices must be 1 or more, got {self.devices}",
+        )
         require(self.workers >= -1, f"trainer.workers must be -1 (choose), 0 or more, got {self.workers}")
         require(
             self.checkpoint_every > 0, f"trainer.checkpoint_every must be positive, got {self.checkpoint_every}"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from boxseg.config import Model
 from boxseg.nn.backbone import backbone_type, build_backbone
 from boxseg.nn.base import Backbone, HeadName, init_convolutions
+from boxseg.nn.reproducible import project
 from boxseg.nn.upsample import upsample_aligned
 
 
@@ -145,7 +146,7 @@ class CosineClassifier(nn.Module):
 
     def _cosine(self, features: Tensor) -> Tensor:
         weight = F.normalize(self.weight, dim=1)
-        return F.conv2d(F.normalize(features, dim=1), weight[:, :, None, None])
+        return project(F.normalize(features, dim=1), weight)
 
     def logits(self, cosine: Tensor) -> Tensor:
         """Logits, of the shape of the cosines."""

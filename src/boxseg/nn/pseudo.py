@@ -16,6 +16,7 @@ from torch import Tensor
 
 from boxseg.dataset import BACKGROUND, IGNORE
 from boxseg.nn.field import UpsampledFeatures
+from boxseg.nn.reproducible import softmax
 
 Background = Literal["attention", "complement", "zero"]
 
@@ -173,7 +174,7 @@ def class_scores(
     activation = class_activation(field, weight, boxes)
     activation = torch.where(_unknown(boxes, known)[:, None, None], boxes.inside * (1 - u_0), activation)
     own = {"attention": u_0, "complement": 1 - activation.amax(0), "zero": torch.zeros_like(u_0)}[background]
-    inside = torch.cat([own[None], activation]).softmax(0)
+    inside = softmax(torch.cat([own[None], activation]))
     outside = torch.zeros_like(inside)
     outside[0] = 1
     outside.masked_fill_(boxes.ignored, 1 / len(inside))

@@ -40,6 +40,10 @@ class ClassWeights:
     weight: Tensor
     known: Tensor
 
+    def on(self, device: torch.device) -> ClassWeights:
+        """The same on another device."""
+        return ClassWeights(weight=self.weight.to(device), known=self.known.to(device))
+
 
 def select_weights(weight: Tensor, classifier: Sequence[str], matches: Sequence[str | None]) -> ClassWeights:
     """The weights for the classes of the data.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,14 @@ import torch
 
 from boxseg import formats
 from boxseg.config import Evaluate, Trainer
-from boxseg.dataset import BoxDataset
+from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import ConfigError
 from boxseg.formats.masks import write_mask
 from boxseg.jobs import EvaluateJob
 from boxseg.metrics import ConfusionMatrix, Scores
 from boxseg.nn.deeplab import Segmenter
 from boxseg.report.tables import Table
+from boxseg.stages.devices import torch_device, torch_devices
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.folder import write_json
 from boxseg.stages.grouping import photo_groups
@@ -30,7 +33,7 @@ from boxseg.stages.instance_scores import (
 )
 from boxseg.stages.networks import Loaded, check_classes, load_segmenter
 from boxseg.stages.scoring import LabelScores, label_table, no_truth, read_truth, score_labels
-from boxseg.stages.training import torch_device
+from boxseg.stages.spread import in_order, spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +109,15 @@ class Evaluated:
         return [f"Scores: {self.file}"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Counted:
+    """Pixels of a share of the photos, counted by class."""
+
+    before: ConfusionMatrix
+    after: ConfusionMatrix
+    skipped: dict[str, str]
+
+
 def run(job: EvaluateJob) -> Evaluated:
     """Score what the job names.
 
@@ -140,7 +152,6 @@ def run(job: EvaluateJob) -> Evaluated:
     return Evaluated(title=f"{dataset.split}, {scores.images} images", scores=scores, file=file)
 
 
-@torch.inference_mode()
 def score_network(
     loaded: Loaded[Segmenter],
     dataset: BoxDataset,
@@ -158,7 +169,30 @@ def score_network(
         keep: Folder for the final predictions, ID.png; None to keep none.
     """
     samples = [sample for sample in dataset.samples if sample.ground_truth is not None]
-    before, after = ConfusionMatrix(dataset.classes), ConfusionMatrix(dataset.classes)
+    work = partial(_score_share, classes=dataset.classes, options=options, trainer=trainer, keep=keep)
+    parts = spread(work, loaded, samples, torch_devices(trainer), "evaluate")
+    skipped = in_order(samples, [part.skipped for part in parts])
+    nothing = ConfusionMatrix(dataset.classes)
+    before = sum((part.before for part in parts), start=nothing).scores()
+    after = sum((part.after for part in parts), start=nothing).scores()
+    return NetworkScores(
+        images=len(samples) - len(skipped),
+        skipped=skipped,
+        before_crf=before,
+        after_crf=after if options.crf.active else None,
+    )
+
+
+@torch.inference_mode()
+def _score_share(
+    loaded: Loaded[Segmenter],
+    samples: Sequence[Sample],
+    classes: Sequence[str],
+    options: Evaluate,
+    trainer: Trainer,
+    keep: Path | None,
+) -> _Counted:
+    before, after = ConfusionMatrix(classes), ConfusionMatrix(classes)
     skipped: dict[str, str] = {}
     for group in photo_groups(samples, skipped, description="evaluate", trainer=trainer):
         predicted = predict_group(loaded, [image for _, image in group], options)
@@ -169,12 +203,7 @@ def score_network(
             after.update(final, truth)
             if keep is not None:
                 write_mask(keep / f"{sample.id}.png", final)
-    return NetworkScores(
-        images=len(samples) - len(skipped),
-        skipped=skipped,
-        before_crf=before.scores(),
-        after_crf=after.scores() if options.crf.active else None,
-    )
+    return _Counted(before=before, after=after, skipped=skipped)
 
 
 def network_table(title: str, scores: NetworkScores) -> Table:

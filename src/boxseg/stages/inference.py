@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from boxseg.config import Evaluate, Trainer
 from boxseg.dataset import Sample
 from boxseg.nn.deeplab import Segmenter
+from boxseg.nn.reproducible import softmax
 from boxseg.prediction import Prediction
 from boxseg.stages.grouping import photo_groups
 from boxseg.stages.networks import Loaded
@@ -44,7 +45,8 @@ def network_probabilities(loaded: Loaded[Segmenter], image: Tensor, options: Eva
         scaled_size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
         scaled = photo
         if scaled_size != size:
-            scaled = F.interpolate(photo, scaled_size, mode="bilinear", antialias=scale < 1)
+            # Enlarging leaves nothing to antialias; without, its rounding depends on the number of threads.
+            scaled = F.interpolate(photo, scaled_size, mode="bilinear", antialias=True)
         batch = torch.cat([scaled, scaled.flip(-1)]) if flip else scaled
         cosine = network.upsample(network(batch), scaled_size)
         if flip:
@@ -53,7 +55,7 @@ def network_probabilities(loaded: Loaded[Segmenter], image: Tensor, options: Eva
             cosine = F.interpolate(cosine, size, mode="bilinear", antialias=scale > 1)
         total = cosine if total is None else total + cosine
     assert total is not None
-    return network.logits(total[0] / (views * len(scales))).softmax(0)
+    return softmax(network.logits(total[0] / (views * len(scales))))
 
 
 def predict_group(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from boxseg.nn.pseudo import Background, BoxMasks, box_masks, class_scores, fini
 from boxseg.report.tables import Table
 from boxseg.stages import instances
 from boxseg.stages.class_map import ClassWeights, label_map, map_file, match_classes, select_weights
+from boxseg.stages.devices import torch_device, torch_devices
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.folder import open_folder, write_json
 from boxseg.stages.grouping import photo_groups
@@ -35,7 +37,7 @@ from boxseg.stages.instance_scores import InstanceScores, precision_table, resul
 from boxseg.stages.networks import Loaded, checkpoint_file, load_classifier
 from boxseg.stages.refine import refine
 from boxseg.stages.scoring import LabelScores, label_table, score_labels, write_confusion
-from boxseg.stages.training import torch_device
+from boxseg.stages.spread import in_order, spread
 
 log = logging.getLogger("boxseg")
 
@@ -101,6 +103,10 @@ class Labeller:
     options: Label
     folder: Path
     category_ids: tuple[int, ...] = ()
+
+    def on(self, device: torch.device) -> Labeller:
+        """The same on another device."""
+        return replace(self, loaded=self.loaded.on(device), weights=self.weights.on(device))
 
     def files(self, sample: Sample) -> list[Path]:
         """All files made of a photo."""
@@ -170,9 +176,14 @@ def paths(folder: Path, sample: Sample) -> tuple[Path, Path]:
     return folder / "y_crf" / f"{sample.id}.png", folder / "y_ret" / f"{sample.id}.png"
 
 
-@torch.inference_mode()
 def label_photos(labeller: Labeller, samples: Sequence[Sample], trainer: Trainer) -> dict[str, str]:
     """Label these photos and write the results; returns those that could not be read, with the reason."""
+    work = partial(_label_share, trainer=trainer)
+    return in_order(samples, spread(work, labeller, samples, torch_devices(trainer), "label"))
+
+
+@torch.inference_mode()
+def _label_share(labeller: Labeller, samples: Sequence[Sample], trainer: Trainer) -> dict[str, str]:
     skipped: dict[str, str] = {}
     for group in photo_groups(samples, skipped, description="label", trainer=trainer):
         scored = [_score_readable(labeller, sample, image, skipped) for sample, image in group]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from boxseg.errors import CheckpointError
 from boxseg.nn import checkpoint
 from boxseg.nn.base import fold_batch_norm
 from boxseg.nn.deeplab import BoxClassifier, Segmenter, build_classifier, build_segmenter
+from boxseg.nn.reproducible import settle_convolutions
 from boxseg.nn.weights import load_weights
 from boxseg.palette import voc_palette
 from boxseg.stages.folder import write_json
@@ -43,6 +45,14 @@ class Loaded(Generic[NetworkT]):
     classes: tuple[str, ...]
     device: torch.device
     options: dict[str, Any]
+
+    def on(self, device: torch.device) -> Loaded[NetworkT]:
+        """The same on another device."""
+        if device == self.device:
+            return self
+        network = copy.deepcopy(self.network).to(device)
+        settle_convolutions(network, cpu=device.type == "cpu")
+        return dataclasses.replace(self, network=network, device=device)
 
 
 def start_classifier(model: Model, classes: int, seed: int, folder: Path) -> tuple[BoxClassifier, set[str]]:
@@ -154,4 +164,5 @@ def _finish(
     network.eval().to(device)
     fold_batch_norm(network)
     _channels_last(network)
+    settle_convolutions(network, cpu=device.type == "cpu")
     return Loaded(network=network, classes=tuple(meta["classes"]), device=device, options=meta["options"])

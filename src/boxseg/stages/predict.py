@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from glob import has_magic
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from boxseg import formats
 from boxseg.atomic import atomic_path
@@ -15,12 +17,14 @@ from boxseg.dataset import Sample
 from boxseg.errors import ConfigError, DataError
 from boxseg.formats.images import image_size
 from boxseg.jobs import PredictJob
+from boxseg.nn.deeplab import Segmenter
 from boxseg.report.tables import Table
 from boxseg.stages import submission
+from boxseg.stages.devices import torch_device, torch_devices
 from boxseg.stages.inference import predict_photos
-from boxseg.stages.networks import load_segmenter
+from boxseg.stages.networks import Loaded, load_segmenter
+from boxseg.stages.spread import in_order, spread
 from boxseg.stages.submission import Submitted
-from boxseg.stages.training import torch_device
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 
@@ -70,8 +74,22 @@ def run(job: PredictJob) -> Predicted | Submitted:
     loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
     skipped: dict[str, str] = {}
     samples = _photos(job, skipped)
+    parts = spread(partial(_predict_share, job=job), loaded, samples, torch_devices(job.trainer), "predict")
+    skipped |= in_order(samples, [missed for _, missed in parts])
+    counts = np.sum([part for part, _ in parts], axis=0)
+    done = len(samples) - sum(len(missed) for _, missed in parts)
+    if not done:
+        raise DataError(f"none of {len(skipped)} photos could be read: {next(iter(skipped.values()))}")
+    shares = tuple(float(count) for count in counts / max(1, counts.sum()))
+    return Predicted(folder=job.out, images=done, skipped=skipped, classes=loaded.classes, shares=shares)
+
+
+def _predict_share(
+    loaded: Loaded[Segmenter], samples: Sequence[Sample], job: PredictJob
+) -> tuple[NDArray[np.int64], dict[str, str]]:
+    """Write labels and overlays of a share of the photos: pixels by class, and photos that cannot be read."""
     counts = np.zeros(len(loaded.classes) + 1, dtype=np.int64)
-    done = 0
+    skipped: dict[str, str] = {}
     for sample, prediction in predict_photos(loaded, samples, skipped, job.evaluate, job.trainer):
         prediction.save(job.out / "labels" / f"{sample.id}.png")
         with atomic_path(job.out / "overlays" / f"{sample.id}.jpg") as temporary:
@@ -79,11 +97,7 @@ def run(job: PredictJob) -> Predicted | Submitted:
         if job.confidence:
             prediction.save_confidence(job.out / "confidence" / f"{sample.id}.png")
         counts += np.bincount(prediction.labels.ravel(), minlength=len(counts))
-        done += 1
-    if not done:
-        raise DataError(f"none of {len(skipped)} photos could be read: {next(iter(skipped.values()))}")
-    shares = tuple(float(count) for count in counts / max(1, counts.sum()))
-    return Predicted(folder=job.out, images=done, skipped=skipped, classes=loaded.classes, shares=shares)
+    return counts, skipped
 
 
 def _photos(job: PredictJob, skipped: dict[str, str]) -> Sequence[Sample]:

@@ -18,6 +18,7 @@ from boxseg.jobs import ClassifyJob, Job, LabelJob, ReportJob, RunJob, SegmentJo
 from boxseg.report.sheet import Picture, draw_boxes, label_picture, write_sheet
 from boxseg.report.tables import Table
 from boxseg.stages import classify, label, report, segment
+from boxseg.stages.devices import torch_device
 from boxseg.stages.folder import open_folder, write_json
 from boxseg.stages.inference import predict_group, to_labels
 from boxseg.stages.label import Labelled
@@ -25,7 +26,6 @@ from boxseg.stages.networks import load_segmenter
 from boxseg.stages.report import Reported
 from boxseg.stages.scoring import SOURCES
 from boxseg.stages.segment import Segmented
-from boxseg.stages.training import torch_device
 
 _SHEET_ROWS = 6
 

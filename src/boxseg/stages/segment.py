@@ -22,12 +22,13 @@ from boxseg.jobs import SegmentJob
 from boxseg.nn.deeplab import Segmenter
 from boxseg.nn.losses import LOSSES, LossOptions
 from boxseg.report.tables import Table
+from boxseg.stages.devices import torch_device
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.evaluate import NetworkScores, class_table, network_table, score_network
 from boxseg.stages.folder import open_folder, write_json
 from boxseg.stages.networks import load_segmenter, save_network, start_segmenter
 from boxseg.stages.scoring import label_sources, write_confusion
-from boxseg.stages.training import Training, fit, iterations_of, poly, torch_device
+from boxseg.stages.training import Training, fit, iterations_of, poly
 
 log = logging.getLogger("boxseg")
 

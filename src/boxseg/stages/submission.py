@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from boxseg import formats
-from boxseg.dataset import VOC_CLASSES, Problem
+from boxseg.config import Evaluate, Trainer
+from boxseg.dataset import VOC_CLASSES, Problem, Sample
 from boxseg.errors import CheckpointError, ConfigError
 from boxseg.formats.voc_server import check_results, pack, results_folder, split_ids
 from boxseg.jobs import PredictJob
+from boxseg.nn.deeplab import Segmenter
 from boxseg.report.tables import Table
+from boxseg.stages.devices import torch_device, torch_devices
 from boxseg.stages.doctor import problem_table, report_problems
 from boxseg.stages.folder import open_folder
 from boxseg.stages.inference import predict_photos
-from boxseg.stages.networks import checkpoint_file, load_segmenter
-from boxseg.stages.training import torch_device
+from boxseg.stages.networks import Loaded, checkpoint_file, load_segmenter
+from boxseg.stages.spread import in_order, spread
 
 log = logging.getLogger("boxseg")
 
@@ -100,9 +105,8 @@ def run(job: PredictJob) -> Submitted:
     missing = [sample for sample in dataset.samples if not (folder / f"{sample.id}.png").is_file()]
     if len(missing) < len(dataset):
         log.info(f"predict: {len(dataset) - len(missing)} of {len(dataset)} photos have their labels already")
-    skipped: dict[str, str] = {}
-    for sample, prediction in predict_photos(loaded, missing, skipped, job.evaluate, job.trainer):
-        prediction.save(folder / f"{sample.id}.png")
+    work = partial(_write_share, folder=folder, options=job.evaluate, trainer=job.trainer)
+    skipped = in_order(missing, spread(work, loaded, missing, torch_devices(job.trainer), "predict"))
     archive = out / f"voc2012_{folder.name}.tgz"
     problems = check_results(out, dataset.root, data.split)
     if problems:
@@ -117,3 +121,13 @@ def run(job: PredictJob) -> Submitted:
         skipped=skipped,
         problems=tuple(problems),
     )
+
+
+def _write_share(
+    loaded: Loaded[Segmenter], samples: Sequence[Sample], folder: Path, options: Evaluate, trainer: Trainer
+) -> dict[str, str]:
+    """Write the predictions of a share of the photos; returns those that cannot be read, with the reason."""
+    skipped: dict[str, str] = {}
+    for sample, prediction in predict_photos(loaded, samples, skipped, options, trainer):
+        prediction.save(folder / f"{sample.id}.png")
+    return skipped

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from boxseg.config import Crf, Evaluate, Trainer
 from boxseg.nn.deeplab import Segmenter
 from boxseg.prediction import BasePredictor
+from boxseg.stages.devices import torch_device
 from boxseg.stages.inference import predict_group
 from boxseg.stages.networks import Loaded, load_segmenter
-from boxseg.stages.training import torch_device
 
 
 class TorchPredictor(BasePredictor):

@@ -208,23 +208,6 @@ def steps_down(iterations: int, milestones: tuple[float, ...]) -> Callable[[int]
     return lambda step: 0.1 ** sum(step >= edge for edge in edges)
 
 
-def torch_device(trainer: Trainer) -> torch.device:
-    """The device for work outside training.
-
-    Raises:
-        ConfigError: The accelerator is not there.
-    """
-    kind = {"gpu": "cuda"}.get(trainer.accelerator, trainer.accelerator)
-    if kind == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"trainer.accelerator={trainer.accelerator}: no CUDA device is there; try auto")
-    try:
-        return torch.device(kind)
-    except RuntimeError as error:
-        raise ConfigError(f"unknown trainer.accelerator={trainer.accelerator}; try auto, cpu or gpu") from error
-
-
 @contextmanager
 def _ctrl_c_passes() -> Iterator[None]:
     """Ctrl-C ends a training as it ends anything else; Lightning would exit and leave the signal ignored."""

@@ -30,11 +30,11 @@ from boxseg.report.html.pictures import (
     reliable_png,
     shrink_labels,
 )
+from boxseg.stages.devices import torch_device
 from boxseg.stages.inference import predict_photos
 from boxseg.stages.networks import check_classes, load_segmenter
 from boxseg.stages.report.parts import Parts, Split
 from boxseg.stages.scoring import read_truth
-from boxseg.stages.training import torch_device
 
 log = logging.getLogger("boxseg")
 
