@@ -1,7 +1,7 @@
 """From `key=value` words, YAML files or Python keywords to a checked job.
 
 Every way of giving options becomes one flat mapping of dotted keys, which jsonargparse converts and checks
-against the dataclasses of `jobs.py`.
+against the dataclasses of `boxseg.jobs`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,67 @@
+"""What each verb takes: inputs, outputs and the sections of options it reads.
+
+One dataclass a verb, used alike by the command line, YAML files and the Python functions of the same name.
+"""
+
+from __future__ import annotations
+
+from boxseg.jobs.experiments import TABLE_RECIPES, ReproduceJob
+from boxseg.jobs.positional import POSITIONAL
+from boxseg.jobs.preparation import ConvertConfigJob, DoctorJob, DownloadJob, MasksJob
+from boxseg.jobs.training import ClassifyJob, DemoJob, LabelJob, RunJob, SegmentJob
+from boxseg.jobs.use import EvaluateJob, ExportJob, PredictJob, ReportJob
+
+Job = (
+    ClassifyJob
+    | LabelJob
+    | SegmentJob
+    | EvaluateJob
+    | ReportJob
+    | PredictJob
+    | ExportJob
+    | DoctorJob
+    | MasksJob
+    | DownloadJob
+    | ConvertConfigJob
+    | RunJob
+    | ReproduceJob
+    | DemoJob
+)
+
+JOBS: dict[str, type[Job]] = {
+    "run": RunJob,
+    "classify": ClassifyJob,
+    "label": LabelJob,
+    "segment": SegmentJob,
+    "evaluate": EvaluateJob,
+    "report": ReportJob,
+    "predict": PredictJob,
+    "export": ExportJob,
+    "doctor": DoctorJob,
+    "masks": MasksJob,
+    "download": DownloadJob,
+    "reproduce": ReproduceJob,
+    "convert-config": ConvertConfigJob,
+    "demo": DemoJob,
+}
+
+__all__ = [
+    "JOBS",
+    "POSITIONAL",
+    "TABLE_RECIPES",
+    "ClassifyJob",
+    "ConvertConfigJob",
+    "DemoJob",
+    "DoctorJob",
+    "DownloadJob",
+    "EvaluateJob",
+    "ExportJob",
+    "Job",
+    "LabelJob",
+    "MasksJob",
+    "PredictJob",
+    "ReportJob",
+    "ReproduceJob",
+    "RunJob",
+    "SegmentJob",
+]

@@ -1,0 +1,68 @@
+"""The experiments of the paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from boxseg.config import Classify, Data, Evaluate, Label, Model, Segment, Trainer, require, require_scale
+from boxseg.jobs.positional import POSITIONAL
+
+TableName = Literal["pseudo-labels", "grid", "losses", "final-vgg", "final-resnet", "coco", "all"]
+
+# What `reproduce` starts from, by table, unless another recipe is given; elsewhere voc_vgg16.
+TABLE_RECIPES = {"final-resnet": "voc_resnet101"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceJob:
+    """Run an experiment of the paper, and set its numbers beside the published ones.
+
+    Args:
+        table: `pseudo-labels`, `grid` (N at training and at generation), `losses`, `final-vgg`,
+            `final-resnet`, `coco`, or `all`. Without `-c RECIPE` or a backbone, the paper's own recipe.
+        data: PASCAL VOC 2012, or other photos with boxes; `val_split` is scored.
+        out: Folder of the tables TABLE.md, TABLE.csv and TABLE.json, and of a run folder for every step.
+            Started again, only what is missing is run.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations.
+        seeds: Everything is run with each of these seeds, and tables give mean ± spread; none for
+            trainer.seed alone.
+        coco: COCO 2017, which the table `coco` labels with the classifier trained on `data`.
+        coco_split: Its photos.
+        dry_run: List the steps, those that are done and those that would run, and run none.
+        classifier: Backbone of the classifier that labels; `auto` is vgg16 for a ResNet-101 of
+            `final-resnet`, as in the paper, and the network's own otherwise.
+        classifier_weights: Like model.weights, for a classifier of another backbone than the network's.
+        model: Network.
+        classify: Stage 1.
+        label: Stage 2.
+        segment: Stage 3.
+        evaluate: Scoring.
+        trainer: Device, precision, seed.
+    """
+
+    table: TableName = field(metadata=POSITIONAL)
+    data: Data
+    out: Path = Path("runs/reproduce")
+    scale: float = 1.0
+    seeds: tuple[int, ...] = ()
+    coco: Path | None = None
+    coco_split: str = "train2017"
+    dry_run: bool = False
+    classifier: Literal["auto", "efficientnet_lite0", "vgg16", "resnet50", "resnet101"] = "auto"
+    classifier_weights: str = "default"
+    model: Model = field(default_factory=Model)
+    classify: Classify = field(default_factory=Classify)
+    label: Label = field(default_factory=Label)
+    segment: Segment = field(default_factory=Segment)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    trainer: Trainer = field(default_factory=Trainer)
+
+    def __post_init__(self) -> None:
+        require_scale(self.scale)
+        require(
+            len(set(self.seeds)) == len(self.seeds) and min(self.seeds, default=0) >= 0,
+            f"seeds must differ and be 0 or more, got {list(self.seeds)}",
+        )
+        require(self.table != "coco" or self.coco is not None, "the table coco needs coco=DIR, COCO 2017")
