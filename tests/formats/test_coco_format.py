@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -121,8 +122,8 @@ def test_objects_and_ids_as_annotated(content, read) -> None:
     assert dataset.category_ids == (7, 90)
     assert [sample.image_id for sample in dataset.samples] == [1, 2]
     first, second = (sample.instances for sample in dataset.samples)
-    assert first == (Instance(label=1, region=SQUARE, crowd=False, area=77.5),)
-    assert second == (Instance(label=2, region=SQUARE, crowd=True, area=None),)
+    assert first == (Instance(label=1, region=[array("d", SQUARE[0])], crowd=False, area=77.5),)
+    assert second == (Instance(label=2, region=[array("d", SQUARE[0])], crowd=True, area=None),)
     # As with the mask, one object without a segmentation leaves the image unscored.
     content["annotations"].append(annotation(3, segmentation=[]))
     assert [sample.instances is None for sample in read(content).samples] == [True, False]

@@ -27,7 +27,7 @@ from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import Item, Listing
 from boxseg.formats.files import is_file, leads_out, place_photo
 from boxseg.formats.images import SUFFIXES
-from boxseg.formats.regions import RegionMask
+from boxseg.formats.regions import RegionMask, packed
 
 LOOKED_FOR = "annotations/instances_*.json or */_annotations.coco.json (coco)"
 _PATTERNS = ("annotations/instances_*.json", "*/_annotations.coco.json", "annotations/*.json", "*.json")
@@ -250,7 +250,7 @@ def _with_objects(
             problems.append(Problem(file=item.source, what=f"{what} {called}", action="dropped"))
             segmented = False  # with an object missing, the mask would call it background
             continue
-        region, area = annotation.get("segmentation"), annotation.get("area")
+        region, area = packed(annotation.get("segmentation")), annotation.get("area")
         crowd = bool(annotation.get("iscrowd"))
         instances.append(Instance(label, region, crowd, float(area) if _is_number(area) else None))
         bare += [] if region else [called]

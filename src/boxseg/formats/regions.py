@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +61,19 @@ class RegionMask:
 def _runs(code: dict[str, Any]) -> NDArray[np.int64]:
     """Lengths of the runs of a run-length code, outside and inside in turn, down the columns."""
     return np.array(toUncompressedRLE([code])[0]["counts"], dtype=np.int64)
+
+
+def packed(region: Any) -> Any:
+    """The region of an object with its polygons as arrays: a quarter of the memory that lists of numbers take.
+
+    A region that holds anything else is returned as it is, and refused when it is painted.
+    """
+    if not isinstance(region, list):
+        return region
+    try:
+        return [array("d", polygon) for polygon in region]
+    except TypeError:
+        return region
 
 
 def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
