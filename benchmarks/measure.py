@@ -80,6 +80,11 @@ def resident_growth(work: Callable[[], object]) -> float:
     return (_status("VmHWM") - before) / 1024
 
 
+def memory_held() -> tuple[float, float]:
+    """Kilobytes that this process holds now, and the most it ever held (Linux)."""
+    return float(_status("VmRSS")), float(_status("VmHWM"))
+
+
 def allocated(work: Callable[[], object]) -> float:
     """Megabytes of tensors that a call holds at its peak, beyond those that were there before."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from boxseg import cli
+from boxseg.data.toy import write_toy
 from boxseg.jobs import JOBS
 
 
@@ -32,6 +33,26 @@ def test_help_needs_no_torch(words: list[str]) -> None:
         "import sys; from boxseg import cli; status = cli.execute(sys.argv[1:]); "
         "assert 'torch' not in sys.modules and 'lightning' not in sys.modules; sys.exit(status)"
     )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_list_of_verbs_needs_nothing_beyond_python() -> None:
+    code = (
+        "import sys; from boxseg import cli; cli.execute(['--help']); "
+        "assert not {'jsonargparse', 'yaml', 'numpy', 'PIL', 'rich'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_doctor_needs_no_torch(tmp_path: Path) -> None:
+    write_toy(tmp_path, train=12, val=1, size=64)
+    code = (
+        "import sys; from boxseg import cli; status = cli.execute(sys.argv[1:]); "
+        "assert 'torch' not in sys.modules; sys.exit(status)"
+    )
+    words = ["doctor", f"data.root={tmp_path}"]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
