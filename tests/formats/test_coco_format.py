@@ -155,6 +155,7 @@ def test_kinds_of_segmentation(content, read, kind: str) -> None:
         {"counts": "zzz"},
         [[1, 2, 3, 4, 5, 6, 7]],
         [[1, 2, 3, 4, 1e9, 6]],
+        [[1, 2, 3, 4, 10**400, 6]],
         [[1, 2, 3, 4, float("nan"), 6]],
         ["abc"],
         7,

@@ -17,7 +17,7 @@ from boxseg.errors import DataError
 _FAR = 20  # times the photo's longer side
 
 # What `encode_region` raises of a region that is none.
-UNREADABLE_REGION = (ValueError, TypeError, KeyError, RuntimeError)
+UNREADABLE_REGION = (ValueError, TypeError, KeyError, RuntimeError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def packed(region: Any) -> Any:
         return region
     try:
         return [array("d", polygon) for polygon in region]
-    except TypeError:
+    except (TypeError, OverflowError):
         return region
 
 
