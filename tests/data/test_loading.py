@@ -15,6 +15,7 @@ from PIL import Image
 
 from boxseg.config import Augment, Data
 from boxseg.data import workers as workers_module
+from boxseg.data.labels import GROUND_TRUTH
 from boxseg.data.loading import BoxTraining, LabelTraining, make_loader, photos
 from boxseg.data.sampler import StreamSampler
 from boxseg.data.workers import choose_workers
@@ -220,7 +221,7 @@ def test_labels_lie_on_the_photo_and_padding_is_ignored(dataset: BoxDataset) -> 
     options = Augment(crop=CROP, scale=(1.0, 1.0), jitter=0.0)
     both = LabelTraining(dataset, options, 0, folders(dataset))
     first = LabelTraining(dataset, options, 0, (dataset.root / "y_crf",) * 2)
-    truth = LabelTraining(dataset, options, 0, None)
+    truth = LabelTraining(dataset, options, 0, [GROUND_TRUTH])
     padded = 0
     for index in range(len(dataset)):
         for position in range(6):
@@ -313,7 +314,7 @@ def test_a_wrong_mask_is_an_error_of_one_line(
 def test_ground_truth_that_is_not_there_is_an_error(dataset: BoxDataset) -> None:
     dataset = replace(dataset, samples=tuple(replace(one, ground_truth=None) for one in dataset.samples))
     with pytest.raises(DataError, match="p2: no ground-truth mask"):
-        LabelTraining(dataset, Augment(crop=CROP), 0, None)[2, 0]
+        LabelTraining(dataset, Augment(crop=CROP), 0, [GROUND_TRUTH])[2, 0]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -372,7 +373,7 @@ def test_on_real_photos_objects_stay_in_their_boxes(shared_data: Path) -> None:
     """The same position draws the same crop in both trainings: no object may lie on the background map."""
     dataset = load(Data(root=shared_data / "voc2012/VOCdevkit/VOC2012", format="voc", split="val", limit=24))
     options = Augment()
-    boxes, truth = BoxTraining(dataset, options, 0), LabelTraining(dataset, options, 0, None)
+    boxes, truth = BoxTraining(dataset, options, 0), LabelTraining(dataset, options, 0, [GROUND_TRUTH])
     astray = objects = 0
     for index in range(len(dataset)):
         one, two = boxes[index, index], truth[index, index]

@@ -1,8 +1,10 @@
-"""The labels a segmentation network learns from: masks in two folders, or the ground truth."""
+"""The labels a segmentation network learns from: masks of one or more sources, confronted with one another."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,42 +13,58 @@ from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.formats.masks import read_mask
 
+GROUND_TRUTH: Final = "ground-truth"
 
-def read_labels(
-    sample: Sample, folders: tuple[Path, Path] | None, classes: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+# Where label masks are: a folder of ID.png, or the ground truth of the data set.
+Source = Path | Literal["ground-truth"]
+
+Labels = NDArray[np.uint8]
+
+
+def read_labels(sample: Sample, sources: Sequence[Source], classes: int) -> tuple[Labels, Labels]:
     """Y_crf and Y_ret of a photo, (H, W) uint8 each.
 
     Args:
         sample: The photo.
-        folders: Holding `ID.png` of Y_crf and of Y_ret; may be one folder twice. None takes the ground truth
-            for both: the fully supervised reference.
+        sources: One or more, the first in the role of Y_crf; a single one, or one that is given twice, serves
+            as both.
         classes: L, number of classes the masks may hold.
 
     Raises:
         DataError: A mask is missing, damaged, of another size than the photo or has a value out of range.
     """
-    if folders is None:
-        truth = _read_truth(sample)
-        return truth, truth
-    first, second = (folder / f"{sample.id}.png" for folder in folders)
-    y_crf = _read_mask(first, sample, classes)
-    return y_crf, y_crf if second == first else _read_mask(second, sample, classes)
+    return confront([_read(source, sample, classes) for source in dict.fromkeys(sources)])
 
 
-def _read_truth(sample: Sample) -> NDArray[np.uint8]:
-    if sample.ground_truth is None:
-        raise DataError(f"{sample.id}: no ground-truth mask, expected one for labels=ground-truth")
-    return _check_size(sample.ground_truth(), sample, f"ground truth of {sample.id}")
+def confront(labels: Sequence[Labels]) -> tuple[Labels, Labels]:
+    """Any number of labels as the two that the losses compare.
+
+    The first stands for Y_crf. Y_ret is, at each pixel, the first of the others that differs from it, so the
+    two are equal, and the pixel reliable, where all agree. 255 in the first excludes a pixel; 255 in another
+    differs, as any label does.
+
+    Args:
+        labels: One or more, (H, W) uint8 each.
+    """
+    y_crf, *others = labels
+    y_ret = y_crf
+    for other in others:
+        y_ret = other if y_ret is y_crf else np.where(y_ret == y_crf, other, y_ret)
+    return y_crf, y_ret
 
 
-def _read_mask(path: Path, sample: Sample, classes: int) -> NDArray[np.uint8]:
+def _read(source: Source, sample: Sample, classes: int) -> Labels:
+    if source == GROUND_TRUTH:
+        if sample.ground_truth is None:
+            raise DataError(f"{sample.id}: no ground-truth mask, expected one for labels=ground-truth")
+        return _check_size(sample.ground_truth(), sample, f"ground truth of {sample.id}")
+    path = source / f"{sample.id}.png"
     if not path.is_file():
         raise DataError(f"{path}: no such label mask, expected one for photo {sample.id}")
     return _check_size(read_mask(path, classes), sample, str(path))
 
 
-def _check_size(mask: NDArray[np.uint8], sample: Sample, name: str) -> NDArray[np.uint8]:
+def _check_size(mask: Labels, sample: Sample, name: str) -> Labels:
     if mask.shape != (sample.height, sample.width):
         height, width = mask.shape
         raise DataError(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from boxseg.config import Augment
 from boxseg.data.geometry import background_map
-from boxseg.data.labels import read_labels
+from boxseg.data.labels import GROUND_TRUTH, Source, read_labels
 from boxseg.data.sampler import StreamSampler
 from boxseg.data.transforms import Item, augment, is_sliver
 from boxseg.data.workers import LoadingError, choose_workers, start_worker
@@ -162,25 +161,32 @@ class LabelTraining(_Training):
         dataset: Photos; their boxes are not used.
         augment: Random changes.
         seed: Seed of the changes; 0 is a seed.
-        folders: Masks `ID.png` of Y_crf and of Y_ret; may be one folder twice. None takes the ground truth
-            for both.
+        sources: Where the labels are, one or more, the first in the role of Y_crf: see `read_labels`.
+        strong: Ids of photos whose ground truth takes the place of all sources.
 
     Raises:
         DataError: There are no photos; when indexed, no photo can be read, or labels cannot be used.
     """
 
     def __init__(
-        self, dataset: BoxDataset, augment: Augment, seed: int, folders: tuple[Path, Path] | None
+        self,
+        dataset: BoxDataset,
+        augment: Augment,
+        seed: int,
+        sources: Sequence[Source],
+        strong: Collection[str] = (),
     ) -> None:
         super().__init__(dataset, augment, seed)
-        self._folders = folders
+        self._sources = tuple(sources)
+        self._strong = frozenset(strong)
         self._classes = len(dataset.classes)
 
     def __getitem__(self, key: tuple[int, int]) -> LabelItem:
         index, position = key
         sample, image = self._read(index)
+        sources = (GROUND_TRUTH,) if sample.id in self._strong else self._sources
         try:
-            y_crf, y_ret = read_labels(sample, self._folders, self._classes)
+            y_crf, y_ret = read_labels(sample, sources, self._classes)
         except DataError as error:
             raise LoadingError(str(error)) from error
         whole = Item.of(image, np.zeros((0, 4)), np.zeros(0, np.int64), {"y_crf": y_crf, "y_ret": y_ret})

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boxseg.config import Classify, Data, Evaluate, Label, Model, Report, Segment, Trainer, require_scale
+from boxseg.config import (
+    Classify,
+    Data,
+    Evaluate,
+    Label,
+    Model,
+    Report,
+    Segment,
+    Trainer,
+    require,
+    require_scale,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +72,14 @@ class SegmentJob:
     """Train the segmentation network (stage 3), then score it on `data.val_split`.
 
     Args:
-        labels: Folder made by `label`, a folder of masks ID.png, or `ground-truth` for the fully supervised
-            reference.
+        labels: Where the labels come from: a folder made by `label` (its Y_crf and Y_ret, or one of them as
+            DIR/y_crf), a folder of masks ID.png, or `ground-truth` for the fully supervised reference. Or a
+            list of these, `[A,B]`: a pixel is reliable where all agree, elsewhere the first stands for Y_crf.
+        strong: Images with true masks beside those with boxes (the semi-supervised setting): `ground-truth`
+            or a folder of masks ID.png. An image that has one there is trained with it, instead of `labels`
+            and whether or not it has any.
+        strong_split: Split of the images with true masks, instead of all of `data.split`; those that
+            `data.split` lacks are trained on as well.
         data: Photos.
         out: Run folder; the network is written to OUT/model.safetensors.
         overwrite: Start anew where OUT holds a run with other options.
@@ -74,7 +91,9 @@ class SegmentJob:
         trainer: Device, precision, seed.
     """
 
-    labels: str
+    labels: str | list[str]
+    strong: str | None = None
+    strong_split: str | None = None
     data: Data
     out: Path
     overwrite: bool = False
@@ -86,6 +105,11 @@ class SegmentJob:
 
     def __post_init__(self) -> None:
         require_scale(self.scale)
+        require(len(self.labels) > 0, "labels names no source of labels; give labels=DIR or labels=[A,B]")
+        require(
+            self.strong is not None or self.strong_split is None,
+            f"strong_split={self.strong_split} needs strong=ground-truth or strong=DIR, its masks",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

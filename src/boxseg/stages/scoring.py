@@ -76,7 +76,7 @@ def label_sources(folder: Path) -> dict[str, Path]:
     pair = {name: folder / name for name in ("y_crf", "y_ret")}
     if all(path.is_dir() for path in pair.values()):
         return pair
-    if folder.is_dir() and any(folder.glob("*.png")):
+    if folder.is_dir() and next(folder.rglob("*.png"), None):
         return {"labels": folder}
     raise DataError(
         f"no labels in {folder}: expected y_crf/ and y_ret/ made by `boxseg label`, or masks ID.png"

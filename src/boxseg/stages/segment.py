@@ -5,7 +5,6 @@ Source: Oh et al., BANA, CVPR 2021, section 3.3.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 from dataclasses import dataclass
@@ -27,12 +26,11 @@ from boxseg.stages.doctor import report_problems
 from boxseg.stages.evaluate import NetworkScores, class_table, network_table, score_network
 from boxseg.stages.folder import open_folder, write_json
 from boxseg.stages.networks import load_segmenter, save_network, start_segmenter
-from boxseg.stages.scoring import label_sources, write_confusion
+from boxseg.stages.scoring import write_confusion
 from boxseg.stages.training import Training, fit, iterations_of, poly
+from boxseg.stages.training_labels import other_split, training_labels
 
 log = logging.getLogger("boxseg")
-
-GROUND_TRUTH = "ground-truth"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +111,8 @@ def run(job: SegmentJob) -> Segmented:
 def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> None:
     """Train on the labelled images and write the checkpoint."""
     options, trainer = job.segment, job.trainer
-    dataset, folders = labelled(dataset, job.labels)
+    labels = training_labels(dataset, job)
+    dataset = labels.dataset
     iterations = iterations_of(
         len(dataset),
         batch=options.batch,
@@ -128,7 +127,7 @@ def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> Non
     network, new = start_segmenter(job.model, len(dataset.classes), trainer.seed, folder)
     fit(
         SegmenterTraining(network, options, new=new, iterations=iterations, seed=trainer.seed),
-        LabelTraining(dataset, options.augment, trainer.seed, folders),
+        LabelTraining(dataset, options.augment, trainer.seed, labels.sources, labels.strong),
         batch=options.batch,
         iterations=iterations,
         trainer=trainer,
@@ -139,28 +138,6 @@ def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> Non
     save_network(file, network, classes=dataset.classes, model=job.model, options=options)
 
 
-def labelled(dataset: BoxDataset, labels: str) -> tuple[BoxDataset, tuple[Path, Path] | None]:
-    """The images that have labels, and the folders of Y_crf and Y_ret; None for the ground truth itself.
-
-    A single folder of masks serves as both.
-
-    Raises:
-        DataError: No image has labels.
-    """
-    folders: tuple[Path, Path] | None = None
-    if labels == GROUND_TRUTH:
-        samples = tuple(sample for sample in dataset.samples if sample.ground_truth is not None)
-    else:
-        sources = tuple(label_sources(Path(labels)).values())
-        folders = (sources[0], sources[-1])
-        samples = tuple(s for s in dataset.samples if all((path / f"{s.id}.png").is_file() for path in sources))
-    if not samples:
-        raise DataError(f"labels={labels}: no image of split {dataset.split} in {dataset.root} has labels")
-    if len(samples) < len(dataset):
-        log.info(f"segment: {len(dataset) - len(samples)} images without labels are left out")
-    return dataclasses.replace(dataset, samples=samples), folders
-
-
 def predictions(folder: Path, split: str) -> Path:
     """Folder of the network's predictions ID.png for a split."""
     return folder / "predictions" / split
@@ -168,7 +145,7 @@ def predictions(folder: Path, split: str) -> Path:
 
 def validation(data: Data) -> Data:
     """The split that the network is scored on."""
-    return dataclasses.replace(data, split=data.val_split, annotations=None, images=None)
+    return other_split(data, data.val_split)
 
 
 def score(job: SegmentJob, folder: Path, checkpoint: Path) -> NetworkScores | None:

@@ -56,7 +56,7 @@ class Photo:
         size: Width and height, pixels.
         boxes: x1, y1, x2, y2 in pixels and class, of each.
         classes: Classes 1..L of its boxes and its ground truth.
-        agreement: Share of the pixels on which Y_crf and Y_ret agree, in the photo and inside its boxes.
+        agreement: Share of the pixels on which the labels agree, in the photo and inside its boxes.
         iou: By layer: mean IoU under "mean", and that of every class.
         pictures: By layer: an image as a data address, the photo itself as `photo`.
         originals: By layer: an image file beside the page.

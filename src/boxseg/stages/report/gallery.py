@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from boxseg.atomic import atomic_path
 from boxseg.config import Report
 from boxseg.data.geometry import background_map
+from boxseg.data.labels import confront
 from boxseg.dataset import IGNORE, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import read_image
@@ -50,7 +51,7 @@ LAYERS = (
         key="reliable",
         name="reliable region",
         short="S",
-        help="Labels where Y_crf and Y_ret agree; stripes where they do not",
+        help="Labels where all labels agree; stripes where they do not",
     ),
     Layer(key="prediction", name="prediction", short="pred", help="What the segmentation network says"),
     Layer(key="ground_truth", name="ground truth", short="truth", help="Annotated masks; white is not scored"),
@@ -111,17 +112,30 @@ def make_gallery(parts: Parts, options: Report, files: Path) -> Shown | None:
     for split, opened in track(_open_all(work, len(classes), skipped), "report", total=len(work)):
         photo = describe(split, opened, classes, confusion, options)
         if options.originals:
-            photo = replace(photo, originals=write_originals(files, len(photos), opened))
+            photo = replace(photo, originals=write_originals(files, len(photos), split, opened))
         photos.append(photo)
     used = {key for photo in photos for key in photo.pictures}
     used |= {"boxes"} if any(len(photo.boxes) for photo in photos) else set()
     gallery = Gallery(
         classes=classes,
-        layers=tuple(layer for layer in LAYERS if layer.key in used),
+        layers=tuple(layer for layer in _layers(parts.splits) if layer.key in used),
         photos=tuple(photos),
         counts=_counts(photos, [split for split, _ in chosen]),
     )
     return Shown(gallery=gallery, confusion=confusion, skipped=skipped) if photos else None
+
+
+def _layers(splits: Sequence[Split]) -> list[Layer]:
+    """What can be shown; labels of several sources are told apart by their folders."""
+    layers = {layer.key: layer for layer in LAYERS}
+    reliable = layers.pop("reliable")
+    last = [layers.pop(key) for key in ("prediction", "ground_truth")]
+    for split in splits:
+        for key, path in split.sources.items():
+            if key not in ("y_crf", "y_ret", "prediction") and len(split.compared) > 1:
+                name = "/".join(path.parts[-2:])
+                layers[key] = Layer(key=key, name=name, short=path.name, help=f"Labels in {path}")
+    return [*layers.values(), reliable, *last]
 
 
 def _shares(splits: Sequence[Split], photos: int) -> Iterator[tuple[Split, int]]:
@@ -256,11 +270,11 @@ def describe(
             for box, label in zip(sample.boxes, sample.labels, strict=True)
         ],
         classes=sorted(present),
-        agreement=agreement(layers["y_crf"], layers["y_ret"], sample) if _has_pair(layers) else None,
+        agreement=agreement(*compared(split, layers), sample) if _comparable(split, layers) else None,
         iou=iou,
         pictures={
             "photo": data_uri("jpeg", photo_jpeg(opened.image, size)),
-            **{key: data_uri("png", content) for key, content in label_pictures(layers, size).items()},
+            **{key: data_uri("png", content) for key, content in label_pictures(split, layers, size).items()},
         },
     )
 
@@ -286,25 +300,30 @@ def agreement(y_crf: Labels, y_ret: Labels, sample: Sample) -> tuple[float, floa
     return shares[0], shares[1]
 
 
-def label_pictures(layers: dict[str, Labels], size: tuple[int, int]) -> dict[str, bytes]:
+def label_pictures(split: Split, layers: dict[str, Labels], size: tuple[int, int]) -> dict[str, bytes]:
     """PNG of each layer, and of the reliable region, at `size` (width, height) pixels."""
     small = {key: shrink_labels(labels, size) for key, labels in layers.items()}
     pictures = {key: label_png(labels) for key, labels in small.items()}
-    if _has_pair(layers):
-        pictures["reliable"] = reliable_png(small["y_crf"], small["y_ret"])
+    if _comparable(split, layers):
+        pictures["reliable"] = reliable_png(*compared(split, small))
     return pictures
 
 
-def _has_pair(layers: dict[str, Labels]) -> bool:
-    return "y_crf" in layers and "y_ret" in layers
+def compared(split: Split, layers: dict[str, Labels]) -> tuple[Labels, Labels]:
+    """Labels as the losses compare them, in the roles of Y_crf and Y_ret."""
+    return confront([layers[key] for key in split.compared])
 
 
-def write_originals(files: Path, number: int, opened: _Opened) -> dict[str, str]:
+def _comparable(split: Split, layers: dict[str, Labels]) -> bool:
+    return len(split.compared) > 1 and all(key in layers for key in split.compared)
+
+
+def write_originals(files: Path, number: int, split: Split, opened: _Opened) -> dict[str, str]:
     """Write a photo and its labels in their own size; returns their addresses as the page gives them."""
     size = (opened.sample.width, opened.sample.height)
     # Numbered: a name from the data may hold what an address or a file system does not take.
     contents = {"photo.jpg": photo_jpeg(opened.image, size, quality=92)}
-    contents |= {f"{key}.png": content for key, content in label_pictures(opened.layers, size).items()}
+    contents |= {f"{key}.png": content for key, content in label_pictures(split, opened.layers, size).items()}
     addresses = {}
     for name, content in contents.items():
         path = files / f"{number:05d}-{name}"

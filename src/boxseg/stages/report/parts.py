@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from boxseg import formats
 from boxseg.config import Data, Evaluate, Trainer
+from boxseg.data.labels import GROUND_TRUTH
 from boxseg.dataset import BoxDataset
 from boxseg.errors import BoxsegError, DataError, did_you_mean
 from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob
@@ -26,6 +27,9 @@ log = logging.getLogger("boxseg")
 
 RunKind = ClassifyJob | LabelJob | SegmentJob | RunJob
 
+# Folders of the two labels that `label` makes.
+_PAIR = ("y_crf", "y_ret")
+
 # Files of which a stage is known by; the first option that is in config.yaml names the stage that wrote it.
 _VERBS = {"checkpoint": "label", "labels": "segment", "segment": "run", "classify": "classify"}
 
@@ -36,11 +40,13 @@ class Split:
 
     Attributes:
         dataset: The photos.
-        sources: By layer (`y_crf`, `y_ret`, `labels`, `prediction`): a folder of masks ID.png.
+        sources: By layer (`y_crf`, `y_ret`, `labels`, `prediction` …): a folder of masks ID.png.
+        compared: Layers that must agree on a pixel for it to be reliable, the first in the role of Y_crf.
     """
 
     dataset: BoxDataset
     sources: dict[str, Path]
+    compared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +93,10 @@ def read_parts(folder: Path, root: Path | None) -> Parts:
     for split in [data] + ([validation(data)] if "segment" in stages and data.val_split else []):
         loaded = _load(split)
         if isinstance(loaded, BoxDataset):
-            splits.append(Split(dataset=loaded, sources=_sources(split.split, data, stages)))
+            sources, compared = _labels(split.split, data, _label_names(job, stages))
+            if "segment" in stages:
+                sources["prediction"] = predictions(stages["segment"], split.split)
+            splits.append(Split(dataset=loaded, sources=sources, compared=compared))
         else:
             mend = "" if splits else " Is the data set elsewhere? Say where: boxseg report RUN data=DIR"
             missing.append(f"No photos of split {split.split}: {loaded}.{mend}")
@@ -132,9 +141,8 @@ def find_stages(folder: Path, verb: str, job: RunKind) -> dict[str, Path]:
     if verb == "run":
         return {name: path for name in ("classify", "label", "segment") if has_config(path := folder / name)}
     stages = {verb: folder}
-    if isinstance(job, SegmentJob) and has_config(Path(job.labels)):
-        stages = {"label": Path(job.labels), **stages}
-    return stages
+    made = [home for name in _label_names(job, stages) if has_config(home := _home(Path(name)))]
+    return {"label": made[0], **stages} if made else stages
 
 
 def has_config(folder: Path) -> bool:
@@ -149,17 +157,37 @@ def _load(data: Data) -> BoxDataset | DataError:
         return error
 
 
-def _sources(name: str, data: Data, stages: dict[str, Path]) -> dict[str, Path]:
-    """Folders of masks of a split."""
+def _label_names(job: RunKind, stages: dict[str, Path]) -> list[str]:
+    """The sources of labels, as `segment` takes them."""
+    if isinstance(job, SegmentJob):
+        return [job.labels] if isinstance(job.labels, str) else job.labels
+    return [str(stages["label"])] if "label" in stages else []
+
+
+def _home(labels: Path) -> Path:
+    """The run folder of a source of labels: `label` makes two, in folders of their own."""
+    return labels.parent if labels.name in _PAIR and has_config(labels.parent) else labels
+
+
+def _labels(name: str, data: Data, labels: list[str]) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Folders of label masks of a split by layer, and the layers whose agreement makes a pixel reliable."""
     sources: dict[str, Path] = {}
-    if "label" in stages and name == _split_of(stages["label"], data):
-        try:
-            sources |= label_sources(stages["label"])
-        except DataError:
-            log.info(f"report: {stages['label']} holds no labels yet")
-    if "segment" in stages:
-        sources["prediction"] = predictions(stages["segment"], name)
-    return sources
+    compared: list[str] = []
+    for label in labels:
+        if label == GROUND_TRUTH:
+            compared.append("ground_truth")
+        elif name == _split_of(_home(Path(label)), data):
+            try:
+                found = label_sources(Path(label)).values()
+            except DataError:
+                log.info(f"report: {label} holds no labels yet")
+                return sources, ()
+            for path in found:
+                own = path.name if path.name in _PAIR else "labels"
+                key = own if own not in sources else f"labels_{len(sources) + 1}"
+                sources[key] = path
+                compared.append(key)
+    return sources, tuple(compared)
 
 
 def _split_of(folder: Path, data: Data) -> str:

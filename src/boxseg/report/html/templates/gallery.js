@@ -246,7 +246,7 @@
     const about = [`${photo.size[0]} × ${photo.size[1]} pixels`, photo.split, `${photo.boxes.length} box${photo.boxes.length === 1 ? "" : "es"}`];
     const nodes = [make("div", {}, about.join(" · "))];
     if (photo.agreement) {
-      nodes.push(make("div", {}, "Y_crf and Y_ret agree on ", make("b", {}, `${percent(photo.agreement[0])} %`),
+      nodes.push(make("div", {}, "The labels agree on ", make("b", {}, `${percent(photo.agreement[0])} %`),
         " of the photo", ...(photo.boxes.length ? [", ", make("b", {}, `${percent(photo.agreement[1])} %`), " inside boxes"] : [])));
     }
     const scored = layers.filter((layer) => layer.key in photo.iou);
