@@ -28,13 +28,15 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.formats.images import read_image
 from boxseg.formats.masks import read_mask
 from boxseg.stages.class_map import select_weights
-from boxseg.stages.grouping import GROUP
 from boxseg.stages.label import Labeller, label_photos, paths, score_photo
 from boxseg.stages.networks import load_classifier, save_network, start_classifier
 from boxseg.stages.refine import refine
 from measure import alternate, in_child, parser, photos, resident_growth, settings, table
 from straightforward import crf
 from straightforward.labels import label_photo
+
+# Photos of the memory measurement: enough for everything to have been in memory at once.
+MANY = 8
 
 Work = Callable[[], object]
 
@@ -102,7 +104,7 @@ def growth(
     labeller = make_labeller(backbone, checkpoint, dataset.classes, folder)
     with torch.inference_mode():  # libraries in memory, on a photo so small that its own memory hides nothing
         labeller.loaded.network.features(torch.zeros(1, 3, 33, 33))
-    samples = (dataset.samples * GROUP)[:GROUP]
+    samples = (dataset.samples * MANY)[:MANY]
     image = read_image(samples[0].image)
     runs: dict[str, Work] = {
         "forward": lambda: forward(labeller, [image]),
@@ -154,7 +156,7 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     rest = "JPEG, CRF's argmax, Y_ret, PNG"
     print(table(("backbone", "clock", "forward", "scores before the CRF", "CRF", rest), parts), end="\n\n")
     if memory:
-        print(f"Peak memory, MB ({GROUP} photos together in boxseg, one in the others):\n")
+        print(f"Peak memory, MB ({MANY} photos one after the other in boxseg, one in the others):\n")
         print(table(("backbone", *columns[2:], "boxseg / forward"), memory))
 
 

@@ -194,7 +194,7 @@ def _score_share(
 ) -> _Counted:
     before, after = ConfusionMatrix(classes), ConfusionMatrix(classes)
     skipped: dict[str, str] = {}
-    for group in photo_groups(samples, skipped, description="evaluate", trainer=trainer):
+    for group in photo_groups(samples, skipped, description="evaluate", trainer=trainer, device=loaded.device):
         predicted = predict_group(loaded, [image for _, image in group], options)
         for (sample, _), (raw, refined) in zip(group, predicted, strict=True):
             truth = read_truth(sample)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from boxseg.config import Trainer
@@ -13,14 +14,19 @@ from boxseg.data.loading import photos
 from boxseg.dataset import Sample
 from boxseg.progress import track
 
-# Photos whose CRFs are solved together, one a thread.
-GROUP = 8
+# Photos whose CRFs are solved together on an accelerator.
+BATCH = 8
 
 Readable = tuple[Sample, NDArray[np.uint8]]
 
 
 def photo_groups(
-    samples: Sequence[Sample], skipped: dict[str, str], *, description: str, trainer: Trainer
+    samples: Sequence[Sample],
+    skipped: dict[str, str],
+    *,
+    description: str,
+    trainer: Trainer,
+    device: torch.device,
 ) -> Iterator[list[Readable]]:
     """Samples with their photos (H, W, 3), in order, a few at a time, behind a progress bar.
 
@@ -29,9 +35,12 @@ def photo_groups(
         skipped: Takes the ids of photos that cannot be read, with the reason.
         description: Name of the progress bar.
         trainer: Loading processes.
+        device: Where they are worked on. A CPU solves as many CRFs at once as it has threads, and takes so many
+            photos: more would wait in memory.
     """
+    size = torch.get_num_threads() if device.type == "cpu" else BATCH
     stream = _readable(samples, skipped, description, trainer)
-    while group := list(islice(stream, GROUP)):
+    while group := list(islice(stream, size)):
         yield group
 
 

@@ -17,6 +17,7 @@ from boxseg.config import Evaluate, Trainer
 from boxseg.dataset import Sample
 from boxseg.nn.deeplab import Segmenter
 from boxseg.nn.reproducible import softmax
+from boxseg.nn.views import Views
 from boxseg.prediction import Prediction
 from boxseg.stages.grouping import photo_groups
 from boxseg.stages.networks import Loaded
@@ -39,8 +40,7 @@ def network_probabilities(loaded: Loaded[Segmenter], image: Tensor, options: Eva
     size = (image.shape[0], image.shape[1])
     photo = image.permute(2, 0, 1)[None].float()
     scales, flip = (options.scales, options.flip) if options.tta else ((1.0,), False)
-    views = 2 if flip else 1
-    total: Tensor | None = None
+    seen = Views(size, network.stride)
     for scale in scales:
         scaled_size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
         scaled = photo
@@ -48,14 +48,9 @@ def network_probabilities(loaded: Loaded[Segmenter], image: Tensor, options: Eva
             # Enlarging leaves nothing to antialias; without, its rounding depends on the number of threads.
             scaled = F.interpolate(photo, scaled_size, mode="bilinear", antialias=True)
         batch = torch.cat([scaled, scaled.flip(-1)]) if flip else scaled
-        cosine = network.upsample(network(batch), scaled_size)
-        if flip:
-            cosine = cosine[:1] + cosine[1:].flip(-1)
-        if scaled_size != size:
-            cosine = F.interpolate(cosine, size, mode="bilinear", antialias=scale > 1)
-        total = cosine if total is None else total + cosine
-    assert total is not None
-    return softmax(network.logits(total[0] / (views * len(scales))))
+        for cosine, mirrored in zip(network(batch), (False, True), strict=False):
+            seen.add(cosine, scaled_size, mirrored=mirrored)
+    return softmax(network.logits(seen.mean()))
 
 
 def predict_group(
@@ -69,6 +64,8 @@ def predict_group(
 
 def to_labels(probabilities: Tensor) -> NDArray[np.uint8]:
     """The most probable class (H, W) uint8 of probabilities (L + 1, H, W)."""
+    if probabilities.device.type == "cpu":  # where NumPy's argmax takes a third of torch's time
+        return np.asarray(probabilities.numpy().argmax(0), dtype=np.uint8)
     labels: NDArray[np.uint8] = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
     return labels
 
@@ -89,7 +86,7 @@ def predict_photos(
         options: Scales, flip and CRF.
         trainer: Loading processes.
     """
-    for group in photo_groups(samples, skipped, description="predict", trainer=trainer):
+    for group in photo_groups(samples, skipped, description="predict", trainer=trainer, device=loaded.device):
         predicted = predict_group(loaded, [image for _, image in group], options)
         for (sample, image), (_, refined) in zip(group, predicted, strict=True):
             yield (

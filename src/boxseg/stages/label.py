@@ -185,7 +185,9 @@ def label_photos(labeller: Labeller, samples: Sequence[Sample], trainer: Trainer
 @torch.inference_mode()
 def _label_share(labeller: Labeller, samples: Sequence[Sample], trainer: Trainer) -> dict[str, str]:
     skipped: dict[str, str] = {}
-    for group in photo_groups(samples, skipped, description="label", trainer=trainer):
+    for group in photo_groups(
+        samples, skipped, description="label", trainer=trainer, device=labeller.loaded.device
+    ):
         scored = [_score_readable(labeller, sample, image, skipped) for sample, image in group]
         pending = [item for item in scored if item is not None]
         images = [item.image for item in pending]

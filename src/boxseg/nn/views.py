@@ -1,0 +1,68 @@
+"""The mean of what a network says of one image at several scales and mirrored, at the image's full size.
+
+Upsampling a view to its own size, mirroring it back and resizing it to the image are linear, each a product
+with a matrix along either side. So the views are never made at their sizes: what they say at feature
+resolution is brought to the image's rows, laid side by side, and one product over all columns sums them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from boxseg.nn.upsample import interpolation_matrix
+
+# Columns computed together: they need only the cells near them, so that time grows with the pixels.
+BLOCK = 256
+
+
+class Views:
+    """Collects views of one image.
+
+    Args:
+        size: (H, W) of the image, pixels.
+        stride: Stride of the network.
+    """
+
+    def __init__(self, size: tuple[int, int], stride: int) -> None:
+        self.size = size
+        self.stride = stride
+        self._maps: list[Tensor] = []
+        self._columns: list[Tensor] = []
+
+    def add(self, maps: Tensor, size: tuple[int, int], *, mirrored: bool = False) -> None:
+        """Take one view into account.
+
+        Args:
+            maps: (K, h, w) of the view, cells of the network's stride.
+            size: Of the view, pixels.
+            mirrored: Whether the view was mirrored left to right.
+        """
+        rows, columns = (
+            interpolation_matrix(pixels, cells, self.stride, dtype=maps.dtype, device=maps.device)
+            for pixels, cells in zip(size, maps.shape[1:], strict=True)
+        )
+        columns = columns.flip(0) if mirrored else columns
+        self._maps.append(resized(rows, self.size[0]) @ maps)
+        self._columns.append(resized(columns, self.size[1]))
+
+    def mean(self) -> Tensor:
+        """(K, H, W)."""
+        maps = torch.cat(self._maps, 2) / len(self._maps)
+        columns = torch.cat(self._columns, 1)
+        full = maps.new_empty(*maps.shape[:2], len(columns))
+        for first in range(0, len(columns), BLOCK):
+            block = columns[first : first + BLOCK]
+            used = block.any(0)
+            full[..., first : first + BLOCK] = maps[..., used] @ block[:, used].T
+        return full
+
+
+def resized(signals: Tensor, size: int) -> Tensor:
+    """Signals (n, K) along a side of an image, resized to (size, K): bilinear, antialiased where they shrink."""
+    if len(signals) == size:
+        return signals
+    # As rows of a picture: torch 2.13 resizes a single column with antialiasing wrongly.
+    rows = signals.T[None, :, None].contiguous()
+    return F.interpolate(rows, (1, size), mode="bilinear", antialias=len(signals) > size)[0, :, 0].T
