@@ -43,16 +43,18 @@ class Data:
         root: Folder of the data set.
         format: How it is annotated; `auto` recognises it.
         split: Images to work on: a list in ImageSets/Segmentation (VOC), an annotation file
-            `instances_SPLIT.json` (COCO), an entry of data.yaml (YOLO).
+            `instances_SPLIT.json` (COCO), an entry of data.yaml (YOLO), a subset or a file SPLIT.xml (CVAT), a
+            file SPLIT.json (Label Studio).
         val_split: Images that `run` scores the network on; empty for none.
-        annotations: COCO only: annotation file, relative to root, instead of the one found by split.
-        images: COCO only: image folder, relative to root, instead of the one found by split.
+        annotations: COCO, CVAT, Label Studio: annotation file, relative to root, instead of the one found by
+            split.
+        images: COCO, CVAT, Label Studio: image folder, relative to root, instead of the one found.
         masks: Folder of ground-truth masks ID.png, relative to root, instead of the data set's own.
         limit: Use only the first so many images.
     """
 
     root: Path
-    format: Literal["auto", "voc", "coco", "yolo"] = "auto"
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] = "auto"
     split: str = "train"
     val_split: str = "val"
     annotations: Path | None = None

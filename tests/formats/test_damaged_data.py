@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,7 +28,29 @@ FILES = {
     "voc": ["Annotations/train_0000.xml", "ImageSets/Segmentation/train.txt", "JPEGImages/train_0001.jpg"],
     "coco": ["annotations/instances_train.json"],
     "yolo": ["data.yaml", "labels/train/train_0000.txt"],
+    "cvat": ["annotations.xml"],
+    "label-studio": ["export.json"],
 }
+CVAT = """<annotations><meta><task><labels><label><name>a</name></label></labels></task></meta>
+<image id="0" name="train_0000.jpg" width="48" height="48">
+<box label="a" occluded="0" xtl="1.00" ytl="2.00" xbr="30.50" ybr="40.00" rotation="10.0"></box>
+<polygon label="a" points="1.00,2.00;30.00,2.00;30.00,39.00"></polygon>
+<mask label="a" rle="0, 5, 3, 4" left="40" top="30" width="4" height="3"></mask></image></annotations>"""
+# 48 x 48 pixels of four channels in three runs: 4,000 of 0, 200 of 255, the rest 0.
+BRUSH = [0, 0, 36, 0, 57, 27, 255, 15, 159, 0, 216, 255, 252, 78, 92, 0]
+
+
+def label_studio_export() -> str:
+    size = {"original_width": 48, "original_height": 48}
+    rectangle = {"x": 10.5, "y": 5, "width": 40, "height": 50, "rotation": 3, "rectanglelabels": ["a"]}
+    polygon = {"points": [[10, 5], [50, 5], [50, 55]], "polygonlabels": ["a"]}
+    brush = {"format": "rle", "rle": BRUSH, "brushlabels": ["b"]}
+    results = [
+        {"id": "r", "type": kind, "value": value, **size}
+        for kind, value in (("rectanglelabels", rectangle), ("polygonlabels", polygon), ("brushlabels", brush))
+    ]
+    task = {"id": 1, "annotations": [{"result": results, "was_cancelled": False}]}
+    return json.dumps([{**task, "data": {"image": "/data/upload/1/3fa85f64-train_0000.jpg"}}])
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +60,10 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     dataset = formats.load(Data(root=found["voc"]))
     coco.write(dataset, found["coco"])
     yolo.write(dataset, found["yolo"])
+    for name in ("cvat", "label-studio"):
+        shutil.copy(dataset.samples[0].image, found[name])
+    (found["cvat"] / FILES["cvat"][0]).write_text(CVAT)
+    (found["label-studio"] / FILES["label-studio"][0]).write_text(label_studio_export())
     return found
 
 

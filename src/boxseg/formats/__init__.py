@@ -13,14 +13,20 @@ from pathlib import Path
 from boxseg.config import Data
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError, did_you_mean
-from boxseg.formats import coco, voc, yolo
+from boxseg.formats import coco, cvat, label_studio, voc, yolo
 from boxseg.formats.assemble import Listing, assemble
 from boxseg.formats.check import inspect
 from boxseg.formats.masks import read_mask
 
 __all__ = ["READERS", "detect", "inspect", "load"]
 
-READERS: dict[str, Callable[[Data], Listing]] = {"voc": voc.read, "yolo": yolo.read, "coco": coco.read}
+READERS: dict[str, Callable[[Data], Listing]] = {
+    "voc": voc.read,
+    "yolo": yolo.read,
+    "coco": coco.read,
+    "cvat": cvat.read,
+    "label-studio": label_studio.read,
+}
 # Formats that can list photos without their boxes.
 PHOTO_READERS: dict[str, Callable[[Data], Listing]] = {"voc": voc.read_photos}
 
@@ -71,10 +77,25 @@ def detect(data: Data) -> str:
         return "voc"
     if yolo.find_yaml(data.root) is not None:
         return "yolo"
-    if data.annotations is not None or coco.matches(data.root) or coco.annotation_files(data.root):
+    if data.annotations is not None:
+        return _detect_file(data.root / data.annotations)
+    if coco.matches(data.root):
         return "coco"
-    looked_for = "; ".join(reader.LOOKED_FOR for reader in (voc, yolo, coco))
+    if cvat.matches(data.root):
+        return "cvat"
+    if label_studio.matches(data.root):
+        return "label-studio"
+    if coco.annotation_files(data.root):
+        return "coco"
+    looked_for = "; ".join(reader.LOOKED_FOR for reader in (voc, yolo, coco, cvat, label_studio))
     raise DataError(f"{data.root}: format not recognised, looked for {looked_for}; name it by data.format=")
+
+
+def _detect_file(path: Path) -> str:
+    """Name of the format of an annotation file of many photos."""
+    if path.suffix.lower() == ".xml":
+        return "cvat"
+    return "label-studio" if label_studio.is_export(path) else "coco"
 
 
 def _check_root(root: Path) -> None:

@@ -1,0 +1,246 @@
+"""CVAT for images 1.1: one XML file and a folder of photos.
+
+    ROOT/annotations.xml       annotations (else SPLIT.xml, SPLIT/annotations.xml; data.annotations names any
+                               other)
+    ROOT/images/NAME           photos (else images/SUBSET, SPLIT, the folder of the annotations, ROOT itself;
+                               data.images names any other)
+
+Coordinates are pixel edges from 0, half-open: as ours. A rotated box is replaced by the upright box around it.
+Polygons and masks are ground truth (see `formats.shapes`). The export of a project names the subset of every
+image: that is its split. Classes 1..L are the labels in the order of the project.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxseg.config import Data
+from boxseg.dataset import Problem
+from boxseg.errors import DataError, did_you_mean
+from boxseg.formats.assemble import Item, Listing
+from boxseg.formats.coco_results import encode_mask
+from boxseg.formats.files import is_file, leads_out
+from boxseg.formats.shapes import Box, Shape, bounds, rotated_corners, with_shapes
+from boxseg.formats.split_files import find_split_file, head, split_files
+
+LOOKED_FOR = "annotations.xml of CVAT for images (cvat)"
+_CORNERS = ("xtl", "ytl", "xbr", "ybr")
+_OUTLINES = ("polygon", "mask")
+# What may be drawn, but is neither a box nor an outline.
+_OTHERS = ("ellipse", "cuboid", "polyline", "points", "skeleton")
+
+
+def is_annotations(path: Path) -> bool:
+    """Whether a file looks like CVAT's XML."""
+    return b"<annotations" in head(path)[:4096]
+
+
+def matches(root: Path) -> bool:
+    """Whether a folder holds CVAT's XML."""
+    return bool(split_files(root, ".xml", is_annotations))
+
+
+def read(data: Data) -> Listing:
+    """List the images of one split with their boxes.
+
+    Raises:
+        DataError: No such split, or the file is not CVAT for images 1.1.
+    """
+    path, nodes, classes = _split(data)
+    listing = Listing(root=data.root, classes=classes, items=[], problems=[])
+    usable = []
+    for number, node in enumerate(nodes, start=1):
+        name = node.get("name") or ""
+        # An annotation file may come from anywhere; it must not make us read, or name files, elsewhere.
+        if not name or leads_out(name):
+            what = "image name leads out of the image folder" if name else "image without name"
+            problem = Problem(file=path, what=f"{what}: {name or f'number {number}'}", action="skipped")
+            listing.problems.append(problem)
+        else:
+            usable.append((name, node))
+    usable = usable[: data.limit]
+    folder = _image_folder(data, path, usable)
+    outlined = any(node.find(kind) is not None for node in nodes for kind in _OUTLINES)
+    for name, node in usable:
+        item = Item(
+            id=str(PurePosixPath(name).with_suffix("")),
+            image=folder / name,
+            source=path,
+            boxes=[],
+            labels=[],
+            names=[],
+            stated_size=_size(node),
+        )
+        listing.items.append(_with_objects(item, node, classes, outlined, listing.problems))
+    return listing
+
+
+def _split(data: Data) -> tuple[Path, list[ET.Element], tuple[str, ...]]:
+    """The annotation file, the images of the split, and the classes of all files there are."""
+    found = split_files(data.root, ".xml", is_annotations)
+    if data.annotations is None and len(found) == 1:
+        tree = _parse(found[0])
+        subsets = {_subset(node) for node in tree.findall("image")} - {""}
+        if subsets:
+            nodes = [node for node in tree.findall("image") if _subset(node) == data.split.casefold()]
+            if not nodes:
+                there = sorted(subsets)
+                raise DataError(
+                    f"{found[0]} has no image of split {data.split!r}{did_you_mean(data.split, there)} "
+                    f"(subsets: {', '.join(there)})"
+                )
+            return found[0], nodes, _classes([tree])
+    path = find_split_file(data, ".xml", is_annotations, "CVAT for images, .xml")
+    trees = {file: _parse(file) for file in dict.fromkeys([*found, path])}
+    return path, trees[path].findall("image"), _classes(list(trees.values()))
+
+
+def _subset(node: ET.Element) -> str:
+    subset = (node.get("subset") or "").casefold()
+    return "" if subset == "default" else subset
+
+
+def _parse(path: Path) -> ET.Element:
+    try:
+        tree = ET.parse(path).getroot()
+    except (ET.ParseError, ValueError, LookupError, OSError) as error:  # the middle two: encodings
+        raise DataError(f"{path}: annotation file is no XML ({error})") from error
+    if tree.tag != "annotations" or tree.find("track") is not None:
+        what = "holds tracks of a video" if tree.find("track") is not None else f"is <{tree.tag}>"
+        raise DataError(f"{path} {what}, expected <annotations>: export it as CVAT for images 1.1")
+    return tree
+
+
+def _classes(trees: list[ET.Element]) -> tuple[str, ...]:
+    """Labels of the projects, in their order; without a list of them, all that are used, sorted."""
+    labels = [label for tree in trees for label in tree.findall("meta//labels/label")]
+    stated = [
+        (label.findtext("name") or "").strip() for label in labels if label.find("parent") is None
+    ]  # parts of a skeleton have a parent
+    used = {node.get("label", "") for tree in trees for image in tree.findall("image") for node in image}
+    names = list(dict.fromkeys(filter(None, stated)))
+    return tuple(names or sorted(used - {""}))
+
+
+def _image_folder(data: Data, path: Path, images: list[tuple[str, ET.Element]]) -> Path:
+    if data.images is not None:
+        if not (data.root / data.images).is_dir():
+            raise DataError(
+                f"{data.root / data.images}: no such image folder (data.images, relative to data.root)"
+            )
+        return data.root / data.images
+    subsets = dict.fromkeys(f"images/{node.get('subset')}" for _, node in images if node.get("subset"))
+    below = ("images", *subsets, f"images/{data.split}", data.split)
+    folders = [*(data.root / name for name in below), path.parent / "images", path.parent, data.root]
+    for folder in folders:
+        if any(is_file(folder / name) for name, _ in images[:50]):
+            return folder
+    if not images:
+        return data.root
+    raise DataError(
+        f"{path}: no photo found ({images[0][0]} and others looked for in {data.root}: {', '.join(below)}); "
+        "name their folder by data.images"
+    )
+
+
+def _size(node: ET.Element) -> tuple[int, int] | None:
+    try:
+        width, height = int(node.get("width", "")), int(node.get("height", ""))
+    except ValueError:
+        return None
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def _with_objects(
+    item: Item, image: ET.Element, classes: tuple[str, ...], outlined: bool, problems: list[Problem]
+) -> Item:
+    shapes: list[Shape] = []
+    dropped = False
+    drawn = [node for node in image if node.tag in ("box", *_OUTLINES, *_OTHERS)]
+    for number, node in enumerate(drawn, start=1):
+        label = (node.get("label") or "").strip()
+        called = f"{node.tag} {number} ({label or 'no label'}) of {item.image.name}"
+        try:
+            shape = _shape(node, label, classes, called, item.stated_size)
+        except ValueError as error:
+            problems.append(Problem(file=item.source, what=f"{error}: {called}", action="dropped"))
+            dropped = True
+            continue
+        if _rotation(node):
+            what = f"rotated box: {called}, by {_rotation(node):g} degrees"
+            problems.append(Problem(file=item.source, what=what, action="kept, as the upright box around it"))
+        shapes.append(shape)
+    return with_shapes(item, shapes, complete=not dropped, outlined=outlined, problems=problems)
+
+
+def _shape(
+    node: ET.Element, label: str, classes: tuple[str, ...], called: str, size: tuple[int, int] | None
+) -> Shape:
+    if node.tag in _OTHERS:
+        raise ValueError("neither box, polygon nor mask")
+    if label not in classes:
+        raise ValueError("class unknown" if label else "class missing")
+    number = classes.index(label) + 1
+    if node.tag == "box":
+        return Shape(label=number, box=_box(node), name=called)
+    if node.tag == "polygon":
+        points = _points(node)
+        region = [[value for point in points for value in point]]
+        return Shape(label=number, box=bounds(points), name=called, region=region)
+    if size is None:
+        raise ValueError("mask of an image without width and height")
+    left, top, mask = _mask(node, size)
+    height, width = mask.shape
+    whole = np.zeros((size[1], size[0]), dtype=bool)
+    whole[top : top + height, left : left + width] = mask
+    box = (float(left), float(top), float(left + width), float(top + height))
+    return Shape(label=number, box=box, name=called, region=encode_mask(whole))
+
+
+def _rotation(node: ET.Element) -> float:
+    try:
+        return float(node.get("rotation") or 0) % 360 if node.tag == "box" else 0.0
+    except ValueError:
+        return 0.0
+
+
+def _box(node: ET.Element) -> Box:
+    try:
+        left, top, right, bottom = (float(node.get(key, "")) for key in _CORNERS)
+    except ValueError:
+        raise ValueError("box without four numbers") from None
+    box = (left, top, right, bottom)
+    if not _rotation(node):
+        return box
+    return bounds(rotated_corners(box, _rotation(node), ((left + right) / 2, (top + bottom) / 2)))
+
+
+def _points(node: ET.Element) -> list[tuple[float, float]]:
+    try:
+        pairs = [pair.split(",") for pair in node.get("points", "").split(";")]
+        points = [(float(x), float(y)) for x, y in pairs]
+    except ValueError:
+        raise ValueError("polygon without pairs of numbers") from None
+    if len(points) < 3:
+        raise ValueError("polygon of fewer than three points")
+    return points
+
+
+def _mask(node: ET.Element, size: tuple[int, int]) -> tuple[int, int, NDArray[np.bool_]]:
+    """Left, top and pixels of a mask: runs outside and inside in turn, row by row of its own rectangle."""
+    try:
+        left, top, width, height = (int(node.get(key, "")) for key in ("left", "top", "width", "height"))
+        runs = np.array([int(run) for run in node.get("rle", "").split(",")], dtype=np.int64)
+    except (ValueError, OverflowError):
+        raise ValueError("mask without left, top, width, height and rle") from None
+    inside = left >= 0 and top >= 0 and left + width <= size[0] and top + height <= size[1]
+    if not inside or width < 1 or height < 1 or runs.min() < 0 or runs.max() > width * height:
+        raise ValueError("mask outside its image")
+    if runs.sum() != width * height or not runs[1::2].sum():
+        raise ValueError("mask whose runs do not fill its rectangle")
+    mask: NDArray[np.bool_] = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
+    return left, top, mask

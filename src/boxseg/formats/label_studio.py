@@ -1,0 +1,226 @@
+"""Label Studio: the JSON export (a list of tasks) and the photos, wherever they lie below the folder.
+
+    ROOT/project-1-at-….json   annotations (else SPLIT.json, SPLIT/….json; data.annotations names any other)
+    ROOT/…/NAME                photos, found by their names (data.images names their folder)
+
+Boxes are shares of the photo in percent. A rotated rectangle is replaced by the upright box around it. Polygons
+and brushed masks are ground truth (see `formats.shapes`). Classes 1..L are the names used, sorted.
+
+A task names its photo as an upload (/data/upload/1/3fa85f64-photo.jpg), in local storage
+(/data/local-files/?d=dir/photo.jpg), by an address or by a path: the name is looked up below the folder, also
+without the eight digits that an upload puts before it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from boxseg.config import Data
+from boxseg.dataset import Problem
+from boxseg.errors import DataError
+from boxseg.formats.assemble import Item, Listing
+from boxseg.formats.images import SUFFIXES
+from boxseg.formats.label_studio_regions import REGIONS, label_of, read_region
+from boxseg.formats.shapes import Shape, with_shapes
+from boxseg.formats.split_files import find_split_file, head, split_files
+
+LOOKED_FOR = "a JSON list of tasks (label-studio)"
+_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
+
+Task = dict[str, Any]
+
+
+def is_export(path: Path) -> bool:
+    """Whether a file looks like the JSON export of Label Studio: a list, of tasks."""
+    start = head(path).lstrip(b"\xef\xbb\xbf \t\r\n")
+    return start.startswith(b"[") and any(
+        key in start for key in (b'"annotations"', b'"completions"', b'"data"')
+    )
+
+
+def matches(root: Path) -> bool:
+    """Whether a folder holds an export of Label Studio."""
+    return bool(split_files(root, ".json", is_export))
+
+
+def read(data: Data) -> Listing:
+    """List the photos of one split with their boxes.
+
+    Raises:
+        DataError: No such split, the file is no export of Label Studio, or a name stands for several photos.
+    """
+    path = find_split_file(data, ".json", is_export, "Label Studio, .json")
+    tasks = {file: _parse(file) for file in dict.fromkeys([*split_files(data.root, ".json", is_export), path])}
+    every = [result for one in tasks.values() for task in one for result in _results(_annotation(task, []))]
+    drawn = [result for result in every if REGIONS[result["type"]] != "other"]
+    classes = tuple(sorted({name for result in drawn if (name := label_of(result))}))
+    outlined = any(REGIONS[result["type"]] != "rectangle" for result in drawn)
+    listing = Listing(root=data.root, classes=classes, items=[], problems=[])
+    photos = _Photos(data)
+    found: list[tuple[Task, Path]] = []
+    for number, task in enumerate(tasks[path], start=1):
+        photo = _photo(task, number, photos, path, listing.problems)
+        if photo is not None:
+            found.append((task, photo))
+    top = os.path.commonpath([photo.parent for _, photo in found]) if found else data.root
+    for task, photo in found[: data.limit]:
+        item = Item(
+            id=photo.relative_to(top).with_suffix("").as_posix(),
+            image=photo,
+            source=path,
+            boxes=[],
+            labels=[],
+            names=[],
+        )
+        listing.items.extend(_with_objects(item, task, classes, outlined, listing.problems))
+    return listing
+
+
+def _parse(path: Path) -> list[Task]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: annotation file is no JSON ({error})") from error
+    if not isinstance(content, list) or not content:
+        raise DataError(f"{path}: expected the JSON export of Label Studio, a list of tasks")
+    for number, task in enumerate(content, start=1):
+        if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
+            raise DataError(
+                f"{path}: task number {number} has no data: export it from Label Studio as JSON, not JSON-MIN"
+            )
+    return content
+
+
+class _Photos:
+    """Photos below a folder, by name."""
+
+    def __init__(self, data: Data) -> None:
+        self._top = data.root / data.images if data.images else data.root
+        if not self._top.is_dir():
+            raise DataError(f"{self._top}: no such image folder (data.images, relative to data.root)")
+        self._paths: defaultdict[str, list[Path]] = defaultdict(list)
+        for path in sorted(self._top.rglob("*")):
+            if path.suffix.lower() in SUFFIXES:
+                self._paths[path.name].append(path)
+
+    def find(self, name: PurePosixPath) -> Path | None:
+        """The photo that a path of another place stands for; of several, the one in the folders it names.
+
+        Raises:
+            DataError: It stands for several.
+        """
+        uploaded = _UPLOADED.fullmatch(name.name)
+        bare = uploaded[1] if uploaded else name.name
+        # An upload has its spaces replaced, too.
+        spaced = [key for key in self._paths if key.replace(" ", "_") == bare] if uploaded else []
+        for candidate in dict.fromkeys([name.name, bare, *spaced]):
+            paths = self._paths.get(candidate, [])
+            for depth in range(len(name.parts), 1, -1):
+                alike = [path for path in paths if path.parts[-depth:-1] == name.parts[-depth:-1]]
+                paths = alike or paths
+            if len(paths) > 1:
+                places = ", ".join(str(path.relative_to(self._top)) for path in paths[:3])
+                raise DataError(
+                    f"{self._top}: {name} may be any of {len(paths)} photos ({places}): "
+                    "name the folder of those that are meant by data.images"
+                )
+            if paths:
+                return paths[0]
+        return None
+
+
+def _photo(task: Task, number: int, photos: _Photos, path: Path, problems: list[Problem]) -> Path | None:
+    address = _address(task["data"])
+    if address is None:
+        what = f"task without photo: number {number}"
+    elif ".." in (place := _place(address)).parts:
+        what = f"photo leads out of the data set: {address}"
+    else:
+        found = photos.find(place)
+        if found is not None:
+            return found
+        what = f"photo not found: {address}"
+    problems.append(Problem(file=path, what=what, action="skipped"))
+    return None
+
+
+def _address(fields: dict[str, Any]) -> str | None:
+    """What a task says of its photo: the field `image`, or the only one that names a photo."""
+    if isinstance(fields.get("image"), str):
+        return str(fields["image"])
+    texts = [value for value in fields.values() if isinstance(value, str)]
+    named = [text for text in texts if _place(text).suffix.lower() in SUFFIXES]
+    return named[0] if len(named) == 1 else None
+
+
+def _place(address: str) -> PurePosixPath:
+    """The path in an address, decoded."""
+    try:
+        parts = urlsplit(address.replace("\\", "/"))
+    except ValueError:  # no address: brackets and the like
+        return PurePosixPath(address)
+    stored = parse_qs(parts.query).get("d") if parts.path.rstrip("/").endswith("local-files") else None
+    return PurePosixPath(stored[0].replace("\\", "/") if stored else unquote(parts.path))
+
+
+def _annotation(task: Task, others: list[Any]) -> dict[str, Any] | None:
+    """The annotation that counts: one marked as ground truth, else the latest; `others` takes the rest."""
+    known = task.get("annotations") or task.get("completions")
+    usable = [one for one in known if isinstance(one, dict)] if isinstance(known, list) else []
+    usable = [one for one in usable if not one.get("was_cancelled") and isinstance(one.get("result"), list)]
+    if not usable:
+        return None
+    ranked = sorted(usable, key=lambda one: (bool(one.get("ground_truth")), str(one.get("updated_at", ""))))
+    others += ranked[:-1]
+    return ranked[-1]
+
+
+def _results(annotation: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """What was drawn, without choices, texts and the like; a label given apart is put into its region."""
+    found = [one for one in (annotation or {}).get("result", []) if isinstance(one, dict)]
+    apart = {str(one.get("id")): label_of(one) for one in found if one.get("type") == "labels"}
+    drawn = []
+    for one in found:
+        if isinstance(one.get("type"), str) and one["type"] in REGIONS and isinstance(one.get("value"), dict):
+            label = label_of(one) or apart.get(str(one.get("id")))
+            drawn.append({**one, "value": {**one["value"], "labels": [label] if label else []}})
+    return drawn
+
+
+def _with_objects(
+    item: Item, task: Task, classes: tuple[str, ...], outlined: bool, problems: list[Problem]
+) -> Iterator[Item]:
+    """The image with its objects; nothing for a task that nobody has annotated, as it is no sure background."""
+    others: list[Any] = []
+    annotation = _annotation(task, others)
+    if annotation is None:
+        what = f"task not annotated: {item.image.name}"
+        problems.append(Problem(file=item.source, what=what, action="skipped"))
+        return
+    if others:
+        what = f"several annotations of one photo: {len(others) + 1} of {item.image.name}"
+        problems.append(Problem(file=item.source, what=what, action="ground truth, else the latest kept"))
+    shapes: list[Shape] = []
+    dropped = False
+    for number, result in enumerate(_results(annotation), start=1):
+        name = label_of(result)
+        called = f"{result['type']} {number} ({name or 'no label'}) of {item.image.name}"
+        try:
+            label = classes.index(name) + 1 if name in classes else None
+            shape, remark, item = read_region(item, result, label, called)
+        except (ValueError, DataError) as error:
+            problems.append(Problem(file=item.source, what=f"{error}: {called}", action="dropped"))
+            dropped = True
+            continue
+        if remark:
+            action = "kept, as the upright box around it"
+            problems.append(Problem(file=item.source, what=f"{remark}: {called}", action=action))
+        shapes.append(shape)
+    yield with_shapes(item, shapes, complete=not dropped, outlined=outlined, problems=problems)

@@ -1,0 +1,172 @@
+"""Single regions of Label Studio: rectangles, polygons and brushed masks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxseg.formats.assemble import Item
+from boxseg.formats.coco_results import encode_mask
+from boxseg.formats.images import read_header
+from boxseg.formats.shapes import Box, Shape, bounds, mask_shape_box, rotated_corners
+
+Kind = Literal["rectangle", "polygon", "brush", "other"]
+
+# What may be drawn, by the type of a result.
+REGIONS: dict[str, Kind] = {
+    "rectanglelabels": "rectangle",
+    "rectangle": "rectangle",
+    "polygonlabels": "polygon",
+    "polygon": "polygon",
+    "brushlabels": "brush",
+    "brush": "brush",
+    "ellipselabels": "other",
+    "ellipse": "other",
+    "keypointlabels": "other",
+    "keypoint": "other",
+    "bitmasklabels": "other",
+    "bitmask": "other",
+    "vectorlabels": "other",
+    "vector": "other",
+}
+# Larger photos are refused by Pillow as well.
+_MOST_PIXELS = 1 << 28
+
+
+def label_of(result: dict[str, Any]) -> str | None:
+    """The first label of a result."""
+    value = result.get("value")
+    if not isinstance(value, dict):
+        return None
+    for labels in (value.get("labels"), value.get(str(result.get("type")))):
+        if isinstance(labels, list) and labels and isinstance(labels[0], str) and labels[0].strip():
+            return labels[0].strip()
+    return None
+
+
+def read_region(item: Item, result: dict[str, Any], label: int | None, called: str) -> tuple[Shape, str, Item]:
+    """A region in pixels, a remark on it or nothing, and the image with the size that the region states.
+
+    Raises:
+        ValueError: It is none of a kind that is read, or lacks something.
+        DataError: It does not state the size of the photo, which cannot be read either.
+    """
+    kind, value = REGIONS[result["type"]], result["value"]
+    if kind == "other":
+        raise ValueError("neither rectangle, polygon nor brush")
+    if label is None:
+        raise ValueError("class missing")
+    if _float(result.get("image_rotation") or 0) % 360:
+        raise ValueError("drawn on a photo that was turned in the editor")
+    size = _size(result)
+    if size is None:
+        header = read_header(item.image)
+        size = (header.width, header.height)
+    elif item.stated_size is None:
+        item = replace(item, stated_size=size)
+    if kind == "rectangle":
+        degrees = _float(value.get("rotation") or 0) % 360
+        remark = f"rotated rectangle, by {degrees:g} degrees" if degrees else ""
+        return Shape(label=label, box=_rectangle(value, size, degrees), name=called), remark, item
+    if kind == "polygon":
+        points = _points(value, size)
+        region = [[number for point in points for number in point]]
+        return Shape(label=label, box=bounds(points), name=called, region=region), "", item
+    mask = decode_brush(value.get("rle"), *size)
+    return Shape(label=label, box=mask_shape_box(mask), name=called, region=encode_mask(mask)), "", item
+
+
+def _size(result: dict[str, Any]) -> tuple[int, int] | None:
+    width, height = result.get("original_width"), result.get("original_height")
+    if not isinstance(width, int) or not isinstance(height, int) or width < 1 or height < 1:
+        return None
+    return width, height
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError("not all numbers")
+    return float(value)
+
+
+def _rectangle(value: dict[str, Any], size: tuple[int, int], degrees: float) -> Box:
+    x, y, width, height = (_float(value.get(key)) / 100 for key in ("x", "y", "width", "height"))
+    left, top = x * size[0], y * size[1]
+    box = (left, top, left + width * size[0], top + height * size[1])
+    # Label Studio turns about the corner that x and y name, whichever way it was turned by the user.
+    return bounds(rotated_corners(box, degrees, (left, top))) if degrees else box
+
+
+def _points(value: dict[str, Any], size: tuple[int, int]) -> list[tuple[float, float]]:
+    points = value.get("points")
+    if not isinstance(points, list) or len(points) < 3:
+        raise ValueError("polygon of fewer than three points")
+    if not all(isinstance(point, list) and len(point) == 2 for point in points):
+        raise ValueError("polygon without pairs of numbers")
+    return [(_float(x) / 100 * size[0], _float(y) / 100 * size[1]) for x, y in points]
+
+
+def decode_brush(code: Any, width: int, height: int) -> NDArray[np.bool_]:
+    """The pixels (H, W) of a brushed mask: where the last of its four channels is not 0.
+
+    The code is a stream of bits: the number of values in 32 bits, the bits of a value less 1 in 5, four widths
+    less 1 in 4 each. Then, until there are enough values: one bit, whether a run follows; two, which of the
+    widths its length has; the length less 1; and one value for all of a run, or a value each.
+
+    Args:
+        code: Bytes as a list of numbers.
+        width: Width of the photo, pixels.
+        height: Height of the photo, pixels.
+
+    Raises:
+        ValueError: It is no such code, or not of this size.
+
+    Source: RLE of `@thi.ng/rle-pack`, which Label Studio's editor packs RGBA pixels with.
+    """
+    total = 4 * width * height
+    if width * height > _MOST_PIXELS:
+        raise ValueError("brushed mask of too large a photo")
+    try:
+        bits = _Bits(bytes(list(code)))
+    except (TypeError, ValueError):
+        raise ValueError("brush without run-length code") from None
+    if bits.take(32) != total:
+        raise ValueError(f"brushed mask of another size than {width} x {height}")
+    word = bits.take(5) + 1
+    widths = [bits.take(4) + 1 for _ in range(4)]
+    values: list[NDArray[np.int64]] = []
+    filled = 0
+    while filled < total:
+        run = bits.take(1)
+        length = bits.take(widths[bits.take(2)]) + 1
+        if run:
+            values.append(np.array([bits.take(word), length], dtype=np.int64)[None])
+        else:
+            values.append(np.array([(bits.take(word), 1) for _ in range(length)], dtype=np.int64))
+        filled += length
+    if filled != total:
+        raise ValueError("brushed mask whose runs do not fill it")
+    runs = np.concatenate(values)
+    ends = np.cumsum(runs[:, 1])
+    alpha = np.arange(3, total, 4)
+    mask: NDArray[np.bool_] = (runs[:, 0] != 0)[np.searchsorted(ends, alpha, side="right")]
+    return mask.reshape(height, width)
+
+
+class _Bits:
+    """Numbers from a stream of bits, the highest bit first."""
+
+    def __init__(self, content: bytes) -> None:
+        self._text = "".join(f"{byte:08b}" for byte in content)
+        self._place = 0
+
+    def take(self, count: int) -> int:
+        end = self._place + count
+        if end > len(self._text):
+            raise ValueError("brushed mask that ends too early")
+        number = int(self._text[self._place : end], 2)
+        self._place = end
+        return number
