@@ -22,12 +22,12 @@ from boxseg import formats
 from boxseg.config import Classify, Data
 from boxseg.data.sampler import StreamSampler
 from boxseg.dataset import BoxDataset
-from boxseg.jobs import LabelJob
+from boxseg.jobs import LabelJob, SegmentJob
 from boxseg.stages.doctor import Diagnosis
 from boxseg.stages.folder import open_folder
 from boxseg.stages.label import paths
-from boxseg.stages.segment import labelled
 from boxseg.stages.training import iterations_of
+from boxseg.stages.training_labels import training_labels
 from generated import write_coco, write_voc
 from measure import in_child, memory_held, parser, settings, table
 
@@ -55,6 +55,7 @@ def cost_of_using(root: Path, folder: Path) -> tuple[float, ...]:
     """Microseconds an image of what every run does with a list of images."""
     dataset = formats.load(Data(root=root))
     job = LabelJob(data=Data(root=root), checkpoint=root, out=folder)
+    segment = SegmentJob(data=job.data, labels=str(folder), out=folder)
     open_folder(job)
     for path in (path for sample in dataset.samples for path in paths(folder, sample)):
         path.parent.mkdir(exist_ok=True)
@@ -62,7 +63,7 @@ def cost_of_using(root: Path, folder: Path) -> tuple[float, ...]:
     works: list[Callable[[], object]] = [
         lambda: open_folder(job),
         lambda: [s for s in dataset.samples if not all(path.is_file() for path in paths(folder, s))],
-        lambda: labelled(dataset, str(folder)),
+        lambda: training_labels(dataset, segment),
         lambda: one_pass(dataset),
         lambda: Diagnosis(dataset=dataset, problems=()).tables(),
     ]

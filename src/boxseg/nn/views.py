@@ -60,7 +60,7 @@ class Views:
 
 
 def resized(signals: Tensor, size: int) -> Tensor:
-    """Signals (n, K) along a side of an image, resized to (size, K): bilinear, antialiased where they shrink."""
+    """Signals (n, K) along a side of an image, resized to (size, K): bilinear, antialiased if they shrink."""
     if len(signals) == size:
         return signals
     # As rows of a picture: torch 2.13 resizes a single column with antialiasing wrongly.
