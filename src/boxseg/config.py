@@ -265,6 +265,8 @@ class Label:
             Without a map, the classifier must know every class of the data.
         instances: Also write a mask of each box, with a score: instances_y_crf.json and instances_y_ret.json,
             COCO results; AP where the data has masks of its objects.
+        maps: Also write how sure the labels are, as 8-bit grey PNG: confidence/ID.png, 255 · the probability of
+            Y_crf after the CRF, and reliable/ID.png, 255 where Y_crf and Y_ret agree.
         crf: Dense CRF of Y_crf.
     """
 
@@ -272,6 +274,7 @@ class Label:
     grid: int = 1
     class_map: dict[str, str] | str | None = None
     instances: bool = False
+    maps: bool = False
     crf: Crf = field(default_factory=Crf)
 
     def __post_init__(self) -> None:

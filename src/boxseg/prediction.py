@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boxseg import palette
-from boxseg.atomic import atomic_path
 from boxseg.errors import ConfigError
 from boxseg.formats.coco_results import encode_mask
 from boxseg.formats.images import to_photo
-from boxseg.formats.masks import write_mask
+from boxseg.formats.masks import write_grey, write_mask
 
 # Longer side of the picture in a notebook, pixels.
 _SHOWN = 1024
@@ -109,9 +108,7 @@ class Prediction:
 
     def save_confidence(self, path: Path | str) -> None:
         """Write the confidence as an 8-bit grey PNG: 255 · probability, rounded."""
-        levels = np.rint(self.confidence * 255).astype(np.uint8)
-        with atomic_path(path) as temporary:
-            Image.fromarray(levels).save(temporary, format="PNG")
+        write_grey(path, np.rint(self.confidence * 255).astype(np.uint8))
 
     def __repr__(self) -> str:
         height, width = self.labels.shape

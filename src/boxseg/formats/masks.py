@@ -31,6 +31,12 @@ def write_mask(path: Path | str, labels: NDArray[np.uint8]) -> None:
         image.save(temporary, format="PNG", compress_level=6)
 
 
+def write_grey(path: Path | str, levels: NDArray[np.uint8]) -> None:
+    """Write levels (H, W) uint8 as an 8-bit grey PNG, whole or not at all."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(levels).save(temporary, format="PNG")
+
+
 def read_mask(path: Path | str, classes: int | None = None) -> NDArray[np.uint8]:
     """Read labels (H, W) uint8 from a palette or greyscale image, or one painted in VOC colours.
 

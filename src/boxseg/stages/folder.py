@@ -29,6 +29,7 @@ FREE = (
     "trainer.workers",
     "trainer.checkpoint_every",
     "label.instances",  # files beside the labels
+    "label.maps",
     "report.photos",
     "report.size",
     "report.originals",
@@ -96,6 +97,7 @@ def clear_folder(folder: Path) -> None:
     for name in files:
         (folder / name).unlink(missing_ok=True)
     patterns = ["y_crf/**/*.png", "y_ret/**/*.png", "instances/**/*.json", "predictions/**/*.png"]
+    patterns += ["confidence/**/*.png", "reliable/**/*.png"]
     patterns += ["results/VOC2012/Segmentation/*_cls/*.png", "voc2012_*.tgz"]
     for pattern in patterns:
         for file in folder.glob(pattern):

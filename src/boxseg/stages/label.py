@@ -34,6 +34,7 @@ from boxseg.stages.doctor import report_problems
 from boxseg.stages.folder import open_folder, write_json
 from boxseg.stages.grouping import photo_groups
 from boxseg.stages.instance_scores import InstanceScores, precision_table, result_files, score_instances
+from boxseg.stages.label_maps import map_paths, write_maps
 from boxseg.stages.networks import Loaded, checkpoint_file, load_classifier
 from boxseg.stages.refine import refine
 from boxseg.stages.scoring import LabelScores, label_table, score_labels, write_confusion
@@ -111,7 +112,8 @@ class Labeller:
     def files(self, sample: Sample) -> list[Path]:
         """All files made of a photo."""
         masks = [instances.piece_path(self.folder, sample)] if self.options.instances else []
-        return [*paths(self.folder, sample), *masks]
+        maps = map_paths(self.folder, sample) if self.options.maps else ()
+        return [*paths(self.folder, sample), *masks, *maps]
 
 
 def run(job: LabelJob) -> Labelled:
@@ -215,6 +217,8 @@ def _finish(labeller: Labeller, item: _Pending, probabilities: Tensor) -> None:
     both = dict(zip(instances.SOURCES, (y_crf, y_ret), strict=True))
     for path, labels in zip(paths(folder, item.sample), both.values(), strict=True):
         write_mask(path, labels.cpu().numpy())
+    if labeller.options.maps:
+        write_maps(folder, item.sample, y_crf, y_ret, probabilities, item.boxes)
     if labeller.options.instances:
         masks = {
             source: instances.box_instances(

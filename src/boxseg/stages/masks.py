@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from boxseg import formats
-from boxseg.atomic import atomic_path
 from boxseg.data.geometry import background_map
 from boxseg.dataset import Sample
+from boxseg.formats.masks import write_grey
 from boxseg.jobs import MasksJob
 from boxseg.progress import Progress
 from boxseg.report.tables import Table
@@ -72,8 +71,7 @@ def run(job: MasksJob) -> Masked:
     with Progress("masks", len(missing)) as bar:
         for done, sample in enumerate(missing, start=1):
             mask = background_mask(sample)
-            with atomic_path(paths[sample.id]) as temporary:
-                Image.fromarray(mask).save(temporary)
+            write_grey(paths[sample.id], mask)
             shares.append(float(mask.mean()))
             bar.update(done)
     return Masked(
