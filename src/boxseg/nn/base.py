@@ -114,8 +114,8 @@ class Backbone(nn.Module):
             raise ValueError(f"Invalid shape, expected Bx3xHxW, got {tuple(images.shape)}")
         height, width = images.shape[-2:]
         rows, columns = self.padded_size(height, width)
-        x = images.index_select(1, self.order).to(self.mean.dtype)
-        x = (x - self.mean[:, None, None]) / self.std[:, None, None]
+        x = images.index_select(1, self.order).to(self.mean.dtype)  # a copy, of which no third is needed
+        x = x.sub_(self.mean[:, None, None]).div_(self.std[:, None, None])
         return F.pad(x, (0, columns - width, 0, rows - height))
 
     def extract(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from boxseg.errors import ConfigError
+from boxseg.nn.bands import in_bands
 from boxseg.nn.base import TENSORFLOW_LITE, Backbone, BatchNorm, HeadName, init_convolutions
 
 # kernel, stride, expansion, output channels, blocks
@@ -24,6 +25,8 @@ STAGES = (
     (3, 1, 6, 320, 1),
 )
 STEM_CHANNELS = 32
+# Blocks of the first three stages, which reach stride 8, and how far these and the stem see.
+FINE_BLOCKS, FINE_REACH = 5, 33
 HEAD_CHANNELS = 1280
 
 
@@ -73,9 +76,13 @@ class EfficientNetLite0(Backbone):
 
     def extract(self, x: Tensor) -> Tensor:
         """Features (B, C, h, w) of normalised, padded images (B, 3, H, W)."""
-        y: Tensor = self.blocks(self.act(self.bn0(self.conv_stem(x))))
+        y: Tensor = self.blocks[FINE_BLOCKS:](in_bands(self._fine, x, stride=8, reach=FINE_REACH))
         if self.has_head:
             y = self.act(self.bn1(self.conv_head(y)))
+        return y
+
+    def _fine(self, x: Tensor) -> Tensor:
+        y: Tensor = self.blocks[:FINE_BLOCKS](self.act(self.bn0(self.conv_stem(x))))
         return y
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from boxseg.nn.bands import in_bands
 from boxseg.nn.base import CAFFE, Backbone, BatchNorm, HeadName, init_convolutions
 
 # Channels of the convolutions of each block.
@@ -21,6 +22,8 @@ CONVOLUTIONS = tuple(
     for index in range(1, len(widths) + 1)
 )
 FC_CHANNELS = 1024
+# How far the first three blocks see, which reach stride 8, pixels.
+FINE_REACH = 25
 
 
 class VGG16(Backbone):
@@ -68,12 +71,16 @@ class VGG16(Backbone):
 
     def extract(self, x: Tensor) -> Tensor:
         """Features (B, C, h, w) of normalised, padded images (B, 3, H, W)."""
-        names = iter(CONVOLUTIONS)
-        for block, widths in enumerate(BLOCKS, start=1):
-            for _ in widths:
-                x = F.relu(self.get_submodule(next(names))(x), inplace=True)
-            x = F.max_pool2d(x, 3, stride=2 if block <= 3 else 1, padding=1)
+        x = in_bands(lambda part: self._blocks(part, (1, 2, 3)), x, stride=8, reach=FINE_REACH)
+        x = self._blocks(x, (4, 5))
         if self.has_fc:
             x = self.dropout(F.relu(self.fc6(x), inplace=True))
             x = self.dropout(F.relu(self.fc7(x), inplace=True))
+        return x
+
+    def _blocks(self, x: Tensor, numbers: tuple[int, ...]) -> Tensor:
+        for block in numbers:
+            for index in range(1, len(BLOCKS[block - 1]) + 1):
+                x = F.relu(self.get_submodule(f"conv{block}_{index}")(x), inplace=True)
+            x = F.max_pool2d(x, 3, stride=2 if block <= 3 else 1, padding=1)
         return x
