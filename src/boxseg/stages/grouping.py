@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 import numpy as np
 import torch
@@ -16,6 +15,8 @@ from boxseg.progress import track
 
 # Photos whose CRFs are solved together on an accelerator.
 BATCH = 8
+# Pixels of photos that go together anywhere; a larger photo goes alone.
+PIXELS = 2**24
 
 Readable = tuple[Sample, NDArray[np.uint8]]
 
@@ -38,9 +39,17 @@ def photo_groups(
         device: Where they are worked on. A CPU solves as many CRFs at once as it has threads, and takes so many
             photos: more would wait in memory.
     """
-    size = torch.get_num_threads() if device.type == "cpu" else BATCH
-    stream = _readable(samples, skipped, description, trainer)
-    while group := list(islice(stream, size)):
+    most = torch.get_num_threads() if device.type == "cpu" else BATCH
+    group: list[Readable] = []
+    pixels = 0
+    for sample, photo in _readable(samples, skipped, description, trainer):
+        size = photo.shape[0] * photo.shape[1]
+        if group and (len(group) == most or pixels + size > PIXELS):
+            yield group
+            group, pixels = [], 0
+        group.append((sample, photo))
+        pixels += size
+    if group:
         yield group
 
 
