@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from boxseg.formats.images import read_image
+from boxseg.nn import field as field_module
+from boxseg.nn import upsample
 from boxseg.nn.backbone import build_backbone
 from boxseg.nn.field import UpsampledFeatures
 from boxseg.nn.upsample import upsample_aligned
@@ -41,9 +43,10 @@ def random(*shape: int, seed: int = 0) -> Tensor:
     height=st.integers(1, 14),
     width=st.integers(1, 14),
     stride=st.sampled_from([None, 1, 2, 4, 8, 16]),
+    band=st.integers(1, 60),
     seed=st.integers(0, 1000),
 )
-def test_equals_the_full_size_form(height: int, width: int, stride: int | None, seed: int) -> None:
+def test_equals_the_full_size_form(height: int, width: int, stride: int | None, band: int, seed: int) -> None:
     step = stride or 3
     cells = [-(-(n - 1) // step) + 1 for n in (height, width)]
     features = random(5, *cells, seed=seed)
@@ -55,14 +58,29 @@ def test_equals_the_full_size_form(height: int, width: int, stride: int | None, 
     def close(actual: Tensor, expected: Tensor) -> None:
         torch.testing.assert_close(actual, expected, rtol=0, atol=1e-9)
 
-    close(field.dot(vectors), torch.einsum("kc,cyx->kyx", vectors, full))
-    close(field.norm(), full.pow(2).sum(0).sqrt())
-    close(field.cosine(vectors), torch.cosine_similarity(full[None], vectors[:, :, None, None], dim=1))
-    for mask, mean in zip(masks, field.mean(masks), strict=True):
-        close(mean, full[:, mask].mean(1) if mask.any() else torch.zeros(5, dtype=torch.float64))
-    weights = random(4, height, width, seed=seed + 3).abs()
-    expected = torch.einsum("kyx,cyx->kc", weights, full) / weights.sum((1, 2))[:, None]
-    close(field.mean(weights), expected)
+    def check() -> None:
+        dot, norm = torch.einsum("kc,cyx->kyx", vectors, full), full.pow(2).sum(0).sqrt()
+        cosine = torch.cosine_similarity(full[None], vectors[:, :, None, None], dim=1)
+        for rows in (slice(None), *field.bands()):
+            close(field.dot(vectors, rows), dot[:, rows])
+            close(field.norm(rows), norm[rows])
+            close(field.cosine(vectors, rows), cosine[:, rows])
+        for mask, mean in zip(masks, field.mean(masks), strict=True):
+            close(mean, full[:, mask].mean(1) if mask.any() else torch.zeros(5, dtype=torch.float64))
+        weights = random(4, height, width, seed=seed + 3).abs()
+        expected = torch.einsum("kyx,cyx->kc", weights, full) / weights.sum((1, 2))[:, None]
+        close(field.mean(weights), expected)
+        labels = masks.sum(0)
+        means, present = field.means(labels, torch.arange(6))
+        for label, mean, there in zip(range(6), means, present, strict=True):
+            assert bool(there) == bool((labels == label).any())
+            close(mean, full[:, labels == label].mean(1) if there else torch.zeros(5, dtype=torch.float64))
+
+    check()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(field_module, "BAND", band)
+        patch.setattr(upsample, "BLOCK", 1 + band % 7)
+        check()
 
 
 def test_float32_features_after_a_relu_keep_five_digits() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from boxseg.nn import field as field_module
 from boxseg.nn.field import UpsampledFeatures
 from boxseg.nn.pseudo import Background, background_attention, box_masks, class_scores, finish_crf, retrieve
 
@@ -27,6 +28,11 @@ SCENES: dict[str, list[tuple[Box, int]]] = {
     "sliver": [((3.6, 2.0, 4.4, 9.0), 2), ((8.0, 3.0, 14.0, 9.0), 1)],
     "no box": [],
 }
+
+
+@pytest.fixture(autouse=True, params=[field_module.BAND, 3 * SIZE[1]], ids=["whole", "in bands"])
+def _bands(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(field_module, "BAND", request.param)
 
 
 def scene(name: str) -> tuple[Tensor, Tensor]:

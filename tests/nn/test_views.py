@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from boxseg.nn import views as module
+from boxseg.nn import upsample as module
 from boxseg.nn.upsample import upsample_aligned
 from boxseg.nn.views import Views
 

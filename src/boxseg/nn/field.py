@@ -7,13 +7,18 @@ are weighted means over cells, and |f↑|² is a quadratic form in products of n
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from boxseg.nn.upsample import interpolation_matrix
+from boxseg.nn.bands import bands
+from boxseg.nn.upsample import from_columns, interpolation_matrix, to_columns
+
+# Pixels that are worked on at once: what is made on the way to a result takes no more memory than of so many.
+BAND = 2**20
 
 
 class UpsampledFeatures:
@@ -41,26 +46,32 @@ class UpsampledFeatures:
             for pixels, cells in zip(size, features.shape[1:], strict=True)
         )
 
-    def dot(self, vectors: Tensor) -> Tensor:
-        """Inner products v · f↑(p) with vectors (K, C); (K, H, W)."""
+    def bands(self) -> Iterator[slice]:
+        """Rows of a large image, a few at a time, to be given to `dot` and `cosine`; all of a small one."""
+        return (slice(*edges) for edges in bands(*self.size, pixels=BAND))
+
+    def dot(self, vectors: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Inner products v · f↑(p) with vectors (K, C), on these rows of the image; (K, n, W)."""
         # Plain matrix products over cells: an einsum copies the features to another layout first.
         maps = vectors.to(self.features.dtype) @ self.features.flatten(1)
-        full: Tensor = self._rows @ maps.reshape(-1, *self.features.shape[1:]) @ self._columns.T
-        return full
+        return _expand(maps.reshape(-1, *self.features.shape[1:]), self._rows[rows], self._columns)
 
-    def norm(self) -> Tensor:
-        """Lengths |f↑(p)|, (H, W).
+    def norm(self, rows: slice = slice(None)) -> Tensor:
+        """Lengths |f↑(p)| on these rows of the image, (n, W).
+
+        |f↑|² = Σ over pairs of the four cells around p of w_i w_j (f_i · f_j), separable in rows × columns.
 
         Exact up to rounding relative to the largest of the four cells: where their features cancel (never
         after a ReLU), a length near zero keeps few digits.
         """
-        return self._norm
+        squared = _expand(self._products, _pair_weights(self._rows[rows]), self._column_pairs)
+        return squared.clamp_min_(0).sqrt_()
 
-    def cosine(self, vectors: Tensor) -> Tensor:
-        """Cosines of f↑(p) with vectors (K, C); (K, H, W) in [-1, 1], 0 where either is zero."""
+    def cosine(self, vectors: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Cosines of f↑(p) with vectors (K, C), on these rows; (K, n, W) in [-1, 1], 0 where either is zero."""
         tiny = torch.finfo(self.features.dtype).tiny
         unit = F.normalize(vectors.to(self.features.dtype), dim=1, eps=tiny)
-        return (self.dot(unit) / self._norm.clamp_min(tiny)).clamp(-1, 1)
+        return self.dot(unit, rows).div_(self.norm(rows).clamp_min_(tiny)).clamp_(-1, 1)
 
     def mean(self, masks: Tensor) -> Tensor:
         """Means of f↑ over the pixels of each mask, weighted if the masks are.
@@ -71,16 +82,40 @@ class UpsampledFeatures:
         Returns:
             (K, C); zeros for an empty mask.
         """
-        masks = masks.to(self.features.dtype)
-        # Uᵀ mask: how much each cell contributes to the sum over the mask.
-        share = self._rows.T @ masks @ self._columns
-        total = masks.sum(dim=(1, 2)).unsqueeze(1)
+        return self._mean(lambda rows: masks[:, rows], len(masks))[0]
+
+    def means(self, labels: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Means of f↑ over the pixels of each label, and whether it has any.
+
+        Args:
+            labels: (H, W) integer.
+            values: (K,), the labels that are meant, of the same type.
+
+        Returns:
+            (K, C), zeros for a label without pixels, and (K,) bool.
+        """
+        means, total = self._mean(lambda rows: labels[rows] == values[:, None, None], len(values))
+        return means, total > 0
+
+    def _mean(self, masks: Callable[[slice], Tensor], count: int) -> tuple[Tensor, Tensor]:
+        """Means over masks, of which the rows are asked for in turn, and their sums."""
+        share = self.features.new_zeros(count, *self.features.shape[1:])
+        total = self.features.new_zeros(count, 1)
+        for rows in self.bands():
+            part = masks(rows).to(self.features.dtype)
+            # Uᵀ mask: how much each cell contributes to the sum over the mask.
+            share += self._rows[rows].T @ from_columns(part, self._columns)
+            total += part.sum(dim=(1, 2)).unsqueeze(1)
         sums = share.flatten(1) @ self.features.flatten(1).T
-        return sums / torch.where(total > 0, total, 1)
+        return sums / torch.where(total > 0, total, 1), total.flatten()
 
     @cached_property
-    def _norm(self) -> Tensor:
-        """|f↑|² = Σ over pairs of the four cells around p of w_i w_j (f_i · f_j), separable in rows × columns.
+    def _column_pairs(self) -> Tensor:
+        return _pair_weights(self._columns)
+
+    @cached_property
+    def _products(self) -> Tensor:
+        """Inner products of neighbouring cells, (2 h - 1, 2 w - 1).
 
         A pair of cells is (self), (self, right), (self, below), or one of the two diagonals; each kind is a
         small map of inner products, and its weight a row factor times a column factor.
@@ -91,9 +126,13 @@ class UpsampledFeatures:
         below = (f[:, :-1] * f[:, 1:]).sum(0)
         diagonals = (f[:, :-1, :-1] * f[:, 1:, 1:]).sum(0) + (f[:, :-1, 1:] * f[:, 1:, :-1]).sum(0)
         # Each factor 2 w_i w_(i+1) counts a pair in both orders; on the diagonals both factors have it.
-        products = torch.cat([torch.cat([own, right], 1), torch.cat([below, diagonals / 2], 1)], 0)
-        squared = _pair_weights(self._rows) @ products @ _pair_weights(self._columns).T
-        return squared.clamp_min(0).sqrt()
+        return torch.cat([torch.cat([own, right], 1), torch.cat([below, diagonals / 2], 1)], 0)
+
+
+def _expand(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Maps (..., h, w) at pixels, for weights of rows (n, h) and columns (W, w); (..., n, W)."""
+    used = rows.any(0)
+    return to_columns(rows[:, used] @ maps[..., used, :], columns)
 
 
 def _pair_weights(weights: Tensor) -> Tensor:

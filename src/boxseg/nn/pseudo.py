@@ -9,6 +9,7 @@ Source: Oh, Kim, Ham, "Background-Aware Pooling and Noise-Aware Loss", CVPR 2021
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -42,7 +43,7 @@ class BoxMasks:
     owners: tuple[int, ...]
     ignored: Tensor
 
-    @property
+    @cached_property
     def outside(self) -> Tensor:
         """(H, W) bool, pixels outside every box."""
         return ~self.inside.any(0)
@@ -94,14 +95,15 @@ def background_attention(field: UpsampledFeatures, background: Tensor, grid: int
             of f↑ over it. Without background there is no query and A = 0.
     """
     height, width = background.shape
-    cell_row = torch.arange(height, device=background.device) * grid // height
-    cell_column = torch.arange(width, device=background.device) * grid // width
-    cell = cell_row[:, None] * grid + cell_column
-    cells = torch.arange(grid * grid, device=background.device)[:, None, None]
-    masks = (cell == cells) & background
-    masks = masks[masks.any(dim=2).any(dim=1)]
-    attention = field.cosine(field.mean(masks)).relu()
-    return attention.sum(0) / max(len(masks), 1)
+    cell_row = torch.arange(height, device=background.device, dtype=torch.int32) * grid // height
+    cell_column = torch.arange(width, device=background.device, dtype=torch.int32) * grid // width
+    cell = torch.where(background, cell_row[:, None] * grid + cell_column, -1)
+    means, present = field.means(cell, torch.arange(grid * grid, dtype=cell.dtype, device=cell.device))
+    queries = means[present]
+    attention = field.features.new_empty(field.size)
+    for rows in field.bands():
+        attention[rows] = field.cosine(queries, rows).relu_().sum(0)
+    return attention.div_(max(len(queries), 1))
 
 
 def confident_background(field: UpsampledFeatures, boxes: BoxMasks, grid: int) -> Tensor:
@@ -114,30 +116,21 @@ def confident_background(field: UpsampledFeatures, boxes: BoxMasks, grid: int) -
     return torch.where(boxes.outside, 1, kept)
 
 
-def class_activation(field: UpsampledFeatures, weight: Tensor, boxes: BoxMasks) -> Tensor:
-    """u_c: CAMs ReLU(w_c · f↑) of the image's classes, divided by their maximum in each box; 0 outside.
+def lowest_peak(cam: Tensor, boxes: BoxMasks, owner: int) -> Tensor:
+    """What to divide the CAM (H, W) of a class by: the least of its maxima in the boxes around each pixel.
 
-    Where boxes of one class overlap, the largest of their values counts, whatever the order of the boxes.
-
-    Args:
-        field: Features of the image.
-        weight: (L + 1, C), the classifier.
-        boxes: The boxes.
-
-    Returns:
-        (K, H, W) in [0, 1].
+    That is the largest of the values normalised in each box, whatever the order of the boxes. Outside its boxes
+    it is infinite, and 1 in a box where the CAM is 0 throughout.
     """
-    cam = field.dot(weight[boxes.classes]).relu()
-    scores = torch.zeros_like(cam)
-    for (left, top, right, bottom), owner in zip(boxes.rectangles, boxes.owners, strict=True):
-        patch = cam[owner, top:bottom, left:right]
-        if patch.numel() == 0:
-            continue
-        peak = patch.max()
-        normalised = patch / torch.where(peak > 0, peak, 1)
-        view = scores[owner, top:bottom, left:right]
-        view.copy_(torch.maximum(view, normalised))
-    return scores
+    peaks = []
+    for (left, top, right, bottom), own in zip(boxes.rectangles, boxes.owners, strict=True):
+        if own == owner and left < right and top < bottom:
+            window = slice(top, bottom), slice(left, right)
+            peaks.append((float(cam[window].max()), window))
+    lowest = torch.full_like(cam, torch.inf)
+    for peak, window in sorted(peaks, key=lambda item: -item[0]):
+        lowest[window] = peak or 1.0
+    return lowest
 
 
 def class_scores(
@@ -168,17 +161,26 @@ def class_scores(
 
     Source: section 3.2; unknown classes: section 4, from VOC to COCO.
     """
+    scores = field.features.new_ones(len(boxes.classes) + 1, *field.size)
     if len(boxes.classes) == 0:
-        return torch.ones_like(field.norm())[None]
-    u_0 = confident_background(field, boxes, grid)
-    activation = class_activation(field, weight, boxes)
-    activation = torch.where(_unknown(boxes, known)[:, None, None], boxes.inside * (1 - u_0), activation)
-    own = {"attention": u_0, "complement": 1 - activation.amax(0), "zero": torch.zeros_like(u_0)}[background]
-    inside = softmax(torch.cat([own[None], activation]))
-    outside = torch.zeros_like(inside)
-    outside[0] = 1
-    outside.masked_fill_(boxes.ignored, 1 / len(inside))
-    return torch.where(boxes.outside, outside, inside)
+        return scores
+    scores[0] = confident_background(field, boxes, grid)
+    for rows in field.bands():
+        scores[1:, rows] = field.dot(weight[boxes.classes], rows).relu_()
+    for owner, cam in enumerate(scores[1:]):
+        cam.div_(lowest_peak(cam, boxes, owner))
+    unknown = _unknown(boxes, known)[:, None, None]
+    for rows in field.bands():
+        u_0, activation, inside = scores[0, rows], scores[1:, rows], boxes.inside[:, rows]
+        activation = torch.where(unknown, inside * (1 - u_0), activation)
+        own = {"attention": u_0, "complement": 1 - activation.amax(0), "zero": torch.zeros_like(u_0)}[
+            background
+        ]
+        outside = scores.new_zeros(len(scores), 1, 1)
+        outside[0] = 1
+        crowd = torch.where(boxes.ignored[rows], 1 / len(scores), outside)
+        scores[:, rows] = torch.where(boxes.outside[rows], crowd, softmax(torch.cat([own[None], activation])))
+    return scores
 
 
 def finish_crf(probabilities: Tensor, boxes: BoxMasks) -> Tensor:
@@ -194,7 +196,7 @@ def finish_crf(probabilities: Tensor, boxes: BoxMasks) -> Tensor:
     Returns:
         (H, W) uint8, classes of the data set.
     """
-    return _strongest(probabilities[0], probabilities[1:], boxes)
+    return _strongest(probabilities, boxes)
 
 
 def retrieve(
@@ -226,17 +228,17 @@ def retrieve(
     Source: section 3.2.
     """
     classes = torch.cat([boxes.classes.new_tensor([BACKGROUND]), boxes.classes])
-    masks = y_crf == classes[:, None, None].to(y_crf.dtype)
-    present = masks.flatten(1).any(1)
-    substitutes = weight[classes].to(field.features.dtype)
-    lacking = ~present[1:] & _unknown(boxes, known)
-    if lacking.any():
-        foreground = boxes.inside[lacking] * (1 - confident_background(field, boxes, grid))
-        substitutes[1:][lacking] = field.mean(foreground)
-    prototypes = torch.where(present[:, None], field.mean(masks), substitutes)
-    similarity = field.cosine(prototypes).relu()
-    # D_0 = 1 outside all boxes is not spelled out: no class may win there.
-    return _strongest(similarity[0], similarity[1:], boxes)
+    means, present = field.means(y_crf, classes.to(y_crf.dtype))
+    prototypes = torch.where(present[:, None], means, weight[classes].to(means.dtype))
+    strangers = ~present[1:] & _unknown(boxes, known)
+    if strangers.any():
+        foreground = boxes.inside[strangers] * (1 - confident_background(field, boxes, grid))
+        prototypes[1:][strangers] = field.mean(foreground)
+    labels = torch.empty_like(y_crf, dtype=torch.uint8)
+    for rows in field.bands():
+        # D_0 = 1 outside all boxes is not spelled out: no class may win there.
+        labels[rows] = _strongest(field.cosine(prototypes, rows).relu_(), boxes, rows)
+    return labels
 
 
 def _unknown(boxes: BoxMasks, known: Tensor | None) -> Tensor:
@@ -244,16 +246,21 @@ def _unknown(boxes: BoxMasks, known: Tensor | None) -> Tensor:
     return torch.zeros_like(boxes.classes, dtype=torch.bool) if known is None else ~known[boxes.classes]
 
 
-def _strongest(background: Tensor, scores: Tensor, boxes: BoxMasks) -> Tensor:
-    """Class of the highest score at each pixel, (H, W) uint8; a class counts inside its boxes only.
+def _strongest(scores: Tensor, boxes: BoxMasks, rows: slice = slice(None)) -> Tensor:
+    """Class of the highest score at each pixel, uint8; a class counts inside its boxes only.
 
-    Where a crowd is and no class, 255. A class must beat the background (H, W) and the classes before it
-    strictly. One map at a time: an argmax over the few classes of an image is many times slower on a CPU.
+    Where a crowd is and no class, 255. A class must beat the background and the classes before it strictly.
+    One map at a time: an argmax over the few classes of an image is many times slower on a CPU.
+
+    Args:
+        scores: (K + 1, n, W), background first, then `boxes.classes`.
+        boxes: Of the whole image.
+        rows: The n rows of the image that the scores are of.
     """
-    best = background
-    labels = torch.full_like(background, BACKGROUND, dtype=torch.uint8)
-    for label, score, inside in zip(boxes.classes.tolist(), scores, boxes.inside, strict=True):
+    best = scores[0]
+    labels = torch.full_like(best, BACKGROUND, dtype=torch.uint8)
+    for label, score, inside in zip(boxes.classes.tolist(), scores[1:], boxes.inside[:, rows], strict=True):
         better = inside & (score > best)
         labels = torch.where(better, label, labels)
         best = torch.where(better, score, best)
-    return torch.where(boxes.ignored & (labels == BACKGROUND), IGNORE, labels)
+    return torch.where(boxes.ignored[rows] & (labels == BACKGROUND), IGNORE, labels)

@@ -11,6 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+# Columns of pixels that are computed together: they touch only the cells near them, so that time grows with the
+# pixels of an image, and not with their number times its width.
+BLOCK = 256
+
 
 def cell_pitch(size: int, cells: int, stride: int | None) -> float:
     """Distance in pixels between neighbouring cells along one side of the image.
@@ -103,3 +107,23 @@ def upsample_aligned(maps: Tensor, size: tuple[int, int], stride: int | None) ->
     padded = size if stride is None else (stride * (cells[0] - 1) + 1, stride * (cells[1] - 1) + 1)
     full = F.interpolate(maps, size=padded, mode="bilinear", align_corners=True)
     return full[..., :height, :width]
+
+
+def to_columns(maps: Tensor, columns: Tensor) -> Tensor:
+    """maps @ columnsᵀ: (..., w) to (..., W), for weights (W, w) of neighbouring cells."""
+    full = maps.new_empty(*maps.shape[:-1], len(columns))
+    for first in range(0, len(columns), BLOCK):
+        block = columns[first : first + BLOCK]
+        used = block.any(0)
+        full[..., first : first + BLOCK] = maps[..., used] @ block[:, used].T
+    return full
+
+
+def from_columns(full: Tensor, columns: Tensor) -> Tensor:
+    """full @ columns: (..., W) to (..., w), the transpose of `to_columns`."""
+    maps = full.new_zeros(*full.shape[:-1], columns.shape[1])
+    for first in range(0, len(columns), BLOCK):
+        block = columns[first : first + BLOCK]
+        used = block.any(0)
+        maps[..., used] += full[..., first : first + BLOCK] @ block[:, used]
+    return maps

@@ -11,10 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from boxseg.nn.upsample import interpolation_matrix
-
-# Columns computed together: they need only the cells near them, so that time grows with the pixels.
-BLOCK = 256
+from boxseg.nn.upsample import interpolation_matrix, to_columns
 
 
 class Views:
@@ -51,12 +48,7 @@ class Views:
         """(K, H, W)."""
         maps = torch.cat(self._maps, 2) / len(self._maps)
         columns = torch.cat(self._columns, 1)
-        full = maps.new_empty(*maps.shape[:2], len(columns))
-        for first in range(0, len(columns), BLOCK):
-            block = columns[first : first + BLOCK]
-            used = block.any(0)
-            full[..., first : first + BLOCK] = maps[..., used] @ block[:, used].T
-        return full
+        return to_columns(maps, columns)
 
 
 def resized(signals: Tensor, size: int) -> Tensor:
