@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from boxseg import formats
 from boxseg.config import Evaluate, Trainer
@@ -22,7 +24,6 @@ from boxseg.report.tables import Table
 from boxseg.stages.devices import torch_device, torch_devices
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.folder import write_json
-from boxseg.stages.grouping import photo_groups
 from boxseg.stages.inference import predict_group, to_labels
 from boxseg.stages.instance_scores import (
     InstanceScores,
@@ -32,6 +33,7 @@ from boxseg.stages.instance_scores import (
     score_instances,
 )
 from boxseg.stages.networks import Loaded, check_classes, load_segmenter
+from boxseg.stages.photo_loop import Readable, photo_loop
 from boxseg.stages.scoring import LabelScores, label_table, no_truth, read_truth, score_labels
 from boxseg.stages.spread import in_order, spread
 
@@ -183,7 +185,6 @@ def score_network(
     )
 
 
-@torch.inference_mode()
 def _score_share(
     loaded: Loaded[Segmenter],
     samples: Sequence[Sample],
@@ -194,16 +195,31 @@ def _score_share(
 ) -> _Counted:
     before, after = ConfusionMatrix(classes), ConfusionMatrix(classes)
     skipped: dict[str, str] = {}
-    for group in photo_groups(samples, skipped, description="evaluate", trainer=trainer, device=loaded.device):
-        predicted = predict_group(loaded, [image for _, image in group], options)
-        for (sample, _), (raw, refined) in zip(group, predicted, strict=True):
-            truth = read_truth(sample)
-            before.update(to_labels(raw), truth)
-            final = to_labels(refined)
-            after.update(final, truth)
-            if keep is not None:
-                write_mask(keep / f"{sample.id}.png", final)
+    work = partial(_predicted, loaded, options, keep)
+    device = loaded.device
+    for group in photo_loop(work, samples, skipped, description="evaluate", trainer=trainer, device=device):
+        for truth, raw, refined in group:
+            before.update(raw, truth)
+            after.update(refined, truth)
     return _Counted(before=before, after=after, skipped=skipped)
+
+
+Labels = NDArray[np.uint8]
+
+
+@torch.inference_mode()
+def _predicted(
+    loaded: Loaded[Segmenter], options: Evaluate, keep: Path | None, group: Sequence[Readable]
+) -> list[tuple[Labels, Labels, Labels]]:
+    """Ground truth and predictions before and after the CRF of each photo; the last are written to `keep`."""
+    found = []
+    predicted = predict_group(loaded, [image for _, image in group], options)
+    for (sample, _), (raw, refined) in zip(group, predicted, strict=True):
+        final = to_labels(refined)
+        if keep is not None:
+            write_mask(keep / f"{sample.id}.png", final)
+        found.append((read_truth(sample), to_labels(raw), final))
+    return found
 
 
 def network_table(title: str, scores: NetworkScores) -> Table:

@@ -6,6 +6,7 @@ Source: METHOD: Oh et al., BANA, CVPR 2021, section 4.1 (multi-scale testing).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,8 +20,8 @@ from boxseg.nn.deeplab import Segmenter
 from boxseg.nn.reproducible import softmax
 from boxseg.nn.views import Views
 from boxseg.prediction import Prediction
-from boxseg.stages.grouping import photo_groups
 from boxseg.stages.networks import Loaded
+from boxseg.stages.photo_loop import Readable, photo_loop
 from boxseg.stages.refine import refine
 
 
@@ -53,6 +54,7 @@ def network_probabilities(loaded: Loaded[Segmenter], image: Tensor, options: Eva
     return softmax(network.logits(seen.mean()))
 
 
+@torch.inference_mode()
 def predict_group(
     loaded: Loaded[Segmenter], images: Sequence[NDArray[np.uint8]], options: Evaluate
 ) -> list[tuple[Tensor, Tensor]]:
@@ -86,10 +88,17 @@ def predict_photos(
         options: Scales, flip and CRF.
         trainer: Loading processes.
     """
-    for group in photo_groups(samples, skipped, description="predict", trainer=trainer, device=loaded.device):
-        predicted = predict_group(loaded, [image for _, image in group], options)
-        for (sample, image), (_, refined) in zip(group, predicted, strict=True):
-            yield (
-                sample,
-                Prediction(image=image, probabilities=refined.cpu().numpy(), classes=loaded.classes),
-            )
+    work = partial(_predicted, loaded, options)
+    device = loaded.device
+    for group in photo_loop(work, samples, skipped, description="predict", trainer=trainer, device=device):
+        yield from group
+
+
+def _predicted(
+    loaded: Loaded[Segmenter], options: Evaluate, group: Sequence[Readable]
+) -> list[tuple[Sample, Prediction]]:
+    solved = predict_group(loaded, [image for _, image in group], options)
+    return [
+        (sample, Prediction(image=image, probabilities=refined.cpu().numpy(), classes=loaded.classes))
+        for (sample, image), (_, refined) in zip(group, solved, strict=True)
+    ]

@@ -32,10 +32,10 @@ from boxseg.stages.class_map import ClassWeights, label_map, map_file, match_cla
 from boxseg.stages.devices import torch_device, torch_devices
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.folder import open_folder, write_json
-from boxseg.stages.grouping import photo_groups
 from boxseg.stages.instance_scores import InstanceScores, precision_table, result_files, score_instances
 from boxseg.stages.label_maps import map_paths, write_maps
 from boxseg.stages.networks import Loaded, checkpoint_file, load_classifier
+from boxseg.stages.photo_loop import Readable, photo_loop
 from boxseg.stages.refine import refine
 from boxseg.stages.scoring import LabelScores, label_table, score_labels, write_confusion
 from boxseg.stages.spread import in_order, spread
@@ -184,19 +184,23 @@ def label_photos(labeller: Labeller, samples: Sequence[Sample], trainer: Trainer
     return in_order(samples, spread(work, labeller, samples, torch_devices(trainer), "label"))
 
 
-@torch.inference_mode()
 def _label_share(labeller: Labeller, samples: Sequence[Sample], trainer: Trainer) -> dict[str, str]:
     skipped: dict[str, str] = {}
-    for group in photo_groups(
-        samples, skipped, description="label", trainer=trainer, device=labeller.loaded.device
-    ):
-        scored = [_score_readable(labeller, sample, image, skipped) for sample, image in group]
-        pending = [item for item in scored if item is not None]
-        images = [item.image for item in pending]
-        solved = refine(labeller.options.crf, images, [item.probabilities for item in pending])
-        for item, probabilities in zip(pending, solved, strict=True):
-            _finish(labeller, item, probabilities)
+    work = partial(_label_group, labeller, skipped)
+    device = labeller.loaded.device
+    for _ in photo_loop(work, samples, skipped, description="label", trainer=trainer, device=device):
+        pass
     return skipped
+
+
+@torch.inference_mode()
+def _label_group(labeller: Labeller, skipped: dict[str, str], group: Sequence[Readable]) -> None:
+    scored = [_score_readable(labeller, sample, image, skipped) for sample, image in group]
+    pending = [item for item in scored if item is not None]
+    images = [item.image for item in pending]
+    solved = refine(labeller.options.crf, images, [item.probabilities for item in pending])
+    for item, probabilities in zip(pending, solved, strict=True):
+        _finish(labeller, item, probabilities)
 
 
 def _score_readable(
