@@ -51,7 +51,7 @@ def test_data_that_is_not_there(toy: Path, tmp_path: Path, capsys: pytest.Captur
     assert "VOC" in line or "voc" in line
     line = fails(capsys, "doctor", f"data={toy}", "data.split=trian")
     assert "did you mean 'train'" in line
-    assert "format" in fails(capsys, "doctor", f"data={toy}", "data.format=cvat")
+    assert "format" in fails(capsys, "doctor", f"data={toy}", "data.format=kitti")
 
 
 def test_an_empty_split(broken: Path, capsys: pytest.CaptureFixture[str]) -> None:
