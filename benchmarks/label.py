@@ -87,9 +87,17 @@ def works(labeller: Labeller, samples: Sequence[Sample]) -> dict[str, Work]:
     with torch.inference_mode():
         pending = [score_photo(labeller, s, image) for s, image in zip(samples, images, strict=True)]
     probabilities = [item.probabilities for item in pending]
+    threads = torch.get_num_threads()
+
+    def alone() -> None:
+        torch.set_num_threads(1)
+        label(labeller, samples)
+        torch.set_num_threads(threads)
+
     return {
         "forward": lambda: forward(labeller, images),
         "boxseg": lambda: label(labeller, samples),
+        "alone": alone,
         "score": score,
         "crf": lambda: refine(labeller.options.crf, [item.image for item in pending], probabilities),
         "straightforward": lambda: plain(labeller, samples),
@@ -132,7 +140,7 @@ def check(labeller: Labeller, samples: Sequence[Sample]) -> str:
 def compare(options: argparse.Namespace, folder: Path) -> None:
     """Print the tables."""
     dataset = photos(options.data, options.photos, folder / "photos", options.smoke)
-    speed, parts, memory = [], [], []
+    speed, parts, limits, memory = [], [], [], []
     for backbone in options.backbones:
         labeller = make_labeller(backbone, options.checkpoint, dataset.classes, folder)
         cost = alternate(works(labeller, dataset.samples), options.repetitions, len(dataset))
@@ -142,6 +150,8 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
             speed.append((backbone, clock, limit, ours, theirs, ours / limit, theirs / ours))
             rest = ours - ms["score"] - ms["crf"]
             parts.append((backbone, clock, limit, ms["score"] - limit, ms["crf"], rest))
+        limit = cost["alone"].cpu / options.threads
+        limits.append((backbone, cost["alone"].cpu, limit, cost["boxseg"].wall, cost["boxseg"].wall / limit))
         if options.memory:
             arguments = (backbone, options.checkpoint, dataset, folder, options.threads)
             names = ("forward", "boxseg", "straightforward")
@@ -155,6 +165,11 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     print("What boxseg's time is made of, milliseconds a photo:\n")
     rest = "JPEG, CRF's argmax, Y_ret, PNG"
     print(table(("backbone", "clock", "forward", "scores before the CRF", "CRF", rest), parts), end="\n\n")
+    print(
+        f"A folder of photos, milliseconds a photo; the limit is the processor, {options.threads} threads of it:\n"
+    )
+    columns_of_limits = ("backbone", "processor time on one thread", "limit", "boxseg", "boxseg / limit")
+    print(table(columns_of_limits, limits), end="\n\n")
     if memory:
         print(f"Peak memory, MB ({MANY} photos one after the other in boxseg, one in the others):\n")
         print(table(("backbone", *columns[2:], "boxseg / forward"), memory))
