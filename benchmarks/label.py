@@ -165,11 +165,9 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     print("What boxseg's time is made of, milliseconds a photo:\n")
     rest = "JPEG, CRF's argmax, Y_ret, PNG"
     print(table(("backbone", "clock", "forward", "scores before the CRF", "CRF", rest), parts), end="\n\n")
-    print(
-        f"A folder of photos, milliseconds a photo; the limit is the processor, {options.threads} threads of it:\n"
-    )
-    columns_of_limits = ("backbone", "processor time on one thread", "limit", "boxseg", "boxseg / limit")
-    print(table(columns_of_limits, limits), end="\n\n")
+    print(f"What limits a folder of photos is the processor, {options.threads} threads of it; ms a photo:\n")
+    bound = ("processor time on one thread", "limit", "boxseg", "boxseg / limit")
+    print(table(("backbone", *bound), limits), end="\n\n")
     if memory:
         print(f"Peak memory, MB ({MANY} photos one after the other in boxseg, one in the others):\n")
         print(table(("backbone", *columns[2:], "boxseg / forward"), memory))
