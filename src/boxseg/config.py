@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from boxseg.errors import ConfigError
+from boxseg.errors import ConfigError, did_you_mean
 
 BackboneName = Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
+# Whose models a backbone may be, by the word before the colon.
+LIBRARIES = ("hf", "timm")
 LossName = Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"]
 
 
@@ -28,6 +30,19 @@ def require_schedule(section: str, batch: int, epochs: float, iterations: int | 
     require(batch >= 1, f"{section}.batch must be at least 1, got {batch}")
     require(epochs > 0, f"{section}.epochs must be positive, got {epochs}")
     require(iterations is None or iterations >= 1, f"{section}.iterations must be at least 1, got {iterations}")
+
+
+def require_backbone(name: str, stage: int | None) -> None:
+    """Check the name of a backbone: one of boxseg's own, or hf:NAME, timm:NAME."""
+    known = get_args(BackboneName)
+    library, _, foreign = name.partition(":")
+    require(
+        name in known or (library in LIBRARIES and bool(foreign)),
+        f"unknown model.backbone={name}{did_you_mean(name, known)} (one of {', '.join(known)}; hf:NAME of "
+        "transformers, a model of its hub or a folder; or timm:NAME)",
+    )
+    require(stage is None or stage >= 1, f"model.stage must be 1 or more, got {stage}")
+    require(stage is None or bool(foreign), f"model.stage is for hf: and timm: backbones, {name} has none")
 
 
 def require_scale(scale: float) -> None:
@@ -71,10 +86,13 @@ class Model:
     """The network below the classifiers.
 
     Args:
-        backbone: Feature extractor.
-        weights: `default` (embedded ImageNet weights for efficientnet_lite0, otherwise `imagenet`), `imagenet`
-            (downloads torchvision's file), `none` (random), or a file (.safetensors, .pth) in the names of
-            torchvision, Caffe or deeplab-pytorch.
+        backbone: Feature extractor: `efficientnet_lite0`, `vgg16`, `resnet50`, `resnet101`; `hf:NAME` for a
+            model of transformers (a name on its hub, or a folder), `timm:NAME` for one of timm.
+        weights: `default` (embedded ImageNet weights for efficientnet_lite0, those published under its name for
+            `hf:` and `timm:`, otherwise `imagenet`), `imagenet` (downloads torchvision's file), `none`
+            (random), or a file (.safetensors, .pth) in the names of torchvision, Caffe or deeplab-pytorch.
+        freeze: Train what is above the backbone only: less time and memory a step.
+        stage: `hf:` and `timm:` only: take the features of this stage, counted from 1, instead of the last.
         fully_connected: fc6 and fc7 of a full VGG-16: `subsample` them to 1,024 channels as DeepLab did, or
             start them `fresh`.
         preprocessing: What the weights expect of a photo: `torchvision` (RGB, ImageNet's mean and deviation),
@@ -84,8 +102,10 @@ class Model:
         temperature: T of the cosine classifier.
     """
 
-    backbone: BackboneName = "efficientnet_lite0"
+    backbone: str = "efficientnet_lite0"
     weights: str = "default"
+    freeze: bool = False
+    stage: int | None = None
     fully_connected: Literal["subsample", "fresh"] = "subsample"
     preprocessing: Literal["auto", "torchvision", "caffe"] = "auto"
     head: Literal["auto", "largefov", "aspp"] = "auto"
@@ -93,6 +113,7 @@ class Model:
     temperature: float = 20.0
 
     def __post_init__(self) -> None:
+        require_backbone(self.backbone, self.stage)
         require(self.temperature > 0, f"model.temperature must be positive, got {self.temperature}")
 
 

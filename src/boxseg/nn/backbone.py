@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from boxseg.config import BackboneName
 from boxseg.errors import ConfigError, did_you_mean
 from boxseg.nn.base import Backbone, BatchNorm
 from boxseg.nn.efficientnet_lite import EfficientNetLite0
+from boxseg.nn.foreign import ForeignBackbone
+from boxseg.nn.huggingface import HuggingFaceBackbone
 from boxseg.nn.resnet import ResNet50, ResNet101
+from boxseg.nn.timm_backbone import TimmBackbone
 from boxseg.nn.upsample import upsample_aligned
 from boxseg.nn.vgg import VGG16
 
@@ -21,6 +23,9 @@ BACKBONES: dict[str, type[Backbone]] = {
     "resnet101": ResNet101,
 }
 
+# By the word before the colon of `hf:NAME`.
+FOREIGN: dict[str, type[ForeignBackbone]] = {"hf": HuggingFaceBackbone, "timm": TimmBackbone}
+
 
 def backbone_type(name: str) -> type[Backbone]:
     """The class of a backbone.
@@ -28,25 +33,33 @@ def backbone_type(name: str) -> type[Backbone]:
     Raises:
         ConfigError: There is none of this name.
     """
+    library, colon, _ = name.partition(":")
+    if colon and library in FOREIGN:
+        return FOREIGN[library]
     if name not in BACKBONES:
         known = ", ".join(BACKBONES)
-        raise ConfigError(f"unknown backbone '{name}'{did_you_mean(name, BACKBONES)} (there are {known})")
+        raise ConfigError(
+            f"unknown backbone '{name}'{did_you_mean(name, BACKBONES)} (there are {known}, hf:NAME, timm:NAME)"
+        )
     return BACKBONES[name]
 
 
-def build_backbone(name: BackboneName, *, batch_norm: BatchNorm = "frozen", **options: Any) -> Backbone:
+def build_backbone(name: str, *, batch_norm: BatchNorm = "frozen", **options: Any) -> Backbone:
     """A backbone with random weights.
 
     Args:
-        name: Which one.
+        name: Which one; `hf:NAME` and `timm:NAME` are models of other libraries.
         batch_norm: `frozen` or `train`.
         options: Architecture options of its class, such as `stride`.
 
     Raises:
         ConfigError: Unknown name or option.
+        MissingExtraError: The other library is not installed.
     """
     kind = backbone_type(name)
     try:
+        if issubclass(kind, ForeignBackbone):
+            return kind.build(name.partition(":")[2], batch_norm=batch_norm, **options)
         return kind(batch_norm=batch_norm, **options)
     except TypeError as error:
         if "unexpected keyword" in str(error):

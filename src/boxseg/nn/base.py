@@ -60,6 +60,8 @@ class Backbone(nn.Module):
     """
 
     default_head: ClassVar[HeadName] = "largefov"
+    # Whether its layers are ours, registered in the order of their use.
+    own_layers: ClassVar[bool] = True
     mean: Tensor
     std: Tensor
     order: Tensor
@@ -71,6 +73,7 @@ class Backbone(nn.Module):
         self.channels = channels
         self.stride = stride
         self.batch_norm = batch_norm
+        self.frozen = False
         self.register_buffer("mean", torch.zeros(3))
         self.register_buffer("std", torch.ones(3))
         self.register_buffer("order", torch.arange(3))
@@ -79,6 +82,11 @@ class Backbone(nn.Module):
     @classmethod
     def options_under(cls, head: HeadName) -> dict[str, Any]:
         """Architecture options with which this backbone goes under a segmentation head."""
+        return {}
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """What a checkpoint must hold, in JSON types, to build it again; empty where its name says all."""
         return {}
 
     @property
@@ -108,15 +116,19 @@ class Backbone(nn.Module):
         rows, columns = self.feature_size(height, width)
         return self.stride * (rows - 1) + 1, self.stride * (columns - 1) + 1
 
+    def padding(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Pixels added to an image of this size at its left, right, top and bottom."""
+        rows, columns = self.padded_size(height, width)
+        return 0, columns - width, 0, rows - height
+
     def normalise(self, images: Tensor) -> Tensor:
         """The images (B, 3, H, W) as the layers expect them: reordered, normalised, padded with zeros."""
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"Invalid shape, expected Bx3xHxW, got {tuple(images.shape)}")
         height, width = images.shape[-2:]
-        rows, columns = self.padded_size(height, width)
         x = images.index_select(1, self.order).to(self.mean.dtype)  # a copy, of which no third is needed
         x = x.sub_(self.mean[:, None, None]).div_(self.std[:, None, None])
-        return F.pad(x, (0, columns - width, 0, rows - height))
+        return F.pad(x, self.padding(height, width))
 
     def extract(self, x: Tensor) -> Tensor:
         """Features (B, C, h, w) of normalised images (B, 3, stride·(h-1)+1, stride·(w-1)+1)."""
@@ -136,9 +148,15 @@ class Backbone(nn.Module):
         """
         return self.extract(self.normalise(images))
 
+    def freeze(self) -> None:
+        """Learn nothing from now on: no gradients, and evaluation mode for good."""
+        self.frozen = True
+        self.requires_grad_(False)
+        self.eval()
+
     def train(self, mode: bool = True) -> Backbone:
-        """Training mode, but for frozen batch norm."""
-        super().train(mode)
+        """Training mode, but for frozen batch norm, and for what is frozen altogether."""
+        super().train(mode and not self.frozen)
         if self.batch_norm == "frozen":
             for module in self.modules():
                 if isinstance(module, nn.BatchNorm2d):

@@ -220,24 +220,39 @@ def build_head(name: HeadName, backbone: Backbone, **options: Any) -> LargeFOV |
     return kinds[name](backbone.channels, stride=backbone.stride, **options)
 
 
-def build_classifier(model: Model, classes: int, **backbone_options: Any) -> BoxClassifier:
-    """A box classifier with random weights, as the options say; `classes` is L.
+def build_classifier(
+    model: Model, classes: int, architecture: dict[str, Any] | None = None, **backbone_options: Any
+) -> BoxClassifier:
+    """A box classifier with random weights, as the options say.
+
+    Args:
+        model: Options.
+        classes: L.
+        architecture: Of the backbone, from a checkpoint; None where its name says all, or asks another library.
+        backbone_options: Further ones.
 
     Raises:
         ConfigError: Unknown backbone.
+        MissingExtraError: The backbone's library is not installed.
     """
-    backbone = build_backbone(model.backbone, batch_norm=model.batch_norm, **backbone_options)
-    return BoxClassifier(backbone, classes)
+    return BoxClassifier(_start_backbone(model, architecture, backbone_options), classes)
 
 
-def build_segmenter(model: Model, classes: int, **backbone_options: Any) -> Segmenter:
-    """A segmentation network with random weights, as the options say; `classes` is L.
-
-    Raises:
-        ConfigError: Unknown backbone.
-    """
+def build_segmenter(
+    model: Model, classes: int, architecture: dict[str, Any] | None = None, **backbone_options: Any
+) -> Segmenter:
+    """A segmentation network with random weights; arguments and errors as for `build_classifier`."""
     kind = backbone_type(model.backbone)
     name = kind.default_head if model.head == "auto" else model.head
     options = {**kind.options_under(name), **backbone_options}
-    backbone = build_backbone(model.backbone, batch_norm=model.batch_norm, **options)
+    backbone = _start_backbone(model, architecture, options)
     return Segmenter(backbone, build_head(name, backbone), classes, model.temperature)
+
+
+def _start_backbone(model: Model, architecture: dict[str, Any] | None, options: dict[str, Any]) -> Backbone:
+    if ":" in model.backbone:
+        options = {"stage": model.stage, "architecture": architecture, **options}
+    backbone = build_backbone(model.backbone, batch_norm=model.batch_norm, **options)
+    if model.freeze:
+        backbone.freeze()
+    return backbone

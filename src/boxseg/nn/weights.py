@@ -17,6 +17,7 @@ from boxseg.nn.base import PREPROCESSING, Backbone, Preprocessing
 from boxseg.nn.efficientnet_lite import EfficientNetLite0
 from boxseg.nn.families import FAMILIES, Family, FullyConnected, convert
 from boxseg.nn.files import embedded_lite0, read_state, torchvision_file
+from boxseg.nn.foreign import ForeignBackbone
 from boxseg.nn.resnet import ResNet
 
 # Weights of the original classifier that a file may lack; they then start new.
@@ -24,6 +25,7 @@ OPTIONAL = ("fc6.", "fc7.", "conv_head.", "bn1.")
 # What belongs to boxseg alone: other projects' files do not have it.
 OWN = ("mean", "std", "order", "_extra_state")
 SHOWN = 5
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +79,8 @@ def load_weights(
 
     Args:
         module: A Backbone, or a network with one as its attribute `backbone`.
-        source: `default` (embedded for efficientnet_lite0, else `imagenet`), `imagenet` (torchvision's file,
-            downloaded once), `none`, or a file.
+        source: `default` (embedded for efficientnet_lite0, a foreign backbone's own, else `imagenet`),
+            `imagenet` (torchvision's file, downloaded once), `none`, or a file.
         fully_connected: VGG-16's full fc6 and fc7: `subsample` them as DeepLab did, or start `fresh`.
         preprocessing: What the weights expect of a photo; `auto` goes by the names in the file, and leaves a
             network without weights as it is.
@@ -88,8 +90,16 @@ def load_weights(
     """
     backbone, prefix = _backbone_of(module)
     loaded: set[str] = set()
-    family, ignored, shown = "", [], source
-    if source != "none":
+    ignored: list[str] = []
+    family, shown = "", source
+    if isinstance(backbone, ForeignBackbone) and source in ("default", "imagenet"):
+        if source == "imagenet":
+            raise CheckpointError(
+                f"model.weights=imagenet: torchvision has no file for {backbone.name}; default takes its own"
+            )
+        names, ignored = backbone.load_pretrained()
+        loaded, family, shown = {prefix + name for name in names}, backbone.library, backbone.name
+    elif source != "none":
         with ExitStack() as stack:
             path = _file(backbone, source, stack)
             state = read_state(path)
@@ -117,8 +127,8 @@ def load_weights(
 def parameter_groups(model: nn.Module, new: set[str], optimiser: Optimiser) -> list[dict[str, Any]]:
     """Parameter groups of SGD with the papers' multipliers, in a fixed order; each trainable parameter once.
 
-    Weights learn at lr with weight decay, biases at lr · bias_lr without; new ones at new_lr times that. Batch
-    norm's scale and shift learn like weights but without decay.
+    Weights learn at lr with weight decay, biases at lr · bias_lr without; new ones at new_lr times that. Scale
+    and shift of norms, and other scales of single channels, learn like weights but without decay.
 
     Args:
         model: The network.
@@ -131,7 +141,7 @@ def parameter_groups(model: nn.Module, new: set[str], optimiser: Optimiser) -> l
     norms = {
         f"{path}.{name}" if path else name
         for path, module in model.named_modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if isinstance(module, NORMS)
         for name, _ in module.named_parameters(recurse=False)
     }
     groups: dict[str, dict[str, Any]] = {}
@@ -139,6 +149,7 @@ def parameter_groups(model: nn.Module, new: set[str], optimiser: Optimiser) -> l
         if not parameter.requires_grad:
             continue
         kind = "norms" if name in norms else "biases" if name.split(".")[-1] == "bias" else "weights"
+        kind = "norms" if kind == "weights" and parameter.ndim < 2 else kind
         fresh = name in new
         lr = optimiser.lr * (optimiser.bias_lr if kind == "biases" else 1) * (optimiser.new_lr if fresh else 1)
         decay = optimiser.weight_decay if kind == "weights" else 0.0
@@ -160,6 +171,8 @@ def _backbone_of(module: nn.Module) -> tuple[Backbone, str]:
 
 
 def _name_of(backbone: Backbone) -> str:
+    if isinstance(backbone, ForeignBackbone):
+        return backbone.name
     return next(name for name, kind in BACKBONES.items() if type(backbone) is kind)
 
 

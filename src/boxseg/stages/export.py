@@ -99,7 +99,7 @@ def run(job: ExportJob) -> Exported:
     Raises:
         CheckpointError: The checkpoint is no segmentation network.
         ConfigError: The format is not clear, or the file is the checkpoint itself.
-        ExportError: The file computes something else.
+        ExportError: The file computes something else, or the backbone cannot be exported.
         MissingExtraError: A package of the extra is missing.
     """
     name = choose_format(job)
@@ -111,7 +111,16 @@ def run(job: ExportJob) -> Exported:
         raise ConfigError(f"out={job.out} is the checkpoint itself: choose another file")
     loaded = load_segmenter(job.checkpoint, torch.device("cpu"))
     with atomic_path(job.out) as temporary:
-        kind.write(temporary, PortableSegmenter(loaded.network), source)
+        try:
+            kind.write(temporary, PortableSegmenter(loaded.network), source)
+        except Exception as error:
+            if loaded.network.backbone.own_layers:
+                raise
+            reason = " ".join(str(error).split())[:160]
+            raise ExportError(
+                f"torch cannot write a backbone of this kind as {name}, for photos of any size ({reason} …); "
+                "format=safetensors does for every backbone, and `boxseg predict` takes the checkpoint as it is"
+            ) from error
         parity = tuple(compare(loaded, kind.open(temporary)))
         wrong = [part for part in parity if not part.passed]
         if wrong:

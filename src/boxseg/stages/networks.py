@@ -99,6 +99,7 @@ def save_network(
         "classes": list(classes),
         "palette": voc_palette(len(classes) + 1).tolist(),
         "model": dataclasses.asdict(model),
+        "backbone": network.backbone.architecture,
         "options": dataclasses.asdict(options),
     }
     checkpoint.save(path, network.state_dict(), meta)
@@ -111,7 +112,7 @@ def load_classifier(path: Path, device: torch.device) -> Loaded[BoxClassifier]:
         CheckpointError: The file is missing, damaged, or holds something else.
     """
     meta, state = _read(path, "box-classifier")
-    network = build_classifier(Model(**meta["model"]), len(meta["classes"]))
+    network = build_classifier(Model(**meta["model"]), len(meta["classes"]), meta.get("backbone") or None)
     return _finish(network, meta, state, device, path)
 
 
@@ -122,7 +123,7 @@ def load_segmenter(path: Path, device: torch.device) -> Loaded[Segmenter]:
         CheckpointError: The file is missing, damaged, or holds something else.
     """
     meta, state = _read(path, "segmenter")
-    network = build_segmenter(Model(**meta["model"]), len(meta["classes"]))
+    network = build_segmenter(Model(**meta["model"]), len(meta["classes"]), meta.get("backbone") or None)
     return _finish(network, meta, state, device, path)
 
 
@@ -162,7 +163,8 @@ def _finish(
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path} does not fit the network it describes: {reason}") from error
     network.eval().to(device)
-    fold_batch_norm(network)
+    if network.backbone.own_layers:
+        fold_batch_norm(network)
     _channels_last(network)
     settle_convolutions(network, cpu=device.type == "cpu")
     return Loaded(network=network, classes=tuple(meta["classes"]), device=device, options=meta["options"])

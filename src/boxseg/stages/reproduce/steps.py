@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -164,7 +165,7 @@ class Plan:
     @property
     def classifier_model(self) -> Model:
         """The network below the box classifier, without the options that only segmentation has."""
-        model, backbone = self.job.model, self.job.classifier
+        model, backbone = self.job.model, str(self.job.classifier)
         if backbone == "auto":
             backbone = "vgg16" if model.backbone == "resnet101" and not self.own_classifier else model.backbone
         if backbone != model.backbone:
@@ -183,7 +184,7 @@ class Plan:
             classify=stage,
             trainer=dataclasses.replace(self.job.trainer, seed=seed),
         )
-        name = f"{stage.pooling}-n{stage.grid}-{model.backbone}-seed{seed}"
+        name = f"{stage.pooling}-n{stage.grid}-{_word(model.backbone)}-seed{seed}"
         return self._step(name, job, (), lambda folder: (folder / "model.safetensors",))
 
     def label(self, classifier: Step, data: Data, **options: Any) -> Step:
@@ -207,7 +208,7 @@ class Plan:
             segment=dataclasses.replace(self.job.segment, loss=loss),
             trainer=dataclasses.replace(self.job.trainer, seed=seed),
         )
-        name = f"{loss}-{self.job.model.backbone}-seed{seed}"
+        name = f"{loss}-{_word(self.job.model.backbone)}-seed{seed}"
         return self._step(name, job, (labels,), lambda folder: (folder / "model.safetensors",))
 
     def evaluate(self, network: Step) -> Step:
@@ -273,6 +274,11 @@ class Plan:
         words = [word for word in to_words(verb, job) if not word.startswith(fixed)]
         content = [words, [need.folder.name for need in needs], self.shared.fingerprint(job.data)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
+
+
+def _word(backbone: str) -> str:
+    """A backbone in the name of a folder: hf:facebook/dinov2-small -> hf-facebook-dinov2-small."""
+    return re.sub(r"[^\w.]+", "-", backbone)
 
 
 def _words(step: Step) -> str:
