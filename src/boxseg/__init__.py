@@ -19,6 +19,7 @@ _HOMES = {
     "Sample": "boxseg.dataset",
     "classify": "boxseg.api",
     "config": "boxseg.config",
+    "convert": "boxseg.api",
     "convert_config": "boxseg.api",
     "demo": "boxseg.api",
     "doctor": "boxseg.api",

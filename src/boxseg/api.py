@@ -91,6 +91,7 @@ evaluate = _verb("evaluate")
 write_report = _verb("report", "write_report")  # boxseg.report is the package of tables and pages
 predict = _verb("predict")
 export = _verb("export")
+convert = _verb("convert")
 doctor = _verb("doctor")
 masks = _verb("masks")
 download = _verb("download")

@@ -22,6 +22,7 @@ VERBS = (
     "report",
     "predict",
     "export",
+    "convert",
     "reproduce",
     "doctor",
     "masks",
@@ -44,6 +45,7 @@ usage: boxseg VERB [key=value …] [-c FILE.yaml]
   report    show a run in one HTML file: scores, curves, confusions, photos with their labels
   predict   label new photos with a trained network
   export    write a trained network as ONNX, for programs without boxseg
+  convert   write labels for other programs: CVAT, VOC, COCO, YOLO, Ultralytics' masks
   download  set up VOC 2012 or COCO 2017
   reproduce run a table of the paper, and print ours beside the published numbers
   masks     write masks made from the boxes alone, for other programs

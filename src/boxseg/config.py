@@ -17,6 +17,7 @@ BackboneName = Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
 # Whose models a backbone may be, by the word before the colon.
 LIBRARIES = ("hf", "timm")
 LossName = Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"]
+LabelFormat = Literal["palette", "voc", "masks", "coco", "yolo-seg"]
 
 
 def require(condition: bool, message: str) -> None:
@@ -288,6 +289,8 @@ class Label:
             COCO results; AP where the data has masks of its objects.
         maps: Also write how sure the labels are, as 8-bit grey PNG: confidence/ID.png, 255 · the probability of
             Y_crf after the CRF, and reliable/ID.png, 255 where Y_crf and Y_ret agree.
+        formats: Also write Y_crf for other programs, to OUT/FORMAT, with links to the photos: any of palette,
+            voc, masks, coco, yolo-seg (`boxseg convert` has them with more options).
         crf: Dense CRF of Y_crf.
     """
 
@@ -296,6 +299,7 @@ class Label:
     class_map: dict[str, str] | str | None = None
     instances: bool = False
     maps: bool = False
+    formats: tuple[LabelFormat, ...] = ()
     crf: Crf = field(default_factory=Crf)
 
     def __post_init__(self) -> None:

@@ -50,6 +50,11 @@ def test_maps_are_written_beside_the_labels(toy: Path, miniature: tuple[str, ...
     assert boxseg.label(**options, maps=True).written == 2
     assert {path: path.read_bytes() for path in before} == before
     assert boxseg.label(**options, maps=True).written == 0
+    done = boxseg.label(**options, formats=["coco", "yolo-seg"])
+    named = [line.partition(":")[0] for line in done.exported if not line.startswith(" ")]
+    assert (done.written, named) == (0, ["coco", "yolo-seg"])
+    assert len(boxseg.doctor(data=tmp_path / "l" / "coco").dataset) == 2
+    assert (tmp_path / "l" / "yolo-seg" / "data.yaml").is_file()
     for path in sorted((tmp_path / "l" / "y_crf").iterdir()):
         y_crf, y_ret = (
             np.asarray(Image.open(path.parents[1] / name / path.name)) for name in ("y_crf", "y_ret")

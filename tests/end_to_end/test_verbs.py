@@ -37,6 +37,8 @@ def test_every_recipe_goes_through_every_verb(
     run("evaluate", *data, f"labels={tmp_path}/l")
     assert (tmp_path / "l" / "evaluate-train" / "metrics.json").is_file()
     run("predict", f"checkpoint={tmp_path}/s", f"images={toy}/JPEGImages", f"out={tmp_path}/p")
+    assert execute(["convert", f"{tmp_path}/p", f"{tmp_path}/masks", "format=masks"]) == 0
+    assert "14 photos" in capsys.readouterr().out
     printed = run("run", *data, f"out={tmp_path}/r")
     assert "network" in printed
     assert (tmp_path / "r" / "sheet.png").is_file()

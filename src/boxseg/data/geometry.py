@@ -9,24 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from boxseg.formats.boxes import clip_boxes
+from boxseg.formats.boxes import clip_boxes, pixel_ranges
 
 __all__ = ["background_map", "clip_boxes", "pixel_ranges", "rasterise", "whole_box_labels"]
-
-
-def pixel_ranges(boxes: NDArray[np.float64], height: int, width: int) -> NDArray[np.int64]:
-    """First and one past the last pixel column and row of each box.
-
-    Args:
-        boxes: (n, 4) xyxy, pixels; may stick out of the image.
-        height: Height of the image, pixels.
-        width: Width of the image, pixels.
-
-    Returns:
-        (n, 4) int64 x1 y1 x2 y2 within the image: the pixels `[y1:y2, x1:x2]` have their centres in the box.
-    """
-    # The centre x + 0.5 is in [x1, x2) exactly when x is in [ceil(x1 - 0.5), ceil(x2 - 0.5)).
-    return np.ceil(clip_boxes(boxes, width, height) - 0.5).astype(np.int64)
 
 
 def rasterise(

@@ -32,6 +32,21 @@ def clip_boxes(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[n
     return np.clip(np.asarray(boxes, dtype=np.float64).reshape(-1, 4), 0.0, edges)
 
 
+def pixel_ranges(boxes: NDArray[np.float64], height: int, width: int) -> NDArray[np.int64]:
+    """First and one past the last pixel column and row of each box.
+
+    Args:
+        boxes: (n, 4) xyxy, pixels; may stick out of the image.
+        height: Height of the image, pixels.
+        width: Width of the image, pixels.
+
+    Returns:
+        (n, 4) int64 x1 y1 x2 y2 within the image: the pixels `[y1:y2, x1:x2]` have their centres in the box.
+    """
+    # The centre x + 0.5 is in [x1, x2) exactly when x is in [ceil(x1 - 0.5), ceil(x2 - 0.5)).
+    return np.ceil(clip_boxes(boxes, width, height) - 0.5).astype(np.int64)
+
+
 def judge_boxes(
     boxes: NDArray[np.float64], width: int, height: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[Verdict]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Literal
 
 from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
@@ -41,8 +42,16 @@ def leads_out(name: str) -> bool:
     return rooted or ".." in re.split(r"[/\\]", name)
 
 
-def place_photo(sample: Sample, folder: Path, suffixes: tuple[str, ...]) -> Path:
-    """Copy the photo of a sample to `folder`/ID, unless it is there already; returns the path.
+def place_photo(
+    sample: Sample, folder: Path, suffixes: tuple[str, ...], how: Literal["copy", "link", "none"] = "copy"
+) -> Path:
+    """Put the photo of a sample at `folder`/ID, unless it is there already; returns the path.
+
+    Args:
+        sample: The photo.
+        folder: Where to.
+        suffixes: Endings that the format allows, in small letters or capitals.
+        how: `copy` it; make a symbolic `link`, where the system refuses that a copy; or `none`.
 
     Raises:
         DataError: The format does not allow photos of this suffix.
@@ -50,8 +59,16 @@ def place_photo(sample: Sample, folder: Path, suffixes: tuple[str, ...]) -> Path
     if sample.image.suffix.lower() not in suffixes:
         raise DataError(f"{sample.image}: expected a photo of suffix {', '.join(suffixes)} in this format")
     path = folder / f"{sample.id}{sample.image.suffix}"
-    if not path.is_file() or not path.samefile(sample.image):
-        with atomic_path(path) as temporary:
+    in_place = path.is_file() and path.samefile(sample.image) and not (how == "copy" and path.is_symlink())
+    if how == "none" or in_place:
+        return path
+    with atomic_path(path) as temporary:
+        if how == "link":
+            try:
+                temporary.symlink_to(sample.image.resolve())
+            except OSError:
+                how = "copy"
+        if how == "copy":
             shutil.copyfile(sample.image, temporary)
     return path
 

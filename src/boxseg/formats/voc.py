@@ -6,6 +6,7 @@
                                                ImageSets/Main/SPLIT.txt)
     ROOT/SegmentationClass/ID.png              ground truth, not needed: the mask that the list names; else this
     ROOT/SegmentationClassAug/ID.png           one first for train, val and trainval, that one first for others
+    ROOT/labelmap.txt                          names of the classes, not needed
 
 Where only photos are asked for, as for the test images whose annotations are not public, Annotations is not
 needed. ROOT may also be given as the folder above it (VOCdevkit), or above that. Coordinates in VOC files are
@@ -27,10 +28,11 @@ from boxseg.dataset import VOC_CLASSES, BoxDataset, Problem, Sample
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import GroundTruth, Item, Listing
 from boxseg.formats.files import is_file, leads_out, number, place_photo, read_lines
+from boxseg.formats.label_map import LABEL_MAP, read_label_map
 from boxseg.formats.masks import read_mask, write_mask
 
 LOOKED_FOR = "JPEGImages/ with Annotations/ or ImageSets/ (voc)"
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 _LISTS = ("Segmentation", "Main")
 _MASKS = ("SegmentationClass", "SegmentationClassAug")
 _OWN_SPLITS = ("train", "val", "trainval")
@@ -66,8 +68,9 @@ def _is_root(path: Path) -> bool:
 def read(data: Data) -> Listing:
     """List the images of one split with their boxes.
 
-    The classes are VOC's own 20, in their order, when every name in Annotations is among them, else the sorted
-    names of all files in Annotations: they do not depend on the split.
+    The classes are those of labelmap.txt where there is one, as CVAT and others write it; else VOC's own 20, in
+    their order, when every name in Annotations is among them; else the sorted names of all files in
+    Annotations. They do not depend on the split.
 
     Raises:
         DataError: No VOC folder, or no such split.
@@ -118,7 +121,7 @@ def photo_file(root: Path, name: str) -> Path | None:
     """The photo of an ID, or None; an ID that leads out of the data set has none."""
     if leads_out(name):
         return None
-    candidates = (root / "JPEGImages" / f"{name}{suffix}" for suffix in _SUFFIXES)
+    candidates = (root / "JPEGImages" / f"{name}{suffix}" for suffix in SUFFIXES)
     return next((path for path in candidates if is_file(path)), None)
 
 
@@ -127,6 +130,9 @@ def class_names(annotations: Path) -> tuple[str, ...]:
     names: set[str] = set()
     for path in annotations.rglob("*.xml"):
         names |= _object_names(path.read_bytes())
+    listed = read_label_map(annotations.parent / LABEL_MAP)
+    if listed and names <= set(listed):
+        return listed
     return VOC_CLASSES if names <= set(VOC_CLASSES) else tuple(sorted(names))
 
 
@@ -158,15 +164,22 @@ def write(dataset: BoxDataset, root: Path) -> None:
         DataError: A photo is neither JPEG nor PNG.
     """
     for sample in dataset.samples:
-        image = place_photo(sample, root / "JPEGImages", _SUFFIXES)
-        write_text(root / "Annotations" / f"{sample.id}.xml", _xml(sample, image, dataset.classes))
+        image = place_photo(sample, root / "JPEGImages", SUFFIXES)
+        write_text(root / "Annotations" / f"{sample.id}.xml", annotation_xml(sample, image, dataset.classes))
         if sample.ground_truth is not None:
             write_mask(root / "SegmentationClass" / f"{sample.id}.png", sample.ground_truth())
     ids = "".join(f"{sample.id}\n" for sample in dataset.samples)
     write_text(root / "ImageSets" / "Segmentation" / f"{dataset.split}.txt", ids)
 
 
-def _xml(sample: Sample, image: Path, classes: tuple[str, ...]) -> str:
+def annotation_xml(sample: Sample, image: Path, classes: tuple[str, ...]) -> str:
+    """The annotation file of a photo.
+
+    Args:
+        sample: With its boxes; it counts as segmented where it has ground truth.
+        image: Where the photo is in the data set; its name is written.
+        classes: Names of classes 1..L.
+    """
     top = ET.Element("annotation")
     _add(top, filename=image.name)
     _add(ET.SubElement(top, "size"), width=sample.width, height=sample.height, depth=3)
@@ -225,7 +238,7 @@ def _entry(root: Path, line: str) -> tuple[str, str | None]:
     """ID and mask of a line: `ID`, with or without numbers beside it, or the paths of a photo and its mask."""
     words = [line] if is_file(root / "Annotations" / f"{line}.xml") else line.split()  # some IDs hold spaces
     path = PurePosixPath(words[0])
-    if path.suffix in _SUFFIXES:
+    if path.suffix in SUFFIXES:
         path = path.with_suffix("")
     mask = words[1].lstrip("/") if len(words) > 1 and words[1].endswith(".png") else None
     return path.name if words[0].startswith("/") else str(path), mask

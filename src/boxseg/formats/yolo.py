@@ -30,7 +30,7 @@ from boxseg.formats.images import SUFFIXES
 from boxseg.formats.regions import RegionMask
 
 LOOKED_FOR = "data.yaml (yolo)"
-_SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 
 
 def find_yaml(root: Path) -> Path | None:
@@ -79,17 +79,7 @@ def write(dataset: BoxDataset, root: Path) -> None:
     Raises:
         DataError: The split has no place in data.yaml, or other classes are in it already.
     """
-    if dataset.split not in _SPLITS:
-        raise DataError(
-            f"split {dataset.split!r} has no place in data.yaml, expected one of {', '.join(_SPLITS)}"
-        )
-    names: dict[int, str] = dict(enumerate(dataset.classes))
-    path = root / "data.yaml"
-    description: dict[str, Any] = _parse(path) if path.is_file() else {"names": names}
-    if description.get("names") != names:
-        raise DataError(
-            f"{path} has other classes ({description.get('names')}) than are to be written ({names})"
-        )
+    description = start_description(root, dataset.split, dict(enumerate(dataset.classes)))
     for sample in dataset.samples:
         photo = place_photo(sample, root / "images" / dataset.split, SUFFIXES)
         shares = sample.boxes / np.array([sample.width, sample.height, sample.width, sample.height])
@@ -98,8 +88,30 @@ def write(dataset: BoxDataset, root: Path) -> None:
             values = ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
             lines.append(f"{label - 1} {' '.join(map(number, values))}\n")
         write_text(label_file(photo), "".join(lines))
-    description[dataset.split] = f"images/{dataset.split}"
-    write_text(path, yaml.safe_dump(description, sort_keys=False, allow_unicode=True))
+    finish_description(root, dataset.split, description)
+
+
+def start_description(root: Path, split: str, names: dict[int, str]) -> dict[str, Any]:
+    """The content of data.yaml before a split is written: that of the splits there, or a new one.
+
+    Raises:
+        DataError: The split has no place in data.yaml, or other classes are in it already.
+    """
+    if split not in SPLITS:
+        raise DataError(f"split {split!r} has no place in data.yaml, expected one of {', '.join(SPLITS)}")
+    path = root / "data.yaml"
+    description: dict[str, Any] = _parse(path) if path.is_file() else {"names": names}
+    if description.get("names") != names:
+        raise DataError(
+            f"{path} has other classes ({description.get('names')}) than are to be written ({names})"
+        )
+    return description
+
+
+def finish_description(root: Path, split: str, description: dict[str, Any]) -> None:
+    """Write data.yaml with an entry for a split whose files are there."""
+    entries = {**description, split: f"images/{split}"}
+    write_text(root / "data.yaml", yaml.safe_dump(entries, sort_keys=False, allow_unicode=True))
 
 
 def label_file(photo: Path) -> Path:
@@ -143,9 +155,9 @@ def _names(description: dict[str, Any], path: Path) -> tuple[dict[int, int], tup
 
 def _photos(description: dict[str, Any], path: Path, split: str) -> tuple[list[Path], Path]:
     """Photos of a split, and the folder that their IDs are relative to."""
-    known = [name for name in _SPLITS if description.get(name)]
+    known = [name for name in SPLITS if description.get(name)]
     entry = description.get(split)
-    if split not in _SPLITS or not entry:
+    if split not in SPLITS or not entry:
         there = ", ".join(known) or "none"
         raise DataError(f"{path} has no split {split!r}{did_you_mean(split, known)} (there are: {there})")
     top = path.parent / str(description.get("path") or "")

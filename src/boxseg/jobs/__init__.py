@@ -9,7 +9,7 @@ from boxseg.jobs.experiments import TABLE_RECIPES, ReproduceJob
 from boxseg.jobs.positional import POSITIONAL
 from boxseg.jobs.preparation import ConvertConfigJob, DoctorJob, DownloadJob, MasksJob
 from boxseg.jobs.training import ClassifyJob, DemoJob, LabelJob, RunJob, SegmentJob
-from boxseg.jobs.use import EvaluateJob, ExportJob, PredictJob, ReportJob
+from boxseg.jobs.use import ConvertJob, EvaluateJob, ExportJob, PredictJob, ReportJob
 
 Job = (
     ClassifyJob
@@ -19,6 +19,7 @@ Job = (
     | ReportJob
     | PredictJob
     | ExportJob
+    | ConvertJob
     | DoctorJob
     | MasksJob
     | DownloadJob
@@ -37,6 +38,7 @@ JOBS: dict[str, type[Job]] = {
     "report": ReportJob,
     "predict": PredictJob,
     "export": ExportJob,
+    "convert": ConvertJob,
     "doctor": DoctorJob,
     "masks": MasksJob,
     "download": DownloadJob,
@@ -51,6 +53,7 @@ __all__ = [
     "TABLE_RECIPES",
     "ClassifyJob",
     "ConvertConfigJob",
+    "ConvertJob",
     "DemoJob",
     "DoctorJob",
     "DownloadJob",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from boxseg.config import Data, Evaluate, Report, Trainer
+from boxseg.config import Data, Evaluate, LabelFormat, Report, Trainer, require
 from boxseg.jobs.positional import POSITIONAL
 
 
@@ -98,3 +98,45 @@ class ExportJob:
     checkpoint: Path
     out: Path
     format: Literal["auto", "onnx", "torch-export", "safetensors"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertJob:
+    """Write labels as a data set for other programs: masks with colours, VOC, COCO instances, YOLO polygons.
+
+    Args:
+        source: Folder made by `label` or `run`, by `predict`, or a folder of masks ID.png.
+        out: Folder of the data set, new or made by this command: other splits may be added to it.
+        format: `palette` (PNG with labelmap.txt: CVAT's "Segmentation mask 1.1"), `voc` (devkit folder),
+            `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances) or
+            `yolo-seg` (polygons).
+        labels: Of a folder made by `label`: Y_crf, Y_ret, or `agreed`: Y_crf with 255 where they differ.
+        objects: What one object is: what has a box's class inside that `boxes`, connected `regions` of a class,
+            or `auto`: boxes where they are known, regions elsewhere and for predictions.
+        segmentation: COCO only: `rle` (run-length codes), or `polygons`, in which holes are filled.
+        min_area: Objects of fewer pixels are left out; masks stay as they are.
+        photos: `copy` them into the data set, `link` to them, or `none`.
+        split: Name of the split in the data set; by default that of the data, or train.
+        images: Folder of the photos, where neither the labels nor `data` say where they are.
+        classes: Names of classes 1..L, where nothing else tells them.
+        overwrite: Write the split again where OUT holds it already.
+        data: Data set that the labels are of. Folders made by `label` know theirs: what is given here replaces
+            that (data=DIR where it has moved).
+    """
+
+    source: Path = field(metadata=POSITIONAL)
+    out: Path = field(metadata=POSITIONAL)
+    format: LabelFormat
+    labels: Literal["y_crf", "y_ret", "agreed"] = "y_crf"
+    objects: Literal["auto", "boxes", "regions"] = "auto"
+    segmentation: Literal["rle", "polygons"] = "rle"
+    min_area: int = 1
+    photos: Literal["copy", "link", "none"] = "copy"
+    split: str | None = None
+    images: Path | None = None
+    classes: tuple[str, ...] = ()
+    overwrite: bool = False
+    data: Data | None = None
+
+    def __post_init__(self) -> None:
+        require(self.min_area >= 1, f"min_area must be at least 1, got {self.min_area}")

@@ -30,6 +30,7 @@ FREE = (
     "trainer.checkpoint_every",
     "label.instances",  # files beside the labels
     "label.maps",
+    "label.formats",
     "report.photos",
     "report.size",
     "report.originals",

@@ -29,6 +29,7 @@ from boxseg.nn.pseudo import Background, BoxMasks, box_masks, class_scores, fini
 from boxseg.report.tables import Table
 from boxseg.stages import instances
 from boxseg.stages.class_map import ClassWeights, label_map, map_file, match_classes, select_weights
+from boxseg.stages.convert import write_formats
 from boxseg.stages.devices import torch_device, torch_devices
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.folder import open_folder, write_json
@@ -55,6 +56,7 @@ class Labelled:
         scores: Scores against ground truth, where there is any.
         title: What the scores are about.
         instances: Scores of the masks of single boxes, where they were asked for and there is ground truth.
+        exported: A line on every other format they were written in.
     """
 
     folder: Path
@@ -64,6 +66,7 @@ class Labelled:
     scores: LabelScores | None
     title: str
     instances: InstanceScores | None = None
+    exported: tuple[str, ...] = ()
 
     def tables(self) -> list[Table]:
         """Scores of the labels and of the whole-box baseline, and of the masks of single boxes."""
@@ -73,7 +76,8 @@ class Labelled:
     def notes(self) -> list[str]:
         """What was written, and where."""
         skipped = f", {len(self.skipped)} unreadable and skipped" if self.skipped else ""
-        return [f"Labels: {self.folder} ({self.written} written, {self.present} there already{skipped})"]
+        line = f"Labels: {self.folder} ({self.written} written, {self.present} there already{skipped})"
+        return [line, *self.exported]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -152,6 +156,7 @@ def run(job: LabelJob) -> Labelled:
         parts = {"instances": masks.as_dict()} if masks else {}
         write_json(folder / "metrics.json", {**scores.as_dict(), **parts, "skipped": skipped})
         write_confusion(folder, {"whole_box": scores.whole_box, **scores.labels})
+    exported = write_formats(job.label.formats, folder, dataset, changed=bool(missing))
     return Labelled(
         folder=folder,
         written=len(missing) - len(skipped),
@@ -160,6 +165,7 @@ def run(job: LabelJob) -> Labelled:
         scores=scores,
         title=f"Labels of {dataset.split}, {len(dataset)} images",
         instances=masks,
+        exported=tuple(exported),
     )
 
 

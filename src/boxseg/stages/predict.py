@@ -22,6 +22,7 @@ from boxseg.report.tables import Table
 from boxseg.stages import submission
 from boxseg.stages.devices import torch_device, torch_devices
 from boxseg.stages.inference import predict_photos
+from boxseg.stages.label_source import record_photos
 from boxseg.stages.networks import Loaded, load_segmenter
 from boxseg.stages.spread import in_order, spread
 from boxseg.stages.submission import Submitted
@@ -80,6 +81,7 @@ def run(job: PredictJob) -> Predicted | Submitted:
     done = len(samples) - sum(len(missed) for _, missed in parts)
     if not done:
         raise DataError(f"none of {len(skipped)} photos could be read: {next(iter(skipped.values()))}")
+    record_photos(job.out, loaded.classes, [sample for sample in samples if sample.id not in skipped])
     shares = tuple(float(count) for count in counts / max(1, counts.sum()))
     return Predicted(folder=job.out, images=done, skipped=skipped, classes=loaded.classes, shares=shares)
 

@@ -1,0 +1,54 @@
+"""labelmap.txt: names and colours of the classes of label masks, as CVAT and Datumaro write it.
+
+One class a line, `name:r,g,b:parts:actions`, of which the last two are for persons and stay empty. Where we
+write it, the n-th line names the pixel value n, and the colours are VOC's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from boxseg.atomic import write_text
+from boxseg.dataset import IGNORE
+from boxseg.errors import DataError
+from boxseg.formats.files import is_file, read_lines
+from boxseg.palette import voc_palette
+
+LABEL_MAP = "labelmap.txt"
+_BACKGROUND, _IGNORED = "background", "ignored"
+
+
+def write_label_map(path: Path, classes: Sequence[str], *, ignored: bool) -> None:
+    """Write the names of classes 0..L, and that of 255 where masks hold it.
+
+    Raises:
+        DataError: A name cannot stand in such a file.
+    """
+    for name in classes:
+        if ":" in name or name != name.strip() or not name or name.startswith("#"):
+            raise DataError(f"class name {name!r} cannot stand in {LABEL_MAP}: no colon, space at an end or #")
+    named = dict(enumerate((_BACKGROUND, *classes))) | ({IGNORE: _IGNORED} if ignored else {})
+    colours = voc_palette()
+    lines = ["# label:color_rgb:parts:actions"]
+    lines += [f"{name}:{','.join(map(str, colours[value].tolist()))}::" for value, name in named.items()]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read_label_map(path: Path) -> tuple[str, ...]:
+    """Names of classes 1..L; empty where there is no such file, or its colours are not VOC's in their order.
+
+    The order of such a file says nothing of pixel values.
+    """
+    if not is_file(path):
+        return ()
+    try:
+        lines = [line.split(":") for line in read_lines(path) if line and not line.startswith("#")]
+    except DataError:
+        return ()
+    names = [words[0] for words in lines]
+    colours = [words[1].replace(" ", "") if len(words) > 1 else "" for words in lines]
+    if names[-1:] == [_IGNORED]:
+        names, colours = names[:-1], colours[:-1]
+    usual = [",".join(map(str, colour)) for colour in voc_palette()[: len(names)].tolist()]
+    return tuple(names[1:]) if names[:1] == [_BACKGROUND] and colours == usual else ()

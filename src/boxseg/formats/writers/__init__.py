@@ -1,0 +1,36 @@
+"""Labels in the formats of other programs: one format, one file.
+
+Each writes a data set whose ground truth is the labels. The file that lists a split comes last, so a split that
+is listed is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from boxseg.config import LabelFormat
+from boxseg.dataset import BoxDataset
+from boxseg.formats.writers import coco_instances, mask_folder, palette, voc_tree, yolo_polygons
+from boxseg.formats.writers.labelled import Writing, Written
+
+__all__ = ["SPLIT_FOLDERS", "WRITERS", "Writing", "Written"]
+
+Writer = Callable[[BoxDataset, Path, Writing], Written]
+
+WRITERS: dict[LabelFormat, Writer] = {
+    "palette": palette.write,
+    "voc": voc_tree.write,
+    "masks": mask_folder.write,
+    "coco": coco_instances.write,
+    "yolo-seg": yolo_polygons.write,
+}
+
+# Folders that hold nothing but one split: what lies in them belongs to it, listed or not.
+SPLIT_FOLDERS: dict[LabelFormat, tuple[str, ...]] = {
+    "palette": (),
+    "voc": (),
+    "masks": ("images/{}", "masks/{}"),
+    "coco": ("images/{}",),
+    "yolo-seg": ("images/{}", "labels/{}"),
+}

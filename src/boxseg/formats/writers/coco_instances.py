@@ -1,0 +1,76 @@
+"""COCO instances with segmentations.
+
+OUT/annotations/instances_SPLIT.json       images, objects and categories
+OUT/images/SPLIT/ID.jpg                    photos
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from faster_coco_eval.core import mask as coco_mask
+
+from boxseg.atomic import write_text
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.formats.coco_results import encode_mask
+from boxseg.formats.contours import outlines
+from boxseg.formats.files import place_photo
+from boxseg.formats.images import SUFFIXES
+from boxseg.formats.regions import encode_region
+from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
+
+
+def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
+    """Write the labels of one split, and last the annotation file.
+
+    Images and categories keep the numbers that they have in COCO data, and are numbered from 1 elsewhere.
+
+    Raises:
+        DataError: A mask cannot be used.
+    """
+    written = Written()
+    folder = root / "images" / dataset.split
+    ids = dataset.category_ids or tuple(range(1, len(dataset.classes) + 1))
+    numbers = _image_numbers(dataset)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for photo in labelled_photos(dataset, writing, written):
+        sample = photo.sample
+        name = place_photo(sample, folder, SUFFIXES, writing.photos).relative_to(folder).as_posix()
+        number = numbers[sample.id]
+        images.append({"id": number, "file_name": name, "width": sample.width, "height": sample.height})
+        for item in photo.objects:
+            entry = {"id": len(annotations) + 1, "image_id": number, "category_id": ids[item.label - 1]}
+            annotations.append({**entry, **_object(item, sample, writing)})
+    categories = [
+        {"id": number, "name": name, "supercategory": ""}
+        for number, name in zip(ids, dataset.classes, strict=True)
+    ]
+    content = {"info": {"description": "labels made by boxseg"}, "licenses": [], "images": images}
+    content |= {"annotations": annotations, "categories": categories}
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    write_text(root / "annotations" / f"instances_{dataset.split}.json", text + "\n")
+    return written
+
+
+def _image_numbers(dataset: BoxDataset) -> dict[str, int]:
+    known = {sample.id: sample.image_id for sample in dataset.samples}
+    if all(isinstance(number, int) for number in known.values()):
+        return {name: int(number) for name, number in known.items() if number is not None}
+    return {sample.id: number for number, sample in enumerate(dataset.samples, start=1)}
+
+
+def _object(item: LabelObject, sample: Sample, writing: Writing) -> dict[str, Any]:
+    whole = item.whole_mask((sample.height, sample.width))
+    x1, y1, x2, y2 = map(float, item.box)
+    segmentation: Any = encode_mask(whole)
+    area = int(item.mask.sum())
+    if writing.segmentation == "polygons":
+        corner = np.array(item.corner)
+        segmentation = [(ring + corner).ravel().tolist() for ring in outlines(item.mask)]
+        area = int(coco_mask.area(encode_region(segmentation, sample.width, sample.height)))
+    box = [x1, y1, x2 - x1, y2 - y1]
+    return {"bbox": box, "area": area, "iscrowd": 0, "segmentation": segmentation}

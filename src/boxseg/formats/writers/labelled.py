@@ -1,0 +1,179 @@
+"""What writers of labels share: what they are told, the objects of a label mask, and what they report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxseg.dataset import BACKGROUND, IGNORE, BoxDataset, Sample
+from boxseg.errors import DataError
+from boxseg.formats.boxes import pixel_ranges
+from boxseg.formats.contours import connected_regions
+from boxseg.progress import track
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """How labels are written.
+
+    Attributes:
+        objects: `boxes`: an object is what has a box's class inside that box; `regions`: connected pixels of
+            one class.
+        segmentation: COCO: run-length codes, which keep holes, or polygons, which do not.
+        photos: Copy them, link them, or leave them out.
+        min_area: Smallest object, pixels; smaller ones are left out of objects, not of masks.
+    """
+
+    objects: Literal["boxes", "regions"] = "boxes"
+    segmentation: Literal["rle", "polygons"] = "rle"
+    photos: Literal["copy", "link", "none"] = "copy"
+    min_area: int = 1
+
+
+@dataclass(kw_only=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        photos: Photos.
+        objects: Objects.
+        empty: Objects left out: boxes without a pixel of their class, and those that are too small.
+        ignored: Photos with pixels of 255.
+        stray: Photos with pixels of a class that are in none of its objects.
+    """
+
+    photos: int = 0
+    objects: int = 0
+    empty: int = 0
+    ignored: int = 0
+    stray: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelObject:
+    """One object of a label mask.
+
+    Attributes:
+        place: Its box is that place in `Sample.boxes`.
+        label: Class 1..L.
+        box: (4,) float64, x1 y1 x2 y2 in pixels: the annotated box, or the bounds of the region.
+        mask: (h, w) bool, its pixels, cut to a window.
+        corner: Left and top of that window, pixels.
+    """
+
+    place: int
+    label: int
+    box: NDArray[np.float64]
+    mask: NDArray[np.bool_] = field(repr=False)
+    corner: tuple[int, int]
+
+    def whole_mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Its pixels in a photo of (H, W) pixels."""
+        whole = np.zeros(shape, dtype=bool)
+        left, top = self.corner
+        height, width = self.mask.shape
+        whole[top : top + height, left : left + width] = self.mask
+        return whole
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelledPhoto:
+    """A photo with what is to be written of it.
+
+    Attributes:
+        sample: The photo, with the boxes of its objects, of which some may have no pixel.
+        labels: (H, W) uint8.
+        objects: Its objects with at least one pixel.
+    """
+
+    sample: Sample
+    labels: NDArray[np.uint8]
+    objects: list[LabelObject]
+
+
+def labelled_photos(dataset: BoxDataset, writing: Writing, written: Written) -> Iterator[LabelledPhoto]:
+    """The photos of a data set one by one, with progress; `written` counts them.
+
+    Args:
+        dataset: Whose ground truth is the labels to write.
+        writing: What an object is.
+        written: Changed.
+
+    Raises:
+        DataError: A mask is damaged, or of another size than its photo.
+    """
+    for sample in track(dataset.samples, "convert"):
+        assert sample.ground_truth is not None
+        labels = sample.ground_truth()
+        if labels.shape != (sample.height, sample.width):
+            size = f"{labels.shape[1]} x {labels.shape[0]}"
+            raise DataError(
+                f"mask of {sample.id}: {size} pixels, expected {sample.width} x {sample.height} as its photo"
+            )
+        every = list(_boxed(sample, labels) if writing.objects == "boxes" else _regions(labels))
+        found = [item for item in every if item.mask.sum() >= writing.min_area]
+        if writing.objects == "regions":
+            found = [replace(item, place=place) for place, item in enumerate(found)]
+            sample = _with_boxes(sample, found)
+        written.empty += len(every) - len(found)
+        written.photos += 1
+        written.objects += len(found)
+        written.ignored += bool((labels == IGNORE).any())
+        written.stray += _strays(labels, every)
+        yield LabelledPhoto(sample=sample, labels=labels, objects=found)
+
+
+def _boxed(sample: Sample, labels: NDArray[np.uint8]) -> Iterator[LabelObject]:
+    """{Y = c} inside each box of class c, as for masks of single boxes in `boxseg label`."""
+    ranges = pixel_ranges(sample.boxes, sample.height, sample.width).tolist()
+    for place, ((left, top, right, bottom), label) in enumerate(
+        zip(ranges, sample.labels.tolist(), strict=True)
+    ):
+        mask = labels[top:bottom, left:right] == label
+        yield LabelObject(place=place, label=label, box=sample.boxes[place], mask=mask, corner=(left, top))
+
+
+def _regions(labels: NDArray[np.uint8]) -> Iterator[LabelObject]:
+    """Connected pixels of one class, the classes in their order."""
+    place = 0
+    for label in np.unique(labels):
+        if label in (BACKGROUND, IGNORE):
+            continue
+        regions, count = connected_regions(labels == label)
+        rows, columns = np.nonzero(regions)
+        numbers = regions[rows, columns] - 1
+        bounds = np.zeros((4, count), dtype=np.int64)
+        bounds[:2] = max(labels.shape)
+        for side, values in enumerate((columns, rows)):
+            np.minimum.at(bounds[side], numbers, values)
+            np.maximum.at(bounds[side + 2], numbers, values + 1)
+        for number in range(count):
+            left, top, right, bottom = bounds[:, number].tolist()
+            mask = regions[top:bottom, left:right] == number + 1
+            box = np.array([left, top, right, bottom], dtype=np.float64)
+            yield LabelObject(place=place, label=int(label), box=box, mask=mask, corner=(left, top))
+            place += 1
+
+
+def _strays(labels: NDArray[np.uint8], objects: list[LabelObject]) -> bool:
+    """Whether a pixel of a class is in none of the objects."""
+    left_over = (labels != BACKGROUND) & (labels != IGNORE)
+    for item in objects:
+        left, top = item.corner
+        height, width = item.mask.shape
+        left_over[top : top + height, left : left + width][item.mask] = False
+    return bool(left_over.any())
+
+
+def _with_boxes(sample: Sample, found: list[LabelObject]) -> Sample:
+    """The photo with the bounds of its regions as boxes."""
+    return replace(
+        sample,
+        boxes=np.array([item.box for item in found], dtype=np.float64).reshape(-1, 4),
+        labels=np.array([item.label for item in found], dtype=np.int64),
+        difficult=np.zeros(len(found), dtype=bool),
+    )

@@ -1,0 +1,45 @@
+"""YOLO segmentation: one polygon a line.
+
+    OUT/data.yaml                              names and the splits
+    OUT/images/SPLIT/ID.jpg                    photos
+    OUT/labels/SPLIT/ID.txt                    class x0 y0 x1 y1 … as shares of the photo
+
+A polygon is all that a line can hold: holes are filled, and parts joined by the shortest bridges.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from boxseg.atomic import write_text
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.formats import yolo
+from boxseg.formats.contours import join_rings, outlines
+from boxseg.formats.files import place_photo
+from boxseg.formats.images import SUFFIXES
+from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
+
+
+def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
+    """Write the labels of one split, and last its entry in data.yaml.
+
+    Raises:
+        DataError: A mask cannot be used, the split is not train, val or test, or data.yaml has other classes.
+    """
+    written = Written()
+    description = yolo.start_description(root, dataset.split, dict(enumerate(dataset.classes)))
+    for photo in labelled_photos(dataset, writing, written):
+        place_photo(photo.sample, root / "images" / dataset.split, SUFFIXES, writing.photos)
+        lines = "".join(_line(item, photo.sample) for item in photo.objects)
+        write_text(root / "labels" / dataset.split / f"{photo.sample.id}.txt", lines)
+    yolo.finish_description(root, dataset.split, description)
+    return written
+
+
+def _line(item: LabelObject, sample: Sample) -> str:
+    ring = join_rings(outlines(item.mask)) + np.array(item.corner)
+    shares = (ring / (sample.width, sample.height)).ravel()
+    # Eight digits are a thousandth of a pixel in photos of 100,000.
+    return f"{item.label - 1} {' '.join(f'{share:.8g}' for share in shares)}\n"

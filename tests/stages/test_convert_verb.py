@@ -1,0 +1,240 @@
+"""`boxseg convert` as users type it, on the demo set with its ground truth as labels."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import boxseg
+from boxseg import formats
+from boxseg.cli import execute
+from boxseg.config import Data
+from boxseg.data.toy import write_toy
+from boxseg.formats.masks import read_mask, write_mask
+from boxseg.jobs import LabelJob
+from boxseg.options import to_yaml
+from boxseg.stages.convert import default_split, write_formats
+from boxseg.stages.label_source import record_photos
+
+FORMATS = ("palette", "voc", "masks", "coco", "yolo-seg")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("toy")
+    write_toy(root, train=3, val=2, size=64, seed=1)
+    return root
+
+
+@pytest.fixture
+def labels(toy: Path, tmp_path: Path) -> Path:
+    """A folder as `boxseg label` leaves it: Y_crf is the ground truth, Y_ret differs at one pixel."""
+    folder = tmp_path / "label"
+    data = Data(root=toy)
+    for sample in formats.load(data).samples:
+        mask = sample.ground_truth()
+        write_mask(folder / "y_crf" / f"{sample.id}.png", mask)
+        other = mask.copy()
+        other[0, 0] = 1 - min(mask[0, 0], 1)
+        write_mask(folder / "y_ret" / f"{sample.id}.png", other)
+    (folder / "config.yaml").write_text(to_yaml(LabelJob(checkpoint=Path("c"), data=data, out=folder)))
+    return folder
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    assert execute(["convert", *map(str, words)]) == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_label_folder_in_every_format(name: str, labels: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert execute(["convert", str(labels), str(out), f"format={name}"]) == 0
+    printed = capsys.readouterr().out
+    assert f"{name}: {out}, split train: 3 photos" in printed
+    assert "(boxes)" in printed
+    record = yaml.safe_load((out / "convert.yaml").read_text())
+    assert (record["format"], record["splits"]["train"]["complete"]) == (name, True)
+    assert "holds split 'train' already" in refused(capsys, labels, out, f"format={name}")
+    assert execute(["convert", str(labels), str(out), f"format={name}", "overwrite=true"]) == 0
+    other = next(one for one in FORMATS if one != name)
+    assert f"holds a data set in the format {name}" in refused(capsys, labels, out, f"format={other}")
+
+
+def test_what_is_there_is_never_touched(labels: Path, toy: Path, tmp_path: Path, capsys) -> None:
+    before = {path: path.read_bytes() for path in toy.rglob("*") if path.is_file()}
+    assert "was not made by `boxseg convert`" in refused(capsys, labels, toy, "format=voc", "overwrite=true")
+    assert "was not made by `boxseg convert`" in refused(capsys, labels, labels, "format=coco")
+    (tmp_path / "file").write_text("")
+    assert "was not made by" in refused(capsys, labels, tmp_path / "file", "format=coco")
+    for split in ("../x", "a/b", "..", "c:"):
+        assert "cannot be the name" in refused(capsys, labels, tmp_path / "o", "format=coco", f"split={split}")
+    assert not (tmp_path / "o").exists()
+    assert {path: path.read_bytes() for path in toy.rglob("*") if path.is_file()} == before
+
+
+def test_writing_again_removes_what_no_longer_belongs(labels: Path, tmp_path: Path) -> None:
+    options = {"source": labels, "out": tmp_path / "o", "format": "yolo-seg", "photos": "link"}
+    boxseg.convert(**options)
+    originals = [path.resolve() for path in (tmp_path / "o" / "images" / "train").iterdir()]
+    next((labels / "y_crf").iterdir()).unlink()
+    done = boxseg.convert(**options, overwrite=True)
+    assert (done.written.photos, done.missing) == (2, 1)
+    assert len(list((tmp_path / "o" / "images" / "train").iterdir())) == 2
+    assert len(list((tmp_path / "o" / "labels" / "train").iterdir())) == 2
+    assert len(originals) == 3
+    assert all(path.is_file() for path in originals)
+
+
+def test_an_interrupted_conversion_is_written_again(labels: Path, tmp_path: Path, monkeypatch) -> None:
+    options = {"source": labels, "out": tmp_path / "o", "format": "coco"}
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("boxseg.formats.writers.coco_instances.encode_mask", fail)
+        with pytest.raises(KeyboardInterrupt):
+            boxseg.convert(**options)
+    assert not (tmp_path / "o" / "annotations").exists()
+    assert boxseg.convert(**options).written.photos == 3
+
+
+def test_which_labels_of_a_label_folder(labels: Path, tmp_path: Path, capsys) -> None:
+    run = labels.parent  # the folder of `boxseg run`
+    for source, which in ((labels, "y_ret"), (labels / "y_ret", "y_crf"), (run, "agreed")):
+        out = tmp_path / f"out-{source.name}-{which}"
+        boxseg.convert(source=source, out=out, format="masks", labels=which)
+        for path in (labels / "y_ret").iterdir():
+            y_crf, y_ret = read_mask(labels / "y_crf" / path.name), read_mask(path)
+            expected = np.where(y_crf == y_ret, y_crf, 255) if which == "agreed" else y_ret
+            assert np.array_equal(np.asarray(Image.open(out / "masks" / "train" / path.name)), expected)
+    (tmp_path / "masks").mkdir()
+    write_mask(tmp_path / "masks" / "a.png", np.zeros((4, 4), np.uint8))
+    error = refused(capsys, tmp_path / "masks", tmp_path / "x", "format=masks", "labels=y_ret")
+    assert "labels=y_ret is for folders made by label" in error
+
+
+def test_a_data_set_that_has_moved(labels: Path, toy: Path, tmp_path: Path, capsys) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(toy, moved)
+    text = (labels / "config.yaml").read_text()
+    (labels / "config.yaml").write_text(text.replace(str(toy), str(tmp_path / "gone")))
+    assert "gone: no such folder" in refused(capsys, labels, tmp_path / "o", "format=coco")
+    assert boxseg.convert(source=labels, out=tmp_path / "o", format="coco", data=moved).written.photos == 3
+
+
+def test_masks_with_a_data_set_and_two_splits(toy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    masks = toy / "SegmentationClass"
+    for split in ("train", "val"):
+        done = boxseg.convert(source=masks, out=out, format="voc", data={"root": toy, "split": split})
+        assert (done.objects, done.split) == ("boxes", split)
+    for split in ("train", "val"):
+        ours, theirs = (formats.load(Data(root=root, split=split)) for root in (out, toy))
+        assert ours.classes == theirs.classes
+        for one, other in zip(ours.samples, theirs.samples, strict=True):
+            assert one.id == other.id
+            assert np.array_equal(one.boxes, other.boxes)
+            assert np.array_equal(one.ground_truth(), other.ground_truth())
+
+
+def test_predictions_know_their_photos_and_classes(toy: Path, tmp_path: Path) -> None:
+    dataset = formats.load(Data(root=toy, split="val"))
+    folder = tmp_path / "predictions"
+    for sample in dataset.samples:
+        write_mask(folder / "labels" / f"{sample.id}.png", sample.ground_truth())
+    record_photos(folder, dataset.classes, dataset.samples[:1])
+    record_photos(folder, dataset.classes, dataset.samples[1:])
+    done = boxseg.convert(source=folder, out=tmp_path / "o", format="coco")
+    assert (done.objects, done.split, done.written.photos) == ("regions", "train", 2)
+    after = formats.load(Data(root=tmp_path / "o"))
+    assert after.classes == dataset.classes
+    for sample, read in zip(dataset.samples, after.samples, strict=True):
+        mask = sample.ground_truth()
+        assert np.array_equal(read.ground_truth(), np.where(mask == 255, 0, mask))
+
+
+def test_masks_of_other_tools_need_names_and_photos(toy: Path, tmp_path: Path, capsys) -> None:
+    masks, out = toy / "SegmentationClass", tmp_path / "o"
+    assert "give classes=[NAME,…]" in refused(capsys, masks, out, "format=coco")
+    names = f"classes=[{','.join(formats.load(Data(root=toy)).classes)}]"
+    assert "give images=DIR" in refused(capsys, masks, out, "format=coco", names)
+    assert "no photo" in refused(capsys, masks, out, "format=coco", names, f"images={toy}/Annotations")
+    assert execute(["convert", str(masks), str(out), "format=coco", names, f"images={toy}/JPEGImages"]) == 0
+    assert "5 photos" in capsys.readouterr().out
+    content = json.loads((out / "annotations" / "instances_train.json").read_text())
+    assert len(content["images"]) == 5
+    (tmp_path / "twice" / "a").mkdir(parents=True)
+    (tmp_path / "twice" / "b").mkdir()
+    for place in "ab":
+        shutil.copy(toy / "JPEGImages" / "train_0000.jpg", tmp_path / "twice" / place)
+    error = refused(capsys, masks, tmp_path / "p", "format=coco", names, f"images={tmp_path}/twice")
+    assert "train_0000 may be any of 2 photos" in error
+
+
+def test_labels_outside_the_boxes_are_counted(toy: Path, tmp_path: Path) -> None:
+    dataset = formats.load(Data(root=toy))
+    for sample in dataset.samples:
+        write_mask(tmp_path / "m" / f"{sample.id}.png", np.full((sample.height, sample.width), 1, np.uint8))
+    options = {"source": tmp_path / "m", "format": "coco", "data": toy}
+    done = boxseg.convert(**options, out=tmp_path / "o")
+    assert done.written.stray == 3
+    assert "3 photos have labels outside the boxes" in "\n".join(done.notes())
+    assert boxseg.convert(**options, out=tmp_path / "p", objects="regions").written.stray == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere", "o", "format=coco"], "nowhere: no such folder"),
+        (["{empty}", "o", "format=coco"], "holds no labels: expected y_crf/, labels/ or masks ID.png"),
+        (["{empty}", "o"], "missing option format="),
+        (["{empty}", "o", "format=cocoo"], "cocoo"),
+        (["{empty}", "o", "format=coco", "min_area=0"], "min_area must be at least 1"),
+    ],
+)
+def test_wrong_words(words: list[str], message: str, tmp_path: Path, capsys) -> None:
+    (tmp_path / "empty").mkdir()
+    error = refused(capsys, *(word.format(empty=tmp_path / "empty") for word in words))
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        ("train", "train"),
+        ("train2017", "train"),
+        ("trainval", "train"),
+        ("minival", "val"),
+        ("test", "test"),
+        ("all", "train"),
+    ],
+)
+def test_splits_have_the_names_that_formats_know(split: str, expected: str) -> None:
+    assert default_split("yolo-seg", split) == default_split("masks", split) == expected
+    assert default_split("coco", split) == split
+
+
+def test_formats_of_label_are_written_when_labels_change(labels: Path, toy: Path) -> None:
+    dataset = replace(formats.load(Data(root=toy)), split="train_aug")
+    names = ("coco", "yolo-seg")
+    lines = write_formats(names, labels, dataset, changed=False)
+    assert [line.partition(" ")[0] for line in lines] == ["coco:", "yolo-seg:"]
+    assert "there already" not in "".join(lines)
+    file = labels / "yolo-seg" / "data.yaml"
+    assert yaml.safe_load(file.read_text())["train"] == "images/train"
+    assert next((labels / "yolo-seg" / "images" / "train").iterdir()).is_symlink()
+    file.unlink()
+    assert all("there already" in line for line in write_formats(names, labels, dataset, changed=False))
+    assert not file.exists()
+    write_formats(names, labels, dataset, changed=True)
+    assert file.exists()
