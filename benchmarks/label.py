@@ -27,8 +27,11 @@ from boxseg.config import Classify, Label, Model, Trainer
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.formats.images import read_image
 from boxseg.formats.masks import read_mask
+from boxseg.nn.deeplab import BoxClassifier
 from boxseg.stages.class_map import select_weights
-from boxseg.stages.label import Labeller, label_photos, paths, score_photo
+from boxseg.stages.label import Labeller, label_photos, paths
+from boxseg.stages.label_methods.classifier import FromClassifier
+from boxseg.stages.label_methods.method import Origin
 from boxseg.stages.networks import load_classifier, save_network, start_classifier
 from boxseg.stages.refine import refine
 from measure import alternate, in_child, parser, photos, resident_growth, settings, table
@@ -50,14 +53,22 @@ def make_labeller(backbone: str, checkpoint: Path | None, classes: tuple[str, ..
         save_network(checkpoint, network, classes=classes, model=model, options=Classify())
     loaded = load_classifier(checkpoint, torch.device("cpu"))
     weights = select_weights(loaded.network.weight, loaded.classes, classes)
-    return Labeller(loaded=loaded, weights=weights, options=Label(background="attention"), folder=folder)
+    options = Label(background="attention")
+    method = FromClassifier(loaded=loaded, weights=weights, options=options, origin=Origin())
+    return Labeller(method=method, options=options, folder=folder)
+
+
+def network_of(labeller: Labeller) -> BoxClassifier:
+    """Its classifier."""
+    assert isinstance(labeller.method, FromClassifier)
+    return labeller.method.loaded.network
 
 
 @torch.inference_mode()
 def forward(labeller: Labeller, images: Sequence[NDArray[np.uint8]]) -> None:
     """The backbone on each photo."""
     for image in images:
-        labeller.loaded.network.features(torch.from_numpy(image).permute(2, 0, 1)[None])
+        network_of(labeller).features(torch.from_numpy(image).permute(2, 0, 1)[None])
 
 
 def label(labeller: Labeller, samples: Sequence[Sample]) -> None:
@@ -69,7 +80,7 @@ def plain(labeller: Labeller, samples: Sequence[Sample]) -> None:
     """The same, the plain way."""
     for sample in samples:
         image = read_image(sample.image)
-        masks = label_photo(labeller.loaded.network, image, sample.boxes, sample.labels)
+        masks = label_photo(network_of(labeller), image, sample.boxes, sample.labels)
         for path, mask in zip(paths(labeller.folder / "plain", sample), masks, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(mask).save(path)
@@ -82,10 +93,10 @@ def works(labeller: Labeller, samples: Sequence[Sample]) -> dict[str, Work]:
     @torch.inference_mode()
     def score() -> None:
         for sample, image in zip(samples, images, strict=True):
-            score_photo(labeller, sample, image)
+            labeller.method.score(sample, image)
 
     with torch.inference_mode():
-        pending = [score_photo(labeller, s, image) for s, image in zip(samples, images, strict=True)]
+        pending = [labeller.method.score(s, image) for s, image in zip(samples, images, strict=True)]
     probabilities = [item.probabilities for item in pending]
     threads = torch.get_num_threads()
 
@@ -111,7 +122,7 @@ def growth(
     torch.set_num_threads(threads)
     labeller = make_labeller(backbone, checkpoint, dataset.classes, folder)
     with torch.inference_mode():  # libraries in memory, on a photo so small that its own memory hides nothing
-        labeller.loaded.network.features(torch.zeros(1, 3, 33, 33))
+        network_of(labeller).features(torch.zeros(1, 3, 33, 33))
     samples = (dataset.samples * MANY)[:MANY]
     image = read_image(samples[0].image)
     runs: dict[str, Work] = {

@@ -73,7 +73,9 @@ def test_importing_boxseg_imports_no_torch() -> None:
         (["segment", "data=nowhere", "out=o", "labels=l"], "nowhere"),
         (["evaluate", "data=nowhere"], "one of checkpoint=FILE"),
         (["predict", "checkpoint=nowhere", "images=x", "out=o"], "nowhere"),
-        (["label", "checkpoint=nowhere", "data=x", "out=o"], "nowhere"),
+        (["label", "checkpoint=c", "data=nowhere", "out=o"], "nowhere"),
+        (["label", "data=nowhere", "out=o"], "missing option checkpoint="),
+        (["label", "data=nowhere", "out=o", "method=sam"], "needs label.sam="),
     ],
 )
 def test_an_error_is_one_line_and_status_2(words: list[str], message: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from boxseg.errors import ConfigError, did_you_mean
 BackboneName = Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
 # Whose models a backbone may be, by the word before the colon.
 LIBRARIES = ("hf", "timm")
+LabelMethod = Literal["auto", "bap", "gap", "box", "grabcut", "sam"]
 LossName = Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"]
 LabelFormat = Literal["palette", "voc", "masks", "coco", "yolo-seg"]
 
@@ -274,13 +275,17 @@ class Classify:
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """Stage 2: pseudo labels from the classifier and the boxes.
+    """Stage 2: pseudo labels from the boxes.
 
     Args:
-        background: Background score inside boxes: `attention` (u_0), `complement` (1 - max u_c), `zero` (what
-            u_0 is where no feature is like the background), or `auto`: attention for a BAP classifier,
-            complement for a GAP one.
-        grid: N of the background queries; 1 takes one query an image.
+        method: `bap` and `gap` take a classifier's activation maps; `box` the whole boxes, the smallest on top;
+            `grabcut` cuts each object out of its box; `sam` takes the masks of a SAM network prompted with the
+            boxes. `auto` is bap or gap, as the classifier was trained.
+        sam: The network of `sam`: a folder of transformers, or a name on the Hugging Face hub.
+        background: Background score of bap and gap inside boxes: `attention` (u_0), `complement`
+            (1 - max u_c), `zero` (what u_0 is where no feature is like the background), or `auto`: attention
+            for bap, complement for gap.
+        grid: N of the background queries of bap and gap; 1 takes one query an image.
         class_map: For data with other classes than the classifier's: `voc_to_coco`, a YAML or JSON file, or a
             mapping, of {class of the data: class of the classifier}. Classes that are not in it go by equal
             names, as do all with `names`. Classes left over are labelled without the classifier, by 1 - u_0.
@@ -291,9 +296,11 @@ class Label:
             Y_crf after the CRF, and reliable/ID.png, 255 where Y_crf and Y_ret agree.
         formats: Also write Y_crf for other programs, to OUT/FORMAT, with links to the photos: any of palette,
             voc, masks, coco, yolo-seg (`boxseg convert` has them with more options).
-        crf: Dense CRF of Y_crf.
+        crf: Dense CRF of Y_crf, whatever the method.
     """
 
+    method: LabelMethod = "auto"
+    sam: str | None = None
     background: Literal["auto", "attention", "complement", "zero"] = "auto"
     grid: int = 1
     class_map: dict[str, str] | str | None = None
@@ -304,6 +311,15 @@ class Label:
 
     def __post_init__(self) -> None:
         require(self.grid >= 1, f"label.grid must be at least 1, got {self.grid}")
+        require(
+            self.method != "sam" or bool(self.sam),
+            "label.method=sam needs label.sam=…, a folder of a SAM or SAM 2 checkpoint or a name on the hub",
+        )
+
+    @property
+    def by_classifier(self) -> bool:
+        """Whether the labels come from a box classifier."""
+        return self.method in ("auto", "bap", "gap")
 
 
 @dataclass(frozen=True, kw_only=True)

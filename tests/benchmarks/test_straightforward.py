@@ -20,7 +20,7 @@ from boxseg.formats.masks import read_mask
 from boxseg.nn.losses import LOSSES, LossOptions
 from boxseg.nn.pooling import background_aware_pooling, pooling_loss
 from boxseg.stages.label import label_photos, paths
-from label import make_labeller
+from label import make_labeller, network_of
 from straightforward import losses, pooling
 from straightforward.labels import label_photo
 
@@ -50,7 +50,7 @@ def test_labels_of_real_photos(shared_data: Path, tmp_path: Path, factor: int) -
     assert label_photos(labeller, samples, Trainer(workers=0)) == {}
     found: set[int] = set()
     for sample in samples:
-        expected = label_photo(labeller.loaded.network, read_image(sample.image), sample.boxes, sample.labels)
+        expected = label_photo(network_of(labeller), read_image(sample.image), sample.boxes, sample.labels)
         for file, theirs in zip(paths(tmp_path, sample), expected, strict=True):
             ours = read_mask(file)
             found |= set(np.unique(ours))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from boxseg.formats.boxes import clip_boxes, pixel_ranges
 
-__all__ = ["background_map", "clip_boxes", "pixel_ranges", "rasterise", "whole_box_labels"]
+__all__ = ["background_map", "clip_boxes", "painting_order", "pixel_ranges", "rasterise", "whole_box_labels"]
 
 
 def rasterise(
@@ -72,12 +72,20 @@ def whole_box_labels(
     """
     _check(boxes, labels)
     result = np.zeros((height, width), dtype=np.uint8)
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     ranges = pixel_ranges(boxes, height, width)
-    for index in np.lexsort((labels, area))[::-1]:  # from the largest, so that smaller ones are painted over it
+    for index in painting_order(boxes, labels):
         x1, y1, x2, y2 = ranges[index]
         result[y1:y2, x1:x2] = labels[index]
     return result
+
+
+def painting_order(boxes: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Places of boxes (n, 4) from the largest, so that smaller ones are painted over it.
+
+    Of boxes of one size the lower class comes last.
+    """
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return np.lexsort((labels, area))[::-1]
 
 
 def _check(boxes: NDArray[np.float64], labels: NDArray[np.int64]) -> None:

@@ -65,4 +65,9 @@ class ReproduceJob:
             len(set(self.seeds)) == len(self.seeds) and min(self.seeds, default=0) >= 0,
             f"seeds must differ and be 0 or more, got {list(self.seeds)}",
         )
+        require(
+            self.label.by_classifier,
+            f"label.method={self.label.method}: the paper's tables are of labels from a classifier, "
+            "by the methods auto, bap and gap",
+        )
         require(self.table != "coco" or self.coco is not None, "the table coco needs coco=DIR, COCO 2017")

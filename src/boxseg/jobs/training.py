@@ -51,7 +51,7 @@ class LabelJob:
     """Write pseudo labels for photos with boxes (stage 2).
 
     Args:
-        checkpoint: Classifier made by `classify`.
+        checkpoint: Classifier made by `classify`, for the methods bap and gap; the others need none.
         data: Photos with boxes.
         out: Folder for y_crf/ID.png, y_ret/ID.png and, where there is ground truth, metrics.json.
         overwrite: Start anew where OUT holds a run with other options.
@@ -59,12 +59,19 @@ class LabelJob:
         trainer: Device.
     """
 
-    checkpoint: Path
+    checkpoint: Path | None = None
     data: Data
     out: Path
     overwrite: bool = False
     label: Label = field(default_factory=Label)
     trainer: Trainer = field(default_factory=Trainer)
+
+    def __post_init__(self) -> None:
+        require(
+            self.checkpoint is not None or not self.label.by_classifier,
+            "missing option checkpoint=…, a classifier made by `boxseg classify` (label.method=box, grabcut "
+            "and sam need none)",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -129,11 +129,18 @@ def map_file(option: str | Mapping[str, str] | None) -> Path | None:
 def label_map(
     data: Sequence[str], matches: Sequence[str | None], category_ids: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """What the pixel values of label masks stand for: name, COCO category, class of the classifier."""
+    """What the pixel values of label masks stand for: name, COCO category, class of the classifier.
+
+    Args:
+        data: Names of classes 1..L.
+        matches: For each, the classifier's class, or None; empty where there was no classifier.
+        category_ids: COCO's id of each; empty where the data has none.
+    """
     entries: list[dict[str, Any]] = [{"value": BACKGROUND, "name": BACKGROUND_NAME}]
-    for value, (name, match) in enumerate(zip(data, matches, strict=True), start=1):
-        ids = {"category_id": category_ids[value - 1]} if category_ids else {}
-        entries.append({"value": value, "name": name, **ids, "classifier_class": match})
+    for place, name in enumerate(data):
+        ids = {"category_id": category_ids[place]} if category_ids else {}
+        served = {"classifier_class": matches[place]} if matches else {}
+        entries.append({"value": place + 1, "name": name, **ids, **served})
     return entries
 
 

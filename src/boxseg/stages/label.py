@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,23 +18,20 @@ from torch import Tensor
 
 from boxseg import formats
 from boxseg.config import Label, Trainer
-from boxseg.dataset import IGNORE, BoxDataset, Sample
+from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.masks import write_mask
 from boxseg.jobs import LabelJob
-from boxseg.nn.deeplab import BoxClassifier
-from boxseg.nn.field import UpsampledFeatures
-from boxseg.nn.pseudo import Background, BoxMasks, box_masks, class_scores, finish_crf, retrieve
 from boxseg.report.tables import Table
 from boxseg.stages import instances
-from boxseg.stages.class_map import ClassWeights, label_map, map_file, match_classes, select_weights
+from boxseg.stages.class_map import label_map
 from boxseg.stages.convert import write_formats
-from boxseg.stages.devices import torch_device, torch_devices
+from boxseg.stages.devices import torch_devices
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.folder import open_folder, write_json
 from boxseg.stages.instance_scores import InstanceScores, precision_table, result_files, score_instances
 from boxseg.stages.label_maps import map_paths, write_maps
-from boxseg.stages.networks import Loaded, checkpoint_file, load_classifier
+from boxseg.stages.label_methods import METHODS, Method, Scored
 from boxseg.stages.photo_loop import Readable, photo_loop
 from boxseg.stages.refine import refine
 from boxseg.stages.scoring import LabelScores, label_table, score_labels, write_confusion
@@ -81,37 +77,24 @@ class Labelled:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Pending:
-    """A photo on its way through the CRF."""
-
-    sample: Sample
-    image: Tensor
-    field: UpsampledFeatures
-    boxes: BoxMasks
-    probabilities: Tensor
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Labeller:
     """What every photo is labelled with.
 
     Attributes:
-        loaded: The classifier.
-        weights: Its weights for the classes of the data.
+        method: The way from its boxes to labels.
         options: Stage 2.
         folder: Where the labels go.
         category_ids: COCO's ids of the classes; empty where the data has none.
     """
 
-    loaded: Loaded[BoxClassifier]
-    weights: ClassWeights
+    method: Method
     options: Label
     folder: Path
     category_ids: tuple[int, ...] = ()
 
     def on(self, device: torch.device) -> Labeller:
         """The same on another device."""
-        return replace(self, loaded=self.loaded.on(device), weights=self.weights.on(device))
+        return replace(self, method=self.method.on(device))
 
     def files(self, sample: Sample) -> list[Path]:
         """All files made of a photo."""
@@ -124,27 +107,19 @@ def run(job: LabelJob) -> Labelled:
     """Write the labels that are missing, and score them where there is ground truth.
 
     Raises:
-        CheckpointError: The checkpoint is no box classifier, or lacks classes that no class map accounts for.
+        CheckpointError: The network of the method cannot be used, or lacks classes that no class map accounts
+            for.
+        MissingExtraError: The method needs a package that is not there.
         DataError: The data cannot be used.
         ConfigError: The folder holds another run, or the class map cannot be used.
     """
-    loaded = load_classifier(job.checkpoint, torch_device(job.trainer))
     dataset = formats.load(job.data)
-    matches = match_classes(job.label.class_map, loaded.classes, dataset.classes, job.checkpoint)
-    inputs = {
-        "checkpoint": checkpoint_file(job.checkpoint, "box-classifier"),
-        "class_map": map_file(job.label.class_map),
-    }
-    folder = open_folder(job, inputs={name: path for name, path in inputs.items() if path})
+    method = METHODS[job.label.method](job, dataset)
+    folder = open_folder(job, inputs=method.origin.files)
     report_problems(dataset)
-    write_json(folder / "labelmap.json", label_map(dataset.classes, matches, dataset.category_ids))
-    labeller = Labeller(
-        loaded=loaded,
-        weights=select_weights(loaded.network.weight, loaded.classes, matches),
-        options=job.label,
-        folder=folder,
-        category_ids=dataset.category_ids,
-    )
+    names = label_map(dataset.classes, method.origin.matches, dataset.category_ids)
+    write_json(folder / "labelmap.json", names)
+    labeller = Labeller(method=method, options=job.label, folder=folder, category_ids=dataset.category_ids)
     missing = [s for s in dataset.samples if not all(path.is_file() for path in labeller.files(s))]
     present = len(dataset) - len(missing)
     if present:
@@ -193,7 +168,7 @@ def label_photos(labeller: Labeller, samples: Sequence[Sample], trainer: Trainer
 def _label_share(labeller: Labeller, samples: Sequence[Sample], trainer: Trainer) -> dict[str, str]:
     skipped: dict[str, str] = {}
     work = partial(_label_group, labeller, skipped)
-    device = labeller.loaded.device
+    device = labeller.method.device
     for _ in photo_loop(work, samples, skipped, description="label", trainer=trainer, device=device):
         pass
     return skipped
@@ -201,71 +176,36 @@ def _label_share(labeller: Labeller, samples: Sequence[Sample], trainer: Trainer
 
 @torch.inference_mode()
 def _label_group(labeller: Labeller, skipped: dict[str, str], group: Sequence[Readable]) -> None:
-    scored = [_score_readable(labeller, sample, image, skipped) for sample, image in group]
-    pending = [item for item in scored if item is not None]
-    images = [item.image for item in pending]
-    solved = refine(labeller.options.crf, images, [item.probabilities for item in pending])
-    for item, probabilities in zip(pending, solved, strict=True):
-        _finish(labeller, item, probabilities)
+    scored = [(sample, _score(labeller, sample, image, skipped)) for sample, image in group]
+    pending = [(sample, item) for sample, item in scored if item is not None]
+    images = [item.image for _, item in pending]
+    solved = refine(labeller.options.crf, images, [item.probabilities for _, item in pending])
+    for (sample, item), refined in zip(pending, solved, strict=True):
+        _finish(labeller, sample, item, refined)
 
 
-def _score_readable(
+def _score(
     labeller: Labeller, sample: Sample, photo: NDArray[np.uint8], skipped: dict[str, str]
-) -> _Pending | None:
+) -> Scored | None:
     try:
-        return score_photo(labeller, sample, photo)
+        return labeller.method.score(sample, photo)
     except DataError as error:
         skipped[sample.id] = str(error)
         return None
 
 
-def _finish(labeller: Labeller, item: _Pending, probabilities: Tensor) -> None:
+def _finish(labeller: Labeller, sample: Sample, scored: Scored, refined: Tensor) -> None:
     """Write the labels of a photo, and its masks where they are wanted."""
-    weights, folder, grid = labeller.weights, labeller.folder, labeller.options.grid
-    y_crf = finish_crf(probabilities, item.boxes)
-    y_ret = retrieve(item.field, y_crf, weights.weight, item.boxes, grid=grid, known=weights.known)
+    folder = labeller.folder
+    y_crf, y_ret = scored.labels(refined)
     both = dict(zip(instances.SOURCES, (y_crf, y_ret), strict=True))
-    for path, labels in zip(paths(folder, item.sample), both.values(), strict=True):
+    for path, labels in zip(paths(folder, sample), both.values(), strict=True):
         write_mask(path, labels.cpu().numpy())
     if labeller.options.maps:
-        write_maps(folder, item.sample, y_crf, y_ret, probabilities, item.boxes)
+        write_maps(folder, sample, y_crf, y_ret, refined, scored.boxes)
     if labeller.options.instances:
         masks = {
-            source: instances.box_instances(
-                item.sample, labels, probabilities, item.boxes, labeller.category_ids
-            )
+            source: instances.box_instances(sample, labels, refined, scored.boxes, labeller.category_ids)
             for source, labels in both.items()
         }
-        instances.write_piece(folder, item.sample, masks)
-
-
-def score_photo(labeller: Labeller, sample: Sample, photo: NDArray[np.uint8]) -> _Pending:
-    """Class probabilities of one photo (H, W, 3) before the CRF.
-
-    Raises:
-        DataError: The region of a crowd cannot be read.
-    """
-    loaded, options = labeller.loaded, labeller.options
-    image = torch.from_numpy(photo).to(loaded.device)
-    size = (image.shape[0], image.shape[1])
-    features = loaded.network.features(image.permute(2, 0, 1)[None])[0]
-    field = UpsampledFeatures(features, size, loaded.network.stride)
-    edges, labels = (torch.from_numpy(array).to(loaded.device) for array in (sample.boxes, sample.labels))
-    crowds = torch.from_numpy(sample.ignored() == IGNORE).to(loaded.device) if sample.ignored else None
-    boxes = box_masks(edges, labels, size, crowds)
-    probabilities = class_scores(
-        field,
-        labeller.weights.weight,
-        boxes,
-        background=background_of(loaded.options, options),
-        grid=options.grid,
-        known=labeller.weights.known,
-    )
-    return _Pending(sample=sample, image=image, field=field, boxes=boxes, probabilities=probabilities)
-
-
-def background_of(trained: dict[str, Any], options: Label) -> Background:
-    """The background score: as asked, or u_0 for a BAP classifier and 1 - max u_c for a GAP one."""
-    if options.background != "auto":
-        return options.background
-    return "attention" if trained["pooling"] == "bap" else "complement"
+        instances.write_piece(folder, sample, masks)

@@ -83,8 +83,10 @@ def run(job: RunJob) -> Finished:
     """
     formats.load(job.data)  # before anything is written
     folder = open_folder(job)
-    classified = classify.run(job_for(ClassifyJob, job, out=folder / "classify"))
-    labels = label.run(job_for(LabelJob, job, out=folder / "label", checkpoint=classified.checkpoint))
+    checkpoint = None
+    if job.label.by_classifier:
+        checkpoint = classify.run(job_for(ClassifyJob, job, out=folder / "classify")).checkpoint
+    labels = label.run(job_for(LabelJob, job, out=folder / "label", checkpoint=checkpoint))
     network = segment.run(job_for(SegmentJob, job, out=folder / "segment", labels=str(labels.folder)))
     sheet = folder / "sheet.png"
     make_sheet(sheet, job, labels.folder, network.checkpoint)

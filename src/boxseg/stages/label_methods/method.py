@@ -1,0 +1,93 @@
+"""What a way from boxes to labels is, and what it says of a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from boxseg.dataset import IGNORE, Sample
+from boxseg.nn.pseudo import BoxMasks, box_masks, finish_crf
+
+MethodT = TypeVar("MethodT", bound="Method")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scored:
+    """What a method says of a photo.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, on the device of the rest.
+        boxes: The boxes.
+        probabilities: (K + 1, H, W), background first, then `boxes.classes`: what the CRF starts from.
+        retrieve: Y_ret (H, W) from Y_crf (H, W); None where Y_ret is what the method says without a CRF.
+    """
+
+    image: Tensor
+    boxes: BoxMasks
+    probabilities: Tensor
+    retrieve: Callable[[Tensor], Tensor] | None = None
+
+    def labels(self, refined: Tensor) -> tuple[Tensor, Tensor]:
+        """Y_crf and Y_ret, (H, W) uint8 each.
+
+        Args:
+            refined: (K + 1, H, W), the probabilities after the CRF.
+        """
+        y_crf = finish_crf(refined, self.boxes)
+        if self.retrieve is not None:
+            return y_crf, self.retrieve(y_crf)
+        return y_crf, finish_crf(self.probabilities, self.boxes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What labels depend on beside photos, boxes and options.
+
+    Attributes:
+        files: Files by name, recognised again by their content when labelling goes on.
+        matches: For each class of the data, the classifier's class that serves it, or None; empty without a
+            classifier.
+    """
+
+    files: dict[str, Path] = field(default_factory=dict)
+    matches: tuple[str | None, ...] = ()
+
+
+class Method(Protocol):
+    """A way from boxes to labels. Picklable: photos may be labelled in several processes."""
+
+    @property
+    def origin(self) -> Origin:
+        """What its labels depend on."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it works."""
+
+    def on(self: MethodT, device: torch.device) -> MethodT:
+        """The same on another device."""
+
+    def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:
+        """What it says of a photo (H, W, 3).
+
+        Raises:
+            DataError: The region of a crowd cannot be read.
+        """
+
+
+def pixel_boxes(sample: Sample, device: torch.device) -> BoxMasks:
+    """The boxes of a photo in whole pixels, and its crowds.
+
+    Raises:
+        DataError: The region of a crowd cannot be read.
+    """
+    edges, labels = (torch.from_numpy(array).to(device) for array in (sample.boxes, sample.labels))
+    crowds = torch.from_numpy(sample.ignored() == IGNORE).to(device) if sample.ignored else None
+    return box_masks(edges, labels, (sample.height, sample.width), crowds)
