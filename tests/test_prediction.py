@@ -123,8 +123,8 @@ def test_notebooks_show_the_overlay_made_small_and_text_says_what_is_there() -> 
 class Brightness(BasePredictor):
     """Says `cat` with the mean brightness of a photo; notes how many photos it was given at once."""
 
-    def __init__(self) -> None:
-        super().__init__(["cat"])
+    def __init__(self, **options: Any) -> None:
+        super().__init__(["cat"], **options)
         self.groups: list[int] = []
 
     def _probabilities(self, photos: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
@@ -147,6 +147,24 @@ def test_many_photos_come_in_order_and_are_read_as_they_are_needed() -> None:
     assert [result.image[0, 0, 0] for result in results] == [10, 20, 30, 40, 50, 60]
     assert model.groups == [3, 3, 1]
     assert list(model.predict_many([])) == []
+
+
+def test_photos_longer_than_a_tile_are_seen_in_windows_and_come_in_order() -> None:
+    rng = np.random.default_rng(0)
+    photos = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((20, 30), (150, 333), (1, 200))]
+    model = Brightness(tile=64)
+    for photo, found in zip(photos, model.predict_many(photos), strict=True):
+        assert np.array_equal(found.image, photo)
+        np.testing.assert_allclose(found.probabilities[1], photo.mean(2) / 255, atol=1e-5)
+    assert set(model.groups) == {1}
+    assert len(model.groups) == 1 + 3 * 9 + 5
+    for options in ({"most": 20 * 30}, {"tile": 0, "most": 1}):
+        model = Brightness(**options)
+        assert [p.labels.shape for p in model.predict_many(photos)] == [p.shape[:2] for p in photos]
+    assert model.groups == [3]
+    for tile in (63, -1, "all", 64.0):
+        with pytest.raises(ConfigError, match="expected pixels, at least 64, 0 for no windows, or 'auto'"):
+            Brightness(tile=tile)
 
 
 @pytest.mark.parametrize("images", ["photo.jpg", Path("photo.jpg"), Image.new("RGB", (2, 2))])

@@ -11,7 +11,7 @@ import importlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from boxseg.config import Crf
 from boxseg.errors import ConfigError
@@ -51,7 +51,12 @@ def _default(item: dataclasses.Field[Any]) -> Any:
 
 
 def load(
-    path: Path | str, *, device: str = "auto", tta: bool = False, crf: bool | Crf = False
+    path: Path | str,
+    *,
+    device: str = "auto",
+    tta: bool = False,
+    crf: bool | Crf = False,
+    tile: int | Literal["auto"] = "auto",
 ) -> BasePredictor:
     """A trained segmentation network, called with photos: `boxseg.load("model.safetensors")("photo.jpg")`.
 
@@ -64,10 +69,13 @@ def load(
         device: `auto`, `cpu` or `gpu`.
         tta: See each photo at several scales and mirrored.
         crf: Dense CRF after the network: on or off, or one of other options.
+        tile: Photos longer than so many pixels are seen in windows of that side, which overlap and are blended;
+            0 for never; `auto`: windows of 2048 for photos too large for a machine of usual memory.
 
     Raises:
         CheckpointError: There is no segmentation network.
-        ConfigError: The device is not there, or an ONNX file was given with options it cannot follow.
+        ConfigError: The device is not there, there are no windows of this size, or an ONNX file was given with
+            options it cannot follow.
     """
     if Path(path).suffix.lower() == ".onnx":
         if tta or crf or device != "auto":
@@ -77,10 +85,10 @@ def load(
             )
         from boxseg.onnx_predictor import OnnxPredictor
 
-        return OnnxPredictor(path)
+        return OnnxPredictor(path, tile=tile)
     from boxseg.stages import torch_predictor
 
-    return torch_predictor.load(path, device=device, tta=tta, crf=crf)
+    return torch_predictor.load(path, device=device, tta=tta, crf=crf, tile=tile)
 
 
 run = _verb("run")

@@ -386,16 +386,24 @@ class Evaluate:
         scales: The image is seen at each of these scales; logits are averaged.
         flip: Also see it mirrored.
         tta: Whether to do either; `false` sees the image once, as it is, in a tenth of the time.
+        tile: Photos longer than so many pixels are seen in windows of that side, which overlap by an eighth and
+            are blended, 64 or more; 0 for never. `auto` sees photos whole, up to 34 megapixels with 16 classes
+            and fewer with more (2 GB of probabilities), and larger ones in windows of 2048.
         crf: Dense CRF after the network.
     """
 
     scales: tuple[float, ...] = (0.5, 0.75, 1.0, 1.5)
     flip: bool = True
     tta: bool = True
+    tile: int | Literal["auto"] = "auto"
     crf: Crf = field(default_factory=lambda: Crf(sigma_xy=121.0, sigma_rgb=5.0))
 
     def __post_init__(self) -> None:
         require(
             bool(self.scales) and min(self.scales) > 0,
             f"evaluate.scales must be positive, got {list(self.scales)}",
+        )
+        require(
+            self.tile == "auto" or self.tile == 0 or self.tile >= 64,
+            f"evaluate.tile must be 64 pixels or more, 0 (never) or auto, got {self.tile}",
         )

@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from boxseg.errors import CheckpointError
 from boxseg.extras import import_extra
 from boxseg.prediction import BasePredictor
+from boxseg.windows import Tile
+
+# A graph is run on all of a photo at once: pixels that take it some gigabytes.
+MOST = 6_000_000
 
 
 class OnnxPredictor(BasePredictor):
@@ -27,13 +31,16 @@ class OnnxPredictor(BasePredictor):
         path: File made by `boxseg export format=onnx`.
         providers: onnxruntime's execution providers, such as `["CUDAExecutionProvider"]`; by default all that
             are installed.
+        tile: Photos longer than so many pixels are seen in windows of that side, which overlap and are blended;
+            0 for never; `auto`: windows of 2048 for photos of more than 6 megapixels.
 
     Raises:
+        ConfigError: There are no windows of this size.
         CheckpointError: The file is missing, damaged, or was not exported by boxseg.
         MissingExtraError: onnxruntime is not installed.
     """
 
-    def __init__(self, path: Path | str, providers: Sequence[str] | None = None) -> None:
+    def __init__(self, path: Path | str, providers: Sequence[str] | None = None, tile: Tile = "auto") -> None:
         if not Path(path).is_file():
             raise CheckpointError(f"{path}: no such file, expected one made by `boxseg export format=onnx`")
         runtime = import_extra("onnxruntime", extra="onnx", purpose="OnnxPredictor")
@@ -47,7 +54,7 @@ class OnnxPredictor(BasePredictor):
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         if "boxseg" not in self.metadata:
             raise CheckpointError(f"{path} was not written by `boxseg export`: it does not name its classes")
-        super().__init__(json.loads(self.metadata["classes"])[1:])
+        super().__init__(json.loads(self.metadata["classes"])[1:], tile, MOST)
 
     def _probabilities(self, photos: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         results: list[NDArray[np.float32]] = []

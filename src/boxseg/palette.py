@@ -27,6 +27,8 @@ def colourise(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float = 0.55) -> NDArray[np.uint8]:
     """The photo (H, W, 3) uint8 with its labels (H, W) painted over it; background and 255 stay clear."""
-    paint = (labels != 0) & (labels != 255)
-    mixed = (1 - opacity) * image + opacity * colourise(labels)
-    return np.where(paint[..., None], mixed, image).round().astype(np.uint8)
+    painted = image.copy()
+    for picture, row, label in zip(painted, image, labels, strict=True):  # a photo of floats is large
+        paint = (label != 0) & (label != 255)
+        picture[paint] = ((1 - opacity) * row[paint] + opacity * colourise(label[paint])).round()
+    return painted

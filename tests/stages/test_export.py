@@ -80,6 +80,17 @@ def test_an_onnx_file_gives_the_networks_probabilities_at_any_size(
         np.testing.assert_allclose(there.probabilities.sum(0), 1, rtol=1e-5)
 
 
+def test_an_onnx_file_sees_large_photos_in_the_windows_of_the_network(
+    run_folder: Path, onnx_file: Path
+) -> None:
+    photo = painted_photos(1, 130, 70)[0]
+    here = boxseg.load(run_folder, device="cpu", tile=96)(photo)
+    for model in (boxseg.OnnxPredictor(onnx_file, tile=96), boxseg.load(onnx_file, tile=96)):
+        assert np.abs(here.probabilities - model(photo).probabilities).max() < TOLERANCE
+    whole = boxseg.load(run_folder, device="cpu")(photo)
+    assert np.abs(here.probabilities - whole.probabilities).max() > TOLERANCE
+
+
 def test_it_does_so_on_real_photos(shared_data: Path, run_folder: Path, onnx_file: Path) -> None:
     files = sorted((shared_data / "voc2012").rglob("*.jpg"))[:3]
     model, exported = boxseg.load(run_folder, device="cpu"), boxseg.load(onnx_file)

@@ -20,7 +20,7 @@ class EvaluateJob:
         instances: Or COCO results of masks (JSON), or a folder made by `label` with `label.instances=true`: AP.
         data: Photos with ground-truth masks.
         out: Folder for metrics.json; by default evaluate-SPLIT beside the checkpoint or in the label folder.
-        evaluate: Scales, flip and CRF of a network.
+        evaluate: Scales, flip, windows and CRF of a network.
         trainer: Device.
     """
 
@@ -66,7 +66,7 @@ class PredictJob:
             alone, `comp6` for any other training data, such as ImageNet weights or the masks of train_aug.
         overwrite: Submission only: start anew where OUT holds one with other options.
         data: Photos of a split of a data set, instead of `images`; it needs no boxes.
-        evaluate: Scales, flip and CRF.
+        evaluate: Scales, flip, windows and CRF.
         trainer: Device.
     """
 

@@ -7,11 +7,17 @@ resolution is brought to the image's rows, laid side by side, and one product ov
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from boxseg.nn.bands import bands
 from boxseg.nn.upsample import interpolation_matrix, to_columns
+
+# Pixels whose means are made at once.
+BAND = 2**20
 
 
 class Views:
@@ -25,7 +31,7 @@ class Views:
     def __init__(self, size: tuple[int, int], stride: int) -> None:
         self.size = size
         self.stride = stride
-        self._maps: list[Tensor] = []
+        self._maps: list[tuple[Tensor, Tensor]] = []
         self._columns: list[Tensor] = []
 
     def add(self, maps: Tensor, size: tuple[int, int], *, mirrored: bool = False) -> None:
@@ -41,14 +47,21 @@ class Views:
             for pixels, cells in zip(size, maps.shape[1:], strict=True)
         )
         columns = columns.flip(0) if mirrored else columns
-        self._maps.append(resized(rows, self.size[0]) @ maps)
+        self._maps.append((resized(rows, self.size[0]), maps))
         self._columns.append(resized(columns, self.size[1]))
 
-    def mean(self) -> Tensor:
-        """(K, H, W)."""
-        maps = torch.cat(self._maps, 2) / len(self._maps)
-        columns = torch.cat(self._columns, 1)
-        return to_columns(maps, columns)
+    def bands(self) -> Iterator[slice]:
+        """Rows of a large image, a few at a time, to be given to `mean`; all of a small one."""
+        return (slice(*edges) for edges in bands(*self.size, pixels=BAND))
+
+    def mean(self, rows: slice = slice(None)) -> Tensor:
+        """The mean at these rows of the image, (K, n, W)."""
+        parts = []
+        for weights, maps in self._maps:
+            block = weights[rows]
+            used = block.any(0)
+            parts.append(block[:, used] @ maps[:, used])
+        return to_columns(torch.cat(parts, 2) / len(parts), torch.cat(self._columns, 1))
 
 
 def resized(signals: Tensor, size: int) -> Tensor:

@@ -8,10 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from boxseg import formats
 from boxseg.config import Evaluate, Trainer
 from boxseg.dataset import BoxDataset, Sample
@@ -24,7 +20,7 @@ from boxseg.report.tables import Table
 from boxseg.stages.devices import torch_device, torch_devices
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.folder import write_json
-from boxseg.stages.inference import predict_group, to_labels
+from boxseg.stages.inference import Labels, label_group
 from boxseg.stages.instance_scores import (
     InstanceScores,
     class_precision_table,
@@ -204,21 +200,16 @@ def _score_share(
     return _Counted(before=before, after=after, skipped=skipped)
 
 
-Labels = NDArray[np.uint8]
-
-
-@torch.inference_mode()
 def _predicted(
     loaded: Loaded[Segmenter], options: Evaluate, keep: Path | None, group: Sequence[Readable]
 ) -> list[tuple[Labels, Labels, Labels]]:
     """Ground truth and predictions before and after the CRF of each photo; the last are written to `keep`."""
     found = []
-    predicted = predict_group(loaded, [image for _, image in group], options)
-    for (sample, _), (raw, refined) in zip(group, predicted, strict=True):
-        final = to_labels(refined)
+    answers = label_group(loaded, [image for _, image in group], options)
+    for (sample, _), answer in zip(group, answers, strict=True):
         if keep is not None:
-            write_mask(keep / f"{sample.id}.png", final)
-        found.append((read_truth(sample), to_labels(raw), final))
+            write_mask(keep / f"{sample.id}.png", answer.labels)
+        found.append((read_truth(sample), answer.before, answer.labels))
     return found
 
 

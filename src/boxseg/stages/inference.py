@@ -6,6 +6,7 @@ Source: METHOD: Oh et al., BANA, CVPR 2021, section 4.1 (multi-scale testing).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -19,23 +20,49 @@ from boxseg.dataset import Sample
 from boxseg.nn.deeplab import Segmenter
 from boxseg.nn.reproducible import softmax
 from boxseg.nn.views import Views
-from boxseg.prediction import Prediction
+from boxseg.prediction import LabelledPhoto, strongest
 from boxseg.stages.networks import Loaded
 from boxseg.stages.photo_loop import Readable, photo_loop
 from boxseg.stages.refine import refine
+from boxseg.windows import blended, window_side
+
+Labels = NDArray[np.uint8]
+
+# Probabilities of a photo that are held at once, 2 GB; with few classes it is the network's memory that counts.
+MOST, FEWEST_CLASSES = 2**29, 16
+
+# Pixels up to which a photo and its mirror image are seen at once: faster on a GPU, but twice the memory.
+PAIR = 2**21
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Labelled:
+    """What a network says of a photo.
+
+    Attributes:
+        before: The most probable class before the CRF, (H, W) uint8.
+        labels: And after it.
+        confidence: Its probability, (H, W) float32.
+    """
+
+    before: Labels
+    labels: Labels
+    confidence: NDArray[np.float32]
+
+
+def most_pixels(classes: int) -> int:
+    """Pixels of the largest photo that is seen whole, by a network of so many classes beside the background."""
+    return MOST // max(FEWEST_CLASSES, classes + 1)
 
 
 @torch.inference_mode()
-def network_probabilities(loaded: Loaded[Segmenter], image: Tensor, options: Evaluate) -> Tensor:
-    """softmax(T · mean cosine) over scales and flip.
+def see(loaded: Loaded[Segmenter], image: Tensor, options: Evaluate) -> Views:
+    """Cosines of a photo at every scale and mirrored.
 
     Args:
         loaded: The network.
         image: (H, W, 3) uint8 RGB, on the network's device.
         options: Scales and flip.
-
-    Returns:
-        (L + 1, H, W), summing to 1.
     """
     network = loaded.network
     size = (image.shape[0], image.shape[1])
@@ -48,28 +75,86 @@ def network_probabilities(loaded: Loaded[Segmenter], image: Tensor, options: Eva
         if scaled_size != size:
             # Enlarging leaves nothing to antialias; without, its rounding depends on the number of threads.
             scaled = F.interpolate(photo, scaled_size, mode="bilinear", antialias=True)
-        batch = torch.cat([scaled, scaled.flip(-1)]) if flip else scaled
-        for cosine, mirrored in zip(network(batch), (False, True), strict=False):
+        if flip and scaled_size[0] * scaled_size[1] <= PAIR:
+            both = network(torch.cat([scaled, scaled.flip(-1)]))
+            views = [(both[0], False), (both[1], True)]
+        else:
+            views = [(network(scaled)[0], False)]
+            views += [(network(scaled.flip(-1))[0], True)] if flip else []
+        for cosine, mirrored in views:
             seen.add(cosine, scaled_size, mirrored=mirrored)
-    return softmax(network.logits(seen.mean()))
+    return seen
+
+
+@torch.inference_mode()
+def network_probabilities(loaded: Loaded[Segmenter], image: Tensor, options: Evaluate) -> Tensor:
+    """softmax(T · mean cosine) over scales and flip, (L + 1, H, W); arguments as for `see`."""
+    seen = see(loaded, image, options)
+    whole = torch.empty(len(loaded.classes) + 1, *seen.size, device=image.device)
+    for rows in seen.bands():
+        whole[:, rows] = softmax(loaded.network.logits(seen.mean(rows)))
+    return whole
 
 
 @torch.inference_mode()
 def predict_group(
     loaded: Loaded[Segmenter], images: Sequence[NDArray[np.uint8]], options: Evaluate
 ) -> list[tuple[Tensor, Tensor]]:
-    """Probabilities (L + 1, H, W) of photos (H, W, 3) before and after the CRF."""
+    """Probabilities (L + 1, H, W) of photos (H, W, 3), seen whole, before and after the CRF."""
     raw = [torch.from_numpy(image).to(loaded.device) for image in images]
     before = [network_probabilities(loaded, image, options) for image in raw]
     return list(zip(before, refine(options.crf, raw, before), strict=True))
 
 
-def to_labels(probabilities: Tensor) -> NDArray[np.uint8]:
-    """The most probable class (H, W) uint8 of probabilities (L + 1, H, W)."""
+@torch.inference_mode()
+def label_group(
+    loaded: Loaded[Segmenter], images: Sequence[NDArray[np.uint8]], options: Evaluate
+) -> list[Labelled]:
+    """Labels of photos (H, W, 3), of any size; the largest are seen in windows."""
+    most = most_pixels(len(loaded.classes))
+    sides = [window_side((image.shape[0], image.shape[1]), options.tile, most) for image in images]
+    whole = [image for image, side in zip(images, sides, strict=True) if side is None]
+    if options.crf.active and whole:
+        solved = iter([_labelled(*both) for both in predict_group(loaded, whole, options)])
+    else:
+        solved = iter([_label_bands(loaded, image, options) for image in whole])
+    return [
+        next(solved) if side is None else _label_windows(loaded, image, side, options)
+        for image, side in zip(images, sides, strict=True)
+    ]
+
+
+def _labelled(before: Tensor, after: Tensor) -> Labelled:
+    labels, confidence = _strongest(after)
+    return Labelled(before=_strongest(before)[0], labels=labels, confidence=confidence)
+
+
+def _label_bands(loaded: Loaded[Segmenter], image: NDArray[np.uint8], options: Evaluate) -> Labelled:
+    """Without a CRF a row of pixels needs no other: the probabilities of all are never held at once."""
+    seen = see(loaded, torch.from_numpy(image).to(loaded.device), options)
+    parts = [_strongest(softmax(loaded.network.logits(seen.mean(rows)))) for rows in seen.bands()]
+    labels, confidence = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Labelled(before=labels, labels=labels, confidence=confidence)
+
+
+def _label_windows(
+    loaded: Loaded[Segmenter], image: NDArray[np.uint8], side: int, options: Evaluate
+) -> Labelled:
+    def compute(window: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return torch.cat(predict_group(loaded, [window], options)[0]).cpu().numpy()
+
+    count = len(loaded.classes) + 1
+    parts = [(*strongest(both[:count]), *strongest(both[count:])) for _, both in blended(image, side, compute)]
+    before, _, labels, confidence = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Labelled(before=before, labels=labels, confidence=confidence)
+
+
+def _strongest(probabilities: Tensor) -> tuple[Labels, NDArray[np.float32]]:
+    """The most probable class of probabilities (L + 1, H, W), and its probability."""
     if probabilities.device.type == "cpu":  # where NumPy's argmax takes a third of torch's time
-        return np.asarray(probabilities.numpy().argmax(0), dtype=np.uint8)
-    labels: NDArray[np.uint8] = probabilities.argmax(0).to(torch.uint8).cpu().numpy()
-    return labels
+        return strongest(probabilities.numpy())
+    confidence, labels = probabilities.max(0)
+    return labels.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy()
 
 
 def predict_photos(
@@ -78,7 +163,7 @@ def predict_photos(
     skipped: dict[str, str],
     options: Evaluate,
     trainer: Trainer,
-) -> Iterator[tuple[Sample, Prediction]]:
+) -> Iterator[tuple[Sample, LabelledPhoto]]:
     """Samples with what the network says of them, behind a progress bar.
 
     Args:
@@ -96,9 +181,12 @@ def predict_photos(
 
 def _predicted(
     loaded: Loaded[Segmenter], options: Evaluate, group: Sequence[Readable]
-) -> list[tuple[Sample, Prediction]]:
-    solved = predict_group(loaded, [image for _, image in group], options)
+) -> list[tuple[Sample, LabelledPhoto]]:
+    answers = label_group(loaded, [image for _, image in group], options)
     return [
-        (sample, Prediction(image=image, probabilities=refined.cpu().numpy(), classes=loaded.classes))
-        for (sample, image), (_, refined) in zip(group, solved, strict=True)
+        (
+            sample,
+            LabelledPhoto(image=image, labels=a.labels, confidence=a.confidence, classes=loaded.classes),
+        )
+        for (sample, image), a in zip(group, answers, strict=True)
     ]

@@ -20,7 +20,7 @@ from boxseg.report.tables import Table
 from boxseg.stages import classify, label, report, segment
 from boxseg.stages.devices import torch_device
 from boxseg.stages.folder import open_folder, write_json
-from boxseg.stages.inference import predict_group, to_labels
+from boxseg.stages.inference import label_group
 from boxseg.stages.label import Labelled
 from boxseg.stages.networks import load_segmenter
 from boxseg.stages.report import Reported
@@ -110,7 +110,7 @@ def make_sheet(path: Path, job: RunJob, labels: Path, checkpoint: Path) -> None:
     for sample in _spread(dataset, labels):
         image = read_image(sample.image)
         masks = [read_mask(file, len(dataset.classes)) for file in label.paths(labels, sample)]
-        predicted = to_labels(predict_group(loaded, [image], job.evaluate)[0][1])
+        predicted = label_group(loaded, [image], job.evaluate)[0].labels
         truth = sample.ground_truth() if sample.ground_truth else None
         row: list[Picture | None] = [draw_boxes(image, sample.boxes, sample.labels)]
         rows.append(row + [label_picture(image, mask) for mask in (*masks, predicted, truth)])

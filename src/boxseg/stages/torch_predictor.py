@@ -13,8 +13,9 @@ from boxseg.config import Crf, Evaluate, Trainer
 from boxseg.nn.deeplab import Segmenter
 from boxseg.prediction import BasePredictor
 from boxseg.stages.devices import torch_device
-from boxseg.stages.inference import predict_group
+from boxseg.stages.inference import most_pixels, predict_group
 from boxseg.stages.networks import Loaded, load_segmenter
+from boxseg.windows import Tile
 
 
 class TorchPredictor(BasePredictor):
@@ -22,11 +23,11 @@ class TorchPredictor(BasePredictor):
 
     Args:
         loaded: The network.
-        options: Scales, flip and CRF.
+        options: Scales, flip, windows and CRF.
     """
 
     def __init__(self, loaded: Loaded[Segmenter], options: Evaluate) -> None:
-        super().__init__(loaded.classes)
+        super().__init__(loaded.classes, options.tile, most_pixels(len(loaded.classes)))
         self.network = loaded.network
         self.options = options
         self._loaded = loaded
@@ -35,8 +36,8 @@ class TorchPredictor(BasePredictor):
         return [refined.cpu().numpy() for _, refined in predict_group(self._loaded, photos, self.options)]
 
 
-def load(path: Path | str, *, device: str, tta: bool, crf: bool | Crf) -> TorchPredictor:
+def load(path: Path | str, *, device: str, tta: bool, crf: bool | Crf, tile: Tile) -> TorchPredictor:
     """A network from a checkpoint or run folder; arguments and errors as for `boxseg.load`."""
     loaded = load_segmenter(Path(path), torch_device(Trainer(accelerator=device)))
     kernels = crf if isinstance(crf, Crf) else replace(Evaluate().crf, enabled=crf)
-    return TorchPredictor(loaded, Evaluate(tta=tta, crf=kernels))
+    return TorchPredictor(loaded, Evaluate(tta=tta, crf=kernels, tile=tile))
