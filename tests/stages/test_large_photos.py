@@ -24,7 +24,8 @@ from boxseg.stages import inference
 from boxseg.stages.class_map import select_weights
 from boxseg.stages.export import painted_photos
 from boxseg.stages.inference import label_group, network_probabilities
-from boxseg.stages.label import Labeller, score_photo
+from boxseg.stages.label_methods.classifier import FromClassifier
+from boxseg.stages.label_methods.method import Origin
 from boxseg.stages.networks import (
     Loaded,
     load_classifier,
@@ -85,10 +86,10 @@ def many_boxes(height: int, width: int, count: int) -> Sample:
     )
 
 
-def labeller(networks: Path) -> Labeller:
+def labeller(networks: Path) -> FromClassifier:
     loaded = load_classifier(networks / "c.safetensors", CPU)
     weights = select_weights(loaded.network.weight, loaded.classes, VOC_CLASSES)
-    return Labeller(loaded=loaded, weights=weights, options=Label(), folder=networks)
+    return FromClassifier(loaded=loaded, weights=weights, options=Label(), origin=Origin(files={}))
 
 
 def test_bands_change_no_probability_and_no_label(
@@ -101,7 +102,7 @@ def test_bands_change_no_probability_and_no_label(
     def answers() -> tuple[Tensor, Tensor, NDArray[np.uint8], Tensor]:
         with torch.inference_mode():
             seen = network_probabilities(loaded, torch.from_numpy(photo), MANY)
-            scored = score_photo(tools, sample, photo)
+            scored = tools.score(sample, photo)
             labels = label_group(loaded, [photo], Evaluate(scales=MANY.scales, crf=Crf(enabled=False)))[
                 0
             ].labels
@@ -199,10 +200,9 @@ def write_photos(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("words", [(), ("tile=2000",)])
-def test_predict_takes_photos_of_any_shape(words: tuple[str, ...], networks: Path, tmp_path: Path) -> None:
+def test_predict_takes_photos_of_any_shape(networks: Path, tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos")
-    options = ["tta=false", "crf.iterations=1", "trainer.workers=0", *words]
+    options = ["tta=false", "crf.iterations=1", "trainer.workers=0", "tile=2000"]
     made = execute(
         ["predict", f"checkpoint={networks}/s.safetensors", f"images={photos}", f"out={tmp_path}/out", *options]
     )
@@ -228,6 +228,6 @@ def test_labels_of_narrow_photos(networks: Path) -> None:
     for height, width in ((1, 4000), (4000, 1)):
         sample = many_boxes(height, width, 7)
         with torch.inference_mode():
-            scored = score_photo(tools, sample, painted(height, width))
+            scored = tools.score(sample, painted(height, width))
         assert scored.probabilities.shape[1:] == (height, width)
         torch.testing.assert_close(scored.probabilities.sum(0), torch.ones(height, width))
