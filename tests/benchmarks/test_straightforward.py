@@ -104,7 +104,7 @@ def test_losses_and_their_gradients(name: str) -> None:
     y_crf[y_crf == 4] = 255
     y_ret[y_ret == 4] = 255
     plain = losses.losses(temperature=20, weight=0.1, gamma=7, progress=0.3)[name]
-    told = LossOptions(temperature=20, weight=0.1, gamma=7, progress=0.3, detach_confidence=False)
+    told = LossOptions(stride=1, temperature=20, weight=0.1, gamma=7, progress=0.3, detach_confidence=False)
     values, slopes = [], []
     for loss in (lambda *args: LOSSES[name](*args, told), plain):
         logits = (20 * cosines).requires_grad_()

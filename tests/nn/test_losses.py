@@ -2,18 +2,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from boxseg.config import LossName
 from boxseg.nn.losses import LOSSES, LossOptions
+from boxseg.nn.upsample import upsample_aligned
+from measure import MEGABYTE, allocated
 
 SHAPE = (2, 4, 5, 6)  # B, L + 1, H, W
-OPTIONS = LossOptions(temperature=20.0, weight=0.1, gamma=7.0, progress=0.3, detach_confidence=False)
+OPTIONS = LossOptions(stride=1, temperature=20.0, weight=0.1, gamma=7.0, progress=0.3, detach_confidence=False)
 NAMES = list(LOSSES)
 
 
@@ -95,13 +96,6 @@ def test_equals_the_equations(name: LossName, seed: int) -> None:
         assert torch.equal(wide, actual)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_gradients(name: LossName) -> None:
-    logits, y_crf, y_ret = example(2)
-    logits = logits.requires_grad_()
-    assert torch.autograd.gradcheck(lambda z: LOSSES[name](z, y_crf, y_ret, OPTIONS), (logits,))
-
-
 def test_a_detached_confidence_changes_the_gradient_not_the_loss() -> None:
     logits, y_crf, y_ret = example(3)
     logits = logits.requires_grad_()
@@ -158,7 +152,6 @@ def empty_cases() -> dict[str, tuple[Tensor, Tensor, Tensor]]:
         "all ignored": (logits, ignored, ignored),
         "only Y_ret ignores": (logits, zero, ignored),
         "only Y_crf ignores": (logits, ignored, zero),
-        "no pixel": (logits[..., :0], zero[..., :0], zero[..., :0]),
         "cosines of -1": (opposite, zero, one),
         "no confidence": (worst, zero, one),
         "one class": (logits[:, :1], zero, ignored),
@@ -179,8 +172,19 @@ def test_every_special_case_is_finite(case: str, name: LossName, dtype: torch.dt
         assert loss.isfinite()
         assert slope.isfinite().all()
         assert slope.dtype == dtype
-        if case in ("all ignored", "no pixel", "only Y_crf ignores"):
+        if case in ("all ignored", "only Y_crf ignores"):
             assert loss == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients(name: LossName) -> None:
+    cases = {"ordinary": example(2)} | empty_cases()
+    for case in ("ordinary", "S is empty", "S is everything", "all ignored", "only Y_ret ignores"):
+        logits, y_crf, y_ret = cases[case]
+        z = logits.clone().requires_grad_()
+        assert torch.autograd.gradcheck(
+            lambda z, crf=y_crf, ret=y_ret: LOSSES[name](z, crf, ret, OPTIONS), (z,)
+        ), case
 
 
 def test_without_a_doubtful_pixel_nal_er_and_bs_are_the_baseline() -> None:
@@ -194,26 +198,52 @@ def test_every_name_has_a_loss() -> None:
     assert set(LOSSES) == set(get_args(LossName))
 
 
-class FullSizeTensors(TorchDispatchMode):
-    """Counts the floating tensors of the logits' size that operations make."""
-
-    def __init__(self, elements: int) -> None:
-        super().__init__()
-        self.elements, self.count = elements, 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        made = isinstance(result, Tensor) and result.is_floating_point() and not func.is_view
-        self.count += bool(made and result.numel() >= self.elements)
-        return result
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(33, 21), (30, 19), (1, 1)])
+def test_logits_of_a_stride_are_upsampled(name: LossName, size: tuple[int, int]) -> None:
+    """The same loss and gradient as from full-size logits, which the tests above compare with the equations."""
+    stride = 4
+    generator = torch.Generator().manual_seed(0)
+    cells = [-(-(side - 1) // stride) + 1 for side in size]
+    logits = 20 * (2 * torch.rand(2, 5, *cells, dtype=torch.float64, generator=generator) - 1)
+    y_crf, y_ret = (torch.randint(0, 6, (2, *size), generator=generator).to(torch.uint8) for _ in range(2))
+    y_crf[y_crf == 5] = 255
+    y_ret[y_ret == 5] = 255
+    values, slopes = [], []
+    for maps, options in (
+        (lambda z: z, replace(OPTIONS, stride=stride)),
+        (lambda z: upsample_aligned(z, size, stride), OPTIONS),
+    ):
+        z = logits.clone().requires_grad_()
+        values.append(LOSSES[name](maps(z), y_crf, y_ret, options))
+        slopes.append(*torch.autograd.grad(values[-1], z))
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*slopes)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_forward_pass_makes_one_tensor_of_the_size_of_the_logits(name: LossName) -> None:
-    logits, _, _ = example()
-    y_crf = torch.ones(SHAPE[0], *SHAPE[2:], dtype=torch.uint8)
-    y_ret = y_crf.clone()
-    y_ret[:, :2] = 0
-    with FullSizeTensors(logits.numel()) as tensors:
-        LOSSES[name](logits, y_crf, y_ret, OPTIONS)
-    assert tensors.count == 1  # the log-softmax
+def test_autocast_changes_nothing(name: LossName) -> None:
+    logits, y_crf, y_ret = example(8)
+    z = logits.float().requires_grad_()
+    exact = torch.autograd.grad(LOSSES[name](z, y_crf, y_ret, OPTIONS), z)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = LOSSES[name](z, y_crf, y_ret, OPTIONS)
+    assert torch.equal(torch.autograd.grad(loss, z)[0], exact[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_tensor_has_the_size_of_the_upsampled_logits(name: LossName) -> None:
+    """Forward and backward together hold less than half of it at their peak, whatever is doubtful."""
+    stride, side = 16, 16 * 16 + 1
+    logits = torch.rand(2, 21, 17, 17, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    full = 2 * 21 * side * side * logits.element_size() / MEGABYTE
+    y_crf = torch.ones(2, side, side, dtype=torch.uint8)
+    for doubtful in (0, 20, side):
+        y_ret = y_crf.clone()
+        y_ret[:, :doubtful] = 0
+
+        def work(y_ret: Tensor = y_ret) -> None:
+            loss = LOSSES[name](logits, y_crf, y_ret, replace(OPTIONS, stride=stride))
+            torch.autograd.grad(loss, logits)
+
+        assert allocated(work) < 0.5 * full

@@ -4,7 +4,8 @@
 others are doubtful. A pixel that Y_crf ignores (255: padding, crowds) belongs to neither; one that only
 Y_ret ignores is doubtful. A mean over no pixel is 0, with zero gradients, so no image and no batch is special.
 
-Only doubtful pixels, a small part of a batch, are ever copied; the cross-entropy on S works in place.
+Logits come at the network's stride. They are upsampled to the labels' size a few rows at a time, and of a pixel
+only its terms of the loss are kept: no tensor has the size of the upsampled logits.
 
 Source: Oh, Kim, Ham, "Background-Aware Pooling and Noise-Aware Loss", CVPR 2021, section 3.3 and table 5.
 """
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 
 from boxseg.config import LossName
 from boxseg.dataset import IGNORE
+from boxseg.nn.full_size import over_full_size
 
 # D_c from below: the logarithm of the confidence, and its slope, are infinite at a cosine of -1.
 SMALLEST_SIMILARITY = 1e-6
@@ -30,6 +32,7 @@ class LossOptions:
     """What the losses can be told; each takes what it needs. Defaults are those of `boxseg.config`.
 
     Attributes:
+        stride: Pixels between two cells of the logits; all use it.
         temperature: T, so that logits / T are cosines (nal).
         weight: λ, weight of the part on doubtful pixels (nal, er, bs).
         gamma: γ, sharpness of the confidence (nal).
@@ -37,6 +40,7 @@ class LossOptions:
         detach_confidence: Stop the gradient through the confidence σ (nal).
     """
 
+    stride: int
     temperature: float
     weight: float
     gamma: float
@@ -45,6 +49,7 @@ class LossOptions:
 
 
 Loss = Callable[[Tensor, Tensor, Tensor, LossOptions], Tensor]
+OfDoubtful = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 
 
 def nal(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
@@ -54,36 +59,43 @@ def nal(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> T
     σ = (D_c* / max_c D_c)^γ and D_c = 1 + cos(φ, W_c).
 
     Args:
-        logits: (B, L + 1, H, W), T cos(φ, W_c).
+        logits: (B, L + 1, h, w), T cos(φ, W_c).
         y_crf: (B, H, W) integer, 255 ignored.
         y_ret: (B, H, W) integer, 255 doubtful.
-        options: Uses temperature, weight, gamma, detach_confidence.
+        options: Uses stride, temperature, weight, gamma, detach_confidence.
 
     Source: section 3.3.
     """
-    doubtful, label = _doubtful(logits, y_crf, y_ret)
-    cosines = (doubtful.detach() if options.detach_confidence else doubtful) / options.temperature
-    similarity = (1 + cosines).clamp_min(SMALLEST_SIMILARITY).log()
-    log_confidence = similarity.gather(1, label[:, None])[:, 0] - similarity.max(1).values
+
+    def terms(doubtful: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        cosines = (
+            torch.stack([doubtful.gather(1, label[:, None])[:, 0], doubtful.max(1).values])
+            / options.temperature
+        )
+        own, largest = (1 + cosines).clamp_min(SMALLEST_SIMILARITY).log()
+        return F.cross_entropy(doubtful, label, reduction="none"), own - largest
+
+    reliable, ce, log_confidence = _terms(logits, y_crf, y_ret, options, terms)
     # σ / Σ σ, as a softmax of log σ: powers of small similarities underflow, and their quotient with them.
     share = (options.gamma * log_confidence).softmax(0)
-    noisy = (share * F.cross_entropy(doubtful, label, reduction="none")).sum()
-    return _reliable(logits, y_crf, y_ret) + options.weight * noisy
+    if options.detach_confidence:
+        share = share.detach()
+    return reliable + options.weight * (share * ce).sum()
 
 
 def er(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
     """Entropy regularisation: mean over S of CE + λ mean entropy of the prediction over doubtful pixels.
 
     Args:
-        logits: (B, L + 1, H, W).
+        logits: (B, L + 1, h, w).
         y_crf: (B, H, W) integer, 255 ignored.
         y_ret: (B, H, W) integer, 255 doubtful.
-        options: Uses weight.
+        options: Uses stride, weight.
 
     Source: Grandvalet and Bengio, "Semi-supervised learning by entropy minimization", NeurIPS 2004.
     """
-    doubtful, _ = _doubtful(logits, y_crf, y_ret)
-    return _reliable(logits, y_crf, y_ret) + options.weight * _mean(_entropy(doubtful))
+    reliable, entropy = _terms(logits, y_crf, y_ret, options, lambda doubtful, _: (_entropy(doubtful),))
+    return reliable + options.weight * _mean(entropy)
 
 
 def bs(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
@@ -94,33 +106,36 @@ def bs(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Te
     its gradient would be exactly zero, and bootstrapping no more than a smaller λ.
 
     Args:
-        logits: (B, L + 1, H, W).
+        logits: (B, L + 1, h, w).
         y_crf: (B, H, W) integer, 255 ignored.
         y_ret: (B, H, W) integer, 255 doubtful.
-        options: Uses weight, progress.
+        options: Uses stride, weight, progress.
 
     Source: Reed et al., "Training deep neural networks on noisy labels with bootstrapping", ICLR workshop
         2015, soft bootstrapping.
     """
-    doubtful, label = _doubtful(logits, y_crf, y_ret)
     beta = (1 - options.progress) ** 0.9
-    terms = beta * F.cross_entropy(doubtful, label, reduction="none") + (1 - beta) * _entropy(doubtful)
-    return _reliable(logits, y_crf, y_ret) + options.weight * _mean(terms)
+
+    def terms(doubtful: Tensor, label: Tensor) -> tuple[Tensor]:
+        return (beta * F.cross_entropy(doubtful, label, reduction="none") + (1 - beta) * _entropy(doubtful),)
+
+    reliable, soft = _terms(logits, y_crf, y_ret, options, terms)
+    return reliable + options.weight * _mean(soft)
 
 
 def baseline(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
-    """Cross-entropy on S only; arguments as in `nal`, uses no option."""
-    return _reliable(logits, y_crf, y_ret)
+    """Cross-entropy on S only; arguments as in `nal`, uses stride alone."""
+    return _cross_entropy(logits, torch.where(y_crf == y_ret, y_crf, IGNORE), options)
 
 
 def ce_crf(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
-    """Cross-entropy with Y_crf wherever it is not 255; arguments as in `nal`, uses no option."""
-    return _cross_entropy(logits, y_crf)
+    """Cross-entropy with Y_crf wherever it is not 255; arguments as in `nal`, uses stride alone."""
+    return _cross_entropy(logits, y_crf, options)
 
 
 def ce_ret(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
-    """Cross-entropy with Y_ret wherever neither label is 255; arguments as in `nal`, uses no option."""
-    return _cross_entropy(logits, torch.where(y_crf == IGNORE, IGNORE, y_ret))
+    """Cross-entropy with Y_ret wherever neither label is 255; arguments as in `nal`, uses stride alone."""
+    return _cross_entropy(logits, torch.where(y_crf == IGNORE, IGNORE, y_ret), options)
 
 
 LOSSES: dict[LossName, Loss] = {
@@ -133,27 +148,35 @@ LOSSES: dict[LossName, Loss] = {
 }
 
 
-def _reliable(logits: Tensor, y_crf: Tensor, y_ret: Tensor) -> Tensor:
-    """L_ce: mean cross-entropy over S."""
-    return _cross_entropy(logits, torch.where(y_crf == y_ret, y_crf, IGNORE))
+def _cross_entropy(logits: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
+    """Mean cross-entropy over labels (B, H, W) that are not 255."""
+    return _terms(logits, labels, labels, options, lambda *_: ())[0]
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of logits (B, L + 1, H, W) over labels (B, H, W) that are not 255."""
-    # Summed afterwards: the fused mean is 0 / 0 without labels, and not deterministic on a GPU.
-    terms = F.cross_entropy(_wide(logits), labels.long(), ignore_index=IGNORE, reduction="none")
-    return terms.sum() / (labels != IGNORE).sum().clamp_min(1)
+def _terms(
+    logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions, of_doubtful: OfDoubtful
+) -> tuple[Tensor, ...]:
+    """L_ce, the mean cross-entropy over S, and terms (n,) of the doubtful pixels.
 
+    Args:
+        logits: (B, L + 1, h, w).
+        y_crf: (B, H, W) integer, 255 ignored.
+        y_ret: (B, H, W) integer, 255 doubtful.
+        options: Uses stride.
+        of_doubtful: From logits (m, L + 1) and Y_crf (m,) int64 of some doubtful pixels to their terms (m,).
+    """
+    doubtful = (y_crf != y_ret) & (y_crf != IGNORE)
+    reliable = torch.where(y_crf == y_ret, y_crf, IGNORE)
 
-def _doubtful(logits: Tensor, y_crf: Tensor, y_ret: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits (n, L + 1) and Y_crf (n,) of the pixels outside S."""
-    where = (y_crf != y_ret) & (y_crf != IGNORE)
-    return _wide(logits.movedim(1, -1)[where]), y_crf[where].long()
+    def of_rows(full: Tensor, rows: slice) -> tuple[Tensor, ...]:
+        # Summed afterwards: the fused sum is not deterministic on a GPU.
+        ce = F.cross_entropy(full, reliable[:, rows].long(), ignore_index=IGNORE, reduction="none").sum()
+        image, y, x = doubtful[:, rows].nonzero(as_tuple=True)
+        return ce[None], *of_doubtful(full[image, :, y, x], y_crf[:, rows][image, y, x].long())
 
-
-def _wide(logits: Tensor) -> Tensor:
-    """At least float32: a half-precision cosine has three digits, its 7th power two."""
-    return logits if logits.dtype == torch.float64 else logits.float()
+    size = (y_crf.shape[1], y_crf.shape[2])
+    ce, *terms = over_full_size(logits, size, options.stride, of_rows)
+    return ce.sum() / (reliable != IGNORE).sum().clamp_min(1), *terms
 
 
 def _entropy(logits: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class Segmented:
 
 
 class SegmenterTraining(Training):
-    """One of the six losses on the upsampled logits."""
+    """One of the six losses."""
 
     network: Segmenter
 
@@ -75,17 +75,16 @@ class SegmenterTraining(Training):
         self.iterations = iterations
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:  # noqa: D102
-        images, options = batch["images"], self.options
-        network = self.network
-        size = (images.shape[-2], images.shape[-1])
-        logits = network.upsample(network.logits(network(images)), size)
+        network, options = self.network, self.options
         told = LossOptions(
+            stride=network.stride,
             temperature=network.temperature,
             weight=options.weight,
             gamma=options.gamma,
             progress=self.global_step / self.iterations,
             detach_confidence=options.detach_confidence,
         )
+        logits = network.logits(network(batch["images"]))
         return LOSSES[options.loss](logits, batch["y_crf"], batch["y_ret"], told)
 
 
