@@ -88,6 +88,7 @@ def pool(options: Classify, stride: int, features: Tensor, weight: Tensor, batch
     """Boxseg's pooling and classifier, forward and backward."""
     pooled = background_aware_pooling(
         features,
+        weight,
         batch["boxes"],
         batch["batch_index"],
         batch["background"],
@@ -98,7 +99,7 @@ def pool(options: Classify, stride: int, features: Tensor, weight: Tensor, batch
         pooling=options.pooling,
         valid=batch["valid"],
     )
-    torch.autograd.grad(pooling_loss(pooled, weight, batch["labels"]), (features, weight))
+    torch.autograd.grad(pooling_loss(pooled, batch["labels"]), (features, weight))
 
 
 def pool_plainly(stride: int, features: Tensor, weight: Tensor, batch: dict[str, Tensor]) -> None:

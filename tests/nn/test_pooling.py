@@ -13,10 +13,11 @@ from boxseg.nn.pooling import (
     Pooled,
     background_aware_pooling,
     background_share,
-    bin_areas,
+    bin_sides,
     pooling_loss,
 )
 from boxseg.nn.upsample import cell_edges
+from measure import MEGABYTE, allocated
 
 STRIDE, SIZE, CELLS = 4, (15, 19), (5, 6)
 Pooling = Literal["bap", "gap"]
@@ -54,8 +55,15 @@ def batch(seed: int, channels: int = 5) -> dict[str, Tensor]:
 
 
 def pool(inputs: dict[str, Tensor], pooling: Pooling = "bap", grid: int = 2, bins: int = 2) -> Pooled:
+    """With a classifier of one class a channel, unless told otherwise: its scores are the pooled features."""
+    weight = torch.eye(inputs["features"].shape[1], dtype=inputs["features"].dtype)
     return background_aware_pooling(
-        **inputs, stride=STRIDE, grid=grid, roi_bins=bins, min_background=0.125, pooling=pooling
+        **{"weight": weight, **inputs},
+        stride=STRIDE,
+        grid=grid,
+        roi_bins=bins,
+        min_background=0.125,
+        pooling=pooling,
     )
 
 
@@ -150,14 +158,15 @@ def test_padding_is_neither_background_nor_object() -> None:
 
 def test_the_loss_is_the_mean_over_bins_and_queries() -> None:
     inputs = batch(seed=1)
-    pooled = pool(inputs)
     weight = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    pooled = pool(inputs | {"weight": weight})
     labels = torch.tensor([1 + i % 3 for i in range(len(inputs["boxes"]))])
+    rois, queries = reference(inputs, "bap", 2, 2)
     terms = []
-    for r, box in zip(pooled.roi, pooled.roi_box, strict=True):
+    for r, box in zip(rois, pooled.roi_box, strict=True):
         terms.append(-math.log(float((weight @ r).softmax(0)[labels[box]])))
-    terms += [-math.log(float((weight @ q).softmax(0)[0])) for q in pooled.query]
-    assert float(pooling_loss(pooled, weight, labels)) == pytest.approx(sum(terms) / len(terms), abs=1e-10)
+    terms += [-math.log(float((weight @ q).softmax(0)[0])) for _, q in queries]
+    assert float(pooling_loss(pooled, labels)) == pytest.approx(sum(terms) / len(terms), abs=1e-10)
 
 
 @pytest.mark.parametrize("pooling", ["bap", "gap"])
@@ -168,7 +177,7 @@ def test_gradients(pooling: Pooling) -> None:
     features = inputs.pop("features")
 
     def loss(features: Tensor, weight: Tensor) -> Tensor:
-        return pooling_loss(pool({"features": features, **inputs}, pooling), weight, labels)
+        return pooling_loss(pool({"features": features, "weight": weight, **inputs}, pooling), labels)
 
     assert torch.autograd.gradcheck(loss, (features.requires_grad_(), weight.requires_grad_()))
 
@@ -231,8 +240,9 @@ def test_areas_add_up_to_the_box(corners: tuple[float, ...], stride: int | None,
     rows, columns = (cell_edges(n, c, stride) for n, c in zip(size, cells, strict=True))
     x1, x2 = sorted(corners[:2])
     y1, y2 = sorted(corners[2:])
-    areas = bin_areas(torch.tensor([[x1, y1, x2, y2]], dtype=torch.float64), rows, columns, bins)
-    assert areas.shape == (1, bins * bins, *cells)
+    high, wide = bin_sides(torch.tensor([[x1, y1, x2, y2]], dtype=torch.float64), rows, columns, bins)
+    assert (high.shape, wide.shape) == ((1, bins, cells[0]), (1, bins, cells[1]))
+    areas = (high[:, :, None, :, None] * wide[:, None, :, None, :]).flatten(1, 2)
     area = common((x1, x2), (0, size[1])) * common((y1, y2), (0, size[0]))
     assert float(areas.sum()) == pytest.approx(area, abs=1e-8)
     # A cell's footprint bounds what any bin can hold of it.
@@ -253,8 +263,8 @@ def test_shares_are_those_of_the_pixels() -> None:
 def finite_with_gradients(inputs: dict[str, Tensor], pooling: Pooling = "bap") -> Tensor:
     features = inputs["features"].clone().requires_grad_()
     weight = torch.full((3, features.shape[1]), 0.1, dtype=features.dtype).requires_grad_()
-    pooled = pool(inputs | {"features": features}, pooling)
-    loss = pooling_loss(pooled, weight, torch.ones(len(inputs["boxes"]), dtype=torch.int64))
+    pooled = pool(inputs | {"features": features, "weight": weight}, pooling)
+    loss = pooling_loss(pooled, torch.ones(len(inputs["boxes"]), dtype=torch.int64))
     loss.backward()
     assert loss.isfinite()
     assert features.grad is not None
@@ -341,3 +351,28 @@ def test_half_precision_and_autocast_pool_in_float32() -> None:
         pooled = pool(inputs)
     torch.testing.assert_close(pooled.roi.double(), exact.roi, rtol=1e-4, atol=1e-4)
     assert pool(inputs | {"features": inputs["features"].bfloat16()}).roi.dtype == torch.float32
+
+
+def test_what_a_box_keeps_grows_neither_with_channels_nor_with_cells() -> None:
+    """Three hundred boxes more take no more memory than a few kilobytes each, in both directions."""
+    channels, cells, size = 64, (33, 33), (129, 129)
+    generator = torch.Generator().manual_seed(0)
+    features = torch.rand(1, channels, *cells, generator=generator).requires_grad_()
+    weight = torch.rand(3, channels, generator=generator).requires_grad_()
+    peaks = []
+    for count in (10, 310):
+        corners = torch.rand(count, 2, generator=generator) * 80
+        inputs = {
+            "features": features,
+            "weight": weight,
+            "boxes": torch.cat([corners, corners + 40], 1),
+            "batch_index": torch.zeros(count, dtype=torch.int64),
+            "background": torch.ones(1, *size, dtype=torch.bool),
+        }
+
+        def work(inputs: dict[str, Tensor] = inputs) -> None:
+            loss = pooling_loss(pool(inputs), torch.ones(len(inputs["boxes"]), dtype=torch.int64))
+            torch.autograd.grad(loss, (features, weight))
+
+        peaks.append(allocated(work) * MEGABYTE / 1024)
+    assert (peaks[1] - peaks[0]) / 300 < 8  # kilobytes; the weights of its bins, 4 x 33 x 33, would have 17

@@ -4,6 +4,10 @@ A box annotation says little about its inside and everything about its outside: 
 background of the same image is attended to less. All images, boxes, bins and queries of a batch are
 computed at once.
 
+Only the class scores of the pooled features are needed, and pooling is linear: each cell is scored once, and
+its L + 1 scores are pooled in place of its C features. What a box costs grows neither with C nor with the area
+of the feature map.
+
 Source: Oh, Kim, Ham, "Background-Aware Pooling and Noise-Aware Loss", CVPR 2021, section 3.1.
 """
 
@@ -25,12 +29,12 @@ VANISHING = 1e-4
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pooled:
-    """Features that the box classifier is trained on.
+    """Class scores, w · r and w · q, of the features that the box classifier is trained on.
 
     Attributes:
-        roi: (R * bins, C), r: the foreground feature of each bin of each box, the bins of a box in a row.
+        roi: (R * bins, K), of r, the foreground feature of each bin of each box, the bins of a box in a row.
         roi_box: (R * bins,) int64, the box it belongs to.
-        query: (J, C), q: the background features of all grid cells with background, image after image.
+        query: (J, K), of q, the background features of all grid cells with background, image after image.
         query_image: (J,) int64, the image it belongs to.
     """
 
@@ -42,6 +46,7 @@ class Pooled:
 
 def background_aware_pooling(
     features: Tensor,
+    weight: Tensor,
     boxes: Tensor,
     batch_index: Tensor,
     background: Tensor,
@@ -53,7 +58,7 @@ def background_aware_pooling(
     pooling: Literal["bap", "gap"],
     valid: Tensor | None = None,
 ) -> Pooled:
-    """Pool background queries and box features from a batch of feature maps.
+    """Score the background queries and box features pooled from a batch of feature maps.
 
     With M the share of background in a cell's footprint, q_j = Σ M f / Σ M over grid cell j, A the mean over
     the image's queries of ReLU(cos(f, q_j)), and w the exact area of a feature cell inside a box bin:
@@ -61,10 +66,11 @@ def background_aware_pooling(
 
     An image uses GAP where its background is at most `min_background` of its valid pixels or no grid cell
     holds any; so does a single bin whose foreground vanishes (every cell of it looks like background). A box
-    without area in the image gives r = 0.
+    without area in the image has r = 0.
 
     Args:
         features: (B, C, h, w) floating; half precisions are widened to float32.
+        weight: (K, C), the classifier, without bias; the identity matrix gives the features r and q themselves.
         boxes: (R, 4) floating, x1 y1 x2 y2, pixel edges.
         batch_index: (R,) int64, the image 0..B-1 of each box, in any order.
         background: (B, H, W) bool, pixels outside every box and not padding.
@@ -76,13 +82,14 @@ def background_aware_pooling(
         valid: (B, H, W) bool, pixels of the photo, False on padding; None where all are.
 
     Returns:
-        Features differentiable with respect to `features`, through the attention too.
+        Scores differentiable with respect to `features`, through the attention too, and to `weight`.
 
     Source: section 3.1; bins and the background threshold as in the authors' experiments.
     """
     with torch.autocast(features.device.type, enabled=False):
         if features.dtype not in (torch.float32, torch.float64):
             features = features.float()
+        weight = weight.to(features.dtype)
         size = (background.shape[1], background.shape[2])
         cells = (features.shape[2], features.shape[3])
         rows, columns = (
@@ -99,23 +106,25 @@ def background_aware_pooling(
         aware = enough & present.any(1) & (pooling == "bap")
         foreground = torch.where(aware[:, None], 1 - attention, 1)
 
-        area = bin_areas(boxes.to(features), rows, columns, roi_bins).flatten(2)
-        roi = _pool(flat, area, foreground, batch_index)
+        # A product an image: one of matrix and batch would copy the features to another layout first.
+        maps = (weight.expand(len(flat), -1, -1) @ flat).reshape(len(flat), len(weight), *cells)
+        high, wide = bin_sides(boxes.to(features), rows, columns, roi_bins)
+        roi = _pool(maps, foreground.reshape(-1, *cells), high, wide, batch_index)
+        query = query[present] @ weight.T
     bins = roi_bins * roi_bins
     return Pooled(
         roi=roi.flatten(0, 1),
         roi_box=torch.arange(len(boxes), device=features.device).repeat_interleave(bins),
-        query=query[present],
+        query=query,
         query_image=present.nonzero()[:, 0],
     )
 
 
-def pooling_loss(pooled: Pooled, weight: Tensor, labels: Tensor) -> Tensor:
+def pooling_loss(pooled: Pooled, labels: Tensor) -> Tensor:
     """Mean cross-entropy of the box classifier over all r (class of their box) and all q (class 0).
 
     Args:
-        pooled: Features of a batch.
-        weight: (L + 1, C), the classifier, without bias.
+        pooled: Scores (·, L + 1) of a batch.
         labels: (R,) int64, class 1..L of each box.
 
     Returns:
@@ -123,7 +132,7 @@ def pooling_loss(pooled: Pooled, weight: Tensor, labels: Tensor) -> Tensor:
 
     Source: section 3.1.
     """
-    logits = torch.cat([pooled.roi, pooled.query]) @ weight.T
+    logits = torch.cat([pooled.roi, pooled.query])
     targets = torch.cat([labels[pooled.roi_box], labels.new_zeros(len(pooled.query))])
     return F.cross_entropy(logits, targets, reduction="sum") / max(len(targets), 1)
 
@@ -151,8 +160,10 @@ def background_share(background: Tensor, valid: Tensor, rows: Tensor, columns: T
     return area(background & valid) / torch.where(total > 0, total, 1)
 
 
-def bin_areas(boxes: Tensor, rows: Tensor, columns: Tensor, bins: int) -> Tensor:
-    """Exact area, in pixels, of every feature cell's footprint inside every bin of every box.
+def bin_sides(boxes: Tensor, rows: Tensor, columns: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """What every bin of every box shares with the footprints of the feature cells, along each side.
+
+    The area, in pixels, of the footprint of cell (y, x) inside bin (i, j) is the product of the two.
 
     Args:
         boxes: (R, 4) floating, x1 y1 x2 y2, pixel edges.
@@ -161,13 +172,11 @@ def bin_areas(boxes: Tensor, rows: Tensor, columns: Tensor, bins: int) -> Tensor
         bins: A box is cut into bins x bins equal parts.
 
     Returns:
-        (R, bins * bins, h, w), the bins row by row.
+        Lengths (R, bins, h) along the height and (R, bins, w) along the width, pixels.
     """
     parts = torch.linspace(0, 1, bins + 1, dtype=boxes.dtype, device=boxes.device)
     x1, y1, x2, y2 = boxes[:, :, None].unbind(1)
-    high = _overlaps(y1 + (y2 - y1) * parts, rows)
-    wide = _overlaps(x1 + (x2 - x1) * parts, columns)
-    return (high[:, :, None, :, None] * wide[:, None, :, None, :]).flatten(1, 2)
+    return _overlaps(y1 + (y2 - y1) * parts, rows), _overlaps(x1 + (x2 - x1) * parts, columns)
 
 
 def _overlaps(edges: Tensor, cells: Tensor) -> Tensor:
@@ -207,26 +216,33 @@ def _length(vectors: Tensor, dim: int) -> Tensor:
     return torch.where(length > 0, length, 1)
 
 
-def _pool(flat: Tensor, area: Tensor, foreground: Tensor, batch_index: Tensor) -> Tensor:
-    """Means (R, bins, C) of features (B, C, h w), weighted by area (R, bins, h w) x foreground (B, h w).
+def _pool(maps: Tensor, foreground: Tensor, high: Tensor, wide: Tensor, batch_index: Tensor) -> Tensor:
+    """Means (R, bins * bins, K) of maps (B, K, h, w) over bins, weighted by area x foreground (B, h, w).
 
-    The boxes of each image are padded to the longest list, so that one product per image gathers them: no box
-    has a copy of the features.
+    Bins have sides `high` (R, bins, h) and `wide` (R, bins, w). All boxes of an image share its maps: its list
+    of boxes is padded to the longest of the batch, for one product an image and no copy of the maps.
     """
-    weights = area * foreground[batch_index][:, None]
-    seen = weights.sum(2, keepdim=True) > VANISHING * area.sum(2, keepdim=True)
-    weights = torch.where(seen, weights, area)
-    total = weights.sum(2, keepdim=True)
+    maps = F.pad(maps, (0, 0, 0, 0, 1, 0), value=1)  # a map of ones first, whose sums are the weights
+    both = torch.stack([foreground[:, None] * maps, maps], 1)
 
-    images = len(flat)
-    counts = torch.bincount(batch_index, minlength=images)
-    order = batch_index.argsort()
-    first = counts.cumsum(0) - counts
-    slot = torch.empty_like(order)
-    slot[order] = torch.arange(len(order), device=order.device) - first[batch_index[order]]
-    longest = int(counts.max()) if len(order) else 0
-    padded = weights.new_zeros(images, longest, *weights.shape[1:])
-    padded = padded.index_put((batch_index, slot), weights)
-    sums = (padded.flatten(1, 2) @ flat.mT).reshape(images, longest, weights.shape[1], flat.shape[1])
-    pooled: Tensor = sums[batch_index, slot] / torch.where(total > 0, total, 1)
-    return pooled
+    slot = _rank(batch_index, len(maps))
+    lists = (len(maps), int(slot.max()) + 1 if len(slot) else 0)
+    high, wide = (
+        sides.new_zeros(*lists, *sides.shape[1:]).index_put((batch_index, slot), sides)
+        for sides in (high, wide)
+    )
+    over_rows = torch.einsum("bsih,bmkhw->bsimkw", high, both)
+    sums = torch.einsum("bsimkw,bsjw->bsijmk", over_rows, wide)[batch_index, slot]
+    aware, plain = sums.flatten(1, 2).unbind(2)
+    chosen = torch.where(aware[..., :1] > VANISHING * plain[..., :1], aware, plain)
+    total, chosen = chosen[..., :1], chosen[..., 1:]
+    return chosen / torch.where(total > 0, total, 1)
+
+
+def _rank(group: Tensor, groups: int) -> Tensor:
+    """Place (R,) of each element, from 0, among those of the same group (R,) of 0..groups - 1."""
+    counts = torch.bincount(group, minlength=groups)
+    order = group.argsort()
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[group[order]]
+    return rank

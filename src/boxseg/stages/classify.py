@@ -66,6 +66,7 @@ class BoxClassifierTraining(Training):
         options = self.options
         pooled = background_aware_pooling(
             self.network.features(batch["images"]),
+            self.network.weight,
             batch["boxes"],
             batch["batch_index"],
             batch["background"],
@@ -76,7 +77,7 @@ class BoxClassifierTraining(Training):
             pooling=options.pooling,
             valid=batch["valid"],
         )
-        return pooling_loss(pooled, self.network.weight, batch["labels"])
+        return pooling_loss(pooled, batch["labels"])
 
 
 def run(job: ClassifyJob) -> Classified:
