@@ -17,6 +17,7 @@ BackboneName = Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
 # Whose models a backbone may be, by the word before the colon.
 LIBRARIES = ("hf", "timm")
 LabelMethod = Literal["auto", "bap", "gap", "box", "grabcut", "sam"]
+LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
 LossName = Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"]
 LabelFormat = Literal["palette", "voc", "masks", "coco", "yolo-seg"]
 
@@ -125,9 +126,13 @@ class Trainer:
 
     Args:
         accelerator: Lightning's name of a device kind: auto, cpu, gpu, mps …
-        devices: How many of them, or `auto`. `label`, `evaluate` and `predict` work in a process for each, on a
-            CPU too, where the processes share its cores and `auto` is one; trainings take 1.
+        devices: How many of them, or `auto`. Every stage works in a process for each, on a CPU too, where the
+            processes share its cores and `auto` is one. Trainings share each batch among them.
         precision: Lightning's precision: 32-true, bf16-mixed, 16-mixed …
+        accumulate: A training computes each batch in so many parts, one after the other: the memory of a part,
+            the step of the whole.
+        loggers: Where the curves of a training go, one or a list: csv (history.csv, in any case), tensorboard,
+            wandb, mlflow.
         workers: Data-loading processes; `-1` chooses by the number of cores.
         seed: Seed of every random draw; the same seed gives the same bytes on the same machine.
         checkpoint_every: Iterations between two resumable checkpoints, of the schedule at full length.
@@ -136,6 +141,8 @@ class Trainer:
     accelerator: str = "auto"
     devices: int | Literal["auto"] = 1
     precision: str = "32-true"
+    accumulate: int = 1
+    loggers: LoggerName | list[LoggerName] = "csv"
     workers: int = -1
     seed: int = 0
     checkpoint_every: int = 100
@@ -145,6 +152,7 @@ class Trainer:
             self.devices == "auto" or self.devices >= 1,
             f"trainer.devices must be 1 or more, got {self.devices}",
         )
+        require(self.accumulate >= 1, f"trainer.accumulate must be 1 or more, got {self.accumulate}")
         require(self.workers >= -1, f"trainer.workers must be -1 (choose), 0 or more, got {self.workers}")
         require(
             self.checkpoint_every > 0, f"trainer.checkpoint_every must be positive, got {self.checkpoint_every}"

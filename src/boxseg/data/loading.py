@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,33 @@ class LabelBatch(TypedDict):
     images: Tensor  # (B, 3, S, S) uint8 RGB
     y_crf: Tensor  # (B, S, S) uint8
     y_ret: Tensor  # (B, S, S) uint8
+
+
+# Of a batch, what there is one of for each box, not for each image.
+PER_BOX = frozenset({"boxes", "batch_index", "labels"})
+
+
+def split_batch(batch: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
+    """A batch as so many smaller ones, of about as many images each, in their order.
+
+    Args:
+        batch: A BoxBatch or LabelBatch.
+        parts: No more than its images.
+    """
+    if parts == 1:
+        return [batch]
+    images = len(batch["images"])
+    edges = [images * place // parts for place in range(parts + 1)]
+    owner = batch.get("batch_index")
+    found = []
+    for first, last in itertools.pairwise(edges):
+        part = {name: tensor[first:last] for name, tensor in batch.items() if name not in PER_BOX}
+        if owner is not None:
+            mine = (owner >= first) & (owner < last)
+            part |= {name: batch[name][mine] for name in PER_BOX}
+            part["batch_index"] = part["batch_index"] - first
+        found.append(part)
+    return found
 
 
 class _Training(Dataset[Any]):

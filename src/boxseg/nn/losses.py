@@ -38,6 +38,8 @@ class LossOptions:
         gamma: γ, sharpness of the confidence (nal).
         progress: Share of the training that is done, 0..1 (bs).
         detach_confidence: Stop the gradient through the confidence σ (nal).
+        totals: (2,), what the two means of a part of a batch are divided by instead of its own pixels, as of
+            `count_pixels`; None where it is no part.
     """
 
     stride: int
@@ -46,6 +48,7 @@ class LossOptions:
     gamma: float
     progress: float
     detach_confidence: bool
+    totals: Tensor | None = None
 
 
 Loss = Callable[[Tensor, Tensor, Tensor, LossOptions], Tensor]
@@ -80,7 +83,11 @@ def nal(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> T
     share = (options.gamma * log_confidence).softmax(0)
     if options.detach_confidence:
         share = share.detach()
-    return reliable + options.weight * (share * ce).sum()
+    noisy = (share * ce).sum()
+    if options.totals is not None:
+        # Σ σ of the whole batch is not known yet: a part counts by its number of doubtful pixels.
+        noisy = noisy * (len(ce) / _positive(options.totals[1]))
+    return reliable + options.weight * noisy
 
 
 def er(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
@@ -95,7 +102,7 @@ def er(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Te
     Source: Grandvalet and Bengio, "Semi-supervised learning by entropy minimization", NeurIPS 2004.
     """
     reliable, entropy = _terms(logits, y_crf, y_ret, options, lambda doubtful, _: (_entropy(doubtful),))
-    return reliable + options.weight * _mean(entropy)
+    return reliable + options.weight * _mean(entropy, options)
 
 
 def bs(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
@@ -120,12 +127,12 @@ def bs(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Te
         return (beta * F.cross_entropy(doubtful, label, reduction="none") + (1 - beta) * _entropy(doubtful),)
 
     reliable, soft = _terms(logits, y_crf, y_ret, options, terms)
-    return reliable + options.weight * _mean(soft)
+    return reliable + options.weight * _mean(soft, options)
 
 
 def baseline(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
     """Cross-entropy on S only; arguments as in `nal`, uses stride alone."""
-    return _cross_entropy(logits, torch.where(y_crf == y_ret, y_crf, IGNORE), options)
+    return _cross_entropy(logits, _agreed(y_crf, y_ret), options)
 
 
 def ce_crf(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
@@ -135,7 +142,7 @@ def ce_crf(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -
 
 def ce_ret(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
     """Cross-entropy with Y_ret wherever neither label is 255; arguments as in `nal`, uses stride alone."""
-    return _cross_entropy(logits, torch.where(y_crf == IGNORE, IGNORE, y_ret), options)
+    return _cross_entropy(logits, _retrieved(y_crf, y_ret), options)
 
 
 LOSSES: dict[LossName, Loss] = {
@@ -146,6 +153,29 @@ LOSSES: dict[LossName, Loss] = {
     "ce_crf": ce_crf,
     "ce_ret": ce_ret,
 }
+
+
+def count_pixels(loss: LossName, y_crf: Tensor, y_ret: Tensor) -> Tensor:
+    """How many pixels the two means of a loss are over: those with a label to learn, and doubtful ones; (2,).
+
+    Args:
+        loss: Which one.
+        y_crf: (B, H, W) integer.
+        y_ret: (B, H, W) integer.
+    """
+    others = {"ce_crf": y_crf, "ce_ret": _retrieved(y_crf, y_ret)}
+    learnt = others.get(loss, _agreed(y_crf, y_ret))
+    return torch.stack([(learnt != IGNORE).sum(), ((y_crf != y_ret) & (y_crf != IGNORE)).sum()])
+
+
+def _agreed(y_crf: Tensor, y_ret: Tensor) -> Tensor:
+    """Labels of S, 255 elsewhere."""
+    return torch.where(y_crf == y_ret, y_crf, IGNORE)
+
+
+def _retrieved(y_crf: Tensor, y_ret: Tensor) -> Tensor:
+    """Y_ret where neither is 255."""
+    return torch.where(y_crf == IGNORE, IGNORE, y_ret)
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
@@ -162,11 +192,11 @@ def _terms(
         logits: (B, L + 1, h, w).
         y_crf: (B, H, W) integer, 255 ignored.
         y_ret: (B, H, W) integer, 255 doubtful.
-        options: Uses stride.
+        options: Uses stride and totals.
         of_doubtful: From logits (m, L + 1) and Y_crf (m,) int64 of some doubtful pixels to their terms (m,).
     """
     doubtful = (y_crf != y_ret) & (y_crf != IGNORE)
-    reliable = torch.where(y_crf == y_ret, y_crf, IGNORE)
+    reliable = _agreed(y_crf, y_ret)
 
     def of_rows(full: Tensor, rows: slice) -> tuple[Tensor, ...]:
         # Summed afterwards: the fused sum is not deterministic on a GPU.
@@ -176,7 +206,8 @@ def _terms(
 
     size = (y_crf.shape[1], y_crf.shape[2])
     ce, *terms = over_full_size(logits, size, options.stride, of_rows)
-    return ce.sum() / (reliable != IGNORE).sum().clamp_min(1), *terms
+    count = (reliable != IGNORE).sum() if options.totals is None else options.totals[0]
+    return ce.sum() / _positive(count), *terms
 
 
 def _entropy(logits: Tensor) -> Tensor:
@@ -185,5 +216,11 @@ def _entropy(logits: Tensor) -> Tensor:
     return -(logarithm.exp() * logarithm).sum(1)
 
 
-def _mean(terms: Tensor) -> Tensor:
-    return terms.sum() / max(len(terms), 1)
+def _mean(terms: Tensor, options: LossOptions) -> Tensor:
+    """Of one term for each doubtful pixel."""
+    return terms.sum() / (max(len(terms), 1) if options.totals is None else _positive(options.totals[1]))
+
+
+def _positive(count: Tensor) -> Tensor:
+    """A divisor of a sum over nothing, too."""
+    return torch.where(count > 0, count, 1)

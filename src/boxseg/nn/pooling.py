@@ -120,12 +120,13 @@ def background_aware_pooling(
     )
 
 
-def pooling_loss(pooled: Pooled, labels: Tensor) -> Tensor:
+def pooling_loss(pooled: Pooled, labels: Tensor, total: Tensor | None = None) -> Tensor:
     """Mean cross-entropy of the box classifier over all r (class of their box) and all q (class 0).
 
     Args:
         pooled: Scores (·, L + 1) of a batch.
         labels: (R,) int64, class 1..L of each box.
+        total: What the sum is divided by, where the batch is a part of a larger one; None for its own number.
 
     Returns:
         Scalar; 0, with zero gradients, where there is neither a box nor a query.
@@ -134,7 +135,28 @@ def pooling_loss(pooled: Pooled, labels: Tensor) -> Tensor:
     """
     logits = torch.cat([pooled.roi, pooled.query])
     targets = torch.cat([labels[pooled.roi_box], labels.new_zeros(len(pooled.query))])
-    return F.cross_entropy(logits, targets, reduction="sum") / max(len(targets), 1)
+    count = max(len(targets), 1) if total is None else torch.where(total > 0, total, 1)
+    return F.cross_entropy(logits, targets, reduction="sum") / count
+
+
+def count_queries(
+    background: Tensor, valid: Tensor, cells: tuple[int, int], *, stride: int | None, grid: int
+) -> Tensor:
+    """J: how many queries a batch has, known from its boxes alone; scalar int64.
+
+    Args:
+        background: (B, H, W) bool, as of `background_aware_pooling`.
+        valid: (B, H, W) bool.
+        cells: (h, w) of the feature maps.
+        stride: Stride of the network, or None for corners aligned with the image.
+        grid: N.
+    """
+    rows, columns = (
+        cell_edges(n, count, stride).to(background.device, torch.float32)
+        for n, count in zip(background.shape[1:], cells, strict=True)
+    )
+    share = background_share(background, valid, rows, columns).flatten(1)
+    return (share @ _membership(cells, grid, share) > 0).sum()
 
 
 def background_share(background: Tensor, valid: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -192,13 +214,16 @@ def _pixel_edges(size: int, like: Tensor) -> Tensor:
 
 def _queries(flat: Tensor, share: Tensor, cells: tuple[int, int], grid: int) -> tuple[Tensor, Tensor]:
     """Queries (B, N * N, C) of features (B, C, h w) and shares (B, h w), and which of them hold background."""
-    row, column = (torch.arange(n, device=flat.device) * grid // n for n in cells)
-    cell = (row[:, None] * grid + column).flatten()
-    membership = F.one_hot(cell, grid * grid).to(flat.dtype)
-    weights = (membership * share[:, :, None]).mT
+    weights = (_membership(cells, grid, flat) * share[:, :, None]).mT
     total = weights.sum(2, keepdim=True)
     present = total > 0
     return weights @ flat.mT / torch.where(present, total, 1), present[..., 0]
+
+
+def _membership(cells: tuple[int, int], grid: int, like: Tensor) -> Tensor:
+    """(h w, N * N): 1 where a cell of the feature map is in a cell of the grid."""
+    row, column = (torch.arange(n, device=like.device) * grid // n for n in cells)
+    return F.one_hot((row[:, None] * grid + column).flatten(), grid * grid).to(like.dtype)
 
 
 def _attention(flat: Tensor, query: Tensor, present: Tensor) -> Tensor:

@@ -19,12 +19,12 @@ from boxseg.dataset import BoxDataset
 from boxseg.errors import DataError
 from boxseg.jobs import ClassifyJob
 from boxseg.nn.deeplab import BoxClassifier
-from boxseg.nn.pooling import background_aware_pooling, pooling_loss
+from boxseg.nn.pooling import background_aware_pooling, count_queries, pooling_loss
 from boxseg.report.tables import Table
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.folder import open_folder
 from boxseg.stages.networks import save_network, start_classifier
-from boxseg.stages.training import Training, fit, iterations_of, steps_down
+from boxseg.stages.training import StepsDown, Training, fit, iterations_of
 
 log = logging.getLogger("boxseg")
 
@@ -58,11 +58,23 @@ class BoxClassifierTraining(Training):
     def __init__(
         self, network: BoxClassifier, options: Classify, *, new: set[str], iterations: int, seed: int
     ) -> None:
-        schedule = steps_down(iterations, options.milestones)
+        schedule = StepsDown(iterations, options.milestones)
         super().__init__(network, new=new, optimiser=options.optimiser, schedule=schedule, seed=seed)
         self.options = options
 
-    def loss(self, batch: dict[str, Tensor]) -> Tensor:  # noqa: D102
+    def counts(self, batch: dict[str, Tensor]) -> Tensor:  # noqa: D102
+        options, network = self.options, self.network
+        height, width = batch["images"].shape[-2:]
+        queries = count_queries(
+            batch["background"],
+            batch["valid"],
+            network.backbone.feature_size(height, width),
+            stride=network.stride,
+            grid=options.grid,
+        )
+        return (queries + len(batch["labels"]) * options.roi_bins**2)[None]
+
+    def loss(self, batch: dict[str, Tensor], totals: Tensor | None = None) -> Tensor:  # noqa: D102
         options = self.options
         pooled = background_aware_pooling(
             self.network.features(batch["images"]),
@@ -77,7 +89,7 @@ class BoxClassifierTraining(Training):
             pooling=options.pooling,
             valid=batch["valid"],
         )
-        return pooling_loss(pooled, batch["labels"])
+        return pooling_loss(pooled, batch["labels"], None if totals is None else totals[0])
 
 
 def run(job: ClassifyJob) -> Classified:

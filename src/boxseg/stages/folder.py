@@ -28,6 +28,7 @@ FREE = (
     "trainer.devices",
     "trainer.workers",
     "trainer.checkpoint_every",
+    "trainer.loggers",
     "label.instances",  # files beside the labels
     "label.maps",
     "label.formats",

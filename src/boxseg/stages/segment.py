@@ -19,7 +19,7 @@ from boxseg.dataset import BoxDataset
 from boxseg.errors import DataError
 from boxseg.jobs import SegmentJob
 from boxseg.nn.deeplab import Segmenter
-from boxseg.nn.losses import LOSSES, LossOptions
+from boxseg.nn.losses import LOSSES, LossOptions, count_pixels
 from boxseg.report.tables import Table
 from boxseg.stages.devices import torch_device
 from boxseg.stages.doctor import report_problems
@@ -27,7 +27,7 @@ from boxseg.stages.evaluate import NetworkScores, class_table, network_table, sc
 from boxseg.stages.folder import open_folder, write_json
 from boxseg.stages.networks import load_segmenter, save_network, start_segmenter
 from boxseg.stages.scoring import write_confusion
-from boxseg.stages.training import Training, fit, iterations_of, poly
+from boxseg.stages.training import Poly, Training, fit, iterations_of
 from boxseg.stages.training_labels import other_split, training_labels
 
 log = logging.getLogger("boxseg")
@@ -69,12 +69,15 @@ class SegmenterTraining(Training):
     def __init__(
         self, network: Segmenter, options: Segment, *, new: set[str], iterations: int, seed: int
     ) -> None:
-        schedule = poly(iterations, options.poly_power)
+        schedule = Poly(iterations, options.poly_power)
         super().__init__(network, new=new, optimiser=options.optimiser, schedule=schedule, seed=seed)
         self.options = options
         self.iterations = iterations
 
-    def loss(self, batch: dict[str, Tensor]) -> Tensor:  # noqa: D102
+    def counts(self, batch: dict[str, Tensor]) -> Tensor:  # noqa: D102
+        return count_pixels(self.options.loss, batch["y_crf"], batch["y_ret"])
+
+    def loss(self, batch: dict[str, Tensor], totals: Tensor | None = None) -> Tensor:  # noqa: D102
         network, options = self.network, self.options
         told = LossOptions(
             stride=network.stride,
@@ -83,6 +86,7 @@ class SegmenterTraining(Training):
             gamma=options.gamma,
             progress=self.global_step / self.iterations,
             detach_confidence=options.detach_confidence,
+            totals=totals,
         )
         logits = network.logits(network(batch["images"]))
         return LOSSES[options.loss](logits, batch["y_crf"], batch["y_ret"], told)

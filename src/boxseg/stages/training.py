@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import math
 import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
-from boxseg.atomic import write_text
 from boxseg.config import Optimiser, Trainer
-from boxseg.data.loading import BoxTraining, LabelTraining, make_loader
+from boxseg.data.loading import BoxTraining, LabelTraining, StreamLoader, make_loader, split_batch
 from boxseg.data.sampler import StreamSampler
 from boxseg.errors import BoxsegError, ConfigError
+from boxseg.nn.foreign import ForeignBackbone
 from boxseg.nn.weights import parameter_groups
-from boxseg.progress import Progress
+from boxseg.stages.devices import torch_devices
+from boxseg.stages.training_log import History, make_loggers
+from boxseg.stages.training_processes import SpawnedStrategy, ended_with, hush_lightning
 
 log = logging.getLogger("boxseg")
 
@@ -56,20 +60,71 @@ class Training(L.LightningModule):
         self.optimiser = optimiser
         self.schedule = schedule
         self.seed = seed
+        self.parts = 1
+        self.automatic_optimization = False
 
-    def loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """Scalar loss of a batch."""
+    def counts(self, batch: dict[str, Tensor]) -> Tensor:
+        """How many terms each mean of the loss is over, (n,); known without the network."""
         raise NotImplementedError
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: D102
-        # Dropout draws from the step's own seed, so that a resumed run draws what an uninterrupted one does.
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
-        loss = self.loss(batch)
-        if not torch.isfinite(loss):
+    def loss(self, batch: dict[str, Tensor], totals: Tensor | None = None) -> Tensor:
+        """Scalar loss of a batch.
+
+        Args:
+            batch: The batch, or a part of one.
+            totals: (n,), what the means of a part are divided by: its share of the mean over the whole.
+        """
+        raise NotImplementedError
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """A step: the mean over the whole batch, in however many parts and processes it is computed.
+
+        Each part's sums are divided by the numbers of the whole batch, so that gradients add up to those of the
+        whole, and not to a mean of means.
+        """
+        parts = split_batch(batch, self.parts)
+        world = self.trainer.world_size
+        totals: Tensor | None = None
+        if len(parts) * world > 1:
+            counts = torch.stack([self.counts(part) for part in parts]).sum(0).float()
+            totals = self._sum_of_ranks(counts) / world  # the gradients of the ranks are averaged
+        optimiser = self.optimizers()
+        assert isinstance(optimiser, LightningOptimizer)
+        optimiser.zero_grad()
+        losses = []
+        for place, part in enumerate(parts):
+            self._seed(place)
+            with self._gradients_stay_here() if place < len(parts) - 1 else nullcontext():
+                loss = self.loss(part, totals)
+                self.manual_backward(loss)
+            losses.append(loss.detach())
+        mean = self._sum_of_ranks(torch.stack(losses).sum()) / world
+        if not torch.isfinite(mean):
             raise BoxsegError(
-                f"the loss is {loss.item()} at iteration {self.global_step}: try a lower optimiser.lr"
+                f"the loss is {mean.item()} at iteration {self.global_step}: try a lower optimiser.lr"
             )
-        return loss
+        optimiser.step()
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, LRScheduler)
+        schedule.step()
+        return mean
+
+    def _seed(self, part: int) -> None:
+        """Dropout draws from the step's own seed: a resumed run draws what an uninterrupted one does."""
+        stream = part + self.parts * self.trainer.global_rank  # 0 where there is one part and one process
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step + 1_000_000_007 * stream)
+
+    def _sum_of_ranks(self, value: Tensor) -> Tensor:
+        if self.trainer.world_size == 1:
+            return value
+        total = self.trainer.strategy.reduce(value, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total
+
+    def _gradients_stay_here(self) -> AbstractContextManager[None]:
+        """Gradients are not exchanged between processes before those of the last part."""
+        strategy = self.trainer.strategy
+        return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
 
     def configure_optimizers(self) -> Any:  # noqa: D102
         groups = parameter_groups(self.network, self.new, self.optimiser)
@@ -78,34 +133,19 @@ class Training(L.LightningModule):
         return {"optimizer": sgd, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class History(Callback):
-    """Loss and learning rate of every iteration: a progress bar and, at each checkpoint, history.csv."""
+class _Stream(L.LightningDataModule):
+    """The training images, of each process its share."""
 
-    def __init__(self, folder: Path, description: str, iterations: int) -> None:
-        self.file = folder / "history.csv"
-        self.rows: list[tuple[int, float, float]] = []
-        self.bar = Progress(description, iterations)
+    def __init__(self, dataset: BoxTraining | LabelTraining, sampler: StreamSampler, workers: int) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.sampler = sampler
+        self.workers = workers
 
-    def state_dict(self) -> dict[str, Any]:  # noqa: D102
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:  # noqa: D102
-        self.rows = [tuple(row) for row in state_dict["rows"]]
-
-    def on_train_batch_end(  # noqa: D102
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
-        self.rows.append((trainer.global_step, outputs["loss"].item(), rate))
-        recent = [loss for _, loss, _ in self.rows[-20:]]
-        self.bar.update(trainer.global_step, note=f"loss {sum(recent) / len(recent):.3f}")
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: D102
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("iteration", "loss", "lr"))
-        writer.writerows((step, f"{loss:.6g}", f"{rate:.6g}") for step, loss, rate in self.rows)
-        write_text(self.file, text.getvalue())
+    def train_dataloader(self) -> StreamLoader:
+        assert self.trainer is not None
+        part = self.sampler.shard(self.trainer.global_rank, self.trainer.world_size)
+        return make_loader(self.dataset, part, workers=self.workers)
 
 
 def iterations_of(images: int, *, batch: int, epochs: float, iterations: int | None, scale: float = 1.0) -> int:
@@ -150,46 +190,37 @@ def fit(
     Args:
         module: What is trained; changed in place.
         dataset: Training images.
-        batch: Images a step.
+        batch: Images a step, over all devices together.
         iterations: Steps of the whole schedule.
-        trainer: Device, precision, seed.
+        trainer: Devices, precision, seed.
         scale: Length of the schedule; checkpoints are as much closer.
         folder: Run folder; checkpoints/last.ckpt and history.csv are kept there.
         description: Name of the progress bar.
+
+    Raises:
+        ConfigError: The batch cannot be shared by the devices, or cut into so many parts.
     """
     last = folder / "checkpoints" / "last.ckpt"
     every = checkpoint_interval(trainer.checkpoint_every, scale)
     if last.is_file():
         log.info(f"{description}: going on from {last}")
         every = interval_of(last)
+    devices = len(torch_devices(trainer))
     sampler = StreamSampler(len(dataset), batch=batch, iterations=iterations, seed=trainer.seed, chunk=every)
-    loader = make_loader(dataset, sampler, workers=trainer.workers)
-    keeper = ModelCheckpoint(
-        dirpath=folder / "checkpoints",
-        filename="last",
-        every_n_epochs=1,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    history = History(folder, description, iterations)
-    with _quiet_lightning(), history.bar, torch.random.fork_rng():
-        lightning = L.Trainer(
-            accelerator=trainer.accelerator,
-            devices=trainer.devices,
-            precision=trainer.precision,  # type: ignore[arg-type]
-            # Not max_steps: with it Lightning takes a checkpoint at the end of a chunk for one in its middle.
-            max_epochs=sampler.epochs,
-            callbacks=[history, keeper],
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            default_root_dir=folder,
+    if sampler.shard(0, devices).rank_batch < trainer.accumulate:
+        raise ConfigError(
+            f"trainer.accumulate={trainer.accumulate}: there are only {batch // devices} images to a step"
+            f"{' and device' if devices > 1 else ''}, which make no more parts"
         )
-        if lightning.world_size > 1:
-            raise ConfigError(f"trainer.devices={trainer.devices}: training runs on one device as yet, give 1")
-        with _ctrl_c_passes():
-            lightning.fit(module, loader, ckpt_path=str(last) if last.is_file() else None)
+    module.parts = trainer.accumulate
+    with quiet_lightning(), torch.random.fork_rng():
+        lightning = _lightning(trainer, devices, module, sampler.epochs, folder, description, iterations)
+        with ended_with(lightning), _ctrl_c_passes():
+            lightning.fit(
+                module,
+                datamodule=_Stream(dataset, sampler, trainer.workers),
+                ckpt_path=str(last) if last.is_file() else None,
+            )
     if dataset.unreadable:
         names = ", ".join(dataset.unreadable[:5])
         log.info(
@@ -197,15 +228,59 @@ def fit(
         )
 
 
-def poly(iterations: int, power: float) -> Callable[[int], float]:
+def _lightning(
+    trainer: Trainer,
+    devices: int,
+    module: Training,
+    epochs: int,
+    folder: Path,
+    description: str,
+    iterations: int,
+) -> L.Trainer:
+    keeper = ModelCheckpoint(
+        dirpath=folder / "checkpoints",
+        filename="last",
+        every_n_epochs=1,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    unused = any(isinstance(part, ForeignBackbone) for part in module.modules())
+    return L.Trainer(
+        accelerator=trainer.accelerator,
+        devices=devices,
+        strategy=SpawnedStrategy(unused=unused) if devices > 1 else "auto",
+        precision=trainer.precision,  # type: ignore[arg-type]
+        # Not max_steps: with it Lightning takes a checkpoint at the end of a chunk for one in its middle.
+        max_epochs=epochs,
+        callbacks=[History(folder, description, iterations), keeper],
+        logger=make_loggers(trainer.loggers, folder) or False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+
+
+@dataclass(frozen=True)
+class Poly:
     """Factor (1 - step / iterations) ** power of the learning rate."""
-    return lambda step: max(0.0, 1 - step / iterations) ** power
+
+    iterations: int
+    power: float
+
+    def __call__(self, step: int) -> float:  # noqa: D102
+        return float(max(0.0, 1 - step / self.iterations) ** self.power)
 
 
-def steps_down(iterations: int, milestones: tuple[float, ...]) -> Callable[[int], float]:
+@dataclass(frozen=True)
+class StepsDown:
     """Factor 0.1 after each of these shares of the schedule."""
-    edges = [round(share * iterations) for share in milestones]
-    return lambda step: 0.1 ** sum(step >= edge for edge in edges)
+
+    iterations: int
+    milestones: tuple[float, ...]
+
+    def __call__(self, step: int) -> float:  # noqa: D102
+        return float(0.1 ** sum(step >= round(share * self.iterations) for share in self.milestones))
 
 
 @contextmanager
@@ -222,16 +297,12 @@ def _ctrl_c_passes() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Leave out what Lightning says of its own set-up; errors pass."""
+def quiet_lightning() -> Iterator[None]:
+    """`hush_lightning`, for a block."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\..*")
-        # `fit` says so once, with their names.
-        warnings.filterwarnings("ignore", message=".*training uses the next photo instead")
+        hush_lightning()
         try:
             yield
         finally:

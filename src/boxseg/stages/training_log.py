@@ -1,0 +1,127 @@
+"""What is kept of a training while it runs: history.csv, a progress bar, and what loggers were asked for."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import yaml
+from lightning.pytorch import loggers as theirs
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+
+from boxseg.atomic import write_text
+from boxseg.config import LoggerName
+from boxseg.extras import import_extra
+from boxseg.options import flatten
+from boxseg.progress import Progress
+
+
+class History(Callback):
+    """Loss and learning rate of every iteration: a bar, the loggers and, at each checkpoint, history.csv.
+
+    In a training on several devices the first process keeps them.
+    """
+
+    def __init__(self, folder: Path, description: str, iterations: int) -> None:
+        self.folder = folder
+        self.rows: list[tuple[int, float, float]] = []
+        self.bar = Progress(description, iterations)
+
+    def state_dict(self) -> dict[str, Any]:  # noqa: D102
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:  # noqa: D102
+        self.rows = [tuple(row) for row in state_dict["rows"]]
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: D102
+        options = self.folder / "config.yaml"
+        if trainer.loggers and options.is_file():
+            told = flatten(yaml.safe_load(options.read_text(encoding="utf-8")) or {})
+            for logger in trainer.loggers:
+                logger.log_hyperparams(told)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: D102
+        if trainer.is_global_zero:
+            self.bar.__enter__()
+
+    def on_train_batch_end(  # noqa: D102
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not trainer.is_global_zero:
+            return
+        step, loss = trainer.global_step, outputs["loss"].item()
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.rows.append((step, loss, rate))
+        for logger in trainer.loggers:
+            logger.log_metrics({"loss": loss, "lr": rate}, step=step)
+        recent = [loss for _, loss, _ in self.rows[-20:]]
+        self.bar.update(step, note=f"loss {sum(recent) / len(recent):.3f}")
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: D102
+        if not trainer.is_global_zero:
+            return
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("iteration", "loss", "lr"))
+        writer.writerows((step, f"{loss:.6g}", f"{rate:.6g}") for step, loss, rate in self.rows)
+        write_text(self.folder / "history.csv", text.getvalue())
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: D102
+        self.bar.__exit__(None, None, None)
+
+    def on_exception(  # noqa: D102
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        self.bar.__exit__(type(exception), exception, None)
+
+
+def make_loggers(names: LoggerName | list[LoggerName], folder: Path) -> list[Logger]:
+    """Lightning's loggers of these names; csv is not among them, for history.csv is written anyway.
+
+    Args:
+        names: One or several.
+        folder: Run folder; TensorBoard's files go to FOLDER/tensorboard, MLflow's to FOLDER/mlflow.db unless
+            MLFLOW_TRACKING_URI names another place.
+
+    Raises:
+        MissingExtraError: The package of one is not installed.
+    """
+    chosen = [names] if isinstance(names, str) else list(dict.fromkeys(names))
+    made = []
+    for name in chosen:
+        if name != "csv":
+            import_extra(name, extra=name, purpose=f"trainer.loggers={name}")
+            made.append(LOGGERS[name](folder))
+    return made
+
+
+def _tensorboard(folder: Path) -> Logger:
+    return theirs.TensorBoardLogger(save_dir=folder, name="tensorboard", version="")
+
+
+def _wandb(folder: Path) -> Logger:
+    # The same run again where a training goes on.
+    options = (folder / "config.yaml").read_bytes() if (folder / "config.yaml").is_file() else b""
+    name = hashlib.sha256(str(folder.resolve()).encode() + options).hexdigest()[:16]
+    return theirs.WandbLogger(
+        project="boxseg", name=folder.as_posix(), save_dir=folder, id=name, resume="allow"
+    )
+
+
+def _mlflow(folder: Path) -> Logger:
+    place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow.db').resolve().as_posix()}"
+    return theirs.MLFlowLogger(experiment_name="boxseg", run_name=folder.as_posix(), tracking_uri=place)
+
+
+LOGGERS: dict[str, Callable[[Path], Logger]] = {
+    "tensorboard": _tensorboard,
+    "wandb": _wandb,
+    "mlflow": _mlflow,
+}

@@ -1,0 +1,102 @@
+"""Trainings on several devices: a process for each, started by Lightning, and what it leaves to be done."""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.strategies import DDPStrategy
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
+
+from boxseg import errors
+from boxseg.data.workers import LoadingError
+from boxseg.errors import BoxsegError
+
+# Seconds that a process is given to end by itself.
+GRACE = 10.0
+
+
+class SpawnedStrategy(DDPStrategy):
+    """Lightning's DDP in processes of their own, quiet and deaf to Ctrl-C: the first process ends them.
+
+    Not by running the command again in each, as Lightning's own choice would: a verb does more than train.
+
+    Args:
+        unused: Whether some parameters may have no part in the loss.
+    """
+
+    def __init__(self, *, unused: bool) -> None:
+        super().__init__(start_method="spawn", find_unused_parameters=unused)
+
+    def setup_environment(self) -> None:
+        """In each process, before anything else."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        hush_lightning()
+        super().setup_environment()
+
+
+def hush_lightning() -> None:
+    """Leave out what Lightning says of its own set-up; errors pass."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    # `fit` says so once, with their names.
+    warnings.filterwarnings("ignore", message=".*training uses the next photo instead")
+
+
+@contextmanager
+def ended_with(trainer: L.Trainer) -> Iterator[None]:
+    """No process is left when the block ends, and their errors are raised as if there were none.
+
+    Raises:
+        BoxsegError: What a process raised, or that it was killed.
+    """
+    try:
+        yield
+    except ProcessRaisedException as error:
+        ours = _as_raised(str(error))
+        if ours is None:
+            raise
+        raise ours from error
+    except ProcessExitedException as error:
+        raise BoxsegError(
+            f"process {error.error_index + 1} of the training was ended ({_cause(error)}): "
+            "try a smaller batch, trainer.accumulate or fewer devices"
+        ) from error
+    finally:
+        processes = list(getattr(trainer.strategy.launcher, "procs", []))
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+        for process in processes:
+            process.join(GRACE)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        if processes and sys.stderr.isatty():
+            sys.stderr.write("\x1b[?25h")  # the cursor, which the bar of a killed process has hidden
+
+
+def _as_raised(text: str) -> BoxsegError | None:
+    """The error of ours at the end of a traceback; None where it is none."""
+    kinds: dict[str, Any] = {**vars(errors), "LoadingError": LoadingError}
+    found = re.findall(r"^boxseg\.[\w.]*?(\w+): (.*)$", text, flags=re.MULTILINE)
+    if not found or not issubclass(kinds.get(found[-1][0], object), BoxsegError):
+        return None
+    kind, message = found[-1]
+    raised: BoxsegError = kinds[kind](message)
+    return raised
+
+
+def _cause(error: ProcessExitedException) -> str:
+    name = error.signal_name
+    if name == "SIGKILL":
+        return "killed: memory may have run out"
+    return name or f"status {error.exit_code}"
