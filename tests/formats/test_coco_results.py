@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from boxseg.errors import DataError
-from boxseg.formats.coco_results import encode_mask, read_results, write_results
+from boxseg.formats.coco_results import encode_mask, encode_window, read_results, write_results
 
 reference = pytest.importorskip("pycocotools.mask")
 
@@ -25,6 +25,21 @@ def test_codes_are_those_of_pycocotools(mask: NDArray[np.bool_]) -> None:
     theirs = reference.encode(np.asfortranarray(mask, dtype=np.uint8))
     assert code == {"size": theirs["size"], "counts": theirs["counts"].decode()}
     assert np.array_equal(reference.decode({**code, "counts": code["counts"].encode()}), mask)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    masks | masks.map(np.logical_not),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.integers(0, 3),
+)
+def test_the_code_of_a_window_is_that_of_the_whole_mask(
+    window: NDArray[np.bool_], left: int, top: int, right: int, bottom: int
+) -> None:
+    mask = np.pad(window, ((top, bottom), (left, right)))
+    assert encode_window(window, left, top, mask.shape) == encode_mask(mask)
 
 
 @given(st.integers(0, 2), st.booleans())

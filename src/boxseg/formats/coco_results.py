@@ -21,7 +21,34 @@ _KEYS = ("image_id", "category_id", "segmentation", "score")
 
 def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
     """The compressed COCO run-length code of a mask (H, W), with its counts as text."""
-    code = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return _as_text(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
+
+
+def encode_window(window: NDArray[np.bool_], left: int, top: int, size: tuple[int, int]) -> dict[str, Any]:
+    """The same of a mask that is false outside a window, in time with the window's pixels.
+
+    Args:
+        window: (h, w) of the mask.
+        left: Its first column in the mask.
+        top: Its first row in the mask.
+        size: (H, W) of the mask.
+    """
+    height, width = size
+    # Down the columns, as runs go; a run ends at the window's edge at the latest.
+    edges = np.diff(np.pad(window.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    starts, stops = (
+        (left + column) * height + top + row for column, row in (np.nonzero(edges == sign) for sign in (1, -1))
+    )
+    # Where a window is as high as the mask, a run goes on in the next column.
+    goes_on = starts[1:] == stops[:-1]
+    starts, stops = np.delete(starts, np.flatnonzero(goes_on) + 1), np.delete(stops, np.flatnonzero(goes_on))
+    borders = np.column_stack([starts, stops]).ravel()
+    counts = np.diff(np.concatenate([[0], borders, [height * width]]))
+    counts = counts[:-1] if len(counts) > 1 and counts[-1] == 0 else counts
+    return _as_text(coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width))
+
+
+def _as_text(code: dict[str, Any]) -> dict[str, Any]:
     return {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode("ascii")}
 
 

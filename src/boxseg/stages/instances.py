@@ -19,7 +19,7 @@ from boxseg.average_precision import image_id
 from boxseg.data.geometry import pixel_ranges
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
-from boxseg.formats.coco_results import Result, encode_mask, write_results
+from boxseg.formats.coco_results import Result, encode_window, write_results
 from boxseg.nn.pseudo import BoxMasks
 
 # Names of the two labels, in files.
@@ -59,14 +59,12 @@ def box_instances(
         inside = found[window] == classes[owner]
         if not inside.any():
             continue
-        mask = np.zeros(found.shape, dtype=bool)
-        mask[window] = inside
         label = classes[owner]
         results.append(
             {
                 "image_id": image_id(sample),
                 "category_id": category_ids[label - 1] if category_ids else label,
-                "segmentation": encode_mask(mask),
+                "segmentation": encode_window(inside, left, top, found.shape),
                 "score": round(float(sure[owner + 1][window][inside].mean(dtype=np.float64)), 6),
             }
         )
