@@ -1,35 +1,55 @@
-"""What an image costs in data sets of 100 to 100,000: is it the same?
+"""What an image costs in data sets of 100 to 100,000, a pixel in photos of 0.2 to 24 megapixels, and a box.
 
     python benchmarks/scale.py                           # 100, 1,000 and 10,000 images
     python benchmarks/scale.py --sizes 100 10000 100000  # minutes, and 2 GB of memory
+    python benchmarks/scale.py --part pixels --threads 1                    # 0.2, 1, 3 and 6 megapixels
+    python benchmarks/scale.py --part pixels --threads 1 --megapixels 24 --verbs label
+    python benchmarks/scale.py --part boxes --threads 1                     # 1 to 500 boxes on a megapixel
+    python benchmarks/scale.py --part processes --threads 1                 # 1 and 2, with a thread each
 
-Annotations are generated, three objects an image; photos are links to a few files, masks are empty files.
+images: annotations are generated, three objects an image; photos are links to a few files, masks empty files.
 `memory` is what the process holds after reading, `peak` the most it held. A run folder with a mask of every
 image twice, Y_crf and Y_ret, is opened again, then searched for what is missing, then for what can train.
 Every size is measured in a process of its own, in microseconds of the processor and kilobytes an image.
+
+pixels, boxes: one photo, enlarged, from its JPEG to its PNGs, with EfficientNet-Lite0, each time in a process
+of its own; nanoseconds of the processor and bytes at the peak, beyond those of the loaded network, a pixel.
+`once` is `predict tta=false crf=false`, `predict` has four scales, the mirror image and the CRF; 21 classes.
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from PIL import Image
+
 from boxseg import formats
-from boxseg.config import Classify, Data
+from boxseg.config import Classify, Crf, Data, Evaluate, Model, Segment, Trainer
 from boxseg.data.sampler import StreamSampler
-from boxseg.dataset import BoxDataset
-from boxseg.jobs import LabelJob, SegmentJob
+from boxseg.data.toy import paint_scene
+from boxseg.dataset import VOC_CLASSES, BoxDataset, Sample
+from boxseg.jobs import LabelJob, PredictJob, SegmentJob
+from boxseg.progress import quiet
+from boxseg.stages import predict
 from boxseg.stages.doctor import Diagnosis
 from boxseg.stages.folder import open_folder
-from boxseg.stages.label import paths
+from boxseg.stages.label import label_photos, paths
+from boxseg.stages.networks import save_network, start_segmenter
 from boxseg.stages.training import iterations_of
 from boxseg.stages.training_labels import training_labels
 from generated import write_coco, write_voc
-from measure import in_child, memory_held, parser, settings, table
+from label import make_labeller
+from measure import Cost, in_child, memory_held, parser, photos, resident_growth, settings, table, timed
 
 WRITERS: dict[str, Callable[[Path, int], None]] = {"VOC": write_voc, "COCO": write_coco}
 
@@ -77,31 +97,135 @@ def one_pass(dataset: BoxDataset) -> list[tuple[int, int]]:
     return list(StreamSampler(len(dataset), batch=batch, iterations=iterations, seed=0))
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Parse the options and print the tables."""
-    command = parser(__doc__)
-    command.add_argument("--sizes", type=int, nargs="+", default=[100, 1_000, 10_000])
-    options = command.parse_args(words)
-    if options.smoke:
-        options.sizes = [5]
+def photo_with_boxes(folder: Path, megapixels: float, boxes: int) -> Sample:
+    """A photo of 3 : 2 with boxes of a tenth to a half of its sides, of all classes in turn."""
+    height = round((megapixels * 1e6 / 1.5) ** 0.5)
+    width = round(1.5 * height)
+    rng = np.random.default_rng(0)
+    path = folder / "photo.jpg"
+    Image.fromarray(paint_scene(rng, 160).image).resize((width, height)).save(path)
+    sides = rng.uniform(0.1, 0.5, (boxes, 2)) * (width, height)
+    corners = rng.uniform(0, 1, (boxes, 2)) * ((width, height) - sides)
+    return Sample(
+        id="photo",
+        image=path,
+        width=width,
+        height=height,
+        boxes=np.concatenate([corners, corners + sides], 1),
+        labels=np.arange(boxes) % len(VOC_CLASSES) + 1,
+        difficult=np.zeros(boxes, dtype=bool),
+    )
+
+
+def cost_of_photo(verb: str, megapixels: float, boxes: int, folder: Path, threads: int) -> tuple[float, float]:
+    """Nanoseconds of the processor and bytes at the peak, a pixel."""
+    torch.set_num_threads(threads)
+    here = Path(tempfile.mkdtemp(dir=folder))
+    sample = photo_with_boxes(here, megapixels, boxes)
+    trainer = Trainer(workers=0)
+    if verb == "label":
+        labeller = make_labeller("efficientnet_lite0", None, VOC_CLASSES, here)
+        works: list[Callable[[Sample], object]] = [lambda s: label_photos(labeller, [s], trainer)]
+    else:
+        network, _ = start_segmenter(Model(), len(VOC_CLASSES), 0, here)
+        file = here / "model.safetensors"
+        save_network(file, network, classes=VOC_CLASSES, model=Model(), options=Segment())
+        options = Evaluate(tta=False, crf=Crf(enabled=False)) if verb == "once" else Evaluate()
+        job = {"checkpoint": file, "out": here / "out", "evaluate": options, "trainer": trainer}
+        works = [lambda s: predict.run(PredictJob(images=str(s.image), **job))]
+    small = here / "small"
+    small.mkdir()
+    costs: list[Cost] = []
+    with quiet():
+        works[0](photo_with_boxes(small, 0.01, 1))  # what the first call loads
+        megabytes = resident_growth(lambda: costs.append(timed(lambda: works[0](sample))))
+    pixels = sample.width * sample.height
+    return 1e6 * costs[0].cpu / pixels, megabytes * 2**20 / pixels
+
+
+def in_processes(folder: Path, count: int, smoke: bool) -> list[tuple[object, ...]]:
+    """Seconds of `label` in one process and in two, and whether they write the same bytes."""
+    dataset = photos(None, count, folder / "photos", smoke)
+    rows, written = [], []
+    for devices in (1, 2):
+        (folder / str(devices)).mkdir()
+        labeller = make_labeller("efficientnet_lite0", None, dataset.classes, folder / str(devices))
+        trainer = Trainer(workers=0, devices=devices, accelerator="cpu")
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with quiet():
+            cost = timed(partial(label_photos, labeller, dataset.samples, trainer))
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = cost.cpu / 1e3 + after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        files = [path for sample in dataset.samples for path in paths(labeller.folder, sample)]
+        written.append([path.read_bytes() for path in files])
+        rows.append((devices, cost.wall / 1e3, cpu, "yes" if written[0] == written[-1] else "NO"))
+    return rows
+
+
+def scale_of_images(options: argparse.Namespace) -> None:
+    """Print what an image costs."""
     reading, using = [], []
-    with settings(options):
-        for size in options.sizes:
-            costs: list[float] = []
-            for name, write in WRITERS.items():
-                with tempfile.TemporaryDirectory() as place:
-                    root = Path(place) / name
-                    write(root, size)
-                    costs += in_child(cost_of_reading, root)
-                    if name == "VOC":
-                        using.append((size, *in_child(cost_of_using, root, Path(place) / "run")))
-            reading.append((size, *costs))
+    for size in options.sizes:
+        costs: list[float] = []
+        for name, write in WRITERS.items():
+            with tempfile.TemporaryDirectory() as place:
+                root = Path(place) / name
+                write(root, size)
+                costs += in_child(cost_of_reading, root)
+                if name == "VOC":
+                    using.append((size, *in_child(cost_of_using, root, Path(place) / "run")))
+        reading.append((size, *costs))
     print("Reading a data set, an image:\n")
     columns = [f"{name}, {what}" for name in WRITERS for what in ("µs", "memory, KB", "peak, KB")]
     print(table(("images", *columns), reading))
     print("\nUsing it, µs an image:\n")
     columns = ["open a run folder", "find what is missing", "find labels", "draw the order", "count"]
     print(table(("images", *columns), using))
+
+
+def scale_of_photos(options: argparse.Namespace, folder: Path) -> None:
+    """Print what a pixel and a box cost, and two processes."""
+    run = cost_of_photo if options.smoke else lambda *given: in_child(cost_of_photo, *given)
+    if "pixels" in options.part:
+        rows = []
+        for megapixels in options.megapixels:
+            costs = [run(verb, megapixels, 3, folder, options.threads) for verb in options.verbs]
+            rows.append((megapixels, *(number for cost in costs for number in cost)))
+        columns = [f"{verb}, {what}" for verb in options.verbs for what in ("ns", "bytes")]
+        print("\nA photo, a pixel:\n")
+        print(table(("megapixels", *columns), rows))
+    if "boxes" in options.part:
+        rows = []
+        for boxes in options.boxes:
+            cost = run("label", options.box_megapixels, boxes, folder, options.threads)
+            rows.append((boxes, min(boxes, len(VOC_CLASSES)), *cost))
+        print(f"\nLabelling a photo of {options.box_megapixels:g} megapixels, a pixel:\n")
+        print(table(("boxes", "classes", "ns", "bytes"), rows))
+    if "processes" in options.part:
+        print(f"\nLabelling {options.photos} generated photos of 500 pixels, seconds:\n")
+        rows = in_processes(folder, options.photos, options.smoke)
+        print(table(("processes", "wall", "cpu", "same bytes"), rows))
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Parse the options and print the tables."""
+    command = parser(__doc__)
+    parts, verbs = ("images", "pixels", "boxes", "processes"), ("label", "once", "predict")
+    command.add_argument("--part", nargs="+", choices=parts, default=["images"])
+    command.add_argument("--sizes", type=int, nargs="+", default=[100, 1_000, 10_000], help="images")
+    command.add_argument("--megapixels", type=float, nargs="+", default=[0.2, 1, 3, 6])
+    command.add_argument("--verbs", nargs="+", choices=verbs, default=["label", "once"])
+    command.add_argument("--boxes", type=int, nargs="+", default=[1, 20, 100, 500])
+    command.add_argument("--photos", type=int, default=24, help="of the processes")
+    options = command.parse_args(words)
+    options.box_megapixels = 1.0
+    if options.smoke:
+        options.part, options.sizes, options.megapixels, options.verbs = parts, [5], [0.01], verbs
+        options.boxes, options.photos, options.box_megapixels = [2, 30], 2, 0.01
+    with settings(options), tempfile.TemporaryDirectory() as name:
+        if "images" in options.part:
+            scale_of_images(options)
+        scale_of_photos(options, Path(name))
 
 
 if __name__ == "__main__":
