@@ -1,0 +1,30 @@
+"""Links of the pages that are read on a forge; those within docs/ are checked when the site is built."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from documented import ROOT
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "src/boxseg/crf/README.md"])
+def test_relative_links_lead_to_files_and_headings(page: str) -> None:
+    path = ROOT / page
+    for link in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), f"{page}: {link}"
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, f"{page}: {link}"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for path in (ROOT / "docs").rglob("*.md"):
+        assert f": {path.relative_to(ROOT / 'docs').as_posix()}" in navigation, path
