@@ -1,0 +1,274 @@
+"""Every command in README.md and docs/ is one that boxseg understands, and those that can be run here work.
+
+They are run as they are written, one after the other in one folder, on a few small photos and with the
+schedules of seconds.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import boxseg
+from boxseg import formats, options
+from boxseg.cli import VERBS, execute
+from boxseg.config import Data
+from boxseg.data.toy import write_toy
+from boxseg.errors import ConfigError
+from boxseg.formats import coco
+from boxseg.jobs import JOBS
+from documented import PAGES, ROOT, Command, all_commands, blocks, commands, page_name
+
+COMMANDS = all_commands()
+
+# What users put their own words for.
+STAND_INS = {
+    "data.root=DIR": "data.root=VOC2012",
+    "out=DIR": "out=made",
+    "checkpoint=…": "checkpoint=runs/first",
+    "labels=…": "labels=work/label",
+    "images=…": "images=new",
+    "format=…": "format=coco",
+    "TABLE": "losses",
+    "FILE": "stage3_vgg.yml",
+    "RUN": "runs/first",
+}
+
+# Pages whose commands are run, in this order, and what is run of the others.
+WHOLE_PAGES = ("docs/index.md", "docs/crf.md")
+SINGLE = (
+    "boxseg label method=box data=VOC2012 out=runs/box",
+    "boxseg label checkpoint=runs/x data=VOC2012 out=runs/bap",
+    'boxseg segment "labels=[runs/x/label,sam/masks]" data=VOC2012 out=runs/mixed',
+    "boxseg segment labels=runs/x/label data=VOC2012 data.split=train_aug strong=ground-truth "
+    "strong_split=train out=runs/semi",
+    "boxseg predict checkpoint=runs/first images=photos out=predictions",
+    'boxseg predict checkpoint=runs/first "images=photos/**/*.jpg" out=predictions tta=false crf=false',
+    "boxseg convert runs/first/label coco format=coco",
+    "boxseg convert predictions coco-predicted format=coco",
+    "boxseg convert masks yolo format=yolo-seg data=VOC2012",
+    'boxseg label checkpoint=runs/first data=VOC2012 out=l "label.formats=[coco,yolo-seg]"',
+    "boxseg evaluate -c voc_vgg16 checkpoint=runs/segment data.root=DIR data.split=val",
+    "boxseg masks background data.root=DIR out=DIR",
+    "boxseg convert-config stage3_vgg.yml",
+    "boxseg demo",
+    "boxseg reproduce all data=VOCdevkit/VOC2012 out=runs/paper dry_run=true",
+    "boxseg download voc out=DIR",
+)
+
+# Of the commands in blocks, those that are not run, by what tells them, and why. They are parsed all the same.
+NOT_RUN = {
+    "pip install": "changes the environment",
+    "python benchmarks/": "tests/benchmarks runs each of them in its smallest form",
+    "python docs/": "test_docs_figures.py runs each of them on a photo",
+    "make ": "make test is what runs this",
+    "backbone=hf:": "fetches a model; tests/end_to_end/test_foreign_backbone_run.py runs one without the hub",
+    "backbone=timm:": "fetches a model; tests/end_to_end/test_foreign_backbone_run.py runs one without the hub",
+    "-c voc_": "a training on PASCAL VOC itself; test_verbs.py runs every recipe on small photos",
+    "-c coco_from_voc": "needs COCO and a classifier of VOC; test_voc_to_coco.py runs it on small photos",
+    "boxseg reproduce ": "trains all networks of a table; test_reproduce.py runs them on small photos",
+    "method=grabcut": "needs an extra; the tests of the methods run it",
+    "method=sam": "fetches a model; the tests of the methods run one without the hub",
+    "runs/grabcut": "goes on with the labels of GrabCut",
+    "yolo2": "masks of the two classes that it names; the photos here have five",
+    "data=VOC2012": "goes on with a training on PASCAL VOC itself",
+    "boxseg export checkpoint=runs/first": "the first page's export is run",
+}
+
+# Schedules of seconds, for whichever verb has the option; appended to what is written.
+SHORT = (
+    "scale=0.01",
+    "classify.batch=2",
+    "classify.iterations=2",
+    "classify.augment.crop=49",
+    "segment.batch=2",
+    "segment.iterations=2",
+    "segment.augment.crop=49",
+    "evaluate.scales=[1]",
+    "label.crf.iterations=1",
+    "evaluate.crf.iterations=1",
+    "trainer.workers=0",
+    "data.limit=3",
+    "report.photos=2",
+)
+EXTRA = {"demo": ("images=4",), "download": ("dry_run=true",)}
+
+
+PROMISED = (
+    "work/label/y_crf/train_0000.png",
+    "work/label/instances_y_crf.json",
+    "work/label/reliable/train_0000.png",
+    "work/label/confidence/train_0000.png",
+    "work/label/labelmap.json",
+    "work/label/report.html",
+    "work/coco/annotations/instances_train.json",
+    "predictions/overlays/val_0000.jpg",
+    "runs/first/report.html",
+    "made/BgMaskfromBoxes/train_0000.png",
+    "stage3_vgg.boxseg.yaml",
+)
+
+# What stands for any option, and arguments of functions that are no verbs: load, to_coco, OnnxPredictor.
+PYTHON_ARGUMENTS = {"key", "section.option", "category_ids", "providers", "device"}
+
+
+def resolve(command: Command) -> list[str]:
+    """The words after `boxseg`, with what users would have put."""
+    words = [STAND_INS.get(word, word) for word in command.words[1:]]
+    return [word for word in words if word != "…"]
+
+
+def small(verb: str) -> list[str]:
+    known = options.known_keys(JOBS[verb])
+    return [*(word for word in SHORT if word.partition("=")[0] in known), *EXTRA.get(verb, ())]
+
+
+def is_verb(command: Command) -> bool:
+    return command.words[0] == "boxseg" and command.verb not in ("", "VERB", "--help")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where users type the commands: data sets under the names that pages give them, and what is at hand."""
+    top = tmp_path_factory.mktemp("user")
+    voc = top / "VOCdevkit" / "VOC2012"
+    write_toy(voc, train=4, val=2, size=64, seed=3)
+    lists = voc / "ImageSets" / "Segmentation"
+    shutil.copy(lists / "train.txt", lists / "train_aug.txt")
+    (lists / "train.txt").write_text("train_0000\n")
+    (top / "VOC2012").symlink_to(voc)
+    for name in ("photos", "mine"):
+        for listed, split in (("train_aug", "train"), ("val", "val")):
+            coco.write(replace(formats.load(Data(root=voc, split=listed)), split=split), top / name)
+    (top / "mine" / "annotations" / "instances_train.json").rename(top / "mine" / "export.json")
+    (top / "mine" / "train").rename(top / "mine" / "pictures")
+    shutil.copytree(voc / "SegmentationClass", top / "sam" / "masks")
+    shutil.copytree(voc / "SegmentationClass", top / "masks")
+    shutil.copytree(voc / "JPEGImages", top / "new")
+    shutil.copy(voc / "JPEGImages" / "val_0000.jpg", top / "photo.jpg")
+    (top / "stage3_vgg.yml").write_text("MODEL:\n  LOSS: NAL\nSOLVER:\n  MAX_ITER: 10\n")
+    return top
+
+
+def test_there_are_commands_of_every_verb() -> None:
+    assert set(VERBS) <= {command.verb for command in COMMANDS}
+
+
+@pytest.mark.parametrize("page", [page_name(path) for path in PAGES])
+def test_boxseg_knows_every_documented_option(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("stage3_vgg.boxseg.yaml").write_text("segment:\n  loss: nal\n")  # made by another command
+    for command in COMMANDS:
+        if command.page != page or not is_verb(command):
+            continue
+        error = fault_of(command)
+        # A sentence may name a verb without all it needs; a block is there to be copied.
+        assert not error or (not command.block and "missing option" in error), f"{command.text}: {error}"
+
+
+def fault_of(command: Command) -> str:
+    try:
+        options.build_job(command.verb, options.parse_words(resolve(command)[1:], command.verb))
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def test_an_option_that_there_is_not_would_be_noticed() -> None:
+    words = ("boxseg", "run", "data=photos", "out=o", "epohcs=3")
+    assert "epohcs" in fault_of(Command(page="", text="", words=words, block=True))
+
+
+def test_other_programs_that_are_named_are_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    extras = set(re.findall(r"^([a-z]+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
+    for command in COMMANDS:
+        if command.words[0] == "make":
+            assert command.verb in targets, command.text
+        elif command.words[0] == "python":
+            assert (ROOT / command.words[1]).is_file(), command.text
+        elif command.words[0] == "pip":
+            named = re.findall(r"\[(\w+)\]", command.text)
+            assert set(named) <= extras, command.text
+        else:
+            assert command.words[0] == "boxseg", command.text
+
+
+def test_every_command_in_a_block_is_run_or_said_not_to_be() -> None:
+    for command in COMMANDS:
+        if command.block and command.page not in WHOLE_PAGES and command.text not in SINGLE:
+            text = " ".join(command.words)
+            assert any(mark in f"{text} " for mark in NOT_RUN), f"{command.page}: {command.text}"
+
+
+def run(command: Command) -> None:
+    if command.verb == "export" and not find_spec("onnxruntime"):
+        return
+    words = [*resolve(command), *small(command.verb)]
+    assert execute(words) == 0, " ".join(words)
+
+
+def test_what_can_be_run_here_works(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One test, as every command finds what those before it have made."""
+    monkeypatch.chdir(folder)
+    documented = {command.text: command for command in COMMANDS}
+    for page in WHOLE_PAGES:
+        for command in commands(ROOT / page):
+            if command.block and is_verb(command):
+                run(command)
+    # What the other pages have from runs of their own.
+    (folder / "runs" / "x").symlink_to(folder / "runs" / "first")
+    (folder / "runs" / "segment").symlink_to(folder / "work" / "segment")
+    for text in SINGLE:
+        assert text in documented, f"no page has: {text}"
+        run(documented[text])
+    assert "Nothing is broken." in capfd.readouterr().out
+    missing = [name for name in PROMISED if not (folder / name).is_file()]
+    assert not missing
+    run_python(folder, monkeypatch)
+
+
+def run_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every Python block, in the folder as the commands have left it; a verb checks its options, no more."""
+    shutil.copy(folder / "work" / "segment" / "model.safetensors", folder)
+    shutil.copy(folder / "work/label/y_crf/train_0000.png", folder / "work/label/y_crf/ID.png")
+    for verb in VERBS:
+        function = "write_report" if verb == "report" else verb.replace("-", "_")
+        monkeypatch.setattr(boxseg, function, partial(check_options, verb), raising=False)
+    for path in PAGES:
+        for block in blocks(path, "python"):
+            if "onnx" not in block or find_spec("onnxruntime"):
+                exec(compile(block, page_name(path), "exec"), {"__name__": "__docs__"})
+
+
+def check_options(verb: str, **given: Any) -> None:
+    options.from_python(verb, JOBS[verb], given)
+
+
+@pytest.mark.parametrize("page", [page_name(path) for path in PAGES])
+def test_options_named_in_a_sentence_are_known(page: str) -> None:
+    """`crf.sigma_xy=60` in a text is an option of some verb."""
+    text = re.sub(
+        r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    for key in re.findall(r"`([a-z][\w.]*)=[^`=]*`", text):
+        assert any(is_option(key, verb) for verb in VERBS) or key in PYTHON_ARGUMENTS, f"{page}: {key}"
+
+
+def is_option(key: str, verb: str) -> bool:
+    try:
+        options.complete_key(key, JOBS[verb], verb)
+    except ConfigError as error:
+        return "could be any of" in str(error)
+    return True
