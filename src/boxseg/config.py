@@ -395,7 +395,7 @@ class Evaluate:
         flip: Also see it mirrored.
         tta: Whether to do either; `false` sees the image once, as it is, in a tenth of the time.
         tile: Photos longer than so many pixels are seen in windows of that side, which overlap by an eighth and
-            are blended, 64 or more; 0 for never. `auto` sees photos whole, up to 34 megapixels with 16 classes
+            are blended, 64 or more; 0 for never. `auto` sees photos whole, up to 34 megapixels with 15 classes
             and fewer with more (2 GB of probabilities), and larger ones in windows of 2048.
         crf: Dense CRF after the network.
     """
