@@ -7,7 +7,6 @@ dataclasses of `boxseg.config`, or by any unambiguous name (`grid=3`). Each retu
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -25,11 +24,11 @@ if TYPE_CHECKING:
 def _verb(name: str, function: str = "") -> Callable[..., Any]:
     job: type[Job] = JOBS[name]
     function = function or name.replace("-", "_")
-    module = f"boxseg.stages.{name.replace('-', '_')}"
 
     def call(**options: Any) -> Any:
-        checked = from_python(name, job, options)
-        return importlib.import_module(module).run(checked)
+        from boxseg.stages.verbs import run_verb
+
+        return run_verb(name, from_python(name, job, options))
 
     call.__name__ = call.__qualname__ = function
     call.__module__ = "boxseg"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import sys
@@ -114,7 +113,9 @@ def _dispatch(words: list[str]) -> int:
     if print_config:
         print(options.to_yaml(job), end="")
         return 0
-    outcome: Any = importlib.import_module(f"boxseg.stages.{verb.replace('-', '_')}").run(job)
+    from boxseg.stages.verbs import run_verb
+
+    outcome: Any = run_verb(verb, job)
     _show(outcome.tables(), outcome.notes())
     return int(getattr(outcome, "status", 0))
 

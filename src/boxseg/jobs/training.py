@@ -27,6 +27,7 @@ class ClassifyJob:
         data: Photos with boxes.
         out: Run folder; the classifier is written to OUT/model.safetensors.
         overwrite: Start anew where OUT holds a run with other options.
+        dry_run: Only list what would be done, with an estimate of time and disk from a few real steps.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations, and the falls of the learning
             rate, the end of bootstrapping and the checkpoints come as much earlier.
         model: Network.
@@ -37,6 +38,7 @@ class ClassifyJob:
     data: Data
     out: Path
     overwrite: bool = False
+    dry_run: bool = False
     scale: float = 1.0
     model: Model = field(default_factory=Model)
     classify: Classify = field(default_factory=Classify)
@@ -55,6 +57,7 @@ class LabelJob:
         data: Photos with boxes.
         out: Folder for y_crf/ID.png, y_ret/ID.png and, where there is ground truth, metrics.json.
         overwrite: Start anew where OUT holds a run with other options.
+        dry_run: Only list what would be done, with an estimate of time and disk from a few real steps.
         label: Stage 2.
         trainer: Device.
     """
@@ -63,6 +66,7 @@ class LabelJob:
     data: Data
     out: Path
     overwrite: bool = False
+    dry_run: bool = False
     label: Label = field(default_factory=Label)
     trainer: Trainer = field(default_factory=Trainer)
 
@@ -90,6 +94,7 @@ class SegmentJob:
         data: Photos.
         out: Run folder; the network is written to OUT/model.safetensors.
         overwrite: Start anew where OUT holds a run with other options.
+        dry_run: Only list what would be done, with an estimate of time and disk from a few real steps.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations, and the falls of the learning
             rate, the end of bootstrapping and the checkpoints come as much earlier.
         model: Network.
@@ -104,6 +109,7 @@ class SegmentJob:
     data: Data
     out: Path
     overwrite: bool = False
+    dry_run: bool = False
     scale: float = 1.0
     model: Model = field(default_factory=Model)
     segment: Segment = field(default_factory=Segment)
@@ -127,6 +133,7 @@ class RunJob:
         data: Photos with boxes.
         out: Run folder: classify/, label/, segment/, report.html, sheet.png, metrics.json.
         overwrite: Start anew where OUT holds a run with other options.
+        dry_run: Only list what would be done, with an estimate of time and disk from a few real steps.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations, and the falls of the learning
             rate, the end of bootstrapping and the checkpoints come as much earlier.
         model: Network.
@@ -141,6 +148,7 @@ class RunJob:
     data: Data
     out: Path
     overwrite: bool = False
+    dry_run: bool = False
     scale: float = 1.0
     model: Model = field(default_factory=Model)
     classify: Classify = field(default_factory=Classify)

@@ -106,7 +106,7 @@ def run(job: ClassifyJob) -> Classified:
         log.info(f"classify: {file} is there already")
         return Classified(checkpoint=file, images=None)
     report_problems(dataset)
-    dataset = _with_boxes(dataset)
+    dataset = with_boxes(dataset)
     train(dataset, job, folder, file)
     return Classified(checkpoint=file, images=len(dataset))
 
@@ -139,7 +139,7 @@ def train(dataset: BoxDataset, job: ClassifyJob, folder: Path, file: Path) -> No
     save_network(file, network, classes=dataset.classes, model=job.model, options=options)
 
 
-def _with_boxes(dataset: BoxDataset) -> BoxDataset:
+def with_boxes(dataset: BoxDataset) -> BoxDataset:
     """The images that have a box; the others teach the classifier nothing.
 
     Raises:

@@ -23,6 +23,7 @@ log = logging.getLogger("boxseg")
 FREE = (
     "out",
     "overwrite",
+    "dry_run",
     "data.root",
     "trainer.accelerator",
     "trainer.devices",

@@ -1,0 +1,122 @@
+"""A dry run says what would be done, and leaves no trace."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import boxseg
+from boxseg.cli import execute
+from boxseg.config import Classify, Optimiser, Trainer
+from boxseg.data.loading import BoxTraining
+from boxseg.stages import step_time
+from boxseg.stages.classify import BoxClassifierTraining
+from boxseg.stages.plan import Planned
+from boxseg.stages.step_time import seconds_per_step
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders go."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """Cells of the printed table, by the first."""
+    cells = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if line.startswith("  ")]
+    return {row[0]: row[1:] for row in cells}
+
+
+def test_a_run_is_planned_and_nothing_written(
+    toy: Path,
+    miniature: tuple[str, ...],
+    scratch: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = [*miniature, f"data={toy}", f"out={tmp_path}/run", "classify.iterations=700", "scale=0.5"]
+    before = sorted(toy.rglob("*"))
+    assert execute(["run", *words, "dry_run=true"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    table = rows(captured.out)
+    boxes = sum(len(sample.labels) for sample in boxseg.formats.load(boxseg.config.Data(root=toy)).samples)
+    assert table["classify"][:3] == ["10", str(boxes), "350 iterations of 2 images, 65 pixels"]
+    assert table["label"][:2] == ["10", str(boxes)]
+    assert table["label"][2].startswith("10 photos, about ")
+    assert table["segment"][2] == "1 iterations of 2 images, 65 pixels"
+    assert table["score on val"][0] == "4"
+    assert "in all" in table
+    assert "estimates" in captured.out
+    assert "10 images, 5 classes" in captured.out
+    assert not (tmp_path / "run").exists()
+    assert list(scratch.iterdir()) == []
+    assert sorted(toy.rglob("*")) == before
+
+
+def test_every_stage_by_itself(
+    toy: Path, miniature: tuple[str, ...], scratch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = [word for word in miniature if word.startswith(("classify", "trainer"))]
+    classify = ["classify", *few, f"data={toy}", f"out={tmp_path}/c"]
+    assert execute(classify) == 0
+    label = ["label", f"data={toy}", f"checkpoint={tmp_path}/c", f"out={tmp_path}/l", "crf=false"]
+    assert execute([*label, "data.limit=3"]) == 0
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert execute([*classify, "dry_run=true"]) == 0
+    assert rows(capsys.readouterr().out)["classify"][-3:] == ["–", "–", "there already"]
+    assert execute([*label, "dry_run=true"]) == 0
+    done = rows(capsys.readouterr().out)["label"]
+    assert done[2].startswith("7 photos")
+    assert done[-1] == "3 there"
+    planned = boxseg.segment(
+        labels=str(tmp_path / "l"), data=toy, out=tmp_path / "s", iterations=8, batch=2, crop=33, dry_run=True
+    )
+    assert isinstance(planned, Planned)
+    assert [(stage.name, stage.images) for stage in planned.stages] == [("segment", 3), ("score on val", 4)]
+    network = planned.stages[0]
+    assert network.seconds > 0
+    assert 20e6 < network.disk < 200e6  # weights twice, momentum once, of some five million numbers
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == made
+    assert execute([*label, "dry_run=true", f"checkpoint={tmp_path}/nowhere"]) == 2
+
+
+def test_the_time_of_a_step_is_that_of_the_whole_batch(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock of one second a network pass: a step on all images is timed, or a part is extrapolated."""
+    dataset = boxseg.formats.load(boxseg.config.Data(root=toy))
+    options = Classify(batch=8, augment=boxseg.config.Augment(crop=33), optimiser=Optimiser())
+    images = BoxTraining(dataset, options.augment, 0)
+    seen: list[int] = []
+
+    class Counting(BoxClassifierTraining):
+        def loss(self, batch: dict[str, torch.Tensor], totals: torch.Tensor | None = None) -> Any:
+            seen.append(len(batch["images"]))
+            return super().loss(batch, totals)
+
+    from boxseg.nn.backbone import build_backbone
+    from boxseg.nn.deeplab import BoxClassifier
+
+    network = BoxClassifier(build_backbone("efficientnet_lite0"), 5)
+    module = Counting(network, options, new=set(), iterations=1, seed=0)
+    now = [0.0]
+    monkeypatch.setattr(step_time.time, "perf_counter", lambda: now[0] + sum(seen))
+    trainer = Trainer(accelerator="cpu", workers=0)
+    assert seconds_per_step(module, images, 8, trainer) == 8  # a second an image
+    assert seen == [2, 8]
+    seen.clear()
+    monkeypatch.setattr(step_time, "LONGEST", 5)
+    assert seconds_per_step(module, images, 8, trainer) == 8  # 2 seconds for 2 of 8 images
+    assert seen == [2, 2]
+    seen.clear()
+    monkeypatch.setattr(step_time, "LONGEST", 20)
+    assert seconds_per_step(module, images, 8, Trainer(accelerator="cpu", workers=0, accumulate=4)) == 8
+    assert seen == [2, 2, 2, 2, 2]
