@@ -78,7 +78,7 @@ def step(training: Training, batch: dict[str, Tensor]) -> Work:
 
     def run() -> None:
         optimiser.zero_grad()
-        training.training_step(batch, 0).backward()
+        training.loss(batch).backward()
         optimiser.step()
 
     return run

@@ -22,7 +22,7 @@ from boxseg.nn.losses import LOSSES, LossOptions
 
 Labels = NDArray[np.uint8]
 VALUES = (0, 1, 2, 255)
-OPTIONS = LossOptions(temperature=20.0, weight=0.1, gamma=7.0, progress=0.3, detach_confidence=False)
+OPTIONS = LossOptions(stride=1, temperature=20.0, weight=0.1, gamma=7.0, progress=0.3, detach_confidence=False)
 
 
 def sources(least: int) -> st.SearchStrategy[list[Labels]]:
