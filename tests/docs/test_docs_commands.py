@@ -79,6 +79,7 @@ NOT_RUN = {
     "runs/grabcut": "goes on with the labels of GrabCut",
     "yolo2": "masks of the two classes that it names; the photos here have five",
     "data=VOC2012": "goes on with a training on PASCAL VOC itself",
+    "out=runs/first dry_run=true": "tests/end_to_end/test_dry_run.py runs it",
     "boxseg export checkpoint=runs/first": "the first page's export is run",
 }
 
