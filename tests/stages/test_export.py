@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 import boxseg
 from boxseg.cli import execute
 from boxseg.config import Classify, Model, Segment
 from boxseg.errors import BoxsegError, CheckpointError, ConfigError, ExportError, MissingExtraError
 from boxseg.jobs import ExportJob
-from boxseg.nn.base import TORCHVISION, Backbone
 from boxseg.nn.deeplab import LargeFOV, Segmenter, build_classifier
 from boxseg.nn.portable import PortableSegmenter
 from boxseg.palette import voc_palette
@@ -29,6 +28,7 @@ from boxseg.stages import export
 from boxseg.stages.export import TOLERANCE, choose_format, painted_photos
 from boxseg.stages.exported import FORMATS
 from boxseg.stages.networks import save_network, start_segmenter
+from small_networks import Edges
 
 pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
 pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
@@ -158,19 +158,6 @@ def test_the_command_prints_its_check_and_how_to_go_on(
     photo = painted_photos(1, 30, 41)[0]
     here, there = boxseg.load(run_folder)(photo), boxseg.load(tmp_path / "n.safetensors")(photo)
     assert np.array_equal(here.probabilities, there.probabilities)
-
-
-class Edges(Backbone):
-    """A backbone small enough to be exported in a moment."""
-
-    def __init__(self) -> None:
-        super().__init__(channels=8, stride=4, preprocessing=TORCHVISION)
-        self.first = nn.Conv2d(3, 8, 3, stride=2, padding=1)
-        self.second = nn.Conv2d(8, 8, 3, stride=2, padding=1)
-
-    def extract(self, x: Tensor) -> Tensor:
-        y: Tensor = self.second(torch.relu(self.first(x)))
-        return y
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from boxseg.config import Classify, Crf, Evaluate, Label, Model, Segment
 from boxseg.dataset import VOC_CLASSES, Sample
 from boxseg.formats.masks import read_mask
 from boxseg.nn import bands, field, views
-from boxseg.nn.base import TORCHVISION, Backbone
 from boxseg.nn.deeplab import LargeFOV, Segmenter
 from boxseg.nn.pseudo import finish_crf
 from boxseg.stages import inference
@@ -34,6 +33,7 @@ from boxseg.stages.networks import (
     start_classifier,
     start_segmenter,
 )
+from small_networks import Edges
 
 CPU = torch.device("cpu")
 CLASSES = ("cat", "dog", "cow")
@@ -119,19 +119,6 @@ def test_bands_change_no_probability_and_no_label(
     for one, two, expected in zip(found[1], found[2], whole, strict=True):
         np.testing.assert_array_equal(one, two)
         np.testing.assert_allclose(one, expected, rtol=0, atol=1e-5)
-
-
-class Edges(Backbone):
-    """A backbone that sees 3 pixels around each cell."""
-
-    def __init__(self) -> None:
-        super().__init__(channels=8, stride=4, preprocessing=TORCHVISION)
-        self.first = nn.Conv2d(3, 8, 3, stride=2, padding=1)
-        self.second = nn.Conv2d(8, 8, 3, stride=2, padding=1)
-
-    def extract(self, x: Tensor) -> Tensor:
-        y: Tensor = self.second(torch.relu(self.first(x)))
-        return y
 
 
 def near_sighted() -> Loaded[Segmenter]:
