@@ -28,6 +28,7 @@ from boxseg.formats.assemble import Item, Listing
 from boxseg.formats.files import is_file, leads_out, place_photo
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.regions import RegionMask, packed
+from boxseg.formats.split_files import annotations_option
 
 LOOKED_FOR = "annotations/instances_*.json or */_annotations.coco.json (coco)"
 _PATTERNS = ("annotations/instances_*.json", "*/_annotations.coco.json", "annotations/*.json", "*.json")
@@ -121,10 +122,7 @@ def find_annotations(data: Data) -> Path:
     Raises:
         DataError: There is none, or no telling which.
     """
-    if data.annotations is not None:
-        path = data.root / data.annotations
-        if not path.is_file():
-            raise DataError(f"{path}: no such annotation file (data.annotations, relative to data.root)")
+    if (path := annotations_option(data)) is not None:
         return path
     exact = ("annotations/instances_{}.json", "{}/_annotations.coco.json", "annotations/{}.json", "{}.json")
     for pattern in exact:

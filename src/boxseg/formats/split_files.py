@@ -25,6 +25,20 @@ def split_files(root: Path, suffix: str, accepts: Callable[[Path], bool]) -> lis
     return [path for pattern in ("*", "*/*") for path in sorted(root.glob(pattern + suffix)) if accepts(path)]
 
 
+def annotations_option(data: Data) -> Path | None:
+    """The file that `data.annotations` names, where it is set.
+
+    Raises:
+        DataError: There is none.
+    """
+    if data.annotations is None:
+        return None
+    path = data.root / data.annotations
+    if not path.is_file():
+        raise DataError(f"{path}: no such annotation file (data.annotations, relative to data.root)")
+    return path
+
+
 def find_split_file(data: Data, suffix: str, accepts: Callable[[Path], bool], kind: str) -> Path:
     """The annotation file of a split: SPLIT.xml, annotations/SPLIT.xml, SPLIT/anything.xml, or the only one.
 
@@ -40,10 +54,7 @@ def find_split_file(data: Data, suffix: str, accepts: Callable[[Path], bool], ki
     Raises:
         DataError: There is none, or no telling which.
     """
-    if data.annotations is not None:
-        path = data.root / data.annotations
-        if not path.is_file():
-            raise DataError(f"{path}: no such annotation file (data.annotations, relative to data.root)")
+    if (path := annotations_option(data)) is not None:
         return path
     found = split_files(data.root, suffix, accepts)
     named = [path for path in found if path.stem == data.split]
