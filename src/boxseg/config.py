@@ -6,12 +6,12 @@ small data set on a laptop; the papers' schedules are the recipes in `configs/`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from boxseg.errors import ConfigError, did_you_mean
+from boxseg.errors import did_you_mean
+from boxseg.require import require, require_schedule
 
 BackboneName = Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
 # Whose models a backbone may be, by the word before the colon.
@@ -20,19 +20,6 @@ LabelMethod = Literal["auto", "bap", "gap", "box", "grabcut", "sam"]
 LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
 LossName = Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"]
 LabelFormat = Literal["palette", "voc", "masks", "coco", "yolo-seg"]
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise ConfigError(message) unless the condition holds."""
-    if not condition:
-        raise ConfigError(message)
-
-
-def require_schedule(section: str, batch: int, epochs: float, iterations: int | None) -> None:
-    """Check what both trainings share."""
-    require(batch >= 1, f"{section}.batch must be at least 1, got {batch}")
-    require(epochs > 0, f"{section}.epochs must be positive, got {epochs}")
-    require(iterations is None or iterations >= 1, f"{section}.iterations must be at least 1, got {iterations}")
 
 
 def require_backbone(name: str, stage: int | None) -> None:
@@ -46,11 +33,6 @@ def require_backbone(name: str, stage: int | None) -> None:
     )
     require(stage is None or stage >= 1, f"model.stage must be 1 or more, got {stage}")
     require(stage is None or bool(foreign), f"model.stage is for hf: and timm: backbones, {name} has none")
-
-
-def require_scale(scale: float) -> None:
-    """Check the length of a schedule."""
-    require(0 < scale < math.inf, f"scale must be positive (0.1 is a tenth of the schedule), got {scale}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from boxseg.config import Classify, Data, Evaluate, Label, Model, Segment, Trainer, require, require_scale
+from boxseg.config import Classify, Data, Evaluate, Label, Model, Segment, Trainer
 from boxseg.jobs.positional import POSITIONAL
+from boxseg.require import require, require_scale
 
 TableName = Literal["pseudo-labels", "grid", "losses", "final-vgg", "final-resnet", "coco", "all"]
 

@@ -5,18 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boxseg.config import (
-    Classify,
-    Data,
-    Evaluate,
-    Label,
-    Model,
-    Report,
-    Segment,
-    Trainer,
-    require,
-    require_scale,
-)
+from boxseg.config import Classify, Data, Evaluate, Label, Model, Report, Segment, Trainer
+from boxseg.require import require, require_scale
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from boxseg.config import Data, Evaluate, LabelFormat, Report, Trainer, require
+from boxseg.config import Data, Evaluate, LabelFormat, Report, Trainer
 from boxseg.jobs.positional import POSITIONAL
+from boxseg.require import require
 
 
 @dataclass(frozen=True, kw_only=True)
