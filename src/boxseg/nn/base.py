@@ -164,6 +164,27 @@ class Backbone(nn.Module):
         return self
 
 
+def convolve(x: Tensor, convolution: nn.Conv2d, norm: nn.Module) -> Tensor:
+    """`norm(convolution(x))`; batch norm on stored statistics within the convolution: the same, up to rounding.
+
+    A training with frozen batch norm need not write, keep and read again what lies between the two.
+
+    Args:
+        x: (B, C, H, W).
+        convolution: Without bias, unless `norm` is the identity.
+        norm: Batch norm, or the identity after `fold_batch_norm`.
+    """
+    if not isinstance(norm, nn.BatchNorm2d) or norm.training:
+        y: Tensor = norm(convolution(x))
+        return y
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    shift = norm.bias - norm.running_mean * scale
+    y = convolution._conv_forward(x, convolution.weight * scale[:, None, None, None], shift)
+    return y
+
+
 def fold_batch_norm(network: nn.Module) -> None:
     """Compute every batch norm within the convolution before it, for good: the same numbers, up to rounding.
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from boxseg.errors import ConfigError
 from boxseg.nn.bands import in_bands
-from boxseg.nn.base import TENSORFLOW_LITE, Backbone, BatchNorm, HeadName, init_convolutions
+from boxseg.nn.base import TENSORFLOW_LITE, Backbone, BatchNorm, HeadName, convolve, init_convolutions
+from boxseg.nn.depthwise import DepthwiseConv2d
 
 # kernel, stride, expansion, output channels, blocks
 STAGES = (
@@ -78,11 +79,11 @@ class EfficientNetLite0(Backbone):
         """Features (B, C, h, w) of normalised, padded images (B, 3, H, W)."""
         y: Tensor = self.blocks[FINE_BLOCKS:](in_bands(self._fine, x, stride=8, reach=FINE_REACH))
         if self.has_head:
-            y = self.act(self.bn1(self.conv_head(y)))
+            y = self.act(convolve(y, self.conv_head, self.bn1))
         return y
 
     def _fine(self, x: Tensor) -> Tensor:
-        y: Tensor = self.blocks[:FINE_BLOCKS](self.act(self.bn0(self.conv_stem(x))))
+        y: Tensor = self.blocks[:FINE_BLOCKS](self.act(convolve(x, self.conv_stem, self.bn0)))
         return y
 
 
@@ -101,10 +102,7 @@ class MBConv(nn.Module):
         if self.expands:
             self.expand_conv = nn.Conv2d(channels, wide, 1, bias=False)
             self.bn0 = batch_norm_layer(wide)
-        padding = dilation * (kernel // 2)
-        self.depthwise_conv = nn.Conv2d(
-            wide, wide, kernel, stride, padding, dilation=dilation, groups=wide, bias=False
-        )
+        self.depthwise_conv = DepthwiseConv2d(wide, kernel, stride=stride, dilation=dilation)
         self.bn1 = batch_norm_layer(wide)
         self.project_conv = nn.Conv2d(wide, out, 1, bias=False)
         self.bn2 = batch_norm_layer(out)
@@ -113,9 +111,9 @@ class MBConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, h, w) -> (B, out, h / stride, w / stride)."""
-        y: Tensor = self.act(self.bn0(self.expand_conv(x))) if self.expands else x
-        y = self.act(self.bn1(self.depthwise_conv(y)))
-        y = self.bn2(self.project_conv(y))
+        y = self.act(convolve(x, self.expand_conv, self.bn0)) if self.expands else x
+        y = self.act(convolve(y, self.depthwise_conv, self.bn1))
+        y = convolve(y, self.project_conv, self.bn2)
         return x + y if self.skip else y
 
 

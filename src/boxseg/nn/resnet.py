@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from boxseg.errors import ConfigError
 from boxseg.nn.bands import in_bands
-from boxseg.nn.base import TORCHVISION, Backbone, BatchNorm, HeadName, init_convolutions
+from boxseg.nn.base import TORCHVISION, Backbone, BatchNorm, HeadName, convolve, init_convolutions
 
 Style = Literal["torchvision", "caffe"]
 
@@ -97,7 +97,7 @@ class ResNet(Backbone):
         return y
 
     def _fine(self, x: Tensor) -> Tensor:
-        x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
+        x = self.maxpool(F.relu(convolve(x, self.conv1, self.bn1), inplace=True))
         y: Tensor = self.layer2(self.layer1(x))
         return y
 
@@ -127,9 +127,7 @@ class Bottleneck(nn.Module):
         self.conv3 = nn.Conv2d(width, out, 1, bias=False)
         self.bn3 = batch_norm_layer(out)
         self.downsample = (
-            nn.Sequential(nn.Conv2d(channels, out, 1, bias=False), batch_norm_layer(out))
-            if downsample
-            else None
+            Shortcut(nn.Conv2d(channels, out, 1, bias=False), batch_norm_layer(out)) if downsample else None
         )
 
     def arrange(self, stride: int, dilation: int, style: Style) -> None:
@@ -145,11 +143,21 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, h, w) -> (B, 4 · width, h / stride, w / stride)."""
-        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
-        y = self.bn3(self.conv3(y))
+        y = F.relu(convolve(x, self.conv1, self.bn1), inplace=True)
+        y = F.relu(convolve(y, self.conv2, self.bn2), inplace=True)
+        y = convolve(y, self.conv3, self.bn3)
         shortcut = x if self.downsample is None else self.downsample(x)
         return F.relu(y.add_(shortcut), inplace=True)
+
+
+class Shortcut(nn.Sequential):
+    """1x1 to the block's channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, h, w) -> (B, 4 · width, h / stride, w / stride)."""
+        convolution, norm = self
+        assert isinstance(convolution, nn.Conv2d)
+        return convolve(x, convolution, norm)
 
 
 def batch_norm_layer(channels: int) -> nn.BatchNorm2d:
