@@ -28,6 +28,7 @@ from boxseg.errors import BoxsegError, ConfigError
 from boxseg.nn.foreign import ForeignBackbone
 from boxseg.nn.weights import parameter_groups
 from boxseg.stages.devices import torch_devices
+from boxseg.stages.freed_memory import keep_freed_memory, return_freed_memory
 from boxseg.stages.training_log import History, make_loggers
 from boxseg.stages.training_processes import SpawnedStrategy, ended_with, hush_lightning
 
@@ -75,6 +76,9 @@ class Training(L.LightningModule):
             totals: (n,), what the means of a part are divided by: its share of the mean over the whole.
         """
         raise NotImplementedError
+
+    def on_fit_start(self) -> None:  # noqa: D102
+        keep_freed_memory()  # in each process, where there are several
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """A step: the mean over the whole batch, in however many parts and processes it is computed.
@@ -215,12 +219,15 @@ def fit(
     module.parts = trainer.accumulate
     with quiet_lightning(), torch.random.fork_rng():
         lightning = _lightning(trainer, devices, module, sampler.epochs, folder, description, iterations)
-        with ended_with(lightning), _ctrl_c_passes():
-            lightning.fit(
-                module,
-                datamodule=_Stream(dataset, sampler, trainer.workers),
-                ckpt_path=str(last) if last.is_file() else None,
-            )
+        try:
+            with ended_with(lightning), _ctrl_c_passes():
+                lightning.fit(
+                    module,
+                    datamodule=_Stream(dataset, sampler, trainer.workers),
+                    ckpt_path=str(last) if last.is_file() else None,
+                )
+        finally:
+            return_freed_memory()
     if dataset.unreadable:
         names = ", ".join(dataset.unreadable[:5])
         log.info(

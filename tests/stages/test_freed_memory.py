@@ -1,0 +1,37 @@
+"""What freed memory does, in a process of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import numpy as np
+from boxseg.stages.freed_memory import keep_freed_memory, return_freed_memory
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 // 2**20
+
+def use():
+    before = resident()
+    np.ones(2**28, np.uint8)
+    return resident() - before
+
+print(use())
+keep_freed_memory()
+print(use(), use())
+return_freed_memory()
+print(use())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell a process's memory")
+def test_memory_is_kept_for_the_next_use_and_then_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    before, first, second, after = map(int, done.stdout.split())
+    assert before < 10  # MiB beyond what there was
+    assert first > 250
+    assert second < 10  # of the same pages
+    assert after < 10
