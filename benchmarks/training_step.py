@@ -27,6 +27,7 @@ from boxseg.data.geometry import background_map
 from boxseg.nn.losses import LOSSES, LossOptions
 from boxseg.nn.pooling import background_aware_pooling, pooling_loss
 from boxseg.stages.classify import BoxClassifierTraining
+from boxseg.stages.freed_memory import keep_freed_memory
 from boxseg.stages.networks import start_classifier, start_segmenter
 from boxseg.stages.segment import SegmenterTraining
 from boxseg.stages.training import Training
@@ -209,6 +210,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if options.smoke:
         options.batch, options.crop, options.boxes = 2, 33, [1, 2]
     with settings(options), tempfile.TemporaryDirectory() as folder:
+        keep_freed_memory()  # as a training does
         if options.part != "losses":
             time_pooling(options, Path(folder))
         if options.part != "pooling":

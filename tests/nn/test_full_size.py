@@ -16,11 +16,16 @@ def maps_of(cells: tuple[int, int], dtype: torch.dtype = torch.float64) -> Tenso
     return torch.randn(2, 3, *cells, dtype=dtype, generator=torch.Generator().manual_seed(0)).requires_grad_()
 
 
-def curved(full: Tensor) -> tuple[Tensor, Tensor]:
-    """Values of some pixels, row after row, and a sum over all: other numbers of them in every band."""
+def powers(full: Tensor, _: slice) -> Tensor:
+    """Some sum over all pixels."""
+    return full.pow(3).sum()
+
+
+def some_of(full: Tensor, _: slice) -> tuple[Tensor, Tensor]:
+    """Values of some pixels, row after row, other numbers of them in every band; and sums of bands."""
     where = full.detach()[:, 0] > 0
     rows = full.movedim(1, -1).exp()
-    return torch.cat([rows[:, y][where[:, y]] for y in range(full.shape[2])]), full.pow(3).sum()[None]
+    return torch.cat([rows[:, y][where[:, y]] for y in range(full.shape[2])]), full.square().sum()[None]
 
 
 @pytest.mark.parametrize("rows", [1, 4, 8, 12, 64])
@@ -32,19 +37,39 @@ def test_is_the_function_of_upsampled_maps(
     maps = maps_of(cells)
     seen: list[range] = []
 
-    def of_rows(full: Tensor, band: slice) -> tuple[Tensor, Tensor]:
+    def summed(full: Tensor, band: slice) -> Tensor:
         seen.append(range(size[0])[band])
         assert full.shape == (2, 3, len(seen[-1]), size[1])
-        return curved(full)
+        return powers(full, band)
 
-    some, sums = over_full_size(maps, size, STRIDE, of_rows)
+    total, some, sums = over_full_size(maps, size, STRIDE, summed, some_of)
     assert [y for band in seen for y in band] == list(range(size[0]))
-    expected, total = curved(upsample_aligned(maps, size, STRIDE))
-    torch.testing.assert_close(some, expected)
-    torch.testing.assert_close(sums.sum(), total[0])
-    (slope,) = torch.autograd.grad(some.sum() + sums.prod(), maps)
-    whole = expected.sum() + torch.stack([curved(part)[1][0] for part in upsampled(maps, size, rows)]).prod()
-    torch.testing.assert_close(slope, torch.autograd.grad(whole, maps)[0])
+    whole = upsample_aligned(maps, size, STRIDE)
+    everything = slice(0, size[0])
+    expected = powers(whole, everything), *some_of(whole, everything)
+    for found, one in zip((total, some, sums.sum()), (*expected[:2], expected[2][0]), strict=True):
+        torch.testing.assert_close(found, one)
+    (slope,) = torch.autograd.grad(total.square() + some.sum() + sums.prod(), maps)
+    of_bands = torch.stack([some_of(part, everything)[1][0] for part in upsampled(maps, size, rows)])
+    wanted = expected[0].square() + expected[1].sum() + of_bands.prod()
+    torch.testing.assert_close(slope, torch.autograd.grad(wanted, maps)[0])
+
+
+def test_a_sum_alone_has_its_gradient() -> None:
+    maps = maps_of((5, 4))
+    (total,) = over_full_size(maps, (33, 25), STRIDE, powers)
+    (slope,) = torch.autograd.grad(3 * total, maps)
+    whole = powers(upsample_aligned(maps, (33, 25), STRIDE), slice(0, 33))
+    torch.testing.assert_close(slope, 3 * torch.autograd.grad(whole, maps)[0])
+
+
+def test_without_gradients_it_computes_the_same() -> None:
+    maps = maps_of((5, 4))
+    with torch.no_grad():
+        without = over_full_size(maps, (33, 25), STRIDE, powers, some_of)
+    for one, other in zip(without, over_full_size(maps, (33, 25), STRIDE, powers, some_of), strict=True):
+        assert torch.equal(one, other)
+        assert not one.requires_grad
 
 
 def upsampled(maps: Tensor, size: tuple[int, int], rows: int) -> tuple[Tensor, ...]:
@@ -53,18 +78,22 @@ def upsampled(maps: Tensor, size: tuple[int, int], rows: int) -> tuple[Tensor, .
 
 def test_gradients() -> None:
     def result(maps: Tensor) -> Tensor:
-        some, sums = over_full_size(
-            maps, (11, 9), STRIDE, lambda full, _: (full.exp().movedim(2, 0).flatten(1), full.sum((0, 1, 3)))
+        total, some, sums = over_full_size(
+            maps,
+            (11, 9),
+            STRIDE,
+            powers,
+            lambda full, _: (full.exp().movedim(2, 0).flatten(1), full.sum((0, 1, 3))),
         )
-        return some.mean(1).prod() + sums.square().sum()
+        return total + some.mean(1).prod() + sums.square().sum()
 
     assert torch.autograd.gradcheck(result, (0.1 * maps_of((3, 2)).detach()).requires_grad_())
 
 
 def test_a_second_derivative_is_refused() -> None:
     maps = maps_of((2, 2))
-    (squares,) = over_full_size(maps, (9, 9), STRIDE, lambda full, _: (full.square().sum()[None],))
-    (slope,) = torch.autograd.grad(squares.sum().square(), maps, create_graph=True)
+    (total,) = over_full_size(maps, (9, 9), STRIDE, powers)
+    (slope,) = torch.autograd.grad(total.square(), maps, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         slope.sum().backward()
 
@@ -72,19 +101,18 @@ def test_a_second_derivative_is_refused() -> None:
 def test_half_precision_is_upsampled_in_float32() -> None:
     maps = maps_of((3, 3), torch.bfloat16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        (sums,) = over_full_size(maps, (17, 17), STRIDE, lambda full, _: (full.sum()[None],))
-    assert sums.dtype == torch.float32
-    assert float(sums.detach().sum()) == pytest.approx(
+        (total,) = over_full_size(maps, (17, 17), STRIDE, lambda full, _: full.sum())
+    assert total.dtype == torch.float32
+    assert float(total.detach()) == pytest.approx(
         float(upsample_aligned(maps.detach().float(), (17, 17), STRIDE).sum()), abs=1e-3
     )
-    assert torch.autograd.grad(sums.sum(), maps)[0].dtype == torch.bfloat16
+    assert torch.autograd.grad(total, maps)[0].dtype == torch.bfloat16
 
 
 def test_may_be_part_of_a_compiled_function() -> None:
     def sums(maps: Tensor) -> Tensor:
-        return (
-            2 * over_full_size(2 * maps, (9, 9), STRIDE, lambda full, _: (full.square().sum()[None],))[0].sum()
-        )
+        total, some, _ = over_full_size(2 * maps, (9, 9), STRIDE, powers, some_of)
+        return 2 * total + some.sum()
 
     maps = maps_of((2, 2))
     compiled = torch.compile(sums, backend="aot_eager")
@@ -94,4 +122,4 @@ def test_may_be_part_of_a_compiled_function() -> None:
 
 def test_cells_that_end_before_the_image_are_refused() -> None:
     with pytest.raises(ValueError, match="end at pixel 8"):
-        over_full_size(maps_of((2, 2)), (10, 9), STRIDE, lambda full, _: (full,))
+        over_full_size(maps_of((2, 2)), (10, 9), STRIDE, powers)

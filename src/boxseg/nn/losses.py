@@ -180,11 +180,15 @@ def _retrieved(y_crf: Tensor, y_ret: Tensor) -> Tensor:
 
 def _cross_entropy(logits: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
     """Mean cross-entropy over labels (B, H, W) that are not 255."""
-    return _terms(logits, labels, labels, options, lambda *_: ())[0]
+    return _terms(logits, labels, labels, options)[0]
 
 
 def _terms(
-    logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions, of_doubtful: OfDoubtful
+    logits: Tensor,
+    y_crf: Tensor,
+    y_ret: Tensor,
+    options: LossOptions,
+    of_doubtful: OfDoubtful | None = None,
 ) -> tuple[Tensor, ...]:
     """L_ce, the mean cross-entropy over S, and terms (n,) of the doubtful pixels.
 
@@ -198,16 +202,20 @@ def _terms(
     doubtful = (y_crf != y_ret) & (y_crf != IGNORE)
     reliable = _agreed(y_crf, y_ret)
 
-    def of_rows(full: Tensor, rows: slice) -> tuple[Tensor, ...]:
+    def cross_entropy(full: Tensor, rows: slice) -> Tensor:
         # Summed afterwards: the fused sum is not deterministic on a GPU.
-        ce = F.cross_entropy(full, reliable[:, rows].long(), ignore_index=IGNORE, reduction="none").sum()
+        return F.cross_entropy(full, reliable[:, rows].long(), ignore_index=IGNORE, reduction="none").sum()
+
+    def terms(full: Tensor, rows: slice) -> tuple[Tensor, ...]:
+        assert of_doubtful is not None
         image, y, x = doubtful[:, rows].nonzero(as_tuple=True)
-        return ce[None], *of_doubtful(full[image, :, y, x], y_crf[:, rows][image, y, x].long())
+        return of_doubtful(full[image, :, y, x], y_crf[:, rows][image, y, x].long())
 
     size = (y_crf.shape[1], y_crf.shape[2])
-    ce, *terms = over_full_size(logits, size, options.stride, of_rows)
+    kept = None if of_doubtful is None else terms
+    ce, *of_each = over_full_size(logits, size, options.stride, cross_entropy, kept)
     count = (reliable != IGNORE).sum() if options.totals is None else options.totals[0]
-    return ce.sum() / _positive(count), *terms
+    return ce / _positive(count), *of_each
 
 
 def _entropy(logits: Tensor) -> Tensor:
