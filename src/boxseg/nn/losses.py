@@ -101,7 +101,9 @@ def er(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Te
 
     Source: Grandvalet and Bengio, "Semi-supervised learning by entropy minimization", NeurIPS 2004.
     """
-    reliable, entropy = _terms(logits, y_crf, y_ret, options, lambda doubtful, _: (_entropy(doubtful),))
+    reliable, entropy = _terms(
+        logits, y_crf, y_ret, options, lambda doubtful, _: (_entropy(doubtful.log_softmax(1)),)
+    )
     return reliable + options.weight * _mean(entropy, options)
 
 
@@ -124,7 +126,8 @@ def bs(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Te
     beta = (1 - options.progress) ** 0.9
 
     def terms(doubtful: Tensor, label: Tensor) -> tuple[Tensor]:
-        return (beta * F.cross_entropy(doubtful, label, reduction="none") + (1 - beta) * _entropy(doubtful),)
+        log_p = doubtful.log_softmax(1)
+        return (beta * F.nll_loss(log_p, label, reduction="none") + (1 - beta) * _entropy(log_p),)
 
     reliable, soft = _terms(logits, y_crf, y_ret, options, terms)
     return reliable + options.weight * _mean(soft, options)
@@ -218,10 +221,9 @@ def _terms(
     return ce / _positive(count), *of_each
 
 
-def _entropy(logits: Tensor) -> Tensor:
-    """Entropy (n,) of the predictions of logits (n, L + 1)."""
-    logarithm = logits.log_softmax(1)
-    return -(logarithm.exp() * logarithm).sum(1)
+def _entropy(log_p: Tensor) -> Tensor:
+    """Entropy (n,) of predictions log p (n, L + 1)."""
+    return -(log_p.exp() * log_p).sum(1)
 
 
 def _mean(terms: Tensor, options: LossOptions) -> Tensor:
