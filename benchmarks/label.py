@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import functools
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ from boxseg.stages.label_methods.classifier import FromClassifier
 from boxseg.stages.label_methods.method import Origin
 from boxseg.stages.networks import load_classifier, save_network, start_classifier
 from boxseg.stages.refine import refine
-from measure import alternate, in_child, parser, photos, resident_growth, settings, table
+from measure import Cost, alternate, in_child, parser, photos, resident_growth, settings, table
 from straightforward import crf
 from straightforward.labels import label_photo
 
@@ -76,6 +76,14 @@ def label(labeller: Labeller, samples: Sequence[Sample]) -> None:
     label_photos(labeller, samples, Trainer(workers=0))
 
 
+def alone(labeller: Labeller, samples: Sequence[Sample]) -> None:
+    """The same on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    label(labeller, samples)
+    torch.set_num_threads(threads)
+
+
 def plain(labeller: Labeller, samples: Sequence[Sample]) -> None:
     """The same, the plain way."""
     for sample in samples:
@@ -98,17 +106,10 @@ def works(labeller: Labeller, samples: Sequence[Sample]) -> dict[str, Work]:
     with torch.inference_mode():
         pending = [labeller.method.score(s, image) for s, image in zip(samples, images, strict=True)]
     probabilities = [item.probabilities for item in pending]
-    threads = torch.get_num_threads()
-
-    def alone() -> None:
-        torch.set_num_threads(1)
-        label(labeller, samples)
-        torch.set_num_threads(threads)
-
     return {
         "forward": lambda: forward(labeller, images),
         "boxseg": lambda: label(labeller, samples),
-        "alone": alone,
+        "alone": lambda: alone(labeller, samples),
         "score": score,
         "crf": lambda: refine(labeller.options.crf, [item.image for item in pending], probabilities),
         "straightforward": lambda: plain(labeller, samples),
@@ -161,8 +162,7 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
             speed.append((backbone, clock, limit, ours, theirs, ours / limit, theirs / ours))
             rest = ours - ms["score"] - ms["crf"]
             parts.append((backbone, clock, limit, ms["score"] - limit, ms["crf"], rest))
-        limit = cost["alone"].cpu / options.threads
-        limits.append((backbone, cost["alone"].cpu, limit, cost["boxseg"].wall, cost["boxseg"].wall / limit))
+        limits.append(bound(backbone, cost, options.threads))
         if options.memory:
             arguments = (backbone, options.checkpoint, dataset, folder, options.threads)
             names = ("forward", "boxseg", "straightforward")
@@ -176,12 +176,37 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     print("What boxseg's time is made of, milliseconds a photo:\n")
     rest = "JPEG, CRF's argmax, Y_ret, PNG"
     print(table(("backbone", "clock", "forward", "scores before the CRF", "CRF", rest), parts), end="\n\n")
-    print(f"What limits a folder of photos is the processor, {options.threads} threads of it; ms a photo:\n")
-    bound = ("processor time on one thread", "limit", "boxseg", "boxseg / limit")
-    print(table(("backbone", *bound), limits), end="\n\n")
+    print(bounds(len(dataset), options.threads, limits))
     if memory:
         print(f"Peak memory, MB ({MANY} photos one after the other in boxseg, one in the others):\n")
         print(table(("backbone", *columns[2:], "boxseg / forward"), memory))
+
+
+def time_folder(options: argparse.Namespace, folder: Path) -> None:
+    """Print what limits a folder of photos, and how near to that boxseg is."""
+    dataset = photos(options.data, options.folder, folder / "photos", options.smoke)
+    rows = []
+    for backbone in options.backbones:
+        labeller = make_labeller(backbone, options.checkpoint, dataset.classes, folder)
+        parts = {
+            "boxseg": functools.partial(label, labeller, dataset.samples),
+            "alone": functools.partial(alone, labeller, dataset.samples),
+        }
+        rows.append(bound(backbone, alternate(parts, options.repetitions, len(dataset)), options.threads))
+    print(bounds(len(dataset), options.threads, rows))
+
+
+def bound(backbone: str, cost: Mapping[str, Cost], threads: int) -> tuple[object, ...]:
+    """A row of `bounds`."""
+    limit = cost["alone"].cpu / threads
+    return backbone, cost["alone"].cpu, limit, cost["boxseg"].wall, cost["boxseg"].wall / limit
+
+
+def bounds(count: int, threads: int, rows: Sequence[Sequence[object]]) -> str:
+    """The table of what limits a folder."""
+    columns = ("backbone", "processor time on one thread", "limit", "boxseg", "boxseg / limit")
+    head = f"What limits a folder of {count} photos is the processor, {threads} threads of it; ms a photo:\n\n"
+    return head + table(columns, rows) + "\n"
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -191,13 +216,16 @@ def main(words: Sequence[str] | None = None) -> None:
     command.add_argument("--checkpoint", type=Path, help="classifier; otherwise a random one")
     command.add_argument("--backbones", nargs="+", default=["efficientnet_lite0", "vgg16"])
     command.add_argument("--check", type=int, help="compare the labels of so many photos instead")
+    command.add_argument("--folder", type=int, help="time so many photos beside the processor's limit instead")
     command.add_argument("--no-memory", dest="memory", action="store_false", help="leave that table out")
     options = command.parse_args(words)
     if options.smoke:
         options.photos, options.backbones = 1, options.backbones[:1]
     with settings(options), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if options.check:
+        if options.folder:
+            time_folder(options, folder)
+        elif options.check:
             dataset = photos(options.data, options.check, folder / "photos", options.smoke)
             labeller = make_labeller(options.backbones[0], options.checkpoint, dataset.classes, folder)
             print(check(labeller, dataset.samples))

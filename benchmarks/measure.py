@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -27,6 +27,8 @@ from boxseg.progress import quiet
 
 SIZE = (375, 500)
 MEGABYTE = 2**20
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ def timed(work: Callable[[], object]) -> Cost:
     return Cost(wall=1e3 * (time.perf_counter() - wall), cpu=1e3 * (time.process_time() - cpu))
 
 
-def alternate(works: Mapping[str, Callable[[], object]], repetitions: int, per: int = 1) -> dict[str, Cost]:
+def alternate(works: Mapping[K, Callable[[], object]], repetitions: int, per: int = 1) -> dict[K, Cost]:
     """Medians over repetitions, in each of which all are called once, in turn; first, once each unmeasured.
 
     Args:
@@ -52,7 +54,7 @@ def alternate(works: Mapping[str, Callable[[], object]], repetitions: int, per: 
         repetitions: How often.
         per: Divides all, such as the number of photos of a call.
     """
-    costs: dict[str, list[Cost]] = {name: [] for name in works}
+    costs: dict[K, list[Cost]] = {name: [] for name in works}
     with quiet():
         for work in works.values():
             work()

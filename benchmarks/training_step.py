@@ -1,13 +1,14 @@
-"""Time the pooling of stage 1 and the losses of stage 3 beside the training step that they are part of.
+"""Time a training step's network, and the pooling of stage 1 and the losses of stage 3 beside the step.
 
     python benchmarks/training_step.py                     # 20 crops of 321 pixels, 3 boxes a photo
     python benchmarks/training_step.py --backbone vgg16 --repetitions 1
 
-The step is the whole of it: network forward and backward, loss, optimiser; pooling and losses are timed forward
-and backward on tensors of the same sizes, losses with the upsampling of the logits. `straightforward` loops
-over boxes, bins and grid cells (pooling), or works on full-size maps (losses). Peaks are those of tensors,
-beyond the inputs. Photos and labels are random: times do not depend on what they show, but for the share of
-doubtful pixels, 7 % as on VOC.
+The network is timed forward and backward, beside the same computed layer by layer by torch's own functions,
+and with freed memory given back to the system at once or kept. The step is the whole of it: network forward
+and backward, loss, optimiser; pooling and losses are timed forward and backward on tensors of the same sizes,
+losses with the upsampling of the logits. `straightforward` loops over boxes, bins and grid cells (pooling),
+or works on full-size maps (losses). Peaks are those of tensors, beyond the inputs. Photos and labels are
+random: times do not depend on what they show, but for the share of doubtful pixels, 7 % as on VOC.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import functools
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +29,13 @@ from boxseg.data.geometry import background_map
 from boxseg.nn.losses import LOSSES, LossOptions
 from boxseg.nn.pooling import background_aware_pooling, pooling_loss
 from boxseg.stages.classify import BoxClassifierTraining
-from boxseg.stages.freed_memory import keep_freed_memory
+from boxseg.stages.freed_memory import keep_freed_memory, return_freed_memory
 from boxseg.stages.networks import start_classifier, start_segmenter
 from boxseg.stages.segment import SegmenterTraining
 from boxseg.stages.training import Training
 from measure import MEGABYTE, allocated, alternate, parser, settings, table
 from straightforward import losses, pooling
+from straightforward.layers import layer_by_layer
 
 CLASSES = 20
 DOUBTFUL = 0.07
@@ -83,6 +86,32 @@ def step(training: Training, batch: dict[str, Tensor]) -> Work:
         optimiser.step()
 
     return run
+
+
+def time_network(options: argparse.Namespace, folder: Path) -> None:
+    """Print the table of the network."""
+    network, _ = start_classifier(model(options), CLASSES, 0, folder)
+    network.train()
+    images = box_batch(options.batch, options.crop, 1)["images"]
+
+    def run(layers: Callable[[], AbstractContextManager[None]], memory: Callable[[], None]) -> None:
+        memory()
+        with layers():
+            network.features(images).square().mean().backward()
+
+    kinds = {"torch's": layer_by_layer, "boxseg's": nullcontext}
+    memories = {"given back": return_freed_memory, "kept": keep_freed_memory}
+    works = {
+        (layers, memory): functools.partial(run, kinds[layers], memories[memory])
+        for layers in kinds
+        for memory in memories
+    }
+    cost = alternate(works, options.repetitions)
+    best = cost["boxseg's", "kept"]
+    rows = [(*work, ms.wall, ms.cpu, ms.wall / best.wall, ms.cpu / best.cpu) for work, ms in cost.items()]
+    print(f"Network, forward and backward, {options.batch} crops of {options.crop} pixels:\n")
+    columns = ("layers", "freed memory", "wall, ms", "cpu, ms", "beside boxseg, wall", "beside boxseg, cpu")
+    print(table(columns, rows), end="\n\n")
 
 
 def pool(options: Classify, stride: int, features: Tensor, weight: Tensor, batch: dict[str, Tensor]) -> None:
@@ -205,16 +234,17 @@ def main(words: Sequence[str] | None = None) -> None:
     command.add_argument("--batch", type=int, default=20)
     command.add_argument("--crop", type=int, default=321, help="stride · k + 1, for the plain pooling")
     command.add_argument("--boxes", type=int, nargs="+", default=[3, 30, 300], help="boxes a photo")
-    command.add_argument("--part", choices=("pooling", "losses", "both"), default="both")
+    command.add_argument("--part", choices=("network", "pooling", "losses", "all"), default="all")
     options = command.parse_args(words)
     if options.smoke:
         options.batch, options.crop, options.boxes = 2, 33, [1, 2]
+    parts = {"network": time_network, "pooling": time_pooling, "losses": time_losses}
+    chosen = parts if options.part == "all" else [options.part]
     with settings(options), tempfile.TemporaryDirectory() as folder:
-        keep_freed_memory()  # as a training does
-        if options.part != "losses":
-            time_pooling(options, Path(folder))
-        if options.part != "pooling":
-            time_losses(options, Path(folder))
+        for name in chosen:
+            keep_freed_memory()  # as a training does
+            parts[name](options, Path(folder))
+    return_freed_memory()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import training_step
 
 @pytest.mark.parametrize(
     ("benchmark", "tables"),
-    [(label, 4), (training_step, 3), (evaluation, 1), (loading, 3), (scale, 5), (startup, 2), (crf, 1)],
+    [(label, 4), (training_step, 4), (evaluation, 1), (loading, 3), (scale, 5), (startup, 2), (crf, 1)],
     ids=["label", "training_step", "evaluation", "loading", "scale", "startup", "crf"],
 )
 def test_it_prints_its_tables(benchmark: ModuleType, tables: int, capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,3 +28,8 @@ def test_it_prints_its_tables(benchmark: ModuleType, tables: int, capsys: pytest
     for place in rules:
         assert lines[place - 1].count("|") == lines[place].count("|") == lines[place + 1].count("|")
         assert "nan" not in lines[place + 1]
+
+
+def test_the_table_of_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    label.main(["--smoke", "--threads", "2", "--folder", "2"])
+    assert "boxseg / limit" in capsys.readouterr().out

@@ -1,0 +1,27 @@
+"""Layers as torch has them: batch norm after its convolution, its own backward of depthwise ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+from torch import Tensor, nn
+
+from boxseg.nn import efficientnet_lite, resnet
+from boxseg.nn.depthwise import DepthwiseConv2d
+
+
+@contextmanager
+def layer_by_layer() -> Iterator[None]:
+    """Within the block backbones are computed so."""
+    with ExitStack() as stack:
+        for module in (efficientnet_lite, resnet):
+            stack.enter_context(patch.object(module, "convolve", _one_after_the_other))
+        stack.enter_context(patch.object(DepthwiseConv2d, "_conv_forward", nn.Conv2d._conv_forward))
+        yield
+
+
+def _one_after_the_other(x: Tensor, convolution: nn.Conv2d, norm: nn.Module) -> Tensor:
+    y: Tensor = norm(convolution(x))
+    return y
