@@ -370,3 +370,19 @@ def test_real_data_set(shared_data: Path) -> None:
         assert set(np.unique(mask)) - {0, 255} <= set(sample.labels.tolist())
         # The file's own areas are those of its polygons; what is painted is no more than their sum.
         assert (mask != 0).sum() <= 1.02 * sum(a["area"] for a in own) + 20
+
+
+def test_photos_in_a_folder_of_another_name_are_found(tmp_path: Path, make_photo) -> None:
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 40, "height": 30}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 0, "bbox": [1, 2, 3, 4]}],
+        "categories": [{"id": 0, "name": "cat"}],
+    }
+    (tmp_path / "export.json").write_text(json.dumps(content))
+    make_photo("pictures/holiday/a.jpg")
+    dataset = formats.load(Data(root=tmp_path))
+    assert dataset.samples[0].image == tmp_path / "pictures/holiday/a.jpg"
+
+    make_photo("others/a.jpg")  # which of the two is not to be guessed
+    with pytest.raises(DataError, match=r"no photo found.*name their folder by data\.images"):
+        formats.load(Data(root=tmp_path))

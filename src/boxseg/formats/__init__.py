@@ -13,7 +13,7 @@ from pathlib import Path
 from boxseg.config import Data
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError, did_you_mean
-from boxseg.formats import coco, cvat, label_studio, voc, yolo
+from boxseg.formats import coco, cvat, label_studio, voc, voc_loose, yolo
 from boxseg.formats.assemble import Listing, assemble
 from boxseg.formats.check import inspect
 from boxseg.formats.masks import read_mask
@@ -85,6 +85,8 @@ def detect(data: Data) -> str:
         return "cvat"
     if label_studio.matches(data.root):
         return "label-studio"
+    if voc_loose.matches(data.root):
+        return "voc"
     if coco.annotation_files(data.root):
         return "coco"
     looked_for = "; ".join(reader.LOOKED_FOR for reader in (voc, yolo, coco, cvat, label_studio))

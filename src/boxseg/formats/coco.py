@@ -208,6 +208,11 @@ def _repeated(annotations: list[Any], path: Path) -> list[Problem]:
     ]
 
 
+def _holds(folder: Path, images: list[dict[str, Any]]) -> bool:
+    """Whether any of the first photos is there."""
+    return any(is_file(folder / image["file_name"]) for image in images[:50])
+
+
 def _image_folder(data: Data, path: Path, images: list[dict[str, Any]]) -> Path:
     if data.images is not None:
         if not (data.root / data.images).is_dir():
@@ -219,10 +224,13 @@ def _image_folder(data: Data, path: Path, images: list[dict[str, Any]]) -> Path:
     below = (split, f"images/{split}", data.split, f"images/{data.split}", "images")
     folders = [*(data.root / name for name in below), path.parent, data.root]
     for folder in folders:
-        if any(is_file(folder / image["file_name"]) for image in images[:50]):
+        if _holds(folder, images):
             return folder
     if not images:
         return data.root
+    others = [path for pattern in ("*/", "*/*/") for path in data.root.glob(pattern) if _holds(path, images)]
+    if len(others) == 1:
+        return others[0]
     raise DataError(
         f"{path}: no photo found ({images[0]['file_name']} and others looked for in {data.root}: "
         f"{', '.join(below)}); name their folder by data.images"

@@ -3,20 +3,18 @@
     ROOT/JPEGImages/ID.jpg (.jpeg, .png)       photos
     ROOT/Annotations/ID.xml                    boxes
     ROOT/ImageSets/Segmentation/SPLIT.txt      one ID a line, or /JPEGImages/ID.jpg and the path of a mask (else
-                                               ImageSets/Main/SPLIT.txt)
+                                               ImageSets/Main/SPLIT.txt); without any list all are `train`
     ROOT/SegmentationClass/ID.png              ground truth, not needed: the mask that the list names; else this
     ROOT/SegmentationClassAug/ID.png           one first for train, val and trainval, that one first for others
     ROOT/labelmap.txt                          names of the classes, not needed
 
 Where only photos are asked for, as for the test images whose annotations are not public, Annotations is not
-needed. ROOT may also be given as the folder above it (VOCdevkit), or above that. Coordinates in VOC files are
-1-based and inclusive, so (xmin, ymin, xmax, ymax) is (xmin - 1, ymin - 1, xmax, ymax) in half-open pixel edges.
+needed. ROOT may also be given as the folder above it (VOCdevkit), or above that. XML files without a devkit
+around them are read by `voc_loose`.
 """
 
 from __future__ import annotations
 
-import re
-import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -24,21 +22,19 @@ from pathlib import Path, PurePosixPath
 
 from boxseg.atomic import write_text
 from boxseg.config import Data
-from boxseg.dataset import VOC_CLASSES, BoxDataset, Problem, Sample
+from boxseg.dataset import VOC_CLASSES, BoxDataset, Problem
 from boxseg.errors import DataError, did_you_mean
+from boxseg.formats import voc_loose
 from boxseg.formats.assemble import GroundTruth, Item, Listing
-from boxseg.formats.files import is_file, leads_out, number, place_photo, read_lines
+from boxseg.formats.files import is_file, leads_out, place_photo, read_lines
 from boxseg.formats.label_map import LABEL_MAP, read_label_map
 from boxseg.formats.masks import read_mask, write_mask
+from boxseg.formats.voc_xml import SUFFIXES, annotation_xml, object_names, read_item
 
-LOOKED_FOR = "JPEGImages/ with Annotations/ or ImageSets/ (voc)"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+LOOKED_FOR = "JPEGImages/ with Annotations/ or ImageSets/, or VOC's XML files beside photos (voc)"
 _LISTS = ("Segmentation", "Main")
 _MASKS = ("SegmentationClass", "SegmentationClassAug")
 _OWN_SPLITS = ("train", "val", "trainval")
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_NAME = re.compile(rb"<name[^>]*>([^<]*)<")
-_VOC_NAMES = frozenset(name.encode() for name in VOC_CLASSES)
 
 
 def find_root(root: Path) -> Path | None:
@@ -75,6 +71,8 @@ def read(data: Data) -> Listing:
     Raises:
         DataError: No VOC folder, or no such split.
     """
+    if find_root(data.root) is None and voc_loose.matches(data.root):
+        return voc_loose.read(data)
     root = _root(data)
     classes = class_names(root / "Annotations")
     folders = _MASKS if data.split in _OWN_SPLITS else _MASKS[::-1]
@@ -129,25 +127,11 @@ def class_names(annotations: Path) -> tuple[str, ...]:
     """Names of classes 1..L of a folder of VOC annotation files."""
     names: set[str] = set()
     for path in annotations.rglob("*.xml"):
-        names |= _object_names(path.read_bytes())
+        names |= object_names(path.read_bytes())
     listed = read_label_map(annotations.parent / LABEL_MAP)
     if listed and names <= set(listed):
         return listed
     return VOC_CLASSES if names <= set(VOC_CLASSES) else tuple(sorted(names))
-
-
-def _object_names(content: bytes) -> set[str]:
-    # A search is ten times faster than a parse, and as good where nothing but objects can hold a <name> (owners
-    # of photos and parts of persons have one too) and nothing can hide one (entities, CDATA, encodings).
-    if content[:1] == b"<" and not any(mark in content for mark in (b"&", b"<!", b"<part", b"<owner")):
-        found = {name.strip() for name in _NAME.findall(content)}
-        if found <= _VOC_NAMES:
-            return {name.decode() for name in found}
-    try:
-        objects = ET.fromstring(content).findall("object")
-    except (ET.ParseError, ValueError, LookupError):
-        return set()  # listed when its image is read
-    return {(node.findtext("name") or "").strip() for node in objects} - {""}
 
 
 def splits(root: Path) -> list[str]:
@@ -172,33 +156,6 @@ def write(dataset: BoxDataset, root: Path) -> None:
     write_text(root / "ImageSets" / "Segmentation" / f"{dataset.split}.txt", ids)
 
 
-def annotation_xml(sample: Sample, image: Path, classes: tuple[str, ...]) -> str:
-    """The annotation file of a photo.
-
-    Args:
-        sample: With its boxes; it counts as segmented where it has ground truth.
-        image: Where the photo is in the data set; its name is written.
-        classes: Names of classes 1..L.
-    """
-    top = ET.Element("annotation")
-    _add(top, filename=image.name)
-    _add(ET.SubElement(top, "size"), width=sample.width, height=sample.height, depth=3)
-    _add(top, segmented=int(sample.ground_truth is not None))
-    for box, label, difficult in zip(sample.boxes, sample.labels, sample.difficult, strict=True):
-        node = ET.SubElement(top, "object")
-        _add(node, name=classes[label - 1], difficult=int(difficult))
-        left, top_edge, right, bottom = box
-        corners = (left + 1, top_edge + 1, right, bottom)
-        _add(ET.SubElement(node, "bndbox"), **dict(zip(_CORNERS, map(number, corners), strict=True)))
-    ET.indent(top, "\t")
-    return ET.tostring(top, encoding="unicode") + "\n"
-
-
-def _add(parent: ET.Element, **texts: object) -> None:
-    for name, text in texts.items():
-        ET.SubElement(parent, name).text = str(text)
-
-
 def split_ids(root: Path, split: str) -> list[str]:
     """IDs of a split of a devkit folder, in the order of its list.
 
@@ -214,6 +171,9 @@ def _entries(root: Path, split: str) -> dict[str, str | None]:
         if path.is_file():
             return read_list(root, path)
     known = splits(root)
+    annotated = sorted((root / "Annotations").glob("*.xml")) if split == "train" and not known else []
+    if annotated:  # nothing to tell photos to train on from others
+        return {path.stem: None for path in annotated}
     there = f"there are: {', '.join(known)}" if known else "write one, an ID a line"
     raise DataError(
         f"{root} has no split {split!r}{did_you_mean(split, known)} "
@@ -254,41 +214,7 @@ def _item(root: Path, name: str, classes: tuple[str, ...], problems: list[Proble
         return f"image without annotation file: {name}" if image else f"neither photo nor annotation: {name}"
     if image is None:
         return f"annotation without photo: no JPEGImages/{name}.jpg (.jpeg, .png)"
-    try:
-        tree = ET.parse(source).getroot()
-    except (ET.ParseError, ValueError, LookupError) as error:  # the last two: encodings
-        return f"annotation file is no XML: {error}"
-    size = _stated_size(tree)
-    item = Item(id=name, image=image, source=source, boxes=[], labels=[], names=[], stated_size=size)
-    for position, node in enumerate(tree.findall("object"), start=1):
-        _add_object(item, node, position, classes, problems)
-    return item
-
-
-def _add_object(
-    item: Item, node: ET.Element, number: int, classes: tuple[str, ...], problems: list[Problem]
-) -> None:
-    name = (node.findtext("name") or "").strip()
-    called = f"object {number} ({name or 'no name'})"
-    try:
-        left, top, right, bottom = (float(node.findtext(f"bndbox/{key}") or "") for key in _CORNERS)
-        label = classes.index(name) + 1
-    except ValueError:
-        what = "class missing" if not name else "box without four numbers"
-        problems.append(Problem(file=item.source, what=f"{what}: {called}", action="dropped"))
-        return
-    item.boxes.append((left - 1, top - 1, right, bottom))
-    item.labels.append(label)
-    item.names.append(called)
-    item.difficult.append((node.findtext("difficult") or "0").strip() not in ("0", ""))
-
-
-def _stated_size(tree: ET.Element) -> tuple[int, int] | None:
-    try:
-        width, height = (int(float(tree.findtext(f"size/{key}") or "")) for key in ("width", "height"))
-    except (ValueError, OverflowError):
-        return None
-    return (width, height) if width > 0 and height > 0 else None  # some tools write zeros
+    return read_item(name, image, source, classes, problems)
 
 
 def _mask_file(

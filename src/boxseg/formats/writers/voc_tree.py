@@ -11,7 +11,7 @@ from pathlib import Path
 
 from boxseg.atomic import write_text
 from boxseg.dataset import BoxDataset
-from boxseg.formats import voc
+from boxseg.formats import voc_xml
 from boxseg.formats.files import place_photo
 from boxseg.formats.label_map import LABEL_MAP, write_label_map
 from boxseg.formats.writers import palette
@@ -29,8 +29,8 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     write_label_map(root / LABEL_MAP, dataset.classes, ignored=False)
     for photo in labelled_photos(dataset, writing, written):
         sample = photo.sample
-        image = place_photo(sample, root / "JPEGImages", voc.SUFFIXES, writing.photos)
-        xml = voc.annotation_xml(sample, image, dataset.classes)
+        image = place_photo(sample, root / "JPEGImages", voc_xml.SUFFIXES, writing.photos)
+        xml = voc_xml.annotation_xml(sample, image, dataset.classes)
         write_text(root / "Annotations" / f"{sample.id}.xml", xml)
         palette.write_masks(photo, root)
     palette.finish(dataset, root, written)

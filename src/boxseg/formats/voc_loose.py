@@ -1,0 +1,110 @@
+"""VOC's annotation files without the devkit around them, as labelImg, Roboflow and many data sets have them.
+
+    ROOT/ID.xml, ROOT/ID.jpg                         files beside their photos
+    ROOT/SPLIT/ID.xml, ROOT/SPLIT/ID.jpg             likewise, a folder for each split
+    ROOT/annotations/ID.xml, ROOT/images/ID.jpg      two folders, or two of each split: ROOT/annotations/SPLIT
+
+Files that name no split are `train`. Classes are those of labelmap.txt where there is one, else the names used,
+sorted; they do not depend on the split.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from boxseg.config import Data
+from boxseg.dataset import Problem
+from boxseg.errors import DataError, did_you_mean
+from boxseg.formats.assemble import Item, Listing
+from boxseg.formats.files import is_file
+from boxseg.formats.label_map import LABEL_MAP, read_label_map
+from boxseg.formats.split_files import head
+from boxseg.formats.voc_xml import SUFFIXES, object_names, read_item
+
+_ANNOTATIONS = ("annotations", "Annotations", "xml", "xmls")
+_PHOTOS = ("images", "Images", "JPEGImages", "photos")
+
+
+def matches(root: Path) -> bool:
+    """Whether there are such files."""
+    return any(_is_folder(folder) for folder in _folders(root))
+
+
+def read(data: Data) -> Listing:
+    """List the images of one split with their boxes.
+
+    Raises:
+        DataError: No such split.
+    """
+    every = [folder for folder in _folders(data.root) if _is_folder(folder)]
+    folder = _of_split(data, every)
+    classes = _class_names(data.root, every)
+    listing = Listing(root=data.root, classes=classes, items=[], problems=[])
+    annotated = sorted(folder.glob("*.xml"))
+    for source in annotated[: data.limit]:
+        image = _photo(data, source)
+        missing = f"annotation without photo: no {source.stem}.jpg (.jpeg, .png) beside it or in images/"
+        found = read_item(source.stem, image, source, classes, listing.problems) if image else missing
+        if isinstance(found, Item):
+            listing.items.append(found)
+        else:
+            listing.problems.append(Problem(file=source, what=found, action="skipped"))
+    names = {source.stem for source in annotated}
+    for image in sorted(path for suffix in SUFFIXES for path in folder.glob(f"*{suffix}")):
+        if image.stem not in names:
+            what = f"photo without annotation file: {image.name}"
+            listing.problems.append(Problem(file=image, what=what, action="skipped"))
+    return listing
+
+
+def _folders(root: Path) -> list[Path]:
+    """Where annotation files may lie, those that name no split first."""
+    above = [root, *(root / name for name in _ANNOTATIONS)]
+    below = [path for folder in above if folder.is_dir() for path in sorted(folder.iterdir()) if path.is_dir()]
+    return list(dict.fromkeys([*above, *below]))
+
+
+def _is_folder(folder: Path) -> bool:
+    first = next(folder.glob("*.xml"), None)
+    # CVAT's files, of many photos each, begin with <annotations>.
+    return first is not None and b"<annotation>" in head(first)
+
+
+def _of_split(data: Data, folders: list[Path]) -> Path:
+    whole = (data.root, *(data.root / name for name in _ANNOTATIONS))
+    named = [folder for folder in folders if folder not in whole]
+    chosen = [folder for folder in named if folder.name == data.split]
+    if not chosen and data.split == "train":
+        chosen = [folder for folder in folders if folder in whole]
+    if len(chosen) == 1:
+        return chosen[0]
+    if chosen:
+        several = ", ".join(str(folder) for folder in chosen)
+        raise DataError(
+            f"{data.root} has several folders of VOC's XML files ({several}): give one as data.root"
+        )
+    known = [folder.name for folder in named]
+    raise DataError(
+        f"{data.root} has no split {data.split!r}{did_you_mean(data.split, known)} "
+        f"(looked for XML files in {data.split}/ and annotations/{data.split}/; "
+        f"there are: {', '.join(known) or 'files of no split, which are train'})"
+    )
+
+
+def _class_names(root: Path, folders: list[Path]) -> tuple[str, ...]:
+    files = (path for folder in folders for path in folder.glob("*.xml"))
+    names = set().union(*(object_names(path.read_bytes()) for path in files))
+    listed = read_label_map(root / LABEL_MAP)
+    return listed if listed and names <= set(listed) else tuple(sorted(names))
+
+
+def _photo(data: Data, source: Path) -> Path | None:
+    """The photo of an annotation file: beside it, or in the folder of photos of its split, or of all."""
+    folders = [source.parent]
+    for name in _PHOTOS:
+        folders += [source.parent / name, source.parent.parent / name, data.root / name / data.split]
+        folders.append(data.root / name)
+    if data.images is not None:
+        folders.insert(0, data.root / data.images)
+    candidates = (folder / f"{source.stem}{suffix}" for folder in folders for suffix in SUFFIXES)
+    return next((path for path in candidates if is_file(path)), None)

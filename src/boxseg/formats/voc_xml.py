@@ -1,0 +1,111 @@
+"""PASCAL VOC's annotation file: the boxes of one photo in XML, read and written.
+
+Coordinates are 1-based and inclusive, so (xmin, ymin, xmax, ymax) is (xmin - 1, ymin - 1, xmax, ymax) in
+half-open pixel edges.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from boxseg.dataset import VOC_CLASSES, Problem, Sample
+from boxseg.formats.assemble import Item
+from boxseg.formats.files import number
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_NAME = re.compile(rb"<name[^>]*>([^<]*)<")
+_VOC_NAMES = frozenset(name.encode() for name in VOC_CLASSES)
+
+
+def object_names(content: bytes) -> set[str]:
+    """Names of the objects of an annotation file; none where it is no XML."""
+    # A search is ten times faster than a parse, and as good where nothing but objects can hold a <name> (owners
+    # of photos and parts of persons have one too) and nothing can hide one (entities, CDATA, encodings).
+    if content[:1] == b"<" and not any(mark in content for mark in (b"&", b"<!", b"<part", b"<owner")):
+        found = {name.strip() for name in _NAME.findall(content)}
+        if found <= _VOC_NAMES:
+            return {name.decode() for name in found}
+    try:
+        objects = ET.fromstring(content).findall("object")
+    except (ET.ParseError, ValueError, LookupError):
+        return set()  # listed when its image is read
+    return {(node.findtext("name") or "").strip() for node in objects} - {""}
+
+
+def read_item(
+    name: str, image: Path, source: Path, classes: tuple[str, ...], problems: list[Problem]
+) -> Item | str:
+    """A photo with the boxes of its annotation file, or what is wrong with that.
+
+    Args:
+        name: ID.
+        image: Photo.
+        source: Annotation file.
+        classes: Names of classes 1..L.
+        problems: Takes objects that are dropped.
+    """
+    try:
+        tree = ET.parse(source).getroot()
+    except (ET.ParseError, ValueError, LookupError) as error:  # the last two: encodings
+        return f"annotation file is no XML: {error}"
+    size = _stated_size(tree)
+    item = Item(id=name, image=image, source=source, boxes=[], labels=[], names=[], stated_size=size)
+    for position, node in enumerate(tree.findall("object"), start=1):
+        _add_object(item, node, position, classes, problems)
+    return item
+
+
+def _add_object(
+    item: Item, node: ET.Element, number: int, classes: tuple[str, ...], problems: list[Problem]
+) -> None:
+    name = (node.findtext("name") or "").strip()
+    called = f"object {number} ({name or 'no name'})"
+    try:
+        left, top, right, bottom = (float(node.findtext(f"bndbox/{key}") or "") for key in _CORNERS)
+        label = classes.index(name) + 1
+    except ValueError:
+        what = "class missing" if not name else "box without four numbers"
+        problems.append(Problem(file=item.source, what=f"{what}: {called}", action="dropped"))
+        return
+    item.boxes.append((left - 1, top - 1, right, bottom))
+    item.labels.append(label)
+    item.names.append(called)
+    item.difficult.append((node.findtext("difficult") or "0").strip() not in ("0", ""))
+
+
+def _stated_size(tree: ET.Element) -> tuple[int, int] | None:
+    try:
+        width, height = (int(float(tree.findtext(f"size/{key}") or "")) for key in ("width", "height"))
+    except (ValueError, OverflowError):
+        return None
+    return (width, height) if width > 0 and height > 0 else None  # some tools write zeros
+
+
+def annotation_xml(sample: Sample, image: Path, classes: tuple[str, ...]) -> str:
+    """The annotation file of a photo.
+
+    Args:
+        sample: With its boxes; it counts as segmented where it has ground truth.
+        image: Where the photo is in the data set; its name is written.
+        classes: Names of classes 1..L.
+    """
+    top = ET.Element("annotation")
+    _add(top, filename=image.name)
+    _add(ET.SubElement(top, "size"), width=sample.width, height=sample.height, depth=3)
+    _add(top, segmented=int(sample.ground_truth is not None))
+    for box, label, difficult in zip(sample.boxes, sample.labels, sample.difficult, strict=True):
+        node = ET.SubElement(top, "object")
+        _add(node, name=classes[label - 1], difficult=int(difficult))
+        left, top_edge, right, bottom = box
+        corners = (left + 1, top_edge + 1, right, bottom)
+        _add(ET.SubElement(node, "bndbox"), **dict(zip(_CORNERS, map(number, corners), strict=True)))
+    ET.indent(top, "\t")
+    return ET.tostring(top, encoding="unicode") + "\n"
+
+
+def _add(parent: ET.Element, **texts: object) -> None:
+    for name, text in texts.items():
+        ET.SubElement(parent, name).text = str(text)
