@@ -13,6 +13,7 @@ from boxseg.data.loading import BoxTraining, LabelTraining, split_batch
 from boxseg.data.sampler import StreamSampler
 from boxseg.data.workers import choose_workers
 from boxseg.stages.devices import torch_device
+from boxseg.stages.freed_memory import keep_freed_memory, return_freed_memory
 from boxseg.stages.training import Training
 
 # Seconds that a step on the whole batch may take to be tried; a longer one is extrapolated from a part.
@@ -42,15 +43,20 @@ def seconds_per_step(
     loading = time.perf_counter() - start
     whole: dict[str, Tensor] = {name: tensor.to(device) for name, tensor in loaded.items()}
     module.network.to(device).train()
+    keep_freed_memory()  # as a training does
     optimiser = module.configure_optimizers()["optimizer"]
 
     few = split_batch(whole, max(1, batch // 2))[0]
     share = len(few["images"]) / batch
     cold = _step(module, optimiser, [few], trainer) / share
     if cold < LONGEST:
-        computing = _step(module, optimiser, split_batch(whole, min(batch, trainer.accumulate)), trainer)
+        parts = split_batch(whole, min(batch, trainer.accumulate))
+        computing = _step(module, optimiser, parts, trainer)
+        if computing < LONGEST / 4:
+            computing = _step(module, optimiser, parts, trainer)  # whose memory is there now
     else:
         computing = _step(module, optimiser, [few], trainer) / share
+    return_freed_memory()
     if device.type != "cpu":
         computing /= torch.cuda.device_count() if trainer.devices == "auto" else trainer.devices
     workers = choose_workers(len(images)) if trainer.workers < 0 else trainer.workers
