@@ -98,6 +98,21 @@ def test_a_run_shows_scores_curves_confusions_and_photos(run_folder: Path) -> No
     ]  # fmt: skip
 
 
+def test_what_evaluate_left_in_a_run_is_shown_after_its_own_scores(run_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    scores = json.loads((folder / "segment" / "metrics.json").read_text())
+    own = scores["after_crf"]["miou"]
+    scores |= {"split": "holiday", "after_crf": scores["after_crf"] | {"miou": 0.12345}}
+    (folder / "segment" / "evaluate-holiday").mkdir()
+    (folder / "segment" / "evaluate-holiday" / "metrics.json").write_text(json.dumps(scores))
+    text = page(folder)
+    assert "network + CRF, holiday (evaluate)" in text
+    assert "12.3" in text
+    place = text.index("mIoU of the network + CRF")
+    assert f"{100 * own:.1f}" in text[place - 300 : place + 300]  # the headline is the run's own
+
+
 def test_stored_confusions_are_those_of_all_photos(run_folder: Path) -> None:
     stored = json.loads((run_folder / "label" / "confusion.json").read_text())
     truths = sum(np.array(stored["counts"]["y_crf"]).sum(1))

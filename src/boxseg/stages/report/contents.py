@@ -8,7 +8,7 @@ from boxseg.report.html.charts import Curve, Matrix, confusion, training_curve
 from boxseg.report.html.page import Headline
 from boxseg.report.tables import Cell, Table
 from boxseg.stages.report.gallery import Shown
-from boxseg.stages.report.parts import Parts, read_confusion, read_history, read_scores
+from boxseg.stages.report.parts import Parts, evaluations, read_confusion, read_history, read_scores
 from boxseg.stages.scoring import SOURCES
 
 # Scores as metrics.json names them, in the order of the tables.
@@ -76,15 +76,18 @@ def _scored(parts: Parts) -> list[tuple[str, str, dict[str, Any], dict[str, Any]
     """(key, split, its scores, all scores of that stage) of everything that was scored, in order."""
     found: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = []
     for stage in ("label", "segment"):
-        scores = read_scores(parts.stages.get(stage))
-        split = _split(parts, stage, scores)
-        found += [(key, split, scores[key], scores) for key in NAMES if isinstance(scores.get(key), dict)]
+        folder = parts.stages.get(stage)
+        for place in [folder, *evaluations(folder)]:
+            scores = read_scores(place)
+            split = _split(parts, stage, scores) + (" (evaluate)" if place != folder else "")
+            found += [(key, split, scores[key], scores) for key in NAMES if isinstance(scores.get(key), dict)]
     return found
 
 
 def headlines(parts: Parts, shown: Shown | None) -> tuple[Headline, ...]:
     """The whole box, the best labels, the reliable region, and the network."""
-    found = {key: (scores, split, stage) for key, split, scores, stage in _scored(parts)}
+    # Of several scores of one kind the run's own, which come first.
+    found = {key: (scores, split, stage) for key, split, scores, stage in reversed(_scored(parts))}
     items = []
     network = "after_crf" if "after_crf" in found else "before_crf"
     for key, label in (
@@ -96,7 +99,7 @@ def headlines(parts: Parts, shown: Shown | None) -> tuple[Headline, ...]:
         if key in found and found[key][0]["miou"] is not None:
             scores, split, _ = found[key]
             items.append(Headline(value=scores["miou"], label=label, note=split))
-    for _, split, stage in found.values():
+    for _, split, stage in reversed(found.values()):
         if stage.get("reliable_fraction") is not None:
             share = stage["reliable_fraction"]
             items.append(Headline(value=share, label="of the pixels are reliable, |S|", note=split))

@@ -218,6 +218,11 @@ def read_scores(folder: Path | None) -> dict[str, Any]:
     return _read_json(folder / "metrics.json") if folder else {}
 
 
+def evaluations(folder: Path | None) -> list[Path]:
+    """Folders that `boxseg evaluate` left in that of a stage, one for each split."""
+    return sorted(path.parent for path in folder.glob("evaluate-*/metrics.json")) if folder else []
+
+
 def read_confusion(folder: Path | None) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
     """Class names 0..L and counts (L + 1, L + 2) by name of scores; empty where none were stored."""
     content = _read_json(folder / "confusion.json") if folder else {}
