@@ -11,7 +11,7 @@ import yaml
 
 from boxseg.config import Classify, Data, Trainer
 from boxseg.errors import ConfigError
-from boxseg.jobs import ClassifyJob
+from boxseg.jobs import ClassifyJob, LabelJob
 from boxseg.stages.folder import open_folder
 
 
@@ -39,6 +39,12 @@ def test_another_job_is_refused_by_name_of_the_change(job: ClassifyJob) -> None:
     (open_folder(job) / "model.safetensors").write_text("result")
     with pytest.raises(ConfigError, match=r"classify\.grid: 4 → 2.*overwrite=true"):
         open_folder(replace(job, classify=Classify(grid=2)))
+
+
+def test_what_another_command_made_is_called_that(job: ClassifyJob) -> None:
+    (open_folder(job) / "model.safetensors").write_text("result")
+    with pytest.raises(ConfigError, match=r"holds what another command made, with classify: choose another"):
+        open_folder(LabelJob(data=job.data, checkpoint=job.out, out=job.out))
 
 
 def test_a_folder_without_results_is_free_for_another_job(job: ClassifyJob) -> None:

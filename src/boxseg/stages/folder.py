@@ -61,10 +61,10 @@ def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
     if config_file.is_file() and versions_file.is_file():
         changes = _changes(config_file, versions_file, job, digests)
         if changes and not job.overwrite and has_results(folder):
-            raise ConfigError(
-                f"{folder} holds a run with other options ({'; '.join(changes[:4])}): "
-                "choose another out=…, or start anew with overwrite=true"
-            )
+            foreign = _foreign(config_file, job)
+            what = f"what another command made, with {', '.join(foreign[:3])}" if foreign else ""
+            what = what or f"a run with other options ({'; '.join(changes[:4])})"
+            raise ConfigError(f"{folder} holds {what}: choose another out=…, or start anew with overwrite=true")
         if job.overwrite:
             clear_folder(folder)
     write_text(config_file, to_yaml(job))
@@ -91,6 +91,12 @@ def _changes(config_file: Path, versions_file: Path, job: Any, digests: Mapping[
     ]
     known = json.loads(versions_file.read_text(encoding="utf-8")).get("inputs", {})
     return changes + [f"{name} changed" for name, digest in digests.items() if known.get(name) != digest]
+
+
+def _foreign(config_file: Path, job: Any) -> list[str]:
+    """Options and groups of options recorded in a folder that the job has not."""
+    recorded = yaml.safe_load(config_file.read_text(encoding="utf-8")) or {}
+    return [name for name in recorded if name not in to_plain(job)]
 
 
 def clear_folder(folder: Path) -> None:
