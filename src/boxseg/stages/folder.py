@@ -62,9 +62,15 @@ def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
         changes = _changes(config_file, versions_file, job, digests)
         if changes and not job.overwrite and has_results(folder):
             foreign = _foreign(config_file, job)
-            what = f"what another command made, with {', '.join(foreign[:3])}" if foreign else ""
-            what = what or f"a run with other options ({'; '.join(changes[:4])})"
-            raise ConfigError(f"{folder} holds {what}: choose another out=…, or start anew with overwrite=true")
+            if foreign:
+                raise ConfigError(
+                    f"{folder} holds what another command made, with {', '.join(foreign)}: "
+                    "choose another out=…, or start anew with overwrite=true"
+                )
+            raise ConfigError(
+                f"{folder} holds a run with other options ({'; '.join(changes[:4])}): "
+                "choose another out=…, or start anew with overwrite=true"
+            )
         if job.overwrite:
             clear_folder(folder)
     write_text(config_file, to_yaml(job))
