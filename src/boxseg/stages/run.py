@@ -63,7 +63,8 @@ class Finished:
             rows.append(("network", self.splits[1], self.network.scores.before_crf.miou))
             if self.network.scores.after_crf:
                 rows.append(("network + CRF", self.splits[1], self.network.scores.after_crf.miou))
-        return [Table(title="mIoU against ground truth", columns=("", "split", "mIoU"), rows=tuple(rows))]
+        title = "mIoU against ground truth"
+        return [Table(title=title, columns=("", "split", "mIoU"), rows=tuple(rows))] if rows else []
 
     def notes(self) -> list[str]:
         """Where everything is."""
