@@ -147,7 +147,8 @@ def run(job: LabelJob) -> Labelled:
 def score_masks(folder: Path, dataset: BoxDataset) -> InstanceScores | None:
     """Gather the masks of single boxes, and score them where the data has masks of its objects."""
     counts = instances.gather(folder, dataset.samples)
-    log.info(f"label: {counts['y_crf']} masks of Y_crf and {counts['y_ret']} of Y_ret, COCO results")
+    boxes = sum(len(sample.labels) for sample in dataset.samples)
+    log.info(f"label: {counts['y_crf']} masks of Y_crf and {counts['y_ret']} of Y_ret for {boxes} boxes")
     labelled = [s for s in dataset.samples if instances.piece_path(folder, s).is_file()]
     if all(sample.instances is None for sample in labelled):
         return None
