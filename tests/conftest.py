@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,10 @@ def _has_gpu() -> bool:
 # Before triton is imported, as lightning does: without a GPU the kernels of boxseg.crf run in its interpreter.
 if not _has_gpu():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and with them the commands they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Real photos for tests, not part of the project: a folder named by this variable, or beside the checkout.
 SHARED_DATA = Path(os.environ.get("BOXSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
