@@ -24,7 +24,7 @@ from boxseg.report.tables import Table
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.folder import open_folder
 from boxseg.stages.networks import save_network, start_classifier
-from boxseg.stages.training import StepsDown, Training, fit, iterations_of
+from boxseg.stages.training import StepsDown, Training, fit, schedule_length
 
 log = logging.getLogger("boxseg")
 
@@ -114,13 +114,7 @@ def run(job: ClassifyJob) -> Classified:
 def train(dataset: BoxDataset, job: ClassifyJob, folder: Path, file: Path) -> None:
     """Train on these images and write the checkpoint."""
     options, trainer = job.classify, job.trainer
-    iterations = iterations_of(
-        len(dataset),
-        batch=options.batch,
-        epochs=options.epochs,
-        iterations=options.iterations,
-        scale=job.scale,
-    )
+    iterations = schedule_length(options, len(dataset), job.scale)
     log.info(
         f"classify: {len(dataset)} images, {len(dataset.classes)} classes, {iterations} iterations "
         f"of {options.batch} images, {options.pooling.upper()}"

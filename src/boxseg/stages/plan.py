@@ -35,7 +35,7 @@ from boxseg.stages.networks import load_segmenter, save_network, start_classifie
 from boxseg.stages.run import job_for
 from boxseg.stages.segment import SegmenterTraining, validation
 from boxseg.stages.step_time import seconds_per_step
-from boxseg.stages.training import Training, iterations_of
+from boxseg.stages.training import Training, schedule_length
 from boxseg.stages.training_labels import training_labels
 
 MEGABYTE = 1_000_000
@@ -181,13 +181,7 @@ def _training(
     images: BoxTraining | LabelTraining,
     dataset: BoxDataset,
 ) -> PlannedStage:
-    iterations = iterations_of(
-        len(dataset),
-        batch=options.batch,
-        epochs=options.epochs,
-        iterations=options.iterations,
-        scale=job.scale,
-    )
+    iterations = schedule_length(options, len(dataset), job.scale)
     last, done = job.out / "checkpoints" / "last.ckpt", 0
     finished = (job.out / "model.safetensors").is_file()
     if last.is_file():

@@ -27,7 +27,7 @@ from boxseg.stages.evaluate import NetworkScores, class_table, network_table, sc
 from boxseg.stages.folder import open_folder, write_json
 from boxseg.stages.networks import load_segmenter, save_network, start_segmenter
 from boxseg.stages.scoring import write_confusion
-from boxseg.stages.training import Poly, Training, fit, iterations_of
+from boxseg.stages.training import Poly, Training, fit, schedule_length
 from boxseg.stages.training_labels import other_split, training_labels
 
 log = logging.getLogger("boxseg")
@@ -116,13 +116,7 @@ def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> Non
     options, trainer = job.segment, job.trainer
     labels = training_labels(dataset, job)
     dataset = labels.dataset
-    iterations = iterations_of(
-        len(dataset),
-        batch=options.batch,
-        epochs=options.epochs,
-        iterations=options.iterations,
-        scale=job.scale,
-    )
+    iterations = schedule_length(options, len(dataset), job.scale)
     log.info(
         f"segment: {len(dataset)} images, {len(dataset.classes)} classes, {iterations} iterations "
         f"of {options.batch} images, {options.loss}"

@@ -21,7 +21,7 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from boxseg.config import Optimiser, Trainer
+from boxseg.config import Classify, Optimiser, Segment, Trainer
 from boxseg.data.loading import BoxTraining, LabelTraining, StreamLoader, make_loader, split_batch
 from boxseg.data.sampler import StreamSampler
 from boxseg.errors import BoxsegError, ConfigError
@@ -161,6 +161,13 @@ def iterations_of(images: int, *, batch: int, epochs: float, iterations: int | N
     """
     whole = iterations if iterations is not None else max(1, math.ceil(epochs * images / batch))
     return max(1, round(whole * scale))
+
+
+def schedule_length(options: Classify | Segment, images: int, scale: float) -> int:
+    """`iterations_of` a stage's options."""
+    return iterations_of(
+        images, batch=options.batch, epochs=options.epochs, iterations=options.iterations, scale=scale
+    )
 
 
 def checkpoint_interval(every: int, scale: float) -> int:

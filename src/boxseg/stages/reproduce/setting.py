@@ -12,7 +12,7 @@ from boxseg.options import default_options, flatten, read_yaml, to_plain
 from boxseg.stages.reproduce import published
 from boxseg.stages.reproduce.experiments import Experiment
 from boxseg.stages.reproduce.steps import Plan
-from boxseg.stages.training import iterations_of
+from boxseg.stages.training import schedule_length
 
 # Options that make the length of a schedule, which is compared as such.
 _LENGTH = ("iterations", "epochs")
@@ -130,9 +130,7 @@ def _lengths(experiment: Experiment, job: ReproduceJob, images: int) -> dict[str
     """Iterations of each training of a table, by section."""
     sections: dict[str, Classify | Segment] = {"classify": job.classify, "segment": job.segment}
     return {
-        name: iterations_of(
-            images, batch=item.batch, epochs=item.epochs, iterations=item.iterations, scale=job.scale
-        )
+        name: schedule_length(item, images, job.scale)
         for name, item in sections.items()
         if name in experiment.sections
     }
