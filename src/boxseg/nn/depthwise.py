@@ -1,7 +1,7 @@
 """Depthwise convolution whose backward pass is made of convolutions, as its forward pass is.
 
-On a processor torch's own backward takes 10 times as long as its forward where the filter is larger than 3x3 or
-dilated. Both gradients of a convolution are convolutions themselves, and those are fast.
+On a processor torch's own backward takes many times as long as its forward where the filter is larger than 3x3
+or dilated. Both gradients of a convolution are convolutions themselves, and those are fast.
 """
 
 from __future__ import annotations
