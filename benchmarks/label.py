@@ -33,6 +33,7 @@ from boxseg.stages.label import Labeller, label_photos, paths
 from boxseg.stages.label_methods.classifier import FromClassifier
 from boxseg.stages.label_methods.method import Origin
 from boxseg.stages.networks import load_classifier, save_network, start_classifier
+from boxseg.stages.photo_loop import Readable, photo_loop
 from boxseg.stages.refine import refine
 from measure import Cost, alternate, in_child, parser, photos, resident_growth, settings, table
 from straightforward import crf
@@ -69,6 +70,17 @@ def forward(labeller: Labeller, images: Sequence[NDArray[np.uint8]]) -> None:
     """The backbone on each photo."""
     for image in images:
         network_of(labeller).features(torch.from_numpy(image).permute(2, 0, 1)[None])
+
+
+def loop_forward(labeller: Labeller, samples: Sequence[Sample]) -> None:
+    """The same as boxseg goes through photos: as many at a time."""
+
+    def work(group: Sequence[Readable]) -> None:
+        forward(labeller, [image for _, image in group])
+
+    device = torch.device("cpu")
+    for _ in photo_loop(work, samples, {}, description="forward", trainer=Trainer(workers=0), device=device):
+        pass
 
 
 def label(labeller: Labeller, samples: Sequence[Sample]) -> None:
@@ -125,9 +137,8 @@ def growth(
     with torch.inference_mode():  # libraries in memory, on a photo so small that its own memory hides nothing
         network_of(labeller).features(torch.zeros(1, 3, 33, 33))
     samples = (dataset.samples * MANY)[:MANY]
-    image = read_image(samples[0].image)
     runs: dict[str, Work] = {
-        "forward": lambda: forward(labeller, [image]),
+        "forward": lambda: loop_forward(labeller, samples),
         "boxseg": lambda: label(labeller, samples),
         "straightforward": lambda: plain(labeller, samples[:1]),
     }
@@ -178,7 +189,7 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     print(table(("backbone", "clock", "forward", "scores before the CRF", "CRF", rest), parts), end="\n\n")
     print(bounds(len(dataset), options.threads, limits))
     if memory:
-        print(f"Peak memory, MB ({MANY} photos one after the other in boxseg, one in the others):\n")
+        print(f"Peak memory, MB ({MANY} photos, as many at a time as threads; one in straightforward):\n")
         print(table(("backbone", *columns[2:], "boxseg / forward"), memory))
 
 

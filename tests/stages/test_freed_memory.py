@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
+import resource
 import numpy as np
 from boxseg.stages.freed_memory import keep_freed_memory, return_freed_memory
 
@@ -19,19 +20,28 @@ def use():
     np.ones(2**28, np.uint8)
     return resident() - before
 
+def new_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(2**21, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
 print(use())
 keep_freed_memory()
 print(use(), use())
 return_freed_memory()
 print(use())
+np.ones(2**21, np.uint8)
+print(new_pages())
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell a process's memory")
 def test_memory_is_kept_for_the_next_use_and_then_given_back() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    before, first, second, after = map(int, done.stdout.split())
+    before, first, second, after, pages = map(int, done.stdout.split())
     assert before < 10  # MiB beyond what there was
     assert first > 250
     assert second < 10  # of the same pages
     assert after < 10
+    assert pages < 4 * 512  # of 20 times 512: blocks of some megabytes are still used again

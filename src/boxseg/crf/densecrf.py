@@ -172,5 +172,9 @@ class DenseCRF:
                 results[number].copy_(self._infer(image, flat.reshape(scores.shape)))
             self._engines.append(engine)
 
-        with ThreadPoolExecutor(max_workers=max(1, min(threads, len(pairs)))) as pool:
-            list(pool.map(work, range(len(pairs))))
+        if min(threads, len(pairs)) < 2:  # in this thread, whose freed memory serves again
+            for number in range(len(pairs)):
+                work(number)
+        else:
+            with ThreadPoolExecutor(max_workers=min(threads, len(pairs))) as pool:
+                list(pool.map(work, range(len(pairs))))

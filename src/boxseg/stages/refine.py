@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -21,16 +20,12 @@ def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tenso
     """
     if not options.active:
         return list(probabilities)
-    return list(_crf(options)(list(images), list(probabilities)))
-
-
-@functools.lru_cache(maxsize=1)
-def _crf(options: Crf) -> DenseCRF:
-    """One for all photos: it keeps its memory, and the position kernel's lattice for photos of one size."""
-    return DenseCRF(
+    # A new one each time: kept, its memory would lie idle beside that of the next photo's forward.
+    crf = DenseCRF(
         gaussian=Gaussian(sigma=options.gaussian_sigma, weight=options.gaussian_weight),
         bilateral=Bilateral(
             sigma_xy=options.sigma_xy, sigma_rgb=options.sigma_rgb, weight=options.bilateral_weight
         ),
         iterations=options.iterations,
     )
+    return crf(list(images), list(probabilities))
