@@ -168,6 +168,27 @@ def test_broken_segmentation_names_file_and_photo(content, read, segmentation) -
         sample.ground_truth()
 
 
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[]],
+        [[1, 2, 3, 4], [5, 6]],
+        {"size": [30, 40], "counts": [1200]},
+        {"size": [30, 40], "counts": [600, 0, 600]},
+        {
+            "size": [30, 40],
+            "counts": coco_mask.encode(np.zeros((30, 40), np.uint8, order="F"))["counts"].decode(),
+        },
+    ],
+)
+def test_a_segmentation_without_a_pixel_is_none(content, read, segmentation) -> None:
+    """Painted, its object would be background in the ground truth."""
+    content["annotations"] = [annotation(1), annotation(2, segmentation=segmentation)]
+    dataset = read(content)
+    assert dataset.samples[0].ground_truth is None
+    assert kinds(dataset) == [("object without segmentation", "image kept without ground truth")]
+
+
 def test_ground_truth_only_where_every_object_has_one(content, read) -> None:
     content["annotations"] = [annotation(1), annotation(2, segmentation=[]), annotation(3, segmentation=None)]
     dataset = read(content)

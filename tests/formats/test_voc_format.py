@@ -244,7 +244,10 @@ def test_lists_of_either_form_and_their_masks(tmp_path: Path, add, split: str, p
     (tmp_path / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("\n".join(lines))
     dataset = load(tmp_path, split=split)
     assert [sample.id for sample in dataset.samples] == names
-    assert dataset.problems == ()
+    absent = ["2007_000032"] if paths else []
+    assert [(problem.file.stem, problem.action) for problem in dataset.problems] == [
+        (name, f"SegmentationClass/{name}.png taken") for name in absent
+    ]
     # Of two masks the one that the list names counts, else VOC's own for VOC's own splits.
     both = 1 if split in ("train", "val", "trainval") and not paths else 2
     assert [int(sample.ground_truth()[0, 0]) for sample in dataset.samples] == [1, both, 2]
@@ -267,6 +270,17 @@ def test_listed_masks_that_cannot_be_used(tmp_path: Path, add, mask: str, what: 
     assert [(problem.what.split(":")[0], problem.action) for problem in dataset.problems] == [
         (what, "kept without ground truth")
     ]
+
+
+@pytest.mark.parametrize("mask", ["/SegmentationClassAug/none.png", "../../none.png"])
+def test_another_mask_instead_of_the_listed_one_is_told(tmp_path: Path, add, mask: str) -> None:
+    add("a", xml(person()), line=f"/JPEGImages/a.jpg {mask}")
+    write_mask(tmp_path / "SegmentationClass" / "a.png", np.ones((30, 40), np.uint8))
+    dataset = load(tmp_path)
+    assert dataset.samples[0].ground_truth is not None
+    (problem,) = dataset.problems
+    assert problem.what.startswith("listed mask is ")
+    assert problem.action == "SegmentationClass/a.png taken"
 
 
 def test_lists_of_paths_that_name_absent_files(tmp_path: Path, add) -> None:

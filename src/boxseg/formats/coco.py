@@ -27,7 +27,7 @@ from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.assemble import Item, Listing
 from boxseg.formats.files import is_file, leads_out, place_photo
 from boxseg.formats.images import SUFFIXES
-from boxseg.formats.regions import RegionMask, packed
+from boxseg.formats.regions import RegionMask, is_void, packed
 from boxseg.formats.split_files import annotations_option
 
 LOOKED_FOR = "annotations/instances_*.json or */_annotations.coco.json (coco)"
@@ -257,9 +257,10 @@ def _with_objects(
             segmented = False  # with an object missing, the mask would call it background
             continue
         region, area = packed(annotation.get("segmentation")), annotation.get("area")
+        region = None if is_void(region) else region
         crowd = bool(annotation.get("iscrowd"))
         instances.append(Instance(label, region, crowd, float(area) if _is_number(area) else None))
-        bare += [] if region else [called]
+        bare += [called] if region is None else []
         x, y, width, height = box
         if crowd:
             item.crowds.append((x, y, x + width, y + height))

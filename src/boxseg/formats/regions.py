@@ -76,6 +76,27 @@ def packed(region: Any) -> Any:
         return region
 
 
+def is_void(region: Any) -> bool:
+    """Whether the region of an object holds no pixel: nothing, polygons without three corners, empty runs.
+
+    A region that cannot be read is not void: it is refused when it is painted.
+    """
+    if not region:
+        return True
+    if isinstance(region, list):
+        return all(isinstance(polygon, (list, array)) and len(polygon) < 6 for polygon in region)
+    try:
+        height, width = region["size"]
+        counts = region["counts"]
+        if isinstance(counts, list):
+            return not any(counts[1::2]) and sum(counts) == height * width
+        code = {"size": [height, width], "counts": counts.encode() if isinstance(counts, str) else counts}
+        # The area of a code is had at once; only that of nothing is looked at closely.
+        return int(coco_mask.area(code)) == 0 and bool(encode_region(region, width, height))
+    except UNREADABLE_REGION:
+        return False
+
+
 def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
     """The COCO run-length code of one object.
 

@@ -224,9 +224,10 @@ def _mask_file(
     trusted = [named] if named and not leads_out(named) else []
     paths = [root / place for place in (*trusted, *(f"{folder}/{name}.png" for folder in folders))]
     mask = next((path for path in paths if is_file(path)), None)
-    if named and mask is None:
+    if named and (not trusted or mask != paths[0]):
         what = f"listed mask is {'not there' if trusted else 'outside the data set'}: {named}"
-        problems.append(Problem(file=paths[0], what=what, action="kept without ground truth"))
+        action = f"{mask.parent.name}/{mask.name} taken" if mask else "kept without ground truth"
+        problems.append(Problem(file=paths[0], what=what, action=action))
     return mask
 
 
