@@ -89,6 +89,32 @@ def test_a_file_of_stage_1(tmp_path: Path) -> None:
     assert not [key for key, meaning in became(converted).items() if meaning.lost]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "options"),
+    [
+        ("GAP", '"False"', {"classify.pooling": "bap"}),
+        ("GAP", "'true'", {"classify.pooling": "gap"}),
+        ("GAP", "maybe", None),
+        ("AUG", "'False'", {"data.split": "train"}),
+        ("AUG", "yes please", None),
+    ],
+)
+def test_switches_as_words(tmp_path: Path, key: str, value: str, options: dict[str, str] | None) -> None:
+    before = {"GAP": "GAP: False", "AUG": "AUG: True"}[key]
+    found = became(convert(tmp_path, STAGE1.replace(before, f"{key}: {value}"), "stage1.yml"))
+    meaning = next(meaning for name, meaning in found.items() if name.endswith(key))
+    assert meaning.lost == (options is None)
+    assert meaning.options == (options or {})
+
+
+def test_stage_1_does_not_train_on_what_it_is_scored_on(tmp_path: Path) -> None:
+    converted = convert(tmp_path, STAGE1.replace("DATA:", "DATA:\n  MODE: val"), "stage1.yml")
+    assert became(converted)["DATA.MODE"].lost
+    job = command_of(converted)
+    assert isinstance(job, ClassifyJob)
+    assert job.data.split != "val"
+
+
 def test_a_file_of_stage_2(tmp_path: Path) -> None:
     converted = convert(tmp_path, STAGE2, "stage2.yml")
     assert " label -c voc_vgg16 -c " in converted.command

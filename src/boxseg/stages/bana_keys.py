@@ -77,6 +77,9 @@ class Meaning:
     lost: bool = False
 
 
+NEITHER = Meaning(remark="expected True or False", lost=True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Seen:
     """The file that a key stands in.
@@ -116,6 +119,11 @@ def meaning_of(key: str, value: Any, seen: Seen) -> Meaning:
     return Meaning(remark="unknown key", lost=True)
 
 
+def _truth(value: Any) -> bool | None:
+    """Whether a switch is on; None where its value does not say."""
+    return {"true": True, "false": False}.get(str(value).lower())
+
+
 def _square(value: Any, option: str) -> Any:
     """Crops are square: 321 for (321, 321)."""
     if not option.endswith(".crop") or not isinstance(value, list) or not value:
@@ -130,14 +138,19 @@ def _augmented(value: Any, seen: Seen) -> Meaning:
         return Meaning(remark="of VOC alone")
     if seen.mode != "train":
         return Meaning(remark=f"says what was trained on; here MODE is {seen.mode}")
-    images = "10,582 images" if value else "1,464 images"
-    return Meaning(options={"data.split": "train_aug" if value else "train"}, remark=images)
+    augmented = _truth(value)
+    if augmented is None:
+        return NEITHER
+    images = "10,582 images" if augmented else "1,464 images"
+    return Meaning(options={"data.split": "train_aug" if augmented else "train"}, remark=images)
 
 
 def _mode(value: Any, seen: Seen) -> Meaning:
     verbs = {"train": "trains", "val": "scores: `boxseg evaluate`", "test": "for the server: `boxseg predict`"}
     if seen.mode not in verbs:
         return Meaning(remark="expected train, val or test", lost=True)
+    if seen.stage == "classify" and seen.mode != "train":
+        return Meaning(remark="stage 1 has only training; name other photos by data.split", lost=True)
     remark = verbs[seen.mode] if seen.stage == "segment" else "which images"
     return Meaning(options={} if seen.mode == "train" else {"data.split": seen.mode}, remark=remark)
 
@@ -145,7 +158,8 @@ def _mode(value: Any, seen: Seen) -> Meaning:
 def _pooling(value: Any, seen: Seen) -> Meaning:
     if seen.stage == "label":
         return Meaning(remark="the classifier's file says how it was trained")
-    return Meaning(options={"classify.pooling": "gap" if value else "bap"})
+    gap = _truth(value)
+    return NEITHER if gap is None else Meaning(options={"classify.pooling": "gap" if gap else "bap"})
 
 
 def _loss(value: Any, seen: Seen) -> Meaning:
