@@ -76,6 +76,12 @@ def test_a_sections_name_is_its_switch(word: str, active: bool, tmp_path: Path) 
         (("data=d",), "missing option out="),
         (("data=d", "out=o", "grid=three"), 'option "classify.grid".*whole number.*three'),
         (("data=d", "out=o", "pooling=max"), "option \"classify.pooling\".*one of 'bap', 'gap'.*max"),
+        (
+            ("data=d", "out=o", "classify.iterations=many"),
+            '^option "classify.iterations": Expected a whole number. Got',
+        ),
+        (("data=d", "out=o", "devices=two"), "Expected a whole number or one of 'auto'. Got value: two$"),
+        (("data=d", "out=o", "milestones=0.5"), "Expected a list. Got value: 0.5$"),
         (("data=d", "out=o", "grid=0"), r"classify\.grid must be at least 1, got 0"),
         (("data=d", "out=o", "iterations=0"), r"classify\.iterations must be at least 1"),
         (("data=d", "out=o", "milestones=[1.5]"), r"classify\.milestones are shares"),
@@ -88,6 +94,13 @@ def test_what_cannot_be_used_is_named(words: tuple[str, ...], message: str) -> N
     with pytest.raises(ConfigError, match=message) as caught:
         parse("classify", *words)
     assert "\n" not in str(caught.value)
+
+
+def test_an_option_in_a_section_that_may_be_left_out_is_named() -> None:
+    words = ("checkpoint=c", "out=o", "data.root=d", "data.limit=abc")
+    with pytest.raises(ConfigError) as caught:
+        parse("predict", *words)
+    assert str(caught.value) == 'option "data.limit": Expected a whole number. Got value: abc'
 
 
 def test_a_file_serves_all_verbs_and_words_override_it(tmp_path: Path) -> None:

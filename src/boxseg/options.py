@@ -258,15 +258,37 @@ def _is_required(job: type[Any], key: str) -> bool:
     return _is_required(get_type_hints(job)[head], tail) if tail else True
 
 
+# What the parser says of an option in a section that may be left out, and of an option of several kinds.
+_IN_SECTION = re.compile(
+    r'Parser key "([^"]+)":\n[^"]*Problem with given class_path [^\n]*\n\s+Parser key "([^"]+)":\s+(.*?)'
+    r"\n    - Expected a <class 'NoneType'>.*",
+    re.DOTALL,
+)
+_UNION = re.compile(
+    r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors:(?P<errors>( - .*?)+)"
+    r" Given value type: .*? Given value: (?P<value>.*)"
+)
+
+
+def _alternatives(match: re.Match[str]) -> str:
+    errors = [error.removeprefix("Expected ") for error in match["errors"].split(" - ")[1:]]
+    kinds = [error.partition(". Got value:")[0] for error in errors if "NoneType" not in error]
+    return f"Expected {' or '.join(kinds)}. Got value: {match['value']}"
+
+
 def _explain(message: str) -> str:
     """The parser's message on one line, with the key and the kinds as a user would write them."""
-    text = " ".join(message.split())
+    message = _IN_SECTION.sub(r'Parser key "\1.\2": \3', message)
+    text = _UNION.sub(_alternatives, " ".join(message.split()))
     text = re.sub(r"a typing\.Literal\[(.*?)\]", lambda match: f"one of {match[1]}", text)
     for theirs, ours in {
         'Parser key "job.': 'option "',
         "a <class 'int'>": "a whole number",
         "a <class 'float'>": "a number",
         "a <class 'bool'>": "true or false",
+        "a <class 'str'>": "text",
+        "a <class 'tuple'>": "a list",
+        "a <class 'list'>": "a list",
     }.items():
         text = text.replace(theirs, ours)
     return text

@@ -154,3 +154,6 @@ def test_photos_to_predict(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert len(list((tmp_path / "p" / "overlays").iterdir())) == 5
     assert "no such file" in fails(capsys, *predict, f"images={tmp_path}/nowhere", f"out={tmp_path}/q")
     assert "no photo" in fails(capsys, *predict, f"images={tmp_path}/s", f"out={tmp_path}/q")
+    assert "give submission=voc2012" in fails(
+        capsys, *predict, f"images={photos}", f"out={tmp_path}/q", "comp=comp5"
+    )

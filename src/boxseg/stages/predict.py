@@ -65,11 +65,13 @@ def run(job: PredictJob) -> Predicted | Submitted:
 
     Raises:
         CheckpointError: The checkpoint is no segmentation network.
-        ConfigError: Neither or both of images and data were given.
+        ConfigError: Neither or both of images and data were given, or an option of a submission without one.
         DataError: There is no such photo, or none at all.
     """
     if job.submission is not None:
         return submission.run(job)
+    if job.comp != "comp6" or job.overwrite:
+        raise ConfigError("comp and overwrite are for submissions: give submission=voc2012, too")
     if (job.images is None) == (job.data is None):
         raise ConfigError("give either images=… (photos) or data.root=… (the photos of a split)")
     loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
