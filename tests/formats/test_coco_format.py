@@ -189,6 +189,16 @@ def test_a_segmentation_without_a_pixel_is_none(content, read, segmentation) -> 
     assert kinds(dataset) == [("object without segmentation", "image kept without ground truth")]
 
 
+@pytest.mark.parametrize(("classes", "fits"), [(254, True), (255, False)])
+def test_classes_that_a_mask_of_8_bits_cannot_hold(content, read, classes: int, fits: bool) -> None:
+    content["categories"] = [{"id": i, "name": f"class {i}"} for i in range(1, classes + 1)]
+    if fits:
+        assert len(read(content).classes) == 254
+    else:
+        with pytest.raises(DataError, match="has 255 classes, a label mask of 8 bits holds at most 254"):
+            read(content)
+
+
 def test_ground_truth_only_where_every_object_has_one(content, read) -> None:
     content["annotations"] = [annotation(1), annotation(2, segmentation=[]), annotation(3, segmentation=None)]
     dataset = read(content)

@@ -294,6 +294,7 @@ def test_the_size_is_the_photos_where_none_is_stated(tmp_path: Path, make_photo)
         ('[{"data": ', "is no JSON"),
         ('[{"annotations": []}]', "task number 1 has no data.*not JSON-MIN"),
         ('["data"]', "task number 1 has no data"),
+        ('[{"image": "/data/a.jpg", "id": 1, "label": [{"x": 1}]}]', "task number 1 has no data.*not JSON-MIN"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, content: str, message: str) -> None:

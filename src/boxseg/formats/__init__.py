@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from boxseg.config import Data
-from boxseg.dataset import BoxDataset, Sample
+from boxseg.dataset import IGNORE, BoxDataset, Sample
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats import coco, cvat, label_studio, voc, voc_loose, yolo
 from boxseg.formats.assemble import Listing, assemble
@@ -48,6 +48,11 @@ def load(data: Data, *, boxes: bool = True) -> BoxDataset:
     _check_root(data.root)
     name = detect(data) if data.format == "auto" else data.format
     listing = (READERS if boxes else READERS | PHOTO_READERS)[name](data)
+    if len(listing.classes) >= IGNORE:
+        raise DataError(
+            f"{listing.root} has {len(listing.classes)} classes, a label mask of 8 bits holds at most "
+            f"{IGNORE - 1} (255 stands for no label): leave some out, or put some together"
+        )
     samples, problems = assemble(listing.items)
     problems = [*listing.problems, *problems]
     if not samples:

@@ -38,11 +38,12 @@ Task = dict[str, Any]
 
 
 def is_export(path: Path) -> bool:
-    """Whether a file looks like the JSON export of Label Studio: a list, of tasks."""
+    """Whether a file looks like the JSON export of Label Studio: a list, of tasks.
+
+    JSON-MIN is one, too, and refused with a hint when it is read. COCO has lists only of results.
+    """
     start = head(path).lstrip(b"\xef\xbb\xbf \t\r\n")
-    return start.startswith(b"[") and any(
-        key in start for key in (b'"annotations"', b'"completions"', b'"data"')
-    )
+    return start.startswith(b"[") and b'"category_id"' not in start
 
 
 def matches(root: Path) -> bool:

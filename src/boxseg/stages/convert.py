@@ -19,12 +19,10 @@ from boxseg.formats.writers import SPLIT_FOLDERS, WRITERS, Writing, Written
 from boxseg.jobs import ConvertJob
 from boxseg.options import load_mapping
 from boxseg.report.tables import Table
+from boxseg.stages.folder import RECORD
 from boxseg.stages.label_source import read_source, with_labels
 
 log = logging.getLogger("boxseg")
-
-# What a folder says of the splits that were written to it, so that nothing else is ever overwritten.
-RECORD = "convert.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,18 +6,23 @@ import hashlib
 import json
 import logging
 import platform
+import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from boxseg.atomic import write_text
+from boxseg.config import LabelFormat
 from boxseg.errors import ConfigError
 from boxseg.options import default_options, flatten, to_plain, to_yaml
 
 log = logging.getLogger("boxseg")
+
+# What a data set written by `convert` or label.formats says of its splits.
+RECORD = "convert.yaml"
 
 # Options that change how fast a result comes or where it lies, not what it is.
 FREE = (
@@ -106,17 +111,21 @@ def _foreign(config_file: Path, job: Any) -> list[str]:
 
 
 def clear_folder(folder: Path) -> None:
-    """Remove the results of a stage, and nothing else, from its folder."""
+    """Remove the results of a stage, what was made of them, and nothing else from its folder."""
     files = ["model.safetensors", "metrics.json", "history.csv", "checkpoints/last.ckpt"]
     files += ["labelmap.json", "instances_y_crf.json", "instances_y_ret.json", "confusion.json"]
     for name in files:
         (folder / name).unlink(missing_ok=True)
     patterns = ["y_crf/**/*.png", "y_ret/**/*.png", "instances/**/*.json", "predictions/**/*.png"]
     patterns += ["confidence/**/*.png", "reliable/**/*.png"]
+    patterns += ["evaluate-*/metrics.json"]
     patterns += ["results/VOC2012/Segmentation/*_cls/*.png", "voc2012_*.tgz"]
     for pattern in patterns:
         for file in folder.glob(pattern):
             file.unlink()
+    for name in get_args(LabelFormat):  # of label.formats
+        if (folder / name / RECORD).is_file():
+            shutil.rmtree(folder / name)
 
 
 def file_digest(path: Path) -> str:
