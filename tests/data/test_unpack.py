@@ -174,3 +174,14 @@ def test_merge_adds_and_replaces(tmp_path: Path) -> None:
     assert found(tmp_path / "old") == {"a/x": b"1", "a/b/y": b"2", "a/w": b"4", "z": b"3"}
     merge(tmp_path / "old", tmp_path / "deep" / "down")
     assert len(found(tmp_path / "deep" / "down")) == 4
+
+
+def test_merge_keeps_back_what_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("new/a/x", "new/b/y", "new/c/z", "old/a/w", "old/b/w"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    moved, move = [], Path.replace
+    monkeypatch.setattr(Path, "replace", lambda path, target: [moved.append(path.name), move(path, target)])
+    merge(tmp_path / "new", tmp_path / "old", last=["a", "none"])
+    assert moved == ["y", "c", "x"]
+    assert sorted(found(tmp_path / "old")) == ["a/w", "a/x", "b/w", "b/y", "c/z"]

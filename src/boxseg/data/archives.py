@@ -1,7 +1,7 @@
 """What `download` fetches: where from, how long, and what is there when it is done.
 
-Lengths and checksums are given where they are published; where none is, the archive's own checksums and the
-number of files in it have to do.
+Lengths and checksums are given where they are published; where none is, the archive's own checksums, the
+number of files in it and the lists it brings have to do.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
+
+from boxseg.errors import DataError
+from boxseg.formats.voc import photo_file, read_list
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,7 @@ class Archive:
         url: Where it lies; empty where the user has to name a place.
         result: Files that are there when the step is done, and folders with at least how many files, relative
             to the folder of the data set.
+        lists: Lists of VOC, relative to that folder, whose photos are all there when the step is done.
         unpacked: About how many bytes it takes on disk.
         size: Its length, bytes; None where it is not published.
         checksum: `md5:HEX`; None where it is not published.
@@ -33,6 +37,7 @@ class Archive:
     holds: str
     url: str
     result: Mapping[str, int] = field(repr=False)
+    lists: tuple[str, ...] = ()
     unpacked: int
     size: int | None = None
     checksum: str | None = None
@@ -46,7 +51,23 @@ class Archive:
 
     def is_done(self, root: Path) -> bool:
         """Whether its result is in the folder of the data set."""
-        return all(count_files(root / name) >= count for name, count in self.result.items())
+        return not self.shortfall(root)
+
+    def shortfall(self, root: Path) -> str:
+        """What a folder has of its result where that is too little, in words; empty where all is there."""
+        for name, count in self.result.items():
+            found = count_files(root / name)
+            if found < count:
+                return f"{found} files {name}, expected {count}"
+        for name in self.lists:
+            try:
+                ids = read_list(root, root / name)
+            except DataError:
+                return f"a list {name} that cannot be read"
+            found = sum(photo_file(root, photo) is not None for photo in ids)
+            if found < max(len(ids), 1):
+                return f"{found} photos of the {len(ids)} in {name}"
+        return ""
 
 
 def count_files(path: Path) -> int:
@@ -59,6 +80,7 @@ VOC_TEST = Archive(
     holds="test photos",
     url="",  # only for registered users of the test server
     result={"ImageSets/Segmentation/test.txt": 1},
+    lists=("ImageSets/Segmentation/test.txt",),
     unpacked=2_000_000_000,
     top="VOCdevkit/VOC2012",
 )

@@ -11,7 +11,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -70,16 +70,21 @@ def unpack(archive: Path, folder: Path, *, top: str = "", members: str = "*") ->
     return len(wanted)
 
 
-def merge(source: Path, target: Path) -> None:
+def merge(source: Path, target: Path, *, last: Collection[str] = ()) -> None:
     """Move a folder's content into another, which may have some of it already; files of one name are replaced.
 
     A folder that the target lacks is moved in one piece.
+
+    Args:
+        source: The folder.
+        target: Where its content goes.
+        last: Files and folders in it that are not moved before all else is in place.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if not (source.is_dir() and target.is_dir()):
         source.replace(target)
         return
-    for path in sorted(source.iterdir()):
+    for path in sorted(source.iterdir(), key=lambda path: (path.name in last, path.name)):
         merge(path, target / path.name)
     source.rmdir()
 

@@ -6,10 +6,10 @@ import logging
 import shlex
 import shutil
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from boxseg.atomic import write_text
-from boxseg.data.archives import ARCHIVES, Archive, count_files
+from boxseg.data.archives import ARCHIVES, Archive
 from boxseg.data.fetch import MEGABYTE, check, fetch, free_space, full_disk, part_of
 from boxseg.data.unpack import merge, unpack
 from boxseg.errors import ConfigError, DownloadError, did_you_mean
@@ -194,11 +194,10 @@ def _install(archive: Archive, root: Path, job: DownloadJob) -> None:
     try:
         source = _obtain(archive, downloads)
         unpack(source, unpacked, top=archive.top, members=archive.members)
-        for name, count in archive.result.items():
-            found = count_files(unpacked / name)
-            if found < count:
-                raise DownloadError(f"{source} brings {found} files {name}, expected {count}: another archive?")
-        merge(unpacked, root)
+        if found := archive.shortfall(unpacked):
+            raise DownloadError(f"{source} brings {found}: cut short, or another archive?")
+        # A list stands for its photos, so it follows them: what is cut off here is taken up by the next call.
+        merge(unpacked, root, last={PurePosixPath(name).parts[0] for name in archive.lists})
         if source.parent == downloads and not job.keep_archives:
             source.unlink()
     finally:
