@@ -82,6 +82,16 @@ def served(server: FaultyServer, contents: dict[str, bytes], monkeypatch: pytest
     return server
 
 
+def as_published(contents: dict[str, bytes]) -> tuple[Archive, ...]:
+    """The table of archives with the lengths and checksums of these, where any are published."""
+    return tuple(
+        replace(archive, size=len(contents[archive.file]), checksum=md5(contents[archive.file]))
+        if archive.checksum
+        else archive
+        for archive in ARCHIVES["voc"]
+    )
+
+
 def states(done) -> dict[str, str]:
     return {step.name: step.state for step in done.steps}
 
@@ -284,10 +294,22 @@ def test_dry_run_lists_and_does_nothing(served: FaultyServer, tmp_path: Path, ca
     assert served.seen == []
 
 
+def leading_out(name: str, content: bytes) -> bytes:
+    """An archive with one more file, which from where it is unpacked would come to lie in `out`."""
+    file = io.BytesIO(content)
+    if name == TAR:
+        with tarfile.open(fileobj=file, mode="a") as archive:
+            archive.addfile(tarfile.TarInfo("VOCdevkit/VOC2012/../../../evil"))
+    else:
+        with zipfile.ZipFile(file, "a") as archive:
+            archive.writestr("SegmentationClassAug/../../../../evil.png", b"")
+    return file.getvalue()
+
+
 @pytest.mark.parametrize("step", ["trainval", "augmented"])
-@pytest.mark.parametrize("fault", ["other", "short", "page", "gone"])
+@pytest.mark.parametrize("fault", ["other", "short", "page", "gone", "leads out"])
 def test_a_wrong_archive_leaves_no_half_data_set(
-    served: FaultyServer, tmp_path: Path, capsys, step: str, fault: str
+    served: FaultyServer, tmp_path: Path, monkeypatch, capsys, step: str, fault: str
 ) -> None:
     name = TAR if step == "trainval" else ZIP
     content = served.files[name]
@@ -296,15 +318,19 @@ def test_a_wrong_archive_leaves_no_half_data_set(
         "short": content[: len(content) // 2],
         "page": b"<html>log in</html>",
         "gone": b"",
+        "leads out": leading_out(name, content),
     }[fault]
     if fault == "gone":
         del served.files[name]
+    if fault == "leads out":  # as published: nothing but a look at the names can tell
+        monkeypatch.setitem(ARCHIVES, "voc", as_published(served.files))
     assert execute(["download", "voc", f"out={tmp_path}", f"only=[{step}]"]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("boxseg: ")]
     assert len(lines) == 1
     assert name in lines[0]
-    # What has no published checksum is kept for a look, and named in the error.
-    assert files(tmp_path) in ([], [f"downloads/{ZIP}"])
+    assert ("leads out of the folder" in lines[0]) == (fault == "leads out")
+    # What came whole is kept for a look, and named in the error.
+    assert files(tmp_path) in ([], [f"downloads/{name}"])
     assert not (tmp_path / "VOCdevkit").exists()
 
 
