@@ -22,6 +22,7 @@ from boxseg.data.archives import ARCHIVES, Archive
 from boxseg.data.toy import write_toy
 from boxseg.errors import ConfigError, DownloadError
 from boxseg.formats.voc import split_ids
+from boxseg.stages.download import Downloaded
 from faulty_server import FaultyServer
 
 TAR, ZIP = "VOCtrainval_11-May-2012.tar", "SegmentationClassAug.zip"
@@ -162,8 +163,29 @@ def test_steps_can_be_chosen_and_added_to_a_devkit_that_is_there(served: FaultyS
     assert len(served.seen) == 1
 
 
+def test_train_aug_alone_needs_what_it_is_made_from(served: FaultyServer, tmp_path: Path) -> None:
+    root = boxseg.download(dataset="voc", out=tmp_path).root
+    lists = root / "ImageSets" / "Segmentation"
+    (lists / "train_aug.txt").unlink()
+    assert "done" in states(boxseg.download(dataset="voc", out=tmp_path, only="train_aug"))["train_aug"]
+    (lists / "train_aug.txt").unlink()
+    (lists / "val.txt").rename(lists / "own.txt")  # as many lists as the archive brings
+    assert states(boxseg.download(dataset="voc", out=tmp_path))["train_aug"] == "needs trainval"
+    with pytest.raises(ConfigError, match=r"step 'train_aug' needs trainval, not found in .*VOC2012: fetch"):
+        boxseg.download(dataset="voc", out=tmp_path, only="train_aug")
+
+
+def test_nothing_is_said_of_a_data_set_that_is_not_there(tmp_path: Path) -> None:
+    done = Downloaded(dataset="voc", root=tmp_path / "VOC2012", steps=(), dry_run=False)
+    assert done.notes() == []
+    assert f"data={tmp_path}" in replace(done, root=tmp_path).notes()[0]
+
+
 @pytest.mark.parametrize("only", ["augmented,train_aug", "[augmented, train_aug]", "augmented, train_aug"])
 def test_steps_as_they_are_typed(served: FaultyServer, tmp_path: Path, capsys, only: str) -> None:
+    for folder in ("JPEGImages", "ImageSets/Segmentation"):  # what train_aug needs beside the masks
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_text("")
     assert execute(["download", "voc", f"out={tmp_path}", f"only={only}", "dry_run=true"]) == 0
     text = capsys.readouterr().out
     assert "augmented" in text
@@ -391,13 +413,18 @@ def test_a_call_that_was_killed_while_unpacking(served: FaultyServer, tmp_path: 
         ([], "missing option dataset="),
         (["voc", "only=[trainvla]"], "no step 'trainvla', did you mean 'trainval'?"),
         (["voc", "only=[test]"], "test_archive=FILE"),
+        (["voc", "only=train_aug"], "needs trainval and augmented, not found in"),
+        (["voc", "only=train_aug", "dry_run=true"], "as well, only=trainval,augmented,train_aug"),
+        (["voc", "only=augmented,train_aug"], "needs trainval, not found in"),
         (["coco", "test_archive=x.tar"], "test_archive is for voc"),
         (["voc", "only=[trainval]", "mirror=/nowhere"], "no such file, and no address"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(tmp_path: Path, capsys, words: list[str], message: str) -> None:
     assert execute(["download", *words, f"out={tmp_path}/o"]) == 2
-    assert message in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.out == ""
     assert not (tmp_path / "o" / "VOCdevkit").exists()
 
 

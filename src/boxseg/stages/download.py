@@ -76,9 +76,11 @@ class Downloaded:
         return [Table(title=title, columns=("step", "brings", "MB", "checksum", "state"), rows=rows)]
 
     def notes(self) -> list[str]:
-        """Where the data is, and what to do next."""
+        """Where the data is, and what to do next; nothing where there is none."""
         if self.dry_run:
             return ["Nothing was done: dry_run."]
+        if not self.root.is_dir():
+            return []
         where = shlex.quote(f"data={self.root}")
         aug = " data.split=train_aug" if (self.root / _TRAIN_AUG_FILE).is_file() else ""
         return [
@@ -92,13 +94,15 @@ def run(job: DownloadJob) -> Downloaded:
     """Do the steps whose results are not there yet.
 
     Raises:
-        ConfigError: There is no step of a name given, or an option is for another data set.
+        ConfigError: There is no step of a name given, a step lacks what it is made from, or an option is for
+            another data set.
         DownloadError: An archive cannot be had, is not the right one or does not fit on the disk.
     """
     if job.out.exists() and not job.out.is_dir():
         raise ConfigError(f"out={job.out} is a file; give a folder")
     archives = _chosen(job)
     root = _root(job)
+    _check_train_aug(root, _only(job))
     todo = [archive for archive in archives if archive.url and not archive.is_done(root)]
     _check_space(todo, job)
     try:
@@ -219,6 +223,28 @@ def _obtain(archive: Archive, downloads: Path) -> Path:
     return path
 
 
+def _check_train_aug(root: Path, only: list[str]) -> None:
+    """Refuse to make the list train_aug by itself where what it is made from is missing."""
+    if TRAIN_AUG not in only or (root / _TRAIN_AUG_FILE).is_file():
+        return
+    missing = [name for name in _lacking_for_train_aug(root) if name not in only]
+    if missing:
+        raise ConfigError(
+            f"step {TRAIN_AUG!r} needs {' and '.join(missing)}, not found in {root}: "
+            f"fetch them as well, only={','.join([*missing, *only])}"
+        )
+
+
+def _lacking_for_train_aug(root: Path) -> list[str]:
+    """Names of the steps that bring what the list is made from, as far as that is not there."""
+    val = (root / _TRAIN_AUG_FILE).with_name("val.txt")
+    brought = {
+        "trainval": val.is_file() and (root / "JPEGImages").is_dir(),
+        "augmented": (root / "SegmentationClassAug").is_dir(),
+    }
+    return [name for name, there in brought.items() if not there]
+
+
 def _train_aug_step(root: Path, dry_run: bool) -> Step:
     """Write VOC's list train_aug: every photo with a mask that is not in the list val."""
     file, masks = root / _TRAIN_AUG_FILE, root / "SegmentationClassAug"
@@ -227,8 +253,8 @@ def _train_aug_step(root: Path, dry_run: bool) -> Step:
         return replace(step, state="there already")
     if dry_run:
         return step
-    if not masks.is_dir() or not (file.parent / "val.txt").is_file():
-        return replace(step, state="needs trainval and augmented")
+    if lacking := _lacking_for_train_aug(root):
+        return replace(step, state=f"needs {' and '.join(lacking)}")
     photos = {path.stem for path in (root / "JPEGImages").iterdir()}
     masked = {path.stem for path in masks.glob("*.png")}
     names = sorted((photos & masked) - set(split_ids(root, "val")))
