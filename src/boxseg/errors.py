@@ -30,6 +30,10 @@ class DownloadError(BoxsegError):
     """A file cannot be fetched, or an archive is not what it should be."""
 
 
+class ArchiveError(DownloadError):
+    """An archive is damaged or another one than expected: no further attempt with this file will help."""
+
+
 class ExportError(BoxsegError):
     """An exported network does not compute what the original does."""
 

@@ -351,9 +351,54 @@ def test_a_wrong_archive_leaves_no_half_data_set(
     assert len(lines) == 1
     assert name in lines[0]
     assert ("leads out of the folder" in lines[0]) == (fault == "leads out")
-    # What came whole is kept for a look, and named in the error.
-    assert files(tmp_path) in ([], [f"downloads/{name}"])
+    assert files(tmp_path) == []
     assert not (tmp_path / "VOCdevkit").exists()
+    served.files[name] = content
+    if fault != "leads out":
+        assert execute(["download", "voc", f"out={tmp_path}", f"only=[{step}]"]) == 0
+
+
+@pytest.mark.parametrize("content", [b"PK cut short", b"<html>log in</html>"])
+def test_a_useless_archive_is_not_taken_again(served: FaultyServer, tmp_path: Path, content: bytes) -> None:
+    served.files[ZIP], whole = content, served.files[ZIP]
+    call = {"dataset": "voc", "out": tmp_path, "only": ["augmented"], "keep_archives": True}
+    with pytest.raises(DownloadError, match=r"; it is removed, and the same command fetches it anew$"):
+        boxseg.download(**call)
+    # What lies there already may be the user's: it is named, and left to them.
+    kept = tmp_path / "downloads" / ZIP
+    kept.parent.mkdir()
+    kept.write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(
+            DownloadError, match=rf"{ZIP} is no tar .*; remove it, and the same command fetches"
+        ):
+            boxseg.download(**call)
+    served.files[ZIP] = whole
+    kept.unlink()
+    assert states(boxseg.download(**call)) == {"augmented": "done"}
+
+
+@pytest.mark.parametrize("option", ["mirror", "test_archive"])
+def test_a_useless_archive_of_the_user_stays(served: FaultyServer, tmp_path: Path, option: str) -> None:
+    own = tmp_path / "out" / "downloads" / (ZIP if option == "mirror" else "own.tar")
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"cut short")
+    step, place = ("augmented", own.parent) if option == "mirror" else ("test", own)
+    with pytest.raises(DownloadError, match=r"cut short, or another file$"):
+        boxseg.download(dataset="voc", out=tmp_path / "out", only=[step], **{option: str(place)})
+    assert own.is_file()
+
+
+def test_an_archive_stays_where_the_disk_is_at_fault(
+    served: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_) -> None:
+        raise OSError(28, "full")
+
+    monkeypatch.setattr(shutil, "copyfileobj", refuse)
+    with pytest.raises(DownloadError, match="no space left"):
+        boxseg.download(dataset="voc", out=tmp_path)
+    assert files(tmp_path) == [f"downloads/{TAR}"]
 
 
 def test_an_archive_with_too_few_files(served: FaultyServer, tmp_path: Path, monkeypatch) -> None:
@@ -368,7 +413,7 @@ def test_an_archive_with_too_few_files(served: FaultyServer, tmp_path: Path, mon
 def test_a_kept_archive_that_is_damaged_is_named(served: FaultyServer, tmp_path: Path) -> None:
     (tmp_path / "downloads").mkdir()
     (tmp_path / "downloads" / TAR).write_bytes(bytes(len(served.files[TAR])))
-    with pytest.raises(DownloadError, match=rf"downloads/{TAR}: md5 .* expected"):
+    with pytest.raises(DownloadError, match=rf"downloads/{TAR}: md5 .* expected .*; remove it, and the same"):
         boxseg.download(dataset="voc", out=tmp_path)
 
 

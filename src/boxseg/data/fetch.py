@@ -20,7 +20,7 @@ from typing import IO
 
 from boxseg import __version__
 from boxseg.atomic import write_text
-from boxseg.errors import DownloadError
+from boxseg.errors import ArchiveError, DownloadError
 from boxseg.progress import Progress
 
 log = logging.getLogger("boxseg")
@@ -65,7 +65,7 @@ def fetch(
         try:
             check(part, size=size, checksum=checksum, called=url)
             break
-        except DownloadError:
+        except ArchiveError:
             _drop(part)
             if last or not (went_on or receive.joined):
                 raise
@@ -83,11 +83,11 @@ def check(path: Path, *, size: int | None, checksum: str | None, called: str) ->
     """Compare a file with its published length and checksum, where there are any.
 
     Raises:
-        DownloadError: It differs.
+        ArchiveError: It differs.
     """
     length = _length(path)
     if size is not None and length != size:
-        raise DownloadError(f"{called}: {length} bytes, expected {size}: cut short, or another file")
+        raise ArchiveError(f"{called}: {length} bytes, expected {size}: cut short, or another file")
     if checksum is None:
         return
     algorithm, _, expected = checksum.partition(":")
@@ -98,7 +98,7 @@ def check(path: Path, *, size: int | None, checksum: str | None, called: str) ->
             bar.update(file.tell() // MEGABYTE)
     if digest.hexdigest() != expected:
         found = digest.hexdigest()
-        raise DownloadError(
+        raise ArchiveError(
             f"{called}: {algorithm} {found}, expected {expected}: damaged on its way, or another file"
         )
 

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from boxseg.data.fetch import BLOCK, MEGABYTE, free_space, full_disk
-from boxseg.errors import DownloadError
+from boxseg.errors import ArchiveError, DownloadError
 from boxseg.formats.files import leads_out
 from boxseg.progress import Progress
 
@@ -47,14 +47,15 @@ def unpack(archive: Path, folder: Path, *, top: str = "", members: str = "*") ->
         The number of files written.
 
     Raises:
-        DownloadError: It is no archive, is damaged, holds none of the files wanted, holds a link or a name that
-            leads out of the folder, or is too large for the disk.
+        ArchiveError: It is no archive, is damaged, holds none of the files wanted, or holds a link or a name
+            that leads out of the folder.
+        DownloadError: It is too large for the disk, or the disk refuses.
     """
     with _damage(archive, folder), _members(archive) as found:
         wanted = {name: member for member in found if (name := _below(member.name, top, members))}
         if not wanted:
             sought = str(PurePosixPath(top) / members)
-            raise DownloadError(f"{archive} holds no file {sought}: another archive than expected")
+            raise ArchiveError(f"{archive} holds no file {sought}: another archive than expected")
         needed, free = sum(member.size for member in wanted.values()), free_space(folder)
         if needed > free:
             raise DownloadError(
@@ -112,14 +113,14 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
         with archive.open("rb") as file:
             page = file.read(256).lstrip().startswith(b"<")
         why = "it looks like a web page, not the file behind it" if page else "cut short, or another file"
-        raise DownloadError(f"{archive} is no tar or zip archive: {why}")
+        raise ArchiveError(f"{archive} is no tar or zip archive: {why}")
 
 
 def _zip_members(content: zipfile.ZipFile, archive: Path) -> Iterator[_Member]:
     for info in content.infolist():
         _check_name(info.filename, archive)
         if stat.S_ISLNK(info.external_attr >> 16):
-            raise DownloadError(f"{archive} holds a link, {info.filename}: not unpacked")
+            raise ArchiveError(f"{archive} holds a link, {info.filename}: not unpacked")
         if not info.is_dir():
             yield _Member(info.filename, info.file_size, partial(content.open, info))
 
@@ -128,7 +129,7 @@ def _tar_members(content: tarfile.TarFile, archive: Path) -> Iterator[_Member]:
     for info in content.getmembers():
         _check_name(info.name, archive)
         if not (info.isreg() or info.isdir()):
-            raise DownloadError(f"{archive} holds a link or device, {info.name}: not unpacked")
+            raise ArchiveError(f"{archive} holds a link or device, {info.name}: not unpacked")
         if info.isreg():
             yield _Member(info.name, info.size, partial(_open_tar, content, info))
 
@@ -139,7 +140,7 @@ def _open_tar(content: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 def _check_name(name: str, archive: Path) -> None:
     if leads_out(name):
-        raise DownloadError(f"{archive} holds a file that leads out of the folder, {name!r}: not unpacked")
+        raise ArchiveError(f"{archive} holds a file that leads out of the folder, {name!r}: not unpacked")
 
 
 @contextmanager
@@ -150,8 +151,8 @@ def _damage(archive: Path, folder: Path) -> Iterator[None]:
     try:
         yield
     except damage as error:
-        raise DownloadError(f"{archive} is damaged or cut short ({error})") from error
+        raise ArchiveError(f"{archive} is damaged or cut short ({error})") from error
     except OSError as error:
         if error.errno is None:  # gzip's and bzip2's own
-            raise DownloadError(f"{archive} is damaged or cut short ({error})") from error
+            raise ArchiveError(f"{archive} is damaged or cut short ({error})") from error
         raise full_disk(error, folder) from error

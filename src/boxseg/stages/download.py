@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import shlex
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +14,7 @@ from boxseg.atomic import write_text
 from boxseg.data.archives import ARCHIVES, Archive
 from boxseg.data.fetch import MEGABYTE, check, fetch, free_space, full_disk, part_of
 from boxseg.data.unpack import merge, unpack
-from boxseg.errors import ConfigError, DownloadError, did_you_mean
+from boxseg.errors import ArchiveError, ConfigError, DownloadError, did_you_mean
 from boxseg.formats.voc import split_ids
 from boxseg.jobs import DownloadJob
 from boxseg.report.tables import Table
@@ -195,11 +197,14 @@ def _install(archive: Archive, root: Path, job: DownloadJob) -> None:
     downloads = job.out / "downloads"
     unpacked = downloads / "unpacked" / archive.name
     shutil.rmtree(unpacked, ignore_errors=True)  # of a call that was killed
+    own = Path(archive.url)
+    source = own if own.is_file() else downloads / archive.file
     try:
-        source = _obtain(archive, downloads)
-        unpack(source, unpacked, top=archive.top, members=archive.members)
-        if found := archive.shortfall(unpacked):
-            raise DownloadError(f"{source} brings {found}: cut short, or another archive?")
+        with _another_copy(source, fetchable=source != own):
+            _obtain(archive, source)
+            unpack(source, unpacked, top=archive.top, members=archive.members)
+            if found := archive.shortfall(unpacked):
+                raise ArchiveError(f"{source} brings {found}: cut short, or another archive")
         # A list stands for its photos, so it follows them: what is cut off here is taken up by the next call.
         merge(unpacked, root, last={PurePosixPath(name).parts[0] for name in archive.lists})
         if source.parent == downloads and not job.keep_archives:
@@ -210,17 +215,32 @@ def _install(archive: Archive, root: Path, job: DownloadJob) -> None:
             downloads.rmdir()
 
 
-def _obtain(archive: Archive, downloads: Path) -> Path:
-    """The archive as a file: the user's own, one fetched before, or fetched now."""
-    for path in (Path(archive.url), downloads / archive.file):
-        if path.is_file():
-            check(path, size=archive.size, checksum=archive.checksum, called=str(path))
-            return path
-    if not archive.url.startswith(("http://", "https://")):
+@contextmanager
+def _another_copy(source: Path, *, fetchable: bool) -> Iterator[None]:
+    """See to it that an archive which cannot be used does not stand in the way of fetching another copy.
+
+    One that came just now is removed. One that was found may have been put there by the user, who is told to.
+    """
+    found = source.is_file()
+    try:
+        yield
+    except ArchiveError as error:
+        if not (fetchable and source.is_file()):
+            raise
+        if found:
+            raise ArchiveError(f"{error}; remove it, and the same command fetches it anew") from error
+        source.unlink()
+        raise ArchiveError(f"{error}; it is removed, and the same command fetches it anew") from error
+
+
+def _obtain(archive: Archive, source: Path) -> None:
+    """Have the archive as a file: the user's own, one fetched before, or fetched now."""
+    if source.is_file():
+        check(source, size=archive.size, checksum=archive.checksum, called=str(source))
+    elif archive.url.startswith(("http://", "https://")):
+        fetch(archive.url, source, size=archive.size, checksum=archive.checksum)
+    else:
         raise DownloadError(f"{archive.url}: no such file, and no address that begins with http:// or https://")
-    path = downloads / archive.file
-    fetch(archive.url, path, size=archive.size, checksum=archive.checksum)
-    return path
 
 
 def _check_train_aug(root: Path, only: list[str]) -> None:
