@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from boxseg.config import Model
+from boxseg.config import BackboneName, Model
 from boxseg.errors import CheckpointError
 from boxseg.nn import checkpoint, files
 from boxseg.nn.backbone import build_backbone
@@ -23,7 +23,7 @@ from boxseg.nn.base import CAFFE, TORCHVISION
 from boxseg.nn.deeplab import build_classifier, build_segmenter
 from boxseg.nn.files import download
 from boxseg.nn.weights import load_weights
-from weight_files import caffe_vgg16, check_preprocessing, resnet, torchvision_vgg16
+from weight_files import caffe_resnet, caffe_vgg16, check_preprocessing, filled, resnet, torchvision_vgg16
 
 
 def test_the_preprocessing_of_weights_may_be_said(tmp_path: Path) -> None:
@@ -104,6 +104,100 @@ def test_another_network_is_named(tmp_path: Path) -> None:
         CheckpointError, match=r"r50\.pth .*does not fit resnet101: missing 255 \(layer3\.6.* …\)"
     ):
         load_weights(build_backbone("resnet101"), str(tmp_path / "r50.pth"))
+
+
+def vgg19() -> dict[str, Tensor]:
+    """A fourth convolution in the last three blocks."""
+    deeper = {}
+    for block, width in ((3, 256), (4, 512), (5, 512)):
+        deeper[f"conv{block}_4.weight"] = filled(width, width, 3, 3, seed=60 + block)
+        deeper[f"conv{block}_4.bias"] = filled(width, seed=-60 - block)
+    return {**caffe_vgg16(), **deeper}
+
+
+def efficientnet_b0() -> dict[str, Tensor]:
+    """The widths and depths of Lite0 with a squeeze of channels in every block."""
+    squeezed = {f"_blocks.{block}._se_reduce.weight": torch.zeros(8, 32, 1, 1) for block in range(16)}
+    with files.embedded_lite0() as path:
+        return {**files.read_state(path), **squeezed}
+
+
+DEEPER: dict[str, tuple[BackboneName, Callable[[], dict[str, Tensor]], str]] = {
+    "torchvision ResNet-101": (
+        "resnet50",
+        lambda: resnet((3, 4, 23, 3), "torchvision")[0],
+        "255 (layer3.6.conv1.weight, ",
+    ),
+    "deeplab-pytorch ResNet-101": (
+        "resnet50",
+        lambda: resnet((3, 4, 23, 3), "caffe")[0],
+        "255 (layer3.6.conv1.weight, ",
+    ),
+    "Caffe ResNet-101": ("resnet50", lambda: caffe_resnet((3, 4, 23, 3))[0], "255 (layer3.6.conv1.weight, "),
+    "torchvision ResNet-152": (
+        "resnet101",
+        lambda: resnet((3, 8, 36, 3), "torchvision")[0],
+        "255 (layer2.4.conv1.weight, ",
+    ),
+    "Caffe VGG-19": ("vgg16", vgg19, "6 (conv3_4.weight, conv3_4.bias, conv4_4.weight, "),
+    "EfficientNet-B0": ("efficientnet_lite0", efficientnet_b0, "16 (blocks.0.se_reduce.weight, "),
+}
+
+
+@pytest.mark.parametrize("deeper", DEEPER)
+def test_the_layers_that_a_deeper_network_has_more_are_named_and_nothing_changes(
+    tmp_path: Path, deeper: str
+) -> None:
+    name, make, layers = DEEPER[deeper]
+    torch.save(make(), tmp_path / "deeper.pth")
+    backbone = build_backbone(name)
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(backbone, str(tmp_path / "deeper.pth"))
+    message = str(caught.value)
+    assert f"does not fit {name}: of layers that it lacks {layers}" in message
+    assert message.endswith("choose the model.backbone that it was made for")
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+
+
+def test_a_deeper_network_of_ours_is_refused_too(tmp_path: Path) -> None:
+    state = build_classifier(Model(backbone="resnet101"), 3).state_dict()
+    checkpoint.save(tmp_path / "m.safetensors", state, {"kind": "box-classifier"})
+    with pytest.raises(
+        CheckpointError, match=r"does not fit resnet50: of layers that it lacks \d+ \(layer3\.1"
+    ):
+        load_weights(build_segmenter(Model(backbone="resnet50"), 5), str(tmp_path / "m.safetensors"))
+
+
+@pytest.mark.parametrize("lacking", ["classifier.0.weight", "classifier.0.bias", "classifier.3.weight"])
+def test_half_a_fully_connected_layer_is_refused(tmp_path: Path, lacking: str) -> None:
+    state = torchvision_vgg16()
+    del state[lacking]
+    torch.save(state, tmp_path / "vgg.pth")
+    ours = lacking.replace("classifier.0", "fc6").replace("classifier.3", "fc7")
+    with pytest.raises(CheckpointError, match=rf"does not fit vgg16: missing 1 \({ours}\): choose"):
+        load_weights(build_backbone("vgg16"), str(tmp_path / "vgg.pth"))
+    report = load_weights(build_backbone("vgg16"), str(tmp_path / "vgg.pth"), fully_connected="fresh")
+    assert report.new == ("fc6.weight", "fc6.bias", "fc7.weight", "fc7.bias")
+
+
+def test_a_whole_fully_connected_layer_may_be_missing(tmp_path: Path) -> None:
+    state = {name: tensor for name, tensor in torchvision_vgg16().items() if "classifier.0" not in name}
+    torch.save(state, tmp_path / "vgg.pth")
+    report = load_weights(build_backbone("vgg16"), str(tmp_path / "vgg.pth"))
+    assert report.new == ("fc6.weight", "fc6.bias")
+
+
+def test_heads_of_other_networks_stay_without_use(tmp_path: Path) -> None:
+    heads = ("fc8_voc12.weight", "fc8-SEC.weight", "conv6_1.weight", "conv4_3_norm.weight")
+    torch.save(caffe_vgg16() | {name: torch.zeros(2) for name in heads}, tmp_path / "vgg.pth")
+    report = load_weights(build_backbone("vgg16"), str(tmp_path / "vgg.pth"))
+    assert report.ignored == tuple(sorted(heads))
+    heads = ("aux_classifier.0.weight", "classifier.4.bias", "fc.bias", "layer5.conv2d_list.0.weight")
+    state = resnet((3, 4, 6, 3), "torchvision")[0] | {name: torch.zeros(2) for name in heads}
+    torch.save(state, tmp_path / "resnet.pth")
+    report = load_weights(build_backbone("resnet50"), str(tmp_path / "resnet.pth"))
+    assert report.ignored == tuple(sorted([*heads, "fc.weight"]))
 
 
 class Malicious:

@@ -148,7 +148,8 @@ def _torchvision_vgg_name(name: str) -> str | None:
 
 
 def _caffe_vgg_name(name: str) -> str | None:
-    return name if name.split(".")[0] in {*CONVOLUTIONS, "fc6", "fc7"} else None
+    """Convolutions of a deeper VGG keep their names, too: a backbone must see that it lacks them."""
+    return name if re.fullmatch(r"conv[1-5]_\d+|fc[67]", name.split(".")[0]) else None
 
 
 def _torchvision_resnet_name(name: str) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +22,10 @@ from boxseg.nn.files import embedded_lite0, read_state, torchvision_file
 from boxseg.nn.foreign import ForeignBackbone
 from boxseg.nn.resnet import ResNet
 
-# Weights of the original classifier that a file may lack; they then start new.
+# Layers of the original classifier that a file may lack, each as a whole; they then start new.
 OPTIONAL = ("fc6.", "fc7.", "conv_head.", "bn1.")
+# Tensors of the layers that a backbone is deep by, in our names: a classifier's or a head's are not among them.
+DEEP = re.compile(r"(layer[1-4]\.\d+|conv[1-5]_\d+|blocks\.\d+)\..+")
 # What belongs to boxseg alone: other projects' files do not have it.
 OWN = ("mean", "std", "order", "_extra_state")
 SHOWN = 5
@@ -86,7 +90,8 @@ def load_weights(
             network without weights as it is.
 
     Raises:
-        CheckpointError: The file cannot be had or read, is of another network, or lacks tensors.
+        CheckpointError: The file cannot be had or read, is of another network, also a deeper one, or lacks
+            tensors.
     """
     backbone, prefix = _backbone_of(module)
     loaded: set[str] = set()
@@ -199,7 +204,7 @@ def _fill(backbone: Backbone, tensors: dict[str, Tensor], family: Family, path: 
     """Load what fits, all or nothing; the names that were loaded."""
     own = backbone.state_dict()
     counters = {name for name in own if name.endswith("num_batches_tracked")}
-    optional = {n for n in own if n.startswith(OPTIONAL) and not isinstance(backbone, ResNet)}
+    optional = set() if isinstance(backbone, ResNet) else _optional(own, tensors)
     optional |= counters | (set(OWN) if family.preprocessing is not None else set())
     missing = [name for name in own if name not in tensors and name not in optional]
     wrong = [
@@ -207,9 +212,11 @@ def _fill(backbone: Backbone, tensors: dict[str, Tensor], family: Family, path: 
         for name in own
         if name in tensors and tensors[name].shape != own[name].shape
     ]
-    if missing or wrong:
+    lacking = _lacking(backbone, tensors)
+    if missing or wrong or lacking:
         faults = [f"missing {_listed(missing)}"] if missing else []
         faults += [f"of another shape {_listed(wrong)}"] if wrong else []
+        faults += [f"of layers that it lacks {_listed(lacking)}"] if lacking else []
         raise CheckpointError(
             f"{path} ({family.title}) does not fit {_name_of(backbone)}: {'; '.join(faults)}: "
             "choose the model.backbone that it was made for"
@@ -222,6 +229,20 @@ def _fill(backbone: Backbone, tensors: dict[str, Tensor], family: Family, path: 
     if isinstance(backbone, ResNet) and family.style is not None:
         backbone.set_style(family.style)
     return loaded
+
+
+def _optional(own: Collection[str], tensors: Collection[str]) -> set[str]:
+    """What may be missing: layers of which there is no tensor. Half a layer and a random half are no layer."""
+    absent = tuple(layer for layer in OPTIONAL if not any(name.startswith(layer) for name in tensors))
+    return {name for name in own if name.startswith(absent)}
+
+
+def _lacking(backbone: Backbone, tensors: Collection[str]) -> list[str]:
+    """Tensors of layers that the backbone has not: those of a deeper one would leave a splice of the two."""
+    if isinstance(backbone, ForeignBackbone):  # may be cut at a stage, and has names of its own
+        return []
+    layers = {name for name, _ in backbone.named_modules()}
+    return [name for name in tensors if DEEP.fullmatch(name) and name.rpartition(".")[0] not in layers]
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:
