@@ -87,7 +87,13 @@ def test_vgg16_fully_connected_layers_may_start_fresh(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "style"), [("resnet50", "torchvision"), ("resnet50", "caffe"), ("resnet101", "caffe")]
+    ("name", "style"),
+    [
+        ("resnet50", "torchvision"),
+        ("resnet50", "caffe"),
+        ("resnet101", "torchvision"),
+        ("resnet101", "caffe"),
+    ],
 )
 def test_resnet_files(tmp_path: Path, name: str, style: str) -> None:
     depths = (3, 4, 6, 3) if name == "resnet50" else (3, 4, 23, 3)
