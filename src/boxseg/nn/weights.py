@@ -26,6 +26,8 @@ from boxseg.nn.resnet import ResNet
 OPTIONAL = ("fc6.", "fc7.", "conv_head.", "bn1.")
 # Tensors of the layers that a backbone is deep by, in our names: a classifier's or a head's are not among them.
 DEEP = re.compile(r"(layer[1-4]\.\d+|conv[1-5]_\d+|blocks\.\d+)\..+")
+# What model.weights may be, other than a file.
+WORDS = ("default", "imagenet", "none")
 # What belongs to boxseg alone: other projects' files do not have it.
 OWN = ("mean", "std", "order", "_extra_state")
 SHOWN = 5
@@ -68,6 +70,11 @@ class LoadReport:
         named = {"loaded": self.loaded, "new": self.new, "own": self.own, "ignored": self.ignored}
         told = {"source": self.source, "names": self.family, "input": str(self.preprocessing)}
         return {**told, **{word: list(names) for word, names in named.items()}}
+
+
+def weight_file(source: str) -> Path | None:
+    """The file that `model.weights` names; None where it is a word: default, imagenet, none."""
+    return None if source in WORDS else Path(source).expanduser()
 
 
 def load_weights(
@@ -182,8 +189,8 @@ def _name_of(backbone: Backbone) -> str:
 
 
 def _file(backbone: Backbone, source: str, stack: ExitStack) -> Path:
-    if source not in ("default", "imagenet"):
-        return Path(source).expanduser()
+    if given := weight_file(source):
+        return given
     if isinstance(backbone, EfficientNetLite0):
         return stack.enter_context(embedded_lite0())
     return torchvision_file(_name_of(backbone))

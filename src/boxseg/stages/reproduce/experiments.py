@@ -11,7 +11,7 @@ from boxseg.config import BackboneName, Data, LossName
 from boxseg.dataset import VOC_CLASSES
 from boxseg.errors import DataError
 from boxseg.stages.reproduce import published
-from boxseg.stages.reproduce.published import VAL, Published
+from boxseg.stages.reproduce.published import IMAGENET, IMAGENET_COCO, VAL, Published
 from boxseg.stages.reproduce.steps import Plan, Step
 
 Section = Literal["classify", "label", "segment", "evaluate"]
@@ -47,6 +47,7 @@ class Experiment:
         paper_scored: How many the paper scores.
         recipe: The recipe that holds the paper's options.
         backbone: The paper's network.
+        weights: What the authors' network starts from.
         sections: Sections of options that its steps read.
         set_by_rows: Options that the rows themselves set.
         decimals: Of the numbers.
@@ -60,6 +61,7 @@ class Experiment:
     paper_scored: int = VAL
     recipe: str = "voc_vgg16"
     backbone: BackboneName = "vgg16"
+    weights: str = IMAGENET
     sections: tuple[Section, ...] = ("classify", "label")
     set_by_rows: tuple[str, ...] = ("classify.pooling", "label.background")
     decimals: int = 1
@@ -193,6 +195,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         published=published.FINAL_RESNET,
         recipe="voc_resnet101",
         backbone="resnet101",
+        weights=IMAGENET_COCO,
         **_ALL,
     ),
     "coco": Experiment(

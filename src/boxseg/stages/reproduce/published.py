@@ -34,6 +34,10 @@ VAL = 1_449
 # Photos of COCO 2017's train split.
 COCO_TRAIN = 118_287
 
+# What the authors' VGG-16 starts from, and their ResNet-101.
+IMAGENET = "ImageNet's weights"
+IMAGENET_COCO = "ImageNet's and COCO's weights"
+
 WHOLE_BOX = "whole box"
 GAP = "GAP"
 WITHOUT_U0 = "BAP, Y_crf without u_0"

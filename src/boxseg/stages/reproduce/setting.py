@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from boxseg.config import Classify, Segment
+from boxseg.config import Classify, Model, Segment
 from boxseg.dataset import VOC_CLASSES, BoxDataset
 from boxseg.jobs import ReproduceJob
+from boxseg.nn.weights import weight_file
 from boxseg.options import default_options, flatten, read_yaml, to_plain
 from boxseg.stages.reproduce import published
 from boxseg.stages.reproduce.experiments import Experiment
@@ -16,6 +18,10 @@ from boxseg.stages.training import schedule_length
 
 # Options that make the length of a schedule, which is compared as such.
 _LENGTH = ("iterations", "epochs")
+# Options of a network that say what it starts from, which is compared as such.
+_START = ("backbone", "weights")
+# Options of a network that a classifier has not.
+_HEAD = ("head", "temperature")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +47,7 @@ def describe(name: str, experiment: Experiment, plan: Plan) -> Setting:
         "data": _data_departures(experiment, train, scored),
         "network": _network_departures(experiment, plan),
         "schedule": _schedule_departures(experiment, job, len(train)),
-        "options": _option_departures(experiment, job),
+        "options": _option_departures(experiment, plan),
     }
     lengths = _lengths(experiment, job, len(train))
     backbone = job.model.backbone if "segment" in experiment.sections else plan.classifier_model.backbone
@@ -91,15 +97,34 @@ def _data_departures(experiment: Experiment, train: BoxDataset, scored: BoxDatas
     return words
 
 
+def _networks(experiment: Experiment, plan: Plan) -> dict[str, Model]:
+    """The networks of a table, by what they are for."""
+    networks = {"classifier": plan.classifier_model}
+    return networks | ({"network": plan.job.model} if "segment" in experiment.sections else {})
+
+
 def _network_departures(experiment: Experiment, plan: Plan) -> list[str]:
-    words, model, classifier = [], plan.job.model, plan.classifier_model
-    if classifier.backbone != "vgg16":
-        words.append(f"classifier {classifier.backbone}, the paper vgg16")
-    if "segment" in experiment.sections and model.backbone != experiment.backbone:
-        words.append(f"network {model.backbone}, the paper {experiment.backbone}")
-    if "none" in (classifier.weights, model.weights):
-        words.append("starts from random weights, the paper from ImageNet's")
+    words = []
+    paper = {
+        "classifier": ("vgg16", published.IMAGENET),
+        "network": (experiment.backbone, experiment.weights),
+    }
+    for name, model in _networks(experiment, plan).items():
+        backbone, weights = paper[name]
+        if model.backbone != backbone:
+            words.append(f"{name} {model.backbone}, the paper {backbone}")
+        if _start(model) != weights:
+            words.append(f"{name} starts from {_start(model)}, the authors' from {weights}")
     return words
+
+
+def _start(model: Model) -> str:
+    """What a network starts from; what a file holds is not known."""
+    if model.weights == "none":
+        return "random weights"
+    if weight_file(model.weights):
+        return f"the file {model.weights}"
+    return "the weights published under its name" if ":" in model.backbone else published.IMAGENET
 
 
 def _schedule_departures(experiment: Experiment, job: ReproduceJob, images: int) -> list[str]:
@@ -111,19 +136,25 @@ def _schedule_departures(experiment: Experiment, job: ReproduceJob, images: int)
     ]
 
 
-def _option_departures(experiment: Experiment, job: ReproduceJob) -> list[str]:
-    """Options of the sections in use whose values are not those of the paper's recipe."""
+def _option_departures(experiment: Experiment, plan: Plan) -> list[str]:
+    """Options in use whose values are not those of the paper's recipe."""
     recipe = default_options(ReproduceJob) | read_yaml(experiment.recipe, ReproduceJob)
-    now = flatten(to_plain(job))
+    in_use = (*(f"{section}." for section in experiment.sections), "trainer.precision")
     lengths = tuple(f"{section}.{key}" for section in experiment.sections for key in _LENGTH)
-    in_use = tuple(f"{section}." for section in experiment.sections)
-    if "segment" in experiment.sections:
-        in_use += ("model.head", "model.temperature")
-    return [
-        f"{key}={_plain(now[key])}, the paper {_plain(value)}"
-        for key, value in recipe.items()
-        if key.startswith(in_use) and key not in (*experiment.set_by_rows, *lengths) and now[key] != value
+    now = [item for item in flatten(to_plain(plan.job)).items() if item[0].startswith(in_use)]
+    words = [
+        f"{key}={_plain(value)}, the paper {_plain(recipe[key])}"
+        for key, value in (*_model_options(experiment, plan), *now)
+        if key not in (*experiment.set_by_rows, *lengths) and value != recipe[key]
     ]
+    return list(dict.fromkeys(words))
+
+
+def _model_options(experiment: Experiment, plan: Plan) -> Iterator[tuple[str, Any]]:
+    """Options of the networks in use, but for what they start from. A classifier has no head."""
+    for name, model in _networks(experiment, plan).items():
+        others = _START if name == "network" else (*_START, *_HEAD)
+        yield from ((f"model.{key}", value) for key, value in to_plain(model).items() if key not in others)
 
 
 def _lengths(experiment: Experiment, job: ReproduceJob, images: int) -> dict[str, int]:
