@@ -137,12 +137,25 @@ def test_files_hold_authors_reproduction_and_ours(tables: Path, table: str) -> N
         lines = list(csv.DictReader(file))
     numbers = [values for row in content["rows"] for values in row["ours"]]
     assert len(lines) == len(numbers)
-    for line, values in zip(lines, numbers, strict=True):
+    commands = [row["commands"] for row in content["rows"] for _ in row["ours"]]
+    assert all(commands)
+    for line, values, chain in zip(lines, numbers, commands, strict=True):
         assert line["setting"] == title
+        assert line["weights"] == content["weights"]
+        assert line["commands"].split(" && ") == chain
         assert len(values) == len(seeds) == int(line["seeds"])
         assert float(line["ours"]) == pytest.approx(sum(values) / len(seeds), abs=1e-3)
         spread = abs(values[0] - values[-1]) / 2**0.5
         assert float(line["spread"] or 0) == pytest.approx(spread, abs=1e-3)
+
+
+def test_what_the_networks_start_from_is_printed_and_in_every_file(story: Story) -> None:
+    for table, go in (("pseudo-labels", "labels"), ("losses", "again")):
+        weights = "classifier efficientnet_lite0: none"
+        weights += "; network efficientnet_lite0: none" if table == "losses" else ""
+        assert json.loads((story.out / f"{table}.json").read_text())["weights"] == weights
+        assert f"{table}: Weights: {weights}." in story.printed[go]
+        assert "- classifier: efficientnet_lite0, weights none\n" in (story.out / f"{table}.md").read_text()
 
 
 def test_the_row_of_agreement_says_what_was_scored(tables: Path) -> None:

@@ -44,8 +44,11 @@ class Reproduced:
         return [result.table() for result in self.results]
 
     def notes(self) -> list[str]:
-        """How to read them, and where they are."""
-        notes = [f"{result.name}: {note}" for result in self.results for note in result.notes()]
+        """How to read them, what their networks start from, and where they are."""
+        notes = []
+        for result in self.results:
+            told = (*result.notes(), f"Weights: {result.setting.weights}.")
+            notes += [f"{result.name}: {note}" for note in told]
         files = [f"{self.folder / result.name}.md" for result in self.results]
         return [*notes, f"Tables, with the commands of every row: {', '.join(files)} (also .csv, .json)"]
 

@@ -18,6 +18,10 @@ from boxseg.stages.reproduce.experiments import Experiment, Source
 from boxseg.stages.reproduce.published import Numbers, Published
 from boxseg.stages.reproduce.setting import Setting
 
+CSV_COLUMNS = (
+    "row", "metric", "authors", "reproduction", "ours", "spread", "seeds", "setting", "weights", "commands"
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -115,11 +119,12 @@ class Result:
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def csv(self) -> str:
-        """A line for every row and metric, each with the title: no number is without its setting."""
+        """A line for every row and metric: no number is without its setting, weights and commands."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("row", "metric", "authors", "reproduction", "ours", "spread", "seeds", "setting"))
+        writer.writerow(CSV_COLUMNS)
         for row in self.rows:
+            origin = (self.setting.title, self.setting.weights, " && ".join(row.commands))
             for place, metric in enumerate(self.experiment.metrics):
                 theirs = [
                     numbers[place] if numbers else ""
@@ -128,7 +133,7 @@ class Result:
                 values = row.ours[place] if row.ours else ()
                 ours = f"{statistics.fmean(values):.4f}" if values else ""
                 spread = f"{statistics.stdev(values):.4f}" if len(values) > 1 else ""
-                writer.writerow((row.name, metric, *theirs, ours, spread, len(values), self.setting.title))
+                writer.writerow((row.name, metric, *theirs, ours, spread, len(values), *origin))
         return text.getvalue()
 
     def as_dict(self) -> dict[str, Any]:

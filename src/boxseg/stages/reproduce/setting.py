@@ -30,11 +30,13 @@ class Setting:
 
     Attributes:
         title: The table's title; says what departs from the paper.
+        weights: What each network starts from, in a line.
         facts: Particulars, by name.
         departures: Every departure from the paper, in words.
     """
 
     title: str
+    weights: str
     facts: dict[str, str]
     departures: tuple[str, ...]
 
@@ -59,6 +61,9 @@ def describe(name: str, experiment: Experiment, plan: Plan) -> Setting:
     title += f": NOT the paper's {_listed(other, ' or ')}" if other else ": the paper's setting"
     return Setting(
         title=title,
+        weights="; ".join(
+            f"{kind} {model.backbone}: {model.weights}" for kind, model in _networks(experiment, plan).items()
+        ),
         facts=_facts(plan, train, scored, lengths),
         departures=tuple(words for kind in departures.values() for words in kind),
     )
