@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from boxseg.config import Classify, Data, Trainer
+from boxseg.config import Classify, Data, Model, Trainer
+from boxseg.data.toy import write_toy
+from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
-from boxseg.jobs import ClassifyJob, LabelJob
+from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob
+from boxseg.stages import classify, run, segment
 from boxseg.stages.folder import open_folder
+from boxseg.stages.networks import weight_inputs
 
 
 @pytest.fixture
@@ -79,6 +84,45 @@ def test_a_changed_input_file_is_noticed(job: ClassifyJob, tmp_path: Path) -> No
         open_folder(job, inputs={"checkpoint": checkpoint})
 
 
+def weights(job: ClassifyJob, path: Path) -> tuple[ClassifyJob, dict[str, Path]]:
+    given = replace(job, model=Model(weights=str(path)))
+    return given, weight_inputs(given.model)
+
+
+def test_a_weight_file_is_recognised_by_its_content(job: ClassifyJob, tmp_path: Path) -> None:
+    file = tmp_path / "w.pth"
+    file.write_text("one")
+    given, inputs = weights(job, file)
+    (open_folder(given, inputs=inputs) / "model.safetensors").write_text("result")
+    moved, inputs = weights(job, file.rename(tmp_path / "moved.pth"))
+    open_folder(moved, inputs=inputs)
+    (tmp_path / "moved.pth").write_text("two")
+    with pytest.raises(ConfigError, match=r"other options \(model\.weights changed\)"):
+        open_folder(moved, inputs=inputs)
+    with pytest.raises(ConfigError, match=r"model\.weights: .*moved\.pth → imagenet"):
+        open_folder(replace(job, model=Model(weights="imagenet")))
+    (tmp_path / "moved.pth").unlink()
+    gone, inputs = weights(job, tmp_path / "moved.pth")
+    assert inputs == {}
+    open_folder(gone)  # the result is there and needs it no more
+    (tmp_path / "moved.pth").write_text("two")
+    with pytest.raises(ConfigError, match=r"model\.weights changed"):
+        open_folder(gone, inputs=weight_inputs(gone.model))
+
+
+def test_the_weight_file_of_a_run_that_did_not_record_it_is_known_by_its_name(
+    job: ClassifyJob, tmp_path: Path
+) -> None:
+    for name in ("w.pth", "v.pth"):
+        (tmp_path / name).write_text("one")
+    given, inputs = weights(job, tmp_path / "w.pth")
+    (open_folder(given) / "model.safetensors").write_text("result")
+    other, others = weights(job, tmp_path / "v.pth")
+    with pytest.raises(ConfigError, match=r"model\.weights: .*w\.pth → .*v\.pth"):
+        open_folder(other, inputs=others)
+    open_folder(given, inputs=inputs)
+
+
 def test_a_file_in_the_place_of_the_folder_is_an_error(job: ClassifyJob) -> None:
     job.out.write_text("not a folder")
     with pytest.raises(ConfigError, match="is a file"):
@@ -95,3 +139,38 @@ def test_an_option_newer_than_the_run_had_its_default_there(job: ClassifyJob) ->
     (folder / "config.yaml").write_text(yaml.safe_dump(recorded))
     with pytest.raises(ConfigError, match=r"scale: 1\.0 → 0\.1"):
         open_folder(replace(job, scale=0.1))
+
+
+def test_stages_notice_another_weight_file_in_the_place_of_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(dataset: BoxDataset, job: ClassifyJob | SegmentJob, folder: Path, file: Path) -> None:
+        file.write_text("result")
+
+    file = tmp_path / "w.pth"
+    write_toy(tmp_path / "toy", train=2, val=1, size=64, seed=1)
+    shared: Any = {
+        "data": Data(root=tmp_path / "toy", val_split=""),
+        "model": Model(backbone="vgg16", weights=str(file)),
+    }
+    stages: tuple[tuple[Any, Any], ...] = (
+        (classify, ClassifyJob(**shared, out=tmp_path / "classify")),
+        (segment, SegmentJob(**shared, out=tmp_path / "segment", labels="unread")),
+    )
+    for stage, job in stages:
+        monkeypatch.setattr(stage, "train", train)
+        for content in ("one", "one"):
+            file.write_text(content)
+            assert stage.run(job).checkpoint.read_text() == "result"
+        file.write_text("two")
+        with pytest.raises(ConfigError, match=r"model\.weights changed.*overwrite=true"):
+            stage.run(job)
+        stage.run(replace(job, overwrite=True))
+        stage.run(job)
+    whole = RunJob(**shared, out=tmp_path)
+    (tmp_path / "model.safetensors").write_text("result")
+    monkeypatch.setattr(run, "job_for", lambda *_, **__: pytest.fail("a stage was begun"))
+    open_folder(whole, inputs={"model.weights": file})
+    file.write_text("three")
+    with pytest.raises(ConfigError, match=r"model\.weights changed"):
+        run.run(whole)

@@ -23,7 +23,7 @@ from boxseg.nn.pooling import background_aware_pooling, count_queries, pooling_l
 from boxseg.report.tables import Table
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.folder import open_folder
-from boxseg.stages.networks import save_network, start_classifier
+from boxseg.stages.networks import save_network, start_classifier, weight_inputs
 from boxseg.stages.training import StepsDown, Training, fit, schedule_length
 
 log = logging.getLogger("boxseg")
@@ -100,7 +100,7 @@ def run(job: ClassifyJob) -> Classified:
         ConfigError: The folder holds another run.
     """
     dataset = formats.load(job.data)
-    folder = open_folder(job)
+    folder = open_folder(job, inputs=weight_inputs(job.model))
     file = folder / "model.safetensors"
     if file.is_file():
         log.info(f"classify: {file} is there already")

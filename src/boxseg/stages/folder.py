@@ -63,8 +63,10 @@ def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
         raise ConfigError(f"out={folder} is a file; give a folder")
     digests = {name: file_digest(path) for name, path in (inputs or {}).items()}
     config_file, versions_file = folder / "config.yaml", folder / "versions.json"
+    known: dict[str, str] = {}
     if config_file.is_file() and versions_file.is_file():
-        changes = _changes(config_file, versions_file, job, digests)
+        known = json.loads(versions_file.read_text(encoding="utf-8")).get("inputs", {})
+        changes = _changes(config_file, job, known, digests)
         if changes and not job.overwrite and has_results(folder):
             foreign = _foreign(config_file, job)
             if foreign:
@@ -78,8 +80,11 @@ def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
             )
         if job.overwrite:
             clear_folder(folder)
+        if changes or job.overwrite:
+            known = {}
     write_text(config_file, to_yaml(job))
-    write_json(versions_file, {**versions(), "inputs": digests})
+    # A result still depends on an input that is gone.
+    write_json(versions_file, {**versions(), "inputs": {**known, **digests}})
     return folder
 
 
@@ -89,19 +94,21 @@ def has_results(folder: Path) -> bool:
     return any(next(folder.rglob(name), None) for name in names)
 
 
-def _changes(config_file: Path, versions_file: Path, job: Any, digests: Mapping[str, str]) -> list[str]:
+def _changes(config_file: Path, job: Any, known: Mapping[str, str], digests: Mapping[str, str]) -> list[str]:
     """What differs from the job recorded in a folder, in words."""
     # An option that is newer than the run had its default there.
     before = default_options(type(job)) | flatten(yaml.safe_load(config_file.read_text(encoding="utf-8")) or {})
     after = flatten(to_plain(job))
-    names = [name for name in {**before, **after} if name not in FREE and name not in digests]
+    # A file whose content is known may have another name; of one that was not recorded only the name is known.
+    options = dict.fromkeys(name for name in (*before, *after) if name not in FREE)
+    compared = [name for name in options if name not in digests or name not in known]
     changes = [
         f"{name}: {before.get(name)} → {after.get(name)}"
-        for name in names
+        for name in compared
         if before.get(name) != after.get(name)
     ]
-    known = json.loads(versions_file.read_text(encoding="utf-8")).get("inputs", {})
-    return changes + [f"{name} changed" for name, digest in digests.items() if known.get(name) != digest]
+    inputs = [name for name in digests if name in known or name not in options]
+    return changes + [f"{name} changed" for name in inputs if known.get(name) != digests[name]]
 
 
 def _foreign(config_file: Path, job: Any) -> list[str]:

@@ -19,7 +19,7 @@ from boxseg.nn import checkpoint
 from boxseg.nn.base import fold_batch_norm
 from boxseg.nn.deeplab import BoxClassifier, Segmenter, build_classifier, build_segmenter
 from boxseg.nn.reproducible import settle_convolutions
-from boxseg.nn.weights import load_weights
+from boxseg.nn.weights import load_weights, weight_file
 from boxseg.palette import voc_palette
 from boxseg.stages.folder import write_json
 
@@ -53,6 +53,12 @@ class Loaded(Generic[NetworkT]):
         network = copy.deepcopy(self.network).to(device)
         settle_convolutions(network, cpu=device.type == "cpu")
         return dataclasses.replace(self, network=network, device=device)
+
+
+def weight_inputs(model: Model) -> dict[str, Path]:
+    """The weight file that a network starts from, as an input of its run; what is done needs it no more."""
+    path = weight_file(model.weights)
+    return {"model.weights": path} if path and path.is_file() else {}
 
 
 def start_classifier(model: Model, classes: int, seed: int, folder: Path) -> tuple[BoxClassifier, set[str]]:

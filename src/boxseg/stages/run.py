@@ -22,7 +22,7 @@ from boxseg.stages.devices import torch_device
 from boxseg.stages.folder import open_folder, write_json
 from boxseg.stages.inference import label_group
 from boxseg.stages.label import Labelled
-from boxseg.stages.networks import load_segmenter
+from boxseg.stages.networks import load_segmenter, weight_inputs
 from boxseg.stages.report import Reported
 from boxseg.stages.scoring import SOURCES
 from boxseg.stages.segment import Segmented
@@ -83,7 +83,7 @@ def run(job: RunJob) -> Finished:
         BoxsegError: Something given cannot be used.
     """
     formats.load(job.data)  # before anything is written
-    folder = open_folder(job)
+    folder = open_folder(job, inputs=weight_inputs(job.model))
     checkpoint = None
     if job.label.by_classifier:
         checkpoint = classify.run(job_for(ClassifyJob, job, out=folder / "classify")).checkpoint

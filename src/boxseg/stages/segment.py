@@ -25,7 +25,7 @@ from boxseg.stages.devices import torch_device
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.evaluate import NetworkScores, class_table, network_table, score_network
 from boxseg.stages.folder import open_folder, write_json
-from boxseg.stages.networks import load_segmenter, save_network, start_segmenter
+from boxseg.stages.networks import load_segmenter, save_network, start_segmenter, weight_inputs
 from boxseg.stages.scoring import write_confusion
 from boxseg.stages.training import Poly, Training, fit, schedule_length
 from boxseg.stages.training_labels import other_split, training_labels
@@ -100,7 +100,7 @@ def run(job: SegmentJob) -> Segmented:
         ConfigError: The folder holds another run.
     """
     dataset = formats.load(job.data)
-    folder = open_folder(job)
+    folder = open_folder(job, inputs=weight_inputs(job.model))
     file = folder / "model.safetensors"
     if file.is_file():
         log.info(f"segment: {file} is there already")

@@ -1,7 +1,8 @@
 """The runs that tables are made from: each once, in a folder named by what it is.
 
 The name ends in a digest of the options that make the result, of the steps it builds on and of the annotations
-it reads, so rows and tables share what they have in common, and another option is another folder.
+and weight files it reads, so rows and tables share what they have in common, and another option is another
+folder.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from boxseg.formats.voc_server import results_folder
 from boxseg.jobs import ClassifyJob, EvaluateJob, Job, LabelJob, PredictJob, ReproduceJob, SegmentJob
 from boxseg.options import to_words
 from boxseg.stages import classify, evaluate, label, predict, segment
-from boxseg.stages.folder import FREE
+from boxseg.stages.folder import FREE, file_digest
+from boxseg.stages.networks import weight_inputs
 
 StepJob = ClassifyJob | LabelJob | SegmentJob | EvaluateJob | PredictJob
 
@@ -104,10 +106,12 @@ class Shared:
     Attributes:
         steps: All steps, by folder, each after those it needs.
         datasets: Splits that were read, each with a digest of its annotations.
+        files: Digests of the weight files that were read.
     """
 
     steps: dict[Path, Step] = field(default_factory=dict)
     datasets: dict[Data, tuple[BoxDataset, str]] = field(default_factory=dict)
+    files: dict[Path, str] = field(default_factory=dict)
 
     def load(self, data: Data, *, boxes: bool = True) -> BoxDataset:
         """The photos of a split; annotations are read once.
@@ -120,6 +124,12 @@ class Shared:
     def fingerprint(self, data: Data) -> str:
         """Digest of the annotations of a split: which photos, with which boxes of which classes."""
         return self._read(data, True)[1]
+
+    def content(self, file: Path) -> str:
+        """Digest of a weight file, which is read once."""
+        if file not in self.files:
+            self.files[file] = file_digest(file)
+        return self.files[file]
 
     def _read(self, data: Data, boxes: bool) -> tuple[BoxDataset, str]:
         data = dataclasses.replace(data, val_split="")
@@ -268,11 +278,13 @@ class Plan:
         return steps[folder]
 
     def _digest(self, verb: str, job: StepJob, needs: tuple[Step, ...]) -> str:
-        """Eight characters that tell this step from any other."""
+        """Eight characters that tell this step from any other; a weight file is told by its content."""
         assert job.data is not None
-        fixed = tuple(f"{key}=" for key in (*FREE, *_LINKS))
+        inputs = weight_inputs(job.model) if isinstance(job, (ClassifyJob, SegmentJob)) else {}
+        fixed = tuple(f"{key}=" for key in (*FREE, *_LINKS, *inputs))
         words = [word for word in to_words(verb, job) if not word.startswith(fixed)]
-        content = [words, [need.folder.name for need in needs], self.shared.fingerprint(job.data)]
+        files = [self.shared.content(file) for file in inputs.values()]
+        content = [words, [need.folder.name for need in needs], self.shared.fingerprint(job.data), *files]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
 
 
