@@ -90,6 +90,13 @@ class Prediction(LabelledPhoto):
         image: The upright photo, (H, W, 3) uint8 RGB.
         probabilities: (L + 1, H, W) float32, background first; each pixel sums to 1.
         classes: Names of classes 1..L.
+
+    Attributes:
+        image: The photo.
+        labels: The most probable class, (H, W) uint8: 0 background, 1..L.
+        confidence: Its probability, (H, W) float32.
+        probabilities: Of all classes, (L + 1, H, W) float32.
+        classes: Names of classes 1..L.
     """
 
     probabilities: NDArray[np.float32]

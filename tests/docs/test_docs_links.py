@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from boxseg.cli import VERBS
 from documented import ROOT
 
 
@@ -28,3 +29,9 @@ def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for path in (ROOT / "docs").rglob("*.md"):
         assert f": {path.relative_to(ROOT / 'docs').as_posix()}" in navigation, path
+
+
+def test_every_verb_is_in_the_reference_of_functions() -> None:
+    page = (ROOT / "docs/api/index.md").read_text(encoding="utf-8")
+    functions = {"write_report" if verb == "report" else verb.replace("-", "_") for verb in VERBS}
+    assert functions == set(re.findall(r"^\| `boxseg\.(\w+)` \|", page, re.MULTILINE))
