@@ -159,6 +159,18 @@ def test_sorting_sorts_with_unknown_values_last(key: str, report: Browser) -> No
     assert report.names() == (falling + unknown)[:24]
 
 
+def test_sorting_by_class_goes_by_the_first_one_of_a_photo_then_by_name(report: Browser) -> None:
+    photos = report.index()["photos"]
+    assert len({min(photo["classes"]) for photo in photos}) > 1
+    Select(report.one("#sort")).select_by_value("class")
+    rising = sorted(photos, key=lambda photo: (min(photo["classes"]), photo["id"]))
+    assert report.names() == [photo["id"] for photo in rising][:24]
+    assert report.one("#most").is_enabled() is False
+    report.one("#order").click()
+    falling = sorted(photos, key=lambda photo: (-min(photo["classes"]), photo["id"]))
+    assert report.names() == [photo["id"] for photo in falling][:24]
+
+
 def test_filters_by_class_share_and_name(report: Browser) -> None:
     photos = report.index()["photos"]
     Select(report.one("#class")).select_by_value("2")

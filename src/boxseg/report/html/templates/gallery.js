@@ -145,6 +145,7 @@
     if (key === "agreement") return photo.agreement?.[0];
     if (key === "inside") return photo.agreement?.[1];
     if (key === "objects") return photo.boxes.length;
+    if (key === "class") return photo.classes[0]; // in the data set's order
     const scores = photo.iou[key.slice(4)];
     return scores && (label ? scores[label] : scores.mean); // of the class that is asked for
   }
@@ -153,7 +154,7 @@
     const key = byId("sort").value;
     const most = byId("most").value === "" ? Infinity : Number(byId("most").value) / 100;
     const label = byId("class").value, split = byId("split").value, name = byId("name").value.trim().toLowerCase();
-    const limited = key !== "" && key !== "name" && key !== "objects";
+    const limited = !["", "name", "class", "objects"].includes(key);
     byId("most").disabled = !limited;
     const fits = (photo) =>
       (!label || photo.classes.includes(Number(label))) &&
@@ -168,7 +169,7 @@
     else list.sort((a, b) => {
       const [one, two] = [value(photos[a], key), value(photos[b], key)];
       if (one === undefined || two === undefined) return (one === undefined) - (two === undefined) || a - b; // unknown last
-      return sign * (one - two) || a - b;
+      return sign * (one - two) || (key === "class" && text.compare(photos[a].id, photos[b].id)) || a - b;
     });
     shown.list = list;
     shown.page = 0;
@@ -358,7 +359,7 @@
   byId("split").parentElement.hidden = splits.length < 2;
   const agreed = photos.some((photo) => photo.agreement);
   const scored = layers.filter((layer) => photos.some((photo) => layer.key in photo.iou));
-  byId("sort").append(option("", "data set"), option("name", "name"),
+  byId("sort").append(option("", "data set"), option("name", "name"), option("class", "class"),
     ...(agreed ? [option("agreement", "agreement |S|"), option("inside", "agreement inside boxes")] : []),
     ...scored.map((layer) => option(`iou-${layer.key}`, `IoU of ${layerNames[layer.key]}`)),
     option("objects", "number of boxes"));
