@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -29,4 +30,23 @@ def test_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         stopped_half_way()
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_of_the_system_names_the_file_that_was_wanted(tmp_path: Path) -> None:
+    """Not the temporary one; and a full disk, of which the system says no path, names it too."""
+    path = tmp_path / "file.txt"
+
+    def fails(error: OSError) -> OSError:
+        with pytest.raises(OSError) as caught, atomic_path(path):  # noqa: PT011  which one is what is tested
+            raise error
+        return caught.value
+
+    assert fails(OSError(errno.ENOSPC, "No space left on device")).filename == str(path)
+    assert fails(OSError(errno.ECONNRESET, "Connection reset by peer")).filename is None
+    assert fails(OSError(errno.EACCES, "Permission denied", "other")).filename == "other"
+    path.mkdir()
+    with pytest.raises(OSError, match="file") as caught, atomic_path(path) as temporary:
+        temporary.write_text("half")
+    assert caught.value.filename == str(path)
     assert list(tmp_path.iterdir()) == [path]

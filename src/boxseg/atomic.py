@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# Of a write that failed: the system says neither to which file nor to which folder it was.
+_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -18,7 +22,8 @@ def write_text(path: Path | str, text: str) -> None:
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """A temporary path beside `path`, moved onto it when the block ends well and removed when it does not.
 
-    Missing parent folders are made. The temporary name keeps the suffix, for writers that go by it.
+    Missing parent folders are made. The temporary name keeps the suffix, for writers that go by it. An OSError
+    of the temporary file, or of a write that does not say where, names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,5 +31,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        unnamed = error.filename is None and error.errno in _WRITING
+        if unnamed or error.filename == str(temporary):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)

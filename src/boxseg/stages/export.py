@@ -114,7 +114,7 @@ def run(job: ExportJob) -> Exported:
         try:
             kind.write(temporary, PortableSegmenter(loaded.network), source)
         except Exception as error:
-            if loaded.network.backbone.own_layers:
+            if loaded.network.backbone.own_layers or isinstance(error, OSError):
                 raise
             reason = " ".join(str(error).split())[:160]
             raise ExportError(

@@ -1,0 +1,82 @@
+"""What the system refuses is one line of the command, not a traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from boxseg import cli
+from boxseg.data.toy import write_toy
+from boxseg.stages import masks
+
+
+@pytest.fixture
+def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], list[str]]:
+    """Words of a command in the midst of which an error arises."""
+    write_toy(tmp_path / "data", train=2, val=1, size=64)
+
+    def command(error: BaseException) -> list[str]:
+        def fail(*_: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(masks, "write_grey", fail)
+        return ["masks", "background", f"data={tmp_path}/data", f"out={tmp_path}/out"]
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "out/a.png"),
+            "out/a.png: no space left on this disk; make room and give the same command again",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "photo.jpg", None, "out/photo.jpg"),
+            "out/photo.jpg: no space left on this disk; make room and give the same command again",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "out"),
+            "out: Permission denied (--debug shows where in the code this arose)",
+        ),
+        (OSError("a\nb"), "a b (--debug shows where in the code this arose)"),
+        (OSError(), "OSError (--debug shows where in the code this arose)"),
+        (
+            MemoryError("Unable to allocate 3 GiB"),
+            "out of memory (Unable to allocate 3 GiB): try smaller batches and crops, fewer trainer.workers, "
+            "or evaluate.tile=1024",
+        ),
+        (
+            MemoryError(),
+            "out of memory: try smaller batches and crops, fewer trainer.workers, or evaluate.tile=1024",
+        ),
+    ],
+)
+def test_it_is_one_line_and_status_1(
+    error: BaseException,
+    line: str,
+    failing: Callable[[BaseException], list[str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.execute(failing(error)) == 1
+    assert [text for text in capsys.readouterr().err.splitlines() if "boxseg" in text] == [f"boxseg: {line}"]
+
+
+def test_debug_shows_the_traceback(
+    failing: Callable[[BaseException], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.execute([*failing(OSError(errno.ENOSPC, "No space left on device")), "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_gone_is_no_failure(
+    failing: Callable[[BaseException], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "dup2", lambda *_: None)
+    assert cli.execute(failing(BrokenPipeError(errno.EPIPE, "Broken pipe"))) == 0
