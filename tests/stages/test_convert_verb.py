@@ -73,7 +73,7 @@ def test_what_is_there_is_never_touched(labels: Path, toy: Path, tmp_path: Path,
     assert "was not made by `boxseg convert`" in refused(capsys, labels, toy, "format=voc", "overwrite=true")
     assert "was not made by `boxseg convert`" in refused(capsys, labels, labels, "format=coco")
     (tmp_path / "file").write_text("")
-    assert "was not made by" in refused(capsys, labels, tmp_path / "file", "format=coco")
+    assert "is a file; give a folder" in refused(capsys, labels, tmp_path / "file", "format=coco")
     for split in ("../x", "a/b", "..", "c:"):
         assert "cannot be the name" in refused(capsys, labels, tmp_path / "o", "format=coco", f"split={split}")
     assert not (tmp_path / "o").exists()

@@ -19,7 +19,7 @@ from boxseg.formats.writers import SPLIT_FOLDERS, WRITERS, Writing, Written
 from boxseg.jobs import ConvertJob
 from boxseg.options import load_mapping
 from boxseg.report.tables import Table
-from boxseg.stages.folder import RECORD
+from boxseg.stages.folder import RECORD, check_folder
 from boxseg.stages.label_source import read_source, with_labels
 
 log = logging.getLogger("boxseg")
@@ -162,9 +162,10 @@ def _open(out: Path, name: LabelFormat, split: str, overwrite: bool) -> dict[str
     """Make sure that a folder may be written to; returns the splits that it holds."""
     if split in ("", ".", "..") or any(sign in split for sign in "/\\:"):
         raise ConfigError(f"split={split!r} cannot be the name of a folder and a file")
+    check_folder(out)
     file = out / RECORD
     if not file.is_file():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if out.exists() and any(out.iterdir()):
             raise ConfigError(f"{out} is not empty and was not made by `boxseg convert`: choose another folder")
         return {}
     content = load_mapping(file)

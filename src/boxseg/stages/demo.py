@@ -5,12 +5,14 @@ from __future__ import annotations
 from boxseg.config import Data
 from boxseg.data.toy import write_toy
 from boxseg.jobs import DemoJob, RunJob
+from boxseg.stages.folder import check_folder
 from boxseg.stages.run import Finished, job_for
 from boxseg.stages.run import run as run_all
 
 
 def run(job: DemoJob) -> Finished:
     """Make the demo set, unless it is there, and run every stage that is not done yet."""
+    check_folder(job.out)
     root = job.out / f"data-{job.images}"
     if not (root / "ImageSets").is_dir():
         write_toy(root, train=job.images, val=max(1, job.images // 4))

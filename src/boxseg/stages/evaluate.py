@@ -19,7 +19,7 @@ from boxseg.nn.deeplab import Segmenter
 from boxseg.report.tables import Table
 from boxseg.stages.devices import torch_device, torch_devices
 from boxseg.stages.doctor import report_problems
-from boxseg.stages.folder import write_json
+from boxseg.stages.folder import check_folder, write_json
 from boxseg.stages.inference import Labels, label_group
 from boxseg.stages.instance_scores import (
     InstanceScores,
@@ -120,7 +120,7 @@ def run(job: EvaluateJob) -> Evaluated:
     """Score what the job names.
 
     Raises:
-        ConfigError: Not exactly one of checkpoint, labels and instances was given.
+        ConfigError: Not exactly one of checkpoint, labels and instances was given, or `out` cannot be written.
         DataError: There is nothing to score against.
     """
     if sum(path is not None for path in (job.checkpoint, job.labels, job.instances)) != 1:
@@ -129,25 +129,33 @@ def run(job: EvaluateJob) -> Evaluated:
         )
     dataset = formats.load(job.data)
     report_problems(dataset)
+    home = _home(job)
+    # A folder of its own: the stages keep their own scores in metrics.json, of another split perhaps.
+    folder = job.out or home / f"evaluate-{dataset.split}"
+    if job.out is not None or home.is_dir():
+        check_folder(folder)
     scores: NetworkScores | LabelScores | InstanceScores
     if job.instances is not None:
         scores = score_instances(result_files(job.instances), dataset, dataset.samples)
-        home = job.instances if job.instances.is_dir() else job.instances.parent
     elif not dataset.has_ground_truth:
         raise no_truth(dataset)
     elif job.checkpoint is not None:
         loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
         check_classes(loaded.classes, dataset, job.checkpoint)
         scores = score_network(loaded, dataset, job.evaluate, job.trainer)
-        home = job.checkpoint if job.checkpoint.is_dir() else job.checkpoint.parent
     else:
         assert job.labels is not None
         scores = score_labels(job.labels, dataset)
-        home = job.labels
-    # A folder of its own: the stages keep their own scores in metrics.json, of another split perhaps.
-    file = (job.out or home / f"evaluate-{dataset.split}") / "metrics.json"
+    file = folder / "metrics.json"
     write_json(file, {"split": dataset.split, **scores.as_dict()})
     return Evaluated(title=f"{dataset.split}, {scores.images} images", scores=scores, file=file)
+
+
+def _home(job: EvaluateJob) -> Path:
+    """The folder of what is scored."""
+    given = job.checkpoint or job.instances or job.labels
+    assert given is not None
+    return given if given.is_dir() or given == job.labels else given.parent
 
 
 def score_network(

@@ -22,6 +22,7 @@ from boxseg.nn.portable import PortableSegmenter
 from boxseg.progress import track
 from boxseg.report.tables import Table
 from boxseg.stages.exported import FORMATS, Compute
+from boxseg.stages.folder import check_file
 from boxseg.stages.inference import network_probabilities
 from boxseg.stages.networks import Loaded, checkpoint_file, load_segmenter
 
@@ -98,12 +99,13 @@ def run(job: ExportJob) -> Exported:
 
     Raises:
         CheckpointError: The checkpoint is no segmentation network.
-        ConfigError: The format is not clear, or the file is the checkpoint itself.
+        ConfigError: The format is not clear, or the file is the checkpoint itself or cannot be written.
         ExportError: The file computes something else, or the backbone cannot be exported.
         MissingExtraError: A package of the extra is missing.
     """
     name = choose_format(job)
     kind = FORMATS[name]
+    check_file(job.out, f"network{kind.suffix}")
     for package in kind.needs:
         import_extra(package, extra="onnx", purpose=f"export to {name}")
     source = checkpoint_file(job.checkpoint, "segmenter")

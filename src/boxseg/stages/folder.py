@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -56,11 +57,10 @@ def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
         The folder, holding config.yaml and versions.json.
 
     Raises:
-        ConfigError: The folder holds the result of another job.
+        ConfigError: The folder holds the result of another job, or cannot be there.
     """
     folder = Path(job.out)
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"out={folder} is a file; give a folder")
+    check_folder(folder)
     digests = {name: file_digest(path) for name, path in (inputs or {}).items()}
     config_file, versions_file = folder / "config.yaml", folder / "versions.json"
     known: dict[str, str] = {}
@@ -86,6 +86,33 @@ def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
     # A result still depends on an input that is gone.
     write_json(versions_file, {**versions(), "inputs": {**known, **digests}})
     return folder
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure that the folder `out` is there or can be made, before anything is computed for it.
+
+    Raises:
+        ConfigError: A file is in its way, or there is no right to write.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"out={folder} is a file; give a folder")
+    _check_above(folder, folder)
+
+
+def check_file(file: Path, name: str) -> None:
+    """The same where `out` is a file, usually called `name`."""
+    if file.is_dir():
+        raise ConfigError(f"out={file} is a folder; give a file, such as {file / name}")
+    _check_above(file, file.parent)
+
+
+def _check_above(out: Path, folder: Path) -> None:
+    above = folder.absolute()
+    there = next(path for path in (above, *above.parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(f"out={out} lies below {there}, which is a file; choose another place")
+    if not os.access(there, os.W_OK):
+        raise ConfigError(f"out={out}: you may not write in {there}; choose another place")
 
 
 def has_results(folder: Path) -> bool:

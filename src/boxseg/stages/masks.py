@@ -17,6 +17,7 @@ from boxseg.jobs import MasksJob
 from boxseg.progress import Progress
 from boxseg.report.tables import Table
 from boxseg.stages.doctor import report_problems
+from boxseg.stages.folder import check_folder
 
 log = logging.getLogger("boxseg")
 
@@ -58,7 +59,9 @@ def run(job: MasksJob) -> Masked:
 
     Raises:
         DataError: The data cannot be used.
+        ConfigError: The folder cannot be there.
     """
+    check_folder(job.out)
     dataset = formats.load(job.data)
     report_problems(dataset)
     folder = job.out / FOLDER

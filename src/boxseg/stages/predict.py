@@ -21,6 +21,7 @@ from boxseg.nn.deeplab import Segmenter
 from boxseg.report.tables import Table
 from boxseg.stages import submission
 from boxseg.stages.devices import torch_device, torch_devices
+from boxseg.stages.folder import check_folder
 from boxseg.stages.inference import predict_photos
 from boxseg.stages.label_source import record_photos
 from boxseg.stages.networks import Loaded, load_segmenter
@@ -65,7 +66,8 @@ def run(job: PredictJob) -> Predicted | Submitted:
 
     Raises:
         CheckpointError: The checkpoint is no segmentation network.
-        ConfigError: Neither or both of images and data were given, or an option of a submission without one.
+        ConfigError: Neither or both of images and data were given, an option of a submission without one, or
+            `out` cannot be written.
         DataError: There is no such photo, or none at all.
     """
     if job.submission is not None:
@@ -74,6 +76,7 @@ def run(job: PredictJob) -> Predicted | Submitted:
         raise ConfigError("comp and overwrite are for submissions: give submission=voc2012, too")
     if (job.images is None) == (job.data is None):
         raise ConfigError("give either images=… (photos) or data.root=… (the photos of a split)")
+    check_folder(job.out)
     loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
     skipped: dict[str, str] = {}
     samples = _photos(job, skipped)

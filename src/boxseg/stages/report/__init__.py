@@ -6,10 +6,10 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from boxseg.errors import ConfigError
 from boxseg.jobs import ReportJob
 from boxseg.report.html.page import Page, write_page
 from boxseg.report.tables import Table
+from boxseg.stages.folder import check_file
 from boxseg.stages.report import contents
 from boxseg.stages.report.gallery import make_gallery
 from boxseg.stages.report.parts import read_parts
@@ -49,12 +49,11 @@ def run(job: ReportJob) -> Reported:
 
     Raises:
         DataError: The folder is not of a run.
-        ConfigError: Its options cannot be used, or `out` is a folder.
+        ConfigError: Its options cannot be used, or `out` cannot be written.
         CheckpointError: Its network cannot be used.
     """
     file = job.out or job.run / "report.html"
-    if file.is_dir():
-        raise ConfigError(f"out={file} is a folder; give a file, such as {file / 'report.html'}")
+    check_file(file, "report.html")
     parts = read_parts(job.run, job.data)
     shown = make_gallery(parts, job.report, file.with_name(f"{file.stem}-files"))
     missing = (*parts.missing, *contents.unscored(parts), *contents.unread(shown))
