@@ -242,6 +242,14 @@ def test_wrong_words_are_explained(
     assert choose_format(ExportJob(checkpoint=run_folder, out=Path("M.PT2"))) == "torch-export"
 
 
+def test_a_format_names_the_file(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert execute(["export", f"checkpoint={run_folder.absolute()}", "format=safetensors"]) == 0
+    assert (tmp_path / "model.safetensors").is_file()
+    with pytest.raises(ConfigError, match="give out=FILE, or a format"):
+        choose_format(ExportJob(checkpoint=run_folder))
+
+
 def test_a_classifier_is_no_segmentation_network(tmp_path: Path) -> None:
     network = build_classifier(Model(weights="none"), 3)
     file = tmp_path / "model.safetensors"

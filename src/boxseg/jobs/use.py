@@ -91,13 +91,13 @@ class ExportJob:
         checkpoint: Segmentation network made by `segment`.
         out: The file: .onnx, .pt2 (torch-export) or .safetensors. The first two take raw RGB photos, uint8
             (batch, height, width, 3), of any number and size, and give probabilities (batch, classes, height,
-            width).
+            width). By default `model` with the ending of the format, in the current folder.
         format: `onnx` for onnxruntime and others, `torch-export` for torch.export.load, `safetensors` for
             boxseg.load and `boxseg predict`, `auto` by the ending of `out`.
     """
 
     checkpoint: Path
-    out: Path
+    out: Path | None = None
     format: Literal["auto", "onnx", "torch-export", "safetensors"] = "auto"
 
 

@@ -105,14 +105,15 @@ def run(job: ExportJob) -> Exported:
     """
     name = choose_format(job)
     kind = FORMATS[name]
-    check_file(job.out, f"network{kind.suffix}")
+    out = job.out or Path(f"model{kind.suffix}")
+    check_file(out, f"network{kind.suffix}")
     for package in kind.needs:
         import_extra(package, extra="onnx", purpose=f"export to {name}")
     source = checkpoint_file(job.checkpoint, "segmenter")
-    if job.out.exists() and source.exists() and job.out.samefile(source):
-        raise ConfigError(f"out={job.out} is the checkpoint itself: choose another file")
+    if out.exists() and source.exists() and out.samefile(source):
+        raise ConfigError(f"out={out} is the checkpoint itself: choose another file")
     loaded = load_segmenter(job.checkpoint, torch.device("cpu"))
-    with atomic_path(job.out) as temporary:
+    with atomic_path(out) as temporary:
         try:
             kind.write(temporary, PortableSegmenter(loaded.network), source)
         except Exception as error:
@@ -130,20 +131,22 @@ def run(job: ExportJob) -> Exported:
                 f"the {name} file computes something else than {job.checkpoint}: probabilities differ by up to "
                 f"{wrong[0].difference:.1e}, {wrong[0].equal:.1%} of labels are equal (photos of "
                 f"{wrong[0].size}); expected at most {TOLERANCE:g} and at least {LEAST_EQUAL:.1%}; "
-                f"{job.out} was not written"
+                f"{out} was not written"
             )
-    usage = kind.usage.format(path=job.out.as_posix())
-    return Exported(file=job.out, format=name, parity=parity, usage=usage)
+    usage = kind.usage.format(path=out.as_posix())
+    return Exported(file=out, format=name, parity=parity, usage=usage)
 
 
 def choose_format(job: ExportJob) -> str:
     """The format that was asked for, or that of the file's ending.
 
     Raises:
-        ConfigError: There is none of this ending.
+        ConfigError: There is none of this ending, or neither format nor file was given.
     """
     if job.format != "auto":
         return job.format
+    if job.out is None:
+        raise ConfigError(f"give out=FILE, or a format for the file's name: format={'|'.join(FORMATS)}")
     by_suffix = {kind.suffix: name for name, kind in FORMATS.items()}
     suffix = job.out.suffix.lower()
     if suffix not in by_suffix:
