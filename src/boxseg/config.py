@@ -6,6 +6,7 @@ small data set on a laptop; the papers' schedules are the recipes in `configs/`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -18,6 +19,11 @@ BackboneName = Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
 LIBRARIES = ("hf", "timm")
 LabelMethod = Literal["auto", "bap", "gap", "box", "grabcut", "sam"]
 LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
+# Lightning's, by their names and the short ones that it takes for them.
+PRECISIONS = (
+    "32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "32", "16", "bf16", "64",
+    "transformer-engine", "transformer-engine-float16",
+)  # fmt: skip
 LossName = Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"]
 LabelFormat = Literal["palette", "voc", "masks", "coco", "yolo-seg"]
 
@@ -134,12 +140,18 @@ class Trainer:
             self.devices == "auto" or self.devices >= 1,
             f"trainer.devices must be 1 or more, got {self.devices}",
         )
+        require(
+            str(self.precision) in PRECISIONS,
+            f"unknown trainer.precision={self.precision}{did_you_mean(str(self.precision), PRECISIONS)} "
+            f"(one of {', '.join(PRECISIONS)})",
+        )
         require(self.accumulate >= 1, f"trainer.accumulate must be 1 or more, got {self.accumulate}")
         require(self.workers >= -1, f"trainer.workers must be -1 (choose), 0 or more, got {self.workers}")
         require(
             self.checkpoint_every > 0, f"trainer.checkpoint_every must be positive, got {self.checkpoint_every}"
         )
-        require(self.seed >= 0, f"trainer.seed must be 0 or more, got {self.seed}")
+        # torch's generators take 64 bits, in which the steps of a training have to find room beside the seed.
+        require(0 <= self.seed < 2**32, f"trainer.seed must be 0 or more and below {2**32}, got {self.seed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +173,11 @@ class Optimiser:
     bias_lr: float = 2.0
 
     def __post_init__(self) -> None:
-        require(self.lr > 0, f"optimiser.lr must be positive, got {self.lr}")
+        require(0 < self.lr < math.inf, f"optimiser.lr must be positive, got {self.lr}")
+        require(0 <= self.momentum < 1, f"optimiser.momentum must be from 0 to below 1, got {self.momentum}")
+        for name in ("weight_decay", "new_lr", "bias_lr"):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, f"optimiser.{name} must be 0 or more, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,9 +229,12 @@ class Crf:
     enabled: bool = True
 
     def __post_init__(self) -> None:
-        require(
-            min(self.sigma_xy, self.sigma_rgb, self.gaussian_sigma) > 0, "sigmas of the crf must be positive"
-        )
+        for name in ("sigma_xy", "sigma_rgb", "gaussian_sigma"):
+            value = getattr(self, name)
+            require(0 < value < math.inf, f"crf.{name} must be positive, got {value}")
+        for name in ("bilateral_weight", "gaussian_weight"):
+            value = getattr(self, name)
+            require(math.isfinite(value), f"crf.{name} must be a number, got {value}")
         require(self.iterations >= 0, f"crf.iterations must be 0 (no CRF) or more, got {self.iterations}")
 
     @property

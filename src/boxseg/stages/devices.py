@@ -35,6 +35,8 @@ def torch_devices(trainer: Trainer) -> list[torch.device]:
         device = torch.device(kind)
     except RuntimeError as error:
         raise ConfigError(f"unknown trainer.accelerator={trainer.accelerator}; try auto, cpu or gpu") from error
+    if not _is_there(device.type):
+        raise ConfigError(f"trainer.accelerator={trainer.accelerator}: no such device is there; try auto")
     if kind == "cpu":
         return [device] * (1 if trainer.devices == "auto" else trainer.devices)
     there = torch.cuda.device_count() if kind == "cuda" else 1
@@ -42,3 +44,10 @@ def torch_devices(trainer: Trainer) -> list[torch.device]:
     if count > there:
         raise ConfigError(f"trainer.devices={count}, but there are {there} ({kind}); try auto")
     return [device] if count == 1 else [torch.device(kind, place) for place in range(count)]
+
+
+def _is_there(kind: str) -> bool:
+    if kind == "cpu":
+        return True
+    module = torch.backends.mps if kind == "mps" else getattr(torch, kind, None)
+    return bool(getattr(module, "is_available", lambda: False)())

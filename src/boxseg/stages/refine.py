@@ -8,6 +8,7 @@ from torch import Tensor
 
 from boxseg.config import Crf
 from boxseg.crf import Bilateral, DenseCRF, Gaussian
+from boxseg.errors import ConfigError
 
 
 def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tensor]) -> list[Tensor]:
@@ -17,6 +18,9 @@ def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tenso
         options: Kernels and iterations.
         images: Raw photos (H, W, 3) uint8 RGB, of any sizes.
         probabilities: Class probabilities (C, H, W) of each.
+
+    Raises:
+        ConfigError: A σ is too small for a photo, or the probabilities are none.
     """
     if not options.active:
         return list(probabilities)
@@ -28,4 +32,8 @@ def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tenso
         ),
         iterations=options.iterations,
     )
-    return crf(list(images), list(probabilities))
+    try:
+        return crf(list(images), list(probabilities))
+    except ValueError as error:
+        reason = str(error).replace("Gaussian.sigma", "crf.gaussian_sigma").replace("Bilateral.", "crf.")
+        raise ConfigError(f"the dense CRF cannot be computed: {reason}") from error

@@ -209,7 +209,8 @@ def fit(
         description: Name of the progress bar.
 
     Raises:
-        ConfigError: The batch cannot be shared by the devices, or cut into so many parts.
+        ConfigError: The batch cannot be shared by the devices, or cut into so many parts, or the device does
+            not have this precision.
     """
     last = folder / "checkpoints" / "last.ckpt"
     every = checkpoint_interval(trainer.checkpoint_every, scale)
@@ -259,20 +260,28 @@ def _lightning(
         enable_version_counter=False,
     )
     unused = any(isinstance(part, ForeignBackbone) for part in module.modules())
-    return L.Trainer(
-        accelerator=trainer.accelerator,
-        devices=devices,
-        strategy=SpawnedStrategy(unused=unused) if devices > 1 else "auto",
-        precision=trainer.precision,  # type: ignore[arg-type]
-        # Not max_steps: with it Lightning takes a checkpoint at the end of a chunk for one in its middle.
-        max_epochs=epochs,
-        callbacks=[History(folder, description, iterations), keeper],
-        logger=make_loggers(trainer.loggers, folder) or False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        default_root_dir=folder,
-    )
+    loggers = make_loggers(trainer.loggers, folder)
+    try:
+        return L.Trainer(
+            accelerator=trainer.accelerator,
+            devices=devices,
+            strategy=SpawnedStrategy(unused=unused) if devices > 1 else "auto",
+            precision=trainer.precision,  # type: ignore[arg-type]
+            # Not max_steps: with it Lightning takes a checkpoint at the end of a chunk for one in its middle.
+            max_epochs=epochs,
+            callbacks=[History(folder, description, iterations), keeper],
+            logger=loggers or False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            default_root_dir=folder,
+        )
+    except Exception as error:  # of what Lightning finds wrong with a device, or a package that one lacks
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"trainer.accelerator={trainer.accelerator} with trainer.precision={trainer.precision} cannot be "
+            f"had here: {reason}"
+        ) from error
 
 
 @dataclass(frozen=True)
