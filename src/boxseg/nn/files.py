@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import safetensors
 import safetensors.torch
@@ -127,25 +126,45 @@ def read_state(path: Path) -> dict[str, Tensor]:
             content: Any = safetensors.torch.load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        safetensors.SafetensorError,
-        pickle.UnpicklingError,
-        BadZipFile,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        OSError,
-    ) as error:
-        first = str(error).split("\n")[0][:200]
-        if path.suffix == ".caffemodel":
-            first = "convert Caffe's format to a state dict first, its layer names may stay"
+    except Exception as error:  # of pickle anything, according to what the bytes happen to say
         raise CheckpointError(
-            f"{path} is not a weight file (a state dict of plain tensors is expected): {first}"
+            f"{path} is not a weight file (a state dict of plain tensors is expected): {_fault(path, error)}"
         ) from error
     state = _unwrap(content)
     if not state:
         raise CheckpointError(f"{path} holds no state dict: names and tensors are expected")
     return {_plain(name): tensor for name, tensor in state.items()}
+
+
+# What files that are no weights begin with, and what they are then.
+_OTHERS = {
+    b"version https://git-lfs": "it only points to the file, fetch that by `git lfs pull`",
+    b"<": "it is a web page, the address led to no file",
+    b"\xff\xd8": "it is a JPEG",
+    b"\x89PNG": "it is a PNG",
+}
+# Of an archive, and of the older format: what torch.save writes.
+_SAVED = (b"PK", b"\x80")
+
+
+def _fault(path: Path, error: Exception) -> str:
+    """What is wrong with a file, in words of our own where torch's would have code run from it."""
+    if path.suffix == ".caffemodel":
+        return "convert Caffe's format to a state dict first, its layer names may stay"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    with path.open("rb") as file:
+        start = file.read(64).lstrip()
+    other = next((what for sign, what in _OTHERS.items() if start.startswith(sign)), None)
+    if other:
+        return other
+    if path.suffix == ".safetensors":
+        return " ".join(str(error).split())[:200]
+    if not start.startswith(_SAVED):
+        return "it is neither safetensors nor what torch.save writes"
+    if isinstance(error, pickle.UnpicklingError) and "operand" not in str(error):
+        return "it holds other objects, which could run code; save the network's state_dict() alone"
+    return "it is damaged or cut short; fetch it again"
 
 
 WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict", "network")
