@@ -13,12 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from boxseg.atomic import write_text
 from boxseg.config import LabelFormat
 from boxseg.errors import ConfigError
-from boxseg.options import default_options, flatten, to_plain, to_yaml
+from boxseg.options import default_options, flatten, load_mapping, to_plain, to_yaml
 
 log = logging.getLogger("boxseg")
 
@@ -65,23 +63,10 @@ def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
     config_file, versions_file = folder / "config.yaml", folder / "versions.json"
     known: dict[str, str] = {}
     if config_file.is_file() and versions_file.is_file():
-        known = json.loads(versions_file.read_text(encoding="utf-8")).get("inputs", {})
-        changes = _changes(config_file, job, known, digests)
-        if changes and not job.overwrite and has_results(folder):
-            foreign = _foreign(config_file, job)
-            if foreign:
-                raise ConfigError(
-                    f"{folder} holds what another command made, with {', '.join(foreign)}: "
-                    "choose another out=…, or start anew with overwrite=true"
-                )
-            raise ConfigError(
-                f"{folder} holds a run with other options ({'; '.join(changes[:4])}): "
-                "choose another out=…, or start anew with overwrite=true"
-            )
         if job.overwrite:
             clear_folder(folder)
-        if changes or job.overwrite:
-            known = {}
+        elif has_results(folder):
+            known = _same_job_inputs(folder, job, digests)
     write_text(config_file, to_yaml(job))
     # A result still depends on an input that is gone.
     write_json(versions_file, {**versions(), "inputs": {**known, **digests}})
@@ -121,10 +106,35 @@ def has_results(folder: Path) -> bool:
     return any(next(folder.rglob(name), None) for name in names)
 
 
-def _changes(config_file: Path, job: Any, known: Mapping[str, str], digests: Mapping[str, str]) -> list[str]:
+def _same_job_inputs(folder: Path, job: Any, digests: Mapping[str, str]) -> dict[str, str]:
+    """Make sure that the job recorded in a folder is this one; the digests recorded of its inputs.
+
+    Raises:
+        ConfigError: It is another, or what is recorded cannot be read.
+    """
+    recorded = load_mapping(folder / "config.yaml")
+    known = _known_inputs(folder / "versions.json")
+    changes = _changes(recorded, job, known, digests)
+    if not changes:
+        return known
+    foreign = [name for name in recorded if name not in to_plain(job)]
+    if foreign:
+        raise ConfigError(
+            f"{folder} holds what another command made, with {', '.join(foreign)}: "
+            "choose another out=…, or start anew with overwrite=true"
+        )
+    raise ConfigError(
+        f"{folder} holds a run with other options ({'; '.join(changes[:4])}): "
+        "choose another out=…, or start anew with overwrite=true"
+    )
+
+
+def _changes(
+    recorded: Mapping[str, Any], job: Any, known: Mapping[str, str], digests: Mapping[str, str]
+) -> list[str]:
     """What differs from the job recorded in a folder, in words."""
     # An option that is newer than the run had its default there.
-    before = default_options(type(job)) | flatten(yaml.safe_load(config_file.read_text(encoding="utf-8")) or {})
+    before = default_options(type(job)) | flatten(recorded)
     after = flatten(to_plain(job))
     # A file whose content is known may have another name; of one that was not recorded only the name is known.
     options = dict.fromkeys(name for name in (*before, *after) if name not in FREE)
@@ -138,10 +148,20 @@ def _changes(config_file: Path, job: Any, known: Mapping[str, str], digests: Map
     return changes + [f"{name} changed" for name in inputs if known.get(name) != digests[name]]
 
 
-def _foreign(config_file: Path, job: Any) -> list[str]:
-    """Options and groups of options recorded in a folder that the job has not."""
-    recorded = yaml.safe_load(config_file.read_text(encoding="utf-8")) or {}
-    return [name for name in recorded if name not in to_plain(job)]
+def _known_inputs(versions_file: Path) -> dict[str, str]:
+    """Digests recorded in versions.json.
+
+    Raises:
+        ConfigError: It is no such file.
+    """
+    try:
+        inputs = json.loads(versions_file.read_text(encoding="utf-8")).get("inputs", {})
+        return {str(name): str(digest) for name, digest in inputs.items()}
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{versions_file} is damaged ({error}): remove it to go on with what the folder holds, "
+            "or start anew with overwrite=true"
+        ) from error
 
 
 def clear_folder(folder: Path) -> None:

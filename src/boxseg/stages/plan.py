@@ -35,7 +35,7 @@ from boxseg.stages.networks import load_segmenter, save_network, start_classifie
 from boxseg.stages.run import job_for
 from boxseg.stages.segment import SegmenterTraining, validation
 from boxseg.stages.step_time import seconds_per_step
-from boxseg.stages.training import Training, schedule_length
+from boxseg.stages.training import Training, progress_of, schedule_length
 from boxseg.stages.training_labels import training_labels
 
 MEGABYTE = 1_000_000
@@ -185,7 +185,7 @@ def _training(
     last, done = job.out / "checkpoints" / "last.ckpt", 0
     finished = (job.out / "model.safetensors").is_file()
     if last.is_file():
-        done = int(torch.load(last, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+        done, _ = progress_of(last)
     left = 0 if finished else max(0, iterations - done)
     weights = _bytes(module.network.state_dict().values())
     momentum = _bytes(p for p in module.network.parameters() if p.requires_grad)

@@ -24,7 +24,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from boxseg.config import Classify, Optimiser, Segment, Trainer
 from boxseg.data.loading import BoxTraining, LabelTraining, StreamLoader, make_loader, split_batch
 from boxseg.data.sampler import StreamSampler
-from boxseg.errors import BoxsegError, ConfigError
+from boxseg.errors import BoxsegError, CheckpointError, ConfigError
 from boxseg.nn.foreign import ForeignBackbone
 from boxseg.nn.weights import parameter_groups
 from boxseg.stages.devices import torch_devices
@@ -180,9 +180,28 @@ def interval_of(checkpoint: Path) -> int:
 
     A run goes on at a whole number of intervals: with others it would count its steps wrongly. Where the
     checkpoint is the last one, of a shorter interval, the number found leaves nothing to be done.
+
+    Raises:
+        CheckpointError: It cannot be read.
     """
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    return math.ceil(int(state["global_step"]) / (int(state["epoch"]) + 1))
+    step, epoch = progress_of(checkpoint)
+    return math.ceil(step / (epoch + 1))
+
+
+def progress_of(checkpoint: Path) -> tuple[int, int]:
+    """Step and epoch that a checkpoint of a training was written at.
+
+    Raises:
+        CheckpointError: It cannot be read.
+    """
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        return int(state["global_step"]), int(state["epoch"])
+    except Exception as error:  # of pickle anything, according to what the bytes happen to say
+        raise CheckpointError(
+            f"{checkpoint} is damaged, as a full disk or a copy cut short leaves it: remove it, and the same "
+            "command trains from the start"
+        ) from error
 
 
 def fit(
@@ -211,6 +230,7 @@ def fit(
     Raises:
         ConfigError: The batch cannot be shared by the devices, or cut into so many parts, or the device does
             not have this precision.
+        CheckpointError: The last checkpoint cannot be read.
     """
     last = folder / "checkpoints" / "last.ckpt"
     every = checkpoint_interval(trainer.checkpoint_every, scale)
