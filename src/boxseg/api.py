@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from boxseg.config import Crf
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, Job
-from boxseg.options import from_python
+from boxseg.jobs.empty_paths import refuse_empty_paths
+from boxseg.options import complete_key, flatten, from_python
 
 if TYPE_CHECKING:
     from boxseg.prediction import BasePredictor
@@ -28,7 +29,9 @@ def _verb(name: str, function: str = "") -> Callable[..., Any]:
     def call(**options: Any) -> Any:
         from boxseg.stages.verbs import run_verb
 
-        return run_verb(name, from_python(name, job, options))
+        given = {complete_key(key, job, name): value for key, value in flatten(options).items()}
+        refuse_empty_paths(job, given)
+        return run_verb(name, from_python(name, job, given))
 
     call.__name__ = call.__qualname__ = function
     call.__module__ = "boxseg"

@@ -110,12 +110,16 @@ def _dispatch(words: list[str]) -> int:
     if verb not in VERBS:
         raise ConfigError(f"unknown verb {verb!r}{did_you_mean(verb, VERBS)} (one of {', '.join(VERBS)})")
     from boxseg import options
+    from boxseg.jobs import JOBS
+    from boxseg.jobs.empty_paths import refuse_empty_paths
 
     if "-h" in rest or "--help" in rest:
         print(options.help_text(verb), end="")
         return 0
     print_config = _take(rest, "--print-config") or _take(rest, "--print_config")
-    job = options.build_job(verb, options.parse_words(rest, verb))
+    given = options.parse_words(rest, verb)
+    refuse_empty_paths(JOBS[verb], given)
+    job = options.build_job(verb, given)
     if print_config:
         print(options.to_yaml(job), end="")
         return 0

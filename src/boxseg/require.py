@@ -13,6 +13,14 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def require_path(key: str, text: str) -> None:
+    """Check that a path says something; an empty one would be the current folder."""
+    if not text:
+        raise ConfigError(
+            f"{key}= is empty: name a path, {key}=. for the current folder (a shell variable that is not set?)"
+        )
+
+
 def require_schedule(section: str, batch: int, epochs: float, iterations: int | None) -> None:
     """Check what both trainings share."""
     require(batch >= 1, f"{section}.batch must be at least 1, got {batch}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from boxseg.config import Classify, Data, Evaluate, Label, Model, Report, Segment, Trainer
-from boxseg.require import require, require_scale
+from boxseg.require import require, require_path, require_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +109,8 @@ class SegmentJob:
     def __post_init__(self) -> None:
         require_scale(self.scale)
         require(len(self.labels) > 0, "labels names no source of labels; give labels=DIR or labels=[A,B]")
+        if self.strong is not None:
+            require_path("strong", self.strong)
         require(
             self.strong is not None or self.strong_split is None,
             f"strong_split={self.strong_split} needs strong=ground-truth or strong=DIR, its masks",

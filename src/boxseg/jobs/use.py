@@ -8,7 +8,7 @@ from typing import Literal
 
 from boxseg.config import Data, Evaluate, LabelFormat, Report, Trainer
 from boxseg.jobs.positional import POSITIONAL
-from boxseg.require import require
+from boxseg.require import require, require_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,12 @@ class PredictJob:
     data: Data | None = None
     evaluate: Evaluate = field(default_factory=Evaluate)
     trainer: Trainer = field(default_factory=Trainer)
+
+    def __post_init__(self) -> None:
+        if self.images is not None:
+            require(self.images != [], "images names no photos; give images=DIR or images=[A,B]")
+            for name in [self.images] if isinstance(self.images, str) else self.images:
+                require_path("images", name)
 
 
 @dataclass(frozen=True, kw_only=True)
