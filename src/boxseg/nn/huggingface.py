@@ -99,7 +99,7 @@ class HuggingFaceBackbone(ForeignBackbone):
         """Load the weights of the folder or the hub; the names loaded, and those of no use here."""
         name = self.name.partition(":")[2]
         try:
-            with _quiet_transformers():
+            with quiet_transformers():
                 pretrained, told = type(self.network).from_pretrained(
                     name, config=self.network.config, dtype=torch.float32, output_loading_info=True
                 )
@@ -129,7 +129,7 @@ def _network(name: str, config: dict[str, Any]) -> Any:
     kind = config.get("model_type")
     try:
         settings = theirs.CONFIG_MAPPING[kind].from_dict(config)
-        with _quiet_transformers():
+        with quiet_transformers():
             network = theirs.AutoBackbone.from_config(settings, dtype=torch.float32)
     except Exception as error:
         raise ConfigError(
@@ -147,7 +147,7 @@ def _config_of(name: str) -> dict[str, Any]:
     """
     theirs: Any = importlib.import_module("transformers")
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             config: dict[str, Any] = json.loads(
                 theirs.AutoConfig.from_pretrained(name).to_json_string(use_diff=False)
             )
@@ -163,7 +163,7 @@ def _preprocessing(name: str) -> Preprocessing:
     """Mean and deviation of the model's own processor; ImageNet's where it has none."""
     theirs: Any = importlib.import_module("transformers.image_processing_base")
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             told, _ = theirs.ImageProcessingMixin.get_image_processor_dict(name)
         mean, std = told["image_mean"], told["image_std"]
         factor = float(told.get("rescale_factor", 1 / 255)) if told.get("do_rescale", True) else 1.0
@@ -197,15 +197,18 @@ def _choose_stage(name: str, names: list[str], stage: int | None) -> str:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Without its bars, and its remarks on weights, which the load report has."""
+def quiet_transformers() -> Iterator[None]:
+    """Without bars, remarks on weights, which the load report has, and a word on each try to reach the hub."""
     theirs: Any = importlib.import_module("transformers.utils.logging")
-    level, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
+    hub = logging.getLogger("huggingface_hub")
+    level, bars, hub_level = theirs.get_verbosity(), theirs.is_progress_bar_enabled(), hub.level
     theirs.set_verbosity_error()
     theirs.disable_progress_bar()
+    hub.setLevel(logging.ERROR)
     try:
         yield
     finally:
+        hub.setLevel(hub_level)
         theirs.set_verbosity(level)
         if bars:
             theirs.enable_progress_bar()

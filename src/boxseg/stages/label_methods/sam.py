@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import CheckpointError
 from boxseg.extras import import_extra
 from boxseg.jobs import LabelJob
+from boxseg.nn.huggingface import quiet_transformers
 from boxseg.nn.mask_scores import mask_scores
 from boxseg.stages.devices import torch_device
 from boxseg.stages.label_methods.method import Origin, Scored, pixel_boxes
@@ -145,12 +145,12 @@ def start(job: LabelJob, dataset: BoxDataset) -> Sam:
     name, device = str(job.label.sam), torch_device(job.trainer)
     transformers = import_extra("transformers", extra="sam", purpose="label.method=sam")
     try:
-        kind = transformers.AutoConfig.from_pretrained(name).model_type
-        if kind not in FAMILIES:
-            known = ", ".join(FAMILIES)
-            raise CheckpointError(f"label.sam={name} is of the kind {kind}; expected one of {known}")
-        family = FAMILIES[kind]
-        with _quiet(transformers.utils.logging):
+        with quiet_transformers():
+            kind = transformers.AutoConfig.from_pretrained(name).model_type
+            if kind not in FAMILIES:
+                known = ", ".join(FAMILIES)
+                raise CheckpointError(f"label.sam={name} is of the kind {kind}; expected one of {known}")
+            family = FAMILIES[kind]
             network = getattr(transformers, family.network).from_pretrained(name, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -161,20 +161,6 @@ def start(job: LabelJob, dataset: BoxDataset) -> Sam:
     weights = Path(name) / "model.safetensors"
     files = {"sam": weights} if weights.is_file() else {}
     return Sam(network=network.eval().to(device), family=family, device=device, origin=Origin(files=files))
-
-
-@contextmanager
-def _quiet(logging: Any) -> Iterator[None]:
-    """No progress bar for reading a file, and no warning that a video network's other half is left out."""
-    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _side(config: Any) -> int:
