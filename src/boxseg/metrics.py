@@ -87,19 +87,24 @@ class ConfusionMatrix:
         if prediction.shape != truth.shape or (where is not None and where.shape != truth.shape):
             shapes = [array.shape for array in (prediction, truth, where) if array is not None]
             raise DataError(f"label maps of one photo must have one size, got {shapes}: were they resized?")
+        self.check("prediction", prediction)
+        self.check("ground truth", truth)
         size = len(self.names)
-        for what, array in (("prediction", prediction), ("ground truth", truth)):
-            wrong = array[((array < 0) | (array >= size)) & (array != IGNORE)]
-            if wrong.size:
-                raise DataError(
-                    f"{what} holds the value {wrong[0]}, expected 0..{size - 1} or 255: check the class list"
-                )
         scored = truth != IGNORE if where is None else (truth != IGNORE) & where
         row = truth[scored].astype(np.int64)
         column = prediction[scored].astype(np.int64)
         column[column == IGNORE] = size
         cells = np.bincount(row * (size + 1) + column, minlength=size * (size + 1))
         self.counts += cells.reshape(size, size + 1)
+
+    def check(self, what: str, labels: NDArray[np.integer[Any]]) -> None:
+        """Raise a DataError if these labels hold a value that is neither a class nor 255."""
+        size = len(self.names)
+        wrong = labels[((labels < 0) | (labels >= size)) & (labels != IGNORE)]
+        if wrong.size:
+            raise DataError(
+                f"{what} holds the value {wrong[0]}, expected 0..{size - 1} or 255: check the class list"
+            )
 
     def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
         if self.names != other.names:

@@ -99,7 +99,7 @@ def test_bands_change_no_probability_and_no_label(
     loaded, photo = load_segmenter(networks / "s.safetensors", CPU), painted(120, 170)
     sample, tools = many_boxes(120, 170, 500), labeller(networks)
 
-    def answers() -> tuple[Tensor, Tensor, NDArray[np.uint8], Tensor]:
+    def answers() -> tuple[Tensor, Tensor, Tensor, Tensor]:
         with torch.inference_mode():
             seen = network_probabilities(loaded, torch.from_numpy(photo), MANY)
             scored = tools.score(sample, photo)

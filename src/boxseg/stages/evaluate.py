@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from boxseg import formats
 from boxseg.config import Evaluate, Trainer
@@ -17,10 +20,11 @@ from boxseg.jobs import EvaluateJob
 from boxseg.metrics import ConfusionMatrix, Scores
 from boxseg.nn.deeplab import Segmenter
 from boxseg.report.tables import Table
+from boxseg.stages.device_counts import count_pixels
 from boxseg.stages.devices import torch_device, torch_devices
 from boxseg.stages.doctor import report_problems
 from boxseg.stages.folder import check_folder, write_json
-from boxseg.stages.inference import Labels, label_group
+from boxseg.stages.inference import label_group
 from boxseg.stages.instance_scores import (
     InstanceScores,
     class_precision_table,
@@ -30,7 +34,7 @@ from boxseg.stages.instance_scores import (
 )
 from boxseg.stages.networks import Loaded, check_classes, load_segmenter
 from boxseg.stages.photo_loop import Readable, photo_loop
-from boxseg.stages.scoring import LabelScores, label_table, no_truth, read_truth, score_labels
+from boxseg.stages.scoring import Labels, LabelScores, label_table, no_truth, read_truth, score_labels
 from boxseg.stages.spread import in_order, spread
 
 
@@ -199,26 +203,33 @@ def _score_share(
 ) -> _Counted:
     before, after = ConfusionMatrix(classes), ConfusionMatrix(classes)
     skipped: dict[str, str] = {}
-    work = partial(_predicted, loaded, options, keep)
+    work = partial(_count_group, loaded, options, before.check, keep)
     device = loaded.device
-    for group in photo_loop(work, samples, skipped, description="evaluate", trainer=trainer, device=device):
-        for truth, raw, refined in group:
-            before.update(raw, truth)
-            after.update(refined, truth)
+    total = torch.zeros(2, *before.counts.shape, dtype=torch.int64, device=device)
+    for counts in photo_loop(work, samples, skipped, description="evaluate", trainer=trainer, device=device):
+        total += counts
+    before.counts, after.counts = total.cpu().numpy()
     return _Counted(before=before, after=after, skipped=skipped)
 
 
-def _predicted(
-    loaded: Loaded[Segmenter], options: Evaluate, keep: Path | None, group: Sequence[Readable]
-) -> list[tuple[Labels, Labels, Labels]]:
-    """Ground truth and predictions before and after the CRF of each photo; the last are written to `keep`."""
-    found = []
+def _count_group(
+    loaded: Loaded[Segmenter],
+    options: Evaluate,
+    check: Callable[[str, Labels], None],
+    keep: Path | None,
+    group: Sequence[Readable],
+) -> Tensor:
+    """Pixels (2, L + 1, L + 2) of the photos before and after the CRF; predictions are written to `keep`."""
+    counts = []
     answers = label_group(loaded, [image for _, image in group], options)
     for (sample, _), answer in zip(group, answers, strict=True):
         if keep is not None:
-            write_mask(keep / f"{sample.id}.png", answer.labels)
-        found.append((read_truth(sample), answer.before, answer.labels))
-    return found
+            write_mask(keep / f"{sample.id}.png", answer.labels.cpu().numpy())
+        labels = read_truth(sample)
+        check("ground truth", labels)
+        truth, size = torch.from_numpy(labels).to(loaded.device), len(loaded.classes) + 1
+        counts.append(torch.stack([count_pixels(p, truth, size) for p in (answer.before, answer.labels)]))
+    return torch.stack(counts).sum(0)
 
 
 def network_table(title: str, scores: NetworkScores) -> Table:

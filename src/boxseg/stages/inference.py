@@ -26,8 +26,6 @@ from boxseg.stages.photo_loop import Readable, photo_loop
 from boxseg.stages.refine import refine
 from boxseg.windows import blended, window_side
 
-Labels = NDArray[np.uint8]
-
 # Probabilities of a photo that are held at once, 2 GB; with few classes it is the network's memory that counts.
 MOST, FEWEST_CLASSES = 2**29, 16
 
@@ -37,7 +35,7 @@ PAIR = 2**21
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Labelled:
-    """What a network says of a photo.
+    """What a network says of a photo, on its device.
 
     Attributes:
         before: The most probable class before the CRF, (H, W) uint8.
@@ -45,9 +43,9 @@ class Labelled:
         confidence: Its probability, (H, W) float32.
     """
 
-    before: Labels
-    labels: Labels
-    confidence: NDArray[np.float32]
+    before: Tensor
+    labels: Tensor
+    confidence: Tensor
 
 
 def most_pixels(classes: int) -> int:
@@ -133,7 +131,7 @@ def _label_bands(loaded: Loaded[Segmenter], image: NDArray[np.uint8], options: E
     """Without a CRF a row of pixels needs no other: the probabilities of all are never held at once."""
     seen = see(loaded, torch.from_numpy(image).to(loaded.device), options)
     parts = [_strongest(softmax(loaded.network.logits(seen.mean(rows)))) for rows in seen.bands()]
-    labels, confidence = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    labels, confidence = (torch.cat(rows) for rows in zip(*parts, strict=True))
     return Labelled(before=labels, labels=labels, confidence=confidence)
 
 
@@ -145,16 +143,19 @@ def _label_windows(
 
     count = len(loaded.classes) + 1
     parts = [(*strongest(both[:count]), *strongest(both[count:])) for _, both in blended(image, side, compute)]
-    before, _, labels, confidence = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    before, _, labels, confidence = (
+        torch.from_numpy(np.concatenate(rows)).to(loaded.device) for rows in zip(*parts, strict=True)
+    )
     return Labelled(before=before, labels=labels, confidence=confidence)
 
 
-def _strongest(probabilities: Tensor) -> tuple[Labels, NDArray[np.float32]]:
+def _strongest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
     """The most probable class of probabilities (L + 1, H, W), and its probability."""
     if probabilities.device.type == "cpu":  # where NumPy's argmax takes a third of torch's time
-        return strongest(probabilities.numpy())
-    confidence, labels = probabilities.max(0)
-    return labels.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy()
+        labels, confidence = strongest(probabilities.numpy())
+        return torch.from_numpy(labels), torch.from_numpy(confidence)
+    confidence_there, labels_there = probabilities.max(0)
+    return labels_there.to(torch.uint8), confidence_there
 
 
 def predict_photos(
@@ -183,10 +184,9 @@ def _predicted(
     loaded: Loaded[Segmenter], options: Evaluate, group: Sequence[Readable]
 ) -> list[tuple[Sample, LabelledPhoto]]:
     answers = label_group(loaded, [image for _, image in group], options)
-    return [
-        (
-            sample,
-            LabelledPhoto(image=image, labels=a.labels, confidence=a.confidence, classes=loaded.classes),
-        )
-        for (sample, image), a in zip(group, answers, strict=True)
-    ]
+    found = []
+    for (sample, image), answer in zip(group, answers, strict=True):
+        labels, confidence = answer.labels.cpu().numpy(), answer.confidence.cpu().numpy()
+        photo = LabelledPhoto(image=image, labels=labels, confidence=confidence, classes=loaded.classes)
+        found.append((sample, photo))
+    return found

@@ -111,7 +111,7 @@ def make_sheet(path: Path, job: RunJob, labels: Path, checkpoint: Path) -> None:
     for sample in _spread(dataset, labels):
         image = read_image(sample.image)
         masks = [read_mask(file, len(dataset.classes)) for file in label.paths(labels, sample)]
-        predicted = label_group(loaded, [image], job.evaluate)[0].labels
+        predicted = label_group(loaded, [image], job.evaluate)[0].labels.cpu().numpy()
         truth = sample.ground_truth() if sample.ground_truth else None
         row: list[Picture | None] = [draw_boxes(image, sample.boxes, sample.labels)]
         rows.append(row + [label_picture(image, mask) for mask in (*masks, predicted, truth)])

@@ -1,0 +1,26 @@
+"""Pixels by true and predicted class, counted where the predictions are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from boxseg.dataset import IGNORE
+
+
+def count_pixels(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:
+    """Counts as a `ConfusionMatrix` has them, on the device of the predictions, from which nothing is fetched.
+
+    Args:
+        prediction: (H, W) uint8, 0..L.
+        truth: (H, W) uint8, 0..L, or 255 for pixels not to be scored; on the same device.
+        classes: L + 1.
+
+    Returns:
+        (L + 1, L + 2) int64, rows are the truth, columns the prediction; the last column is 0.
+    """
+    cells = classes * (classes + 1)
+    # int32, a row of IGNORE and all, is as large as a cell's number can be.
+    cell = truth.to(torch.int32).mul_(classes + 1).add_(prediction)
+    cell.masked_fill_(truth == IGNORE, cells)
+    return torch.bincount(cell.flatten(), minlength=cells + 1)[:cells].reshape(classes, classes + 1)
