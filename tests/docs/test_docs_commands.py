@@ -16,18 +16,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import boxseg
 from boxseg import formats, options
 from boxseg.cli import VERBS, execute
-from boxseg.config import Data
+from boxseg.config import Classify, Data, Model, Segment
 from boxseg.data.toy import write_toy
-from boxseg.dataset import IGNORE
+from boxseg.dataset import IGNORE, VOC_CLASSES
 from boxseg.errors import ConfigError
 from boxseg.formats import coco
 from boxseg.formats.masks import read_mask, write_mask
 from boxseg.jobs import JOBS
+from boxseg.stages.networks import Network, save_network, start_classifier, start_segmenter
 from documented import PAGES, ROOT, Command, all_commands, blocks, commands, page_name
+from tiny_sam import write_sam
 
 COMMANDS = all_commands()
 
@@ -78,19 +81,52 @@ SINGLE = (
     "boxseg download voc out=DIR",
 )
 
+SMALL = (
+    "-c voc_efficientnet_lite0 data=VOC2012 out=runs/small classify.batch=16 classify.augment.crop=225 "
+    "segment.batch=16 segment.augment.crop=225 segment.epochs=15"
+)
+SMALL_TABLES = (
+    f"pseudo-labels {SMALL}",
+    f"grid {SMALL}",
+    f"losses {SMALL} segment.optimiser.lr=0.002",
+    f"final-vgg {SMALL} segment.optimiser.lr=0.002",
+)
+
+# What is trained by the recipes of PASCAL VOC, or stands on models that are fetched, in this order.
+TRAININGS = (
+    "boxseg classify -c voc_efficientnet_lite0 data=VOC2012 out=c8 classify.epochs=8 classify.batch=16 "
+    "classify.augment.crop=257 classify.optimiser.lr=0.001 classify.optimiser.new_lr=10",
+    "boxseg label checkpoint=c8 data=VOC2012 out=l8",
+    "boxseg segment -c voc_efficientnet_lite0 data=VOC2012 labels=l8 out=nal segment.epochs=12 segment.batch=16 "
+    "segment.augment.crop=257 segment.optimiser.lr=0.002",
+    "boxseg segment -c voc_efficientnet_lite0 data=VOC2012 labels=l8 out=ce segment.epochs=12 segment.batch=16 "
+    "segment.augment.crop=257 segment.optimiser.lr=0.002 loss=ce_crf",
+    "boxseg segment -c voc_efficientnet_lite0 data=VOC2012 labels=ground-truth out=gt segment.epochs=12 "
+    "segment.batch=16 segment.augment.crop=257 segment.optimiser.lr=0.002 loss=ce_crf",
+    "boxseg label -c coco_from_voc checkpoint=c data=COCO out=lc",
+    "boxseg label -c coco_from_voc checkpoint=runs/voc_vgg16/classify data=COCO data.split=train2017 out=runs/coco",
+    "boxseg predict -c voc_vgg16 checkpoint=runs/voc_vgg16/segment data=VOC2012 data.split=test out=runs/test "
+    "submission=voc2012 comp=comp6",
+    "boxseg reproduce pseudo-labels data=VOCdevkit/VOC2012 out=runs/paper",
+    'boxseg reproduce losses -c voc_efficientnet_lite0 data=VOCdevkit/VOC2012 scale=0.5 "seeds=[0,1,2]" '
+    "out=runs/small",
+    *(f'boxseg reproduce {table} "seeds=[0,1,2]"' for table in SMALL_TABLES),
+    "boxseg run data=photos out=runs/first dry_run=true",
+)
+# Of models that are fetched: tiny ones of random weights, as transformers would read them from a folder.
+FETCHED = (
+    "boxseg run data=photos out=runs/dino backbone=hf:facebook/dinov2-small freeze=true",
+    "boxseg run data=photos out=runs/convnext backbone=hf:facebook/convnext-tiny-224",
+    "boxseg run data=photos out=runs/mine backbone=hf:models/my-swin",
+    "boxseg label method=sam sam=facebook/sam2.1-hiera-tiny data=VOC2012 out=runs/sam",
+)
+
 # Of the commands in blocks, those that are not run, by what tells them, and why. They are parsed all the same.
 NOT_RUN = {
     "pip install": "changes the environment",
     "python benchmarks/": "tests/benchmarks runs each of them in its smallest form",
     "make ": "make test is what runs this",
-    "backbone=hf:": "fetches a model; tests/end_to_end/test_foreign_backbone_run.py runs one without the hub",
-    "backbone=timm:": "fetches a model; tests/end_to_end/test_foreign_backbone_run.py runs one without the hub",
-    "-c voc_": "a training on PASCAL VOC itself; test_verbs.py runs every recipe on small photos",
-    "-c coco_from_voc": "needs COCO and a classifier of VOC; test_voc_to_coco.py runs it on small photos",
-    "boxseg reproduce ": "trains all networks of a table; test_reproduce.py runs them on small photos",
-    "method=sam": "fetches a model; the tests of the methods run one without the hub",
-    "checkpoint=c8": "goes on with the training before it, of a recipe",
-    "out=runs/first dry_run=true": "tests/end_to_end/test_dry_run.py runs it",
+    "backbone=timm:": "timm needs torchvision, which is not there; test_foreign_backbones.py plays its part",
 }
 
 # Schedules of seconds, for whichever verb has the option; appended to what is written.
@@ -112,8 +148,8 @@ SHORT = (
 # Packages of extras without which a command is passed over.
 NEEDS = {"boxseg export": "onnxruntime", "grabcut": "cv2"}
 
-EXTRA = {"demo": ("images=4",), "download": ("dry_run=true",)}
-
+# Tables are trained with one seed, and networks without weight files, which are fetched.
+EXTRA = {"demo": ("images=4",), "download": ("dry_run=true",), "reproduce": ("seeds=[0]", "model.weights=none")}
 
 PROMISED = (
     "work/label/y_crf/train_0000.png",
@@ -148,7 +184,7 @@ def is_verb(command: Command) -> bool:
     return command.words[0] == "boxseg" and command.verb not in ("", "VERB", "--help")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where users type the commands: data sets under the names that pages give them, and what is at hand."""
     top = tmp_path_factory.mktemp("user")
@@ -221,8 +257,9 @@ def test_other_programs_that_are_named_are_there() -> None:
 
 def test_every_command_in_a_block_is_run_or_said_not_to_be() -> None:
     used = set()
+    single = {*SINGLE, *TRAININGS, *FETCHED}
     for command in COMMANDS:
-        if command.block and command.page not in WHOLE_PAGES and command.text not in SINGLE:
+        if command.block and command.page not in WHOLE_PAGES and command.text not in single:
             text = f"{' '.join(command.words)} "
             marks = {mark for mark in NOT_RUN if mark in text}
             assert marks, f"{command.page}: {command.text}"
@@ -257,6 +294,49 @@ def test_what_can_be_run_here_works(
     missing = [name for name in PROMISED if not (folder / name).is_file()]
     assert not missing
     run_python(folder, monkeypatch)
+
+
+def write_network(file: Path, network: Network, options: Classify | Segment) -> None:
+    """A network of VOC's classes that knows nothing about them."""
+    file.parent.mkdir(parents=True)
+    save_network(file, network, classes=VOC_CLASSES, model=Model(), options=options)
+
+
+def test_the_trainings_of_the_recipes_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is only trained on a large machine, in steps of seconds."""
+    monkeypatch.chdir(folder)
+    classifier, _ = start_classifier(Model(), len(VOC_CLASSES), 0, folder)
+    segmenter, _ = start_segmenter(Model(), len(VOC_CLASSES), 0, folder)
+    for name in ("c", "runs/voc_vgg16/classify"):
+        write_network(folder / name / "model.safetensors", classifier, Classify())
+    write_network(folder / "runs/voc_vgg16/segment/model.safetensors", segmenter, Segment())
+    lists = folder / "VOC2012" / "ImageSets" / "Segmentation"
+    shutil.copy(lists / "val.txt", lists / "test.txt")
+    toys = formats.load(Data(root=folder / "VOC2012", split="train_aug"))
+    known = ("person", "car", "cat", "banana", "zebra", "kite", "dog")[: len(toys.classes)]
+    coco.write(replace(toys, split="train2017", classes=known), folder / "COCO")
+    documented = {command.text: command for command in COMMANDS}
+    for text in TRAININGS:
+        run(documented[text])
+
+
+def test_models_that_are_fetched_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of such names stand for the hub, as transformers has it."""
+    transformers = pytest.importorskip("transformers")
+    monkeypatch.chdir(folder)
+    torch.manual_seed(0)
+    dino = transformers.Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=56)
+    transformers.Dinov2Backbone(dino).save_pretrained("facebook/dinov2-small")
+    stages = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
+    transformers.ConvNextBackbone(transformers.ConvNextConfig(**stages)).save_pretrained(
+        "facebook/convnext-tiny-224"
+    )
+    swin = transformers.SwinConfig(embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=4)
+    transformers.SwinBackbone(swin).save_pretrained("models/my-swin")
+    write_sam(folder / "facebook/sam2.1-hiera-tiny", "sam2")
+    documented = {command.text: command for command in COMMANDS}
+    for text in FETCHED:
+        run(documented[text])
 
 
 def run_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
