@@ -63,6 +63,7 @@ SINGLE = (
     "boxseg export checkpoint=runs/first out=model.onnx",
     "boxseg convert runs/first/label coco format=coco",
     "boxseg convert predictions coco-predicted format=coco",
+    "boxseg convert work/label sure format=masks maps=true",
     "boxseg convert masks yolo format=yolo-seg data=VOC2012",
     'boxseg convert masks yolo2 format=yolo-seg images=photos "classes=[cat,dog]"',
     'boxseg label checkpoint=runs/first data=VOC2012 out=labels "label.formats=[coco,yolo-seg]"',
@@ -97,14 +98,15 @@ TRAININGS = (
     "boxseg classify -c voc_efficientnet_lite0 data=VOC2012 out=c8 classify.epochs=8 classify.batch=16 "
     "classify.augment.crop=257 classify.optimiser.lr=0.001 classify.optimiser.new_lr=10",
     "boxseg label checkpoint=c8 data=VOC2012 out=l8",
-    "boxseg segment -c voc_efficientnet_lite0 data=VOC2012 labels=l8 out=nal segment.epochs=12 segment.batch=16 "
-    "segment.augment.crop=257 segment.optimiser.lr=0.002",
+    "boxseg segment -c voc_efficientnet_lite0 data=VOC2012 labels=l8 out=nal segment.epochs=12 "
+    "segment.batch=16 segment.augment.crop=257 segment.optimiser.lr=0.002",
     "boxseg segment -c voc_efficientnet_lite0 data=VOC2012 labels=l8 out=ce segment.epochs=12 segment.batch=16 "
     "segment.augment.crop=257 segment.optimiser.lr=0.002 loss=ce_crf",
     "boxseg segment -c voc_efficientnet_lite0 data=VOC2012 labels=ground-truth out=gt segment.epochs=12 "
     "segment.batch=16 segment.augment.crop=257 segment.optimiser.lr=0.002 loss=ce_crf",
     "boxseg label -c coco_from_voc checkpoint=c data=COCO out=lc",
-    "boxseg label -c coco_from_voc checkpoint=runs/voc_vgg16/classify data=COCO data.split=train2017 out=runs/coco",
+    "boxseg label -c coco_from_voc checkpoint=runs/voc_vgg16/classify data=COCO data.split=train2017 "
+    "out=runs/coco",
     "boxseg predict -c voc_vgg16 checkpoint=runs/voc_vgg16/segment data=VOC2012 data.split=test out=runs/test "
     "submission=voc2012 comp=comp6",
     "boxseg reproduce pseudo-labels data=VOCdevkit/VOC2012 out=runs/paper",
@@ -156,6 +158,8 @@ PROMISED = (
     "work/label/instances_y_crf.json",
     "work/label/reliable/train_0000.png",
     "work/label/confidence/train_0000.png",
+    "sure/reliable/train_0000.png",
+    "sure/confidence/train_0000.png",
     "work/label/labelmap.json",
     "work/label/report.html",
     "work/coco/annotations/instances_train.json",

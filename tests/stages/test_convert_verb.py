@@ -17,7 +17,7 @@ from boxseg import formats
 from boxseg.cli import execute
 from boxseg.config import Data
 from boxseg.data.toy import write_toy
-from boxseg.formats.masks import read_mask, write_mask
+from boxseg.formats.masks import read_mask, write_grey, write_mask
 from boxseg.jobs import LabelJob
 from boxseg.options import to_yaml
 from boxseg.stages.convert import default_split, write_formats
@@ -120,6 +120,26 @@ def test_which_labels_of_a_label_folder(labels: Path, tmp_path: Path, capsys) ->
     write_mask(tmp_path / "masks" / "a.png", np.zeros((4, 4), np.uint8))
     error = refused(capsys, tmp_path / "masks", tmp_path / "x", "format=masks", "labels=y_ret")
     assert "labels=y_ret is for folders made by label" in error
+
+
+def test_how_sure_the_labels_are_goes_along(labels: Path, toy: Path, tmp_path: Path, capsys) -> None:
+    first, *others = sorted(path.name for path in (labels / "y_crf").iterdir())
+    write_grey(labels / "confidence" / first, np.full((3, 5), 77, np.uint8))
+    words = ["convert", str(labels), str(tmp_path / "o"), "format=palette", "maps=true"]
+    assert execute(words) == 0
+    assert "maps: 3 reliable regions, 1 confidence maps" in capsys.readouterr().out
+    for name in (first, *others):
+        y_crf, y_ret = read_mask(labels / "y_crf" / name), read_mask(labels / "y_ret" / name)
+        reliable = np.asarray(Image.open(tmp_path / "o" / "reliable" / name))
+        assert np.array_equal(reliable, np.where((y_crf == y_ret) & (y_crf != 255), 255, 0))
+        assert reliable[0, 0] == 0
+    (sure,) = (tmp_path / "o" / "confidence").iterdir()
+    assert sure.read_bytes() == (labels / "confidence" / first).read_bytes()
+    write_mask(tmp_path / "masks" / "a.png", np.zeros((4, 4), np.uint8))
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg")
+    own = [tmp_path / "masks", tmp_path / "q", "format=voc", f"images={tmp_path}", "classes=[cat]"]
+    assert "has neither y_crf/ and y_ret/ nor confidence/" in refused(capsys, *own, "maps=true")
+    assert not (tmp_path / "q").exists()
 
 
 def test_a_data_set_that_has_moved(labels: Path, toy: Path, tmp_path: Path, capsys) -> None:

@@ -122,6 +122,8 @@ class ConvertJob:
             or `auto`: boxes where they are known, regions elsewhere and for predictions.
         segmentation: COCO only: `rle` (run-length codes), or `polygons`, in which holes are filled.
         min_area: Objects of fewer pixels are left out; masks stay as they are.
+        maps: Also write how sure the labels are, as 8-bit grey PNG: OUT/reliable/ID.png (255 where Y_crf and
+            Y_ret agree) and OUT/confidence/ID.png (where `label.maps=true` or `predict` has made it).
         photos: `copy` them into the data set, `link` to them, or `none`.
         split: Name of the split in the data set; by default that of the data, or train.
         images: Folder of the photos, where neither the labels nor `data` say where they are.
@@ -138,6 +140,7 @@ class ConvertJob:
     objects: Literal["auto", "boxes", "regions"] = "auto"
     segmentation: Literal["rle", "polygons"] = "rle"
     min_area: int = 1
+    maps: bool = False
     photos: Literal["copy", "link", "none"] = "copy"
     split: str | None = None
     images: Path | None = None

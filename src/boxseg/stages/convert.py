@@ -19,6 +19,7 @@ from boxseg.formats.writers import SPLIT_FOLDERS, WRITERS, Writing, Written
 from boxseg.jobs import ConvertJob
 from boxseg.options import load_mapping
 from boxseg.report.tables import Table
+from boxseg.stages.converted_maps import copy_maps, find_maps
 from boxseg.stages.folder import RECORD, check_folder
 from boxseg.stages.label_source import read_source, with_labels
 
@@ -36,6 +37,7 @@ class Converted:
         objects: What an object is: `boxes` or `regions`.
         written: How much was written.
         missing: Photos of the data that have no label.
+        maps: A line on the maps of how sure they are, where these were asked for.
     """
 
     folder: Path
@@ -44,6 +46,7 @@ class Converted:
     objects: str
     written: Written
     missing: int
+    maps: str = ""
 
     def tables(self) -> list[Table]:
         """None: there is nothing to score."""
@@ -66,7 +69,7 @@ class Converted:
             )
         if done.ignored and self.format in ("coco", "yolo-seg"):
             lines.append(f"  {done.ignored} photos have pixels of 255, which are no object here")
-        return lines
+        return [*lines, self.maps] if self.maps else lines
 
 
 def run(job: ConvertJob) -> Converted:
@@ -74,12 +77,15 @@ def run(job: ConvertJob) -> Converted:
 
     Raises:
         DataError: There are no labels, or their photos or classes are not known.
-        ConfigError: The output folder holds something else, or the split already.
+        ConfigError: The output folder holds something else, or the split already; or nothing is known of how
+            sure the labels are.
     """
     source = read_source(job)
+    known = find_maps(source.home) if job.maps else None
     objects = source.objects if job.objects == "auto" else job.objects
     writing = Writing(objects=objects, segmentation=job.segmentation, photos=job.photos, min_area=job.min_area)
     written = write(source.dataset, job.out, job.format, writing, split=job.split, overwrite=job.overwrite)
+    samples, classes = source.dataset.samples, len(source.dataset.classes)
     return Converted(
         folder=job.out,
         format=job.format,
@@ -87,6 +93,7 @@ def run(job: ConvertJob) -> Converted:
         objects=objects,
         written=written,
         missing=source.missing,
+        maps=copy_maps(known, job.out, samples, classes) if known else "",
     )
 
 

@@ -39,11 +39,13 @@ class LabelSource:
         dataset: Photos with the labels as their ground truth.
         objects: What one object is: `boxes` where they are known, but for labels that a network predicted.
         missing: Photos of the data that have no label.
+        home: Folder that `label` or `predict` made, where what else it made of the photos is.
     """
 
     dataset: BoxDataset
     objects: Literal["boxes", "regions"]
     missing: int
+    home: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,7 @@ def read_source(job: ConvertJob) -> LabelSource:
         dataset=labelled,
         objects="boxes" if data is not None and not found.predicted else "regions",
         missing=len(dataset) - len(labelled),
+        home=found.home,
     )
 
 
