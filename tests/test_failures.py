@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from boxseg import cli
 from boxseg.data.toy import write_toy
@@ -66,6 +67,27 @@ def test_it_is_one_line_and_status_1(
 ) -> None:
     assert cli.execute(failing(error)) == 1
     assert [text for text in capsys.readouterr().err.splitlines() if "boxseg" in text] == [f"boxseg: {line}"]
+
+
+def test_torch_without_memory_is_one_line(
+    failing: Callable[[BaseException], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**15)
+    accelerator = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    for error, reason in (
+        (caught.value, "can't allocate memory: you tried to allocate 4000000000000000 bytes."),
+        (accelerator, "CUDA out of memory. Tried to allocate 2.00 GiB."),
+    ):
+        assert cli.execute(failing(error)) == 1
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith(f"boxseg: out of memory ({reason}")
+        assert "try smaller batches" in line
+
+
+def test_other_errors_are_not_hidden(failing: Callable[[BaseException], list[str]]) -> None:
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        cli.execute(failing(RuntimeError("a fault of ours")))
 
 
 def test_debug_shows_the_traceback(

@@ -11,7 +11,7 @@ from typing import Any
 
 from boxseg import __version__
 from boxseg.errors import BoxsegError, ConfigError, did_you_mean
-from boxseg.failures import say_failure
+from boxseg.failures import is_failure, say_failure
 
 VERBS = (
     "run",
@@ -92,7 +92,9 @@ def execute(words: list[str]) -> int:
         # The reader of our output has gone (`boxseg … | head`): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (OSError, MemoryError) as error:
+    except Exception as error:
+        if not is_failure(error):
+            raise
         if debug:
             traceback.print_exc()
         print(f"boxseg: {say_failure(error)}", file=sys.stderr)

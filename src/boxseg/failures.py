@@ -9,11 +9,21 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 # Some messages hold whole tracebacks of other processes.
 _LONGEST = 300
 
+# What torch calls itself when it has no memory on a CPU; for accelerators it has a class of errors.
+_CPU_ALLOCATOR = "DefaultCPUAllocator"
 
-def say_failure(error: OSError | MemoryError) -> str:
+
+def is_failure(error: Exception) -> bool:
+    """Whether the system refused something. Of torch's errors that is want of memory, known without torch."""
+    short_of_memory = type(error).__name__ == "OutOfMemoryError" or _CPU_ALLOCATOR in str(error)
+    return isinstance(error, OSError | MemoryError) or (isinstance(error, RuntimeError) and short_of_memory)
+
+
+def say_failure(error: Exception) -> str:
     """The path and the reason, and what to do."""
     reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:_LONGEST]
-    if isinstance(error, MemoryError):
+    if not isinstance(error, OSError):
+        reason = reason.rpartition(f"{_CPU_ALLOCATOR}: ")[2]
         what = f"out of memory ({reason})" if reason else "out of memory"
         return f"{what}: try smaller batches and crops, fewer trainer.workers, or evaluate.tile=1024"
     path = error.filename2 or error.filename  # of a copy, where it goes
