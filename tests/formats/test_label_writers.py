@@ -288,6 +288,29 @@ def test_supervision_opens_them(pets: BoxDataset, tmp_path: Path) -> None:
                 assert both / either > (0.999 if name == "coco-rle" else 0.8), name
 
 
+def test_opencv_opens_the_masks(pets: BoxDataset, tmp_path: Path) -> None:
+    """Grey as trainers read masks; palettes by their colours, whose names are in labelmap.txt, as CVAT does."""
+    cv2 = pytest.importorskip("cv2")
+    for sample in pets.samples:
+        sample.ground_truth()[:3, :4] = 255
+    for name in ("palette", "voc", "masks"):
+        WRITERS[name](pets, tmp_path / name, Writing())
+    values = {"background": 0, **{name: value for value, name in enumerate(CLASSES, 1)}, "ignored": 255}
+    for sample in pets.samples:
+        mask = sample.ground_truth()
+        file = tmp_path / "masks" / "masks" / "train" / f"{sample.id}.png"
+        grey = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        assert np.array_equal(grey, mask)
+        for name in ("palette", "voc"):
+            file = tmp_path / name / "SegmentationClass" / f"{sample.id}.png"
+            colours = cv2.imread(str(file), cv2.IMREAD_COLOR)[..., ::-1]
+            read = np.full(mask.shape, 254, np.uint8)
+            for line in (tmp_path / name / "labelmap.txt").read_text(encoding="utf-8").splitlines()[1:]:
+                known, colour, *_ = line.split(":")
+                read[(colours == [int(part) for part in colour.split(",")]).all(-1)] = values[known]
+            assert np.array_equal(read, mask), name
+
+
 def test_what_formats_cannot_hold(pets: BoxDataset, tmp_path: Path) -> None:
     for name in ("yolo-seg", "masks"):
         with pytest.raises(DataError, match=r"split 'x' has no place in data\.yaml"):
