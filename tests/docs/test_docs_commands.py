@@ -19,6 +19,7 @@ import pytest
 import torch
 
 import boxseg
+import timm_stand_in
 from boxseg import formats, options
 from boxseg.cli import VERBS, execute
 from boxseg.config import Classify, Data, Model, Segment
@@ -120,6 +121,7 @@ FETCHED = (
     "boxseg run data=photos out=runs/dino backbone=hf:facebook/dinov2-small freeze=true",
     "boxseg run data=photos out=runs/convnext backbone=hf:facebook/convnext-tiny-224",
     "boxseg run data=photos out=runs/mine backbone=hf:models/my-swin",
+    "boxseg run data=photos out=runs/t backbone=timm:convnext_tiny",
     "boxseg label method=sam sam=facebook/sam2.1-hiera-tiny data=VOC2012 out=runs/sam",
 )
 
@@ -128,7 +130,6 @@ NOT_RUN = {
     "pip install": "changes the environment",
     "python benchmarks/": "tests/benchmarks runs each of them in its smallest form",
     "make ": "make test is what runs this",
-    "backbone=timm:": "timm needs torchvision, which is not there; test_foreign_backbones.py plays its part",
 }
 
 # Schedules of seconds, for whichever verb has the option; appended to what is written.
@@ -325,8 +326,9 @@ def test_the_trainings_of_the_recipes_work(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_models_that_are_fetched_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folders of such names stand for the hub, as transformers has it."""
+    """Folders of such names stand for the hub, as transformers has it; timm has a stand-in."""
     transformers = pytest.importorskip("transformers")
+    timm_stand_in.install(monkeypatch, "convnext_tiny")
     monkeypatch.chdir(folder)
     torch.manual_seed(0)
     dino = transformers.Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=56)

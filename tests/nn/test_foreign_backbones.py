@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import timm_stand_in
 from boxseg.config import Model, Optimiser
 from boxseg.errors import CheckpointError, ConfigError, MissingExtraError
 from boxseg.nn.backbone import build_backbone
@@ -243,35 +244,9 @@ def test_a_network_of_fixed_size_is_refused(tmp_path: Path) -> None:
 # --- timm: it cannot be imported without torchvision, so what we ask of it is played by a stand-in ---
 
 
-class Tiles(nn.Module):
-    """Two stages of tiles, 4 and 8 pixels, the second one's channels last, as timm's Swin has them."""
-
-    def __init__(self, out_indices: tuple[int, ...] = (0, 1)) -> None:
-        super().__init__()
-        self.first, self.second = nn.Conv2d(3, 5, 4, 4), nn.Conv2d(5, 7, 2, 2)
-        self.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
-        places = tuple(out_indices)
-        channels = [(5, 7)[place] for place in places]
-        self.feature_info = types.SimpleNamespace(out_indices=places, channels=lambda: channels)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        first = self.first(x)
-        both = (first, self.second(first).permute(0, 2, 3, 1))
-        return [both[place] for place in self.feature_info.out_indices]
-
-
 @pytest.fixture
 def timm(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    def create_model(name: str, *, pretrained: bool, features_only: bool, **options: Any) -> Tiles:
-        torch.manual_seed(int(pretrained))
-        return Tiles(**options)  # knows no dynamic_img_size
-
-    module = types.ModuleType("timm")
-    module.create_model = create_model  # type: ignore[attr-defined]
-    module.is_model = lambda name: name == "tiles"  # type: ignore[attr-defined]
-    module.list_models = lambda: ["tiles"]  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "timm", module)
-    return module
+    return timm_stand_in.install(monkeypatch, "tiles")
 
 
 def test_what_is_asked_of_timm(timm: types.ModuleType) -> None:
