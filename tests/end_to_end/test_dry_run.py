@@ -88,6 +88,10 @@ def test_every_stage_by_itself(
     assert 20e6 < network.disk < 200e6  # weights twice, momentum once, of some five million numbers
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == made
     assert execute([*label, "dry_run=true", f"checkpoint={tmp_path}/nowhere"]) == 2
+    capsys.readouterr()
+    (tmp_path / "file").touch()
+    assert execute(["run", f"data={toy}", f"out={tmp_path}/file", "dry_run=true"]) == 2
+    assert capsys.readouterr().err == f"boxseg: out={tmp_path}/file is a file; give a folder\n"
 
 
 def test_the_time_of_a_step_is_that_of_the_whole_batch(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

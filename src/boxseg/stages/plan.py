@@ -29,6 +29,7 @@ from boxseg.report.tables import Cell, Table
 from boxseg.stages.classify import BoxClassifierTraining, with_boxes
 from boxseg.stages.devices import torch_device
 from boxseg.stages.evaluate import score_network
+from boxseg.stages.folder import check_folder
 from boxseg.stages.label import Labeller, label_photos
 from boxseg.stages.label_methods import METHODS
 from boxseg.stages.networks import load_segmenter, save_network, start_classifier, start_segmenter
@@ -117,6 +118,7 @@ def run(job: RunJob | ClassifyJob | LabelJob | SegmentJob) -> Planned:
     Raises:
         BoxsegError: Something given cannot be used.
     """
+    check_folder(job.out)
     dataset = formats.load(job.data)
     with tempfile.TemporaryDirectory(prefix="boxseg-plan-") as name, _silently():
         stages = list(_stages(job, dataset, Path(name)))
