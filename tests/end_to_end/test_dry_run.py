@@ -74,6 +74,8 @@ def test_every_stage_by_itself(
     capsys.readouterr()
     assert execute([*classify, "dry_run=true"]) == 0
     assert rows(capsys.readouterr().out)["classify"][-3:] == ["–", "–", "there already"]
+    assert execute([*classify, "dry_run=true", "overwrite=true"]) == 0
+    assert rows(capsys.readouterr().out)["classify"][-1] == "to do"
     assert execute([*label, "dry_run=true"]) == 0
     done = rows(capsys.readouterr().out)["label"]
     assert done[2].startswith("7 photos")

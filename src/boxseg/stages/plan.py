@@ -121,7 +121,10 @@ def run(job: RunJob | ClassifyJob | LabelJob | SegmentJob) -> Planned:
     check_folder(job.out)
     dataset = formats.load(job.data)
     with tempfile.TemporaryDirectory(prefix="boxseg-plan-") as name, _silently():
-        stages = list(_stages(job, dataset, Path(name)))
+        scratch = Path(name)
+        # What is there would go: nothing of it is done.
+        fresh = replace(job, out=scratch / "out") if job.overwrite else job
+        stages = list(_stages(fresh, dataset, scratch))
     return Planned(
         dataset=dataset, stages=tuple(stages), free=free_space(job.out), device=str(torch_device(job.trainer))
     )
