@@ -141,18 +141,20 @@ def test_an_option_newer_than_the_run_had_its_default_there(job: ClassifyJob) ->
         open_folder(replace(job, scale=0.1))
 
 
+@pytest.mark.parametrize("option", ["model.weights", "model.backbone"])
 def test_stages_notice_another_weight_file_in_the_place_of_theirs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(dataset: BoxDataset, job: ClassifyJob | SegmentJob, folder: Path, file: Path) -> None:
         file.write_text("result")
 
-    file = tmp_path / "w.pth"
+    file = tmp_path / "network" / "model.safetensors"
+    file.parent.mkdir()
     write_toy(tmp_path / "toy", train=2, val=1, size=64, seed=1)
-    shared: Any = {
-        "data": Data(root=tmp_path / "toy", val_split=""),
-        "model": Model(backbone="vgg16", weights=str(file)),
-    }
+    model = Model(backbone="vgg16", weights=str(file))
+    if option == "model.backbone":  # a folder of transformers
+        model = Model(backbone=f"hf:{file.parent}")
+    shared: Any = {"data": Data(root=tmp_path / "toy", val_split=""), "model": model}
     stages: tuple[tuple[Any, Any], ...] = (
         (classify, ClassifyJob(**shared, out=tmp_path / "classify")),
         (segment, SegmentJob(**shared, out=tmp_path / "segment", labels="unread")),
@@ -163,14 +165,14 @@ def test_stages_notice_another_weight_file_in_the_place_of_theirs(
             file.write_text(content)
             assert stage.run(job).checkpoint.read_text() == "result"
         file.write_text("two")
-        with pytest.raises(ConfigError, match=r"model\.weights changed.*overwrite=true"):
+        with pytest.raises(ConfigError, match=rf"{option} changed.*overwrite=true"):
             stage.run(job)
         stage.run(replace(job, overwrite=True))
         stage.run(job)
     whole = RunJob(**shared, out=tmp_path)
     (tmp_path / "model.safetensors").write_text("result")
     monkeypatch.setattr(run, "job_for", lambda *_, **__: pytest.fail("a stage was begun"))
-    open_folder(whole, inputs={"model.weights": file})
+    open_folder(whole, inputs={option: file})
     file.write_text("three")
-    with pytest.raises(ConfigError, match=r"model\.weights changed"):
+    with pytest.raises(ConfigError, match=f"{option} changed"):
         run.run(whole)

@@ -56,9 +56,12 @@ class Loaded(Generic[NetworkT]):
 
 
 def weight_inputs(model: Model) -> dict[str, Path]:
-    """The weight file that a network starts from, as an input of its run; what is done needs it no more."""
-    path = weight_file(model.weights)
-    return {"model.weights": path} if path and path.is_file() else {}
+    """The weight files that a network starts from, as inputs of its run; what is done needs them no more."""
+    library, _, folder = model.backbone.partition(":")
+    files = {"model.weights": weight_file(model.weights)}
+    if library == "hf" and model.weights == "default":  # a folder, if it is no name of the hub
+        files["model.backbone"] = Path(folder) / "model.safetensors"
+    return {name: path for name, path in files.items() if path and path.is_file()}
 
 
 def start_classifier(model: Model, classes: int, seed: int, folder: Path) -> tuple[BoxClassifier, set[str]]:
