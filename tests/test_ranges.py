@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from boxseg.config import PRECISIONS, Crf, Optimiser, Trainer
+from boxseg.config import PRECISIONS, SHORT_PRECISIONS, Crf, Optimiser, Trainer
 from boxseg.errors import ConfigError
 from boxseg.options import build_job, parse_words
 from boxseg.stages.devices import torch_devices
@@ -71,10 +71,11 @@ def test_every_precision_of_lightning_is_known() -> None:
     theirs: list[Any] = [*get_args(precision._PRECISION_INPUT_STR), *get_args(precision._PRECISION_INPUT_INT)]
     theirs += get_args(precision._PRECISION_INPUT_STR_ALIAS)
     assert {str(name) for name in theirs} == set(PRECISIONS)
+    assert precision._PRECISION_INPUT_STR_ALIAS_CONVERSION == SHORT_PRECISIONS
     for name in theirs:
-        Trainer(precision=name)
+        assert Trainer(precision=name).precision in get_args(precision._PRECISION_INPUT_STR)
     job = build_job("classify", parse_words(["data=d", "out=o", "precision=16"], "classify"))
-    assert job.trainer.precision == "16"  # type: ignore[union-attr]
+    assert job.trainer.precision == "16-mixed"  # type: ignore[union-attr]
 
 
 def test_learning_without_momentum_or_from_fixed_weights_is_none_of_these() -> None:

@@ -24,6 +24,8 @@ PRECISIONS = (
     "32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "32", "16", "bf16", "64",
     "transformer-engine", "transformer-engine-float16",
 )  # fmt: skip
+# Its short names, and what they mean: two names of one thing are no two runs.
+SHORT_PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
 LossName = Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"]
 LabelFormat = Literal["palette", "voc", "masks", "coco", "yolo-seg"]
 
@@ -145,6 +147,8 @@ class Trainer:
             f"unknown trainer.precision={self.precision}{did_you_mean(str(self.precision), PRECISIONS)} "
             f"(one of {', '.join(PRECISIONS)})",
         )
+        named = str(self.precision)
+        object.__setattr__(self, "precision", SHORT_PRECISIONS.get(named, named))
         require(self.accumulate >= 1, f"trainer.accumulate must be 1 or more, got {self.accumulate}")
         require(self.workers >= -1, f"trainer.workers must be -1 (choose), 0 or more, got {self.workers}")
         require(
