@@ -115,6 +115,13 @@ TRAININGS = (
     "out=runs/small",
     *(f'boxseg reproduce {table} "seeds=[0,1,2]"' for table in SMALL_TABLES),
     "boxseg run data=photos out=runs/first dry_run=true",
+    # What a table in docs/from-bana.md has.
+    "boxseg classify -c voc_vgg16 data.root=DIR out=runs/classify",
+    "boxseg label -c voc_vgg16 checkpoint=runs/classify data.root=DIR out=runs/label",
+    "boxseg segment -c voc_vgg16 labels=runs/label data.root=DIR out=runs/segment",
+    "boxseg run -c voc_vgg16 data.root=DIR out=runs/voc",
+    "boxseg download coco out=DIR",
+    "boxseg doctor data.root=DIR",
 )
 # Of models that are fetched: tiny ones of random weights, as transformers would read them from a folder.
 FETCHED = (
@@ -276,6 +283,8 @@ def run(command: Command) -> None:
     if any(mark in command.text and not find_spec(package) for mark, package in NEEDS.items()):
         return
     words = [*resolve(command), *small(command.verb)]
+    if "-c voc_vgg16" in command.text and command.verb in ("classify", "segment", "run"):
+        words.append("model.weights=none")  # of ImageNet, fetched
     assert execute(words) == 0, " ".join(words)
 
 
