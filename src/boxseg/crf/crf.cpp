@@ -6,8 +6,9 @@
 //
 // What makes it fast: pixels in 16x16 tiles and lattice points numbered by first touch, so that what is used together
 // lies together; one pass over the pixels an iteration (slice, softmax, splat a block at a time); the blur in place
-// along chains of neighbours, points without neighbours left out; one channel less than classes, as each carries the
-// difference to the last class; the norms folded into the barycentric weights.
+// along chains of neighbours, points without neighbours left out; what blocks of all but certain pixels spread kept for some
+// iterations; one channel less than classes, as each carries the difference to the last class; the norms folded into
+// the barycentric weights.
 
 #include <cmath>
 #include <cstdint>
@@ -44,6 +45,8 @@ constexpr int WIDEST = 16;
 constexpr int64_t TILE = 16;
 constexpr uint32_t STRETCH = 8192;  // lattice points whose values stay in the second-level cache
 constexpr int PREFETCH = 8;  // points ahead
+constexpr float CERTAIN = 1 - 5e-6f;  // Q of a label that is there to stay
+constexpr int RENEWAL = 5;            // iterations after which certain pixels are asked again
 constexpr uint32_t NONE = 0xffffffffu;
 
 // Memory that grows and is kept for the next image; not initialised, only `kept` elements survive growth.
@@ -131,7 +134,8 @@ struct CrfEngine {
     uint64_t mask = 0;
     int shift = 0;
     // while inferring
-    Buffer<float> values, ratio, work, mixed;
+    Buffer<float> values, ratio, work, mixed, rest;
+    Buffer<uint8_t> settled;       // of each block of pixels, whether `rest` has what it spreads
     Buffer<Panel> panels;
 };
 
@@ -910,14 +914,36 @@ void write_q(const CrfEngine& g, const Task& t, int64_t begin, int count, const 
     for (int c = t.channels; c < t.channels + t.absent; ++c) runs.write(t.q + size_t(t.plane[c]) * g.n, last);
 }
 
+// Whether each pixel of a block has a label that is all but certain.
+bool is_certain(const Task& t, int count, const float* q, const float* last) {
+    for (int p = 0; p < count; ++p) {
+        float most = last[p];
+        for (int k = 0; k < t.panels; ++k) {
+            const float* row = q + BLOCK * t.panel[k].first + p * t.panel[k].width;
+            for (int c = 0; c < t.panel[k].width; ++c) most = row[c] > most ? row[c] : most;
+        }
+        if (most < CERTAIN) return false;
+    }
+    return true;
+}
+
 // One pass over the pixels: Q from the messages (at the start from the scores alone), spread again or written.
+// Settled blocks spread what they spread before, unless `all` are asked again.
 template <int T>
-void update(CrfEngine& g, const Task& t, const float* from, float* to, size_t points) {
+void update(CrfEngine& g, const Task& t, const float* from, float* to, size_t points, bool all) {
     const size_t cells = BLOCK * size_t(t.stride);
     float* q = g.work.data;
     float last[BLOCK];
+    if (to && all) {
+        std::memset(g.rest.data, 0, points * t.stride * sizeof(float));
+        std::memset(to, 0, points * t.stride * sizeof(float));
+    } else if (to) {
+        std::memcpy(to, g.rest.data, points * t.stride * sizeof(float));
+    }
     for (int64_t begin = 0; begin < g.n; begin += BLOCK) {
         const int count = int(g.n - begin < BLOCK ? g.n - begin : BLOCK);
+        uint8_t& settled = g.settled[size_t(begin) / BLOCK];
+        if (to && !all && settled) continue;
         float* ratio = g.ratio.data + size_t(begin) * t.stride;
         if (from) {
             each_panel(t, [&](auto width, int first) {
@@ -937,15 +963,19 @@ void update(CrfEngine& g, const Task& t, const float* from, float* to, size_t po
             for (float& v : last) v = float(t.absent);
         }
         divide(t, q, last);
-        if (to)
-            each_panel(t, [&](auto width, int first) {
-                // Messages are linear: the difference of two classes gives that of their logits, with no class
-                // left over and nothing lost to cancellation.
-                subtract_rows<width.value>(q + BLOCK * first, last);
-                splat<width.value, T>(g, begin, count, q + BLOCK * first, to + points * first);
-            });
-        else
+        if (!to) {
             write_q(g, t, begin, count, q, last);
+            continue;
+        }
+        settled = from && is_certain(t, count, q, last);
+        each_panel(t, [&](auto width, int first) {
+            // Messages are linear: the difference of two classes gives that of their logits, with no class
+            // left over and nothing lost to cancellation.
+            subtract_rows<width.value>(q + BLOCK * first, last);
+            splat<width.value, T>(g, begin, count, q + BLOCK * first, to + points * first);
+            if (settled)
+                splat<width.value, T>(g, begin, count, q + BLOCK * first, g.rest.data + points * first);
+        });
     }
 }
 
@@ -958,12 +988,12 @@ void mean_field(CrfEngine& g, const Task& t, int iterations) {
     g.ratio.reserve(size_t(g.n + BLOCK) * t.stride);
     const size_t work = BLOCK * size_t(t.stride) + 16;
     std::memset(g.work.reserve(work), 0, work * sizeof(float));  // rows beyond the last pixel are computed too
-    std::memset(values, 0, cells * sizeof(float));
-    update<T>(g, t, nullptr, iterations ? values : nullptr, points);
+    g.rest.reserve(cells);
+    g.settled.reserve(size_t(g.n) / BLOCK + 1);
+    update<T>(g, t, nullptr, iterations ? values : nullptr, points, true);
     for (int i = 1; i <= iterations; ++i) {
         each_panel(t, [&](auto width, int first) { blur<width.value>(g, values + points * first); });
-        if (i < iterations) std::memset(other, 0, cells * sizeof(float));
-        update<T>(g, t, values, i < iterations ? other : nullptr, points);
+        update<T>(g, t, values, i < iterations ? other : nullptr, points, i == 1 || i % RENEWAL == 0);
         float* swap = values;
         values = other, other = swap;
     }
