@@ -111,6 +111,11 @@ struct Point {
     uint32_t id;
 };
 
+struct Slot {  // of the hash table
+    uint32_t tag;  // the low half of the key, nearly always all of it
+    uint32_t id;
+};
+
 constexpr int MAX_KERNELS = 8;
 
 struct CrfEngine {
@@ -128,11 +133,13 @@ struct CrfEngine {
     size_t chain_count = 0, group_count = 0;
     // while building
     Buffer<uint64_t> keys;
-    Buffer<uint32_t> table, next, walk, lengths, histogram;
+    Buffer<Slot> table;
+    Buffer<uint32_t> next, walk, lengths, histogram;
     Buffer<uint8_t> follows;
     Buffer<Point> sorted, spare;
     uint64_t mask = 0;
     int shift = 0;
+    bool wide = false;             // whether keys have more than 32 bits
     // while inferring
     Buffer<float> values, ratio, work, mixed, rest;
     Buffer<uint8_t> settled;       // of each block of pixels, whether `rest` has what it spreads
@@ -257,13 +264,13 @@ inline uint64_t slot_of(const CrfEngine& g, uint64_t key) { return scatter(key) 
 
 inline uint32_t find_or_add(CrfEngine& g, uint64_t key, uint32_t& size) {
     for (uint64_t slot = slot_of(g, key);; slot = (slot + 1) & g.mask) {
-        const uint32_t id = g.table.data[slot];
-        if (id == NONE) {
-            g.keys[size] = key;
-            g.table[slot] = size;
+        const Slot found = g.table.data[slot];
+        if (found.id == NONE) {
+            g.keys.data[size] = key;
+            g.table.data[slot] = {uint32_t(key), size};
             return size++;
         }
-        if (g.keys.data[id] == key) return id;
+        if (found.tag == uint32_t(key) && (!g.wide || g.keys.data[found.id] == key)) return found.id;
     }
 }
 
@@ -271,12 +278,12 @@ void resize_table(CrfEngine& g, int bits, uint32_t size) {
     const size_t slots = size_t(1) << bits;
     g.mask = slots - 1;
     g.shift = 64 - bits;
-    std::memset(g.table.reserve(slots), 0xff, slots * sizeof(uint32_t));
+    std::memset(static_cast<void*>(g.table.reserve(slots)), 0xff, slots * sizeof(Slot));
     g.keys.reserve(slots / 2 + 1, size);  // the table is never more than half full
     for (uint32_t id = 0; id < size; ++id) {
         uint64_t slot = slot_of(g, g.keys[id]);
-        while (g.table[slot] != NONE) slot = (slot + 1) & g.mask;
-        g.table[slot] = id;
+        while (g.table[slot].id != NONE) slot = (slot + 1) & g.mask;
+        g.table[slot] = {uint32_t(g.keys[id]), id};
     }
 }
 
@@ -342,10 +349,6 @@ void look_up(CrfEngine& g, Recent& recent, const Embedded& e, int d, int count, 
         }
     for (int m = 0; m < misses; ++m) __builtin_prefetch(&g.table[slot_of(g, recent.miss[m].key)]);
     for (int m = 0; m < misses; ++m) {
-        const uint32_t id = g.table[slot_of(g, recent.miss[m].key)];
-        if (id != NONE) __builtin_prefetch(&g.keys[id]);
-    }
-    for (int m = 0; m < misses; ++m) {
         const uint64_t key = recent.miss[m].key, place = scatter(key) >> (64 - Recent::BITS);
         const uint32_t id = find_or_add(g, key, size);
         recent.key[place] = key;
@@ -361,6 +364,7 @@ uint32_t number_points(CrfEngine& g, Source& from, const Packing& packing, uint3
     uint32_t size = 0;
     int bits = 10;
     while ((int64_t(1) << bits) < (d > 2 ? 2 : 1) * g.n) ++bits;
+    g.wide = packing.bits > 32;
     resize_table(g, bits, 0);
     float f[MAX_D][FEW] = {};
     Embedded e;
