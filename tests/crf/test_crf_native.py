@@ -203,3 +203,44 @@ def test_photo(shared_data: Path) -> None:
     q, expected = crf(image, scores), by_torch(crf, image, scores)
     assert np.array_equal(q.argmax(0), expected.argmax(0))
     assert np.abs(q - expected).max() < 1e-4
+
+
+def smooth(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    """A photo-like image: a few flat regions with soft borders."""
+    small = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def test_lattices_of_positions_serve_their_size_and_kernel_only() -> None:
+    rng = np.random.default_rng(0)
+    cases = []
+    for height, width in ((40, 30), (30, 40), (40, 30), (33, 47)):
+        for gaussian in (Gaussian(sigma=3, weight=3), Gaussian(sigma=2, weight=3), Gaussian(sigma=3, weight=1)):
+            scores = rng.dirichlet(np.ones(3), (height, width)).transpose(2, 0, 1).astype(np.float32)
+            cases.append(
+                (DenseCRF(gaussian=gaussian), smooth(rng, height, width), np.ascontiguousarray(scores))
+            )
+    first = [crf(image, scores) for crf, image, scores in cases]
+    again = [crf(image, scores) for crf, image, scores in reversed(cases)][::-1]
+    for (crf, image, scores), one, two in zip(cases, first, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_allclose(one, by_torch(crf, image, scores), atol=5e-5)
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 5, 6, 10, 11])
+def test_pixels_that_seem_certain_still_change_their_minds(iterations: int) -> None:
+    rng = np.random.default_rng(iterations)
+    crf = DenseCRF(iterations=iterations)
+    for seed in range(6):
+        image = smooth(rng, 90, 110)
+        # A certain background, a box of doubt, certain islands.
+        scores = np.full((3, 90, 110), 1e-5, np.float32)
+        scores[0] = 1
+        scores[:, 20:70, 30:90] = rng.dirichlet(np.ones(3) * 0.5, (50, 60)).transpose(2, 0, 1)
+        for _ in range(seed):
+            x, y, label = rng.integers(100), rng.integers(80), rng.integers(3)
+            scores[:, y : y + 20, x : x + 20] = 1e-5
+            scores[label, y : y + 20, x : x + 20] = 1
+        q, expected = crf(image, scores), by_torch(crf, image, scores)
+        np.testing.assert_allclose(q, expected, atol=2e-4)
+        assert (q.argmax(0) != expected.argmax(0)).mean() < 1e-4

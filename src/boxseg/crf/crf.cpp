@@ -5,15 +5,18 @@
 // sets, so that all of them give the same bits, and the embedding those of embedding.py.
 //
 // What makes it fast: pixels in 16x16 tiles and lattice points numbered by first touch, so that what is used together
-// lies together; one pass over the pixels an iteration (slice, softmax, splat a block at a time); the blur in place
-// along chains of neighbours, points without neighbours left out; what blocks of all but certain pixels spread kept for some
-// iterations; one channel less than classes, as each carries the difference to the last class; the norms folded into
-// the barycentric weights.
+// lies together; one pass over the pixels an iteration (slice, softmax, splat a block at a time), which for some
+// iterations leaves out blocks of pixels that are all but certain; the blur in place along chains of neighbours, points
+// without neighbours left out; one channel less than classes, as each carries the difference to the last class; the
+// norms folded into the barycentric weights; lattices of positions made once a size.
 
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <list>
+#include <memory>
+#include <mutex>
 #include <new>
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -88,18 +91,64 @@ struct Buffer {
     ~Buffer() { std::free(data); }
 };
 
-struct Lattice {
-    int d;
-    uint32_t first, size;     // its points are first ... first + size - 1
-    float weight;
-    float shrink;  // scale of slice
-    size_t groups_begin, groups_end, chains_end;  // its chains, axis after axis
-    float sigma[2];  // of a kernel on the position alone, else 0
-};
-
 struct Group {  // chains of equal length along one axis
     uint32_t length, count;
     size_t begin;  // in chains
+};
+
+struct Lattice {
+    int d;
+    uint32_t first, size;    // its points are first ... first + size - 1
+    float weight;
+    float shrink;            // scale of slice
+    Buffer<uint32_t> index;  // (n, d + 1) points around each pixel
+    Buffer<float> bary;      // (n, d + 1) their weights, norm and root of the kernel weight folded in
+    Buffer<uint32_t> chains;
+    Buffer<Group> groups;    // of chains, axis after axis
+    size_t chain_count, group_count;
+
+    size_t bytes(int64_t n) const {
+        return size_t(n) * (d + 1) * (sizeof(uint32_t) + sizeof(float)) + chains.room * sizeof(uint32_t);
+    }
+};
+
+// A kernel on the position alone depends on the size of the image, not on what it shows: its lattice serves every
+// image of this size, in every thread. The last ones used are kept.
+struct PositionLattices {
+    static constexpr size_t MOST_BYTES = size_t(16) << 20;
+    struct Entry {
+        int64_t width, height;
+        float sigma[2], weight;
+        uint32_t first;
+        std::shared_ptr<Lattice> lattice;
+
+        bool same(const Entry& o) const {
+            return width == o.width && height == o.height && sigma[0] == o.sigma[0] && sigma[1] == o.sigma[1] &&
+                   weight == o.weight && first == o.first;
+        }
+    };
+    std::mutex turn;
+    std::list<Entry> entries;  // the last used first
+
+    std::shared_ptr<Lattice> find(const Entry& wanted) {
+        const std::lock_guard<std::mutex> lock(turn);
+        for (auto at = entries.begin(); at != entries.end(); ++at)
+            if (at->same(wanted)) {
+                entries.splice(entries.begin(), entries, at);
+                return at->lattice;
+            }
+        return nullptr;
+    }
+    void keep(const Entry& made) {
+        const std::lock_guard<std::mutex> lock(turn);
+        entries.remove_if([&](const Entry& o) { return o.same(made); });  // of another thread
+        entries.push_front(made);
+        size_t bytes = 0;
+        for (auto at = entries.begin(); at != entries.end();) {
+            bytes += at->lattice->bytes(at->width * at->height);
+            at = bytes > MOST_BYTES ? entries.erase(at) : std::next(at);
+        }
+    }
 };
 
 struct Panel {
@@ -121,16 +170,10 @@ constexpr int MAX_KERNELS = 8;
 struct CrfEngine {
     int isa = 0;
     int64_t width = 0, height = 0, n = 0;
-    int kernels = 0, entries = 0;  // entries: points that a pixel touches, all kernels together
-    int kept = 0;                  // leading kernels taken over from the image before
+    int kernels = 0;
     uint32_t size = 0;             // points of all kernels
-    Lattice lattice[MAX_KERNELS];
+    std::shared_ptr<Lattice> lattice[MAX_KERNELS];
     Buffer<uint32_t> order;        // raster index of each pixel, in the order of the tiles
-    Buffer<uint32_t> index;        // (n, entries) points of each pixel
-    Buffer<float> bary;            // (n, entries) their weights, norm and root of the kernel weight folded in
-    Buffer<uint32_t> chains;
-    Buffer<Group> groups;
-    size_t chain_count = 0, group_count = 0;
     // while building
     Buffer<uint64_t> keys;
     Buffer<Slot> table;
@@ -336,32 +379,35 @@ struct Recent {
     Recent() { std::memset(key, 0xff, sizeof key); }
 };
 
-void look_up(CrfEngine& g, Recent& recent, const Embedded& e, int d, int count, size_t at, uint32_t first,
-             uint32_t& size) {
+void look_up(CrfEngine& g, Lattice& lattice, Recent& recent, const Embedded& e, int d, int64_t begin, int count) {
+    size_t at = size_t(begin) * (d + 1);
     int misses = 0;
-    for (int p = 0; p < count; ++p, at += g.entries)
+    for (int p = 0; p < count; ++p, at += d + 1)
         for (int r = 0; r <= d; ++r) {
             const uint64_t key = e.key[p][r], place = scatter(key) >> (64 - Recent::BITS);
-            g.bary[at + r] = e.weight[p][r];
-            g.index[at + r] = first + recent.id[place];
+            lattice.bary[at + r] = e.weight[p][r];
+            lattice.index[at + r] = lattice.first + recent.id[place];
             recent.miss[misses] = {key, at + r};
             misses += recent.key[place] != key;
         }
     for (int m = 0; m < misses; ++m) __builtin_prefetch(&g.table[slot_of(g, recent.miss[m].key)]);
     for (int m = 0; m < misses; ++m) {
         const uint64_t key = recent.miss[m].key, place = scatter(key) >> (64 - Recent::BITS);
-        const uint32_t id = find_or_add(g, key, size);
+        const uint32_t id = find_or_add(g, key, lattice.size);
         recent.key[place] = key;
         recent.id[place] = id;
-        g.index[recent.miss[m].at] = first + id;
+        lattice.index[recent.miss[m].at] = lattice.first + id;
     }
 }
 
 template <int D_>
-uint32_t number_points(CrfEngine& g, Source& from, const Packing& packing, uint32_t first, int column) {
+void number_points(CrfEngine& g, Lattice& lattice, Source& from, const Packing& packing) {
     const int d = D_ ? D_ : from.kernel.dimensions;
     const float* scale = from.kernel.scales + d;
-    uint32_t size = 0;
+    uint32_t& size = lattice.size;
+    size = 0;
+    lattice.index.reserve(size_t(g.n) * (d + 1));
+    lattice.bary.reserve(size_t(g.n) * (d + 1));
     int bits = 10;
     while ((int64_t(1) << bits) < (d > 2 ? 2 : 1) * g.n) ++bits;
     g.wide = packing.bits > 32;
@@ -374,7 +420,7 @@ uint32_t number_points(CrfEngine& g, Source& from, const Packing& packing, uint3
         read_features(g, from, begin, count, f);
         embed<D_>(f, d, scale, packing, e);
         while (size + uint64_t(FEW) * (d + 1) > g.mask / 2) resize_table(g, ++bits, size);
-        look_up(g, recent, e, d, count, size_t(begin) * g.entries + column, first, size);
+        look_up(g, lattice, recent, e, d, begin, count);
     }
     if (g.n % 4) {  // pydensecrf fills its last four pixels with zero vectors: see lattice.py
         std::memset(f, 0, sizeof f);
@@ -382,7 +428,6 @@ uint32_t number_points(CrfEngine& g, Source& from, const Packing& packing, uint3
         while (size + uint64_t(FEW) * (d + 1) > g.mask / 2) resize_table(g, ++bits, size);
         for (int r = 0; r <= d; ++r) find_or_add(g, e.key[0][r], size);
     }
-    return size;
 }
 
 // Points by increasing key: g.sorted.
@@ -442,30 +487,32 @@ void find_neighbours(CrfEngine& g, int64_t step, uint32_t size) {
 }
 
 // Append the chains that stand one behind another in `walk`, sorted by length.
-void sort_chains(CrfEngine& g, const uint32_t* walk, const uint32_t* length, uint32_t chains, uint32_t longest) {
+void sort_chains(
+    CrfEngine& g, Lattice& lattice, const uint32_t* walk, const uint32_t* length, uint32_t chains, uint32_t longest) {
     uint32_t* count = g.histogram.reserve(2 * size_t(longest + 1));
     uint32_t* place = count + longest + 1;
     std::memset(count, 0, (longest + 1) * sizeof(uint32_t));
     for (uint32_t c = 0; c < chains; ++c) ++count[length[c]];
-    g.groups.reserve(g.group_count + longest, g.group_count);
+    lattice.groups.reserve(lattice.group_count + longest, lattice.group_count);
     uint32_t filled = 0;
     for (uint32_t l = 2; l <= longest; ++l) {
         place[l] = filled;
-        if (count[l]) g.groups[g.group_count++] = {l, count[l], g.chain_count + filled};
+        if (count[l]) lattice.groups[lattice.group_count++] = {l, count[l], lattice.chain_count + filled};
         filled += l * count[l];
     }
     for (uint32_t c = 0; c < chains; ++c) {
         const uint32_t l = length[c];
-        std::memcpy(g.chains.data + g.chain_count + place[l], walk, l * sizeof(uint32_t));
+        std::memcpy(lattice.chains.data + lattice.chain_count + place[l], walk, l * sizeof(uint32_t));
         place[l] += l;
         walk += l;
     }
-    g.chain_count += filled;
+    lattice.chain_count += filled;
 }
 
 // Chains of neighbours along one axis; points without a neighbour are in none. In order of their first point, those
 // of a stretch of points sorted by length: the blur stays in one stretch of memory and branches alike.
-void link_axis(CrfEngine& g, uint64_t step, uint32_t first, uint32_t size) {
+void link_axis(CrfEngine& g, Lattice& lattice, uint64_t step) {
+    const uint32_t first = lattice.first, size = lattice.size;
     find_neighbours(g, int64_t(step), size);
     const uint32_t* next = g.next.data;
     const uint8_t* follows = g.follows.data;
@@ -484,8 +531,16 @@ void link_axis(CrfEngine& g, uint64_t step, uint32_t first, uint32_t size) {
             length[c] = walked - before;
             if (walked - before > longest) longest = walked - before;
         }
-        sort_chains(g, walk, length, chains, longest);
+        sort_chains(g, lattice, walk, length, chains, longest);
     }
+}
+
+void link_points(CrfEngine& g, Lattice& lattice, const Packing& packing) {
+    lattice.chains.reserve(size_t(lattice.d + 1) * lattice.size + PREFETCH);
+    lattice.chain_count = lattice.group_count = 0;
+    sort_points(g, lattice.size, packing.bits);
+    for (int axis = 0; axis <= lattice.d; ++axis) link_axis(g, lattice, packing.step[axis]);
+    std::memset(lattice.chains.data + lattice.chain_count, 0, PREFETCH * sizeof(uint32_t));
 }
 
 void tile_order(CrfEngine& g) {
@@ -540,6 +595,7 @@ struct Row {
 template <int R>
 struct Width {
     static constexpr int value = R;
+    constexpr operator int() const { return R; }
 };
 
 // Calls f with the width of a panel as a constant.
@@ -556,108 +612,116 @@ CRF_INLINE void with_width(int width, const F& f) {
 
 // (1/2, 1, 1/2) along every axis, in place: each value of a chain is read once and written once.
 template <int R>
-void blur(CrfEngine& g, float* values) {
-    for (int k = 0; k < g.kernels; ++k) {
-        const Lattice& lattice = g.lattice[k];
-        for (size_t j = lattice.groups_begin; j < lattice.groups_end; ++j) {
-            const Group group = g.groups[j];
-            const uint32_t* id = g.chains.data + group.begin;
-            const uint32_t* end = id + size_t(group.length) * group.count;
-            for (; id < end; id += group.length) {
-                Row<R> before, here, after, mixed;
-                before.zero();
-                here.load(values + id[0] * size_t(R));
-                for (uint32_t i = 0; i + 1 < group.length; ++i) {
-                    if (R > 4) __builtin_prefetch(values + id[i + PREFETCH] * size_t(R));
-                    after.load(values + id[i + 1] * size_t(R));
-                    mixed = here;
-                    before.add(after, 1.f);
-                    mixed.add(before, .5f);
-                    mixed.store(values + id[i] * size_t(R));
-                    before = here;
-                    here = after;
-                }
-                here.add(before, .5f);
-                here.store(values + id[group.length - 1] * size_t(R));
+void blur(const Lattice& lattice, float* values) {
+    for (size_t j = 0; j < lattice.group_count; ++j) {
+        const Group group = lattice.groups.data[j];
+        const uint32_t* id = lattice.chains.data + group.begin;
+        const uint32_t* end = id + size_t(group.length) * group.count;
+        for (; id < end; id += group.length) {
+            Row<R> before, here, after, mixed;
+            before.zero();
+            here.load(values + id[0] * size_t(R));
+            for (uint32_t i = 0; i + 1 < group.length; ++i) {
+                if (R > 4) __builtin_prefetch(values + id[i + PREFETCH] * size_t(R));
+                after.load(values + id[i + 1] * size_t(R));
+                mixed = here;
+                before.add(after, 1.f);
+                mixed.add(before, .5f);
+                mixed.store(values + id[i] * size_t(R));
+                before = here;
+                here = after;
             }
+            here.add(before, .5f);
+            here.store(values + id[group.length - 1] * size_t(R));
         }
-        if (lattice.weight < 0)
-            for (size_t i = lattice.first * size_t(R), last = i + lattice.size * size_t(R); i < last; ++i)
-                values[i] = -values[i];
     }
+    if (lattice.weight < 0)
+        for (size_t i = lattice.first * size_t(R), last = i + lattice.size * size_t(R); i < last; ++i)
+            values[i] = -values[i];
 }
 
-template <int R, int T_>
+// The points around one pixel after another.
+struct Corners {
+    const uint32_t* id;
+    const float* weight;
+
+    Corners() = default;
+    Corners(const Lattice& lattice, int64_t begin)
+        : id(lattice.index.data + size_t(begin) * (lattice.d + 1)),
+          weight(lattice.bary.data + size_t(begin) * (lattice.d + 1)) {}
+    CRF_INLINE void advance(int corners) { id += corners, weight += corners; }
+};
+
+// Calls f with each kernel and the number of corners of a pixel in its lattice: constants for the first two kernels,
+// where D1 and D2 are their dimensions and not 0.
+template <int D1, int D2, class F>
+CRF_INLINE void each_kernel(const CrfEngine& g, const F& f) {
+    if (D1) f(0, Width<D1 + 1>());
+    if (D2) f(1, Width<D2 + 1>());
+    for (int k = (D1 > 0) + (D2 > 0); k < g.kernels; ++k) f(k, g.lattice[k]->d + 1);
+}
+
+template <int R, int D1, int D2>
 void splat(const CrfEngine& g, int64_t begin, int count, const float* q, float* values) {
-    const int T = T_ ? T_ : g.entries;
-    const uint32_t* id = g.index.data + size_t(begin) * T;
-    const float* w = g.bary.data + size_t(begin) * T;
-    for (int p = 0; p < count; ++p, id += T, w += T) {
+    Corners around[MAX_KERNELS];
+    each_kernel<D1, D2>(g, [&](int k, auto) { around[k] = Corners(*g.lattice[k], begin); });
+    for (int p = 0; p < count; ++p) {
         Row<R> row, at;
         row.load(q + p * R);
-        for (int t = 0; t < T; ++t) {
-            at.load(values + id[t] * size_t(R));
-            at.add(row, w[t]);
-            at.store(values + id[t] * size_t(R));
-        }
+        each_kernel<D1, D2>(g, [&](int k, auto corners) {
+            const Corners corner = around[k];
+            for (int t = 0; t < corners; ++t) {
+                float* const value = values + corner.id[t] * size_t(R);
+                at.load(value);
+                at.add(row, corner.weight[t]);
+                at.store(value);
+            }
+            around[k].advance(corners);
+        });
     }
 }
 
 // `soon`: what is wanted next, (count, R).
-template <int R, int T_>
+template <int R, int D1, int D2>
 void slice(const CrfEngine& g, int64_t begin, int count, float* message, const float* values, const float* soon) {
-    const int T = T_ ? T_ : g.entries;
-    const uint32_t* id = g.index.data + size_t(begin) * T;
-    const float* w = g.bary.data + size_t(begin) * T;
-    for (int p = 0; p < count; ++p, id += T, w += T) {
-        __builtin_prefetch(id + BLOCK * T);
-        __builtin_prefetch(w + BLOCK * T);
+    Corners around[MAX_KERNELS];
+    each_kernel<D1, D2>(g, [&](int k, auto) { around[k] = Corners(*g.lattice[k], begin); });
+    for (int p = 0; p < count; ++p) {
         __builtin_prefetch(soon + p * R);
         Row<R> row, at;
         row.zero();
-        for (int t = 0; t < T; ++t) {
-            at.load(values + id[t] * size_t(R));
-            row.add(at, w[t]);
-        }
+        each_kernel<D1, D2>(g, [&](int k, auto corners) {
+            const Corners corner = around[k];
+            __builtin_prefetch(corner.id + BLOCK * corners);
+            __builtin_prefetch(corner.weight + BLOCK * corners);
+            for (int t = 0; t < corners; ++t) {
+                at.load(values + corner.id[t] * size_t(R));
+                row.add(at, corner.weight[t]);
+            }
+            around[k].advance(corners);
+        });
         row.store(message + p * R);
     }
 }
 
-// Norm of each pixel in each kernel, folded with the root of the kernel's weight into the weights of its entries.
-void fold_norms(CrfEngine& g, int64_t begin, int count, const float* values) {
-    const uint32_t* id = g.index.data + size_t(begin) * g.entries;
-    float* w = g.bary.data + size_t(begin) * g.entries;
-    float root[MAX_KERNELS];
-    for (int k = 0; k < g.kernels; ++k) root[k] = std::sqrt(std::fabs(g.lattice[k].weight) * g.lattice[k].shrink);
-    for (int p = 0; p < count; ++p)
-        for (int k = 0; k < g.kernels; ++k) {
-            const int corners = g.lattice[k].d + 1;
-            if (k < g.kept) {
-                id += corners, w += corners;
-                continue;
-            }
-            float near = 0;
-            for (int r = 0; r < corners; ++r) near += w[r] * values[id[r]];
-            const float norm = 1.f / std::sqrt(std::fabs(near) * g.lattice[k].shrink + 1e-20f);
-            for (int r = 0; r < corners; ++r) w[r] *= norm * root[k];
-            id += corners, w += corners;
-        }
-}
-
-// The symmetric norms, folded into the weights.
-template <int T>
-void normalise(CrfEngine& g) {
-    float* values = g.values.reserve(g.size);
-    float one[BLOCK];
-    for (float& v : one) v = 1;
-    const auto blocks = [&](const auto& work) {
-        for (int64_t begin = 0; begin < g.n; begin += BLOCK)
-            work(begin, int(g.n - begin < BLOCK ? g.n - begin : BLOCK));
-    };
-    std::memset(values, 0, g.size * sizeof(float));
-    blocks([&](int64_t begin, int count) { splat<1, T>(g, begin, count, one, values); });
-    blur<1>(g, values);
-    blocks([&](int64_t begin, int count) { fold_norms(g, begin, count, values); });
+// The symmetric norm of each pixel, folded with the root of the kernel's weight into the weights of its corners.
+template <int D_>
+void normalise(CrfEngine& g, Lattice& lattice) {
+    const int corners = (D_ ? D_ : lattice.d) + 1;
+    const size_t entries = size_t(g.n) * corners;
+    float* values = g.values.reserve(lattice.first + size_t(lattice.size));
+    std::memset(values + lattice.first, 0, lattice.size * sizeof(float));
+    for (size_t i = 0; i < entries; ++i) values[lattice.index[i]] += lattice.bary[i];
+    blur<1>(lattice, values);
+    const float root = std::sqrt(std::fabs(lattice.weight) * lattice.shrink);
+    const uint32_t* id = lattice.index.data;
+    float* weight = lattice.bary.data;
+    for (int64_t p = 0; p < g.n; ++p, id += corners, weight += corners) {
+        float near = 0;
+        for (int r = 0; r < corners; ++r) near += weight[r] * values[id[r]];
+        const float norm = 1.f / std::sqrt(std::fabs(near) * lattice.shrink + 1e-20f);
+        for (int r = 0; r < corners; ++r) weight[r] *= norm * root;
+    }
 }
 
 // ---------------------------------------------------------------------------------------------- mean field
@@ -933,7 +997,7 @@ bool is_certain(const Task& t, int count, const float* q, const float* last) {
 
 // One pass over the pixels: Q from the messages (at the start from the scores alone), spread again or written.
 // Settled blocks spread what they spread before, unless `all` are asked again.
-template <int T>
+template <int D1, int D2>
 void update(CrfEngine& g, const Task& t, const float* from, float* to, size_t points, bool all) {
     const size_t cells = BLOCK * size_t(t.stride);
     float* q = g.work.data;
@@ -951,7 +1015,8 @@ void update(CrfEngine& g, const Task& t, const float* from, float* to, size_t po
         float* ratio = g.ratio.data + size_t(begin) * t.stride;
         if (from) {
             each_panel(t, [&](auto width, int first) {
-                slice<width.value, T>(g, begin, count, q + BLOCK * first, from + points * first, ratio + BLOCK * first);
+                slice<width.value, D1, D2>(
+                    g, begin, count, q + BLOCK * first, from + points * first, ratio + BLOCK * first);
             });
             if (t.matrix)
                 penalise(g, t, q), std::memset(last, 0, sizeof last);
@@ -976,14 +1041,14 @@ void update(CrfEngine& g, const Task& t, const float* from, float* to, size_t po
             // Messages are linear: the difference of two classes gives that of their logits, with no class
             // left over and nothing lost to cancellation.
             subtract_rows<width.value>(q + BLOCK * first, last);
-            splat<width.value, T>(g, begin, count, q + BLOCK * first, to + points * first);
+            splat<width.value, D1, D2>(g, begin, count, q + BLOCK * first, to + points * first);
             if (settled)
-                splat<width.value, T>(g, begin, count, q + BLOCK * first, g.rest.data + points * first);
+                splat<width.value, D1, D2>(g, begin, count, q + BLOCK * first, g.rest.data + points * first);
         });
     }
 }
 
-template <int T>
+template <int D1, int D2>
 void mean_field(CrfEngine& g, const Task& t, int iterations) {
     const size_t points = (size_t(g.size) + 15) / 16 * 16;  // every panel starts at a cache line
     const size_t cells = points * t.stride;
@@ -994,16 +1059,25 @@ void mean_field(CrfEngine& g, const Task& t, int iterations) {
     std::memset(g.work.reserve(work), 0, work * sizeof(float));  // rows beyond the last pixel are computed too
     g.rest.reserve(cells);
     g.settled.reserve(size_t(g.n) / BLOCK + 1);
-    update<T>(g, t, nullptr, iterations ? values : nullptr, points, true);
+    update<D1, D2>(g, t, nullptr, iterations ? values : nullptr, points, true);
     for (int i = 1; i <= iterations; ++i) {
-        each_panel(t, [&](auto width, int first) { blur<width.value>(g, values + points * first); });
-        update<T>(g, t, values, i < iterations ? other : nullptr, points, i == 1 || i % RENEWAL == 0);
+        each_panel(t, [&](auto width, int first) {
+            for (int k = 0; k < g.kernels; ++k) blur<width.value>(*g.lattice[k], values + points * first);
+        });
+        update<D1, D2>(g, t, values, i < iterations ? other : nullptr, points, i == 1 || i % RENEWAL == 0);
         float* swap = values;
         values = other, other = swap;
     }
 }
 
-bool build_lattice(CrfEngine& g, const uint8_t* image, const CrfKernel& kernel, Lattice& lattice, int column) {
+template <int D_>
+void fill(CrfEngine& g, Lattice& lattice, Source& from, const Packing& packing) {
+    number_points<D_>(g, lattice, from, packing);
+    link_points(g, lattice, packing);
+    normalise<D_>(g, lattice);
+}
+
+bool build_lattice(CrfEngine& g, const uint8_t* image, const CrfKernel& kernel, Lattice& lattice) {
     const int d = kernel.dimensions;
     float low[MAX_D] = {}, high[MAX_D] = {}, colour[3 * 256];
     for (int i = 0; i < d; ++i) {
@@ -1023,35 +1097,34 @@ bool build_lattice(CrfEngine& g, const uint8_t* image, const CrfKernel& kernel, 
     Source from{image, kernel, colour, {g.width, g.height}};
     lattice.d = d, lattice.first = g.size, lattice.weight = kernel.weight;
     lattice.shrink = float(1 / (1 + std::pow(2.0, -d)));
-    for (int i = 0; i < 2; ++i) lattice.sigma[i] = kernel.features || d > 2 ? 0 : kernel.scales[i];
-    lattice.size = d == 2   ? number_points<2>(g, from, packing, g.size, column)
-                   : d == 5 ? number_points<5>(g, from, packing, g.size, column)
-                            : number_points<0>(g, from, packing, g.size, column);
-    g.chains.reserve(g.chain_count + size_t(d + 1) * lattice.size + PREFETCH, g.chain_count);
-    sort_points(g, lattice.size, packing.bits);
-    lattice.groups_begin = g.group_count;
-    for (int axis = 0; axis <= d; ++axis) link_axis(g, packing.step[axis], lattice.first, lattice.size);
-    lattice.groups_end = g.group_count;
-    lattice.chains_end = g.chain_count;
-    std::memset(g.chains.data + g.chain_count, 0, PREFETCH * sizeof(uint32_t));
-    g.size += lattice.size;
+    if (d == 2)
+        fill<2>(g, lattice, from, packing);
+    else if (d == 5)
+        fill<5>(g, lattice, from, packing);
+    else
+        fill<0>(g, lattice, from, packing);
     return true;
 }
 
-// A kernel on the position alone depends on the size of the image, not on what it shows.
-int kernels_to_keep(
-    const CrfEngine& g, int64_t height, int64_t width, int entries, const CrfKernel* kernels, int count) {
-    int kept = 0;
-    if (height != g.height || width != g.width || entries != g.entries) return 0;
-    while (kept < count && kept < g.kernels) {
-        const CrfKernel& kernel = kernels[kept];
-        const Lattice& before = g.lattice[kept];
-        if (kernel.dimensions != 2 || kernel.features || kernel.weight != before.weight ||
-            kernel.scales[0] != before.sigma[0] || kernel.scales[1] != before.sigma[1])
-            break;
-        ++kept;
+PositionLattices position_lattices;
+
+// The lattice of a kernel: one made before, or built in the memory of the one before.
+bool prepare_lattice(
+    CrfEngine& g, const uint8_t* image, const CrfKernel& kernel, std::shared_ptr<Lattice>& lattice) {
+    const bool positions = kernel.dimensions == 2 && !kernel.features;
+    PositionLattices::Entry entry{
+        g.width, g.height, {kernel.scales[0], kernel.scales[1]}, kernel.weight, g.size, nullptr};
+    if (positions) entry.lattice = position_lattices.find(entry);
+    if (entry.lattice) {
+        lattice = entry.lattice;
+    } else {
+        if (!lattice || lattice.use_count() > 1) lattice = std::make_shared<Lattice>();
+        if (!build_lattice(g, image, kernel, *lattice)) return false;
+        entry.lattice = lattice;
+        if (positions) position_lattices.keep(entry);
     }
-    return kept;
+    g.size += lattice->size;
+    return true;
 }
 
 }  // namespace
@@ -1059,27 +1132,15 @@ int kernels_to_keep(
 int CRF_JOIN(crf_build_, CRF_ISA)(
     void* engine, const uint8_t* image, int64_t height, int64_t width, const CrfKernel* kernels, int count) {
     CrfEngine& g = *static_cast<CrfEngine*>(engine);
-    int entries = 0;
-    for (int k = 0; k < count; ++k) entries += kernels[k].dimensions + 1;
-    g.kept = kernels_to_keep(g, height, width, entries, kernels, count);
     g.kernels = 0;  // none is whole before the end
-    if (g.kept == 0) {
-        g.height = height, g.width = width, g.n = height * width, g.entries = entries;
+    g.size = 0;
+    if (height != g.height || width != g.width) {
+        g.height = height, g.width = width, g.n = height * width;
         tile_order(g);
-        g.index.reserve(size_t(g.n) * entries);
-        g.bary.reserve(size_t(g.n) * entries);
     }
-    const Lattice* last = g.kept ? &g.lattice[g.kept - 1] : nullptr;
-    g.size = last ? last->first + last->size : 0;
-    g.chain_count = last ? last->chains_end : 0;
-    g.group_count = last ? last->groups_end : 0;
-    for (int k = 0, column = 0; k < count; column += kernels[k++].dimensions + 1)
-        if (k >= g.kept && !build_lattice(g, image, kernels[k], g.lattice[k], column)) return CRF_KEYS_TOO_WIDE;
+    for (int k = 0; k < count; ++k)
+        if (!prepare_lattice(g, image, kernels[k], g.lattice[k])) return CRF_KEYS_TOO_WIDE;
     g.kernels = count;
-    if (g.entries == 9)
-        normalise<9>(g);
-    else
-        normalise<0>(g);
     return CRF_OK;
 }
 
@@ -1092,10 +1153,15 @@ int CRF_JOIN(crf_infer_, CRF_ISA)(
     Panel* panel = g.panels.reserve(size_t(computed) / 16 + 4);
     Task t{scores, q, plane, channels, matrix ? 0 : absent, matrix, clip, limit, 0, 0, panel};
     divide_channels(t);
-    if (g.entries == 9)
-        mean_field<9>(g, t, iterations);
+    const int first = g.kernels > 0 ? g.lattice[0]->d : 0, second = g.kernels > 1 ? g.lattice[1]->d : 0;
+    if (first == 2 && second == 5)
+        mean_field<2, 5>(g, t, iterations);
+    else if (first == 2)
+        mean_field<2, 0>(g, t, iterations);
+    else if (first == 5)
+        mean_field<5, 0>(g, t, iterations);
     else
-        mean_field<0>(g, t, iterations);
+        mean_field<0, 0>(g, t, iterations);
     return CRF_OK;
 }
 
