@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -66,6 +69,34 @@ def test_every_photo_belongs_to_one_process_by_its_place(capfd: pytest.CaptureFi
     assert shown[0].startswith("work: 0/7")
     assert shown[-1].startswith("work: 7/7")
     assert all(line.startswith("work: ") for line in shown)
+
+
+def circumstances(weight: Weight, samples: Sequence[Sample]) -> tuple[bool, bool, bool]:
+    """Whether work runs in Lightning's predict loop, in a process group, and where Ctrl-C is never heard."""
+    callers = [frame.filename for frame in traceback.extract_stack()]
+    loop = any(Path(name).match("lightning/pytorch/loops/prediction_loop.py") for name in callers)
+    blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    return loop, torch.distributed.is_initialized(), blocked
+
+
+def test_processes_are_those_of_lightnings_predict_loop() -> None:
+    found = spread(circumstances, Weight(torch.tensor(1.0)), photos(3), [CPU, CPU], "work")
+    assert found == [(True, False, True)] * 2
+    assert spread(circumstances, Weight(torch.tensor(1.0)), photos(3), [CPU], "work") == [(False, False, False)]
+
+
+def test_lightning_is_imported_for_several_devices_only() -> None:
+    code = """
+import sys, torch
+from boxseg.stages import evaluate, label
+from boxseg.stages.spread import spread
+class Nothing:
+    def on(self, device):
+        return self
+print(spread(lambda *_: "lightning" in sys.modules, Nothing(), [], [torch.device("cpu")], ""))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[False]\n"
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -1,36 +1,25 @@
-"""One stage's photos, spread over processes.
-
-Not Lightning's predict loop, for all that it would start the processes: over several it returns nothing to its
-caller, makes of an error the text of a traceback, counts the photos of one process only, and wants a process
-group and a free port for work whose parts have nothing to say to each other.
-"""
+"""One stage's photos, spread over processes."""
 
 from __future__ import annotations
 
 import multiprocessing
 import pickle
-import signal
-import sys
-import threading
-import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from boxseg.dataset import Sample
 from boxseg.errors import BoxsegError
-from boxseg.progress import Progress, reported_to
+from boxseg.progress import Progress
 
 T = TypeVar("T")
 ToolsT = TypeVar("ToolsT", bound="Tools")
-
-# Seconds that a process is given to end by itself.
-GRACE = 10.0
 
 
 class Tools(Protocol):
@@ -40,56 +29,43 @@ class Tools(Protocol):
         """The same on another device."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Result(Generic[T]):
-    value: T
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Fault:
-    """An error nobody foresaw: what it says, and where it came from."""
-
-    error: str
-    trace: str
-
-
 @dataclass(kw_only=True)
 class _Helper:
     """A process and its share of the photos.
 
     Attributes:
         number: 1, 2, 3 …
-        process: It.
         line: What it is given, and what it answers: how many photos it has read, then its result.
         share: Its photos.
         done: How many of them it has read.
     """
 
     number: int
-    process: SpawnProcess
     line: Connection
     share: Sequence[Sample]
     done: int = 0
 
-    def failed(self, how: str) -> BoxsegError:
-        """The error of a process that did not finish."""
-        near = self.share[min(self.done, len(self.share) - 1)].id
-        return BoxsegError(f"process {self.number} {how}, at photo {near} or one of the few before it")
+    def raised(self, error: ProcessRaisedException) -> BoxsegError:
+        """The error of a process that met one nobody foresaw."""
+        last = str(error).strip().splitlines()[-1][:300]
+        return self._failed(f"failed ({last})")
 
-    def died(self) -> BoxsegError:
+    def died(self, error: ProcessExitedException) -> BoxsegError:
         """The error of a process that ended without a word."""
-        self.process.join(GRACE)
-        code = self.process.exitcode
-        if code == -signal.SIGKILL:
-            return self.failed("was killed (memory may have run out: try fewer devices)")
-        if code is not None and code < 0:
-            return self.failed(f"was ended by {signal.Signals(-code).name}")
+        if error.signal_name == "SIGKILL":
+            return self._failed("was killed (memory may have run out: try fewer devices)")
+        if error.signal_name:
+            return self._failed(f"was ended by {error.signal_name}")
         if not self.done:
             return BoxsegError(
-                f"process {self.number} ended with status {code} before its first photo; a script that asks "
-                'for several devices must do so under `if __name__ == "__main__":`'
+                f"process {self.number} ended with status {error.exit_code} before its first photo; a script "
+                'that asks for several devices must do so under `if __name__ == "__main__":`'
             )
-        return self.failed(f"ended with status {code}")
+        return self._failed(f"ended with status {error.exit_code}")
+
+    def _failed(self, how: str) -> BoxsegError:
+        near = self.share[min(self.done, len(self.share) - 1)].id
+        return BoxsegError(f"process {self.number} {how}, at photo {near} or one of the few before it")
 
 
 def spread(
@@ -102,13 +78,14 @@ def spread(
     """What `work(tools, share)` gives for each device's share of the photos.
 
     Photo i belongs to device i mod their number. One device is served by this process, several by a process
-    each, which have its threads among them; the progress that they show while they work becomes one bar.
+    each in Lightning's predict loop, which have its threads among them; the progress that they show while they
+    work becomes one bar.
 
     Args:
         work: Picklable. Its results may not hold tensors.
         tools: Its first argument.
         samples: All photos.
-        devices: Where to work; may name one device more than once.
+        devices: Where to work, all of a kind; may name the CPU more than once.
         description: Name of the progress bar.
 
     Returns:
@@ -122,13 +99,13 @@ def spread(
         return [work(tools.on(devices[0]), samples)]
     order = pickle.dumps((work, tools.on(torch.device("cpu"))))
     threads = max(1, torch.get_num_threads() // count)
-    with _helpers([samples[place::count] for place in range(count)]) as helpers:
-        for helper, device in zip(helpers, devices, strict=False):
+    with _helpers([samples[place::count] for place in range(count)], devices[:count]) as (helpers, running):
+        for helper in helpers:
             # A process that is dead already is found out below.
             with _hung_up():
                 helper.line.send_bytes(order)
-                helper.line.send_bytes(pickle.dumps((helper.share, device, threads)))
-        return _gather(helpers, description, len(samples))
+                helper.line.send_bytes(pickle.dumps((helper.share, threads)))
+        return _gather(helpers, running, description, len(samples))
 
 
 def in_order(samples: Sequence[Sample], parts: Sequence[dict[str, str]]) -> dict[str, str]:
@@ -137,7 +114,7 @@ def in_order(samples: Sequence[Sample], parts: Sequence[dict[str, str]]) -> dict
     return {sample.id: found[sample.id] for sample in samples if sample.id in found}
 
 
-def _gather(helpers: Sequence[_Helper], description: str, total: int) -> list[Any]:
+def _gather(helpers: Sequence[_Helper], running: Future[Any], description: str, total: int) -> list[Any]:
     results: dict[int, Any] = {}
     busy = {helper.line: helper for helper in helpers}
     with Progress(description, total) as bar:
@@ -149,66 +126,47 @@ def _gather(helpers: Sequence[_Helper], description: str, total: int) -> list[An
                 try:
                     answer = line.recv()
                 except (EOFError, ConnectionError):
-                    raise helper.died() from None
+                    del busy[line]
+                    continue
                 if isinstance(answer, BoxsegError):
                     raise answer
-                if isinstance(answer, _Fault):
-                    raise helper.failed(f"failed ({answer.error})") from RuntimeError(answer.trace)
-                if isinstance(answer, _Result):
-                    results[helper.number] = answer.value
-                    del busy[line]
+                if isinstance(answer, tuple):
+                    [results[helper.number]] = answer
                 else:
                     helper.done = answer
                     bar.update(sum(other.done for other in helpers))
+        _raise_failure(helpers, running)
     return [results[helper.number] for helper in helpers]
 
 
-@contextmanager
-def _helpers(shares: Sequence[Sequence[Sample]]) -> Iterator[list[_Helper]]:
-    """A process for each share; none is left when the block ends."""
-    # Not forked: after a fork neither the threads of torch nor a GPU can be used.
-    context = multiprocessing.get_context("spawn")
-    helpers: list[_Helper] = []
+def _raise_failure(helpers: Sequence[_Helper], running: Future[Any]) -> None:
     try:
-        for number, share in enumerate(shares, start=1):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_help, args=(theirs,), name=f"boxseg-{number}")
-            with _ctrl_c_ignored():
-                process.start()
-            theirs.close()  # so that the line breaks when the process ends
-            helpers.append(_Helper(number=number, process=process, line=ours, share=share))
-        yield helpers
-    finally:
-        for helper in helpers:
-            helper.process.terminate()
-        for helper in helpers:
-            helper.process.join(GRACE)
-            if helper.process.is_alive():
-                helper.process.kill()
-                helper.process.join()
-            helper.line.close()
+        running.result()
+    except ProcessRaisedException as error:
+        raise helpers[error.error_index].raised(error) from error
+    except ProcessExitedException as error:
+        raise helpers[error.error_index].died(error) from error
 
 
-def _help(line: Connection) -> None:
-    """What a process does: its share of the work. It ends when told to, and when nobody listens any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process too, which ends this one
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that nothing half written is left behind
-    with _hung_up():
-        work, tools = pickle.loads(line.recv_bytes())
-        share, device, threads = pickle.loads(line.recv_bytes())
-        torch.set_num_threads(threads)
+@contextmanager
+def _helpers(
+    shares: Sequence[Sequence[Sample]], devices: Sequence[torch.device]
+) -> Iterator[tuple[list[_Helper], Future[Any]]]:
+    """A process for each share; none is left when the block ends."""
+    from boxseg.stages.predict_loop import predict_loop  # Lightning, which takes seconds to import
+
+    # Not forked: after a fork neither the threads of torch nor a GPU can be used.
+    pairs = [multiprocessing.get_context("spawn").Pipe() for _ in shares]
+    helpers = [
+        _Helper(number=number, line=ours, share=share)
+        for number, ((ours, _), share) in enumerate(zip(pairs, shares, strict=True), start=1)
+    ]
+    with predict_loop([theirs for _, theirs in pairs], devices) as running:
         try:
-            with reported_to(line.send):
-                answer: Any = _Result(value=work(tools.on(device), share))
-        except ConnectionError:
-            raise
-        except BoxsegError as error:
-            answer = error
-        except Exception as error:
-            text = " ".join(str(error).split())[:300]
-            answer = _Fault(error=f"{type(error).__name__}: {text}", trace=traceback.format_exc())
-        line.send(answer)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            yield helpers, running
+        finally:
+            for helper in helpers:
+                helper.line.close()
 
 
 @contextmanager
@@ -218,16 +176,3 @@ def _hung_up() -> Iterator[None]:
         yield
     except (EOFError, ConnectionError):
         return
-
-
-@contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
-    """A process started in this block is deaf to Ctrl-C from its first moment on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)

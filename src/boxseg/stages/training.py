@@ -6,7 +6,6 @@ import logging
 import math
 import signal
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -29,8 +28,8 @@ from boxseg.nn.foreign import ForeignBackbone
 from boxseg.nn.weights import parameter_groups
 from boxseg.stages.devices import torch_devices
 from boxseg.stages.freed_memory import keep_freed_memory, return_freed_memory
+from boxseg.stages.lightning_processes import SpawnedStrategy, ended_with, quiet_lightning
 from boxseg.stages.training_log import History, make_loggers
-from boxseg.stages.training_processes import SpawnedStrategy, ended_with, hush_lightning
 
 log = logging.getLogger("boxseg")
 
@@ -337,17 +336,3 @@ def _ctrl_c_passes() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """`hush_lightning`, for a block."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        hush_lightning()
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

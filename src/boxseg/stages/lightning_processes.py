@@ -1,4 +1,4 @@
-"""Trainings on several devices: a process for each, started by Lightning, and what it leaves to be done."""
+"""Several devices: a process for each, started by Lightning, and what it leaves to be done."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from boxseg import errors
@@ -21,6 +22,8 @@ from boxseg.errors import BoxsegError
 
 # Seconds that a process is given to end by itself.
 GRACE = 10.0
+
+TALKATIVE = ("lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn")
 
 
 class SpawnedStrategy(DDPStrategy):
@@ -35,6 +38,9 @@ class SpawnedStrategy(DDPStrategy):
     def __init__(self, *, unused: bool) -> None:
         super().__init__(start_method="spawn", find_unused_parameters=unused)
 
+    def _configure_launcher(self) -> None:
+        self._launcher = _Launcher(self)
+
     def setup_environment(self) -> None:
         """In each process, before anything else."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -42,9 +48,31 @@ class SpawnedStrategy(DDPStrategy):
         super().setup_environment()
 
 
+class _Launcher(_MultiProcessingLauncher):
+    """Lightning's, also for notebooks: it fears for classes defined there, but what runs is importable."""
+
+    @property
+    def is_interactive_compatible(self) -> bool:
+        return True
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """`hush_lightning`, for a block."""
+    loggers = [logging.getLogger(name) for name in TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        hush_lightning()
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
 def hush_lightning() -> None:
-    """Leave out what Lightning says of its own set-up; errors pass."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    """Leave out what Lightning says of its own set-up, and torch of processes that it ends; errors pass."""
+    for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
     # `fit` says so once, with their names.
