@@ -14,7 +14,7 @@ from boxseg.formats.images import read_image
 from boxseg.nn import field as field_module
 from boxseg.nn import upsample
 from boxseg.nn.backbone import build_backbone
-from boxseg.nn.field import UpsampledFeatures
+from boxseg.nn.field import EVERYWHERE, UpsampledFeatures
 from boxseg.nn.upsample import upsample_aligned
 from boxseg.nn.weights import load_weights
 
@@ -61,10 +61,12 @@ def test_equals_the_full_size_form(height: int, width: int, stride: int | None, 
     def check() -> None:
         dot, norm = torch.einsum("kc,cyx->kyx", vectors, full), full.pow(2).sum(0).sqrt()
         cosine = torch.cosine_similarity(full[None], vectors[:, :, None, None], dim=1)
-        for rows in (slice(None), *field.bands()):
-            close(field.dot(vectors, rows), dot[:, rows])
-            close(field.norm(rows), norm[rows])
-            close(field.cosine(vectors, rows), cosine[:, rows])
+        inner = (slice(height // 3, height), slice(width // 4, width // 2 + 1))
+        for window in (EVERYWHERE, *field.bands(), *field.bands(inner)):
+            rows, columns = window
+            close(field.dot(vectors, window), dot[:, rows, columns])
+            close(field.norm(window), norm[window])
+            close(field.cosine(vectors, window), cosine[:, rows, columns])
         for mask, mean in zip(masks, field.mean(masks), strict=True):
             close(mean, full[:, mask].mean(1) if mask.any() else torch.zeros(5, dtype=torch.float64))
         weights = random(4, height, width, seed=seed + 3).abs()
@@ -75,6 +77,9 @@ def test_equals_the_full_size_form(height: int, width: int, stride: int | None, 
         for label, mean, there in zip(range(6), means, present, strict=True):
             assert bool(there) == bool((labels == label).any())
             close(mean, full[:, labels == label].mean(1) if there else torch.zeros(5, dtype=torch.float64))
+        within = torch.full_like(labels, -1)
+        within[inner] = labels[inner]
+        close(field.means(labels, torch.arange(6), inner)[0], field.means(within, torch.arange(6))[0])
 
     check()
     with pytest.MonkeyPatch.context() as patch:

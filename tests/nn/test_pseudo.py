@@ -296,7 +296,7 @@ def test_classes_absent_from_y_crf_are_retrieved_by_the_classifier() -> None:
     assert y_ret[3, 3] == 5
     assert torch.equal(y_ret, reference_retrieval(f, y_crf, weight, SCENES["two classes overlap"]))
     # No background at all: its prototype is the classifier's row 0.
-    y_crf = torch.full(SIZE, 3, dtype=torch.uint8)
+    y_crf = torch.where(masks.inside[0], 3, 255).to(torch.uint8)
     weight[0] = f[:, 6, 6]
     y_ret = retrieve(field, y_crf, weight, masks)
     assert y_ret[6, 6] == 0

@@ -15,10 +15,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from boxseg.nn.bands import bands
-from boxseg.nn.upsample import from_columns, interpolation_matrix, to_columns
+from boxseg.nn.upsample import from_columns, interpolation_matrix, neighbouring_cells, to_columns
 
 # Pixels that are worked on at once: what is made on the way to a result takes no more memory than of so many.
 BAND = 2**20
+
+# Rows and columns of a part of an image.
+Window = tuple[slice, slice]
+EVERYWHERE: Window = (slice(None), slice(None))
 
 
 class UpsampledFeatures:
@@ -46,32 +50,39 @@ class UpsampledFeatures:
             for pixels, cells in zip(size, features.shape[1:], strict=True)
         )
 
-    def bands(self) -> Iterator[slice]:
-        """Rows of a large image, a few at a time, to be given to `dot` and `cosine`; all of a small one."""
-        return (slice(*edges) for edges in bands(*self.size, pixels=BAND))
+    def bands(self, window: Window = EVERYWHERE) -> Iterator[Window]:
+        """Parts of a window, to be given to `dot` and `cosine`: of a large one a few rows at a time."""
+        (top, bottom, _), (left, right, _) = (
+            side.indices(size) for side, size in zip(window, self.size, strict=True)
+        )
+        if left < right:
+            for first, last in bands(bottom - top, right - left, pixels=BAND):
+                yield slice(top + first, top + last), window[1]
 
-    def dot(self, vectors: Tensor, rows: slice = slice(None)) -> Tensor:
-        """Inner products v · f↑(p) with vectors (K, C), on these rows of the image; (K, n, W)."""
+    def dot(self, vectors: Tensor, window: Window = EVERYWHERE) -> Tensor:
+        """Inner products v · f↑(p) with vectors (K, C), in a window of n x m pixels; (K, n, m)."""
         # Plain matrix products over cells: an einsum copies the features to another layout first.
         maps = vectors.to(self.features.dtype) @ self.features.flatten(1)
-        return _expand(maps.reshape(-1, *self.features.shape[1:]), self._rows[rows], self._columns)
+        rows, columns = window
+        return _expand(maps.reshape(-1, *self.features.shape[1:]), self._rows[rows], self._columns[columns])
 
-    def norm(self, rows: slice = slice(None)) -> Tensor:
-        """Lengths |f↑(p)| on these rows of the image, (n, W).
+    def norm(self, window: Window = EVERYWHERE) -> Tensor:
+        """Lengths |f↑(p)| in a window of n x m pixels, (n, m).
 
         |f↑|² = Σ over pairs of the four cells around p of w_i w_j (f_i · f_j), separable in rows × columns.
 
         Exact up to rounding relative to the largest of the four cells: where their features cancel (never
         after a ReLU), a length near zero keeps few digits.
         """
-        squared = _expand(self._products, _pair_weights(self._rows[rows]), self._column_pairs)
+        rows, columns = window
+        squared = _expand(self._products, _pair_weights(self._rows[rows]), self._column_pairs[columns])
         return squared.clamp_min_(0).sqrt_()
 
-    def cosine(self, vectors: Tensor, rows: slice = slice(None)) -> Tensor:
-        """Cosines of f↑(p) with vectors (K, C), on these rows; (K, n, W) in [-1, 1], 0 where either is zero."""
+    def cosine(self, vectors: Tensor, window: Window = EVERYWHERE) -> Tensor:
+        """Cosines of f↑(p) with vectors (K, C), (K, n, m) in [-1, 1]; 0 where either is zero."""
         tiny = torch.finfo(self.features.dtype).tiny
         unit = F.normalize(vectors.to(self.features.dtype), dim=1, eps=tiny)
-        return self.dot(unit, rows).div_(self.norm(rows).clamp_min_(tiny)).clamp_(-1, 1)
+        return self.dot(unit, window).div_(self.norm(window).clamp_min_(tiny)).clamp_(-1, 1)
 
     def mean(self, masks: Tensor) -> Tensor:
         """Means of f↑ over the pixels of each mask, weighted if the masks are.
@@ -82,29 +93,30 @@ class UpsampledFeatures:
         Returns:
             (K, C); zeros for an empty mask.
         """
-        return self._mean(lambda rows: masks[:, rows], len(masks))[0]
+        return self._mean(lambda part: masks[:, part[0], part[1]], len(masks), EVERYWHERE)[0]
 
-    def means(self, labels: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def means(self, labels: Tensor, values: Tensor, window: Window = EVERYWHERE) -> tuple[Tensor, Tensor]:
         """Means of f↑ over the pixels of each label, and whether it has any.
 
         Args:
             labels: (H, W) integer.
             values: (K,), the labels that are meant, of the same type.
+            window: Where they may be.
 
         Returns:
             (K, C), zeros for a label without pixels, and (K,) bool.
         """
-        means, total = self._mean(lambda rows: labels[rows] == values[:, None, None], len(values))
+        means, total = self._mean(lambda part: labels[part] == values[:, None, None], len(values), window)
         return means, total > 0
 
-    def _mean(self, masks: Callable[[slice], Tensor], count: int) -> tuple[Tensor, Tensor]:
-        """Means over masks, of which the rows are asked for in turn, and their sums."""
+    def _mean(self, masks: Callable[[Window], Tensor], count: int, window: Window) -> tuple[Tensor, Tensor]:
+        """Means over masks in a window, of which parts are asked for in turn, and their sums."""
         share = self.features.new_zeros(count, *self.features.shape[1:])
         total = self.features.new_zeros(count, 1)
-        for rows in self.bands():
-            part = masks(rows).to(self.features.dtype)
+        for rows, columns in self.bands(window):
+            part = masks((rows, columns)).to(self.features.dtype)
             # Uᵀ mask: how much each cell contributes to the sum over the mask.
-            share += self._rows[rows].T @ from_columns(part, self._columns)
+            share += self._rows[rows].T @ from_columns(part, self._columns[columns])
             total += part.sum(dim=(1, 2)).unsqueeze(1)
         sums = share.flatten(1) @ self.features.flatten(1).T
         return sums / torch.where(total > 0, total, 1), total.flatten()
@@ -126,15 +138,25 @@ class UpsampledFeatures:
         below = (f[:, :-1] * f[:, 1:]).sum(0)
         diagonals = (f[:, :-1, :-1] * f[:, 1:, 1:]).sum(0) + (f[:, :-1, 1:] * f[:, 1:, :-1]).sum(0)
         # Each factor 2 w_i w_(i+1) counts a pair in both orders; on the diagonals both factors have it.
-        return torch.cat([torch.cat([own, right], 1), torch.cat([below, diagonals / 2], 1)], 0)
+        return _alternate(_alternate(own, right, 1), _alternate(below, diagonals / 2, 1), 0)
 
 
 def _expand(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Maps (..., h, w) at pixels, for weights of rows (n, h) and columns (W, w); (..., n, W)."""
-    used = rows.any(0)
-    return to_columns(rows[:, used] @ maps[..., used, :], columns)
+    used = neighbouring_cells(rows)
+    return to_columns(rows[:, used] @ maps[..., used, :], columns, neighbouring_cells)
 
 
 def _pair_weights(weights: Tensor) -> Tensor:
-    """(size, 2 n - 1): squares of interpolation weights (size, n), then doubled products of neighbours."""
-    return torch.cat([weights**2, 2 * weights[:, :-1] * weights[:, 1:]], 1)
+    """(size, 2 n - 1): squares of interpolation weights (size, n), doubled products between."""
+    return _alternate(weights**2, 2 * weights[:, :-1] * weights[:, 1:], 1)
+
+
+def _alternate(cells: Tensor, between: Tensor, dim: int) -> Tensor:
+    """The first and the second in turns: what touches neighbouring cells touches neighbours here."""
+    size = list(cells.shape)
+    size[dim] = 2 * size[dim] - 1
+    both = cells.new_empty(size)
+    for start, part in enumerate((cells, between)):
+        both[(slice(None),) * dim + (slice(start, None, 2),)] = part
+    return both

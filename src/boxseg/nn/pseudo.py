@@ -8,6 +8,7 @@ Source: Oh, Kim, Ham, "Background-Aware Pooling and Noise-Aware Loss", CVPR 2021
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from boxseg.dataset import BACKGROUND, IGNORE
-from boxseg.nn.field import UpsampledFeatures
+from boxseg.nn.field import UpsampledFeatures, Window
 from boxseg.nn.reproducible import softmax
 
 Background = Literal["attention", "complement", "zero"]
@@ -47,6 +48,15 @@ class BoxMasks:
     def outside(self) -> Tensor:
         """(H, W) bool, pixels outside every box."""
         return ~self.inside.any(0)
+
+    @cached_property
+    def window(self) -> Window:
+        """The smallest part of the image that holds every box, which is all that can be an object."""
+        full = [edges for edges in self.rectangles if edges[0] < edges[2] and edges[1] < edges[3]]
+        if not full:
+            return slice(0, 0), slice(0, 0)
+        left, top, right, bottom = zip(*full, strict=True)
+        return slice(min(top), max(bottom)), slice(min(left), max(right))
 
     @property
     def background(self) -> Tensor:
@@ -101,8 +111,8 @@ def background_attention(field: UpsampledFeatures, background: Tensor, grid: int
     means, present = field.means(cell, torch.arange(grid * grid, dtype=cell.dtype, device=cell.device))
     queries = means[present]
     attention = field.features.new_empty(field.size)
-    for rows in field.bands():
-        attention[rows] = field.cosine(queries, rows).relu_().sum(0)
+    for part in field.bands():
+        attention[part] = field.cosine(queries, part).relu_().sum(0)
     return attention.div_(max(len(queries), 1))
 
 
@@ -161,25 +171,27 @@ def class_scores(
 
     Source: section 3.2; unknown classes: section 4, from VOC to COCO.
     """
-    scores = field.features.new_ones(len(boxes.classes) + 1, *field.size)
-    if len(boxes.classes) == 0:
-        return scores
-    scores[0] = confident_background(field, boxes, grid)
-    for rows in field.bands():
-        scores[1:, rows] = field.dot(weight[boxes.classes], rows).relu_()
+    scores = field.features.new_zeros(len(boxes.classes) + 1, *field.size)
+    scores[0] = confident_background(field, boxes, grid) if len(boxes.classes) else 1
+    for rows, columns in field.bands(boxes.window):
+        scores[1:, rows, columns] = field.dot(weight[boxes.classes], (rows, columns)).relu_()
     for owner, cam in enumerate(scores[1:]):
-        cam.div_(lowest_peak(cam, boxes, owner))
-    unknown = _unknown(boxes, known)[:, None, None]
-    for rows in field.bands():
-        u_0, activation, inside = scores[0, rows], scores[1:, rows], boxes.inside[:, rows]
-        activation = torch.where(unknown, inside * (1 - u_0), activation)
-        own = {"attention": u_0, "complement": 1 - activation.amax(0), "zero": torch.zeros_like(u_0)}[
-            background
-        ]
-        outside = scores.new_zeros(len(scores), 1, 1)
-        outside[0] = 1
-        crowd = torch.where(boxes.ignored[rows], 1 / len(scores), outside)
-        scores[:, rows] = torch.where(boxes.outside[rows], crowd, softmax(torch.cat([own[None], activation])))
+        cam[boxes.window].div_(lowest_peak(cam, boxes, owner)[boxes.window])
+    unknown = _unknown(boxes, known)
+    for rows, columns in field.bands(boxes.window):
+        part, inside = scores[:, rows, columns], boxes.inside[:, rows, columns]
+        u_0, activation = part[0], part[1:]
+        if unknown.any():
+            activation = torch.where(unknown[:, None, None], inside * (1 - u_0), activation)
+        if background == "complement":
+            own = 1 - activation.amax(0)
+        else:
+            own = u_0 if background == "attention" else torch.zeros_like(u_0)
+        # Outside the boxes (1, 0, …) is there already: u_0 = 1, and the CAMs were divided by infinity.
+        probabilities = softmax(torch.cat([own[None], activation]))
+        scores[:, rows, columns] = torch.where(boxes.outside[rows, columns], part, probabilities)
+    if boxes.ignored.any():
+        scores.masked_fill_(boxes.ignored & boxes.outside, 1 / len(scores))
     return scores
 
 
@@ -196,7 +208,8 @@ def finish_crf(probabilities: Tensor, boxes: BoxMasks) -> Tensor:
     Returns:
         (H, W) uint8, classes of the data set.
     """
-    return _strongest(probabilities, boxes)
+    rows, columns = boxes.window
+    return _strongest([(boxes.window, probabilities[:, rows, columns])], boxes)
 
 
 def retrieve(
@@ -216,7 +229,7 @@ def retrieve(
 
     Args:
         field: Features of the image.
-        y_crf: (H, W) integer, classes of the data set, or 255.
+        y_crf: (H, W) integer, classes of the data set inside their boxes, or 255.
         weight: (L + 1, C), the classifier's weights for the classes of the data; row 0 is the background.
         boxes: The boxes.
         grid: N of the background queries.
@@ -228,17 +241,17 @@ def retrieve(
     Source: section 3.2.
     """
     classes = torch.cat([boxes.classes.new_tensor([BACKGROUND]), boxes.classes])
-    means, present = field.means(y_crf, classes.to(y_crf.dtype))
+    values = classes.to(y_crf.dtype)
+    both = field.means(y_crf, values[:1]), field.means(y_crf, values[1:], boxes.window)
+    means, present = (torch.cat(parts) for parts in zip(*both, strict=True))
     prototypes = torch.where(present[:, None], means, weight[classes].to(means.dtype))
     strangers = ~present[1:] & _unknown(boxes, known)
     if strangers.any():
         foreground = boxes.inside[strangers] * (1 - confident_background(field, boxes, grid))
         prototypes[1:][strangers] = field.mean(foreground)
-    labels = torch.empty_like(y_crf, dtype=torch.uint8)
-    for rows in field.bands():
-        # D_0 = 1 outside all boxes is not spelled out: no class may win there.
-        labels[rows] = _strongest(field.cosine(prototypes, rows).relu_(), boxes, rows)
-    return labels
+    # D_0 = 1 outside all boxes is not spelled out: no class may win there.
+    parts = field.bands(boxes.window)
+    return _strongest(((part, field.cosine(prototypes, part).relu_()) for part in parts), boxes)
 
 
 def _unknown(boxes: BoxMasks, known: Tensor | None) -> Tensor:
@@ -246,21 +259,25 @@ def _unknown(boxes: BoxMasks, known: Tensor | None) -> Tensor:
     return torch.zeros_like(boxes.classes, dtype=torch.bool) if known is None else ~known[boxes.classes]
 
 
-def _strongest(scores: Tensor, boxes: BoxMasks, rows: slice = slice(None)) -> Tensor:
-    """Class of the highest score at each pixel, uint8; a class counts inside its boxes only.
+def _strongest(parts: Iterable[tuple[Window, Tensor]], boxes: BoxMasks) -> Tensor:
+    """Class of the highest score at each pixel, (H, W) uint8; a class counts inside its boxes only.
 
     Where a crowd is and no class, 255. A class must beat the background and the classes before it strictly.
     One map at a time: an argmax over the few classes of an image is many times slower on a CPU.
 
     Args:
-        scores: (K + 1, n, W), background first, then `boxes.classes`.
-        boxes: Of the whole image.
-        rows: The n rows of the image that the scores are of.
+        parts: Parts of the image that hold all boxes, with their scores (K + 1, n, m), background first, then
+            `boxes.classes`.
+        boxes: The boxes.
     """
-    best = scores[0]
-    labels = torch.full_like(best, BACKGROUND, dtype=torch.uint8)
-    for label, score, inside in zip(boxes.classes.tolist(), scores[1:], boxes.inside[:, rows], strict=True):
-        better = inside & (score > best)
-        labels = torch.where(better, label, labels)
-        best = torch.where(better, score, best)
-    return torch.where(boxes.ignored[rows] & (labels == BACKGROUND), IGNORE, labels)
+    labels = torch.full_like(boxes.ignored, BACKGROUND, dtype=torch.uint8)
+    for (rows, columns), scores in parts:
+        best, strongest, inside = scores[0], labels[rows, columns], boxes.inside[:, rows, columns]
+        for label, score, own in zip(boxes.classes.tolist(), scores[1:], inside, strict=True):
+            better = own & (score > best)
+            strongest = torch.where(better, label, strongest)
+            best = torch.where(better, score, best)
+        labels[rows, columns] = strongest
+    if boxes.ignored.any():
+        labels[boxes.ignored & (labels == BACKGROUND)] = IGNORE
+    return labels

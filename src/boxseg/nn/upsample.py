@@ -7,6 +7,8 @@ and cropped. `stride=None` is the papers' simpler rule: corners aligned with the
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -109,21 +111,34 @@ def upsample_aligned(maps: Tensor, size: tuple[int, int], stride: int | None) ->
     return full[..., :height, :width]
 
 
-def to_columns(maps: Tensor, columns: Tensor) -> Tensor:
-    """maps @ columnsᵀ: (..., w) to (..., W), for weights (W, w) of neighbouring cells."""
+def any_cells(weights: Tensor) -> Tensor:
+    """The cells that pixels touch, for their weights (pixels, cells); (cells,) bool."""
+    return weights.any(0)
+
+
+def neighbouring_cells(weights: Tensor) -> slice:
+    """The same for some rows of an `interpolation_matrix`: sooner found and used."""
+    if not len(weights):
+        return slice(0, 0)
+    first, last = weights[0].nonzero(), weights[-1].nonzero()
+    return slice(int(first[0]), int(last[-1]) + 1)
+
+
+def to_columns(maps: Tensor, columns: Tensor, cells: Callable[[Tensor], slice | Tensor] = any_cells) -> Tensor:
+    """maps @ columnsᵀ: (..., w) to (..., W), for weights (W, w) of few cells each; `cells` finds these."""
     full = maps.new_empty(*maps.shape[:-1], len(columns))
     for first in range(0, len(columns), BLOCK):
         block = columns[first : first + BLOCK]
-        used = block.any(0)
+        used = cells(block)
         full[..., first : first + BLOCK] = maps[..., used] @ block[:, used].T
     return full
 
 
 def from_columns(full: Tensor, columns: Tensor) -> Tensor:
-    """full @ columns: (..., W) to (..., w), the transpose of `to_columns`."""
+    """full @ columns: (..., W) to (..., w), for weights of `interpolation_matrix`."""
     maps = full.new_zeros(*full.shape[:-1], columns.shape[1])
     for first in range(0, len(columns), BLOCK):
         block = columns[first : first + BLOCK]
-        used = block.any(0)
+        used = neighbouring_cells(block)
         maps[..., used] += full[..., first : first + BLOCK] @ block[:, used]
     return maps
