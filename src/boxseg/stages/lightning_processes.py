@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import lightning as L
@@ -99,7 +100,7 @@ def ended_with(trainer: L.Trainer) -> Iterator[None]:
             "try a smaller batch, trainer.accumulate or fewer devices"
         ) from error
     finally:
-        processes = list(getattr(trainer.strategy.launcher, "procs", []))
+        processes = processes_of(trainer)
         for process in processes:
             if process.is_alive():
                 process.terminate()
@@ -110,6 +111,11 @@ def ended_with(trainer: L.Trainer) -> Iterator[None]:
                 process.join()
         if processes and sys.stderr.isatty():
             sys.stderr.write("\x1b[?25h")  # the cursor, which the bar of a killed process has hidden
+
+
+def processes_of(trainer: L.Trainer) -> list[BaseProcess]:
+    """Those that Lightning has started; none before it has started the last of them."""
+    return list(getattr(trainer.strategy.launcher, "procs", []))
 
 
 def _as_raised(text: str) -> BoxsegError | None:

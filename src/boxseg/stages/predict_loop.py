@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from boxseg.errors import BoxsegError
 from boxseg.progress import reported_to
-from boxseg.stages.lightning_processes import GRACE, SpawnedStrategy, quiet_lightning
+from boxseg.stages.lightning_processes import GRACE, SpawnedStrategy, processes_of, quiet_lightning
 
 
 class Share(L.LightningModule):
@@ -139,8 +139,7 @@ def _predict(trainer: L.Trainer, lines: Sequence[Connection]) -> None:
 def _end_all(trainer: L.Trainer, running: Future[Any]) -> None:
     patience = monotonic() + GRACE
     while not running.done():
-        # Again and again: Lightning tells of its processes when it has started the last of them.
-        for process in list(getattr(trainer.strategy.launcher, "procs", [])):
+        for process in processes_of(trainer):  # again and again, for it may not have them yet
             if monotonic() < patience:
                 process.terminate()
             else:

@@ -6,7 +6,7 @@ import multiprocessing
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol, TypeVar
@@ -102,7 +102,7 @@ def spread(
     with _helpers([samples[place::count] for place in range(count)], devices[:count]) as (helpers, running):
         for helper in helpers:
             # A process that is dead already is found out below.
-            with _hung_up():
+            with suppress(ConnectionError):
                 helper.line.send_bytes(order)
                 helper.line.send_bytes(pickle.dumps((helper.share, threads)))
         return _gather(helpers, running, description, len(samples))
@@ -167,12 +167,3 @@ def _helpers(
         finally:
             for helper in helpers:
                 helper.line.close()
-
-
-@contextmanager
-def _hung_up() -> Iterator[None]:
-    """Nothing is wrong where the other end of a line is gone."""
-    try:
-        yield
-    except (EOFError, ConnectionError):
-        return
