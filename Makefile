@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/'
 
-$(STAMP): pyproject.toml constraints.txt CMakeLists.txt src/boxseg/crf/crf.cpp
+$(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/boxseg/crf/cpp/*)
 	@$(PYTHON) -c 'import sys; sys.exit("boxseg needs Python 3.10 or later, $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.11") if sys.version_info < (3, 10) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'

@@ -6,7 +6,7 @@
 
     cmake -S . -B build/plain -DCMAKE_BUILD_TYPE=RelWithDebInfo && cmake --build build/plain
     PYTHONMALLOC=malloc valgrind --log-file=valgrind.log python tests/crf/fuzz.py build/plain --seconds 120
-    grep crf.cpp valgrind.log      # prints nothing; Python and torch have entries of their own
+    grep crf/cpp valgrind.log      # prints nothing; Python and torch have entries of their own
 """
 
 from __future__ import annotations

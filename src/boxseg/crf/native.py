@@ -1,4 +1,4 @@
-"""The fast path on the CPU: crf.cpp through ctypes.
+"""The fast path on the CPU: the C++ of cpp/ through ctypes.
 
 The library is plain C at its border, so that it depends on no version of Python, NumPy or torch.
 """
@@ -26,7 +26,7 @@ MOST_KERNELS = 8
 
 
 class _Kernel(ctypes.Structure):
-    """CrfKernel of crf.cpp."""
+    """CrfKernel of cpp/engine.h."""
 
     _fields_ = (
         ("dimensions", ctypes.c_int32),
