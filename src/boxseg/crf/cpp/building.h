@@ -228,32 +228,39 @@ void number_points(Engine& g, Lattice& lattice, Source& from, const Packing& pac
     }
 }
 
+template <class Key>
+Point<Key>* points_in(Buffer<uint64_t>& buffer, uint32_t size) {
+    return reinterpret_cast<Point<Key>*>(buffer.reserve(size * sizeof(Point<Key>) / sizeof(uint64_t)));
+}
+
 // Points by increasing key: g.sorted.
+template <class Key>
 void sort_points(Engine& g, uint32_t size, int bits) {
-    constexpr int DIGIT = 13;
-    Point* from = g.sorted.reserve(size);
-    Point* to = g.spare.reserve(size);
-    for (uint32_t v = 0; v < size; ++v) from[v] = {int64_t(g.keys[v]), v};
+    constexpr int DIGIT = 11;
+    Point<Key>* from = points_in<Key>(g.sorted, size);
+    Point<Key>* to = points_in<Key>(g.spare, size);
+    for (uint32_t v = 0; v < size; ++v) from[v] = {Key(g.keys[v]), v};
     for (int shift = 0; shift < bits; shift += DIGIT) {
         uint32_t place[(1 << DIGIT) + 1] = {};
         for (uint32_t v = 0; v < size; ++v) ++place[((from[v].key >> shift) & ((1 << DIGIT) - 1)) + 1];
         for (int i = 0; i < 1 << DIGIT; ++i) place[i + 1] += place[i];
         for (uint32_t v = 0; v < size; ++v) to[place[(from[v].key >> shift) & ((1 << DIGIT) - 1)]++] = from[v];
         g.sorted.swap(g.spare);
-        Point* swap = from;
+        Point<Key>* swap = from;
         from = to, to = swap;
     }
 }
 
 // next[v]: neighbour of v along an axis, or NONE; follows[u]: whether u is the neighbour of any. The sorted keys are
 // merged with themselves moved by a step, without branches, in four stretches at once.
+template <class Key>
 void find_neighbours(Engine& g, int64_t step, uint32_t size) {
     constexpr int LANES = 4;
     uint32_t* next = g.next.reserve(size);
     uint8_t* follows = g.follows.reserve(size);
     std::memset(next, 0xff, size * sizeof(uint32_t));
     std::memset(follows, 0, size);
-    const Point* sorted = g.sorted.data;
+    const Point<Key>* sorted = points_in<Key>(g.sorted, size);
     uint32_t a[LANES], end[LANES], b[LANES], stop[LANES];
     for (int l = 0; l < LANES; ++l) {
         a[l] = uint32_t(uint64_t(size) * l / LANES);
@@ -261,7 +268,7 @@ void find_neighbours(Engine& g, int64_t step, uint32_t size) {
         uint32_t low = 0, high = size;
         while (a[l] < size && low < high) {
             const uint32_t middle = low + (high - low) / 2;
-            if (sorted[middle].key < sorted[a[l]].key + step)
+            if (int64_t(sorted[middle].key) < int64_t(sorted[a[l]].key) + step)
                 low = middle + 1;
             else
                 high = middle;
@@ -274,70 +281,60 @@ void find_neighbours(Engine& g, int64_t step, uint32_t size) {
         for (int l = 0; l < LANES; ++l) {
             if (a[l] == end[l] || b[l] == stop[l]) continue;
             busy = true;
-            const Point from = sorted[a[l]], to = sorted[b[l]];
-            const int64_t target = from.key + step;
-            next[from.id] = target == to.key ? to.id : NONE;
-            follows[to.id] = target == to.key;
-            a[l] += target <= to.key;
-            b[l] += target >= to.key;
+            const Point<Key> from = sorted[a[l]], to = sorted[b[l]];
+            const int64_t target = int64_t(from.key) + step, found = int64_t(to.key);
+            next[from.id] = target == found ? to.id : NONE;
+            follows[to.id] = target == found;
+            a[l] += target <= found;
+            b[l] += target >= found;
         }
     }
-}
-
-// Append the chains that stand one behind another in `walk`, sorted by length.
-void sort_chains(
-    Engine& g, Lattice& lattice, const uint32_t* walk, const uint32_t* length, uint32_t chains, uint32_t longest) {
-    uint32_t* count = g.histogram.reserve(2 * size_t(longest + 1));
-    uint32_t* place = count + longest + 1;
-    std::memset(count, 0, (longest + 1) * sizeof(uint32_t));
-    for (uint32_t c = 0; c < chains; ++c) ++count[length[c]];
-    lattice.groups.reserve(lattice.group_count + longest, lattice.group_count);
-    uint32_t filled = 0;
-    for (uint32_t l = 2; l <= longest; ++l) {
-        place[l] = filled;
-        if (count[l]) lattice.groups[lattice.group_count++] = {l, count[l], lattice.chain_count + filled};
-        filled += l * count[l];
-    }
-    for (uint32_t c = 0; c < chains; ++c) {
-        const uint32_t l = length[c];
-        std::memcpy(lattice.chains.data + lattice.chain_count + place[l], walk, l * sizeof(uint32_t));
-        place[l] += l;
-        walk += l;
-    }
-    lattice.chain_count += filled;
 }
 
 // Chains of neighbours along one axis; points without a neighbour are in none. In order of their first point, those
-// of a stretch of points sorted by length: the blur stays in one stretch of memory and branches alike.
+// of a stretch of points sorted by length: the blur stays in one stretch of memory and branches alike. All chains of a
+// stretch take a step at once, those that end are written down: no branch depends on the length of one.
+template <class Key>
 void link_axis(Engine& g, Lattice& lattice, uint64_t step) {
     const uint32_t first = lattice.first, size = lattice.size;
-    find_neighbours(g, int64_t(step), size);
+    find_neighbours<Key>(g, int64_t(step), size);
     const uint32_t* next = g.next.data;
     const uint8_t* follows = g.follows.data;
-    uint32_t* walk = g.walk.reserve(size);
-    uint32_t* length = g.lengths.reserve(size);
-    uint32_t heads[STRETCH];
+    uint32_t head[STRETCH], last[STRETCH], ended[STRETCH];
     for (uint32_t begin = 0; begin < size; begin += STRETCH) {
-        uint32_t chains = 0, walked = 0, longest = 0;
+        uint32_t chains = 0;
         for (uint32_t v = begin; v < size && v < begin + STRETCH; ++v) {
-            heads[chains] = v;
+            head[chains] = v, last[chains] = next[v];
             chains += !follows[v] && next[v] != NONE;
         }
-        for (uint32_t c = 0; c < chains; ++c) {
-            const uint32_t before = walked;
-            for (uint32_t u = heads[c]; u != NONE; u = next[u]) walk[walked++] = first + u;
-            length[c] = walked - before;
-            if (walked - before > longest) longest = walked - before;
+        for (uint32_t length = 2; chains; ++length) {
+            uint32_t going = 0, done = 0;
+            for (uint32_t c = 0; c < chains; ++c) {
+                const uint32_t from = head[c], to = next[last[c]];
+                ended[done] = head[going] = from;
+                last[going] = to;
+                going += to != NONE, done += to == NONE;
+            }
+            chains = going;
+            if (!done) continue;
+            lattice.groups.reserve(lattice.group_count + 1, lattice.group_count);
+            lattice.groups[lattice.group_count++] = {length, done, lattice.chain_count};
+            uint32_t* chain = lattice.chains.data + lattice.chain_count;
+            for (uint32_t c = 0; c < done; ++c) {
+                uint32_t u = ended[c];
+                for (uint32_t i = 0; i < length; ++i, u = next[u]) *chain++ = first + u;
+            }
+            lattice.chain_count += size_t(length) * done;
         }
-        sort_chains(g, lattice, walk, length, chains, longest);
     }
 }
 
+template <class Key>
 void link_points(Engine& g, Lattice& lattice, const Packing& packing) {
     lattice.chains.reserve(size_t(lattice.d + 1) * lattice.size + PREFETCH);
     lattice.chain_count = lattice.group_count = 0;
-    sort_points(g, lattice.size, packing.bits);
-    for (int axis = 0; axis <= lattice.d; ++axis) link_axis(g, lattice, packing.step[axis]);
+    sort_points<Key>(g, lattice.size, packing.bits);
+    for (int axis = 0; axis <= lattice.d; ++axis) link_axis<Key>(g, lattice, packing.step[axis]);
     std::memset(lattice.chains.data + lattice.chain_count, 0, PREFETCH * sizeof(uint32_t));
 }
 

@@ -99,8 +99,9 @@ struct Panel {
     int first, width;  // channels first ... first + width - 1, those beyond the last stay 0
 };
 
+template <class Key>
 struct Point {
-    int64_t key;
+    Key key;
     uint32_t id;
 };
 
@@ -132,9 +133,9 @@ struct Engine {
     // while building
     Buffer<uint64_t> keys;
     Buffer<Slot> table;
-    Buffer<uint32_t> next, walk, lengths, histogram;
+    Buffer<uint32_t> next;
     Buffer<uint8_t> follows;
-    Buffer<Point> sorted, spare;
+    Buffer<uint64_t> sorted, spare;  // points by increasing key
     uint64_t mask = 0;
     int shift = 0;
     bool wide = false;             // whether keys have more than 32 bits

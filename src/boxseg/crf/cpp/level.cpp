@@ -20,7 +20,7 @@ namespace {
 template <int D_>
 void fill(Engine& g, Lattice& lattice, Source& from, const Packing& packing) {
     number_points<D_>(g, lattice, from, packing);
-    link_points(g, lattice, packing);
+    g.wide ? link_points<uint64_t>(g, lattice, packing) : link_points<uint32_t>(g, lattice, packing);
     normalise<D_>(g, lattice);
 }
 
