@@ -51,17 +51,18 @@ bool pack(int d, const float* low, const float* high, const float* scale, Packin
     return true;
 }
 
+template <class Key>
 struct Embedded {
-    uint64_t key[FEW][MAX_D + 1];
-    float weight[FEW][MAX_D + 1];
+    Key key[MAX_D + 1][FEW];
+    float weight[MAX_D + 1][FEW];
 };
 
 // The points around each of FEW feature vectors. Arithmetic as in embedding.py, step by step.
-template <int D_>
-void embed(const float (*f)[FEW], int d, const float* scale, const Packing& packing, Embedded& out) {
+template <int D_, class Key>
+void embed(const float (*f)[FEW], int d, const float* scale, const Packing& packing, Embedded<Key>& out) {
     const int D = D_ ? D_ : d;
     float e[MAX_D + 1][FEW], base[MAX_D + 1][FEW], total[FEW] = {};
-    int32_t rank[MAX_D + 1][FEW], drift[FEW] = {};
+    int32_t rank[MAX_D + 1][FEW], quotient[MAX_D + 1][FEW], drift[FEW] = {};
     for (int j = D; j > 0; --j)
         for (int p = 0; p < FEW; ++p) {
             const float step = f[j - 1][p] * scale[j - 1];
@@ -73,7 +74,8 @@ void embed(const float (*f)[FEW], int d, const float* scale, const Packing& pack
     for (int i = 0; i <= D; ++i)
         for (int p = 0; p < FEW; ++p) {
             const float nearest = (e[i][p] / float(D + 1) + rounder) - rounder;
-            drift[p] += int32_t(nearest);
+            quotient[i][p] = int32_t(nearest);
+            drift[p] += quotient[i][p];
             base[i][p] = nearest * float(D + 1);
             rank[i][p] = 0;
         }
@@ -89,27 +91,27 @@ void embed(const float (*f)[FEW], int d, const float* scale, const Packing& pack
             const int32_t moved = rank[i][p] + drift[p];
             const int32_t wrap = (moved < 0) - (moved > D);
             rank[i][p] = moved + wrap * (D + 1);
+            quotient[i][p] += wrap;
             base[i][p] += float(wrap * (D + 1));
             e[i][p] = (e[i][p] - base[i][p]) / float(D + 1);
         }
-    for (int p = 0; p < FEW; ++p) {
-        uint64_t key = -packing.origin;
-        float y[MAX_D + 1];
-        uint8_t axis[MAX_D + 1];
+    for (int p = 0; p < FEW; ++p) out.key[0][p] = Key(-packing.origin);
+    for (int i = 0; i < D; ++i)
+        for (int p = 0; p < FEW; ++p) out.key[0][p] += Key(quotient[i][p]) * Key(packing.gain[i]);
+    float y[MAX_D + 1][FEW] = {};   // e by rank
+    Key step[MAX_D + 1][FEW] = {};  // likewise to the neighbour along that axis
+    for (int r = 0; r <= D; ++r)
         for (int i = 0; i <= D; ++i) {
-            const int r = rank[i][p];
-            y[r] = e[i][p];
-            axis[r] = uint8_t(i);
-            if (i < D) key += uint64_t(int64_t(int32_t(base[i][p]) / (D + 1))) * packing.gain[i];
+            const Key along = Key(packing.step[i]);
+            for (int p = 0; p < FEW; ++p) y[r][p] = rank[i][p] == r ? e[i][p] : y[r][p];
+            for (int p = 0; p < FEW; ++p) step[r][p] = rank[i][p] == r ? along : step[r][p];
         }
-        out.key[p][0] = key;
-        out.weight[p][0] = y[D] + (1 - y[0]);
-        for (int r = 1; r <= D; ++r) {
-            key += packing.step[axis[D - r + 1]];
-            out.key[p][r] = key;
-            out.weight[p][r] = y[D - r] - y[D - r + 1];
+    for (int p = 0; p < FEW; ++p) out.weight[0][p] = y[D][p] + (1 - y[0][p]);
+    for (int r = 1; r <= D; ++r)
+        for (int p = 0; p < FEW; ++p) {
+            out.key[r][p] = out.key[r - 1][p] + step[D - r + 1][p];
+            out.weight[r][p] = y[D - r][p] - y[D - r + 1][p];
         }
-    }
 }
 
 inline uint64_t scatter(uint64_t key) { return key * 0x9e3779b97f4a7c15u; }
@@ -166,39 +168,42 @@ void read_features(const Engine& g, Source& from, int64_t begin, int count, floa
 }
 
 // Points of a block -> index. A small table of the points seen last answers for most.
+template <class Key>
 struct Recent {
     static constexpr int BITS = 10;
-    uint64_t key[1 << BITS];
-    uint32_t id[1 << BITS];
+    Point<Key> point[1 << BITS];
     struct Miss {
-        uint64_t key;
+        Key key;
         size_t at;  // in index
     } miss[FEW * (MAX_D + 1) + 1];
-    Recent() { std::memset(key, 0xff, sizeof key); }
+    Recent() { std::memset(static_cast<void*>(point), 0xff, sizeof point); }
+    Point<Key>& at(Key key) { return point[scatter(key) >> (64 - BITS)]; }
 };
 
-void look_up(Engine& g, Lattice& lattice, Recent& recent, const Embedded& e, int d, int64_t begin, int count) {
+template <class Key>
+void look_up(
+    Engine& g, Lattice& lattice, Recent<Key>& recent, const Embedded<Key>& e, int d, int64_t begin, int count) {
     size_t at = size_t(begin) * (d + 1);
     int misses = 0;
     for (int p = 0; p < count; ++p, at += d + 1)
         for (int r = 0; r <= d; ++r) {
-            const uint64_t key = e.key[p][r], place = scatter(key) >> (64 - Recent::BITS);
-            lattice.bary[at + r] = e.weight[p][r];
-            lattice.index[at + r] = lattice.first + recent.id[place];
+            const Key key = e.key[r][p];
+            const Point<Key> seen = recent.at(key);
+            lattice.bary[at + r] = e.weight[r][p];
+            lattice.index[at + r] = lattice.first + seen.id;
             recent.miss[misses] = {key, at + r};
-            misses += recent.key[place] != key;
+            misses += seen.key != key;
         }
     for (int m = 0; m < misses; ++m) __builtin_prefetch(&g.table[slot_of(g, recent.miss[m].key)]);
     for (int m = 0; m < misses; ++m) {
-        const uint64_t key = recent.miss[m].key, place = scatter(key) >> (64 - Recent::BITS);
+        const Key key = recent.miss[m].key;
         const uint32_t id = find_or_add(g, key, lattice.size);
-        recent.key[place] = key;
-        recent.id[place] = id;
+        recent.at(key) = {key, id};
         lattice.index[recent.miss[m].at] = lattice.first + id;
     }
 }
 
-template <int D_>
+template <int D_, class Key>
 void number_points(Engine& g, Lattice& lattice, Source& from, const Packing& packing) {
     const int d = D_ ? D_ : from.kernel.dimensions;
     const float* scale = from.kernel.scales + d;
@@ -208,23 +213,23 @@ void number_points(Engine& g, Lattice& lattice, Source& from, const Packing& pac
     lattice.bary.reserve(size_t(g.n) * (d + 1));
     int bits = 10;
     while ((int64_t(1) << bits) < (d > 2 ? 2 : 1) * g.n) ++bits;
-    g.wide = packing.bits > 32;
+    g.wide = sizeof(Key) > sizeof(uint32_t);
     resize_table(g, bits, 0);
     float f[MAX_D][FEW] = {};
-    Embedded e;
-    Recent recent = {};
+    Embedded<Key> e;
+    Recent<Key> recent;
     for (int64_t begin = 0; begin < g.n; begin += FEW) {
         const int count = int(g.n - begin < FEW ? g.n - begin : FEW);
         read_features(g, from, begin, count, f);
-        embed<D_>(f, d, scale, packing, e);
+        embed<D_, Key>(f, d, scale, packing, e);
         while (size + uint64_t(FEW) * (d + 1) > g.mask / 2) resize_table(g, ++bits, size);
         look_up(g, lattice, recent, e, d, begin, count);
     }
     if (g.n % 4) {  // pydensecrf fills its last four pixels with zero vectors: see lattice.py
         std::memset(f, 0, sizeof f);
-        embed<D_>(f, d, scale, packing, e);
+        embed<D_, Key>(f, d, scale, packing, e);
         while (size + uint64_t(FEW) * (d + 1) > g.mask / 2) resize_table(g, ++bits, size);
-        for (int r = 0; r <= d; ++r) find_or_add(g, e.key[0][r], size);
+        for (int r = 0; r <= d; ++r) find_or_add(g, e.key[r][0], size);
     }
 }
 

@@ -17,11 +17,19 @@
 
 namespace {
 
+template <int D_, class Key>
+void fill(Engine& g, Lattice& lattice, Source& from, const Packing& packing) {
+    number_points<D_, Key>(g, lattice, from, packing);
+    link_points<Key>(g, lattice, packing);
+    normalise<D_>(g, lattice);
+}
+
 template <int D_>
 void fill(Engine& g, Lattice& lattice, Source& from, const Packing& packing) {
-    number_points<D_>(g, lattice, from, packing);
-    g.wide ? link_points<uint64_t>(g, lattice, packing) : link_points<uint32_t>(g, lattice, packing);
-    normalise<D_>(g, lattice);
+    if (packing.bits > 32)
+        fill<D_, uint64_t>(g, lattice, from, packing);
+    else
+        fill<D_, uint32_t>(g, lattice, from, packing);
 }
 
 bool build_lattice(Engine& g, const uint8_t* image, const CrfKernel& kernel, Lattice& lattice) {
