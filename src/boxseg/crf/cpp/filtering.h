@@ -64,30 +64,56 @@ CRF_INLINE void with_width(int width, const F& f) {
     if (width == 16) f(Width<16>());
 }
 
-// (1/2, 1, 1/2) along every axis, in place: each value of a chain is read once and written once.
+// (1/2, 1, 1/2) along chains of one length, a constant: all values of some chains are read, then written.
+template <int R, int LENGTH, int AT_ONCE>
+const uint32_t* blur_chains(const uint32_t* id, uint32_t count, float* values) {
+    for (uint32_t c = 0; c + AT_ONCE <= count; c += AT_ONCE, id += LENGTH * AT_ONCE) {
+        Row<R> row[AT_ONCE * LENGTH];
+        for (int i = 0; i < AT_ONCE * LENGTH; ++i) row[i].load(values + id[i] * size_t(R));
+        for (int i = 0; i < AT_ONCE * LENGTH; ++i) {
+            Row<R> mixed = row[i], around;
+            around.zero();
+            if (i % LENGTH) around.add(row[i - 1], 1.f);
+            if ((i + 1) % LENGTH) around.add(row[i + 1], 1.f);
+            mixed.add(around, .5f);
+            mixed.store(values + id[i] * size_t(R));
+        }
+    }
+    return id;
+}
+
+// The same for a chain of any length.
+template <int R>
+void blur_chain(const uint32_t* id, uint32_t length, float* values) {
+    Row<R> before, here, after, mixed;
+    before.zero();
+    here.load(values + id[0] * size_t(R));
+    for (uint32_t i = 0; i + 1 < length; ++i) {
+        if (R > 4) __builtin_prefetch(values + id[i + PREFETCH] * size_t(R));
+        after.load(values + id[i + 1] * size_t(R));
+        mixed = here;
+        before.add(after, 1.f);
+        mixed.add(before, .5f);
+        mixed.store(values + id[i] * size_t(R));
+        before = here;
+        here = after;
+    }
+    here.add(before, .5f);
+    here.store(values + id[length - 1] * size_t(R));
+}
+
+// The blur along every axis, in place: each value of a chain is read once and written once. Four of five chains have
+// two to four points.
 template <int R>
 void blur(const Lattice& lattice, float* values) {
     for (size_t j = 0; j < lattice.group_count; ++j) {
         const Group group = lattice.groups.data[j];
         const uint32_t* id = lattice.chains.data + group.begin;
         const uint32_t* end = id + size_t(group.length) * group.count;
-        for (; id < end; id += group.length) {
-            Row<R> before, here, after, mixed;
-            before.zero();
-            here.load(values + id[0] * size_t(R));
-            for (uint32_t i = 0; i + 1 < group.length; ++i) {
-                if (R > 4) __builtin_prefetch(values + id[i + PREFETCH] * size_t(R));
-                after.load(values + id[i + 1] * size_t(R));
-                mixed = here;
-                before.add(after, 1.f);
-                mixed.add(before, .5f);
-                mixed.store(values + id[i] * size_t(R));
-                before = here;
-                here = after;
-            }
-            here.add(before, .5f);
-            here.store(values + id[group.length - 1] * size_t(R));
-        }
+        if (group.length == 2) id = blur_chains<R, 2, 4>(id, group.count, values);
+        if (group.length == 3) id = blur_chains<R, 3, 2>(id, group.count, values);
+        if (group.length == 4) id = blur_chains<R, 4, 2>(id, group.count, values);
+        for (; id < end; id += group.length) blur_chain<R>(id, group.length, values);
     }
     if (lattice.weight < 0)
         for (size_t i = lattice.first * size_t(R), last = i + lattice.size * size_t(R); i < last; ++i)
