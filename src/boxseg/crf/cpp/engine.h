@@ -39,33 +39,34 @@ constexpr uint32_t NONE = 0xffffffffu;
 template <class T>
 struct Buffer {
     T* data = nullptr;
-    size_t room = 0;
+    size_t room = 0;  // bytes
 
     T* reserve(size_t count, size_t kept = 0) {
         if (count == 0) count = 1;  // never a null pointer
-        if (count > room) {
+        if (count * sizeof(T) > room) {
             if (kept) count += count / 2;
             constexpr size_t page = size_t(1) << 21;
             size_t bytes = count * sizeof(T);
             const bool large = bytes >= page;  // fewer page faults, fewer TLB misses in random access
             if (large) bytes = (bytes + page - 1) / page * page;
+            if (!kept) std::free(data), data = nullptr, room = 0;
             void* memory = nullptr;
             if (posix_memalign(&memory, large ? page : 64, bytes)) throw std::bad_alloc();
 #if defined(__linux__)
             if (large) madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
-            if (kept) std::memcpy(memory, data, kept * sizeof(T));
-            std::free(data);
+            if (kept) std::memcpy(memory, data, kept * sizeof(T)), std::free(data);
             data = static_cast<T*>(memory);
-            room = bytes / sizeof(T);
+            room = bytes;
         }
         return data;
     }
-    void swap(Buffer& other) {
+    template <class U>
+    void swap(Buffer<U>& other) {
         T* const memory = data;
-        const size_t elements = room;
-        data = other.data, room = other.room;
-        other.data = memory, other.room = elements;
+        const size_t bytes = room;
+        data = reinterpret_cast<T*>(other.data), room = other.room;
+        other.data = reinterpret_cast<U*>(memory), other.room = bytes;
     }
     T& operator[](size_t i) { return data[i]; }
     Buffer() = default;
@@ -91,7 +92,7 @@ struct Lattice {
     size_t chain_count, group_count;
 
     size_t bytes(int64_t n) const {
-        return size_t(n) * (d + 1) * (sizeof(uint32_t) + sizeof(float)) + chains.room * sizeof(uint32_t);
+        return size_t(n) * (d + 1) * (sizeof(uint32_t) + sizeof(float)) + chains.room;
     }
 };
 
@@ -143,6 +144,13 @@ struct Engine {
     Buffer<float> values, ratio, work, mixed, rest;
     Buffer<uint8_t> settled;       // of each block of pixels, whether `rest` has what it spreads
     Buffer<Panel> panels;
+
+    // What is of no use while building and what is of none later take turns in the same memory.
+    void take_turns() {
+        values.swap(table);
+        ratio.swap(sorted);
+        rest.swap(spare);
+    }
 };
 
 }  // namespace

@@ -19,8 +19,10 @@ namespace {
 
 template <int D_, class Key>
 void fill(Engine& g, Lattice& lattice, Source& from, const Packing& packing) {
+    g.take_turns();
     number_points<D_, Key>(g, lattice, from, packing);
     link_points<Key>(g, lattice, packing);
+    g.take_turns();
     normalise<D_>(g, lattice);
 }
 
