@@ -179,7 +179,8 @@ def test_graphs_hold_for_any_size(name: str, small: Segmenter, run_folder: Path,
         with torch.no_grad():
             cosine = small.upsample(small(torch.from_numpy(photos).permute(0, 3, 1, 2)), size[1:])
             expected = small.logits(cosine).softmax(1).numpy()
-        np.testing.assert_allclose(compute(photos), expected, atol=1e-5)
+        # Without AVX-512 convolutions sum in another order: 1.1e-5 was seen.
+        np.testing.assert_allclose(compute(photos), expected, atol=export.TOLERANCE)
 
 
 def test_a_torch_program_describes_itself(small: Segmenter, run_folder: Path, tmp_path: Path) -> None:

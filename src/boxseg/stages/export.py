@@ -29,7 +29,7 @@ from boxseg.stages.networks import Loaded, checkpoint_file, load_segmenter
 # Photos of the check, (batch, height, width): multiples of strides and others, wide and tall, one and several.
 SIZES = ((1, 224, 224), (2, 97, 161), (3, 64, 48), (1, 31, 200), (1, 375, 500))
 
-# What may differ: the order of sums in other convolutions. Measured: below 1e-5, and all labels equal.
+# What may differ: the order of sums in other convolutions. Measured: about 1e-5, and all labels equal.
 TOLERANCE = 1e-4
 LEAST_EQUAL = 0.999
 
