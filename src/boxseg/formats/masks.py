@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +27,15 @@ def write_mask(path: Path | str, labels: NDArray[np.uint8]) -> None:
         raise ValueError(f"Invalid mask, expected (H, W) uint8, got {labels.shape} {labels.dtype}")
     height, width = labels.shape
     image = Image.frombytes("P", (width, height), labels.tobytes())
-    image.putpalette(voc_palette().tobytes())
+    image.putpalette(_palette())
     with atomic_path(path) as temporary:
-        # Level 6 costs 1 ms a photo; levels above it 7 ms for a tenth less.
-        image.save(temporary, format="PNG", compress_level=6)
+        # Only repetitions of one value are looked for: two fifths of the time, files a fifth larger.
+        image.save(temporary, format="PNG", compress_type=zlib.Z_RLE)
+
+
+@functools.cache
+def _palette() -> bytes:
+    return voc_palette().tobytes()
 
 
 def write_grey(path: Path | str, levels: NDArray[np.uint8]) -> None:
