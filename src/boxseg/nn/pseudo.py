@@ -255,7 +255,7 @@ def retrieve(
     if strangers.any():
         foreground = boxes.inside[strangers] * (1 - confident_background(field, boxes, grid))
         prototypes[1:][strangers] = field.mean(foreground)
-    # D_0 = 1 outside all boxes is not spelled out: no class may win there. Nor is |f↑|, which divides all alike.
+    # Left out: D_0 = 1 outside all boxes, where no class may win, and |f↑|, which divides all alike.
     directions = F.normalize(prototypes, dim=1)
     parts = field.bands(boxes.window)
     return _strongest(((part, field.dot(directions, part).relu_()) for part in parts), boxes)
