@@ -196,11 +196,14 @@ void normalise(Engine& g, Lattice& lattice) {
     const float root = std::sqrt(std::fabs(lattice.weight) * lattice.shrink);
     const uint32_t* id = lattice.index.data;
     float* weight = lattice.bary.data;
-    for (int64_t p = 0; p < g.n; ++p, id += corners, weight += corners) {
-        float near = 0;
-        for (int r = 0; r < corners; ++r) near += weight[r] * values[id[r]];
-        const float norm = 1.f / std::sqrt(std::fabs(near) * lattice.shrink + 1e-20f);
-        for (int r = 0; r < corners; ++r) weight[r] *= norm * root;
+    for (int64_t begin = 0; begin < g.n; begin += FEW) {
+        const int count = int(g.n - begin < FEW ? g.n - begin : FEW);
+        float norm[FEW] = {};  // first of the pixel's surroundings
+        for (int p = 0; p < count; ++p, id += corners)
+            for (int r = 0; r < corners; ++r) norm[p] += weight[p * corners + r] * values[id[r]];
+        for (float& v : norm) v = 1.f / std::sqrt(std::fabs(v) * lattice.shrink + 1e-20f) * root;
+        for (int p = 0; p < count; ++p, weight += corners)
+            for (int r = 0; r < corners; ++r) weight[r] *= norm[p];
     }
 }
 
