@@ -277,7 +277,7 @@ bool is_certain(const Task& t, int count, const float* q, const float* last) {
 }
 
 // One pass over the pixels: Q from the messages (at the start from the scores alone), spread again or written.
-// Settled blocks spread what they spread before, unless `all` are asked again.
+// Settled blocks spread what they spread before, unless `all` are asked again, and may settle.
 template <int D1, int D2>
 void update(Engine& g, const Task& t, const float* from, float* to, size_t points, bool all) {
     const size_t cells = BLOCK * size_t(t.stride);
@@ -289,6 +289,7 @@ void update(Engine& g, const Task& t, const float* from, float* to, size_t point
     } else if (to) {
         std::memcpy(to, g.rest.data, points * t.stride * sizeof(float));
     }
+    bool any = false;  // block has settled
     for (int64_t begin = 0; begin < g.n; begin += BLOCK) {
         const int count = int(g.n - begin < BLOCK ? g.n - begin : BLOCK);
         uint8_t& settled = g.settled[size_t(begin) / BLOCK];
@@ -317,16 +318,18 @@ void update(Engine& g, const Task& t, const float* from, float* to, size_t point
             write_q(g, t, begin, count, q, last);
             continue;
         }
-        settled = from && is_certain(t, count, q, last);
+        settled = from && all && is_certain(t, count, q, last);
+        any |= settled;
         each_panel(t, [&](auto width, int first) {
             // Messages are linear: the difference of two classes gives that of their logits, with no class
             // left over and nothing lost to cancellation.
             subtract_rows<width.value>(q + BLOCK * first, last);
-            splat<width.value, D1, D2>(g, begin, count, q + BLOCK * first, to + points * first);
-            if (settled)
-                splat<width.value, D1, D2>(g, begin, count, q + BLOCK * first, g.rest.data + points * first);
+            float* const target = settled ? g.rest.data : to;
+            splat<width.value, D1, D2>(g, begin, count, q + BLOCK * first, target + points * first);
         });
     }
+    if (any)  // to what the others spread; later they begin with it
+        for (size_t i = 0; i < points * t.stride; ++i) to[i] += g.rest.data[i];
 }
 
 template <int D1, int D2>
