@@ -34,6 +34,7 @@ constexpr int PREFETCH = 8;  // points ahead
 constexpr float CERTAIN = 1 - 5e-6f;  // Q of a label that is there to stay
 constexpr int RENEWAL = 5;            // iterations after which certain pixels are asked again
 constexpr uint32_t NONE = 0xffffffffu;
+constexpr size_t LARGE = size_t(1) << 25;  // bytes of a buffer
 
 // Memory that grows and is kept for the next image; not initialised, only `kept` elements survive growth.
 template <class T>
@@ -47,7 +48,9 @@ struct Buffer {
             if (kept) count += count / 2;
             constexpr size_t page = size_t(1) << 21;
             size_t bytes = count * sizeof(T);
-            const bool large = bytes >= page;  // fewer page faults, fewer TLB misses in random access
+            // Huge pages are sooner had and looked up. Of less memory, what the network has freed in the heap is
+            // taken as it lies: a whole number of huge pages would not be found there.
+            const bool large = bytes >= LARGE;
             if (large) bytes = (bytes + page - 1) / page * page;
             if (!kept) std::free(data), data = nullptr, room = 0;
             void* memory = nullptr;
