@@ -209,13 +209,15 @@ def time_folder(options: argparse.Namespace, folder: Path) -> None:
 
 def bound(backbone: str, cost: Mapping[str, Cost], threads: int) -> tuple[object, ...]:
     """A row of `bounds`."""
-    limit = cost["alone"].cpu / threads
-    return backbone, cost["alone"].cpu, limit, cost["boxseg"].wall, cost["boxseg"].wall / limit
+    alone, ours = cost["alone"].cpu, cost["boxseg"]
+    limit = alone / threads
+    busy = ours.cpu / (threads * ours.wall) if ours.wall else 0
+    return backbone, alone, limit, ours.wall, ours.wall / limit, f"{busy:.0%}"
 
 
 def bounds(count: int, threads: int, rows: Sequence[Sequence[object]]) -> str:
     """The table of what limits a folder."""
-    columns = ("backbone", "processor time on one thread", "limit", "boxseg", "boxseg / limit")
+    columns = ("backbone", "processor time on one thread", "limit", "boxseg", "boxseg / limit", "cores busy")
     head = f"What limits a folder of {count} photos is the processor, {threads} threads of it; ms a photo:\n\n"
     return head + table(columns, rows) + "\n"
 
