@@ -21,19 +21,35 @@ def powers(full: Tensor, _: slice) -> Tensor:
     return full.pow(3).sum()
 
 
-def some_of(full: Tensor, _: slice) -> tuple[Tensor, Tensor]:
-    """Values of some pixels, row after row, other numbers of them in every band; and sums of bands."""
-    where = full.detach()[:, 0] > 0
-    rows = full.movedim(1, -1).exp()
-    return torch.cat([rows[:, y][where[:, y]] for y in range(full.shape[2])]), full.square().sum()[None]
+def some_pixels(size: tuple[int, int]) -> Tensor:
+    """A third of the pixels, other numbers of them in every band and image."""
+    return torch.rand(2, *size, generator=torch.Generator().manual_seed(1)) < 1 / 3
 
 
+def terms(values: Tensor, places: full_size.Places) -> tuple[Tensor, Tensor]:
+    """Of values (m, 3) of some pixels; the second depends on where they are, too."""
+    image, y, x = places
+    return values.exp().sum(1), values[:, 0] * (image + 10 * y + 100 * x)
+
+
+def expected_terms(whole: Tensor, chosen: Tensor) -> list[Tensor]:
+    """The same of maps of full size, pixel by pixel in the order of rows of the image."""
+    every: list[list[Tensor]] = [[], []]
+    for y, image, x in torch.stack(torch.where(chosen.movedim(1, 0)), 1).tolist():
+        value = whole[image, :, y, x]
+        every[0].append(value.exp().sum())
+        every[1].append(value[0] * (image + 10 * y + 100 * x))
+    return [torch.stack(some) if some else whole.new_zeros(0) for some in every]
+
+
+@pytest.mark.parametrize("few", [0, 1 / 3, 1])
 @pytest.mark.parametrize("rows", [1, 4, 8, 12, 64])
 @pytest.mark.parametrize(("size", "cells"), GEOMETRY)
 def test_is_the_function_of_upsampled_maps(
-    size: tuple[int, int], cells: tuple[int, int], rows: int, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int], cells: tuple[int, int], rows: int, few: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(full_size.ROWS, "cpu", rows)
+    monkeypatch.setattr(full_size, "FEW", few)
     maps = maps_of(cells)
     seen: list[range] = []
 
@@ -42,17 +58,18 @@ def test_is_the_function_of_upsampled_maps(
         assert full.shape == (2, 3, len(seen[-1]), size[1])
         return powers(full, band)
 
-    total, some, sums = over_full_size(maps, size, STRIDE, summed, some_of)
+    chosen = some_pixels(size)
+    total, *found = over_full_size(maps, size, STRIDE, summed, chosen, terms)
     assert [y for band in seen for y in band] == list(range(size[0]))
     whole = upsample_aligned(maps, size, STRIDE)
-    everything = slice(0, size[0])
-    expected = powers(whole, everything), *some_of(whole, everything)
-    for found, one in zip((total, some, sums.sum()), (*expected[:2], expected[2][0]), strict=True):
-        torch.testing.assert_close(found, one)
-    (slope,) = torch.autograd.grad(total.square() + some.sum() + sums.prod(), maps)
-    of_bands = torch.stack([some_of(part, everything)[1][0] for part in upsampled(maps, size, rows)])
-    wanted = expected[0].square() + expected[1].sum() + of_bands.prod()
-    torch.testing.assert_close(slope, torch.autograd.grad(wanted, maps)[0])
+    expected = powers(whole, slice(0, size[0]))
+    wanted = expected_terms(whole, chosen)
+    torch.testing.assert_close(total, expected)
+    for some, one in zip(found, wanted, strict=True):
+        torch.testing.assert_close(some.sort().values, one.sort().values)
+    (slope,) = torch.autograd.grad(total.square() + found[0].square().sum() + 2 * found[1].sum(), maps)
+    result = expected.square() + wanted[0].square().sum() + 2 * wanted[1].sum()
+    torch.testing.assert_close(slope, torch.autograd.grad(result, maps)[0])
 
 
 def test_a_sum_alone_has_its_gradient() -> None:
@@ -65,27 +82,28 @@ def test_a_sum_alone_has_its_gradient() -> None:
 
 def test_without_gradients_it_computes_the_same() -> None:
     maps = maps_of((5, 4))
+    arguments = (maps, (33, 25), STRIDE, powers, some_pixels((33, 25)), terms)
     with torch.no_grad():
-        without = over_full_size(maps, (33, 25), STRIDE, powers, some_of)
-    for one, other in zip(without, over_full_size(maps, (33, 25), STRIDE, powers, some_of), strict=True):
+        without = over_full_size(*arguments)
+    for one, other in zip(without, over_full_size(*arguments), strict=True):
         assert torch.equal(one, other)
         assert not one.requires_grad
 
 
-def upsampled(maps: Tensor, size: tuple[int, int], rows: int) -> tuple[Tensor, ...]:
-    return upsample_aligned(maps, size, STRIDE).split(rows, 2)
+def test_no_pixel_need_be_chosen() -> None:
+    maps = maps_of((5, 4))
+    none = torch.zeros(2, 33, 25, dtype=torch.bool)
+    total, *found = over_full_size(maps, (33, 25), STRIDE, powers, none, terms)
+    assert [some.shape for some in found] == [(0,), (0,)]
+    (slope,) = torch.autograd.grad(total + sum(some.sum() for some in found), maps)
+    (alone,) = over_full_size(maps, (33, 25), STRIDE, powers)
+    torch.testing.assert_close(slope, torch.autograd.grad(alone, maps)[0])
 
 
 def test_gradients() -> None:
     def result(maps: Tensor) -> Tensor:
-        total, some, sums = over_full_size(
-            maps,
-            (11, 9),
-            STRIDE,
-            powers,
-            lambda full, _: (full.exp().movedim(2, 0).flatten(1), full.sum((0, 1, 3))),
-        )
-        return total + some.mean(1).prod() + sums.square().sum()
+        total, some, others = over_full_size(maps, (11, 9), STRIDE, powers, some_pixels((11, 9)), terms)
+        return total + some.square().mean() + (others / 100).square().sum()
 
     assert torch.autograd.gradcheck(result, (0.1 * maps_of((3, 2)).detach()).requires_grad_())
 
@@ -111,7 +129,7 @@ def test_half_precision_is_upsampled_in_float32() -> None:
 
 def test_may_be_part_of_a_compiled_function() -> None:
     def sums(maps: Tensor) -> Tensor:
-        total, some, _ = over_full_size(2 * maps, (9, 9), STRIDE, powers, some_of)
+        total, some, _ = over_full_size(2 * maps, (9, 9), STRIDE, powers, some_pixels((9, 9)), terms)
         return 2 * total + some.sum()
 
     maps = maps_of((2, 2))

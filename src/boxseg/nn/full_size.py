@@ -1,8 +1,8 @@
 """What needs maps of full size only to look at every pixel once, without ever making them.
 
-Upsampled maps are computed a few rows at a time. What is summed over all pixels is differentiated at once; for
-what is kept of single pixels the rows are computed again in the backward pass, which is sooner done than
-writing all of them to memory and reading them again.
+Upsampled maps are computed a few rows at a time. What is summed over all pixels is differentiated at once; the
+terms of single pixels that are chosen are computed again in the backward pass, from the upsampled values there:
+kept where these pixels are few, and else computed again, too.
 """
 
 from __future__ import annotations
@@ -21,13 +21,22 @@ from boxseg.nn.upsample import interpolation_matrix
 ROWS = {"cpu": 8}
 ROWS_ELSEWHERE = 64
 
+# Of the pixels of a band, how many at most are few.
+FEW = 1 / 8
+
 Summed = Callable[[Tensor, slice], Tensor]
-Kept = Callable[[Tensor, slice], tuple[Tensor, ...]]
+Places = tuple[Tensor, Tensor, Tensor]  # of pixels: image, row, column, (m,) each
+OfChosen = Callable[[Tensor, Places], tuple[Tensor, ...]]
 Part = tuple[slice, slice]  # rows of pixels, and the rows of cells that they lie between
 
 
 def over_full_size(
-    maps: Tensor, size: tuple[int, int], stride: int, summed: Summed, kept: Kept | None = None
+    maps: Tensor,
+    size: tuple[int, int],
+    stride: int,
+    summed: Summed,
+    chosen: Tensor | None = None,
+    of_chosen: OfChosen | None = None,
 ) -> tuple[Tensor, ...]:
     """Functions of all pixels of upsampled maps, band by band.
 
@@ -37,11 +46,12 @@ def over_full_size(
         stride: Stride of the network.
         summed: From some rows of the upsampled maps, (B, K, rows, W), and which of the H rows they are, to a
             scalar.
-        kept: From the same to tensors of at least one dimension. It is called again in the backward pass.
+        chosen: (B, H, W) bool, single pixels; None for none.
+        of_chosen: From the upsampled maps (m, K) of some of these, and where they are, to terms (m,). It is
+            called again in the backward pass.
 
     Returns:
-        The sum of `summed` over all bands, and what `kept` returns, concatenated along the first dimension;
-        once differentiable.
+        The sum of `summed` over all bands, and what `of_chosen` returns, concatenated; once differentiable.
 
     Raises:
         ValueError: The cells do not reach the end of the image.
@@ -57,7 +67,8 @@ def over_full_size(
         bands = [slice(top, min(top + step, size[0])) for top in range(0, size[0], step)]
         parts = [(band, slice(band.start // stride, (band.stop - 1) // stride + 2)) for band in bands]
         wide = maps @ columns.T
-        results: tuple[Tensor, ...] = _Bands.apply(wide, rows, parts, summed, kept)  # type: ignore[no-untyped-call]
+        several = (wide, rows, parts, summed, chosen, of_chosen)
+        results: tuple[Tensor, ...] = _Bands.apply(*several)  # type: ignore[no-untyped-call]
     return results
 
 
@@ -66,10 +77,16 @@ class _Bands(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, maps: Tensor, rows: Tensor, parts: Sequence[Part], summed: Summed, kept: Kept | None
+        ctx: Any,
+        maps: Tensor,
+        rows: Tensor,
+        parts: Sequence[Part],
+        summed: Summed,
+        chosen: Tensor | None,
+        of_chosen: OfChosen | None,
     ) -> tuple[Tensor, ...]:
         total, slope = maps.new_zeros(()), torch.zeros_like(maps)
-        pieces = []
+        pieces, lengths, picked = [], [], []
         for part in parts:
             near = maps[:, :, part[1]].detach().requires_grad_(ctx.needs_input_grad[0])
             with torch.enable_grad():
@@ -78,24 +95,44 @@ class _Bands(torch.autograd.Function):
             if near.requires_grad:
                 slope[:, :, part[1]] += torch.autograd.grad(one, near)[0]
             total += one.detach()
-            if kept is not None:
-                pieces.append(kept(full.detach(), part[0]))
+            if chosen is not None and of_chosen is not None:
+                places = _places(chosen, part[0])
+                values = _pick(full.detach(), places, part[0])
+                pieces.append(of_chosen(values, places))
+                lengths.append(len(values))
+                picked.append(values if values.numel() <= FEW * full.numel() else None)
         kinds = list(zip(*pieces, strict=True))
-        ctx.lengths = [[len(result) for result in kind] for kind in kinds]
-        ctx.parts, ctx.kept = parts, kept
+        ctx.parts, ctx.chosen, ctx.of_chosen = parts, chosen, of_chosen
+        ctx.lengths, ctx.picked = lengths, picked
         ctx.save_for_backward(maps, rows, slope)
         return total, *map(torch.cat, kinds)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_total: Tensor, *of_kept: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, of_total: Tensor, *of_terms: Tensor) -> tuple[Tensor | None, ...]:
         maps, rows, slope = ctx.saved_tensors
         gradient = of_total * slope
-        for part, *own in zip(
-            ctx.parts if of_kept else (), *map(torch.split, of_kept, ctx.lengths), strict=True
-        ):
-            near = maps[:, :, part[1]].detach().requires_grad_()
+        of_parts = zip(*(torch.split(terms, ctx.lengths) for terms in of_terms), strict=True)
+        for part, kept, own in zip(ctx.parts if of_terms else (), ctx.picked, of_parts, strict=True):
+            band, cells = part
+            places = _places(ctx.chosen, band)
+            values = _pick(rows[part] @ maps[:, :, cells], places, band) if kept is None else kept
+            values = values.detach().requires_grad_()
             with torch.enable_grad():
-                results = ctx.kept(rows[part] @ near, part[0])
-            gradient[:, :, part[1]] += torch.autograd.grad(results, near, own)[0]
-        return gradient, None, None, None, None
+                terms = ctx.of_chosen(values, places)
+            full = slope.new_zeros(*slope.shape[:2], band.stop - band.start, slope.shape[3])
+            image, row, column = places
+            full[image, :, row - band.start, column] = torch.autograd.grad(terms, values, own)[0]
+            gradient[:, :, cells] += rows[part].T @ full
+        return gradient, None, None, None, None, None
+
+
+def _places(chosen: Tensor, band: slice) -> Places:
+    image, row, column = chosen[:, band].nonzero(as_tuple=True)
+    return image, row + band.start, column
+
+
+def _pick(full: Tensor, places: Places, band: slice) -> Tensor:
+    """Values (m, K) of pixels, from the rows of their band."""
+    image, row, column = places
+    return full[image, :, row - band.start, column]

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from boxseg.config import LossName
 from boxseg.dataset import IGNORE
-from boxseg.nn.full_size import over_full_size
+from boxseg.nn.full_size import Places, over_full_size
 
 # D_c from below: the logarithm of the confidence, and its slope, are infinite at a cosine of -1.
 SMALLEST_SIMILARITY = 1e-6
@@ -209,14 +209,13 @@ def _terms(
         # Summed afterwards: the fused sum is not deterministic on a GPU.
         return F.cross_entropy(full, reliable[:, rows].long(), ignore_index=IGNORE, reduction="none").sum()
 
-    def terms(full: Tensor, rows: slice) -> tuple[Tensor, ...]:
+    def terms(values: Tensor, places: Places) -> tuple[Tensor, ...]:
         assert of_doubtful is not None
-        image, y, x = doubtful[:, rows].nonzero(as_tuple=True)
-        return of_doubtful(full[image, :, y, x], y_crf[:, rows][image, y, x].long())
+        return of_doubtful(values, y_crf[places].long())
 
     size = (y_crf.shape[1], y_crf.shape[2])
-    kept = None if of_doubtful is None else terms
-    ce, *of_each = over_full_size(logits, size, options.stride, cross_entropy, kept)
+    chosen = None if of_doubtful is None else doubtful
+    ce, *of_each = over_full_size(logits, size, options.stride, cross_entropy, chosen, terms)
     count = (reliable != IGNORE).sum() if options.totals is None else options.totals[0]
     return ce / _positive(count), *of_each
 
