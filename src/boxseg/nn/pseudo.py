@@ -256,7 +256,7 @@ def retrieve(
         foreground = boxes.inside[strangers] * (1 - confident_background(field, boxes, grid))
         prototypes[1:][strangers] = field.mean(foreground)
     # Left out: D_0 = 1 outside all boxes, where no class may win, and |f↑|, which divides all alike.
-    directions = F.normalize(prototypes, dim=1)
+    directions = F.normalize(prototypes, dim=1, eps=torch.finfo(prototypes.dtype).tiny)
     parts = field.bands(boxes.window)
     return _strongest(((part, field.dot(directions, part).relu_()) for part in parts), boxes)
 
