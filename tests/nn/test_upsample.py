@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from boxseg.nn.upsample import cell_edges, interpolation_matrix, upsample_aligned
+from boxseg.nn.upsample import cell_edges, interpolation_matrix, upsample_aligned, upsample_pixels
 
 strides = st.sampled_from([1, 2, 4, 7, 8, 16, 32])
 
@@ -57,6 +57,17 @@ def test_upsampling_is_the_two_matrices(stride: int | None) -> None:
     rows = interpolation_matrix(11, 4, stride, dtype=torch.float64)
     columns = interpolation_matrix(18, 6, stride, dtype=torch.float64)
     torch.testing.assert_close(upsample_aligned(maps, (11, 18), stride), rows @ maps @ columns.T)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 4, 8, 16]), st.integers(0, 1))
+def test_single_pixels_are_those_of_the_upsampled_map(height: int, width: int, stride: int, extra: int) -> None:
+    cells = (cells_for(height, stride) + extra, cells_for(width, stride) + extra)
+    maps = torch.randn(2, 3, *cells, dtype=torch.float64)
+    pixels = torch.cartesian_prod(torch.arange(2), torch.arange(height), torch.arange(width)).flip(0)
+    image, y, x = pixels.T
+    single = upsample_pixels(maps, stride, (image, y, x))
+    torch.testing.assert_close(single, upsample_aligned(maps, (height, width), stride)[image, :, y, x])
+    assert upsample_pixels(maps, stride, (image[:0], y[:0], x[:0])).shape == (0, 3)
 
 
 def test_a_mirrored_map_gives_the_mirrored_image() -> None:

@@ -1,57 +1,68 @@
 """What needs maps of full size only to look at every pixel once, without ever making them.
 
-Upsampled maps are computed a few rows at a time. What is summed over all pixels is differentiated at once; the
-terms of single pixels that are chosen are computed again in the backward pass, from the upsampled values there:
-kept where these pixels are few, and else computed again, too.
+Upsampled maps are computed a few rows at a time and differentiated while these are in the cache; what is kept
+for the backward pass is the gradient of the maps alone. How much a chosen pixel counts may depend on all
+others: their total is computed and differentiated first, from the cells around them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
-from boxseg.nn.upsample import interpolation_matrix
+from boxseg.nn.upsample import interpolation_matrix, upsample_pixels
 
 # Rows of pixels in a band: on a processor so few that a band stays in its cache, elsewhere so many that it
 # takes little to start a band's kernels.
 ROWS = {"cpu": 8}
 ROWS_ELSEWHERE = 64
 
-# Of the pixels of a band, how many at most are few.
+# Of all pixels, how many are few: their terms are differentiated without being computed again.
 FEW = 1 / 8
 
-Summed = Callable[[Tensor, slice], Tensor]
+# From some rows of the upsampled maps, (B, rows, K, W), and which of the H rows they are, to a scalar and what
+# gives its gradient, (B, rows, K, W), into which may be written.
+Summed = Callable[[Tensor, slice], tuple[Tensor, Callable[[], Tensor]]]
 Places = tuple[Tensor, Tensor, Tensor]  # of pixels: image, row, column, (m,) each
-OfChosen = Callable[[Tensor, Places], tuple[Tensor, ...]]
-Part = tuple[slice, slice]  # rows of pixels, and the rows of cells that they lie between
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A function of single pixels.
+
+    Attributes:
+        pixels: (B, H, W) bool, which they are.
+        terms: From the upsampled maps (m, K) of some of them, and where they are, to terms (m,). Called again
+            to be differentiated where the pixels are many.
+        total: From these terms of all of them to a scalar.
+    """
+
+    pixels: Tensor
+    terms: Callable[[Tensor, Places], tuple[Tensor, ...]]
+    total: Callable[..., Tensor]
 
 
 def over_full_size(
-    maps: Tensor,
-    size: tuple[int, int],
-    stride: int,
-    summed: Summed,
-    chosen: Tensor | None = None,
-    of_chosen: OfChosen | None = None,
-) -> tuple[Tensor, ...]:
-    """Functions of all pixels of upsampled maps, band by band.
+    maps: Tensor, size: tuple[int, int], stride: int, summed: Summed, chosen: Chosen | None = None
+) -> Tensor:
+    """A function of all pixels of upsampled maps, band by band.
 
     Args:
         maps: (B, K, h, w) floating, as of `upsample_aligned`; half precisions are widened to float32.
         size: (H, W) of the image without its padding, pixels.
         stride: Stride of the network.
-        summed: From some rows of the upsampled maps, (B, K, rows, W), and which of the H rows they are, to a
-            scalar.
-        chosen: (B, H, W) bool, single pixels; None for none.
-        of_chosen: From the upsampled maps (m, K) of some of these, and where they are, to terms (m,). It is
-            called again in the backward pass.
+        summed: Of all pixels but the chosen ones, on which it may not depend.
+        chosen: Of these.
 
     Returns:
-        The sum of `summed` over all bands, and what `of_chosen` returns, concatenated; once differentiable.
+        The sum of `summed` over all rows, and of the total of `chosen`; once differentiable.
 
     Raises:
         ValueError: The cells do not reach the end of the image.
@@ -59,80 +70,70 @@ def over_full_size(
     with torch.autocast(maps.device.type, enabled=False):
         if maps.dtype != torch.float64:
             maps = maps.float()
+        result: Tensor = _OverBands.apply(maps, size, stride, summed, chosen)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _OverBands(torch.autograd.Function):
+    """The same of maps in single or double precision; their gradient is computed with it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, maps: Tensor, size: tuple[int, int], stride: int, summed: Summed, chosen: Chosen | None
+    ) -> Tensor:
         rows, columns = (
             interpolation_matrix(pixels, cells, stride, dtype=maps.dtype, device=maps.device)
             for pixels, cells in zip(size, maps.shape[2:], strict=True)
         )
         step = ROWS.get(maps.device.type, ROWS_ELSEWHERE)
         bands = [slice(top, min(top + step, size[0])) for top in range(0, size[0], step)]
-        parts = [(band, slice(band.start // stride, (band.stop - 1) // stride + 2)) for band in bands]
-        wide = maps @ columns.T
-        several = (wide, rows, parts, summed, chosen, of_chosen)
-        results: tuple[Tensor, ...] = _Bands.apply(*several)  # type: ignore[no-untyped-call]
-    return results
-
-
-class _Bands(torch.autograd.Function):
-    """Functions of the rows of pixels of maps (B, K, h, W)."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        maps: Tensor,
-        rows: Tensor,
-        parts: Sequence[Part],
-        summed: Summed,
-        chosen: Tensor | None,
-        of_chosen: OfChosen | None,
-    ) -> tuple[Tensor, ...]:
-        total, slope = maps.new_zeros(()), torch.zeros_like(maps)
-        pieces, lengths, picked = [], [], []
-        for part in parts:
-            near = maps[:, :, part[1]].detach().requires_grad_(ctx.needs_input_grad[0])
-            with torch.enable_grad():
-                full = rows[part] @ near
-                one = summed(full, part[0])
-            if near.requires_grad:
-                slope[:, :, part[1]] += torch.autograd.grad(one, near)[0]
-            total += one.detach()
-            if chosen is not None and of_chosen is not None:
-                places = _places(chosen, part[0])
-                values = _pick(full.detach(), places, part[0])
-                pieces.append(of_chosen(values, places))
-                lengths.append(len(values))
-                picked.append(values if values.numel() <= FEW * full.numel() else None)
-        kinds = list(zip(*pieces, strict=True))
-        ctx.parts, ctx.chosen, ctx.of_chosen = parts, chosen, of_chosen
-        ctx.lengths, ctx.picked = lengths, picked
-        ctx.save_for_backward(maps, rows, slope)
-        return total, *map(torch.cat, kinds)
+        differentiated = ctx.needs_input_grad[0]
+        some = None if chosen is None else _Total(maps, stride, chosen, bands, differentiated=differentiated)
+        total = maps.new_zeros(()) if some is None else some.value
+        wide = maps.movedim(1, 2) @ columns.T  # (B, h, K, W): of a row of cells one matrix
+        slope = torch.zeros_like(wide)
+        for number, band in enumerate(bands):
+            cells = slice(band.start // stride, (band.stop - 1) // stride + 2)
+            weights = rows[band, cells]
+            full = (weights @ wide[:, cells].flatten(2)).view(len(wide), -1, *wide.shape[2:])
+            one, gradient_of_one = summed(full, band)
+            total = total + one
+            if differentiated:
+                gradient = gradient_of_one()
+                if some is not None:
+                    some.put_gradient(gradient, number)
+                slope[:, cells] += (weights.T @ gradient.flatten(2)).view(len(wide), -1, *wide.shape[2:])
+        ctx.save_for_backward((slope @ columns).movedim(2, 1))
+        return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_total: Tensor, *of_terms: Tensor) -> tuple[Tensor | None, ...]:
-        maps, rows, slope = ctx.saved_tensors
-        gradient = of_total * slope
-        of_parts = zip(*(torch.split(terms, ctx.lengths) for terms in of_terms), strict=True)
-        for part, kept, own in zip(ctx.parts if of_terms else (), ctx.picked, of_parts, strict=True):
-            band, cells = part
-            places = _places(ctx.chosen, band)
-            values = _pick(rows[part] @ maps[:, :, cells], places, band) if kept is None else kept
-            values = values.detach().requires_grad_()
-            with torch.enable_grad():
-                terms = ctx.of_chosen(values, places)
-            full = slope.new_zeros(*slope.shape[:2], band.stop - band.start, slope.shape[3])
-            image, row, column = places
-            full[image, :, row - band.start, column] = torch.autograd.grad(terms, values, own)[0]
-            gradient[:, :, cells] += rows[part].T @ full
-        return gradient, None, None, None, None, None
+    def backward(ctx: Any, of_total: Tensor) -> tuple[Tensor | None, ...]:
+        (slope,) = ctx.saved_tensors
+        return of_total * slope, None, None, None, None
 
 
-def _places(chosen: Tensor, band: slice) -> Places:
-    image, row, column = chosen[:, band].nonzero(as_tuple=True)
-    return image, row + band.start, column
+class _Total:
+    """The total of chosen pixels, and its gradient in their values, band by band."""
 
+    def __init__(
+        self, maps: Tensor, stride: int, chosen: Chosen, bands: list[slice], *, differentiated: bool
+    ) -> None:
+        self.places = [chosen.pixels[:, band].nonzero(as_tuple=True) for band in bands]
+        few = sum(len(image) for image, _, _ in self.places) <= FEW * chosen.pixels.numel()
+        of_some = chosen.terms if few else functools.partial(checkpoint, chosen.terms, use_reentrant=False)
+        values, terms = [], []
+        for band, (image, row, column) in zip(bands, self.places, strict=True):
+            places = (image, row + band.start, column)
+            values.append(upsample_pixels(maps, stride, places).requires_grad_(differentiated))
+            with torch.set_grad_enabled(differentiated):
+                terms.append(of_some(values[-1], places))
+        with torch.set_grad_enabled(differentiated):
+            value = chosen.total(*map(torch.cat, zip(*terms, strict=True)))
+        self.value = value.detach()
+        self.slopes = torch.autograd.grad(value, values) if differentiated else ()
 
-def _pick(full: Tensor, places: Places, band: slice) -> Tensor:
-    """Values (m, K) of pixels, from the rows of their band."""
-    image, row, column = places
-    return full[image, :, row - band.start, column]
+    def put_gradient(self, full: Tensor, number: int) -> None:
+        """Write it where the pixels of a band are, into the gradient of its rows, (B, rows, K, W)."""
+        image, row, column = self.places[number]
+        full[image, row, :, column] = self.slopes[number]

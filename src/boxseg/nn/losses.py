@@ -4,14 +4,15 @@
 others are doubtful. A pixel that Y_crf ignores (255: padding, crowds) belongs to neither; one that only
 Y_ret ignores is doubtful. A mean over no pixel is 0, with zero gradients, so no image and no batch is special.
 
-Logits come at the network's stride. They are upsampled to the labels' size a few rows at a time, and of a pixel
-only its terms of the loss are kept: no tensor has the size of the upsampled logits.
+Logits come at the network's stride. They are upsampled to the labels' size and differentiated a few rows at a
+time: no tensor has the size of the upsampled logits.
 
 Source: Oh, Kim, Ham, "Background-Aware Pooling and Noise-Aware Loss", CVPR 2021, section 3.3 and table 5.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 from boxseg.config import LossName
 from boxseg.dataset import IGNORE
-from boxseg.nn.full_size import Places, over_full_size
+from boxseg.nn.full_size import Chosen, Places, over_full_size
 
 # D_c from below: the logarithm of the confidence, and its slope, are infinite at a cosine of -1.
 SMALLEST_SIMILARITY = 1e-6
@@ -78,16 +79,18 @@ def nal(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> T
         own, largest = (1 + cosines).clamp_min(SMALLEST_SIMILARITY).log()
         return F.cross_entropy(doubtful, label, reduction="none"), own - largest
 
-    reliable, ce, log_confidence = _terms(logits, y_crf, y_ret, options, terms)
-    # σ / Σ σ, as a softmax of log σ: powers of small similarities underflow, and their quotient with them.
-    share = (options.gamma * log_confidence).softmax(0)
-    if options.detach_confidence:
-        share = share.detach()
-    noisy = (share * ce).sum()
-    if options.totals is not None:
-        # Σ σ of the whole batch is not known yet: a part counts by its number of doubtful pixels.
-        noisy = noisy * (len(ce) / _positive(options.totals[1]))
-    return reliable + options.weight * noisy
+    def mean(ce: Tensor, log_confidence: Tensor) -> Tensor:
+        # σ / Σ σ, as a softmax of log σ: powers of small similarities underflow, and their quotient with them.
+        share = (options.gamma * log_confidence).softmax(0)
+        if options.detach_confidence:
+            share = share.detach()
+        noisy = (share * ce).sum()
+        if options.totals is not None:
+            # Σ σ of the whole batch is not known yet: a part counts by its number of doubtful pixels.
+            noisy = noisy * (len(ce) / _positive(options.totals[1]))
+        return noisy
+
+    return _loss(logits, y_crf, y_ret, options, terms, mean)
 
 
 def er(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
@@ -101,10 +104,11 @@ def er(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Te
 
     Source: Grandvalet and Bengio, "Semi-supervised learning by entropy minimization", NeurIPS 2004.
     """
-    reliable, entropy = _terms(
-        logits, y_crf, y_ret, options, lambda doubtful, _: (_entropy(doubtful.log_softmax(1)),)
-    )
-    return reliable + options.weight * _mean(entropy, options)
+
+    def terms(doubtful: Tensor, _: Tensor) -> tuple[Tensor]:
+        return (_entropy(doubtful.log_softmax(1)),)
+
+    return _loss(logits, y_crf, y_ret, options, terms, functools.partial(_mean, options))
 
 
 def bs(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
@@ -129,8 +133,7 @@ def bs(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Te
         log_p = doubtful.log_softmax(1)
         return (beta * F.nll_loss(log_p, label, reduction="none") + (1 - beta) * _entropy(log_p),)
 
-    reliable, soft = _terms(logits, y_crf, y_ret, options, terms)
-    return reliable + options.weight * _mean(soft, options)
+    return _loss(logits, y_crf, y_ret, options, terms, functools.partial(_mean, options))
 
 
 def baseline(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
@@ -183,41 +186,53 @@ def _retrieved(y_crf: Tensor, y_ret: Tensor) -> Tensor:
 
 def _cross_entropy(logits: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
     """Mean cross-entropy over labels (B, H, W) that are not 255."""
-    return _terms(logits, labels, labels, options)[0]
+    return _loss(logits, labels, labels, options)
 
 
-def _terms(
+def _loss(
     logits: Tensor,
     y_crf: Tensor,
     y_ret: Tensor,
     options: LossOptions,
-    of_doubtful: OfDoubtful | None = None,
-) -> tuple[Tensor, ...]:
-    """L_ce, the mean cross-entropy over S, and terms (n,) of the doubtful pixels.
+    terms: OfDoubtful | None = None,
+    mean: Callable[..., Tensor] = torch.mean,
+) -> Tensor:
+    """L_ce, the mean cross-entropy over S, and λ times a mean over the doubtful pixels.
 
     Args:
         logits: (B, L + 1, h, w).
         y_crf: (B, H, W) integer, 255 ignored.
         y_ret: (B, H, W) integer, 255 doubtful.
-        options: Uses stride and totals.
-        of_doubtful: From logits (m, L + 1) and Y_crf (m,) int64 of some doubtful pixels to their terms (m,).
+        options: Uses stride, weight and totals.
+        terms: From logits (m, L + 1) and Y_crf (m,) int64 of some doubtful pixels to their terms (m,).
+        mean: From these terms of all doubtful pixels to a scalar.
     """
     doubtful = (y_crf != y_ret) & (y_crf != IGNORE)
     reliable = _agreed(y_crf, y_ret)
+    count = _positive((reliable != IGNORE).sum() if options.totals is None else options.totals[0])
 
-    def cross_entropy(full: Tensor, rows: slice) -> Tensor:
-        # Summed afterwards: the fused sum is not deterministic on a GPU.
-        return F.cross_entropy(full, reliable[:, rows].long(), ignore_index=IGNORE, reduction="none").sum()
+    def cross_entropy(full: Tensor, rows: slice) -> tuple[Tensor, Callable[[], Tensor]]:
+        label = reliable[:, rows, None]
+        known = (label != IGNORE).to(full.dtype)
+        label = torch.where(label == IGNORE, 0, label).long()
+        log_p = full.log_softmax(2)
+        own = log_p.gather(2, label)
 
-    def terms(values: Tensor, places: Places) -> tuple[Tensor, ...]:
-        assert of_doubtful is not None
-        return of_doubtful(values, y_crf[places].long())
+        def gradient() -> Tensor:
+            return log_p.exp_().scatter_(2, label, own.expm1()).mul_(known)  # p - onehot
 
+        return -(own * known).sum(), gradient
+
+    def of_doubtful(values: Tensor, places: Places) -> tuple[Tensor, ...]:
+        assert terms is not None
+        return terms(values, y_crf[places].long())
+
+    def weighted(*some: Tensor) -> Tensor:
+        return options.weight * mean(*some) * count
+
+    chosen = None if terms is None else Chosen(doubtful, of_doubtful, weighted)
     size = (y_crf.shape[1], y_crf.shape[2])
-    chosen = None if of_doubtful is None else doubtful
-    ce, *of_each = over_full_size(logits, size, options.stride, cross_entropy, chosen, terms)
-    count = (reliable != IGNORE).sum() if options.totals is None else options.totals[0]
-    return ce / _positive(count), *of_each
+    return over_full_size(logits, size, options.stride, cross_entropy, chosen) / count
 
 
 def _entropy(log_p: Tensor) -> Tensor:
@@ -225,7 +240,7 @@ def _entropy(log_p: Tensor) -> Tensor:
     return -(log_p.exp() * log_p).sum(1)
 
 
-def _mean(terms: Tensor, options: LossOptions) -> Tensor:
+def _mean(options: LossOptions, terms: Tensor) -> Tensor:
     """Of one term for each doubtful pixel."""
     return terms.sum() / (max(len(terms), 1) if options.totals is None else _positive(options.totals[1]))
 

@@ -111,6 +111,30 @@ def upsample_aligned(maps: Tensor, size: tuple[int, int], stride: int | None) ->
     return full[..., :height, :width]
 
 
+def upsample_pixels(maps: Tensor, stride: int, places: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """The same of single pixels: weighted sums of the four cells around each.
+
+    Args:
+        maps: (B, C, h, w) floating.
+        stride: Stride of the network.
+        places: Image, row and column of each, (m,) int64.
+
+    Returns:
+        (m, C).
+    """
+    height, width = maps.shape[2:]
+    image, row, column = places
+    y, x = row // stride, column // stride
+    down, right = ((side % stride).to(maps.dtype) / stride for side in (row, column))
+    first = (image * height + y) * width + x
+    around = torch.stack([first, first + 1, first + width, first + width + 1], 1)
+    weights = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], 1)
+    cells = maps.movedim(1, 3).flatten(0, 2)
+    # A pixel on the last row or column takes nothing of a cell after it, which must exist nevertheless.
+    around.clamp_(max=len(cells) - 1)
+    return F.embedding_bag(around, cells, per_sample_weights=weights, mode="sum")
+
+
 def any_cells(weights: Tensor) -> Tensor:
     """The cells that pixels touch, for their weights (pixels, cells); (cells,) bool."""
     return weights.any(0)
