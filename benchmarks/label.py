@@ -14,9 +14,14 @@ from __future__ import annotations
 
 import argparse
 import functools
+import multiprocessing
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
@@ -28,6 +33,7 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.formats.images import read_image
 from boxseg.formats.masks import read_mask
 from boxseg.nn.deeplab import BoxClassifier
+from boxseg.progress import quiet
 from boxseg.stages.class_map import select_weights
 from boxseg.stages.label import Labeller, label_photos, paths
 from boxseg.stages.label_methods.classifier import FromClassifier
@@ -35,7 +41,7 @@ from boxseg.stages.label_methods.method import Origin
 from boxseg.stages.networks import load_classifier, save_network, start_classifier
 from boxseg.stages.photo_loop import Readable, photo_loop
 from boxseg.stages.refine import refine
-from measure import Cost, alternate, in_child, parser, photos, resident_growth, settings, table
+from measure import alternate, in_child, parser, photos, resident_growth, settings, table, timed
 from straightforward import crf
 from straightforward.labels import label_photo
 
@@ -121,7 +127,6 @@ def works(labeller: Labeller, samples: Sequence[Sample]) -> dict[str, Work]:
     return {
         "forward": lambda: forward(labeller, images),
         "boxseg": lambda: label(labeller, samples),
-        "alone": lambda: alone(labeller, samples),
         "score": score,
         "crf": lambda: refine(labeller.options.crf, [item.image for item in pending], probabilities),
         "straightforward": lambda: plain(labeller, samples),
@@ -163,7 +168,7 @@ def check(labeller: Labeller, samples: Sequence[Sample]) -> str:
 def compare(options: argparse.Namespace, folder: Path) -> None:
     """Print the tables."""
     dataset = photos(options.data, options.photos, folder / "photos", options.smoke)
-    speed, parts, limits, memory = [], [], [], []
+    speed, parts, memory = [], [], []
     for backbone in options.backbones:
         labeller = make_labeller(backbone, options.checkpoint, dataset.classes, folder)
         cost = alternate(works(labeller, dataset.samples), options.repetitions, len(dataset))
@@ -173,7 +178,6 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
             speed.append((backbone, clock, limit, ours, theirs, ours / limit, theirs / ours))
             rest = ours - ms["score"] - ms["crf"]
             parts.append((backbone, clock, limit, ms["score"] - limit, ms["crf"], rest))
-        limits.append(bound(backbone, cost, options.threads))
         if options.memory:
             arguments = (backbone, options.checkpoint, dataset, folder, options.threads)
             names = ("forward", "boxseg", "straightforward")
@@ -187,10 +191,56 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     print("What boxseg's time is made of, milliseconds a photo:\n")
     rest = "JPEG, CRF's argmax, Y_ret, PNG"
     print(table(("backbone", "clock", "forward", "scores before the CRF", "CRF", rest), parts), end="\n\n")
-    print(bounds(len(dataset), options.threads, limits))
     if memory:
         print(f"Peak memory, MB ({MANY} photos, as many at a time as threads; one in straightforward):\n")
         print(table(("backbone", *columns[2:], "boxseg / forward"), memory))
+
+
+class SideBySide:
+    """Processes of one thread each that label photos and share nothing: what the processor can do.
+
+    Args:
+        setting: Backbone and checkpoint.
+        dataset: The photos, dealt to the processes in turn.
+        folder: Where each has its own folder.
+        processes: How many.
+    """
+
+    def __init__(
+        self, setting: tuple[str, Path | None], dataset: BoxDataset, folder: Path, processes: int
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.photos, self.lines, self.milliseconds = len(dataset), [], []
+        for number in range(processes):
+            ours, theirs = context.Pipe()
+            share = replace(dataset, samples=dataset.samples[number::processes])
+            where = Path(tempfile.mkdtemp(dir=folder))
+            context.Process(target=label_when_told, args=(theirs, *setting, share, where), daemon=True).start()
+            theirs.close()
+            self.lines.append(ours)
+
+    def label(self) -> None:
+        """All photos once; what counts is the processes' mean, for one that ends early leaves a core idle."""
+        for line in self.lines:
+            line.send(True)
+        self.milliseconds.append(sum(line.recv() for line in self.lines) / len(self.lines) / self.photos)
+
+    def end(self) -> float:
+        """End the processes; the median of what they took, milliseconds a photo, but for the first time."""
+        for line in self.lines:
+            line.close()
+        return median(self.milliseconds[1:])
+
+
+def label_when_told(
+    line: Connection, backbone: str, checkpoint: Path | None, dataset: BoxDataset, folder: Path
+) -> None:
+    """Label one's photos on one thread each time that something comes in; answer the milliseconds."""
+    torch.set_num_threads(1)
+    labeller = make_labeller(backbone, checkpoint, dataset.classes, folder)
+    with quiet(), suppress(EOFError):
+        while line.recv():
+            line.send(timed(lambda: label(labeller, dataset.samples)).wall)
 
 
 def time_folder(options: argparse.Namespace, folder: Path) -> None:
@@ -199,27 +249,20 @@ def time_folder(options: argparse.Namespace, folder: Path) -> None:
     rows = []
     for backbone in options.backbones:
         labeller = make_labeller(backbone, options.checkpoint, dataset.classes, folder)
+        lone = SideBySide((backbone, options.checkpoint), dataset, folder, options.threads)
         parts = {
             "boxseg": functools.partial(label, labeller, dataset.samples),
             "alone": functools.partial(alone, labeller, dataset.samples),
+            "side by side": lone.label,
         }
-        rows.append(bound(backbone, alternate(parts, options.repetitions, len(dataset)), options.threads))
-    print(bounds(len(dataset), options.threads, rows))
-
-
-def bound(backbone: str, cost: Mapping[str, Cost], threads: int) -> tuple[object, ...]:
-    """A row of `bounds`."""
-    alone, ours = cost["alone"].cpu, cost["boxseg"]
-    limit = alone / threads
-    busy = ours.cpu / (threads * ours.wall) if ours.wall else 0
-    return backbone, alone, limit, ours.wall, ours.wall / limit, f"{busy:.0%}"
-
-
-def bounds(count: int, threads: int, rows: Sequence[Sequence[object]]) -> str:
-    """The table of what limits a folder."""
+        cost = alternate(parts, options.repetitions, len(dataset))
+        limit, ours = lone.end(), cost["boxseg"]
+        busy = ours.cpu / (options.threads * ours.wall) if ours.wall else 0
+        rows.append((backbone, cost["alone"].cpu, limit, ours.wall, ours.wall / limit, f"{busy:.0%}"))
     columns = ("backbone", "processor time on one thread", "limit", "boxseg", "boxseg / limit", "cores busy")
-    head = f"What limits a folder of {count} photos is the processor, {threads} threads of it; ms a photo:\n\n"
-    return head + table(columns, rows) + "\n"
+    print(f"A folder of {len(dataset)} photos on {options.threads} cores, milliseconds a photo.")
+    print("limit: processes of one thread each, which share nothing.\n")
+    print(table(columns, rows))
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -229,7 +272,11 @@ def main(words: Sequence[str] | None = None) -> None:
     command.add_argument("--checkpoint", type=Path, help="classifier; otherwise a random one")
     command.add_argument("--backbones", nargs="+", default=["efficientnet_lite0", "vgg16"])
     command.add_argument("--check", type=int, help="compare the labels of so many photos instead")
-    command.add_argument("--folder", type=int, help="time so many photos beside the processor's limit instead")
+    command.add_argument(
+        "--folder",
+        type=int,
+        help="time so many photos instead, beside processes that share nothing",
+    )
     command.add_argument("--no-memory", dest="memory", action="store_false", help="leave that table out")
     options = command.parse_args(words)
     if options.smoke:

@@ -17,7 +17,7 @@ import training_step
 
 @pytest.mark.parametrize(
     ("benchmark", "tables"),
-    [(label, 4), (training_step, 4), (evaluation, 1), (loading, 3), (scale, 5), (startup, 2), (crf, 1)],
+    [(label, 3), (training_step, 4), (evaluation, 1), (loading, 3), (scale, 5), (startup, 2), (crf, 1)],
     ids=["label", "training_step", "evaluation", "loading", "scale", "startup", "crf"],
 )
 def test_it_prints_its_tables(benchmark: ModuleType, tables: int, capsys: pytest.CaptureFixture[str]) -> None:
