@@ -44,6 +44,7 @@ from boxseg.stages.refine import refine
 from measure import alternate, in_child, parser, photos, resident_growth, settings, table, timed
 from straightforward import crf
 from straightforward.labels import label_photo
+from straightforward.layers import layer_by_layer
 
 # Photos of the memory measurement: enough for everything to have been in memory at once.
 MANY = 8
@@ -106,7 +107,8 @@ def plain(labeller: Labeller, samples: Sequence[Sample]) -> None:
     """The same, the plain way."""
     for sample in samples:
         image = read_image(sample.image)
-        masks = label_photo(network_of(labeller), image, sample.boxes, sample.labels)
+        with layer_by_layer():
+            masks = label_photo(network_of(labeller), image, sample.boxes, sample.labels)
         for path, mask in zip(paths(labeller.folder / "plain", sample), masks, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(mask).save(path)

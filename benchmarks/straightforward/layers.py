@@ -1,4 +1,4 @@
-"""Layers as torch has them: batch norm after its convolution, its own backward of depthwise ones."""
+"""Layers as torch has them: batch norm after its convolution, its own 3x3 and backward of depthwise ones."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from boxseg.nn import efficientnet_lite, resnet
 from boxseg.nn.depthwise import DepthwiseConv2d
+from boxseg.nn.winograd import Conv3x3
 
 
 @contextmanager
@@ -18,7 +19,8 @@ def layer_by_layer() -> Iterator[None]:
     with ExitStack() as stack:
         for module in (efficientnet_lite, resnet):
             stack.enter_context(patch.object(module, "convolve", _one_after_the_other))
-        stack.enter_context(patch.object(DepthwiseConv2d, "_conv_forward", nn.Conv2d._conv_forward))
+        for layer in (DepthwiseConv2d, Conv3x3):
+            stack.enter_context(patch.object(layer, "_conv_forward", nn.Conv2d._conv_forward))
         yield
 
 

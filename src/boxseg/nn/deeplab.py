@@ -13,6 +13,7 @@ from boxseg.nn.backbone import backbone_type, build_backbone
 from boxseg.nn.base import Backbone, HeadName, init_convolutions
 from boxseg.nn.reproducible import project
 from boxseg.nn.upsample import upsample_aligned
+from boxseg.nn.winograd import Conv3x3
 
 
 class BoxClassifier(nn.Module):
@@ -61,7 +62,7 @@ class LargeFOV(nn.Module):
     def __init__(self, channels: int, *, stride: int, width: int = 256, rate: int = 12) -> None:
         super().__init__()
         dilation = cells(rate, stride)
-        self.fc6 = nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation)
+        self.fc6 = Conv3x3(channels, width, dilation=dilation)
         self.fc7 = nn.Conv2d(width, width, 1)
         self.dropout = nn.Dropout2d(0.5)
         self.channels = width

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from boxseg.errors import ConfigError
 from boxseg.nn.bands import in_bands
 from boxseg.nn.base import TORCHVISION, Backbone, BatchNorm, HeadName, convolve, init_convolutions
+from boxseg.nn.winograd import Conv3x3
 
 Style = Literal["torchvision", "caffe"]
 
@@ -122,7 +123,7 @@ class Bottleneck(nn.Module):
         out = 4 * width
         self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
         self.bn1 = batch_norm_layer(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = Conv3x3(width, width, bias=False)
         self.bn2 = batch_norm_layer(width)
         self.conv3 = nn.Conv2d(width, out, 1, bias=False)
         self.bn3 = batch_norm_layer(out)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from boxseg.nn.bands import in_bands
 from boxseg.nn.base import CAFFE, Backbone, BatchNorm, HeadName, init_convolutions
+from boxseg.nn.winograd import Conv3x3
 
 # Channels of the convolutions of each block.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -51,10 +52,10 @@ class VGG16(Backbone):
         for block, widths in enumerate(BLOCKS, start=1):
             dilation = 2 if block == 5 else 1
             for width in widths:
-                self.add_module(next(names), nn.Conv2d(previous, width, 3, padding=dilation, dilation=dilation))
+                self.add_module(next(names), Conv3x3(previous, width, dilation=dilation))
                 previous = width
         if self.has_fc:
-            self.fc6 = nn.Conv2d(previous, FC_CHANNELS, 3, padding=fc_dilation, dilation=fc_dilation)
+            self.fc6 = Conv3x3(previous, FC_CHANNELS, dilation=fc_dilation)
             self.fc7 = nn.Conv2d(FC_CHANNELS, FC_CHANNELS, 1)
             self.dropout = nn.Dropout2d(0.5)
         init_convolutions(self)
