@@ -20,6 +20,7 @@ from boxseg.config import Trainer
 from boxseg.data.loading import photos
 from boxseg.dataset import Sample
 from boxseg.progress import track
+from boxseg.stages.freed_memory import freed_memory_kept
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ def photo_loop(
     """
     readable = _readable(samples, skipped, description, trainer)
     groups = _grouped(readable, 1 if device.type == "cpu" else BATCH)
-    if device.type == "cpu" and torch.get_num_threads() > 1:
+    if device.type == "cpu":
         yield from _on_threads(work, groups, torch.get_num_threads())
     else:
         yield from map(work, groups)
@@ -88,6 +89,11 @@ def _on_threads(
                     yield running.popleft().result()
                 if large:
                     torch.set_num_threads(threads)
+                    # Its tensors are so large that the system would clear each one's pages anew.
+                    with freed_memory_kept():
+                        result = work(group)
+                    yield result
+                elif threads == 1:
                     yield work(group)
                 else:
                     running.append(pool.submit(work, group))
