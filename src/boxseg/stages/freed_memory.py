@@ -40,6 +40,13 @@ def return_freed_memory() -> None:
         libc.malloc_trim(0)
 
 
+def trim() -> None:
+    """Give back what was kept until now."""
+    libc = _libc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
     """Keep what is freed, until the block ends."""

@@ -9,6 +9,8 @@ from torch import Tensor
 from boxseg.config import Crf
 from boxseg.crf import Bilateral, DenseCRF, Gaussian
 from boxseg.errors import ConfigError
+from boxseg.stages.freed_memory import trim
+from boxseg.stages.photo_loop import LARGE
 
 
 def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tensor]) -> list[Tensor]:
@@ -24,6 +26,8 @@ def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tenso
     """
     if not options.active:
         return list(probabilities)
+    if any(image.shape[0] * image.shape[1] > LARGE for image in images):
+        trim()  # what the network has left lies in pieces among what the CRF takes
     # A new one each time: kept, its memory would lie idle beside that of the next photo's forward.
     crf = DenseCRF(
         gaussian=Gaussian(sigma=options.gaussian_sigma, weight=options.gaussian_weight),
