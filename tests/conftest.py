@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from faulty_server import FaultyServer, faulty_server
 
@@ -30,6 +31,10 @@ if not _has_gpu():
 # A shell that starts the tests in the background has them ignore Ctrl-C, and with them the commands they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Other work may share the cores, and first calls import what they need: no example has a time to keep to.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # Real photos for tests, not part of the project: a folder named by this variable, or beside the checkout.
 SHARED_DATA = Path(os.environ.get("BOXSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))

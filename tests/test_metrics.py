@@ -50,7 +50,7 @@ def by_sets(images: list[tuple[Labels, Labels, NDArray[np.bool_]]]) -> Scores:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(label_map, label_map, region), max_size=3))
 def test_scores_are_those_of_sets_of_pixels(images: list[tuple[Labels, Labels, NDArray[np.bool_]]]) -> None:
     matrix = ConfusionMatrix(CLASSES)
@@ -62,7 +62,7 @@ def test_scores_are_those_of_sets_of_pixels(images: list[tuple[Labels, Labels, N
         assert getattr(actual, name) == pytest.approx(getattr(expected, name), abs=1e-12, nan_ok=True)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(label_map, label_map, label_map, label_map)
 def test_matrices_add_up(a: Labels, b: Labels, c: Labels, d: Labels) -> None:
     one, two, both = (ConfusionMatrix(CLASSES) for _ in range(3))

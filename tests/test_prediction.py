@@ -36,7 +36,7 @@ sizes = st.integers(1, 7)
 
 
 @given(height=sizes, width=sizes, seed=st.integers(0, 999))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_labels_confidence_and_shares_are_those_of_a_loop_over_pixels(
     height: int, width: int, seed: int
 ) -> None:
@@ -56,7 +56,7 @@ def test_labels_confidence_and_shares_are_those_of_a_loop_over_pixels(
 
 
 @given(height=sizes, width=sizes, seed=st.integers(0, 999))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_coco_results_are_masks_boxes_and_mean_probabilities_of_each_class(
     height: int, width: int, seed: int
 ) -> None:

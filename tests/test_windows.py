@@ -22,7 +22,7 @@ def noise(height: int, width: int) -> NDArray[np.uint8]:
     return np.random.default_rng(height * 1000 + width).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(64, 200))
 def test_what_depends_on_the_pixel_alone_is_that_of_the_whole_photo(height: int, width: int, side: int) -> None:
     photo = noise(height, width)

@@ -72,7 +72,7 @@ def test_potts_written_out_is_potts(scene: Callable[..., Any], classes: int) -> 
     np.testing.assert_allclose(written, plain, atol=2e-5)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     size=st.tuples(st.integers(1, 30), st.integers(1, 30)),
     classes=st.integers(1, 40),

@@ -20,9 +20,7 @@ from PIL import Image
 from boxseg.crf import Bilateral, DenseCRF, Gaussian, native
 from boxseg.crf.meanfield import Settings
 
-hypothesis = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+hypothesis = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)

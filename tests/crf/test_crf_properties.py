@@ -21,9 +21,7 @@ pytestmark = pytest.mark.usefixtures("path")
 SMALL = DenseCRF(
     gaussian=Gaussian(sigma=2, weight=1), bilateral=Bilateral(sigma_xy=9, sigma_rgb=12, weight=2), iterations=4
 )
-hypothesis = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+hypothesis = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @hypothesis

@@ -81,7 +81,7 @@ def slowly(
     return crop, np.array(kept).reshape(-1, 4), labels
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.tuples(st.integers(1, 70), st.integers(1, 70)),
     st.integers(16, 60),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -33,7 +33,6 @@ def holds(box: NDArray[np.float64], x: int, y: int) -> bool:
     return bool(box[0] <= x + 0.5 < box[2] and box[1] <= y + 0.5 < box[3])
 
 
-@settings(deadline=None)
 @given(scenes())
 def test_rasterise_equals_per_pixel_reference(scene) -> None:
     boxes, labels = scene
@@ -46,7 +45,6 @@ def test_rasterise_equals_per_pixel_reference(scene) -> None:
                 assert mask[y, x] == expected
 
 
-@settings(deadline=None)
 @given(scenes())
 def test_background_map_equals_per_pixel_reference(scene) -> None:
     boxes, _ = scene
@@ -56,7 +54,6 @@ def test_background_map_equals_per_pixel_reference(scene) -> None:
             assert background[y, x] == (not any(holds(box, x, y) for box in boxes))
 
 
-@settings(deadline=None)
 @given(scenes())
 def test_whole_box_labels_equal_per_pixel_reference(scene) -> None:
     boxes, labels = scene
@@ -72,7 +69,6 @@ def test_whole_box_labels_equal_per_pixel_reference(scene) -> None:
             assert result[y, x] == (min(holding)[1] if holding else 0)
 
 
-@settings(deadline=None)
 @given(scenes(), st.randoms(use_true_random=False))
 def test_order_of_boxes_does_not_matter(scene, random) -> None:
     boxes, labels = scene
@@ -82,7 +78,6 @@ def test_order_of_boxes_does_not_matter(scene, random) -> None:
     assert np.array_equal(whole_box_labels(boxes, labels, HEIGHT, WIDTH), shuffled)
 
 
-@settings(deadline=None)
 @given(scenes(inside=True))
 def test_mirrored_boxes_give_mirrored_pixels(scene) -> None:
     boxes, _ = scene
@@ -93,7 +88,6 @@ def test_mirrored_boxes_give_mirrored_pixels(scene) -> None:
     assert np.array_equal(background_map(mirrored, HEIGHT, WIDTH), expected)
 
 
-@settings(deadline=None)
 @given(scenes())
 def test_clip_keeps_what_is_inside_and_is_idempotent(scene) -> None:
     boxes, _ = scene
@@ -106,7 +100,6 @@ def test_clip_keeps_what_is_inside_and_is_idempotent(scene) -> None:
     assert np.array_equal(background_map(clipped, HEIGHT, WIDTH), background_map(boxes, HEIGHT, WIDTH))
 
 
-@settings(deadline=None)
 @given(st.floats(0, WIDTH - 1), st.floats(0, HEIGHT - 1))
 def test_box_of_one_pixel_side_has_one_pixel(x: float, y: float) -> None:
     x1, y1, x2, y2 = pixel_ranges(np.array([[x, y, x + 1, y + 1]]), HEIGHT, WIDTH)[0]

@@ -16,7 +16,7 @@ from boxseg.nn.pseudo import box_masks, finish_crf
 from boxseg.stages.label_maps import confidence
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.data())
 def test_the_confidence_is_the_probability_of_the_label(data: st.DataObject) -> None:
     height, width = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 6))

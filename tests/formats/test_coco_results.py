@@ -18,7 +18,7 @@ reference = pytest.importorskip("pycocotools.mask")
 masks = array_shapes(min_dims=2, max_dims=2, max_side=40).flatmap(lambda shape: arrays(np.bool_, shape))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(masks | masks.map(np.logical_not) | masks.map(np.asfortranarray))
 def test_codes_are_those_of_pycocotools(mask: NDArray[np.bool_]) -> None:
     code = json.loads(json.dumps(encode_mask(mask)))
@@ -27,7 +27,7 @@ def test_codes_are_those_of_pycocotools(mask: NDArray[np.bool_]) -> None:
     assert np.array_equal(reference.decode({**code, "counts": code["counts"].encode()}), mask)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     masks | masks.map(np.logical_not),
     st.integers(0, 3),

@@ -33,7 +33,7 @@ def paint(polygons: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     return coco_mask.decode(coco_mask.merge(codes)).astype(bool)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(masks())
 def test_rings_bound_the_mask(mask: np.ndarray) -> None:
     rings = trace_rings(mask)
@@ -50,7 +50,7 @@ def test_rings_bound_the_mask(mask: np.ndarray) -> None:
     assert sum(np.abs(np.roll(ring, -1, axis=0) - ring).sum() for ring in rings) == length
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(masks())
 def test_outlines_painted_again_are_the_mask_with_its_holes_filled(mask: np.ndarray) -> None:
     found = outlines(mask)
@@ -58,7 +58,7 @@ def test_outlines_painted_again_are_the_mask_with_its_holes_filled(mask: np.ndar
     assert [area(ring) for ring in found] == sorted((area(ring) for ring in found), reverse=True)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(masks())
 def test_parts_joined_by_bridges_paint_the_same(mask: np.ndarray) -> None:
     parts = outlines(mask)
@@ -70,7 +70,7 @@ def test_parts_joined_by_bridges_paint_the_same(mask: np.ndarray) -> None:
     assert np.array_equal(paint([ring], mask.shape), filled(mask))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(masks())
 def test_regions_are_those_of_a_flood(mask: np.ndarray) -> None:
     regions, count = connected_regions(mask)

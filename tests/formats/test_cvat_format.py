@@ -100,7 +100,7 @@ def test_a_rotated_box_becomes_the_upright_one_around_it(tmp_path: Path, make_ph
     assert kinds(dataset) == [("rotated box", "kept, as the upright box around it")] * 2
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.data())
 def test_masks_are_ground_truth_pixel_by_pixel(tmp_path_factory, data: st.DataObject) -> None:
     root = tmp_path_factory.mktemp("cvat")

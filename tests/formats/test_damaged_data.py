@@ -69,7 +69,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize(("name", "file"), [(name, file) for name, files in FILES.items() for file in files])
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(CHANGES)
 def test_damage_is_read_listed_or_refused(roots: dict[str, Path], name: str, file: str, changes) -> None:
     path = roots[name] / file

@@ -65,7 +65,7 @@ def store(root: Path, classes: tuple[str, ...], found: list[dict]) -> BoxDataset
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(datasets())
 def test_written_and_read_back(name: str, drawn) -> None:
     with tempfile.TemporaryDirectory() as folder:

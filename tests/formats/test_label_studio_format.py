@@ -92,7 +92,7 @@ def brush_code(values: list[int], cuts: list[bool]) -> list[int]:
     return stream.bytes()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_brushed_masks_are_decoded(data: st.DataObject) -> None:
     width, height = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 20))

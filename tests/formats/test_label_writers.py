@@ -105,7 +105,7 @@ def dataset_of(samples: list[Sample], root: Path) -> BoxDataset:
     return BoxDataset(root=root, format="voc", split="train", classes=CLASSES, samples=tuple(samples))
 
 
-written = settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+written = settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("how", ["boxes", "regions"])

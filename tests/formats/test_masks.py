@@ -18,7 +18,7 @@ MASKS = npst.arrays(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(MASKS)
 def test_written_and_read_back(tmp_path: Path, labels: np.ndarray) -> None:
     path = tmp_path / "mask.png"
@@ -29,7 +29,7 @@ def test_written_and_read_back(tmp_path: Path, labels: np.ndarray) -> None:
     assert path.read_bytes() == first
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(MASKS)
 def test_painted_in_voc_colours(tmp_path: Path, labels: np.ndarray) -> None:
     Image.fromarray(colourise(labels)).save(tmp_path / "painted.png")
@@ -77,7 +77,7 @@ def test_16_bit_value_out_of_range_is_no_wraparound(tmp_path: Path) -> None:
         read_mask(tmp_path / "mask.png", classes=20)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(MASKS, st.integers(0, 254), st.booleans())
 def test_every_value_out_of_range_is_counted(
     tmp_path: Path, labels: np.ndarray, classes: int, wide: bool

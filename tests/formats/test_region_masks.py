@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boxseg.dataset import IGNORE
@@ -19,7 +19,6 @@ def polygons(draw: st.DrawFn) -> list[list[float]]:
     return [[value for corner in corners for value in corner]]
 
 
-@settings(deadline=None)
 @given(SIDES, SIDES, st.lists(st.tuples(polygons(), st.integers(1, 9) | st.just(IGNORE)), max_size=5))
 def test_smaller_objects_lie_on_larger_ones_and_all_on_crowds(
     width: int, height: int, objects: list[tuple[list[list[float]], int]]

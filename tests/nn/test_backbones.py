@@ -106,7 +106,7 @@ def lite0_of_torchvision() -> Backbone:
     return backbone
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(height=st.integers(1, 80), width=st.integers(1, 80))
 def test_padding_is_the_mean_colour(height: int, width: int) -> None:
     backbone = lite0_of_torchvision()

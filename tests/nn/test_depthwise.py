@@ -22,7 +22,7 @@ def _double(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(layer=layers, images=st.integers(1, 3), height=st.integers(1, 14), width=st.integers(1, 14))
 def test_values_and_gradients_are_those_of_torchs_own_convolution(
     layer: tuple[int, int, int, int], images: int, height: int, width: int

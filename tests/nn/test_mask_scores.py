@@ -45,7 +45,7 @@ def check_outside(scores: Tensor, boxes: BoxMasks) -> None:
                 assert scores[:, y, x].tolist() == pytest.approx(expected)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(scenes())
 def test_a_hard_label_is_the_most_probable_class_by_a_fixed_share(scene: tuple[BoxMasks, int]) -> None:
     boxes, seed = scene
@@ -69,7 +69,7 @@ def test_a_hard_label_is_the_most_probable_class_by_a_fixed_share(scene: tuple[B
     assert torch.equal(finish_crf(scores, boxes), expected_labels)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(scenes())
 def test_a_class_is_as_probable_as_its_surest_box(scene: tuple[BoxMasks, int]) -> None:
     boxes, seed = scene

@@ -228,7 +228,7 @@ def test_a_mirrored_photo_has_mirrored_bins(pooling: Pooling) -> None:
     torch.testing.assert_close(two.roi.view(2, 2, 2, 4).flip(2), one.roi.view(2, 2, 2, 4))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     corners=st.tuples(st.floats(-5, 40), st.floats(-5, 40), st.floats(-5, 40), st.floats(-5, 40)),
     stride=st.sampled_from([None, 2, 4, 8, 16]),

@@ -348,7 +348,7 @@ def test_features_that_are_all_zero_give_no_nan() -> None:
 coordinate = st.floats(-6, 26) | st.integers(-12, 52).map(lambda n: n / 2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(coordinate, coordinate, coordinate, coordinate, st.integers(1, 3)), max_size=4))
 def test_a_pixel_is_inside_when_its_centre_is(rows: list[tuple[float, float, float, float, int]]) -> None:
     items = [((min(a, c), min(b, d), max(a, c), max(b, d)), label) for a, b, c, d, label in rows]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -16,7 +16,6 @@ def cells_for(size: int, stride: int) -> int:
     return -(-(size - 1) // stride) + 1
 
 
-@settings(deadline=None)
 @given(size=st.integers(1, 70), stride=strides, extra=st.integers(0, 2))
 def test_matrix_interpolates_between_the_two_cells_around_a_pixel(size: int, stride: int, extra: int) -> None:
     cells = cells_for(size, stride) + extra
@@ -30,7 +29,6 @@ def test_matrix_interpolates_between_the_two_cells_around_a_pixel(size: int, str
     torch.testing.assert_close(matrix, expected, rtol=0, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(size=st.integers(1, 60), cells=st.integers(1, 40))
 def test_matrix_without_stride_aligns_both_ends_with_the_image(size: int, cells: int) -> None:
     values = torch.rand(cells, dtype=torch.float64, generator=torch.Generator().manual_seed(size))
@@ -40,7 +38,6 @@ def test_matrix_without_stride_aligns_both_ends_with_the_image(size: int, cells:
     assert torch.all((matrix > 0).sum(1) <= 2)
 
 
-@settings(deadline=None)
 @given(height=st.integers(1, 40), width=st.integers(1, 40), stride=strides)
 def test_cells_keep_their_value_at_their_pixel(height: int, width: int, stride: int) -> None:
     h, w = cells_for(height, stride), cells_for(width, stride)
@@ -76,7 +73,6 @@ def test_a_mirrored_map_gives_the_mirrored_image() -> None:
     torch.testing.assert_close(upsample_aligned(maps.flip(3), (17, 33), 8), full.flip(3))
 
 
-@settings(deadline=None)
 @given(size=st.integers(1, 70), stride=st.none() | strides, cells=st.integers(1, 20))
 def test_footprints_tile_the_image_and_are_mirror_symmetric(size: int, stride: int | None, cells: int) -> None:
     if stride is not None:

@@ -36,7 +36,7 @@ def one_by_one(views: list[tuple[Tensor, tuple[int, int], bool]], size: tuple[in
     return total / len(views)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     height=st.integers(1, 40),
     width=st.integers(1, 70),

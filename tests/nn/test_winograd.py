@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,7 +28,6 @@ def random_layer(
     return x, weight / (9 * channels) ** 0.5, bias
 
 
-@settings(deadline=None)
 @given(
     size=st.tuples(st.integers(1, 30), st.integers(1, 30)),
     dilation=st.integers(1, 6),

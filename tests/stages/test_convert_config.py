@@ -254,7 +254,7 @@ VALUES = st.one_of(
 NAMES = sorted({name.split(".")[-1] for name in (*RENAMED, *SPECIAL)} | {"WIDGET"})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     name=st.sampled_from(sorted({*RENAMED, *SPECIAL, "WIDGET", "CRF.BI_W"})),
     value=VALUES,
@@ -270,7 +270,6 @@ def test_every_key_has_a_meaning_or_a_remark(name: str, value: Any, others: dict
 
 @settings(
     max_examples=6,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=[
         Phase.explicit,
