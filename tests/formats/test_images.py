@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from boxseg.errors import DataError
-from boxseg.formats.images import image_size, read_header, read_image
+from boxseg.formats.images import decode, image_size, read_header, read_image
 
 # Four corners of different colours on 30 x 20: upright, top left is red, top right green.
 RED, GREEN, BLUE, WHITE = (250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 250)
@@ -147,6 +148,48 @@ def test_truncated_photo_is_an_error_that_names_it(tmp_path: Path, suffix: str) 
     path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with pytest.raises(DataError, match=f"cut.{suffix}"):
         read_image(path)
+
+
+def refuses(read: Callable[[Path], object], path: Path) -> bool:
+    try:
+        read(path)
+    except DataError:
+        return True
+    return False
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize(
+    ("mode", "suffix", "options"),
+    [
+        ("RGB", "jpg", {}),
+        ("RGB", "jpg", {"progressive": True, "quality": 95}),
+        ("L", "jpg", {}),
+        ("CMYK", "jpg", {}),
+        ("RGB", "png", {}),
+        ("P", "gif", {}),
+        ("F", "tif", {}),
+    ],
+)
+def test_decode_refuses_what_reading_refuses(tmp_path: Path, mode: str, suffix: str, options) -> None:
+    random = np.random.default_rng(0)
+    picture = Image.fromarray(random.integers(0, 256, (61, 83, 3), dtype=np.uint8)).convert(mode)
+    path = tmp_path / f"photo.{suffix}"
+    picture.save(path, **options)
+    whole = path.read_bytes()
+    seen = set()
+    for damage in range(120):
+        content = bytearray(whole)
+        if damage % 2:
+            content = content[: random.integers(len(whole))]
+        elif damage:
+            for place in random.integers(len(whole), size=3):
+                content[place : place + 4] = random.bytes(4)
+        path.write_bytes(content)
+        refused = refuses(read_image, path)
+        assert refuses(decode, path) == refused, damage
+        seen.add(refused)
+    assert seen == ({True} if mode == "F" else {True, False})
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])

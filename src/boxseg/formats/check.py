@@ -9,7 +9,7 @@ import numpy as np
 
 from boxseg.dataset import BoxDataset, Problem, Sample
 from boxseg.errors import DataError
-from boxseg.formats.images import read_picture
+from boxseg.formats.images import decode
 
 
 def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = None) -> list[Problem]:
@@ -34,7 +34,7 @@ def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = N
 
 def _look(sample: Sample, classes: tuple[str, ...]) -> list[Problem]:
     try:
-        read_picture(sample.image)
+        decode(sample.image)
     except DataError as error:
         # Found only here, because loading a data set reads headers.
         return [Problem(file=sample.image, what=f"damaged photo: {error}", action="skipped")]

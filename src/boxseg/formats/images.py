@@ -100,6 +100,22 @@ def read_picture(path: Path | str) -> Image.Image:
         raise unreadable(path, error) from error
 
 
+def decode(path: Path | str) -> None:
+    """Decode a photo as `read_picture` does and throw it away; a JPEG at an eighth of its size.
+
+    That reads all of its bytes, and so meets all that is damaged, in half of the time.
+
+    Raises:
+        DataError: As there.
+    """
+    try:
+        with Image.open(path) as image:
+            image.draft(image.mode, (1, 1))
+            _upright(image)
+    except DAMAGE as error:
+        raise unreadable(path, error) from error
+
+
 def read_image(path: Path | str) -> NDArray[np.uint8]:
     """The upright photo, (H, W, 3) uint8 RGB, as `read_picture` reads it.
 

@@ -118,10 +118,12 @@ def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
             code = {"size": [height, width], "counts": region["counts"].encode()}
         coco_mask.decode(code)  # refuses counts that do not fill the mask
         return code
-    polygons = [[float(value) for value in polygon] for polygon in region]
+    polygons = [np.asarray(polygon, dtype=np.float64) for polygon in region]
+    if any(polygon.ndim != 1 for polygon in polygons):
+        raise ValueError("a polygon that is no list of numbers")
     # Painting takes memory with the length of the outline, inside the photo or not.
     limit = _FAR * max(width, height)
-    if not all(abs(value) <= limit for polygon in polygons for value in polygon):
+    if not all((np.abs(polygon) <= limit).all() for polygon in polygons):
         raise ValueError("a polygon reaches far outside the photo")
     if any(len(polygon) % 2 for polygon in polygons):
         raise ValueError("a polygon with an odd number of coordinates")
