@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from boxseg.formats.boxes import judge_boxes
@@ -42,7 +42,6 @@ def test_rules(box, action, kind) -> None:
 NUMBERS = st.floats(-200, 200) | st.sampled_from([float("nan"), float("inf"), -float("inf"), 0.0, 30.0, 40.0])
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=5))
 def test_whatever_comes_kept_boxes_are_usable(boxes) -> None:
     clipped, keep, verdicts = judge_boxes(np.array(boxes, dtype=np.float64), WIDTH, HEIGHT)
@@ -53,3 +52,26 @@ def test_whatever_comes_kept_boxes_are_usable(boxes) -> None:
     # Nothing goes silently, and nothing is named twice.
     assert sorted(v.index for v in verdicts if v.action == "dropped") == np.flatnonzero(~keep).tolist()
     assert len({v.index for v in verdicts}) == len(verdicts)
+
+
+PHOTOS = st.tuples(
+    st.integers(1, 60), st.integers(1, 60), st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=3)
+)
+
+
+@given(st.lists(PHOTOS, min_size=1, max_size=4))
+def test_boxes_of_several_photos_are_judged_as_those_of_each(photos) -> None:
+    every = [(box, width, height) for width, height, boxes in photos for box in boxes]
+    boxes = np.array([box for box, _, _ in every], dtype=np.float64).reshape(-1, 4)
+    widths, heights = (np.array([entry[place] for entry in every], dtype=np.int64) for place in (1, 2))
+    clipped, keep, verdicts = judge_boxes(boxes, widths, heights)
+    start = 0
+    for width, height, own in photos:
+        alone, kept, found = judge_boxes(np.array(own, dtype=np.float64), width, height)
+        span = slice(start, start + len(own))
+        np.testing.assert_array_equal(clipped[span], alone)
+        np.testing.assert_array_equal(keep[span], kept)
+        named = [verdict for verdict in verdicts if start <= verdict.index < start + len(own)]
+        assert [(v.what, v.action) for v in named] == [(v.what, v.action) for v in found]
+        assert [verdict.index - start for verdict in named] == [verdict.index for verdict in found]
+        start += len(own)

@@ -23,9 +23,10 @@ An image that is annotated with no box, or loses all of its boxes, is kept: it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -34,10 +35,11 @@ from numpy.typing import NDArray
 
 from boxseg.dataset import Instance, Problem, Sample
 from boxseg.errors import DataError
-from boxseg.formats.boxes import judge_boxes
+from boxseg.formats.boxes import Verdict, judge_boxes
 from boxseg.formats.images import Header, read_header
 
 GroundTruth = Callable[[], NDArray[np.uint8]]
+Judged = tuple[NDArray[np.float64], NDArray[np.bool_], list[Verdict]]  # as `judge_boxes` gives them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,25 +101,23 @@ class Listing:
 def assemble(items: Iterable[Item]) -> tuple[tuple[Sample, ...], list[Problem]]:
     """Read every photo's header (in threads: disks and network shares wait) and judge its boxes."""
     items = list(items)
-    samples: list[Sample] = []
-    problems: list[Problem] = []
-    seen: set[str] = set()
     with ThreadPoolExecutor(max_workers=8) as pool:
         # In batches: a task for each photo costs more than the photo.
         batches = [items[start : start + 32] for start in range(0, len(items), 32)]
-        headers = chain.from_iterable(pool.map(_headers, batches))
-        for item, header in zip(items, headers, strict=True):
-            if item.id in seen:
-                problems.append(
-                    Problem(file=item.image, what=f"second image of ID: {item.id}", action="skipped")
-                )
-            elif isinstance(header, Header):
-                seen.add(item.id)
-                sample, found = _sample(item, header)
-                samples += [sample] if sample else []
-                problems += found
-            else:
-                problems.append(Problem(file=item.image, what=f"unreadable photo: {header}", action="skipped"))
+        headers = list(chain.from_iterable(pool.map(_headers, batches)))
+    samples: list[Sample] = []
+    problems: list[Problem] = []
+    seen: set[str] = set()
+    for item, header, judged in zip(items, headers, _judged(items, headers), strict=True):
+        if item.id in seen:
+            problems.append(Problem(file=item.image, what=f"second image of ID: {item.id}", action="skipped"))
+        elif isinstance(header, Header):
+            seen.add(item.id)
+            sample, found = _sample(item, header, judged)
+            samples += [sample] if sample else []
+            problems += found
+        else:
+            problems.append(Problem(file=item.image, what=f"unreadable photo: {header}", action="skipped"))
     return tuple(samples), problems
 
 
@@ -132,12 +132,33 @@ def _header(item: Item) -> Header | DataError:
         return error
 
 
-def _sample(item: Item, header: Header) -> tuple[Sample | None, list[Problem]]:
-    width, height = header.width, header.height
-    boxes = np.array(item.boxes, dtype=np.float64).reshape(-1, 4)
-    if item.normalised:
-        boxes = boxes * np.array([width, height, width, height])
-    clipped, keep, verdicts = judge_boxes(boxes, width, height)
+def _judged(items: list[Item], headers: list[Header | DataError]) -> Iterator[Judged]:
+    """The boxes of each photo in pixels, which of them to keep, and what is wrong with others."""
+    # All at once: for the few boxes of one photo NumPy takes longer to be called than to compute.
+    counts = np.array([len(item.boxes) for item in items], dtype=np.int64)
+    sides = np.array([_sides(header) for header in headers], dtype=np.int64).reshape(-1, 2)
+    sides = sides.repeat(counts, axis=0)
+    boxes = np.array([box for item in items for box in item.boxes], dtype=np.float64).reshape(-1, 4)
+    normalised = np.array([item.normalised for item in items], dtype=bool).repeat(counts)
+    boxes = np.where(normalised[:, None], boxes * np.tile(sides, 2), boxes)
+    clipped, keep, verdicts = judge_boxes(boxes, *sides.T)
+    of_item = defaultdict(list)
+    ends = counts.cumsum()
+    for verdict in verdicts:
+        place = int(np.searchsorted(ends, verdict.index, side="right"))
+        index = verdict.index - int(ends[place] - counts[place])
+        of_item[place].append(replace(verdict, index=index))
+    for place, (end, count) in enumerate(zip(ends.tolist(), counts.tolist(), strict=True)):
+        own = slice(end - count, end)
+        yield clipped[own], keep[own], of_item[place]
+
+
+def _sides(header: Header | DataError) -> tuple[int, int]:
+    return (header.width, header.height) if isinstance(header, Header) else (1, 1)
+
+
+def _sample(item: Item, header: Header, judged: Judged) -> tuple[Sample | None, list[Problem]]:
+    width, height, (clipped, keep, verdicts) = header.width, header.height, judged
     problems = [
         Problem(file=item.source, what=f"{verdict.what}, {item.names[verdict.index]}", action=verdict.action)
         for verdict in verdicts
@@ -151,7 +172,10 @@ def _sample(item: Item, header: Header) -> tuple[Sample | None, list[Problem]]:
         if not exchanged:
             return None, [problem]
         problems.append(problem)
-    crowds, usable, _ = judge_boxes(np.array(item.crowds, dtype=np.float64), width, height)
+    crowds = np.zeros((0, 4))
+    if item.crowds:
+        crowds, usable, _ = judge_boxes(np.array(item.crowds, dtype=np.float64), width, height)
+        crowds = crowds[usable]
     sample = Sample(
         id=item.id,
         image=item.image,
@@ -159,8 +183,8 @@ def _sample(item: Item, header: Header) -> tuple[Sample | None, list[Problem]]:
         height=height,
         boxes=clipped[keep],
         labels=np.array(item.labels, dtype=np.int64)[keep],
-        difficult=np.array(item.difficult or [False] * len(boxes), dtype=bool)[keep],
-        crowds=crowds[usable],
+        difficult=np.array(item.difficult or [False] * len(clipped), dtype=bool)[keep],
+        crowds=crowds,
         ground_truth=item.ground_truth(width, height) if item.ground_truth else None,
         ignored=item.ignored(width, height) if item.ignored else None,
         instances=item.instances,

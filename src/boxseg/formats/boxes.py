@@ -23,12 +23,16 @@ class Verdict:
     action: str
 
 
-def clip_boxes(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
+# Of one photo, or of the photo of each box (n,).
+Side = int | NDArray[np.int64]
+
+
+def clip_boxes(boxes: NDArray[np.float64], width: Side, height: Side) -> NDArray[np.float64]:
     """Boxes (n, 4) xyxy in pixels, cut at the photo's edges (0, 0, width, height).
 
     A box outside the photo becomes one without area.
     """
-    edges = np.array([width, height, width, height], dtype=np.float64)
+    edges = np.stack([width, height, width, height], axis=-1).astype(np.float64)
     return np.clip(np.asarray(boxes, dtype=np.float64).reshape(-1, 4), 0.0, edges)
 
 
@@ -48,14 +52,14 @@ def pixel_ranges(boxes: NDArray[np.float64], height: int, width: int) -> NDArray
 
 
 def judge_boxes(
-    boxes: NDArray[np.float64], width: int, height: int
+    boxes: NDArray[np.float64], width: Side, height: Side
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[Verdict]]:
-    """Clip boxes to the photo and find those that cannot be used.
+    """Clip boxes to their photos and find those that cannot be used.
 
     Args:
-        boxes: (n, 4) float64 xyxy, pixels, as annotated.
-        width: Width of the photo, pixels.
-        height: Height of the photo, pixels.
+        boxes: (n, 4) float64 xyxy, pixels, as annotated; of any number of photos.
+        width: Width of the photo, pixels, or (n,) of the photo of each box.
+        height: Height, likewise.
 
     Returns:
         The clipped boxes (n, 4), which of them to keep (n,), and a verdict on every box that is dropped, or
@@ -63,28 +67,29 @@ def judge_boxes(
     """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     clipped = clip_boxes(np.where(np.isfinite(boxes), boxes, 0.0), width, height)
-    verdicts = list(_verdicts(boxes, clipped, width, height))
+    sides = np.broadcast_to(np.stack([width, height], axis=-1), (len(boxes), 2))
+    verdicts = list(_verdicts(boxes, clipped, sides))
     keep = np.ones(len(boxes), dtype=bool)
     keep[[verdict.index for verdict in verdicts if verdict.action != "clipped"]] = False
     return clipped, keep, verdicts
 
 
 def _verdicts(
-    boxes: NDArray[np.float64], clipped: NDArray[np.float64], width: int, height: int
+    boxes: NDArray[np.float64], clipped: NDArray[np.float64], sides: NDArray[np.int64]
 ) -> Iterator[Verdict]:
     # A box with a whole pixel inside the photo that clipping hardly moved is fine; nearly all are.
     whole = (clipped[:, 2:] - clipped[:, :2] >= _NARROWEST).all(axis=1)
     fine = whole & (np.abs(boxes - clipped) < _ROUNDING).all(axis=1)  # false for NaN
     for index in map(int, np.flatnonzero(~fine)):
         box, cut = boxes[index], clipped[index]
-        text = "({:g}, {:g}, {:g}, {:g})".format(*box)
+        text, photo = "({:g}, {:g}, {:g}, {:g})".format(*box), "{} x {}".format(*sides[index])
         if not np.isfinite(box).all():
             yield Verdict(index, f"box is not a number: {text}", "dropped")
         elif box[2] <= box[0] or box[3] <= box[1]:
             yield Verdict(index, f"box is empty or inverted: {text}", "dropped")
         elif cut[2] <= cut[0] or cut[3] <= cut[1]:
-            yield Verdict(index, f"box is outside the photo: {text} in {width} x {height}", "dropped")
+            yield Verdict(index, f"box is outside the photo: {text} in {photo}", "dropped")
         elif min(cut[2] - cut[0], cut[3] - cut[1]) < _NARROWEST:
-            yield Verdict(index, f"box is narrower than 1 pixel: {text} in {width} x {height}", "dropped")
+            yield Verdict(index, f"box is narrower than 1 pixel: {text} in {photo}", "dropped")
         else:
-            yield Verdict(index, f"box sticks out of the photo: {text} in {width} x {height}", "clipped")
+            yield Verdict(index, f"box sticks out of the photo: {text} in {photo}", "clipped")

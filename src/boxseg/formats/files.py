@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Literal
 
 from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
+
+_SEPARATOR = re.compile(r"[/\\]")
+_ROOTED = re.compile(r"[/\\]|[A-Za-z]:")  # at the root of a disk or network share, or on a disk of Windows
 
 
 def read_lines(path: Path) -> list[str]:
@@ -37,9 +40,7 @@ def leads_out(name: str) -> bool:
 
     Judged as by every system: a data set that is refused on one is refused on all.
     """
-    windows = PureWindowsPath(name)
-    rooted = PurePosixPath(name).is_absolute() or bool(windows.drive or windows.root)
-    return rooted or ".." in re.split(r"[/\\]", name)
+    return _ROOTED.match(name) is not None or ".." in _SEPARATOR.split(name)
 
 
 def place_photo(

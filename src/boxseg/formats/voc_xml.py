@@ -61,10 +61,11 @@ def read_item(
 def _add_object(
     item: Item, node: ET.Element, number: int, classes: tuple[str, ...], problems: list[Problem]
 ) -> None:
-    name = (node.findtext("name") or "").strip()
+    texts, corners = _texts(node), _texts(node.find("bndbox"))
+    name = texts.get("name", "").strip()
     called = f"object {number} ({name or 'no name'})"
     try:
-        left, top, right, bottom = (float(node.findtext(f"bndbox/{key}") or "") for key in _CORNERS)
+        left, top, right, bottom = (float(corners.get(key, "")) for key in _CORNERS)
         label = classes.index(name) + 1
     except ValueError:
         what = "class missing" if not name else "box without four numbers"
@@ -73,12 +74,19 @@ def _add_object(
     item.boxes.append((left - 1, top - 1, right, bottom))
     item.labels.append(label)
     item.names.append(called)
-    item.difficult.append((node.findtext("difficult") or "0").strip() not in ("0", ""))
+    item.difficult.append(texts.get("difficult", "").strip() not in ("0", ""))
+
+
+def _texts(node: ET.Element | None) -> dict[str, str]:
+    """The text of every child, by its name; of the first child of a name."""
+    # A walk over the few children is several times faster than a search for each.
+    return {child.tag: child.text or "" for child in reversed(node if node is not None else ())}
 
 
 def _stated_size(tree: ET.Element) -> tuple[int, int] | None:
+    size = _texts(tree.find("size"))
     try:
-        width, height = (int(float(tree.findtext(f"size/{key}") or "")) for key in ("width", "height"))
+        width, height = (int(float(size.get(key, ""))) for key in ("width", "height"))
     except (ValueError, OverflowError):
         return None
     return (width, height) if width > 0 and height > 0 else None  # some tools write zeros
