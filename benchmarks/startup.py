@@ -6,7 +6,8 @@
 Commands run as a user's do, in processes of their own; `cpu` is their processor time, which other work on
 the machine disturbs less than `wall`. Photos are links to one of 500 x 375 pixels, with three objects each;
 `doctor` decodes every photo, and with COCO paints and compares every mask. The first step is one of stage 1,
-20 crops of 321 pixels with EfficientNet-Lite0: the time until its loss is there, part by part.
+20 crops of 321 pixels with EfficientNet-Lite0, on all images and on a tenth of them: the time until its loss
+is there, part by part.
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ from boxseg import options
 words = ["data.root=" + sys.argv[1], "out=" + sys.argv[2], "classify.iterations=1"]
 job = options.build_job("classify", options.parse_words(words + sys.argv[3:], "classify"))
 mark("options")
-import torch
-mark("import torch")
-import lightning
-mark("import lightning")
-from boxseg.stages import classify, training
-mark("import the rest")
+from boxseg.collector import collector_paused
+with collector_paused():  # as a command does
+    import torch
+    mark("import torch")
+    import lightning
+    mark("import lightning")
+    from boxseg.stages import classify, training
+    mark("import the rest")
 load, begin, fit = classify.formats.load, classify.start_classifier, training.L.Trainer.fit
 def marking(name, work):
     def call(*arguments, **named):
@@ -114,8 +117,15 @@ def main(words: Sequence[str] | None = None) -> None:
         }
         print("Seconds:\n")
         print(table(("command", "wall", "cpu"), [(name, cost.wall, cost.cpu) for name, cost in found.items()]))
-        print(f"\nSeconds to the first step of `boxseg classify` on {options.images} images:\n")
-        print(table(("part", "wall", "cpu"), first_step(voc, Path(name) / "run", options.threads, small)))
+        sizes = max(1, options.images // 10), options.images
+        few, many = (
+            first_step(voc, Path(name) / f"run{size}", options.threads, [*small, f"data.limit={size}"])
+            for size in sizes
+        )
+        print("\nSeconds to the first step of `boxseg classify`:\n")
+        columns = [f"{clock}, {size} images" for size in sizes for clock in ("wall", "cpu")]
+        rows = [(*one, *other[1:]) for one, other in zip(few, many, strict=True)]
+        print(table(("part", *columns), rows))
 
 
 if __name__ == "__main__":

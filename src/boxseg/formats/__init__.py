@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from boxseg.collector import collector_paused
 from boxseg.config import Data
 from boxseg.dataset import IGNORE, BoxDataset, Sample
 from boxseg.errors import DataError, did_you_mean
@@ -44,7 +45,11 @@ def load(data: Data, *, boxes: bool = True) -> BoxDataset:
     Raises:
         DataError: The folder or the split is missing, the format is unknown, or no image is usable.
     """
-    data = replace(data, root=data.root.expanduser())
+    with collector_paused():
+        return _load(replace(data, root=data.root.expanduser()), boxes)
+
+
+def _load(data: Data, boxes: bool) -> BoxDataset:
     _check_root(data.root)
     name = detect(data) if data.format == "auto" else data.format
     listing = (READERS if boxes else READERS | PHOTO_READERS)[name](data)

@@ -196,7 +196,9 @@ def read_list(root: Path, path: Path) -> dict[str, str | None]:
 
 def _entry(root: Path, line: str) -> tuple[str, str | None]:
     """ID and mask of a line: `ID`, with or without numbers beside it, or the paths of a photo and its mask."""
-    words = [line] if is_file(root / "Annotations" / f"{line}.xml") else line.split()  # some IDs hold spaces
+    words = line.split()
+    if len(words) > 1 and is_file(root / "Annotations" / f"{line}.xml"):  # some IDs hold spaces
+        words = [line]
     path = PurePosixPath(words[0])
     if path.suffix in SUFFIXES:
         path = path.with_suffix("")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from boxseg.collector import collector_paused
 from boxseg.jobs import ClassifyJob, Job, LabelJob, RunJob, SegmentJob
 
 
@@ -16,4 +17,6 @@ def run_verb(verb: str, job: Job) -> Any:
     """
     planned = isinstance(job, (RunJob, ClassifyJob, LabelJob, SegmentJob)) and job.dry_run
     name = "plan" if planned else verb.replace("-", "_")
-    return importlib.import_module(f"boxseg.stages.{name}").run(job)
+    with collector_paused():
+        stage = importlib.import_module(f"boxseg.stages.{name}")
+    return stage.run(job)

@@ -1,0 +1,23 @@
+"""Python's collector of garbage."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Look for no garbage within a block that makes many objects and throws few away, such as an import.
+
+    The collector walks through all of them again and again: a sixth of the time to import torch and Lightning,
+    a third of that to read a large JSON file.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
