@@ -45,6 +45,7 @@ def test_what_only_decoding_finds(toy: Path) -> None:
         *[("train_0006", absent)] * len(dataset.samples[6].boxes),
     ]
     assert "value 6 in" in problems[2].what
+    assert problems[0].what.startswith("damaged photo: unreadable image (")  # the path stands beside it
 
 
 def test_nothing_found_in_a_sound_data_set(toy: Path, shared_data: Path) -> None:

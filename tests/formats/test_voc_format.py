@@ -110,6 +110,8 @@ def test_single_bad_items_are_listed_and_the_rest_is_read(tmp_path: Path, add) -
         ("no_xml.xml", "image without annotation file", "skipped"),
         ("other_size.xml", "annotated size is not the photo's", "skipped"),
     ]
+    (unreadable,) = (problem.what for problem in dataset.problems if problem.file.name == "broken_photo.jpg")
+    assert unreadable == "unreadable photo: not an image that Pillow can read"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from boxseg.dataset import Instance, Problem, Sample
 from boxseg.errors import DataError
 from boxseg.formats.boxes import Verdict, judge_boxes
-from boxseg.formats.images import Header, read_header
+from boxseg.formats.images import Header, read_header, without_path
 
 GroundTruth = Callable[[], NDArray[np.uint8]]
 Judged = tuple[NDArray[np.float64], NDArray[np.bool_], list[Verdict]]  # as `judge_boxes` gives them
@@ -117,7 +117,8 @@ def assemble(items: Iterable[Item]) -> tuple[tuple[Sample, ...], list[Problem]]:
             samples += [sample] if sample else []
             problems += found
         else:
-            problems.append(Problem(file=item.image, what=f"unreadable photo: {header}", action="skipped"))
+            what = f"unreadable photo: {without_path(header, item.image)}"
+            problems.append(Problem(file=item.image, what=what, action="skipped"))
     return tuple(samples), problems
 
 

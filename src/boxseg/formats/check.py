@@ -9,7 +9,7 @@ import numpy as np
 
 from boxseg.dataset import BoxDataset, Problem, Sample
 from boxseg.errors import DataError
-from boxseg.formats.images import decode
+from boxseg.formats.images import decode, without_path
 
 
 def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = None) -> list[Problem]:
@@ -37,7 +37,8 @@ def _look(sample: Sample, classes: tuple[str, ...]) -> list[Problem]:
         decode(sample.image)
     except DataError as error:
         # Found only here, because loading a data set reads headers.
-        return [Problem(file=sample.image, what=f"damaged photo: {error}", action="skipped")]
+        what = f"damaged photo: {without_path(error, sample.image)}"
+        return [Problem(file=sample.image, what=what, action="skipped")]
     if sample.ground_truth is None:
         return []
     try:

@@ -195,3 +195,8 @@ def unreadable(path: Path | str, error: BaseException) -> DataError:
         return DataError(f"{path}: not an image that Pillow can read")
     reason = " ".join(str(error).split()) or type(error).__name__
     return DataError(f"{path}: unreadable image ({reason})")
+
+
+def without_path(error: DataError, path: Path) -> str:
+    """What an error of reading a photo says of it, for where the path stands beside it."""
+    return str(error).removeprefix(f"{path}: ")
