@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from multiprocessing import AuthenticationError
+from types import TracebackType
 
 import torch
 
@@ -43,6 +46,14 @@ def choose_workers(photos: int) -> int:
 def start_worker(_worker: int) -> None:
     """Leave Ctrl-C to the main process, which ends its workers; PyTorch has set one thread already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _tell_unless_cut_off
+
+
+def _tell_unless_cut_off(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    # What happens to a worker itself goes to the main process. Here arrives what happens to the thread that
+    # hands out its tensors: when the main process is interrupted while it fetches one, that is no news.
+    if not isinstance(error, (OSError, EOFError, AuthenticationError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _cores() -> int:
