@@ -1,4 +1,4 @@
-"""Layers as torch has them: batch norm after its convolution, its own 3x3 and backward of depthwise ones."""
+"""Layers as torch has them: batch norm after its convolution, and neither 3x3, depthwise nor ReLU6 of ours."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from boxseg.nn import efficientnet_lite, resnet
 from boxseg.nn.depthwise import DepthwiseConv2d
+from boxseg.nn.relu6 import ReLU6
 from boxseg.nn.winograd import Conv3x3
 
 
@@ -21,6 +22,7 @@ def layer_by_layer() -> Iterator[None]:
             stack.enter_context(patch.object(module, "convolve", _one_after_the_other))
         for layer in (DepthwiseConv2d, Conv3x3):
             stack.enter_context(patch.object(layer, "_conv_forward", nn.Conv2d._conv_forward))
+        stack.enter_context(patch.object(ReLU6, "forward", nn.ReLU6.forward))
         yield
 
 

@@ -13,6 +13,7 @@ from boxseg.nn import efficientnet_lite, resnet, vgg
 from boxseg.nn.backbone import Backbone, build_backbone
 from boxseg.nn.bands import bands, in_bands
 from boxseg.nn.base import fold_batch_norm
+from boxseg.nn.relu6 import ReLU6
 
 KINDS = {
     "lite0-8": ("efficientnet_lite0", {"stride": 8}),
@@ -69,7 +70,7 @@ def test_the_reach_of_the_first_layers_is_that_of_their_gradient(name: str, opti
             nn.init.zeros_(layer.bias)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.nn.functional, "relu", lambda x, inplace=False: x)
-        patch.setattr(nn.ReLU6, "forward", lambda self, x: x)
+        patch.setattr(ReLU6, "forward", lambda self, x: x)
         patch.setattr(
             torch.nn.functional,
             "max_pool2d",

@@ -23,24 +23,31 @@ def _double(*shape: int) -> Tensor:
 
 
 @settings(max_examples=150)
-@given(layer=layers, images=st.integers(1, 3), height=st.integers(1, 14), width=st.integers(1, 14))
+@given(
+    layer=layers,
+    images=st.integers(1, 3),
+    height=st.integers(1, 14),
+    width=st.integers(1, 14),
+    bias=st.booleans(),
+)
 def test_values_and_gradients_are_those_of_torchs_own_convolution(
-    layer: tuple[int, int, int, int], images: int, height: int, width: int
+    layer: tuple[int, int, int, int], images: int, height: int, width: int, bias: bool
 ) -> None:
     channels, kernel, stride, dilation = layer
     torch.manual_seed(channels + 10 * kernel + 100 * height + 1000 * width)
     ours = DepthwiseConv2d(channels, kernel, stride=stride, dilation=dilation).double()
-    x = _double(images, channels, height, width)
-    plain_x = x.detach().clone().requires_grad_()
-    plain_weight = ours.weight.detach().clone().requires_grad_()
+    x, shift = _double(images, channels, height, width), _double(channels) if bias else None
+    learnt = [x, ours.weight, *([shift] if bias else [])]
+    copies = [tensor.detach().clone().requires_grad_() for tensor in learnt]
     padding = dilation * (kernel // 2)
-    plain = F.conv2d(plain_x, plain_weight, None, stride, padding, dilation, groups=channels)
-    y = ours(x)
+    plain_x, plain_weight, plain_shift = (*copies, None)[:3]
+    plain = F.conv2d(plain_x, plain_weight, plain_shift, stride, padding, dilation, groups=channels)
+    y = ours._conv_forward(x, ours.weight, shift)
     assert torch.equal(y, plain)
 
     outer = torch.randn_like(y)
-    expected = torch.autograd.grad(plain, (plain_x, plain_weight), outer)
-    found = torch.autograd.grad(y, (x, ours.weight), outer)
+    expected = torch.autograd.grad(plain, copies, outer)
+    found = torch.autograd.grad(y, learnt, outer)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 

@@ -45,26 +45,31 @@ class DepthwiseConv2d(nn.Conv2d):
         if not ours or torch.is_autocast_enabled("cpu"):
             y: Tensor = super()._conv_forward(input, weight, bias)
             return y
-        y = _Depthwise.apply(input, weight, self.stride, self.padding, self.dilation)  # type: ignore[no-untyped-call]
-        return y if bias is None else y + bias[:, None, None]
+        y = _Depthwise.apply(input, weight, bias, self.stride, self.padding, self.dilation)  # type: ignore[no-untyped-call]
+        return y
 
 
 class _Depthwise(torch.autograd.Function):
-    """Images (B, C, H, W) and filters (C, 1, k, k) -> (B, C, h, w)."""
+    """Images (B, C, H, W), filters (C, 1, k, k) and shifts (C,) or None -> (B, C, h, w)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry = stride, padding, dilation
-        return F.conv2d(x, weight, None, stride, padding, dilation, groups=len(weight))
+        return F.conv2d(x, weight, bias, stride, padding, dilation, groups=len(weight))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(
+        ctx: Any, gradient: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]:
         x, weight = ctx.saved_tensors
         return (
             _gradient_of_input(gradient, x, weight, *ctx.geometry) if ctx.needs_input_grad[0] else None,
             _gradient_of_weight(gradient, x, weight, *ctx.geometry) if ctx.needs_input_grad[1] else None,
+            gradient.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None,
             None,
             None,
             None,

@@ -14,6 +14,7 @@ from boxseg.errors import ConfigError
 from boxseg.nn.bands import in_bands
 from boxseg.nn.base import TENSORFLOW_LITE, Backbone, BatchNorm, HeadName, convolve, init_convolutions
 from boxseg.nn.depthwise import DepthwiseConv2d
+from boxseg.nn.relu6 import ReLU6
 
 # kernel, stride, expansion, output channels, blocks
 STAGES = (
@@ -62,7 +63,7 @@ class EfficientNetLite0(Backbone):
         self.conv_stem = nn.Conv2d(3, STEM_CHANNELS, 3, stride=2, padding=1, bias=False)
         self.bn0 = batch_norm_layer(STEM_CHANNELS)
         self.blocks = nn.Sequential(*_blocks(stride))
-        self.act = nn.ReLU6(inplace=True)
+        self.act = ReLU6()
         self.has_head = features == "head"
         if self.has_head:
             self.conv_head = nn.Conv2d(STAGES[-1][3], HEAD_CHANNELS, 1, bias=False)
@@ -106,7 +107,7 @@ class MBConv(nn.Module):
         self.bn1 = batch_norm_layer(wide)
         self.project_conv = nn.Conv2d(wide, out, 1, bias=False)
         self.bn2 = batch_norm_layer(out)
-        self.act = nn.ReLU6(inplace=True)
+        self.act = ReLU6()
         self.skip = skip
 
     def forward(self, x: Tensor) -> Tensor:
