@@ -37,7 +37,7 @@ def return_freed_memory() -> None:
         libc.mallopt(MMAP_MAX, DEFAULT_MMAP_MAX)
         libc.mallopt(MMAP_THRESHOLD, MOST_KEPT)
         libc.mallopt(TRIM_THRESHOLD, 2 * MOST_KEPT)
-        libc.malloc_trim(0)
+    trim()
 
 
 def trim() -> None:
