@@ -17,14 +17,14 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from boxseg.config import Evaluate, Model, Segment, Trainer
+from boxseg.config import Evaluate, Model, Segment, TrainerOptions
 from boxseg.dataset import BoxDataset
 from boxseg.formats.images import read_image
+from boxseg.inference.multiscale import network_probabilities
+from boxseg.inference.networks import Loaded, load_segmenter, save_network, start_segmenter
+from boxseg.inference.refine import refine
 from boxseg.nn.deeplab import Segmenter
-from boxseg.stages.evaluate import score_network
-from boxseg.stages.inference import network_probabilities
-from boxseg.stages.networks import Loaded, load_segmenter, save_network, start_segmenter
-from boxseg.stages.refine import refine
+from boxseg.scoring.network_scores import score_network
 from measure import alternate, parser, photos, settings, table
 
 
@@ -60,7 +60,7 @@ def works(loaded: Loaded[Segmenter], dataset: BoxDataset, options: Evaluate) -> 
     return {
         "forwards": forwards,
         "crf": lambda: refine(options.crf, images, probabilities),
-        "boxseg": lambda: score_network(loaded, dataset, options, Trainer(workers=0)),
+        "boxseg": lambda: score_network(loaded, dataset, options, TrainerOptions(workers=0)),
     }
 
 

@@ -28,19 +28,20 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from boxseg.config import Classify, Label, Model, Trainer
+from boxseg.config import Classify, Label, Model, TrainerOptions
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.formats.images import read_image
 from boxseg.formats.masks import read_mask
+from boxseg.inference.networks import load_classifier, save_network, start_classifier
+from boxseg.inference.refine import refine
+from boxseg.inference.threads import Readable, photo_loop
+from boxseg.labelling.class_map import select_weights
+from boxseg.labelling.from_classifier import FromClassifier
+from boxseg.labelling.labeller import Labeller, label_photos
+from boxseg.labelling.method import Origin
 from boxseg.nn.deeplab import BoxClassifier
 from boxseg.progress import quiet
-from boxseg.stages.class_map import select_weights
-from boxseg.stages.label import Labeller, label_photos, paths
-from boxseg.stages.label_methods.classifier import FromClassifier
-from boxseg.stages.label_methods.method import Origin
-from boxseg.stages.networks import load_classifier, save_network, start_classifier
-from boxseg.stages.photo_loop import Readable, photo_loop
-from boxseg.stages.refine import refine
+from boxseg.runs.layout import label_paths
 from measure import alternate, in_child, parser, photos, resident_growth, settings, table, timed
 from straightforward import crf
 from straightforward.labels import label_photo
@@ -86,13 +87,15 @@ def loop_forward(labeller: Labeller, samples: Sequence[Sample]) -> None:
         forward(labeller, [image for _, image in group])
 
     device = torch.device("cpu")
-    for _ in photo_loop(work, samples, {}, description="forward", trainer=Trainer(workers=0), device=device):
+    for _ in photo_loop(
+        work, samples, {}, description="forward", trainer=TrainerOptions(workers=0), device=device
+    ):
         pass
 
 
 def label(labeller: Labeller, samples: Sequence[Sample]) -> None:
     """What `boxseg label` does, in this process alone."""
-    label_photos(labeller, samples, Trainer(workers=0))
+    label_photos(labeller, samples, TrainerOptions(workers=0))
 
 
 def alone(labeller: Labeller, samples: Sequence[Sample]) -> None:
@@ -109,7 +112,7 @@ def plain(labeller: Labeller, samples: Sequence[Sample]) -> None:
         image = read_image(sample.image)
         with layer_by_layer():
             masks = label_photo(network_of(labeller), image, sample.boxes, sample.labels)
-        for path, mask in zip(paths(labeller.folder / "plain", sample), masks, strict=True):
+        for path, mask in zip(label_paths(labeller.folder / "plain", sample), masks, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(mask).save(path)
 
@@ -160,7 +163,7 @@ def check(labeller: Labeller, samples: Sequence[Sample]) -> str:
     names = ("Y_crf", "Y_ret")
     wrong = dict.fromkeys(names, 0)
     for sample in samples:
-        both = (paths(labeller.folder, sample), paths(labeller.folder / "plain", sample))
+        both = (label_paths(labeller.folder, sample), label_paths(labeller.folder / "plain", sample))
         for name, ours, theirs in zip(names, *both, strict=True):
             wrong[name] += int(np.count_nonzero(read_mask(ours) != read_mask(theirs)))
     counts = ", ".join(f"{name} {count}" for name, count in wrong.items())

@@ -34,19 +34,20 @@ import torch
 from PIL import Image
 
 from boxseg import formats
-from boxseg.config import Classify, Crf, Data, Evaluate, Model, Segment, Trainer
+from boxseg.config import Classify, Crf, Data, Evaluate, Model, Segment, TrainerOptions
 from boxseg.data.sampler import StreamSampler
 from boxseg.data.toy import paint_scene
 from boxseg.dataset import VOC_CLASSES, BoxDataset, Sample
+from boxseg.inference.networks import save_network, start_segmenter
 from boxseg.jobs import LabelJob, PredictJob, SegmentJob
+from boxseg.labelling.labeller import label_photos
 from boxseg.progress import quiet
+from boxseg.runs.folder import open_folder
+from boxseg.runs.layout import label_paths
 from boxseg.stages import predict
-from boxseg.stages.doctor import Diagnosis
-from boxseg.stages.folder import open_folder
-from boxseg.stages.label import label_photos, paths
-from boxseg.stages.networks import save_network, start_segmenter
-from boxseg.stages.training import iterations_of
-from boxseg.stages.training_labels import training_labels
+from boxseg.stages.doctor import DoctorResult
+from boxseg.training.labels import training_labels
+from boxseg.training.loop import iterations_of
 from generated import write_coco, write_voc
 from label import make_labeller
 from measure import Cost, in_child, memory_held, parser, photos, resident_growth, settings, table, timed
@@ -77,15 +78,15 @@ def cost_of_using(root: Path, folder: Path) -> tuple[float, ...]:
     job = LabelJob(data=Data(root=root), checkpoint=root, out=folder)
     segment = SegmentJob(data=job.data, labels=str(folder), out=folder)
     open_folder(job)
-    for path in (path for sample in dataset.samples for path in paths(folder, sample)):
+    for path in (path for sample in dataset.samples for path in label_paths(folder, sample)):
         path.parent.mkdir(exist_ok=True)
         path.touch()
     works: list[Callable[[], object]] = [
         lambda: open_folder(job),
-        lambda: [s for s in dataset.samples if not all(path.is_file() for path in paths(folder, s))],
+        lambda: [s for s in dataset.samples if not all(path.is_file() for path in label_paths(folder, s))],
         lambda: training_labels(dataset, segment),
         lambda: one_pass(dataset),
-        lambda: Diagnosis(dataset=dataset, problems=()).tables(),
+        lambda: DoctorResult(dataset=dataset, problems=()).tables(),
     ]
     return tuple(timed_result(work)[1] / len(dataset) for work in works)
 
@@ -122,7 +123,7 @@ def cost_of_photo(verb: str, megapixels: float, boxes: int, folder: Path, thread
     torch.set_num_threads(threads)
     here = Path(tempfile.mkdtemp(dir=folder))
     sample = photo_with_boxes(here, megapixels, boxes)
-    trainer = Trainer(workers=0)
+    trainer = TrainerOptions(workers=0)
     if verb == "label":
         labeller = make_labeller("efficientnet_lite0", None, VOC_CLASSES, here)
         works: list[Callable[[Sample], object]] = [lambda s: label_photos(labeller, [s], trainer)]
@@ -150,13 +151,13 @@ def in_processes(folder: Path, count: int, smoke: bool) -> list[tuple[object, ..
     for devices in (1, 2):
         (folder / str(devices)).mkdir()
         labeller = make_labeller("efficientnet_lite0", None, dataset.classes, folder / str(devices))
-        trainer = Trainer(workers=0, devices=devices, accelerator="cpu")
+        trainer = TrainerOptions(workers=0, devices=devices, accelerator="cpu")
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         with quiet():
             cost = timed(partial(label_photos, labeller, dataset.samples, trainer))
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = cost.cpu / 1e3 + after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        files = [path for sample in dataset.samples for path in paths(labeller.folder, sample)]
+        files = [path for sample in dataset.samples for path in label_paths(labeller.folder, sample)]
         written.append([path.read_bytes() for path in files])
         rows.append((devices, cost.wall / 1e3, cpu, "yes" if written[0] == written[-1] else "NO"))
     return rows

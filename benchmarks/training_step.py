@@ -26,13 +26,13 @@ from torch import Tensor
 
 from boxseg.config import Classify, LossName, Model, Segment
 from boxseg.data.geometry import background_map
+from boxseg.inference.freed_memory import keep_freed_memory, return_freed_memory
+from boxseg.inference.networks import start_classifier, start_segmenter
 from boxseg.nn.losses import LOSSES, LossOptions
 from boxseg.nn.pooling import background_aware_pooling, pooling_loss
-from boxseg.stages.classify import BoxClassifierTraining
-from boxseg.stages.freed_memory import keep_freed_memory, return_freed_memory
-from boxseg.stages.networks import start_classifier, start_segmenter
-from boxseg.stages.segment import SegmenterTraining
-from boxseg.stages.training import Training
+from boxseg.training.box_classifier import BoxClassifierTraining
+from boxseg.training.loop import Training
+from boxseg.training.segmenter import SegmenterTraining
 from measure import MEGABYTE, allocated, alternate, parser, settings, table
 from straightforward import losses, pooling
 from straightforward.layers import layer_by_layer

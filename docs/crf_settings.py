@@ -15,8 +15,8 @@ import torch
 
 from boxseg.config import Crf
 from boxseg.data.toy import CLASSES
-from boxseg.metrics import ConfusionMatrix
-from boxseg.stages.networks import load_classifier
+from boxseg.inference.networks import load_classifier
+from boxseg.scoring.confusion import ConfusionMatrix
 from figures import Scored, crf_labels, score_scene
 
 USUAL = Crf()

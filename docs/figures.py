@@ -22,6 +22,8 @@ from torch import Tensor
 from boxseg.atomic import atomic_path
 from boxseg.config import Crf
 from boxseg.data.toy import Scene, paint_scene
+from boxseg.inference.networks import load_classifier
+from boxseg.inference.refine import refine
 from boxseg.nn.deeplab import BoxClassifier
 from boxseg.nn.field import UpsampledFeatures
 from boxseg.nn.pseudo import (
@@ -35,9 +37,7 @@ from boxseg.nn.pseudo import (
     retrieve,
 )
 from boxseg.palette import overlay
-from boxseg.report.sheet import Picture, draw_boxes
-from boxseg.stages.networks import load_classifier
-from boxseg.stages.refine import refine
+from boxseg.reporting.sheet import Picture, draw_boxes
 
 FIGURES = Path(__file__).parent / "figures"
 

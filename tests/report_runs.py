@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boxseg import formats
-from boxseg.atomic import write_text
+from boxseg.atomic import write_json, write_text
 from boxseg.config import Data
 from boxseg.dataset import BoxDataset
 from boxseg.formats.masks import write_mask
 from boxseg.jobs import LabelJob, RunJob
 from boxseg.options import to_yaml
-from boxseg.stages.folder import write_json
-from boxseg.stages.scoring import score_labels, write_confusion
+from boxseg.scoring.label_scores import score_labels, write_confusion
 
 Labels = NDArray[np.uint8]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from boxseg.nn.base import TORCHVISION, Backbone
+from boxseg.nn.backbones.base import TORCHVISION, Backbone
 
 
 class Edges(Backbone):

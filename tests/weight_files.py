@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from boxseg.nn.backbone import Backbone
-from boxseg.nn.base import Preprocessing
+from boxseg.nn.backbones.base import Preprocessing
+from boxseg.nn.backbones.registry import Backbone
 
 VGG_WIDTHS = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256), (256, 512)] + 5 * [
     (512, 512)

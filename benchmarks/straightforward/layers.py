@@ -8,10 +8,10 @@ from unittest.mock import patch
 
 from torch import Tensor, nn
 
-from boxseg.nn import efficientnet_lite, resnet
-from boxseg.nn.depthwise import DepthwiseConv2d
-from boxseg.nn.relu6 import ReLU6
-from boxseg.nn.winograd import Conv3x3
+from boxseg.nn.backbones import efficientnet_lite, resnet
+from boxseg.nn.backbones.depthwise import DepthwiseConv2d
+from boxseg.nn.backbones.relu6 import ReLU6
+from boxseg.nn.backbones.winograd import Conv3x3
 
 
 @contextmanager

@@ -14,8 +14,8 @@ _HOMES = {
     "BoxDataset": "boxseg.dataset",
     "BoxsegError": "boxseg.errors",
     "DenseCRF": "boxseg.crf",
-    "OnnxPredictor": "boxseg.onnx_predictor",
-    "Prediction": "boxseg.prediction",
+    "OnnxPredictor": "boxseg.inference.onnx_predictor",
+    "Prediction": "boxseg.inference.prediction",
     "Sample": "boxseg.dataset",
     "classify": "boxseg.api",
     "config": "boxseg.config",
@@ -30,10 +30,10 @@ _HOMES = {
     "load": "boxseg.api",
     "masks": "boxseg.api",
     "predict": "boxseg.api",
+    "report": "boxseg.api",
     "reproduce": "boxseg.api",
     "run": "boxseg.api",
     "segment": "boxseg.api",
-    "write_report": "boxseg.api",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

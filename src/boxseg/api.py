@@ -15,19 +15,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from boxseg.config import Crf
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, Job
-from boxseg.jobs.empty_paths import refuse_empty_paths
-from boxseg.options import complete_key, flatten, from_python
+from boxseg.options import complete_key, flatten, from_python, refuse_empty_paths
 
 if TYPE_CHECKING:
-    from boxseg.prediction import BasePredictor
+    from boxseg.inference.prediction import BasePredictor
 
 
-def _verb(name: str, function: str = "") -> Callable[..., Any]:
+def _verb(name: str) -> Callable[..., Any]:
     job: type[Job] = JOBS[name]
-    function = function or name.replace("-", "_")
+    function = name.replace("-", "_")
 
     def call(**options: Any) -> Any:
-        from boxseg.stages.verbs import run_verb
+        from boxseg.stages import run_verb
 
         given = {complete_key(key, job, name): value for key, value in flatten(options).items()}
         refuse_empty_paths(job, given)
@@ -85,10 +84,10 @@ def load(
                 f"{path}: tta, crf and device are for checkpoints (model.safetensors); "
                 "boxseg.OnnxPredictor takes providers="
             )
-        from boxseg.onnx_predictor import OnnxPredictor
+        from boxseg.inference.onnx_predictor import OnnxPredictor
 
         return OnnxPredictor(path, tile=tile)
-    from boxseg.stages import torch_predictor
+    from boxseg.inference import torch_predictor
 
     return torch_predictor.load(path, device=device, tta=tta, crf=crf, tile=tile)
 
@@ -98,7 +97,7 @@ classify = _verb("classify")
 label = _verb("label")
 segment = _verb("segment")
 evaluate = _verb("evaluate")
-write_report = _verb("report", "write_report")  # boxseg.report is the package of tables and pages
+report = _verb("report")
 predict = _verb("predict")
 export = _verb("export")
 convert = _verb("convert")

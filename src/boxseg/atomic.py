@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # Of a write that failed: the system says neither to which file nor to which folder it was.
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -38,3 +40,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file whole, indented."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

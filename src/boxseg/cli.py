@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from boxseg import __version__
-from boxseg.errors import BoxsegError, ConfigError, did_you_mean
-from boxseg.failures import is_failure, say_failure
+from boxseg.errors import BoxsegError, ConfigError, did_you_mean, is_failure, say_failure
 
 VERBS = (
     "run",
@@ -113,7 +112,7 @@ def _dispatch(words: list[str]) -> int:
         raise ConfigError(f"unknown verb {verb!r}{did_you_mean(verb, VERBS)} (one of {', '.join(VERBS)})")
     from boxseg import options
     from boxseg.jobs import JOBS
-    from boxseg.jobs.empty_paths import refuse_empty_paths
+    from boxseg.options import refuse_empty_paths
 
     if "-h" in rest or "--help" in rest:
         print(options.help_text(verb), end="")
@@ -125,11 +124,11 @@ def _dispatch(words: list[str]) -> int:
     if print_config:
         print(options.to_yaml(job), end="")
         return 0
-    from boxseg.stages.verbs import run_verb
+    from boxseg.stages import run_verb
 
-    outcome: Any = run_verb(verb, job)
+    outcome = run_verb(verb, job)
     _show(outcome.tables(), outcome.notes())
-    return int(getattr(outcome, "status", 0))
+    return outcome.status
 
 
 def _show(tables: Sequence[Any], notes: Sequence[str]) -> None:

@@ -7,12 +7,14 @@ small data set on a laptop; the papers' schedules are the recipes in `configs/`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from boxseg.errors import did_you_mean
-from boxseg.require import require, require_schedule
+from boxseg.errors import did_you_mean, require, require_schedule
+
+# `field(metadata=POSITIONAL)` marks options that the command line also takes as bare words.
+POSITIONAL = {"positional": True}
 
 BackboneName = Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
 # Whose models a backbone may be, by the word before the colon.
@@ -73,6 +75,12 @@ class Data:
     def __post_init__(self) -> None:
         require(self.limit is None or self.limit > 0, f"data.limit must be positive, got {self.limit}")
 
+    def with_split(self, split: str) -> Data:
+        """Another split of the data set; annotations and images named for this one do not hold for it."""
+        if split == self.split:
+            return self
+        return replace(self, split=split, annotations=None, images=None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
@@ -111,7 +119,7 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trainer:
+class TrainerOptions:
     """Where and how the networks run.
 
     Args:

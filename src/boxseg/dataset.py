@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BACKGROUND = 0
+BACKGROUND_NAME = "background"
 IGNORE = 255
 
 VOC_CLASSES = (

@@ -7,6 +7,8 @@ the command line prints it as it stands and exits with status 2.
 from __future__ import annotations
 
 import difflib
+import errno
+import math
 from collections.abc import Iterable
 
 
@@ -50,3 +52,58 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f", did you mean '{close[0]}'?" if close else ""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigError(message) unless the condition holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+def require_path(key: str, text: str) -> None:
+    """Check that a path says something; an empty one would be the current folder."""
+    if not text:
+        raise ConfigError(
+            f"{key}= is empty: name a path, {key}=. for the current folder (a shell variable that is not set?)"
+        )
+
+
+def require_schedule(section: str, batch: int, epochs: float, iterations: int | None) -> None:
+    """Check what both trainings share."""
+    require(batch >= 1, f"{section}.batch must be at least 1, got {batch}")
+    require(epochs > 0, f"{section}.epochs must be positive, got {epochs}")
+    require(iterations is None or iterations >= 1, f"{section}.iterations must be at least 1, got {iterations}")
+
+
+def require_scale(scale: float) -> None:
+    """Check the length of a schedule."""
+    require(0 < scale < math.inf, f"scale must be positive (0.1 is a tenth of the schedule), got {scale}")
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+# Some messages hold whole tracebacks of other processes.
+_LONGEST = 300
+
+# What torch calls itself when it has no memory on a CPU; for accelerators it has a class of errors.
+_CPU_ALLOCATOR = "DefaultCPUAllocator"
+
+
+def is_failure(error: Exception) -> bool:
+    """Whether the system refused something. Of torch's errors that is want of memory, known without torch."""
+    short_of_memory = type(error).__name__ == "OutOfMemoryError" or _CPU_ALLOCATOR in str(error)
+    return isinstance(error, OSError | MemoryError) or (isinstance(error, RuntimeError) and short_of_memory)
+
+
+def say_failure(error: Exception) -> str:
+    """The path and the reason, and what to do."""
+    reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:_LONGEST]
+    if not isinstance(error, OSError):
+        reason = reason.rpartition(f"{_CPU_ALLOCATOR}: ")[2]
+        what = f"out of memory ({reason})" if reason else "out of memory"
+        return f"{what}: try smaller batches and crops, fewer trainer.workers, or evaluate.tile=1024"
+    path = error.filename2 or error.filename  # of a copy, where it goes
+    where = f"{path}: " if path else ""
+    if error.errno in FULL:
+        return f"{where}no space left on this disk; make room and give the same command again"
+    return f"{where}{reason or type(error).__name__} (--debug shows where in the code this arose)"

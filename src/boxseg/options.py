@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast, get_args, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from boxseg.errors import ConfigError, did_you_mean
+from boxseg.errors import ConfigError, did_you_mean, require_path
 from boxseg.jobs import JOBS, TABLE_RECIPES, Job
 
 JobT = TypeVar("JobT", bound=Job)
@@ -380,3 +380,27 @@ def from_python(verb: str, kind: type[JobT], options: Mapping[str, Any]) -> JobT
     job = JOBS[verb]
     flat = {complete_key(key, job, verb): value for key, value in flatten(options).items()}
     return cast(JobT, build_job(verb, flat))
+
+
+def refuse_empty_paths(job: type[Any], options: Mapping[str, Any]) -> None:
+    """Check the options that name a file or folder.
+
+    Args:
+        job: Their job.
+        options: By dotted key, as they were given.
+
+    Raises:
+        ConfigError: One is empty.
+    """
+    for key, value in options.items():
+        if isinstance(value, str) and _is_path(job, key):
+            require_path(key, value)
+
+
+def _is_path(job: type[Any], key: str) -> bool:
+    kinds: tuple[Any, ...] = (job,)
+    for name in key.split("."):
+        section = next(kind for kind in kinds if dataclasses.is_dataclass(kind))
+        hint = get_type_hints(section)[name]
+        kinds = get_args(hint) or (hint,)
+    return Path in kinds

@@ -12,14 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from boxseg import formats
-from boxseg.config import Data, Trainer
+from boxseg.config import Data, TrainerOptions
 from boxseg.data.geometry import background_map
 from boxseg.dataset import Sample
 from boxseg.formats.images import read_image
 from boxseg.formats.masks import read_mask
+from boxseg.labelling.labeller import label_photos
 from boxseg.nn.losses import LOSSES, LossOptions
 from boxseg.nn.pooling import background_aware_pooling, pooling_loss
-from boxseg.stages.label import label_photos, paths
+from boxseg.runs.layout import label_paths
 from label import make_labeller, network_of
 from straightforward import losses, pooling
 from straightforward.labels import label_photo
@@ -47,11 +48,11 @@ def test_labels_of_real_photos(shared_data: Path, tmp_path: Path, factor: int) -
     dataset = formats.load(Data(root=shared_data / "voc2012", limit=3))
     samples = [shrunk(sample, factor, tmp_path) for sample in dataset.samples]
     labeller = make_labeller("efficientnet_lite0", None, dataset.classes, tmp_path)
-    assert label_photos(labeller, samples, Trainer(workers=0)) == {}
+    assert label_photos(labeller, samples, TrainerOptions(workers=0)) == {}
     found: set[int] = set()
     for sample in samples:
         expected = label_photo(network_of(labeller), read_image(sample.image), sample.boxes, sample.labels)
-        for file, theirs in zip(paths(tmp_path, sample), expected, strict=True):
+        for file, theirs in zip(label_paths(tmp_path, sample), expected, strict=True):
             ours = read_mask(file)
             found |= set(np.unique(ours))
             assert np.count_nonzero(ours != theirs) <= 5, file

@@ -28,8 +28,8 @@ from boxseg.dataset import IGNORE, VOC_CLASSES
 from boxseg.errors import ConfigError
 from boxseg.formats import coco
 from boxseg.formats.masks import read_mask, write_mask
+from boxseg.inference.networks import Network, save_network, start_classifier, start_segmenter
 from boxseg.jobs import JOBS
-from boxseg.stages.networks import Network, save_network, start_classifier, start_segmenter
 from documented import PAGES, ROOT, Command, all_commands, blocks, commands, page_name
 from tiny_sam import write_sam
 

@@ -13,7 +13,7 @@ import crf_settings
 import figures
 from boxseg.config import Classify, Crf, Model
 from boxseg.data.toy import CLASSES
-from boxseg.stages.networks import save_network, start_classifier
+from boxseg.inference.networks import save_network, start_classifier
 from documented import PAGES, ROOT
 
 
@@ -45,7 +45,7 @@ def test_committed_figures_are_small_and_shown() -> None:
 
 def test_a_drawn_photo_is_that_of_the_demo_set(classifier: Path, tmp_path: Path) -> None:
     from boxseg.data.toy import write_toy
-    from boxseg.stages.networks import load_classifier
+    from boxseg.inference.networks import load_classifier
 
     write_toy(tmp_path, train=1, val=1)
     network = load_classifier(classifier, torch.device("cpu")).network

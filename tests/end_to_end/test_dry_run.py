@@ -12,12 +12,12 @@ import torch
 
 import boxseg
 from boxseg.cli import execute
-from boxseg.config import Classify, Optimiser, Trainer
+from boxseg.config import Classify, Optimiser, TrainerOptions
 from boxseg.data.loading import BoxTraining
-from boxseg.stages import step_time
-from boxseg.stages.classify import BoxClassifierTraining
-from boxseg.stages.plan import Planned
-from boxseg.stages.step_time import seconds_per_step
+from boxseg.stages.plan import PlanResult
+from boxseg.training import step_time
+from boxseg.training.box_classifier import BoxClassifierTraining
+from boxseg.training.step_time import seconds_per_step
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_every_stage_by_itself(
     planned = boxseg.segment(
         labels=str(tmp_path / "l"), data=toy, out=tmp_path / "s", iterations=8, batch=2, crop=33, dry_run=True
     )
-    assert isinstance(planned, Planned)
+    assert isinstance(planned, PlanResult)
     assert [(stage.name, stage.images) for stage in planned.stages] == [("segment", 3), ("score on val", 4)]
     network = planned.stages[0]
     assert network.seconds > 0
@@ -108,14 +108,14 @@ def test_the_time_of_a_step_is_that_of_the_whole_batch(toy: Path, monkeypatch: p
             seen.append(len(batch["images"]))
             return super().loss(batch, totals)
 
-    from boxseg.nn.backbone import build_backbone
+    from boxseg.nn.backbones.registry import build_backbone
     from boxseg.nn.deeplab import BoxClassifier
 
     network = BoxClassifier(build_backbone("efficientnet_lite0"), 5)
     module = Counting(network, options, new=set(), iterations=1, seed=0)
     now = [0.0]
     monkeypatch.setattr(step_time.time, "perf_counter", lambda: now[0] + sum(seen))
-    trainer = Trainer(accelerator="cpu", workers=0)
+    trainer = TrainerOptions(accelerator="cpu", workers=0)
     assert seconds_per_step(module, images, 8, trainer) == 8  # a second an image
     assert seen == [2, 8]
     seen.clear()
@@ -124,5 +124,5 @@ def test_the_time_of_a_step_is_that_of_the_whole_batch(toy: Path, monkeypatch: p
     assert seen == [2, 2]
     seen.clear()
     monkeypatch.setattr(step_time, "LONGEST", 20)
-    assert seconds_per_step(module, images, 8, Trainer(accelerator="cpu", workers=0, accumulate=4)) == 8
+    assert seconds_per_step(module, images, 8, TrainerOptions(accelerator="cpu", workers=0, accumulate=4)) == 8
     assert seen == [2, 2, 2, 2, 2]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from boxseg.cli import execute
-from boxseg.stages.exported import FORMATS
+from boxseg.inference.export_formats import FORMATS
 
 transformers = pytest.importorskip("transformers")
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 import boxseg
 from boxseg.cli import execute
+from boxseg.labelling.confidence_maps import confidence
 from boxseg.nn.pseudo import box_masks, finish_crf
-from boxseg.stages.label_maps import confidence
 
 
 @settings(max_examples=50)

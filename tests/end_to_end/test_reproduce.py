@@ -21,8 +21,8 @@ from boxseg.config import Model
 from boxseg.formats.voc_server import check_results
 from boxseg.stages import classify, label, segment
 from boxseg.stages.reproduce.experiments import EXPERIMENTS, Source
+from boxseg.stages.reproduce.paper_tables import read_row
 from boxseg.stages.reproduce.published import Published
-from boxseg.stages.reproduce.results import read_row
 from boxseg.stages.reproduce.steps import Plan, Shared
 
 RECIPE = ("-c", "voc_efficientnet_lite0", "model.weights=none", "data.split=train")

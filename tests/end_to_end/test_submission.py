@@ -16,8 +16,8 @@ from boxseg.config import Data, Model, Segment
 from boxseg.dataset import VOC_CLASSES
 from boxseg.formats import load
 from boxseg.formats.voc_server import check_results
+from boxseg.inference.networks import save_network
 from boxseg.nn.deeplab import build_segmenter
-from boxseg.stages.networks import save_network
 
 FAST = ("evaluate.scales=[0.5,1]", "evaluate.crf.iterations=1", "trainer.workers=0")
 

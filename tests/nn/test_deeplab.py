@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from boxseg.config import Model
-from boxseg.nn.backbone import build_backbone
+from boxseg.nn.backbones.registry import build_backbone
 from boxseg.nn.deeplab import (
     ASPP,
     BoxClassifier,

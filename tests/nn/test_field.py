@@ -13,10 +13,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from boxseg.formats.images import read_image
 from boxseg.nn import field as field_module
 from boxseg.nn import upsample
-from boxseg.nn.backbone import build_backbone
+from boxseg.nn.backbones.registry import build_backbone
 from boxseg.nn.field import EVERYWHERE, UpsampledFeatures
 from boxseg.nn.upsample import upsample_aligned
-from boxseg.nn.weights import load_weights
+from boxseg.nn.weights.loading import load_weights
 
 
 def full_size(features: Tensor, size: tuple[int, int], stride: int | None) -> Tensor:
@@ -83,7 +83,7 @@ def test_equals_the_full_size_form(height: int, width: int, stride: int | None, 
 
     check()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(field_module, "BAND", band)
+        patch.setattr(field_module, "FULL_SIZE_PIXELS", band)
         patch.setattr(upsample, "BLOCK", 1 + band % 7)
         check()
 

@@ -30,9 +30,9 @@ SCENES: dict[str, list[tuple[Box, int]]] = {
 }
 
 
-@pytest.fixture(autouse=True, params=[field_module.BAND, 3 * SIZE[1]], ids=["whole", "in bands"])
+@pytest.fixture(autouse=True, params=[field_module.FULL_SIZE_PIXELS, 3 * SIZE[1]], ids=["whole", "in bands"])
 def _bands(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(field_module, "BAND", request.param)
+    monkeypatch.setattr(field_module, "FULL_SIZE_PIXELS", request.param)
 
 
 def scene(name: str) -> tuple[Tensor, Tensor]:

@@ -17,8 +17,8 @@ from boxseg.cli import execute
 from boxseg.config import Crf
 from boxseg.errors import ConfigError
 from boxseg.jobs import ClassifyJob, EvaluateJob, LabelJob, PredictJob, SegmentJob
-from boxseg.stages.bana_keys import RENAMED, SPECIAL, Meaning, Seen, meaning_of
-from boxseg.stages.convert_config import Converted
+from boxseg.jobs.bana_keys import RENAMED, SPECIAL, Meaning, Seen, meaning_of
+from boxseg.stages.convert_config import ConvertConfigResult
 
 STAGE1 = """
 NAME: "BAP"
@@ -54,19 +54,19 @@ SOLVER: {LR: 2.5e-4, MAX_ITER: 20000, POWER: 0.9, GAMMA: 0.1}
 """
 
 
-def convert(folder: Path, text: str, name: str = "config.yml", **words: Any) -> Converted:
+def convert(folder: Path, text: str, name: str = "config.yml", **words: Any) -> ConvertConfigResult:
     (folder / name).write_text(text)
-    converted: Converted = boxseg.convert_config(file=folder / name, overwrite=True, **words)
+    converted: ConvertConfigResult = boxseg.convert_config(file=folder / name, overwrite=True, **words)
     return converted
 
 
-def command_of(converted: Converted) -> Any:
+def command_of(converted: ConvertConfigResult) -> Any:
     """The job of the command that is to be run next."""
     verb, *words = converted.command.split()[1:]
     return options.build_job(verb, options.parse_words(words, verb))
 
 
-def became(converted: Converted) -> dict[str, Meaning]:
+def became(converted: ConvertConfigResult) -> dict[str, Meaning]:
     return {key: meaning for key, _, meaning in converted.keys}
 
 

@@ -20,8 +20,8 @@ from boxseg.data.toy import write_toy
 from boxseg.formats.masks import read_mask, write_grey, write_mask
 from boxseg.jobs import LabelJob
 from boxseg.options import to_yaml
-from boxseg.stages.convert import default_split, write_formats
-from boxseg.stages.label_source import record_photos
+from boxseg.runs.dataset_folder import default_split, write_formats
+from boxseg.runs.label_source import record_photos
 
 FORMATS = ("palette", "voc", "masks", "coco", "yolo-seg")
 

@@ -13,8 +13,8 @@ from boxseg.config import Classify, Data
 from boxseg.data.toy import write_toy
 from boxseg.errors import CheckpointError, ConfigError
 from boxseg.jobs import ClassifyJob
-from boxseg.stages.folder import open_folder
-from boxseg.stages.training import progress_of
+from boxseg.runs.folder import open_folder
+from boxseg.training.loop import progress_of
 
 WORDS = ("classify.iterations=2", "classify.batch=1", "augment.crop=33", "model.weights=none", "workers=0")
 

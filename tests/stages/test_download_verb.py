@@ -22,7 +22,7 @@ from boxseg.data.archives import ARCHIVES, Archive
 from boxseg.data.toy import write_toy
 from boxseg.errors import ConfigError, DownloadError
 from boxseg.formats.voc import split_ids
-from boxseg.stages.download import Downloaded
+from boxseg.stages.download import DownloadResult
 from faulty_server import FaultyServer
 
 TAR, ZIP = "VOCtrainval_11-May-2012.tar", "SegmentationClassAug.zip"
@@ -176,7 +176,7 @@ def test_train_aug_alone_needs_what_it_is_made_from(served: FaultyServer, tmp_pa
 
 
 def test_nothing_is_said_of_a_data_set_that_is_not_there(tmp_path: Path) -> None:
-    done = Downloaded(dataset="voc", root=tmp_path / "VOC2012", steps=(), dry_run=False)
+    done = DownloadResult(dataset="voc", root=tmp_path / "VOC2012", steps=(), dry_run=False)
     assert done.notes() == []
     assert f"data={tmp_path}" in replace(done, root=tmp_path).notes()[0]
 

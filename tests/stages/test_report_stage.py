@@ -19,8 +19,8 @@ from boxseg.data.toy import write_toy
 from boxseg.errors import BoxsegError
 from boxseg.jobs import ClassifyJob, SegmentJob
 from boxseg.options import to_yaml
-from boxseg.stages.report.gallery import make_gallery
-from boxseg.stages.report.parts import read_parts
+from boxseg.reporting.gallery import make_gallery
+from boxseg.reporting.parts import read_parts
 from report_runs import write_labels, write_run, write_yolo
 
 

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from boxseg.stages.label import Labelled
-from boxseg.stages.report import Reported
-from boxseg.stages.run import Finished
-from boxseg.stages.segment import Segmented
+from boxseg.stages.label import LabelResult
+from boxseg.stages.report import ReportResult
+from boxseg.stages.run import RunResult
+from boxseg.stages.segment import SegmentResult
 
 
 def test_without_ground_truth_there_is_no_table_of_scores(tmp_path: Path) -> None:
-    labels = Labelled(folder=tmp_path, written=3, present=0, skipped={}, scores=None, title="Labels")
-    network = Segmented(checkpoint=tmp_path / "model.safetensors", scores=None, title="Network")
+    labels = LabelResult(folder=tmp_path, written=3, present=0, skipped={}, scores=None, title="Labels")
+    network = SegmentResult(checkpoint=tmp_path / "model.safetensors", scores=None, title="Network")
     (tmp_path / "report.html").write_text("<html>")
-    report = Reported(file=tmp_path / "report.html", photos=3, missing=("No masks.",))
-    done = Finished(
+    report = ReportResult(file=tmp_path / "report.html", photos=3, missing=("No masks.",))
+    done = RunResult(
         labels=labels, network=network, sheet=tmp_path / "sheet.png", report=report, splits=("train", "val")
     )
     assert done.tables() == []

@@ -272,7 +272,7 @@ def make_loader(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Photo:
+class LoadedPhoto:
     """A whole photo, or why there is none.
 
     Attributes:
@@ -302,7 +302,7 @@ class Photos(Dataset[tuple[NDArray[np.uint8] | None, str | None]]):
             return None, str(error)
 
 
-def photos(samples: Sequence[Sample], *, workers: int = -1) -> Iterator[Photo]:
+def photos(samples: Sequence[Sample], *, workers: int = -1) -> Iterator[LoadedPhoto]:
     """Whole photos, one at a time, in order; the next ones are read ahead where there are workers.
 
     Args:
@@ -318,7 +318,7 @@ def photos(samples: Sequence[Sample], *, workers: int = -1) -> Iterator[Photo]:
         generator=torch.Generator(),
     )
     for sample, (image, error) in zip(samples, loader, strict=True):
-        yield Photo(sample=sample, image=image, error=error)
+        yield LoadedPhoto(sample=sample, image=image, error=error)
 
 
 def _read_photo(sample: Sample) -> Image.Image:

@@ -12,6 +12,7 @@ from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 
 from boxseg.atomic import atomic_path
+from boxseg.dataset import Sample
 from boxseg.errors import DataError
 
 Result = dict[str, Any]
@@ -92,3 +93,8 @@ def read_results(path: Path) -> list[Result]:
             if not isinstance(result[key], (int, str)):
                 raise DataError(f"{path}: {key} of result number {number} is {result[key]!r}, expected an id")
     return results
+
+
+def image_id(sample: Sample) -> int | str:
+    """How COCO results call an image."""
+    return sample.id if sample.image_id is None else sample.image_id

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from boxseg.config import Classify, Data, Evaluate, Label, Model, Segment, Trainer
-from boxseg.jobs.positional import POSITIONAL
-from boxseg.require import require, require_scale
+from boxseg.config import POSITIONAL, Classify, Data, Evaluate, Label, Model, Segment, TrainerOptions
+from boxseg.errors import require, require_scale
 
 TableName = Literal["pseudo-labels", "grid", "losses", "final-vgg", "final-resnet", "coco", "all"]
 
@@ -58,7 +57,7 @@ class ReproduceJob:
     label: Label = field(default_factory=Label)
     segment: Segment = field(default_factory=Segment)
     evaluate: Evaluate = field(default_factory=Evaluate)
-    trainer: Trainer = field(default_factory=Trainer)
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
 
     def __post_init__(self) -> None:
         require_scale(self.scale)

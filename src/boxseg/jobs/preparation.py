@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from boxseg.config import Data
-from boxseg.jobs.positional import POSITIONAL
+from boxseg.config import POSITIONAL, Data
 
 
 @dataclass(frozen=True, kw_only=True)

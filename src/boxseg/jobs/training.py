@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boxseg.config import Classify, Data, Evaluate, Label, Model, Report, Segment, Trainer
-from boxseg.require import require, require_path, require_scale
+from boxseg.config import Classify, Data, Evaluate, Label, Model, Report, Segment, TrainerOptions
+from boxseg.errors import require, require_path, require_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class ClassifyJob:
     scale: float = 1.0
     model: Model = field(default_factory=Model)
     classify: Classify = field(default_factory=Classify)
-    trainer: Trainer = field(default_factory=Trainer)
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
 
     def __post_init__(self) -> None:
         require_scale(self.scale)
@@ -58,7 +58,7 @@ class LabelJob:
     overwrite: bool = False
     dry_run: bool = False
     label: Label = field(default_factory=Label)
-    trainer: Trainer = field(default_factory=Trainer)
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
 
     def __post_init__(self) -> None:
         require(
@@ -104,7 +104,7 @@ class SegmentJob:
     model: Model = field(default_factory=Model)
     segment: Segment = field(default_factory=Segment)
     evaluate: Evaluate = field(default_factory=Evaluate)
-    trainer: Trainer = field(default_factory=Trainer)
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
 
     def __post_init__(self) -> None:
         require_scale(self.scale)
@@ -148,7 +148,7 @@ class RunJob:
     segment: Segment = field(default_factory=Segment)
     evaluate: Evaluate = field(default_factory=Evaluate)
     report: Report = field(default_factory=Report)
-    trainer: Trainer = field(default_factory=Trainer)
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
 
     def __post_init__(self) -> None:
         require_scale(self.scale)
@@ -183,7 +183,7 @@ class DemoJob:
     segment: Segment = field(default_factory=Segment)
     evaluate: Evaluate = field(default_factory=Evaluate)
     report: Report = field(default_factory=Report)
-    trainer: Trainer = field(default_factory=Trainer)
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
 
     def __post_init__(self) -> None:
         require_scale(self.scale)

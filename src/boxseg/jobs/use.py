@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from boxseg.config import Data, Evaluate, LabelFormat, Report, Trainer
-from boxseg.jobs.positional import POSITIONAL
-from boxseg.require import require, require_path
+from boxseg.config import POSITIONAL, Data, Evaluate, LabelFormat, Report, TrainerOptions
+from boxseg.errors import require, require_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +30,7 @@ class EvaluateJob:
     data: Data
     out: Path | None = None
     evaluate: Evaluate = field(default_factory=Evaluate)
-    trainer: Trainer = field(default_factory=Trainer)
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +79,7 @@ class PredictJob:
     overwrite: bool = False
     data: Data | None = None
     evaluate: Evaluate = field(default_factory=Evaluate)
-    trainer: Trainer = field(default_factory=Trainer)
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
 
     def __post_init__(self) -> None:
         if self.images is not None:

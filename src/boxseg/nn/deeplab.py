@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from boxseg.config import Model
-from boxseg.nn.backbone import backbone_type, build_backbone
-from boxseg.nn.base import Backbone, HeadName, init_convolutions
+from boxseg.nn.backbones.base import Backbone, HeadName, init_convolutions
+from boxseg.nn.backbones.registry import backbone_type, build_backbone
+from boxseg.nn.backbones.winograd import Conv3x3
 from boxseg.nn.reproducible import project
 from boxseg.nn.upsample import upsample_aligned
-from boxseg.nn.winograd import Conv3x3
 
 
 class BoxClassifier(nn.Module):

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from boxseg.nn.bands import bands
+from boxseg.nn.row_bands import bands
 from boxseg.nn.upsample import from_columns, interpolation_matrix, neighbouring_cells, to_columns
 
 # Pixels that are worked on at once: what is made on the way to a result takes no more memory than of so many.
-BAND = 2**20
+FULL_SIZE_PIXELS = 2**20
 
 # Rows and columns of a part of an image.
 Window = tuple[slice, slice]
@@ -56,7 +56,7 @@ class UpsampledFeatures:
             side.indices(size) for side, size in zip(window, self.size, strict=True)
         )
         if left < right:
-            for first, last in bands(bottom - top, right - left, pixels=BAND):
+            for first, last in bands(bottom - top, right - left, pixels=FULL_SIZE_PIXELS):
                 yield slice(top + first, top + last), window[1]
 
     def dot(self, vectors: Tensor, window: Window = EVERYWHERE) -> Tensor:

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from boxseg.nn.bands import bands
+from boxseg.nn.row_bands import bands
 from boxseg.nn.upsample import interpolation_matrix, to_columns
 
 # Pixels whose means are made at once.
-BAND = 2**20
+FULL_SIZE_PIXELS = 2**20
 
 
 class Views:
@@ -52,7 +52,7 @@ class Views:
 
     def bands(self) -> Iterator[slice]:
         """Rows of a large image, a few at a time, to be given to `mean`; all of a small one."""
-        return (slice(*edges) for edges in bands(*self.size, pixels=BAND))
+        return (slice(*edges) for edges in bands(*self.size, pixels=FULL_SIZE_PIXELS))
 
     def mean(self, rows: slice = slice(None)) -> Tensor:
         """The mean at these rows of the image, (K, n, W)."""

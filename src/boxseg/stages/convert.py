@@ -2,77 +2,35 @@
 
 from __future__ import annotations
 
-import logging
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-import yaml
-
-from boxseg.atomic import write_text
-from boxseg.config import LabelFormat
-from boxseg.dataset import BoxDataset
-from boxseg.errors import ConfigError
-from boxseg.formats.writers import SPLIT_FOLDERS, WRITERS, Writing, Written
+from boxseg.formats.writers import Writing
 from boxseg.jobs import ConvertJob
-from boxseg.options import load_mapping
-from boxseg.report.tables import Table
-from boxseg.stages.converted_maps import copy_maps, find_maps
-from boxseg.stages.folder import RECORD, check_folder
-from boxseg.stages.label_source import read_source, with_labels
-
-log = logging.getLogger("boxseg")
+from boxseg.results import Result
+from boxseg.runs.copied_maps import copy_maps, find_maps
+from boxseg.runs.dataset_folder import WrittenDataset, default_split, write_dataset
+from boxseg.runs.label_source import read_source
 
 
 @dataclass(frozen=True, kw_only=True)
-class Converted:
+class ConvertResult(Result):
     """Labels in another format.
 
     Attributes:
-        folder: Holds the data set.
-        format: Its format.
-        split: What was written.
-        objects: What an object is: `boxes` or `regions`.
-        written: How much was written.
-        missing: Photos of the data that have no label.
+        dataset: What was written, and where.
         maps: A line on the maps of how sure they are, where these were asked for.
     """
 
-    folder: Path
-    format: LabelFormat
-    split: str
-    objects: str
-    written: Written
-    missing: int
+    dataset: WrittenDataset
     maps: str = ""
-
-    def tables(self) -> list[Table]:
-        """None: there is nothing to score."""
-        return []
 
     def notes(self) -> list[str]:
         """What was written, where, and what was left out."""
-        done = self.written
-        of = "boxes" if self.objects == "boxes" else "connected regions"
-        counts = f"{done.photos} photos, {done.objects} objects ({of})"
-        lines = [f"{self.format}: {self.folder}, split {self.split}: {counts}"]
-        if done.empty:
-            what = "boxes without a pixel of their class" if self.objects == "boxes" else "small regions"
-            lines.append(f"  left out: {done.empty} {what}")
-        if self.missing:
-            lines.append(f"  left out: {self.missing} photos without a label")
-        if done.stray:
-            lines.append(
-                f"  {done.stray} photos have labels outside the boxes, in no object: objects=regions has all"
-            )
-        if done.ignored and self.format in ("coco", "yolo-seg"):
-            lines.append(f"  {done.ignored} photos have pixels of 255, which are no object here")
+        lines = self.dataset.lines()
         return [*lines, self.maps] if self.maps else lines
 
 
-def run(job: ConvertJob) -> Converted:
+def run(job: ConvertJob) -> ConvertResult:
     """Write the labels of a folder as a data set.
 
     Raises:
@@ -84,117 +42,19 @@ def run(job: ConvertJob) -> Converted:
     known = find_maps(source.home) if job.maps else None
     objects = source.objects if job.objects == "auto" else job.objects
     writing = Writing(objects=objects, segmentation=job.segmentation, photos=job.photos, min_area=job.min_area)
-    written = write(source.dataset, job.out, job.format, writing, split=job.split, overwrite=job.overwrite)
+    written = write_dataset(
+        source.dataset, job.out, job.format, writing, split=job.split, overwrite=job.overwrite
+    )
     samples, classes = source.dataset.samples, len(source.dataset.classes)
-    return Converted(
+    done = WrittenDataset(
         folder=job.out,
         format=job.format,
         split=job.split or default_split(job.format, source.dataset.split),
         objects=objects,
         written=written,
         missing=source.missing,
+    )
+    return ConvertResult(
+        dataset=done,
         maps=copy_maps(known, job.out, samples, classes) if known else "",
     )
-
-
-def write(
-    dataset: BoxDataset, out: Path, name: LabelFormat, writing: Writing, *, split: str | None, overwrite: bool
-) -> Written:
-    """Write a data set whose ground truth is the labels.
-
-    Raises:
-        DataError: A mask or a photo cannot be used.
-        ConfigError: The folder holds something else, or the split already.
-    """
-    split = split or default_split(name, dataset.split)
-    record = _open(out, name, split, overwrite)
-    options = {"objects": writing.objects, "min_area": writing.min_area, "photos": writing.photos}
-    entry: dict[str, Any] = {"of": str(dataset.root), "split": dataset.split, **options}
-    _write_record(out, name, record, split, {**entry, "complete": False})
-    written = WRITERS[name](replace(dataset, split=split), out, writing)
-    _write_record(out, name, record, split, {**entry, "complete": True})
-    return written
-
-
-def write_formats(
-    names: Sequence[LabelFormat], folder: Path, dataset: BoxDataset, *, changed: bool
-) -> list[str]:
-    """Write Y_crf of a label folder to FOLDER/FORMAT, with links to the photos; returns a line on each.
-
-    Args:
-        names: Formats.
-        folder: Holds y_crf/ID.png.
-        dataset: What the labels are of.
-        changed: Whether labels were written since; otherwise what is complete stays.
-    """
-    lines: list[str] = []
-    for name in names:
-        out, split = folder / name, default_split(name, dataset.split)
-        if not changed and _is_complete(out, split):
-            lines.append(f"{name}: {out} (there already)")
-            continue
-        writing = Writing(photos="link")
-        labelled = with_labels(dataset, folder / "y_crf")
-        written = write(labelled, out, name, writing, split=split, overwrite=True)
-        converted = Converted(
-            folder=out,
-            format=name,
-            split=split,
-            objects=writing.objects,
-            written=written,
-            missing=len(dataset) - len(labelled),
-        )
-        lines += converted.notes()
-    return lines
-
-
-def _is_complete(out: Path, split: str) -> bool:
-    file = out / RECORD
-    splits = load_mapping(file).get("splits") if file.is_file() else None
-    return isinstance(splits, Mapping) and bool((splits.get(split) or {}).get("complete"))
-
-
-def default_split(name: LabelFormat, split: str) -> str:
-    """What a split is called in a format: as before, or what is like it of train, val and test.
-
-    >>> default_split("yolo-seg", "train2017")
-    'train'
-    """
-    if name in ("coco", "voc", "palette"):
-        return split
-    return next((word for word in ("train", "val", "test") if word in split), "train")
-
-
-def _open(out: Path, name: LabelFormat, split: str, overwrite: bool) -> dict[str, Any]:
-    """Make sure that a folder may be written to; returns the splits that it holds."""
-    if split in ("", ".", "..") or any(sign in split for sign in "/\\:"):
-        raise ConfigError(f"split={split!r} cannot be the name of a folder and a file")
-    check_folder(out)
-    file = out / RECORD
-    if not file.is_file():
-        if out.exists() and any(out.iterdir()):
-            raise ConfigError(f"{out} is not empty and was not made by `boxseg convert`: choose another folder")
-        return {}
-    content = load_mapping(file)
-    if content.get("format") != name:
-        raise ConfigError(
-            f"{out} holds a data set in the format {content.get('format')}: choose another folder"
-        )
-    splits = content.get("splits")
-    record: dict[str, Any] = dict(splits) if isinstance(splits, Mapping) else {}
-    if split in record:
-        if not overwrite and record[split].get("complete"):
-            raise ConfigError(
-                f"{out} holds split {split!r} already: write it again with overwrite=true, or name another "
-                "by split="
-            )
-        for pattern in SPLIT_FOLDERS[name]:
-            shutil.rmtree(out / pattern.format(split), ignore_errors=True)
-    return record
-
-
-def _write_record(
-    out: Path, name: LabelFormat, record: Mapping[str, Any], split: str, entry: Mapping[str, Any]
-) -> None:
-    content = {"format": name, "splits": {**record, split: dict(entry)}}
-    write_text(out / RECORD, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

@@ -15,15 +15,16 @@ import yaml
 from boxseg.atomic import write_text
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, ConvertConfigJob
+from boxseg.jobs.bana_keys import Meaning, Seen, Stage, backbone_in, meaning_of
 from boxseg.options import Flat, build_job, flatten, known_keys, load_mapping
-from boxseg.report.tables import Table
-from boxseg.stages.bana_keys import Meaning, Seen, Stage, backbone_in, meaning_of
+from boxseg.results import Result
+from boxseg.tables import Table
 
 STAGES: dict[str, Stage] = {"stage1": "classify", "stage2": "label", "stage3": "segment"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Converted:
+class ConvertConfigResult(Result):
     """A converted file, key by key.
 
     Attributes:
@@ -56,7 +57,7 @@ class Converted:
         return [*lines, f"Next: {self.command}"]
 
 
-def run(job: ConvertConfigJob) -> Converted:
+def run(job: ConvertConfigJob) -> ConvertConfigResult:
     """Write the file's options as YAML for `-c`.
 
     What the file leaves open comes from the recipe of its network, which the printed command names before it.
@@ -79,7 +80,9 @@ def run(job: ConvertConfigJob) -> Converted:
     keys = _convert(theirs, seen)
     recipe = "coco_from_voc" if seen.labels_coco else f"voc_{_backbone(job.file, keys)}"
     write_text(target, _yaml(job.file, recipe, keys))
-    return Converted(source=job.file, file=target, keys=keys, command=_command(target, recipe, seen, keys))
+    return ConvertConfigResult(
+        source=job.file, file=target, keys=keys, command=_command(target, recipe, seen, keys)
+    )
 
 
 def _plain(value: Any) -> Any:

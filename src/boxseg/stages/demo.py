@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from boxseg.config import Data
 from boxseg.data.toy import write_toy
-from boxseg.jobs import DemoJob, RunJob
-from boxseg.stages.folder import check_folder
-from boxseg.stages.run import Finished, job_for
+from boxseg.jobs import DemoJob, RunJob, job_for
+from boxseg.runs.folder import check_folder
+from boxseg.stages.run import RunResult
 from boxseg.stages.run import run as run_all
 
 
-def run(job: DemoJob) -> Finished:
+def run(job: DemoJob) -> RunResult:
     """Make the demo set, unless it is there, and run every stage that is not done yet."""
     check_folder(job.out)
     root = job.out / f"data-{job.images}"

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from boxseg import formats
 from boxseg.dataset import BoxDataset, Problem
 from boxseg.formats.check import inspect
+from boxseg.formats.problems import problem_table
 from boxseg.formats.voc_server import check_results
 from boxseg.jobs import DoctorJob
 from boxseg.progress import Progress
-from boxseg.report.tables import Table
+from boxseg.results import Result
+from boxseg.tables import Table
 
 log = logging.getLogger("boxseg")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Diagnosis:
+class DoctorResult(Result):
     """What `doctor` found.
 
     Attributes:
@@ -87,7 +88,7 @@ def _problems(problems: tuple[Problem, ...], root: Path) -> Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inspected:
+class SubmissionCheckResult(Result):
     """What is wrong with results for the VOC server.
 
     Attributes:
@@ -113,35 +114,7 @@ class Inspected:
         return [f"{self.results}: {found}."]
 
 
-def problem_table(problems: Sequence[Problem], shown: int = 5) -> Table:
-    """The first few problems of each kind, and how many more there are."""
-    kinds = Counter(_kind(problem) for problem in problems)
-    rows: list[tuple[str, str, str]] = []
-    for kind, count in kinds.items():
-        alike = [problem for problem in problems if _kind(problem) == kind]
-        rows += [(str(problem.file), problem.what, problem.action) for problem in alike[:shown]]
-        if count > shown:
-            rows.append((f"… and {count - shown} more", kind, alike[0].action))
-    return Table(title="Problems", columns=("file", "what", "what is needed"), rows=tuple(rows))
-
-
-def _kind(problem: Problem) -> str:
-    return problem.what.partition(":")[0]
-
-
-def report_problems(dataset: BoxDataset, shown: int = 3) -> None:
-    """Say in the log how many items of a data set were skipped or mended, with the first few."""
-    if not dataset.problems:
-        return
-    count = len(dataset.problems)
-    log.info(f"{dataset.split}: {count} problems in {dataset.root}; `boxseg doctor` lists them:")
-    for problem in dataset.problems[:shown]:
-        log.info(f"  {problem.file}: {problem.what} ({problem.action})")
-    if count > shown:
-        log.info(f"  … and {count - shown} more")
-
-
-def run(job: DoctorJob) -> Diagnosis | Inspected:
+def run(job: DoctorJob) -> DoctorResult | SubmissionCheckResult:
     """Read a data set, or results for the VOC server, and list what is wrong with it.
 
     Raises:
@@ -149,10 +122,10 @@ def run(job: DoctorJob) -> Diagnosis | Inspected:
     """
     if job.submission is not None:
         found = check_results(job.submission, job.data.root, job.data.split)
-        return Inspected(results=job.submission, problems=tuple(found))
+        return SubmissionCheckResult(results=job.submission, problems=tuple(found))
     dataset = formats.load(job.data)
     further: list[Problem] = []
     if job.decode:
         with Progress("decode", len(dataset)) as bar:
             further = inspect(dataset, lambda done, _: bar.update(done))
-    return Diagnosis(dataset=dataset, problems=(*dataset.problems, *further))
+    return DoctorResult(dataset=dataset, problems=(*dataset.problems, *further))

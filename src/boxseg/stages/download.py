@@ -17,7 +17,8 @@ from boxseg.data.unpack import merge, unpack
 from boxseg.errors import ArchiveError, ConfigError, DownloadError, did_you_mean
 from boxseg.formats.voc import split_ids
 from boxseg.jobs import DownloadJob
-from boxseg.report.tables import Table
+from boxseg.results import Result
+from boxseg.tables import Table
 
 log = logging.getLogger("boxseg")
 
@@ -28,7 +29,7 @@ _TRAIN_AUG_PHOTOS = 10_582
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class DownloadStep:
     """One step and what became of it.
 
     Attributes:
@@ -47,7 +48,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Downloaded:
+class DownloadResult(Result):
     """A data set as `download` leaves it.
 
     Attributes:
@@ -59,7 +60,7 @@ class Downloaded:
 
     dataset: str
     root: Path
-    steps: tuple[Step, ...]
+    steps: tuple[DownloadStep, ...]
     dry_run: bool
 
     def tables(self) -> list[Table]:
@@ -92,7 +93,7 @@ class Downloaded:
         ]
 
 
-def run(job: DownloadJob) -> Downloaded:
+def run(job: DownloadJob) -> DownloadResult:
     """Do the steps whose results are not there yet.
 
     Raises:
@@ -113,7 +114,7 @@ def run(job: DownloadJob) -> Downloaded:
             steps.append(_train_aug_step(root, job.dry_run))
     except OSError as error:
         raise full_disk(error, job.out) from error
-    return Downloaded(dataset=job.dataset, root=root, steps=tuple(steps), dry_run=job.dry_run)
+    return DownloadResult(dataset=job.dataset, root=root, steps=tuple(steps), dry_run=job.dry_run)
 
 
 def _chosen(job: DownloadJob) -> list[Archive]:
@@ -180,7 +181,7 @@ def _check_space(todo: list[Archive], job: DownloadJob) -> None:
         )
 
 
-def _archive_step(archive: Archive, root: Path, job: DownloadJob) -> Step:
+def _archive_step(archive: Archive, root: Path, job: DownloadJob) -> DownloadStep:
     """Do the step of an archive, unless it is done or cannot be."""
     state = "there already" if archive.is_done(root) else "to do" if archive.url else "needs test_archive="
     if not job.dry_run:
@@ -189,7 +190,7 @@ def _archive_step(archive: Archive, root: Path, job: DownloadJob) -> Step:
             _install(archive, root, job)
             state = "done"
     kind = archive.checksum.partition(":")[0] if archive.checksum else "none published"
-    return Step(name=archive.name, holds=archive.holds, size=archive.size, checksum=kind, state=state)
+    return DownloadStep(name=archive.name, holds=archive.holds, size=archive.size, checksum=kind, state=state)
 
 
 def _install(archive: Archive, root: Path, job: DownloadJob) -> None:
@@ -265,10 +266,10 @@ def _lacking_for_train_aug(root: Path) -> list[str]:
     return [name for name, there in brought.items() if not there]
 
 
-def _train_aug_step(root: Path, dry_run: bool) -> Step:
+def _train_aug_step(root: Path, dry_run: bool) -> DownloadStep:
     """Write VOC's list train_aug: every photo with a mask that is not in the list val."""
     file, masks = root / _TRAIN_AUG_FILE, root / "SegmentationClassAug"
-    step = Step(name=TRAIN_AUG, holds="list of photos", size=None, checksum=None, state="to do")
+    step = DownloadStep(name=TRAIN_AUG, holds="list of photos", size=None, checksum=None, state="to do")
     if file.is_file():
         return replace(step, state="there already")
     if dry_run:

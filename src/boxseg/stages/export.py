@@ -16,15 +16,17 @@ from boxseg.config import Evaluate
 from boxseg.data.toy import paint_scene
 from boxseg.errors import ConfigError, ExportError, did_you_mean
 from boxseg.extras import import_extra
+from boxseg.inference.export_formats import FORMATS, Compute
+from boxseg.inference.multiscale import network_probabilities
+from boxseg.inference.networks import Loaded, load_segmenter
 from boxseg.jobs import ExportJob
 from boxseg.nn.deeplab import Segmenter
 from boxseg.nn.portable import PortableSegmenter
 from boxseg.progress import track
-from boxseg.report.tables import Table
-from boxseg.stages.exported import FORMATS, Compute
-from boxseg.stages.folder import check_file
-from boxseg.stages.inference import network_probabilities
-from boxseg.stages.networks import Loaded, checkpoint_file, load_segmenter
+from boxseg.results import Result
+from boxseg.runs.folder import check_file
+from boxseg.runs.layout import checkpoint_file
+from boxseg.tables import Table
 
 # Photos of the check, (batch, height, width): multiples of strides and others, wide and tall, one and several.
 SIZES = ((1, 224, 224), (2, 97, 161), (3, 64, 48), (1, 31, 200), (1, 375, 500))
@@ -55,7 +57,7 @@ class Parity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exported:
+class ExportResult(Result):
     """An exported network that computes what the original does.
 
     Attributes:
@@ -87,14 +89,14 @@ class Exported:
     def notes(self) -> list[str]:
         """Where the file is, and what goes in and out."""
         return [
-            f"Exported: {self.file} ({self.format}, {self.file.stat().st_size / 1e6:.1f} MB)",
+            f"ExportResult: {self.file} ({self.format}, {self.file.stat().st_size / 1e6:.1f} MB)",
             "  in: photos, uint8 RGB (batch, height, width, 3)",
             "  out: probabilities, float32 (batch, classes, height, width), background first",
             f"  {self.usage}",
         ]
 
 
-def run(job: ExportJob) -> Exported:
+def run(job: ExportJob) -> ExportResult:
     """Export a network. The file appears only where it passes the check.
 
     Raises:
@@ -134,7 +136,7 @@ def run(job: ExportJob) -> Exported:
                 f"{out} was not written"
             )
     usage = kind.usage.format(path=out.as_posix())
-    return Exported(file=out, format=name, parity=parity, usage=usage)
+    return ExportResult(file=out, format=name, parity=parity, usage=usage)
 
 
 def choose_format(job: ExportJob) -> str:

@@ -13,11 +13,11 @@ from boxseg import formats
 from boxseg.data.geometry import background_map
 from boxseg.dataset import Sample
 from boxseg.formats.masks import write_grey
+from boxseg.formats.problems import report_problems
 from boxseg.jobs import MasksJob
 from boxseg.progress import Progress
-from boxseg.report.tables import Table
-from boxseg.stages.doctor import report_problems
-from boxseg.stages.folder import check_folder
+from boxseg.results import Result
+from boxseg.runs.folder import check_folder
 
 log = logging.getLogger("boxseg")
 
@@ -26,7 +26,7 @@ FOLDER = "BgMaskfromBoxes"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Masked:
+class MasksResult(Result):
     """Masks of a split.
 
     Attributes:
@@ -41,10 +41,6 @@ class Masked:
     present: int
     background: float | None
 
-    def tables(self) -> list[Table]:
-        """None: there is nothing to score."""
-        return []
-
     def notes(self) -> list[str]:
         """What was written, and how it is to be read."""
         share = "" if self.background is None else f", {100 * self.background:.1f} % background on average"
@@ -54,7 +50,7 @@ class Masked:
         ]
 
 
-def run(job: MasksJob) -> Masked:
+def run(job: MasksJob) -> MasksResult:
     """Write the masks that are missing.
 
     Raises:
@@ -77,7 +73,7 @@ def run(job: MasksJob) -> Masked:
             write_grey(paths[sample.id], mask)
             shares.append(float(mask.mean()))
             bar.update(done)
-    return Masked(
+    return MasksResult(
         folder=folder,
         written=len(missing),
         present=present,

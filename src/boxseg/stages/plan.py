@@ -18,26 +18,26 @@ from typing import Any
 import torch
 
 from boxseg import formats
-from boxseg.config import Classify, Evaluate, Segment, Trainer
+from boxseg.config import Classify, Evaluate, Segment, TrainerOptions
 from boxseg.data.fetch import free_space
 from boxseg.data.loading import BoxTraining, LabelTraining
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
-from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob
+from boxseg.inference.devices import torch_device
+from boxseg.inference.networks import load_segmenter, save_network, start_classifier, start_segmenter
+from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob, job_for
+from boxseg.labelling.labeller import Labeller, label_photos
+from boxseg.labelling.methods import METHODS
 from boxseg.progress import quiet
-from boxseg.report.tables import Cell, Table
-from boxseg.stages.classify import BoxClassifierTraining, with_boxes
-from boxseg.stages.devices import torch_device
-from boxseg.stages.evaluate import score_network
-from boxseg.stages.folder import check_folder
-from boxseg.stages.label import Labeller, label_photos
-from boxseg.stages.label_methods import METHODS
-from boxseg.stages.networks import load_segmenter, save_network, start_classifier, start_segmenter
-from boxseg.stages.run import job_for
-from boxseg.stages.segment import SegmenterTraining, validation
-from boxseg.stages.step_time import seconds_per_step
-from boxseg.stages.training import Training, progress_of, schedule_length
-from boxseg.stages.training_labels import training_labels
+from boxseg.results import Result
+from boxseg.runs.folder import check_folder
+from boxseg.scoring.network_scores import score_network
+from boxseg.tables import Cell, Table
+from boxseg.training.box_classifier import BoxClassifierTraining
+from boxseg.training.labels import training_labels, with_boxes
+from boxseg.training.loop import Training, progress_of, schedule_length
+from boxseg.training.segmenter import SegmenterTraining
+from boxseg.training.step_time import seconds_per_step
 
 MEGABYTE = 1_000_000
 
@@ -66,7 +66,7 @@ class PlannedStage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class PlanResult(Result):
     """What a job would do.
 
     Attributes:
@@ -112,7 +112,7 @@ class Planned:
         ]
 
 
-def run(job: RunJob | ClassifyJob | LabelJob | SegmentJob) -> Planned:
+def run(job: RunJob | ClassifyJob | LabelJob | SegmentJob) -> PlanResult:
     """Plan a job.
 
     Raises:
@@ -125,7 +125,7 @@ def run(job: RunJob | ClassifyJob | LabelJob | SegmentJob) -> Planned:
         # What is there would go: nothing of it is done.
         fresh = replace(job, out=scratch / "out") if job.overwrite else job
         stages = list(_stages(fresh, dataset, scratch))
-    return Planned(
+    return PlanResult(
         dataset=dataset, stages=tuple(stages), free=free_space(job.out), device=str(torch_device(job.trainer))
     )
 
@@ -234,7 +234,7 @@ def _label(job: LabelJob, dataset: BoxDataset, scratch: Path) -> PlannedStage:
 def _score(job: SegmentJob, checkpoint: Path, scratch: Path) -> Iterator[PlannedStage]:
     """The scoring of the network, where there is anything to score it on."""
     try:
-        dataset = formats.load(validation(job.data)) if job.data.val_split else None
+        dataset = formats.load(job.data.with_split(job.data.val_split)) if job.data.val_split else None
     except DataError:
         dataset = None
     if dataset is None or not dataset.has_ground_truth:
@@ -272,11 +272,11 @@ def _usual(samples: Sequence[Sample]) -> list[Sample]:
     return ordered[first : first + count]
 
 
-def _alone(trainer: Trainer) -> Trainer:
+def _alone(trainer: TrainerOptions) -> TrainerOptions:
     return replace(trainer, devices=1, workers=0)
 
 
-def _helpers(trainer: Trainer) -> int:
+def _helpers(trainer: TrainerOptions) -> int:
     """Devices that photos are spread over; processes of a CPU share its cores and gain nothing."""
     if torch_device(trainer).type == "cpu":
         return 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from glob import has_magic
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +14,23 @@ from boxseg import formats
 from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
 from boxseg.errors import ConfigError, DataError
-from boxseg.formats.images import image_size
+from boxseg.formats.photo_files import find_photos, names_of, photo_sample
+from boxseg.inference.devices import torch_device, torch_devices
+from boxseg.inference.multiscale import predict_photos
+from boxseg.inference.networks import Loaded, load_segmenter
+from boxseg.inference.processes import in_order, spread
 from boxseg.jobs import PredictJob
 from boxseg.nn.deeplab import Segmenter
-from boxseg.report.tables import Table
+from boxseg.results import Result
+from boxseg.runs.folder import check_folder
+from boxseg.runs.label_source import record_photos
 from boxseg.stages import submission
-from boxseg.stages.devices import torch_device, torch_devices
-from boxseg.stages.folder import check_folder
-from boxseg.stages.inference import predict_photos
-from boxseg.stages.label_source import record_photos
-from boxseg.stages.networks import Loaded, load_segmenter
-from boxseg.stages.spread import in_order, spread
-from boxseg.stages.submission import Submitted
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
+from boxseg.stages.submission import SubmissionResult
+from boxseg.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predicted:
+class PredictResult(Result):
     """Predictions for photos.
 
     Attributes:
@@ -53,7 +51,7 @@ class Predicted:
         """How many pixels each class took."""
         names = ("background", *self.classes)
         found = [(name, share) for name, share in zip(names, self.shares, strict=True) if share > 0]
-        return [Table(title="Predicted", columns=("class", "% of pixels"), rows=tuple(found))]
+        return [Table(title="PredictResult", columns=("class", "% of pixels"), rows=tuple(found))]
 
     def notes(self) -> list[str]:
         """Where the predictions are."""
@@ -61,7 +59,7 @@ class Predicted:
         return lines + [f"  skipped {name}: {reason}" for name, reason in self.skipped.items()]
 
 
-def run(job: PredictJob) -> Predicted | Submitted:
+def run(job: PredictJob) -> PredictResult | SubmissionResult:
     """Write labels and overlays of all photos, or a submission.
 
     Raises:
@@ -88,7 +86,7 @@ def run(job: PredictJob) -> Predicted | Submitted:
         raise DataError(f"none of {len(skipped)} photos could be read: {next(iter(skipped.values()))}")
     record_photos(job.out, loaded.classes, [sample for sample in samples if sample.id not in skipped])
     shares = tuple(float(count) for count in counts / max(1, counts.sum()))
-    return Predicted(folder=job.out, images=done, skipped=skipped, classes=loaded.classes, shares=shares)
+    return PredictResult(folder=job.out, images=done, skipped=skipped, classes=loaded.classes, shares=shares)
 
 
 def _predict_share(
@@ -118,65 +116,9 @@ def _photos(job: PredictJob, skipped: dict[str, str]) -> Sequence[Sample]:
     return [sample for name, file in names_of(files).items() if (sample := _sample(name, file, skipped))]
 
 
-def find_photos(given: list[str]) -> list[Path]:
-    """The photos among files, folders and patterns, in order; folders are searched to any depth.
-
-    Patterns are those of shells: `*`, `?`, `[ab]`, and `**` for folders of any depth; they may name folders.
-
-    Raises:
-        DataError: Something given is not there, or holds no photo.
-    """
-    files: list[Path] = []
-    for path in (path for text in given for path in _expand(text)):
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-            if not found:
-                raise DataError(f"images={path}: no photo in this folder ({', '.join(sorted(SUFFIXES))})")
-            files += found
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise DataError(f"images={path}: no such file or folder")
-    return files
-
-
-def _expand(text: str) -> list[Path]:
-    """What a pattern stands for; any other text, and a file of the pattern's very name, stands for itself."""
-    path = Path(text).expanduser()
-    if path.exists() or not has_magic(text):
-        return [path]
-    found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
-    if not found:
-        raise DataError(f"images={text}: no file or folder has such a name")
-    return found
-
-
-def names_of(files: list[Path]) -> dict[str, Path]:
-    """A name for the results of each photo: its own, with its folder or suffix where two are alike."""
-    names: dict[str, Path] = {}
-    for file in dict.fromkeys(files):
-        for name in (file.stem, f"{file.parent.name}_{file.stem}", f"{file.stem}_{file.suffix[1:]}"):
-            if name not in names:
-                names[name] = file
-                break
-        else:
-            number = next(n for n in range(2, len(files) + 2) if f"{file.stem}_{n}" not in names)
-            names[f"{file.stem}_{number}"] = file
-    return names
-
-
 def _sample(name: str, file: Path, skipped: dict[str, str]) -> Sample | None:
     try:
-        width, height = image_size(file)
+        return photo_sample(name, file)
     except DataError as error:
         skipped[str(file)] = str(error)
         return None
-    return Sample(
-        id=name,
-        image=file,
-        width=width,
-        height=height,
-        boxes=np.zeros((0, 4)),
-        labels=np.zeros(0, dtype=np.int64),
-        difficult=np.zeros(0, dtype=np.bool_),
-    )

@@ -10,31 +10,30 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
 from boxseg import formats
-from boxseg.config import Data, Segment
+from boxseg.atomic import write_json
 from boxseg.data.loading import LabelTraining
 from boxseg.dataset import BoxDataset
 from boxseg.errors import DataError
+from boxseg.formats.problems import report_problems
+from boxseg.inference.devices import torch_device
+from boxseg.inference.networks import load_segmenter, save_network, start_segmenter, weight_inputs
 from boxseg.jobs import SegmentJob
-from boxseg.nn.deeplab import Segmenter
-from boxseg.nn.losses import LOSSES, LossOptions, count_pixels
-from boxseg.report.tables import Table
-from boxseg.stages.devices import torch_device
-from boxseg.stages.doctor import report_problems
-from boxseg.stages.evaluate import NetworkScores, class_table, network_table, score_network
-from boxseg.stages.folder import open_folder, write_json
-from boxseg.stages.networks import load_segmenter, save_network, start_segmenter, weight_inputs
-from boxseg.stages.scoring import write_confusion
-from boxseg.stages.training import Poly, Training, fit, schedule_length
-from boxseg.stages.training_labels import other_split, training_labels
+from boxseg.results import Result
+from boxseg.runs.folder import open_folder
+from boxseg.runs.layout import predictions
+from boxseg.scoring.label_scores import write_confusion
+from boxseg.scoring.network_scores import NetworkScores, class_table, network_table, score_network
+from boxseg.tables import Table
+from boxseg.training.labels import training_labels
+from boxseg.training.loop import fit, schedule_length
+from boxseg.training.segmenter import SegmenterTraining
 
 log = logging.getLogger("boxseg")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segmented:
+class SegmentResult(Result):
     """A trained segmentation network.
 
     Attributes:
@@ -61,38 +60,7 @@ class Segmented:
         return [f"Segmentation network: {self.checkpoint}"]
 
 
-class SegmenterTraining(Training):
-    """One of the six losses."""
-
-    network: Segmenter
-
-    def __init__(
-        self, network: Segmenter, options: Segment, *, new: set[str], iterations: int, seed: int
-    ) -> None:
-        schedule = Poly(iterations, options.poly_power)
-        super().__init__(network, new=new, optimiser=options.optimiser, schedule=schedule, seed=seed)
-        self.options = options
-        self.iterations = iterations
-
-    def counts(self, batch: dict[str, Tensor]) -> Tensor:  # noqa: D102
-        return count_pixels(self.options.loss, batch["y_crf"], batch["y_ret"])
-
-    def loss(self, batch: dict[str, Tensor], totals: Tensor | None = None) -> Tensor:  # noqa: D102
-        network, options = self.network, self.options
-        told = LossOptions(
-            stride=network.stride,
-            temperature=network.temperature,
-            weight=options.weight,
-            gamma=options.gamma,
-            progress=self.global_step / self.iterations,
-            detach_confidence=options.detach_confidence,
-            totals=totals,
-        )
-        logits = network.logits(network(batch["images"]))
-        return LOSSES[options.loss](logits, batch["y_crf"], batch["y_ret"], told)
-
-
-def run(job: SegmentJob) -> Segmented:
+def run(job: SegmentJob) -> SegmentResult:
     """Train a segmentation network, or go on with it, and score it on `data.val_split`.
 
     Raises:
@@ -108,7 +76,7 @@ def run(job: SegmentJob) -> Segmented:
         report_problems(dataset)
         train(dataset, job, folder, file)
     title = f"{job.data.val_split}, trained with {job.segment.loss} on {job.data.split}"
-    return Segmented(checkpoint=file, scores=score(job, folder, file), title=title)
+    return SegmentResult(checkpoint=file, scores=score(job, folder, file), title=title)
 
 
 def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> None:
@@ -135,22 +103,12 @@ def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> Non
     save_network(file, network, classes=dataset.classes, model=job.model, options=options)
 
 
-def predictions(folder: Path, split: str) -> Path:
-    """Folder of the network's predictions ID.png for a split."""
-    return folder / "predictions" / split
-
-
-def validation(data: Data) -> Data:
-    """The split that the network is scored on."""
-    return other_split(data, data.val_split)
-
-
 def score(job: SegmentJob, folder: Path, checkpoint: Path) -> NetworkScores | None:
     """Score the network on the validation split, if there is one with ground truth, and write metrics.json."""
     if not job.data.val_split:
         return None
     try:
-        dataset = formats.load(validation(job.data))
+        dataset = formats.load(job.data.with_split(job.data.val_split))
     except DataError as error:
         log.info(f"segment: not scored: {error}")
         return None

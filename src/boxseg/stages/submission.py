@@ -10,19 +10,21 @@ from functools import partial
 from pathlib import Path
 
 from boxseg import formats
-from boxseg.config import Evaluate, Trainer
+from boxseg.config import Evaluate, TrainerOptions
 from boxseg.dataset import VOC_CLASSES, Problem, Sample
 from boxseg.errors import CheckpointError, ConfigError
+from boxseg.formats.problems import problem_table, report_problems
 from boxseg.formats.voc_server import check_results, pack, results_folder, split_ids
+from boxseg.inference.devices import torch_device, torch_devices
+from boxseg.inference.multiscale import predict_photos
+from boxseg.inference.networks import Loaded, load_segmenter
+from boxseg.inference.processes import in_order, spread
 from boxseg.jobs import PredictJob
 from boxseg.nn.deeplab import Segmenter
-from boxseg.report.tables import Table
-from boxseg.stages.devices import torch_device, torch_devices
-from boxseg.stages.doctor import problem_table, report_problems
-from boxseg.stages.folder import open_folder
-from boxseg.stages.inference import predict_photos
-from boxseg.stages.networks import Loaded, checkpoint_file, load_segmenter
-from boxseg.stages.spread import in_order, spread
+from boxseg.results import Result
+from boxseg.runs.folder import open_folder
+from boxseg.runs.layout import checkpoint_file
+from boxseg.tables import Table
 
 log = logging.getLogger("boxseg")
 
@@ -30,7 +32,7 @@ SERVER = "http://host.robots.ox.ac.uk:8080"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Submitted:
+class SubmissionResult(Result):
     """A submission, with what is wrong with it.
 
     Attributes:
@@ -73,7 +75,7 @@ class Submitted:
         return lines
 
 
-def run(job: PredictJob) -> Submitted:
+def run(job: PredictJob) -> SubmissionResult:
     """Label the photos that have no prediction yet, check all predictions, and pack them.
 
     Raises:
@@ -113,7 +115,7 @@ def run(job: PredictJob) -> Submitted:
         archive.unlink(missing_ok=True)  # that of an earlier run is no longer what lies beside it
     else:
         pack(out, archive)
-    return Submitted(
+    return SubmissionResult(
         folder=folder,
         archive=archive,
         written=len(missing) - len(skipped),
@@ -124,7 +126,11 @@ def run(job: PredictJob) -> Submitted:
 
 
 def _write_share(
-    loaded: Loaded[Segmenter], samples: Sequence[Sample], folder: Path, options: Evaluate, trainer: Trainer
+    loaded: Loaded[Segmenter],
+    samples: Sequence[Sample],
+    folder: Path,
+    options: Evaluate,
+    trainer: TrainerOptions,
 ) -> dict[str, str]:
     """Write the predictions of a share of the photos; returns those that cannot be read, with the reason."""
     skipped: dict[str, str] = {}

@@ -81,7 +81,7 @@ class LabelObject:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LabelledPhoto:
+class PhotoLabels:
     """A photo with what is to be written of it.
 
     Attributes:
@@ -95,7 +95,7 @@ class LabelledPhoto:
     objects: list[LabelObject]
 
 
-def labelled_photos(dataset: BoxDataset, writing: Writing, written: Written) -> Iterator[LabelledPhoto]:
+def labelled_photos(dataset: BoxDataset, writing: Writing, written: Written) -> Iterator[PhotoLabels]:
     """The photos of a data set one by one, with progress; `written` counts them.
 
     Args:
@@ -124,7 +124,7 @@ def labelled_photos(dataset: BoxDataset, writing: Writing, written: Written) -> 
         written.objects += len(found)
         written.ignored += bool((labels == IGNORE).any())
         written.stray += _strays(labels, every)
-        yield LabelledPhoto(sample=sample, labels=labels, objects=found)
+        yield PhotoLabels(sample=sample, labels=labels, objects=found)
 
 
 def _boxed(sample: Sample, labels: NDArray[np.uint8]) -> Iterator[LabelObject]:

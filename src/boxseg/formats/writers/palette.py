@@ -18,7 +18,7 @@ from boxseg.atomic import write_text
 from boxseg.dataset import IGNORE, BoxDataset
 from boxseg.formats.label_map import LABEL_MAP, write_label_map
 from boxseg.formats.masks import write_mask
-from boxseg.formats.writers.labelled import LabelledPhoto, Writing, Written, labelled_photos
+from boxseg.formats.writers.labelled import PhotoLabels, Writing, Written, labelled_photos
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
@@ -35,7 +35,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     return written
 
 
-def write_masks(photo: LabelledPhoto, root: Path) -> None:
+def write_masks(photo: PhotoLabels, root: Path) -> None:
     """Write the masks of classes and of objects of a photo.
 
     Objects are numbered as their boxes, from 1, smaller ones on top; a photo of more than 254 has no such mask,

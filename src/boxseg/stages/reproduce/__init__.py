@@ -16,28 +16,34 @@ from typing import Any
 from boxseg.errors import BoxsegError
 from boxseg.jobs import ReproduceJob
 from boxseg.options import build_job, flatten, read_yaml, to_plain
-from boxseg.report.tables import Table
+from boxseg.results import Result
 from boxseg.stages.reproduce.experiments import EXPERIMENTS, Experiment, Source
-from boxseg.stages.reproduce.results import Result, read_row
+from boxseg.stages.reproduce.paper_tables import PaperTable, read_row
 from boxseg.stages.reproduce.setting import Setting, describe
 from boxseg.stages.reproduce.steps import Plan, Shared, Step, command_line
+from boxseg.tables import Table
 
 log = logging.getLogger("boxseg")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reproduced:
+class ReproduceResult(Result):
     """Tables with their numbers.
 
     Attributes:
         results: The tables.
         folder: Where their files are.
-        status: 1 where a row failed.
+        failed: Whether a row failed.
     """
 
-    results: tuple[Result, ...]
+    results: tuple[PaperTable, ...]
     folder: Path
-    status: int
+    failed: bool
+
+    @property
+    def status(self) -> int:
+        """1 where a row failed."""
+        return int(self.failed)
 
     def tables(self) -> list[Table]:
         """Authors, reproduction and ours side by side."""
@@ -54,7 +60,7 @@ class Reproduced:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class ReproducePlan(Result):
     """The steps of tables, none of them run.
 
     Attributes:
@@ -100,14 +106,14 @@ class _Wanted:
     rows: dict[str, list[Source]]
     seeds: tuple[int, ...]
 
-    def result(self, failed: dict[Step, str]) -> Result:
+    def result(self, failed: dict[Step, str]) -> PaperTable:
         """The numbers that are there, and why others are not."""
         rows = []
         for name, sources in self.rows.items():
             reasons = [failed[source.step] for source in sources if source.step in failed]
             published = self.experiment.published[name]
             rows.append(read_row(name, published, sources, len(self.experiment.metrics), reasons))
-        return Result(
+        return PaperTable(
             name=self.name,
             experiment=self.experiment,
             setting=self.setting,
@@ -117,7 +123,7 @@ class _Wanted:
         )
 
 
-def run(job: ReproduceJob) -> Reproduced | Listed:
+def run(job: ReproduceJob) -> ReproduceResult | ReproducePlan:
     """Run the steps that are missing, and write the tables after each.
 
     A step that fails leaves its rows without numbers, with the reason; the other rows go on.
@@ -130,7 +136,7 @@ def run(job: ReproduceJob) -> Reproduced | Listed:
     wanted = [_plan(name, _job_of(name, job), shared) for name in _names(job)]
     steps = tuple(shared.steps.values())
     if job.dry_run:
-        return Listed(titles=tuple(item.setting.title for item in wanted), steps=steps)
+        return ReproducePlan(titles=tuple(item.setting.title for item in wanted), steps=steps)
     failed: dict[Step, str] = {}
     results = _write(wanted, failed, job.out)
     for place, step in enumerate(steps, start=1):
@@ -138,7 +144,7 @@ def run(job: ReproduceJob) -> Reproduced | Listed:
             continue
         _try(step, f"step {place} of {len(steps)}", failed, _rows_of(step, wanted))
         results = _write(wanted, failed, job.out)
-    return Reproduced(results=results, folder=job.out, status=int(bool(failed)))
+    return ReproduceResult(results=results, folder=job.out, failed=bool(failed))
 
 
 def _names(job: ReproduceJob) -> list[str]:
@@ -208,7 +214,7 @@ def _rows_of(step: Step, wanted: Sequence[_Wanted]) -> list[str]:
     ]
 
 
-def _write(wanted: Sequence[_Wanted], failed: dict[Step, str], folder: Path) -> tuple[Result, ...]:
+def _write(wanted: Sequence[_Wanted], failed: dict[Step, str], folder: Path) -> tuple[PaperTable, ...]:
     results = tuple(item.result(failed) for item in wanted)
     for result in results:
         result.write(folder)

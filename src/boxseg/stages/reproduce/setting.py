@@ -9,12 +9,12 @@ from typing import Any
 from boxseg.config import Classify, Model, Segment
 from boxseg.dataset import VOC_CLASSES, BoxDataset
 from boxseg.jobs import ReproduceJob
-from boxseg.nn.weights import weight_file
+from boxseg.nn.weights.loading import weight_file
 from boxseg.options import default_options, flatten, read_yaml, to_plain
 from boxseg.stages.reproduce import published
 from boxseg.stages.reproduce.experiments import Experiment
 from boxseg.stages.reproduce.steps import Plan
-from boxseg.stages.training import schedule_length
+from boxseg.training.loop import schedule_length
 
 # Options that make the length of a schedule, which is compared as such.
 _LENGTH = ("iterations", "epochs")

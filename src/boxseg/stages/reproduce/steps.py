@@ -23,11 +23,12 @@ from boxseg.config import Data, Evaluate, Label, LossName, Model
 from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
 from boxseg.formats.voc_server import results_folder
+from boxseg.inference.networks import weight_inputs
 from boxseg.jobs import ClassifyJob, EvaluateJob, Job, LabelJob, PredictJob, ReproduceJob, SegmentJob
 from boxseg.options import to_words
+from boxseg.runs.folder import FREE, file_digest
+from boxseg.runs.layout import label_paths
 from boxseg.stages import classify, evaluate, label, predict, segment
-from boxseg.stages.folder import FREE, file_digest
-from boxseg.stages.networks import weight_inputs
 
 StepJob = ClassifyJob | LabelJob | SegmentJob | EvaluateJob | PredictJob
 
@@ -302,4 +303,4 @@ def _label_files(folder: Path, dataset: BoxDataset) -> tuple[Path, ...]:
     """What labels leave when they are complete: their scores, or without ground truth every mask."""
     if dataset.has_ground_truth:
         return (folder / "metrics.json",)
-    return tuple(path for sample in dataset.samples for path in label.paths(folder, sample))
+    return tuple(path for sample in dataset.samples for path in label_paths(folder, sample))

@@ -1,0 +1,79 @@
+"""Photos given as files, folders and patterns, and samples without boxes made of them."""
+
+from __future__ import annotations
+
+from glob import has_magic
+from pathlib import Path
+
+import numpy as np
+
+from boxseg.dataset import Sample
+from boxseg.errors import DataError
+from boxseg.formats.images import image_size
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
+
+
+def find_photos(given: list[str]) -> list[Path]:
+    """The photos among files, folders and patterns, in order; folders are searched to any depth.
+
+    Patterns are those of shells: `*`, `?`, `[ab]`, and `**` for folders of any depth; they may name folders.
+
+    Raises:
+        DataError: Something given is not there, or holds no photo.
+    """
+    files: list[Path] = []
+    for path in (path for text in given for path in _expand(text)):
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            if not found:
+                raise DataError(f"images={path}: no photo in this folder ({', '.join(sorted(SUFFIXES))})")
+            files += found
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise DataError(f"images={path}: no such file or folder")
+    return files
+
+
+def _expand(text: str) -> list[Path]:
+    """What a pattern stands for; any other text, and a file of the pattern's very name, stands for itself."""
+    path = Path(text).expanduser()
+    if path.exists() or not has_magic(text):
+        return [path]
+    found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+    if not found:
+        raise DataError(f"images={text}: no file or folder has such a name")
+    return found
+
+
+def names_of(files: list[Path]) -> dict[str, Path]:
+    """A name for the results of each photo: its own, with its folder or suffix where two are alike."""
+    names: dict[str, Path] = {}
+    for file in dict.fromkeys(files):
+        for name in (file.stem, f"{file.parent.name}_{file.stem}", f"{file.stem}_{file.suffix[1:]}"):
+            if name not in names:
+                names[name] = file
+                break
+        else:
+            number = next(n for n in range(2, len(files) + 2) if f"{file.stem}_{n}" not in names)
+            names[f"{file.stem}_{number}"] = file
+    return names
+
+
+def photo_sample(name: str, photo: Path) -> Sample:
+    """A photo without boxes, as a sample of this ID.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    width, height = image_size(photo)
+    return Sample(
+        id=name,
+        image=photo,
+        width=width,
+        height=height,
+        boxes=np.zeros((0, 4)),
+        labels=np.zeros(0, dtype=np.int64),
+        difficult=np.zeros(0, dtype=np.bool_),
+    )

@@ -1,0 +1,40 @@
+"""What is wrong with a data set, as tables and log lines."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from boxseg.dataset import BoxDataset, Problem
+from boxseg.tables import Table
+
+log = logging.getLogger("boxseg")
+
+
+def problem_table(problems: Sequence[Problem], shown: int = 5) -> Table:
+    """The first few problems of each kind, and how many more there are."""
+    kinds = Counter(_kind(problem) for problem in problems)
+    rows: list[tuple[str, str, str]] = []
+    for kind, count in kinds.items():
+        alike = [problem for problem in problems if _kind(problem) == kind]
+        rows += [(str(problem.file), problem.what, problem.action) for problem in alike[:shown]]
+        if count > shown:
+            rows.append((f"… and {count - shown} more", kind, alike[0].action))
+    return Table(title="Problems", columns=("file", "what", "what is needed"), rows=tuple(rows))
+
+
+def report_problems(dataset: BoxDataset, shown: int = 3) -> None:
+    """Say in the log how many items of a data set were skipped or mended, with the first few."""
+    if not dataset.problems:
+        return
+    count = len(dataset.problems)
+    log.info(f"{dataset.split}: {count} problems in {dataset.root}; `boxseg doctor` lists them:")
+    for problem in dataset.problems[:shown]:
+        log.info(f"  {problem.file}: {problem.what} ({problem.action})")
+    if count > shown:
+        log.info(f"  … and {count - shown} more")
+
+
+def _kind(problem: Problem) -> str:
+    return problem.what.partition(":")[0]

@@ -1,0 +1,1 @@
+"""Networks on whole photos: devices, scales, windows, threads and processes, and predictors to call."""

@@ -1,0 +1,53 @@
+"""Where photos are worked on outside training."""
+
+from __future__ import annotations
+
+import torch
+
+from boxseg.config import TrainerOptions
+from boxseg.errors import ConfigError
+
+
+def torch_device(trainer: TrainerOptions) -> torch.device:
+    """The device for work that is not spread.
+
+    Raises:
+        ConfigError: The accelerator is not there.
+    """
+    return torch_devices(trainer)[0]
+
+
+def torch_devices(trainer: TrainerOptions) -> list[torch.device]:
+    """A device for each process that a stage's photos are spread over.
+
+    Those of an accelerator, or the one CPU as often as asked for; `auto` takes all accelerators, or the CPU
+    once.
+
+    Raises:
+        ConfigError: The accelerator is not there, or not so many of it.
+    """
+    kind = {"gpu": "cuda"}.get(trainer.accelerator, trainer.accelerator)
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"trainer.accelerator={trainer.accelerator}: no CUDA device is there; try auto")
+    try:
+        device = torch.device(kind)
+    except RuntimeError as error:
+        raise ConfigError(f"unknown trainer.accelerator={trainer.accelerator}; try auto, cpu or gpu") from error
+    if not _is_there(device.type):
+        raise ConfigError(f"trainer.accelerator={trainer.accelerator}: no such device is there; try auto")
+    if kind == "cpu":
+        return [device] * (1 if trainer.devices == "auto" else trainer.devices)
+    there = torch.cuda.device_count() if kind == "cuda" else 1
+    count = there if trainer.devices == "auto" else trainer.devices
+    if count > there:
+        raise ConfigError(f"trainer.devices={count}, but there are {there} ({kind}); try auto")
+    return [device] if count == 1 else [torch.device(kind, place) for place in range(count)]
+
+
+def _is_there(kind: str) -> bool:
+    if kind == "cpu":
+        return True
+    module = torch.backends.mps if kind == "mps" else getattr(torch, kind, None)
+    return bool(getattr(module, "is_available", lambda: False)())

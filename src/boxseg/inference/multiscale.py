@@ -1,0 +1,192 @@
+"""Class probabilities of a photo from a segmentation network: scales, flip, CRF.
+
+Source: METHOD: Oh et al., BANA, CVPR 2021, section 4.1 (multi-scale testing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from boxseg.config import Evaluate, TrainerOptions
+from boxseg.dataset import Sample
+from boxseg.inference.networks import Loaded
+from boxseg.inference.prediction import LabelledPhoto, strongest
+from boxseg.inference.refine import refine
+from boxseg.inference.threads import Readable, photo_loop
+from boxseg.inference.windows import blended, window_side
+from boxseg.nn.deeplab import Segmenter
+from boxseg.nn.reproducible import softmax
+from boxseg.nn.views import Views
+
+# Probabilities of a photo that are held at once, 2 GB; with few classes it is the network's memory that counts.
+MOST_SCORES, FEWEST_CLASSES = 2**29, 16
+
+# Pixels up to which a photo and its mirror image are seen at once: faster on a GPU, but twice the memory.
+PAIR = 2**21
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NetworkLabels:
+    """What a network says of a photo, on its device.
+
+    Attributes:
+        before: The most probable class before the CRF, (H, W) uint8.
+        labels: And after it.
+        confidence: Its probability, (H, W) float32.
+    """
+
+    before: Tensor
+    labels: Tensor
+    confidence: Tensor
+
+
+def most_pixels(classes: int) -> int:
+    """Pixels of the largest photo that is seen whole, by a network of so many classes beside the background."""
+    return MOST_SCORES // max(FEWEST_CLASSES, classes + 1)
+
+
+@torch.inference_mode()
+def see(loaded: Loaded[Segmenter], image: Tensor, options: Evaluate) -> Views:
+    """Cosines of a photo at every scale and mirrored.
+
+    Args:
+        loaded: The network.
+        image: (H, W, 3) uint8 RGB, on the network's device.
+        options: Scales and flip.
+    """
+    network = loaded.network
+    size = (image.shape[0], image.shape[1])
+    photo = image.permute(2, 0, 1)[None].float()
+    scales, flip = (options.scales, options.flip) if options.tta else ((1.0,), False)
+    seen = Views(size, network.stride)
+    for scale in scales:
+        scaled_size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+        scaled = photo
+        if scaled_size != size:
+            # Enlarging leaves nothing to antialias; without, its rounding depends on the number of threads.
+            scaled = F.interpolate(photo, scaled_size, mode="bilinear", antialias=True)
+        if flip and scaled_size[0] * scaled_size[1] <= PAIR:
+            both = network(torch.cat([scaled, scaled.flip(-1)]))
+            views = [(both[0], False), (both[1], True)]
+        else:
+            views = [(network(scaled)[0], False)]
+            views += [(network(scaled.flip(-1))[0], True)] if flip else []
+        for cosine, mirrored in views:
+            seen.add(cosine, scaled_size, mirrored=mirrored)
+    return seen
+
+
+@torch.inference_mode()
+def network_probabilities(loaded: Loaded[Segmenter], image: Tensor, options: Evaluate) -> Tensor:
+    """softmax(T · mean cosine) over scales and flip, (L + 1, H, W); arguments as for `see`."""
+    seen = see(loaded, image, options)
+    whole = torch.empty(len(loaded.classes) + 1, *seen.size, device=image.device)
+    for rows in seen.bands():
+        whole[:, rows] = softmax(loaded.network.logits(seen.mean(rows)))
+    return whole
+
+
+@torch.inference_mode()
+def predict_group(
+    loaded: Loaded[Segmenter], images: Sequence[NDArray[np.uint8]], options: Evaluate
+) -> list[tuple[Tensor, Tensor]]:
+    """Probabilities (L + 1, H, W) of photos (H, W, 3), seen whole, before and after the CRF."""
+    raw = [torch.from_numpy(image).to(loaded.device) for image in images]
+    before = [network_probabilities(loaded, image, options) for image in raw]
+    return list(zip(before, refine(options.crf, raw, before), strict=True))
+
+
+@torch.inference_mode()
+def label_group(
+    loaded: Loaded[Segmenter], images: Sequence[NDArray[np.uint8]], options: Evaluate
+) -> list[NetworkLabels]:
+    """Labels of photos (H, W, 3), of any size; the largest are seen in windows."""
+    most = most_pixels(len(loaded.classes))
+    sides = [window_side((image.shape[0], image.shape[1]), options.tile, most) for image in images]
+    whole = [image for image, side in zip(images, sides, strict=True) if side is None]
+    if options.crf.active and whole:
+        solved = iter([_labelled(*both) for both in predict_group(loaded, whole, options)])
+    else:
+        solved = iter([_label_bands(loaded, image, options) for image in whole])
+    return [
+        next(solved) if side is None else _label_windows(loaded, image, side, options)
+        for image, side in zip(images, sides, strict=True)
+    ]
+
+
+def _labelled(before: Tensor, after: Tensor) -> NetworkLabels:
+    labels, confidence = _strongest(after)
+    return NetworkLabels(before=_strongest(before)[0], labels=labels, confidence=confidence)
+
+
+def _label_bands(loaded: Loaded[Segmenter], image: NDArray[np.uint8], options: Evaluate) -> NetworkLabels:
+    """Without a CRF a row of pixels needs no other: the probabilities of all are never held at once."""
+    seen = see(loaded, torch.from_numpy(image).to(loaded.device), options)
+    parts = [_strongest(softmax(loaded.network.logits(seen.mean(rows)))) for rows in seen.bands()]
+    labels, confidence = (torch.cat(rows) for rows in zip(*parts, strict=True))
+    return NetworkLabels(before=labels, labels=labels, confidence=confidence)
+
+
+def _label_windows(
+    loaded: Loaded[Segmenter], image: NDArray[np.uint8], side: int, options: Evaluate
+) -> NetworkLabels:
+    def compute(window: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return torch.cat(predict_group(loaded, [window], options)[0]).cpu().numpy()
+
+    count = len(loaded.classes) + 1
+    parts = [(*strongest(both[:count]), *strongest(both[count:])) for _, both in blended(image, side, compute)]
+    before, _, labels, confidence = (
+        torch.from_numpy(np.concatenate(rows)).to(loaded.device) for rows in zip(*parts, strict=True)
+    )
+    return NetworkLabels(before=before, labels=labels, confidence=confidence)
+
+
+def _strongest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
+    """The most probable class of probabilities (L + 1, H, W), and its probability."""
+    if probabilities.device.type == "cpu":  # where NumPy's argmax takes a third of torch's time
+        labels, confidence = strongest(probabilities.numpy())
+        return torch.from_numpy(labels), torch.from_numpy(confidence)
+    confidence_there, labels_there = probabilities.max(0)
+    return labels_there.to(torch.uint8), confidence_there
+
+
+def predict_photos(
+    loaded: Loaded[Segmenter],
+    samples: Sequence[Sample],
+    skipped: dict[str, str],
+    options: Evaluate,
+    trainer: TrainerOptions,
+) -> Iterator[tuple[Sample, LabelledPhoto]]:
+    """Samples with what the network says of them, behind a progress bar.
+
+    Args:
+        loaded: The network.
+        samples: Photos to label.
+        skipped: Takes the ids of photos that cannot be read, with the reason.
+        options: Scales, flip and CRF.
+        trainer: Loading processes.
+    """
+    work = partial(_predicted, loaded, options)
+    device = loaded.device
+    for group in photo_loop(work, samples, skipped, description="predict", trainer=trainer, device=device):
+        yield from group
+
+
+def _predicted(
+    loaded: Loaded[Segmenter], options: Evaluate, group: Sequence[Readable]
+) -> list[tuple[Sample, LabelledPhoto]]:
+    answers = label_group(loaded, [image for _, image in group], options)
+    found = []
+    for (sample, image), answer in zip(group, answers, strict=True):
+        labels, confidence = answer.labels.cpu().numpy(), answer.confidence.cpu().numpy()
+        photo = LabelledPhoto(image=image, labels=labels, confidence=confidence, classes=loaded.classes)
+        found.append((sample, photo))
+    return found

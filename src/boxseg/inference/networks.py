@@ -1,0 +1,171 @@
+"""Networks from options, and to and from checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from boxseg.atomic import write_json
+from boxseg.config import Classify, Model, Segment
+from boxseg.dataset import BoxDataset
+from boxseg.errors import CheckpointError
+from boxseg.nn import checkpoint
+from boxseg.nn.backbones.base import fold_batch_norm
+from boxseg.nn.deeplab import BoxClassifier, Segmenter, build_classifier, build_segmenter
+from boxseg.nn.reproducible import settle_convolutions
+from boxseg.nn.weights.loading import load_weights, weight_file
+from boxseg.palette import voc_palette
+from boxseg.runs.layout import CheckpointKind, checkpoint_file
+
+log = logging.getLogger("boxseg")
+
+Network = BoxClassifier | Segmenter
+NetworkT = TypeVar("NetworkT", BoxClassifier, Segmenter)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded(Generic[NetworkT]):
+    """A network from a checkpoint, on its device, in evaluation mode.
+
+    Attributes:
+        network: The network, its batch norm folded into the convolutions: it cannot be trained on or saved.
+        classes: Names of classes 1..L.
+        device: Where it is.
+        options: Options it was trained with, by section.
+    """
+
+    network: NetworkT
+    classes: tuple[str, ...]
+    device: torch.device
+    options: dict[str, Any]
+
+    def on(self, device: torch.device) -> Loaded[NetworkT]:
+        """The same on another device."""
+        if device == self.device:
+            return self
+        network = copy.deepcopy(self.network).to(device)
+        settle_convolutions(network, cpu=device.type == "cpu")
+        return dataclasses.replace(self, network=network, device=device)
+
+
+def weight_inputs(model: Model) -> dict[str, Path]:
+    """The weight files that a network starts from, as inputs of its run; what is done needs them no more."""
+    library, _, folder = model.backbone.partition(":")
+    files = {"model.weights": weight_file(model.weights)}
+    if library == "hf" and model.weights == "default":  # a folder, if it is no name of the hub
+        files["model.backbone"] = Path(folder) / "model.safetensors"
+    return {name: path for name, path in files.items() if path and path.is_file()}
+
+
+def start_classifier(model: Model, classes: int, seed: int, folder: Path) -> tuple[BoxClassifier, set[str]]:
+    """A box classifier on pretrained features, and the names of its random parameters.
+
+    What became of every tensor is written to `folder`/weights.json.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = build_classifier(model, classes)
+    return network, _pretrain(network, model, folder)
+
+
+def start_segmenter(model: Model, classes: int, seed: int, folder: Path) -> tuple[Segmenter, set[str]]:
+    """The same for a segmentation network."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = build_segmenter(model, classes)
+    return network, _pretrain(network, model, folder)
+
+
+def _pretrain(network: Network, model: Model, folder: Path) -> set[str]:
+    report = load_weights(
+        network, model.weights, fully_connected=model.fully_connected, preprocessing=model.preprocessing
+    )
+    write_json(folder / "weights.json", report.as_dict())
+    _channels_last(network)
+    log.info(report.summary())
+    return set(report.new)
+
+
+def _channels_last(network: Network) -> None:
+    """Lay the weights out as convolutions read them; on a CPU a step takes two thirds of the time."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def save_network(
+    path: Path, network: Network, *, classes: tuple[str, ...], model: Model, options: Classify | Segment
+) -> None:
+    """Write a checkpoint that is enough to predict: weights, architecture, class names, palette, options."""
+    kind: CheckpointKind = "box-classifier" if isinstance(network, BoxClassifier) else "segmenter"
+    meta = {
+        "kind": kind,
+        "classes": list(classes),
+        "palette": voc_palette(len(classes) + 1).tolist(),
+        "model": dataclasses.asdict(model),
+        "backbone": network.backbone.architecture,
+        "options": dataclasses.asdict(options),
+    }
+    checkpoint.save(path, network.state_dict(), meta)
+
+
+def load_classifier(path: Path, device: torch.device) -> Loaded[BoxClassifier]:
+    """A box classifier from its checkpoint.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or holds something else.
+    """
+    meta, state = _read(path, "box-classifier")
+    network = build_classifier(Model(**meta["model"]), len(meta["classes"]), meta.get("backbone") or None)
+    return _finish(network, meta, state, device, path)
+
+
+def load_segmenter(path: Path, device: torch.device) -> Loaded[Segmenter]:
+    """A segmentation network from its checkpoint.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or holds something else.
+    """
+    meta, state = _read(path, "segmenter")
+    network = build_segmenter(Model(**meta["model"]), len(meta["classes"]), meta.get("backbone") or None)
+    return _finish(network, meta, state, device, path)
+
+
+def check_classes(known: Sequence[str], dataset: BoxDataset, checkpoint: Path) -> None:
+    """Make sure that a network and a data set speak of the same classes.
+
+    Raises:
+        CheckpointError: They do not.
+    """
+    if tuple(known) != dataset.classes:
+        other = sorted(set(known) ^ set(dataset.classes))
+        differ = f"; not in both: {', '.join(other[:6])}" if other else "; their order differs"
+        raise CheckpointError(
+            f"{checkpoint} was trained on {len(known)} classes, "
+            f"{dataset.root} has {len(dataset.classes)}{differ}"
+        )
+
+
+def _read(path: Path, kind: CheckpointKind) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    return checkpoint.load(checkpoint_file(path, kind), kind)
+
+
+def _finish(
+    network: NetworkT, meta: dict[str, Any], state: dict[str, torch.Tensor], device: torch.device, path: Path
+) -> Loaded[NetworkT]:
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{path} does not fit the network it describes: {reason}") from error
+    network.eval().to(device)
+    if network.backbone.own_layers:
+        fold_batch_norm(network)
+    _channels_last(network)
+    settle_convolutions(network, cpu=device.type == "cpu")
+    return Loaded(network=network, classes=tuple(meta["classes"]), device=device, options=meta["options"])

@@ -1,0 +1,221 @@
+"""What a network says of a photo, and what all programs that ask networks have in common; no torch."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from boxseg import palette
+from boxseg.errors import ConfigError
+from boxseg.formats.coco_results import encode_mask
+from boxseg.formats.images import to_photo
+from boxseg.formats.masks import write_grey, write_mask
+from boxseg.inference.windows import SMALLEST, Tile, blended, window_side
+
+# Longer side of the picture in a notebook, pixels.
+_SHOWN = 1024
+
+# Bytes of photos that are worked on together; of larger ones the probabilities alone would fill the memory.
+_TOGETHER = 3 * 2**22
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class LabelledPhoto:
+    """The classes of a photo, pixel by pixel. In a notebook it shows as the photo with its labels over it.
+
+    Attributes:
+        image: The upright photo, (H, W, 3) uint8 RGB.
+        labels: The most probable class, (H, W) uint8: 0 background, 1..L.
+        confidence: Probability of the most probable class, (H, W) float32.
+        classes: Names of classes 1..L.
+    """
+
+    image: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    confidence: NDArray[np.float32]
+    classes: tuple[str, ...]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the photo that each class takes, of those that are there; the largest first."""
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.classes) + 1) / self.labels.size
+        found = {name: float(n) for name, n in zip(("background", *self.classes), counts, strict=True) if n}
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    def overlay(self, opacity: float = 0.55) -> Image.Image:
+        """The photo with its labels painted over it in VOC colours; the background stays clear."""
+        return Image.fromarray(palette.overlay(self.image, self.labels, opacity))
+
+    def save(self, path: Path | str) -> None:
+        """Write the labels as a palette PNG: one byte a pixel, VOC colours.
+
+        Raises:
+            ConfigError: The name does not end in .png; other formats would blur or drop labels.
+        """
+        if Path(path).suffix.lower() != ".png":
+            raise ConfigError(f"labels are saved as .png, got {path}; for a picture, use overlay().save(…)")
+        write_mask(path, self.labels)
+
+    def save_confidence(self, path: Path | str) -> None:
+        """Write the confidence as an 8-bit grey PNG: 255 · probability, rounded."""
+        write_grey(path, np.rint(self.confidence * 255).astype(np.uint8))
+
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in self.shares.items())
+        return f"{type(self).__name__}({width}x{height} pixels: {shares})"
+
+    def _repr_png_(self) -> bytes:
+        """The picture a notebook shows."""
+        picture = self.overlay()
+        picture.thumbnail((_SHOWN, _SHOWN))
+        content = io.BytesIO()
+        picture.save(content, format="PNG")
+        return content.getvalue()
+
+
+class Prediction(LabelledPhoto):
+    """What a network says of a photo: its labels, and the probability of every class at every pixel.
+
+    Args:
+        image: The upright photo, (H, W, 3) uint8 RGB.
+        probabilities: (L + 1, H, W) float32, background first; each pixel sums to 1.
+        classes: Names of classes 1..L.
+
+    Attributes:
+        image: The photo.
+        labels: The most probable class, (H, W) uint8: 0 background, 1..L.
+        confidence: Its probability, (H, W) float32.
+        probabilities: Of all classes, (L + 1, H, W) float32.
+        classes: Names of classes 1..L.
+    """
+
+    probabilities: NDArray[np.float32]
+
+    def __init__(
+        self, *, image: NDArray[np.uint8], probabilities: NDArray[np.float32], classes: tuple[str, ...]
+    ) -> None:
+        labels, confidence = strongest(probabilities)
+        super().__init__(image=image, labels=labels, confidence=confidence, classes=classes)
+        object.__setattr__(self, "probabilities", probabilities)
+
+    def to_coco(self, image_id: int | str = 1, category_ids: Sequence[int] = ()) -> list[dict[str, Any]]:
+        """The labels as COCO results: one mask for each class that is there, background left out.
+
+        A segmentation network does not tell objects of a class apart, so its pixels are one mask.
+
+        Args:
+            image_id: The photo's id in the COCO file these results go with.
+            category_ids: COCO's ids of classes 1..L; by default 1..L themselves.
+
+        Returns:
+            By class: `image_id`, `category_id`, `segmentation` (run-length code), `bbox` (x, y, width, height,
+            pixels), `area` (pixels) and `score`, the mean probability of the class over its mask.
+
+        Raises:
+            ValueError: The ids are not as many as the classes.
+        """
+        ids = tuple(category_ids) or tuple(range(1, len(self.classes) + 1))
+        if len(ids) != len(self.classes):
+            raise ValueError(f"{len(ids)} category ids for {len(self.classes)} classes")
+        results = []
+        for label in np.unique(self.labels[self.labels > 0]):
+            mask = self.labels == label
+            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+            results.append(
+                {
+                    "image_id": image_id,
+                    "category_id": int(ids[label - 1]),
+                    "segmentation": encode_mask(mask),
+                    "bbox": [int(columns[0]), int(rows[0]), int(width), int(height)],
+                    "area": int(mask.sum()),
+                    "score": float(self.probabilities[label][mask].mean(dtype=np.float64)),
+                }
+            )
+        return results
+
+
+def strongest(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The most probable class (H, W) uint8 and its probability (H, W), of probabilities (L + 1, H, W)."""
+    labels = np.empty(probabilities.shape[1:], dtype=np.uint8)
+    for row, scores in enumerate(probabilities.swapaxes(0, 1)):  # at once, argmax takes 8 bytes a pixel
+        labels[row] = scores.argmax(0)
+    return labels, np.asarray(probabilities.max(0))
+
+
+class BasePredictor(ABC):
+    """A trained segmentation network that is called with a photo.
+
+    A photo is a path, a PIL image, an (H, W, 3) or (H, W) uint8 NumPy array (RGB or grey), or a (3, H, W) uint8
+    torch tensor. Any size will do: a large one is seen in windows that overlap and are blended.
+
+    Args:
+        classes: Names of classes 1..L.
+        tile: Side of the windows for photos that are longer, pixels, at least 64; 0 for none; `auto`: 2048 for
+            photos of more than `most` pixels.
+        most: Pixels.
+
+    Raises:
+        ConfigError: There are no windows of this size.
+    """
+
+    def __init__(self, classes: Sequence[str], tile: Tile = "auto", most: int = 2**25) -> None:
+        if tile != "auto" and (not isinstance(tile, int) or 0 != tile < SMALLEST):
+            raise ConfigError(
+                f"tile={tile!r}, expected pixels, at least {SMALLEST}, 0 for no windows, or 'auto'"
+            )
+        self.classes = tuple(classes)
+        self._tile: Tile = tile
+        self._most = most
+
+    def __call__(self, image: Any) -> Prediction:
+        """Label one photo.
+
+        Raises:
+            DataError: It cannot be read, or is no photo.
+        """
+        return next(self.predict_many([image]))
+
+    def predict_many(self, images: Iterable[Any], batch: int = 8) -> Iterator[Prediction]:
+        """Label photos of any sizes, in their order, reading so many at a time.
+
+        Raises:
+            DataError: One cannot be read, or is no photo.
+            ConfigError: A single image was given, or a batch below 1.
+        """
+        if isinstance(images, (str, Path, Image.Image)) or batch < 1:
+            raise ConfigError(
+                f"predict_many takes a list of photos and a batch of at least 1, got {images!r}, {batch}"
+            )
+        stream = map(to_photo, images)
+        while group := list(islice(stream, batch)):
+            for photo, probabilities in zip(group, self._any_size(group), strict=True):
+                yield Prediction(image=photo, probabilities=probabilities, classes=self.classes)
+
+    def _any_size(self, photos: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
+        sides = [window_side((photo.shape[0], photo.shape[1]), self._tile, self._most) for photo in photos]
+        if not any(sides) and sum(photo.size for photo in photos) <= _TOGETHER:
+            yield from self._probabilities(photos)
+            return
+        for photo, side in zip(photos, sides, strict=True):
+            yield self._in_windows(photo, side) if side else self._probabilities([photo])[0]
+
+    def _in_windows(self, photo: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+        whole = np.empty((len(self.classes) + 1, *photo.shape[:2]), dtype=np.float32)
+        for rows, part in blended(photo, side, lambda window: self._probabilities([window])[0]):
+            whole[:, rows] = part
+        return whole
+
+    @abstractmethod
+    def _probabilities(self, photos: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[np.float32]]:
+        """Probabilities (L + 1, H, W) of photos (H, W, 3)."""

@@ -1,0 +1,86 @@
+"""A photo too large to be predicted whole, in windows that overlap and are blended; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tile = int | Literal["auto"]
+Pixels = NDArray[np.uint8]
+Scores = NDArray[np.float32]
+
+# Side of the windows where nothing else is said, pixels.
+SIDE = 2048
+# Smaller windows would be all overlap.
+SMALLEST = 64
+# Windows begin at multiples of every network's stride, so that far from their edges they show the very features
+# of the whole photo.
+STEP = 32
+
+
+def window_side(size: tuple[int, int], tile: Tile, most: int) -> int | None:
+    """Side of the windows, pixels, for a photo of this size; None where it is predicted whole.
+
+    Args:
+        size: (H, W), pixels.
+        tile: The side that was asked for, where a photo is longer; 0 for no windows at all; `auto`.
+        most: Pixels of a photo above which `auto` means windows.
+    """
+    if tile == "auto":
+        return SIDE if size[0] * size[1] > most else None
+    return tile if tile and max(size) > tile else None
+
+
+def blended(photo: Pixels, side: int, compute: Callable[[Pixels], Scores]) -> Iterator[tuple[slice, Scores]]:
+    """What `compute` gives for all of a photo, from overlapping windows: rows from the top, as they get ready.
+
+    From one window to the next the weights pass over gradually, along the eighth of the side that they share.
+
+    Args:
+        photo: (H, W, 3).
+        side: Of the windows, pixels; one at the end of the photo may be up to 31 longer.
+        compute: Scores (C, h, w) of a window (h, w, 3).
+
+    Yields:
+        Rows, and their scores (C, n, W).
+    """
+    rows, columns = (_spans(length, side) for length in photo.shape[:2])
+    pending: Scores | None = None
+    for place, (top, bottom, row_weights) in enumerate(rows):
+        strip: Scores | None = None
+        for left, right, column_weights in columns:
+            scores = compute(photo[top:bottom, left:right])
+            if strip is None:
+                strip = np.zeros((len(scores), bottom - top, photo.shape[1]), dtype=np.float32)
+            strip[:, :, left:right] += scores * (row_weights[:, None] * column_weights)
+        assert strip is not None
+        if pending is not None:
+            strip[:, : pending.shape[1]] += pending
+        end = rows[place + 1][0] if place + 1 < len(rows) else bottom
+        yield slice(top, end), strip[:, : end - top]
+        pending = strip[:, end - top :].copy()
+
+
+def _spans(length: int, side: int) -> list[tuple[int, int, Scores]]:
+    """First pixel, one past the last, and weights of the windows along a side of a photo.
+
+    At each pixel the weights sum to 1.
+    """
+    overlap = max(side // 8, 1)
+    last = max(0, length - side) // STEP * STEP
+    starts = sorted({*range(0, last, (side - overlap) // STEP * STEP), last})
+    spans = [(start, min(start + side, length) if start < last else length) for start in starts]
+    ramps = []
+    for start, stop in spans:
+        near = np.minimum(np.arange(1, stop - start + 1), np.arange(stop - start, 0, -1))
+        ramps.append(np.minimum(near / (overlap + 1), 1))
+    total = np.zeros(length)
+    for (start, stop), ramp in zip(spans, ramps, strict=True):
+        total[start:stop] += ramp
+    return [
+        (start, stop, (ramp / total[start:stop]).astype(np.float32))
+        for (start, stop), ramp in zip(spans, ramps, strict=True)
+    ]

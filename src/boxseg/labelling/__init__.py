@@ -1,0 +1,1 @@
+"""From boxes to pseudo labels: the methods, and what is written of each photo."""

@@ -1,0 +1,89 @@
+"""One mask per annotated box, from pseudo labels: COCO results.
+
+Each photo's masks are written beside its labels, and gathered when all photos are done, so that labelling can
+be interrupted and never holds more than a few photos' masks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from boxseg.atomic import write_text
+from boxseg.dataset import Sample
+from boxseg.errors import DataError
+from boxseg.formats.coco_results import Result, encode_window, image_id, write_results
+from boxseg.nn.pseudo import BoxMasks
+from boxseg.runs.layout import LABELS, piece_path, results_path
+
+
+def box_instances(
+    sample: Sample, labels: Tensor, probabilities: Tensor, boxes: BoxMasks, category_ids: Sequence[int]
+) -> list[Result]:
+    """A mask for each box, {Y = c} inside it, in the order of the boxes; none for a box without such a pixel.
+
+    The score is the mean probability of c over the mask, after the CRF: how sure the label is, whichever of
+    the two labels it is.
+
+    Args:
+        sample: The photo.
+        labels: (H, W) uint8, Y.
+        probabilities: (K + 1, H, W), background first, then `boxes.classes`.
+        boxes: Its boxes.
+        category_ids: COCO's ids of classes 1..L; empty for 1..L.
+    """
+    classes, found = boxes.classes.tolist(), labels.cpu().numpy()
+    sure = probabilities.float().cpu().numpy()
+    results: list[Result] = []
+    for (left, top, right, bottom), owner in zip(boxes.rectangles, boxes.owners, strict=True):
+        window = np.s_[top:bottom, left:right]
+        inside = found[window] == classes[owner]
+        if not inside.any():
+            continue
+        label = classes[owner]
+        results.append(
+            {
+                "image_id": image_id(sample),
+                "category_id": category_ids[label - 1] if category_ids else label,
+                "segmentation": encode_window(inside, left, top, found.shape),
+                "score": round(float(sure[owner + 1][window][inside].mean(dtype=np.float64)), 6),
+            }
+        )
+    return results
+
+
+def write_piece(folder: Path, sample: Sample, results: Mapping[str, list[Result]]) -> None:
+    """Write the masks of one photo, by label."""
+    write_text(piece_path(folder, sample), json.dumps(results, separators=(",", ":")) + "\n")
+
+
+def gather(folder: Path, samples: Sequence[Sample]) -> dict[str, int]:
+    """Write instances_y_crf.json and instances_y_ret.json from the photos' files, in the order of the photos.
+
+    Returns:
+        The number of masks by label.
+
+    Raises:
+        DataError: A photo's file is damaged.
+    """
+    return {
+        source: write_results(results_path(folder, source), _pieces(folder, samples, source))
+        for source in LABELS
+    }
+
+
+def _pieces(folder: Path, samples: Sequence[Sample], source: str) -> Iterator[Result]:
+    for sample in samples:
+        path = piece_path(folder, sample)
+        if not path.is_file():  # the photo could not be read
+            continue
+        try:
+            content: dict[str, Any] = json.loads(path.read_bytes())
+            yield from content[source]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is damaged ({error}): remove it and run the command again") from error

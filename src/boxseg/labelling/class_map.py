@@ -1,0 +1,160 @@
+"""A classifier on data of other classes: which of its classes serves each class of the data.
+
+A class of the data that no class of the classifier serves is labelled without weights (`nn/pseudo.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from boxseg.dataset import BACKGROUND, BACKGROUND_NAME
+from boxseg.errors import CheckpointError, ConfigError, did_you_mean
+from boxseg.options import RECIPES
+
+log = logging.getLogger("boxseg")
+
+SHIPPED = RECIPES / "class_maps"
+
+# The map without an entry: equal names alone.
+NAMES = "names"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClassWeights:
+    """A classifier's weights, one row a class of the data.
+
+    Attributes:
+        weight: (L + 1, C), background first; zeros for a class the classifier does not know.
+        known: (L + 1,) bool, whether it knows the class.
+    """
+
+    weight: Tensor
+    known: Tensor
+
+    def on(self, device: torch.device) -> ClassWeights:
+        """The same on another device."""
+        return ClassWeights(weight=self.weight.to(device), known=self.known.to(device))
+
+
+def select_weights(weight: Tensor, classifier: Sequence[str], matches: Sequence[str | None]) -> ClassWeights:
+    """The weights for the classes of the data.
+
+    Args:
+        weight: (M + 1, C), the classifier's weights, background first.
+        classifier: Names of its classes 1..M.
+        matches: For each class 1..L of the data, the name of the classifier's class; None where it has none.
+    """
+    places = {name: place for place, name in enumerate(classifier, start=1)}
+    rows = [BACKGROUND, *(-1 if name is None else places[name] for name in matches)]
+    chosen = torch.tensor(rows, device=weight.device)
+    known = chosen >= 0
+    return ClassWeights(weight=weight[chosen.clamp_min(0)] * known[:, None], known=known)
+
+
+def match_classes(
+    option: str | Mapping[str, str] | None, classifier: Sequence[str], data: Sequence[str], checkpoint: Path
+) -> tuple[str | None, ...]:
+    """For each class of the data, the name of the classifier's class that serves it, or None.
+
+    Args:
+        option: `label.class_map`: what is not in it goes by equal names.
+        classifier: Names of the classifier's classes.
+        data: Names of the data's classes.
+        checkpoint: The classifier, named in errors.
+
+    Raises:
+        CheckpointError: No map is given, and the classifier lacks a class of the data.
+        ConfigError: The map cannot be read, or names classes that do not exist.
+    """
+    mapping = read_class_map(option)
+    shipped = isinstance(option, str) and not Path(option).is_file()
+    for ours, theirs in mapping.items():
+        if ours not in data:
+            if shipped:  # made for the whole of COCO; a part of it will do
+                continue
+            raise ConfigError(f"class_map: the data has no class {ours!r}{did_you_mean(ours, data)}")
+        if theirs not in classifier:
+            raise ConfigError(
+                f"class_map: {ours}: {theirs}, but the classifier {checkpoint} knows no class {theirs!r}"
+                f"{did_you_mean(theirs, classifier)}"
+            )
+    matches = tuple(mapping.get(name, name if name in classifier else None) for name in data)
+    lacking = [name for name, match in zip(data, matches, strict=True) if match is None]
+    if lacking and option is None:
+        raise CheckpointError(
+            f"{checkpoint} knows {len(classifier)} classes, not all {len(data)} of the data (lacking: "
+            f"{_few(lacking)}): name those that differ by label.class_map (a file, or voc_to_coco), or "
+            f"label the lacking ones without the classifier by class_map={NAMES}"
+        )
+    if lacking:
+        log.info(
+            f"label: {len(lacking)} of {len(data)} classes are unknown to the classifier and labelled "
+            f"by 1 - u_0 instead of an activation map: {_few(lacking)}"
+        )
+    return matches
+
+
+def read_class_map(option: str | Mapping[str, str] | None) -> dict[str, str]:
+    """A class map {class of the data: class of the classifier} from a mapping, a YAML or JSON file, or by name.
+
+    Raises:
+        ConfigError: There is no such map or file, or it maps something else than names to names.
+    """
+    if option is None or option == NAMES:
+        return {}
+    content: Any = option if isinstance(option, Mapping) else _parse(option)
+    if not isinstance(content, Mapping) or not all(
+        isinstance(word, str) for item in content.items() for word in item
+    ):
+        raise ConfigError(f"class_map {option} must hold `class of the data: class of the classifier` lines")
+    return dict(content)
+
+
+def map_file(option: str | Mapping[str, str] | None) -> Path | None:
+    """The file a class map is read from, shipped or the user's own."""
+    if not isinstance(option, str) or option == NAMES:
+        return None
+    return Path(option) if Path(option).is_file() else SHIPPED / f"{option}.yaml"
+
+
+def label_map(
+    data: Sequence[str], matches: Sequence[str | None], category_ids: Sequence[int]
+) -> list[dict[str, Any]]:
+    """What the pixel values of label masks stand for: name, COCO category, class of the classifier.
+
+    Args:
+        data: Names of classes 1..L.
+        matches: For each, the classifier's class, or None; empty where there was no classifier.
+        category_ids: COCO's id of each; empty where the data has none.
+    """
+    entries: list[dict[str, Any]] = [{"value": BACKGROUND, "name": BACKGROUND_NAME}]
+    for place, name in enumerate(data):
+        ids = {"category_id": category_ids[place]} if category_ids else {}
+        served = {"classifier_class": matches[place]} if matches else {}
+        entries.append({"value": place + 1, "name": name, **ids, **served})
+    return entries
+
+
+def _parse(option: str) -> Any:
+    path = map_file(option)
+    if path is None or not path.is_file():
+        names = [NAMES, *sorted(file.stem for file in SHIPPED.glob("*.yaml"))]
+        raise ConfigError(
+            f"no class map {option!r}{did_you_mean(option, names)} (a YAML or JSON file, or {', '.join(names)})"
+        )
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read class map {path}: {' '.join(str(error).split())}") from error
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -1,0 +1,48 @@
+"""How sure the labels of a photo are, as pictures: the confidence of Y_crf, and the reliable region."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from boxseg.dataset import IGNORE, Sample
+from boxseg.formats.masks import write_grey
+from boxseg.nn.pseudo import BoxMasks
+from boxseg.runs.layout import map_paths
+
+
+def write_maps(
+    folder: Path, sample: Sample, y_crf: Tensor, y_ret: Tensor, probabilities: Tensor, boxes: BoxMasks
+) -> None:
+    """Write both maps as 8-bit grey PNG: 255 stands for a probability of 1, and for reliable.
+
+    Args:
+        folder: Where the labels are.
+        sample: The photo.
+        y_crf: (H, W) uint8.
+        y_ret: (H, W) uint8.
+        probabilities: (K + 1, H, W) after the CRF, background first, then `boxes.classes`.
+        boxes: Its boxes.
+    """
+    sure, reliable = map_paths(folder, sample)
+    levels = (confidence(y_crf, probabilities, boxes) * 255).round().to(torch.uint8)
+    write_grey(sure, levels.cpu().numpy())
+    agree = (y_crf == y_ret) & (y_crf != IGNORE)
+    write_grey(reliable, (agree * 255).to(torch.uint8).cpu().numpy())
+
+
+def confidence(y_crf: Tensor, probabilities: Tensor, boxes: BoxMasks) -> Tensor:
+    """Probability of each pixel's label, (H, W) float; 0 where the label is 255.
+
+    Args:
+        y_crf: (H, W) uint8, Y_crf.
+        probabilities: (K + 1, H, W) after the CRF, background first, then `boxes.classes`.
+        boxes: The boxes.
+    """
+    places = torch.zeros(256, dtype=torch.long, device=y_crf.device)
+    places[boxes.classes] = torch.arange(1, len(boxes.classes) + 1, device=y_crf.device)
+    labels = y_crf.long()
+    sure = probabilities.gather(0, places[labels][None])[0].float().clamp(0, 1)
+    return torch.where(labels == IGNORE, 0, sure)

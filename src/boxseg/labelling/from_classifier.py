@@ -1,0 +1,119 @@
+"""Labels from a box classifier's activation maps: BAP and GAP.
+
+Source: Oh et al., BANA, CVPR 2021, section 3.2.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from boxseg.config import Label
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.inference.devices import torch_device
+from boxseg.inference.networks import Loaded, load_classifier
+from boxseg.jobs import LabelJob
+from boxseg.labelling.class_map import ClassWeights, map_file, match_classes, select_weights
+from boxseg.labelling.method import Origin, Scored, pixel_boxes
+from boxseg.nn.deeplab import BoxClassifier
+from boxseg.nn.field import UpsampledFeatures
+from boxseg.nn.pseudo import Background, BoxMasks, class_scores, retrieve
+from boxseg.runs.layout import checkpoint_file
+
+log = logging.getLogger("boxseg")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FromClassifier:
+    """BAP or GAP.
+
+    Attributes:
+        loaded: The classifier.
+        weights: Its weights for the classes of the data.
+        options: Stage 2.
+        origin: Its file, and the class map.
+    """
+
+    loaded: Loaded[BoxClassifier]
+    weights: ClassWeights
+    options: Label
+    origin: Origin
+
+    @property
+    def device(self) -> torch.device:
+        """Where the classifier is."""
+        return self.loaded.device
+
+    def on(self, device: torch.device) -> FromClassifier:
+        """The same on another device."""
+        return replace(self, loaded=self.loaded.on(device), weights=self.weights.on(device))
+
+    def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:
+        """Probabilities of the background attention and of the class activation maps; retrieval for Y_ret."""
+        loaded, options, weights = self.loaded, self.options, self.weights
+        image = torch.from_numpy(photo).to(loaded.device)
+        features = loaded.network.features(image.permute(2, 0, 1)[None])[0]
+        field = UpsampledFeatures(features, (image.shape[0], image.shape[1]), loaded.network.stride)
+        boxes = pixel_boxes(sample, loaded.device)
+        probabilities = class_scores(
+            field,
+            weights.weight,
+            boxes,
+            background=background_of(loaded.options, options),
+            grid=options.grid,
+            known=weights.known,
+        )
+        return Scored(
+            image=image,
+            boxes=boxes,
+            probabilities=probabilities,
+            retrieve=partial(_retrieve, field, weights, boxes, options.grid),
+        )
+
+
+def _retrieve(
+    field: UpsampledFeatures, weights: ClassWeights, boxes: BoxMasks, grid: int, y_crf: Tensor
+) -> Tensor:
+    return retrieve(field, y_crf, weights.weight, boxes, grid=grid, known=weights.known)
+
+
+def start(job: LabelJob, dataset: BoxDataset) -> FromClassifier:
+    """Load the classifier, and find its class for each class of the data.
+
+    Raises:
+        CheckpointError: The checkpoint is no box classifier, or lacks classes that no class map accounts for.
+        ConfigError: The class map cannot be used.
+    """
+    assert job.checkpoint is not None
+    loaded = load_classifier(job.checkpoint, torch_device(job.trainer))
+    matches = match_classes(job.label.class_map, loaded.classes, dataset.classes, job.checkpoint)
+    trained = loaded.options["pooling"]
+    if job.label.method not in ("auto", trained):
+        log.info(
+            f"label: {job.checkpoint} was trained with pooling={trained}: method={job.label.method} "
+            "changes its background score only"
+        )
+    file, mapping = checkpoint_file(job.checkpoint, "box-classifier"), map_file(job.label.class_map)
+    return FromClassifier(
+        loaded=loaded,
+        weights=select_weights(loaded.network.weight, loaded.classes, matches),
+        options=job.label,
+        origin=Origin(
+            files={"checkpoint": file, **({"class_map": mapping} if mapping else {})}, matches=matches
+        ),
+    )
+
+
+def background_of(trained: dict[str, Any], options: Label) -> Background:
+    """The background score: as asked, or u_0 for BAP and 1 - max u_c for GAP."""
+    if options.background != "auto":
+        return options.background
+    method = trained["pooling"] if options.method == "auto" else options.method
+    return "attention" if method == "bap" else "complement"

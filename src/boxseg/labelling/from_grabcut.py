@@ -1,0 +1,114 @@
+"""GrabCut from each box: its surroundings are background, its inside is cut.
+
+Source: Rother, Kolmogorov and Blake, "GrabCut: interactive foreground extraction using iterated graph cuts",
+    SIGGRAPH 2004; OpenCV's implementation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from boxseg.data.geometry import painting_order, pixel_ranges
+from boxseg.dataset import BACKGROUND, BoxDataset, Sample
+from boxseg.extras import import_extra
+from boxseg.inference.devices import torch_device
+from boxseg.jobs import LabelJob
+from boxseg.labelling.method import Origin, Scored, pixel_boxes
+from boxseg.nn.mask_scores import label_scores
+
+# Alternations between colour models and cut, as in OpenCV's own example.
+_ITERATIONS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrabCut:
+    """GrabCut, box by box.
+
+    Attributes:
+        device: Where the CRF starts.
+        seed: Seed of the colour models.
+        origin: Nothing else.
+    """
+
+    device: torch.device
+    seed: int
+    origin: Origin = field(default_factory=Origin)
+
+    def on(self, device: torch.device) -> GrabCut:
+        """The same on another device."""
+        return replace(self, device=device)
+
+    def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:
+        """The objects that are cut out of the boxes, as sure as hard labels are."""
+        boxes = pixel_boxes(sample, self.device)
+        labels = grabcut_labels(photo, sample.boxes, sample.labels, self.seed)
+        return Scored(
+            image=torch.from_numpy(photo).to(self.device),
+            boxes=boxes,
+            probabilities=label_scores(torch.from_numpy(labels).to(self.device), boxes),
+        )
+
+
+def start(job: LabelJob, dataset: BoxDataset) -> GrabCut:
+    """Make sure that OpenCV is there.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    _opencv()
+    return GrabCut(device=torch_device(job.trainer), seed=job.trainer.seed)
+
+
+def grabcut_labels(
+    photo: NDArray[np.uint8], boxes: NDArray[np.float64], labels: NDArray[np.int64], seed: int
+) -> NDArray[np.uint8]:
+    """Labels (H, W) uint8 of the objects cut out of boxes, that of the smallest box on top.
+
+    Args:
+        photo: (H, W, 3) uint8 RGB.
+        boxes: (n, 4) xyxy, pixels.
+        labels: (n,) class 1..L of each box.
+        seed: Seed of the colour models, for each box anew.
+    """
+    height, width = photo.shape[:2]
+    result = np.full((height, width), BACKGROUND, dtype=np.uint8)
+    ranges = pixel_ranges(boxes, height, width).tolist()
+    for index in painting_order(boxes, labels):
+        left, top, right, bottom = ranges[index]
+        inside = result[top:bottom, left:right]
+        inside[cut(photo, (left, top, right, bottom), seed)] = labels[index]
+    return result
+
+
+def cut(photo: NDArray[np.uint8], box: tuple[int, int, int, int], seed: int) -> NDArray[np.bool_]:
+    """Pixels of the object in a box, (h, w) bool as the box.
+
+    All of the box where it fills the photo, which leaves no background to learn from, and where GrabCut finds
+    no object, for there is one.
+
+    Args:
+        photo: (H, W, 3) uint8 RGB.
+        box: Its pixels, half-open (left, top, right, bottom), inside the photo.
+        seed: Seed of the colour models.
+    """
+    left, top, right, bottom = box
+    whole = np.ones((bottom - top, right - left), dtype=np.bool_)
+    if whole.size in (0, photo.shape[0] * photo.shape[1]):
+        return whole
+    cv2 = _opencv()
+    marks = np.zeros(photo.shape[:2], dtype=np.uint8)
+    rectangle = (left, top, right - left, bottom - top)
+    cv2.setRNGSeed(seed)
+    cv2.grabCut(photo, marks, rectangle, None, None, _ITERATIONS, cv2.GC_INIT_WITH_RECT)
+    marks = marks[top:bottom, left:right]
+    found: NDArray[np.bool_] = (marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)
+    return found if found.any() else whole
+
+
+def _opencv() -> Any:
+    return import_extra("cv2", extra="grabcut", purpose="label.method=grabcut")

@@ -1,0 +1,169 @@
+"""Masks of a SAM (Segment Anything) network, prompted with each box.
+
+Photos are prepared here and not by transformers' processors, of which SAM 2's needs torchvision.
+
+Source: Kirillov et al., "Segment anything", ICCV 2023; Ravi et al., "SAM 2", 2024.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.errors import CheckpointError
+from boxseg.extras import import_extra
+from boxseg.inference.devices import torch_device
+from boxseg.jobs import LabelJob
+from boxseg.labelling.method import Origin, Scored, pixel_boxes
+from boxseg.nn.backbones.from_transformers import quiet_transformers
+from boxseg.nn.mask_scores import mask_scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamFamily:
+    """Networks that are prompted alike.
+
+    Attributes:
+        network: Name of the class in transformers.
+        stretched: Whether photos are stretched to a square; if not, they keep their shape and are padded.
+    """
+
+    network: str
+    stretched: bool
+
+
+# By `model_type` of config.json. The checkpoints of SAM 2 are those of its video network, which holds this one.
+SAM_FAMILIES = {
+    "sam": SamFamily(network="SamModel", stretched=False),
+    "sam2": SamFamily(network="Sam2Model", stretched=True),
+    "sam2_video": SamFamily(network="Sam2Model", stretched=True),
+}
+
+# Boxes that are decoded together; the photo is encoded once for all.
+_BATCH = 32
+
+# Of ImageNet, 0..255: what all these networks were trained with.
+_MEAN = (123.675, 116.28, 103.53)
+_DEVIATION = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sam:
+    """A SAM network.
+
+    Attributes:
+        network: From transformers, in evaluation mode.
+        family: How it is prompted.
+        device: Where it is.
+        origin: Its weights, where they are in a folder.
+    """
+
+    network: Any
+    family: SamFamily
+    device: torch.device
+    origin: Origin
+
+    def on(self, device: torch.device) -> Sam:
+        """The same on another device."""
+        if device == self.device:
+            return self
+        return replace(self, network=copy.deepcopy(self.network).to(device), device=device)
+
+    def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:
+        """The masks of the boxes, as sure as the network is."""
+        boxes = pixel_boxes(sample, self.device)
+        image = torch.from_numpy(photo).to(self.device)
+        edges = torch.from_numpy(sample.boxes).to(self.device, torch.float32)
+        masks = (mask for logits in self.mask_logits(image, edges) for mask in logits.sigmoid())
+        return Scored(image=image, boxes=boxes, probabilities=mask_scores(masks, boxes))
+
+    def mask_logits(self, image: Tensor, boxes: Tensor) -> Iterator[Tensor]:
+        """Logits (b, H, W) of the masks of boxes, a batch of boxes at a time, in their order.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            boxes: (n, 4) xyxy, pixels.
+        """
+        if len(boxes) == 0:
+            return
+        height, width = image.shape[:2]
+        side = _side(self.network.config)
+        pixels, (new_height, new_width) = prepare(image, side, self.family.stretched)
+        scale = boxes.new_tensor([new_width / width, new_height / height] * 2)
+        embeddings = self.network.get_image_embeddings(pixels)
+        for some in torch.split(boxes * scale, _BATCH):
+            # Embeddings go along as they are; transformers repeats them for the boxes itself.
+            logits = self.network(
+                image_embeddings=embeddings, input_boxes=some[None], multimask_output=False
+            ).pred_masks[0, :, :1]
+            if not self.family.stretched:
+                padded = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
+                logits = padded[..., :new_height, :new_width]
+            yield F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)[:, 0]
+
+
+def prepare(image: Tensor, side: int, stretched: bool) -> tuple[Tensor, tuple[int, int]]:
+    """A photo as the networks take it.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        side: Side of the network's square input, pixels.
+        stretched: Whether the photo is stretched to fill it; if not, its longer side does, and zeros follow.
+
+    Returns:
+        (1, 3, side, side), normalised, and the height and width of the photo in it.
+    """
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    new = (side, side)
+    if not stretched:
+        new = (int(height * side / longer + 0.5), int(width * side / longer + 0.5))
+    photo = image.permute(2, 0, 1)[None].float()
+    small = F.interpolate(photo, new, mode="bilinear", align_corners=False, antialias=True)
+    mean, deviation = (small.new_tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
+    normal = (small - mean) / deviation
+    return F.pad(normal, (0, side - new[1], 0, side - new[0])), new
+
+
+def start(job: LabelJob, dataset: BoxDataset) -> Sam:
+    """Load the network `label.sam` from its folder, or from the Hugging Face hub.
+
+    Raises:
+        MissingExtraError: transformers is not there.
+        CheckpointError: There is no such network, or it is of another kind.
+    """
+    name, device = str(job.label.sam), torch_device(job.trainer)
+    transformers = import_extra("transformers", extra="sam", purpose="label.method=sam")
+    try:
+        with quiet_transformers():
+            kind = transformers.AutoConfig.from_pretrained(name).model_type
+            if kind not in SAM_FAMILIES:
+                known = ", ".join(SAM_FAMILIES)
+                raise CheckpointError(f"label.sam={name} is of the kind {kind}; expected one of {known}")
+            family = SAM_FAMILIES[kind]
+            network = getattr(transformers, family.network).from_pretrained(name, dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"label.sam={name}: no folder of a SAM checkpoint (config.json, model.safetensors), and not to be "
+            f"had from the Hugging Face hub: {reason}"
+        ) from error
+    weights = Path(name) / "model.safetensors"
+    files = {"sam": weights} if weights.is_file() else {}
+    return Sam(network=network.eval().to(device), family=family, device=device, origin=Origin(files=files))
+
+
+def _side(config: Any) -> int:
+    """Side of the square input, pixels."""
+    size = config.prompt_encoder_config.image_size
+    return int(size if isinstance(size, int) else size[0])

@@ -1,0 +1,1 @@
+"""Feature extractors: our own, and those of timm and transformers."""

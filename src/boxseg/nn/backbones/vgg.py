@@ -1,0 +1,87 @@
+"""VGG-16 as DeepLab-LargeFOV lays it out: stride 8, fc6 and fc7 as convolutions.
+
+Source: Simonyan and Zisserman, ICLR 2015; Chen et al., Semantic Image Segmentation with Deep Convolutional
+Nets and Fully Connected CRFs, ICLR 2015, Sec. 3.1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from boxseg.nn.backbones.base import CAFFE, Backbone, BatchNorm, HeadName, init_convolutions
+from boxseg.nn.backbones.winograd import Conv3x3
+from boxseg.nn.row_bands import in_bands
+
+# Channels of the convolutions of each block.
+BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+CONVOLUTIONS = tuple(
+    f"conv{block}_{index}"
+    for block, widths in enumerate(BLOCKS, start=1)
+    for index in range(1, len(widths) + 1)
+)
+FC_CHANNELS = 1024
+# How far the first three blocks see, which reach stride 8, pixels.
+FINE_REACH = 25
+
+
+class VGG16(Backbone):
+    """VGG-16 at stride 8: 3x3 pooling throughout, pool4 and pool5 at stride 1, conv5 dilated by 2.
+
+    Args:
+        fc_dilation: Dilation of fc6: 1 in the box classifier, 12 in DeepLab-LargeFOV.
+        features: `fc7` (1024 channels), or `pool5` (512 channels; fc6 and fc7 are left out) for use under
+            another head.
+        batch_norm: Without effect, there is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        fc_dilation: int = 1,
+        features: Literal["fc7", "pool5"] = "fc7",
+        batch_norm: BatchNorm = "frozen",
+    ) -> None:
+        self.has_fc = features == "fc7"
+        channels = FC_CHANNELS if self.has_fc else BLOCKS[-1][-1]
+        super().__init__(channels=channels, stride=8, preprocessing=CAFFE, batch_norm=batch_norm)
+        previous = 3
+        names = iter(CONVOLUTIONS)
+        for block, widths in enumerate(BLOCKS, start=1):
+            dilation = 2 if block == 5 else 1
+            for width in widths:
+                self.add_module(next(names), Conv3x3(previous, width, dilation=dilation))
+                previous = width
+        if self.has_fc:
+            self.fc6 = Conv3x3(previous, FC_CHANNELS, dilation=fc_dilation)
+            self.fc7 = nn.Conv2d(FC_CHANNELS, FC_CHANNELS, 1)
+            self.dropout = nn.Dropout2d(0.5)
+        init_convolutions(self)
+
+    @classmethod
+    def options_under(cls, head: HeadName) -> dict[str, Any]:
+        """fc6 with a large field of view is the LargeFOV head; another head takes pool5."""
+        return {"fc_dilation": 12} if head == "largefov" else {"features": "pool5"}
+
+    @property
+    def includes_largefov(self) -> bool:
+        """True when fc6 and fc7 are there."""
+        return self.has_fc
+
+    def extract(self, x: Tensor) -> Tensor:
+        """Features (B, C, h, w) of normalised, padded images (B, 3, H, W)."""
+        x = in_bands(lambda part: self._blocks(part, (1, 2, 3)), x, stride=8, reach=FINE_REACH)
+        x = self._blocks(x, (4, 5))
+        if self.has_fc:
+            x = self.dropout(F.relu(self.fc6(x), inplace=True))
+            x = self.dropout(F.relu(self.fc7(x), inplace=True))
+        return x
+
+    def _blocks(self, x: Tensor, numbers: tuple[int, ...]) -> Tensor:
+        for block in numbers:
+            for index in range(1, len(BLOCKS[block - 1]) + 1):
+                x = F.relu(self.get_submodule(f"conv{block}_{index}")(x), inplace=True)
+            x = F.max_pool2d(x, 3, stride=2 if block <= 3 else 1, padding=1)
+        return x

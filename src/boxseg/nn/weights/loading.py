@@ -1,0 +1,259 @@
+"""Pretrained weights into a backbone, with every tensor accounted for; learning rates by what was loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from boxseg.config import Optimiser
+from boxseg.errors import CheckpointError
+from boxseg.nn.backbones.base import PREPROCESSING, Backbone, Preprocessing
+from boxseg.nn.backbones.efficientnet_lite import EfficientNetLite0
+from boxseg.nn.backbones.library import LibraryBackbone
+from boxseg.nn.backbones.registry import BACKBONES
+from boxseg.nn.backbones.resnet import ResNet
+from boxseg.nn.weights.files import embedded_lite0, read_state, torchvision_file
+from boxseg.nn.weights.naming import NAMING_SCHEMES, FullyConnected, NamingScheme, convert
+
+# Layers of the original classifier that a file may lack, each as a whole; they then start new.
+OPTIONAL = ("fc6.", "fc7.", "conv_head.", "bn1.")
+# Tensors of the layers that a backbone is deep by, in our names: a classifier's or a head's are not among them.
+DEEP = re.compile(r"(layer[1-4]\.\d+|conv[1-5]_\d+|blocks\.\d+)\..+")
+# What model.weights may be, other than a file.
+WORDS = ("default", "imagenet", "none")
+# What belongs to boxseg alone: other projects' files do not have it.
+OWN = ("mean", "std", "order", "_extra_state")
+SHOWN = 5
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadReport:
+    """What became of every tensor. Names are those of the module that was given, `ignored` those of the file.
+
+    Args:
+        source: The file, or `none`.
+        family: Whose names the file has.
+        loaded: Taken from the file.
+        new: Still random.
+        own: The rest of the module: normalisation and counters, which are no weights.
+        ignored: In the file, without use here.
+        preprocessing: What the network expects of a photo from now on.
+    """
+
+    source: str
+    family: str
+    loaded: tuple[str, ...]
+    new: tuple[str, ...]
+    own: tuple[str, ...]
+    ignored: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    def summary(self) -> str:
+        """One line for each of the three, with the first few names, and one for the input."""
+        if not self.loaded:
+            lines = [f"weights: {self.source}, all {len(self.new)} tensors start random"]
+        else:
+            lines = [f"weights: {self.source} ({self.family}): {len(self.loaded)} tensors loaded"]
+            lines += [f"  new: {_listed(self.new)}", f"  ignored: {_listed(self.ignored)}"]
+        return "\n".join([*lines, f"  input: {self.preprocessing}"])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every name, for weights.json."""
+        named = {"loaded": self.loaded, "new": self.new, "own": self.own, "ignored": self.ignored}
+        told = {"source": self.source, "names": self.family, "input": str(self.preprocessing)}
+        return {**told, **{word: list(names) for word, names in named.items()}}
+
+
+def weight_file(source: str) -> Path | None:
+    """The file that `model.weights` names; None where it is a word: default, imagenet, none."""
+    return None if source in WORDS else Path(source).expanduser()
+
+
+def load_weights(
+    module: nn.Module,
+    source: str,
+    *,
+    fully_connected: FullyConnected = "subsample",
+    preprocessing: Literal["auto", "torchvision", "caffe"] = "auto",
+) -> LoadReport:
+    """Load pretrained weights into a backbone, or into the backbone of a network, in place.
+
+    The normalisation that the weights expect comes with them, and for a ResNet where its blocks stride.
+
+    Args:
+        module: A Backbone, or a network with one as its attribute `backbone`.
+        source: `default` (embedded for efficientnet_lite0, a foreign backbone's own, else `imagenet`),
+            `imagenet` (torchvision's file, downloaded once), `none`, or a file.
+        fully_connected: VGG-16's full fc6 and fc7: `subsample` them as DeepLab did, or start `fresh`.
+        preprocessing: What the weights expect of a photo; `auto` goes by the names in the file, and leaves a
+            network without weights as it is.
+
+    Raises:
+        CheckpointError: The file cannot be had or read, is of another network, also a deeper one, or lacks
+            tensors.
+    """
+    backbone, prefix = _backbone_of(module)
+    loaded: set[str] = set()
+    ignored: list[str] = []
+    family, shown = "", source
+    if isinstance(backbone, LibraryBackbone) and source in ("default", "imagenet"):
+        if source == "imagenet":
+            raise CheckpointError(
+                f"model.weights=imagenet: torchvision has no file for {backbone.name}; default takes its own"
+            )
+        names, ignored = backbone.load_pretrained()
+        loaded, family, shown = {prefix + name for name in names}, backbone.library, backbone.name
+    elif source != "none":
+        with ExitStack() as stack:
+            path = _file(backbone, source, stack)
+            state = read_state(path)
+        shown = path.name if source in ("default", "imagenet") else source
+        found = _family(backbone, state, path)
+        family = found.title
+        tensors, origin = convert(found, state, fully_connected=fully_connected)
+        names = _fill(backbone, tensors, found, path)
+        loaded = {prefix + name for name in names}
+        ignored = sorted(set(state).difference(*(origin[name] for name in names)))
+    if preprocessing != "auto":
+        backbone.set_preprocessing(PREPROCESSING[preprocessing])
+    new = [name for name, _ in module.named_parameters() if name not in loaded]
+    return LoadReport(
+        source=shown,
+        family=family,
+        loaded=tuple(sorted(loaded)),
+        new=tuple(new),
+        own=tuple(name for name in module.state_dict() if name not in loaded and name not in set(new)),
+        ignored=tuple(ignored),
+        preprocessing=backbone.preprocessing,
+    )
+
+
+def parameter_groups(model: nn.Module, new: set[str], optimiser: Optimiser) -> list[dict[str, Any]]:
+    """Parameter groups of SGD with the papers' multipliers, in a fixed order; each trainable parameter once.
+
+    Weights learn at lr with weight decay, biases at lr · bias_lr without; new ones at new_lr times that. Scale
+    and shift of norms, and other scales of single channels, learn like weights but without decay.
+
+    Args:
+        model: The network.
+        new: Names of its parameters that start random.
+        optimiser: Learning rates.
+
+    Returns:
+        Dicts of `name`, `params`, `lr` and `weight_decay`; empty groups are left out.
+    """
+    norms = {
+        f"{path}.{name}" if path else name
+        for path, module in model.named_modules()
+        if isinstance(module, NORMS)
+        for name, _ in module.named_parameters(recurse=False)
+    }
+    groups: dict[str, dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        kind = "norms" if name in norms else "biases" if name.split(".")[-1] == "bias" else "weights"
+        kind = "norms" if kind == "weights" and parameter.ndim < 2 else kind
+        fresh = name in new
+        lr = optimiser.lr * (optimiser.bias_lr if kind == "biases" else 1) * (optimiser.new_lr if fresh else 1)
+        decay = optimiser.weight_decay if kind == "weights" else 0.0
+        label = f"new {kind}" if fresh else kind
+        group = groups.setdefault(label, {"name": label, "params": [], "lr": lr, "weight_decay": decay})
+        group["params"].append(parameter)
+    order = [prefix + kind for prefix in ("", "new ") for kind in ("weights", "biases", "norms")]
+    return [groups[label] for label in order if label in groups]
+
+
+def _backbone_of(module: nn.Module) -> tuple[Backbone, str]:
+    """The backbone, and what its tensors' names begin with in the module."""
+    if isinstance(module, Backbone):
+        return module, ""
+    backbone = getattr(module, "backbone", None)
+    if not isinstance(backbone, Backbone):
+        raise TypeError(f"a Backbone or a network with one is expected, got {type(module).__name__}")
+    return backbone, "backbone."
+
+
+def _name_of(backbone: Backbone) -> str:
+    if isinstance(backbone, LibraryBackbone):
+        return backbone.name
+    return next(name for name, kind in BACKBONES.items() if type(backbone) is kind)
+
+
+def _file(backbone: Backbone, source: str, stack: ExitStack) -> Path:
+    if given := weight_file(source):
+        return given
+    if isinstance(backbone, EfficientNetLite0):
+        return stack.enter_context(embedded_lite0())
+    return torchvision_file(_name_of(backbone))
+
+
+def _family(backbone: Backbone, state: dict[str, Tensor], path: Path) -> NamingScheme:
+    for family in NAMING_SCHEMES:
+        if family.fits(backbone, state):
+            return family
+    known = ", ".join(family.title for family in NAMING_SCHEMES if isinstance(backbone, family.backbone))
+    raise CheckpointError(
+        f"{path} has no weights of {_name_of(backbone)} (its tensors: {_listed(sorted(state))}); "
+        f"known are the names of {known}"
+    )
+
+
+def _fill(backbone: Backbone, tensors: dict[str, Tensor], family: NamingScheme, path: Path) -> list[str]:
+    """Load what fits, all or nothing; the names that were loaded."""
+    own = backbone.state_dict()
+    counters = {name for name in own if name.endswith("num_batches_tracked")}
+    optional = set() if isinstance(backbone, ResNet) else _optional(own, tensors)
+    optional |= counters | (set(OWN) if family.preprocessing is not None else set())
+    missing = [name for name in own if name not in tensors and name not in optional]
+    wrong = [
+        f"{name} {tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in tensors and tensors[name].shape != own[name].shape
+    ]
+    lacking = _lacking(backbone, tensors)
+    if missing or wrong or lacking:
+        faults = [f"missing {_listed(missing)}"] if missing else []
+        faults += [f"of another shape {_listed(wrong)}"] if wrong else []
+        faults += [f"of layers that it lacks {_listed(lacking)}"] if lacking else []
+        raise CheckpointError(
+            f"{path} ({family.title}) does not fit {_name_of(backbone)}: {'; '.join(faults)}: "
+            "choose the model.backbone that it was made for"
+        )
+    loaded = [name for name in own if name in tensors]
+    with torch.no_grad():
+        backbone.load_state_dict({name: tensors[name] for name in loaded}, strict=False)
+    if family.preprocessing is not None:
+        backbone.set_preprocessing(family.preprocessing)
+    if isinstance(backbone, ResNet) and family.style is not None:
+        backbone.set_style(family.style)
+    return loaded
+
+
+def _optional(own: Collection[str], tensors: Collection[str]) -> set[str]:
+    """What may be missing: layers of which there is no tensor. Half a layer and a random half are no layer."""
+    absent = tuple(layer for layer in OPTIONAL if not any(name.startswith(layer) for name in tensors))
+    return {name for name in own if name.startswith(absent)}
+
+
+def _lacking(backbone: Backbone, tensors: Collection[str]) -> list[str]:
+    """Tensors of layers that the backbone has not: those of a deeper one would leave a splice of the two."""
+    if isinstance(backbone, LibraryBackbone):  # may be cut at a stage, and has names of its own
+        return []
+    layers = {name for name, _ in backbone.named_modules()}
+    return [name for name in tensors if DEEP.fullmatch(name) and name.rpartition(".")[0] not in layers]
+
+
+def _listed(names: list[str] | tuple[str, ...]) -> str:
+    """How many names there are, with the first few of them."""
+    if not names:
+        return "none"
+    return f"{len(names)} ({', '.join(names[:SHOWN])}{' …' if len(names) > SHOWN else ''})"

@@ -1,0 +1,272 @@
+"""Weight families: how other projects name and shape the tensors of our backbones, and what input they expect.
+
+A family recognises its files by a telling name, and turns a state dict into ours without changing it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from boxseg.errors import CheckpointError
+from boxseg.nn.backbones.base import CAFFE, TENSORFLOW_LITE, TORCHVISION, Backbone, Preprocessing
+from boxseg.nn.backbones.efficientnet_lite import EfficientNetLite0
+from boxseg.nn.backbones.resnet import ResNet, Style
+from boxseg.nn.backbones.vgg import CONVOLUTIONS, FC_CHANNELS, VGG16
+
+FullyConnected = Literal["subsample", "fresh"]
+State = Mapping[str, Tensor]
+
+# Name, among ours, of what Caffe's batch norm divides its statistics by.
+FACTOR = "factor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamingScheme:
+    """One way of naming the weights of a backbone.
+
+    Args:
+        title: For messages.
+        backbone: The backbones it fits.
+        telltale: A regular expression that some name in such a file matches from start to end.
+        rename: Our name of a tensor, or None for one that we have no use for.
+        preprocessing: What these weights expect of their input; None where the file itself says.
+        style: Where a ResNet strides with these weights.
+    """
+
+    title: str
+    backbone: type[Backbone]
+    telltale: str
+    rename: Callable[[str], str | None]
+    preprocessing: Preprocessing | None
+    style: Style | None = None
+
+    def fits(self, backbone: Backbone, names: State) -> bool:
+        """Whether these are names of this family for this backbone."""
+        return isinstance(backbone, self.backbone) and any(re.fullmatch(self.telltale, n) for n in names)
+
+
+def convert(
+    family: NamingScheme, state: State, *, fully_connected: FullyConnected
+) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
+    """A state dict of a family in our names and shapes.
+
+    Args:
+        family: The family.
+        state: Its tensors.
+        fully_connected: VGG-16's 4,096-channel fc6 and fc7: `subsample` them as DeepLab did, or leave them
+            `fresh`.
+
+    Returns:
+        Our name to tensor, and our name to the names in the file that went into it.
+
+    Raises:
+        CheckpointError: Two tensors of the file claim one place.
+    """
+    tensors: dict[str, Tensor] = {}
+    origin: dict[str, tuple[str, ...]] = {}
+    for name, tensor in state.items():
+        ours = family.rename(name)
+        if ours is None or (fully_connected == "fresh" and ours.startswith(("fc6.", "fc7."))):
+            continue
+        if ours in origin:
+            raise CheckpointError(f"{family.title} weights: {origin[ours][0]} and {name} both claim {ours}")
+        tensors[ours] = _subsample(ours, tensor) if ours.startswith(("fc6.", "fc7.")) else tensor
+        origin[ours] = (name,)
+    return _fold(tensors, origin)
+
+
+def _fold(
+    tensors: dict[str, Tensor], origin: dict[str, tuple[str, ...]]
+) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
+    """What Caffe keeps apart and torch does not, folded into batch norm's mean and variance.
+
+    A Caffe batch norm stores sums of means and variances and, as a third number, what they are to be divided by
+    (0 stands for sums of nothing). A convolution's bias before a batch norm shifts its mean.
+    """
+    tensors, origin = dict(tensors), dict(origin)
+
+    def change(name: str, part: str, tensor: Tensor) -> None:
+        tensors[name], origin[name] = tensor, (*origin[name], *origin[part])
+
+    for part in [name for name in tensors if name.endswith(f".{FACTOR}")]:
+        count = tensors.pop(part).flatten()
+        for statistic in ("running_mean", "running_var"):
+            name = part.replace(FACTOR, statistic)
+            if name in tensors:
+                change(name, part, tensors[name] / count if count.any() else torch.zeros_like(tensors[name]))
+    for part in [name for name in tensors if re.search(r"(^|\.)(conv\d|downsample\.0)\.bias$", name)]:
+        mean = part.replace("conv", "bn").replace("downsample.0", "downsample.1")
+        mean = mean.replace(".bias", ".running_mean")
+        if mean in tensors and tensors[mean].shape == tensors[part].shape:
+            change(mean, part, tensors[mean] - tensors.pop(part))
+    return tensors, origin
+
+
+def _subsample(name: str, tensor: Tensor) -> Tensor:
+    """VGG-16's fc6 (4096, 512·7·7) as (1024, 512, 3, 3), its fc7 (4096, 4096) as (1024, 1024, 1, 1).
+
+    Every third row and column of the 7x7 window and every fourth channel stay; tensors that are of the small
+    shape already, or of any other, pass as they are.
+
+    Source: Chen et al., DeepLab v1, ICLR 2015, Sec. 3.1 (decimation of fully connected layers).
+    """
+    wide = 4 * FC_CHANNELS
+    if tensor.shape[0] != wide:
+        return tensor
+    if name == "fc6.weight" and tensor.numel() == wide * 512 * 49:
+        return tensor.reshape(wide, 512, 7, 7)[::4, :, ::3, ::3]
+    if name == "fc7.weight" and tensor.numel() == wide * wide:
+        return tensor.reshape(wide, wide, 1, 1)[::4, ::4]
+    return tensor[::4] if name.endswith(".bias") else tensor
+
+
+def _lite_name(name: str) -> str | None:
+    """`_blocks.0._bn1.weight` -> `blocks.0.bn1.weight`."""
+    ours = re.sub(r"(^|\.)_", r"\1", name)
+    return None if ours.startswith("fc.") else ours
+
+
+# torchvision numbers convolutions, ReLUs and pools of VGG-16 in one sequence.
+_VGG_FEATURES = dict(zip((0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), CONVOLUTIONS, strict=True))
+
+
+def _torchvision_vgg_name(name: str) -> str | None:
+    """`features.28.bias` -> `conv5_3.bias`, `classifier.0.bias` -> `fc6.bias`."""
+    group, number, kind = [*name.split("."), "", ""][:3]
+    if group == "features" and number.isdigit() and int(number) in _VGG_FEATURES:
+        return f"{_VGG_FEATURES[int(number)]}.{kind}"
+    fully_connected = {"0": "fc6", "3": "fc7"}
+    if group == "classifier" and number in fully_connected:
+        return f"{fully_connected[number]}.{kind}"
+    return None
+
+
+def _caffe_vgg_name(name: str) -> str | None:
+    """Convolutions of a deeper VGG keep their names, too: a backbone must see that it lacks them."""
+    return name if re.fullmatch(r"conv[1-5]_\d+|fc[67]", name.split(".")[0]) else None
+
+
+def _torchvision_resnet_name(name: str) -> str | None:
+    return None if name.startswith("fc.") else name
+
+
+_NESTED_BLOCK = re.compile(r"layer([2-5])\.block(\d+)\.(reduce|conv3x3|increase|shortcut)\.(conv|bn)\.(\w+)")
+_NESTED_PARTS = {"reduce": "1", "conv3x3": "2", "increase": "3"}
+
+
+def _nested_resnet_name(name: str) -> str | None:
+    """`layer2.block1.reduce.conv.weight` -> `layer1.0.conv1.weight`; the stem is `layer1.conv1`."""
+    if stem := re.fullmatch(r"layer1\.conv1\.(conv|bn)\.(\w+)", name):
+        return f"{stem[1]}1.{stem[2]}"
+    if match := _NESTED_BLOCK.fullmatch(name):
+        layer, block, part, kind, tensor = match.groups()
+        prefix = f"layer{int(layer) - 1}.{int(block) - 1}"
+        if part == "shortcut":
+            return f"{prefix}.downsample.{'0' if kind == 'conv' else '1'}.{tensor}"
+        return f"{prefix}.{kind}{_NESTED_PARTS[part]}.{tensor}"
+    return None
+
+
+_CAFFE_LAYER = re.compile(r"(res|bn|scale)([2-5])([a-z])(\d*)_branch(1|2[abc])\.(\w+)")
+_CAFFE_STEM = {"conv1": "res", "bn_conv1": "bn", "scale_conv1": "scale"}
+# Tensors of Caffe's layers, by name or by place.
+_CAFFE_TENSORS = {
+    "res": {"weight": "weight", "0": "weight", "bias": "bias", "1": "bias"},
+    "scale": {
+        "weight": "weight",
+        "0": "weight",
+        "gamma": "weight",
+        "bias": "bias",
+        "1": "bias",
+        "beta": "bias",
+    },
+    "bn": {
+        **dict.fromkeys(("running_mean", "mean", "0"), "running_mean"),
+        **dict.fromkeys(("running_var", "var", "variance", "1"), "running_var"),
+        **dict.fromkeys(("scale_factor", "factor", "2"), FACTOR),
+        "weight": "weight",  # of files that have their scale layers merged already
+        "bias": "bias",
+    },
+}
+
+
+def _caffe_resnet_name(name: str) -> str | None:
+    """`scale3b2_branch2a.weight` -> `layer2.2.bn1.weight`; the stem is `conv1`, `bn_conv1`, `scale_conv1`."""
+    layer, _, tensor = name.rpartition(".")
+    if kind := _CAFFE_STEM.get(layer):
+        prefix, place = "", 1
+    elif match := _CAFFE_LAYER.fullmatch(name):
+        kind, stage, letter, number, branch, tensor = match.groups()
+        block = int(number) if number else ord(letter) - ord("a")
+        prefix, place = f"layer{int(stage) - 1}.{block}.", "abc".find(branch[-1]) + 1  # 0 for branch1
+    else:
+        return None
+    ours = _CAFFE_TENSORS[kind].get(tensor)
+    if ours is None:
+        return None
+    if not place:
+        return f"{prefix}downsample.{'0' if kind == 'res' else '1'}.{ours}"
+    return f"{prefix}{'conv' if kind == 'res' else 'bn'}{place}.{ours}"
+
+
+# The first that fits is taken; boxseg's own files are told from torchvision's by the normalisation in them.
+NAMING_SCHEMES = (
+    NamingScheme(
+        title="boxseg",
+        backbone=Backbone,
+        telltale="order",
+        rename=lambda name: name,
+        preprocessing=None,
+    ),
+    NamingScheme(
+        title="EfficientNet-Lite0 (PyTorch)",
+        backbone=EfficientNetLite0,
+        telltale=r"_conv_stem\.weight",
+        rename=_lite_name,
+        preprocessing=TENSORFLOW_LITE,
+    ),
+    NamingScheme(
+        title="torchvision VGG-16",
+        backbone=VGG16,
+        telltale=r"features\.\d+\.weight",
+        rename=_torchvision_vgg_name,
+        preprocessing=TORCHVISION,
+    ),
+    NamingScheme(
+        title="Caffe VGG-16",
+        backbone=VGG16,
+        telltale=r"conv\d_\d\.weight",
+        rename=_caffe_vgg_name,
+        preprocessing=CAFFE,
+    ),
+    NamingScheme(
+        title="deeplab-pytorch ResNet",
+        backbone=ResNet,
+        telltale=r"layer\d\.block\d+\..*",
+        rename=_nested_resnet_name,
+        preprocessing=CAFFE,
+        style="caffe",
+    ),
+    NamingScheme(
+        title="Caffe ResNet",
+        backbone=ResNet,
+        telltale=r"res\d[a-z]\d*_branch\d[abc]?\..*",
+        rename=_caffe_resnet_name,
+        preprocessing=CAFFE,
+        style="caffe",
+    ),
+    NamingScheme(
+        title="torchvision ResNet",
+        backbone=ResNet,
+        telltale=r"layer\d\.\d+\.conv1\.weight",
+        rename=_torchvision_resnet_name,
+        preprocessing=TORCHVISION,
+        style="torchvision",
+    ),
+)

@@ -1,0 +1,180 @@
+"""What the report says of a run: scores, curves and confusions, from the files that its stages left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from boxseg.reporting.gallery import Shown
+from boxseg.reporting.html.charts import Curve, Matrix, confusion, training_curve
+from boxseg.reporting.html.page import Headline
+from boxseg.reporting.parts import Parts, evaluations, read_confusion, read_history, read_scores
+from boxseg.scoring.label_scores import LABEL_TITLES
+from boxseg.tables import Cell, Table
+
+# Scores as metrics.json names them, in the order of the tables.
+NAMES = {
+    "whole_box": "whole box (baseline)",
+    **LABEL_TITLES,
+    "reliable_region_only": "reliable region only",
+    "before_crf": "network",
+    "after_crf": "network + CRF",
+}
+_PRECISIONS = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_small": "APS", "ap_medium": "APM"}
+_PRECISIONS |= {"ap_large": "APL"}
+
+
+def title(parts: Parts) -> str:
+    """Name of the run: its last folder, with the one above where that says more."""
+    folder = parts.folder.absolute()
+    short = len(folder.name) < 4 and folder.parent.name
+    return f"{folder.parent.name}/{folder.name}" if short else folder.name
+
+
+def facts(parts: Parts) -> tuple[tuple[str, str], ...]:
+    """What was run, on what data."""
+    lines = [("Made by", f"boxseg {parts.verb}"), ("Data set", str(parts.data.root))]
+    for split in parts.splits:
+        data = split.dataset
+        boxes = sum(len(sample.labels) for sample in data.samples)
+        lines.append((f"Split {data.split}", f"{len(data):,} photos, {boxes:,} boxes"))
+    if parts.splits:
+        data = parts.splits[0].dataset
+        lines += [("Format", data.format), ("Classes", str(len(data.classes)))]
+    return tuple(lines)
+
+
+def unscored(parts: Parts) -> list[str]:
+    """Splits without ground truth, and data sets with problems."""
+    lines = []
+    for split in parts.splits:
+        data = split.dataset
+        if not data.has_ground_truth:
+            lines.append(f"No ground-truth masks for split {data.split}, so nothing is scored on it.")
+        if data.problems:
+            lines.append(
+                f"Items of split {data.split} that were left out or mended: {len(data.problems)} "
+                "(boxseg doctor lists them)."
+            )
+    return lines
+
+
+def unread(shown: Shown | None, most: int = 5) -> list[str]:
+    """Photos and masks that could not be read."""
+    if shown is None:
+        return []
+    lines = [f"Left out: {name}: {reason}" for name, reason in list(shown.skipped.items())[:most]]
+    more = len(shown.skipped) - most
+    return [*lines, f"… and {more} more."] if more > 0 else lines
+
+
+def _split(parts: Parts, stage: str, scores: dict[str, Any]) -> str:
+    """The split that the scores of a stage are of; labels are scored on the split they were made for."""
+    return str(scores.get("split") or (parts.data.split if stage == "label" else parts.data.val_split))
+
+
+def _scored(parts: Parts) -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
+    """(key, split, its scores, all scores of that stage) of everything that was scored, in order."""
+    found: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = []
+    for stage in ("label", "segment"):
+        folder = parts.stages.get(stage)
+        for place in [folder, *evaluations(folder)]:
+            scores = read_scores(place)
+            split = _split(parts, stage, scores) + (" (evaluate)" if place != folder else "")
+            found += [(key, split, scores[key], scores) for key in NAMES if isinstance(scores.get(key), dict)]
+    return found
+
+
+def headlines(parts: Parts, shown: Shown | None) -> tuple[Headline, ...]:
+    """The whole box, the best labels, the reliable region, and the network."""
+    # Of several scores of one kind the run's own, which come first.
+    found = {key: (scores, split, stage) for key, split, scores, stage in reversed(_scored(parts))}
+    items = []
+    network = "after_crf" if "after_crf" in found else "before_crf"
+    for key, label in (
+        ("whole_box", "mIoU of the boxes alone"),
+        ("y_crf", "mIoU of the labels, Y_crf"),
+        ("labels", "mIoU of the labels"),
+        (network, f"mIoU of the {NAMES[network]}"),
+    ):
+        if key in found and found[key][0]["miou"] is not None:
+            scores, split, _ = found[key]
+            items.append(Headline(value=scores["miou"], label=label, note=split))
+    for _, split, stage in reversed(found.values()):
+        if stage.get("reliable_fraction") is not None:
+            share = stage["reliable_fraction"]
+            items.append(Headline(value=share, label="of the pixels are reliable, |S|", note=split))
+            return tuple(items)
+    agreed = [photo.agreement[0] for photo in (shown.gallery.photos if shown else ()) if photo.agreement]
+    if agreed:
+        mean = sum(agreed) / len(agreed)
+        items.append(Headline(value=mean, label="of the pixels are reliable, |S|", note="photos shown"))
+    return tuple(items)
+
+
+def tables(parts: Parts) -> tuple[Table, ...]:
+    """Scores of all, of every class, and of single boxes."""
+    found = _scored(parts)
+    if not found:
+        return ()
+    rows: list[tuple[Cell, ...]] = []
+    for key, split, scores, stage in found:
+        share = stage.get("reliable_fraction") if key == "reliable_region_only" else 1.0
+        means = (scores["miou"], scores["mean_accuracy"], scores["pixel_accuracy"])
+        rows.append((NAMES[key], split, stage.get("images"), *means, share))
+    columns = ("", "split", "photos", "mIoU", "mean accuracy", "pixel accuracy", "pixels scored")
+    heads = [f"{NAMES[key].removesuffix(' (baseline)')}, {split}" for key, split, _, _ in found]
+    # The classes of labels and network are the same, unless the folder was mixed from several runs.
+    names = list(dict.fromkeys(name for _, _, scores, _ in found for name in scores["iou"]))
+    by_class = [(name, *(scores["iou"].get(name) for _, _, scores, _ in found)) for name in names]
+    return (
+        Table(title="All classes", columns=columns, rows=tuple(rows)),
+        Table(title="IoU of every class", columns=("class", *heads), rows=tuple(by_class)),
+        *_precision(parts),
+    )
+
+
+def _precision(parts: Parts) -> list[Table]:
+    """COCO's AP of masks of single boxes, where it was asked for."""
+    instances = read_scores(parts.stages.get("label")).get("instances")
+    if not isinstance(instances, dict):
+        return []
+    rows = tuple(
+        (NAMES.get(name, name), *((scores.get("mean") or scores).get(key) for key in _PRECISIONS))
+        for name, scores in instances.items()
+        if isinstance(scores, dict)
+    )
+    return [Table(title="Masks of single boxes", columns=("masks", *_PRECISIONS.values()), rows=rows)]
+
+
+def curves(parts: Parts) -> tuple[Curve, ...]:
+    """Training curves of the classifier and of the network."""
+    titles = {"classify": "Stage 1: box classifier", "segment": "Stage 3: segmentation network"}
+    drawn = [training_curve(titles[s], read_history(parts.stages[s])) for s in titles if s in parts.stages]
+    return tuple(curve for curve in drawn if curve is not None)
+
+
+def matrices(parts: Parts, shown: Shown | None) -> tuple[Matrix, ...]:
+    """Confusions of labels and network: as the stages stored them, else of the photos that are shown."""
+    found: list[Matrix | None] = []
+    for stage, keys in (("label", ("y_crf", "y_ret", "labels")), ("segment", ("before_crf", "after_crf"))):
+        folder = parts.stages.get(stage)
+        names, counts = read_confusion(folder)
+        split = _split(parts, stage, read_scores(folder))
+        found += [confusion(key, f"{NAMES[key]}, {split}", names, counts[key]) for key in keys if key in counts]
+        if counts or shown is None:
+            continue
+        # Runs of earlier versions stored none.
+        layers = keys if stage == "label" else ("prediction",)
+        found += [
+            confusion(key, f"{NAMES.get(key, key)}, photos of {name} shown here", matrix.names, matrix.counts)
+            for (name, key), matrix in shown.confusion.items()
+            if key in layers and name == split
+        ]
+    return tuple(matrix for matrix in found if matrix is not None)
+
+
+def details(parts: Parts) -> tuple[tuple[str, str], ...]:
+    """Options and versions, as the run recorded them."""
+    files = [("Options: config.yaml", "config.yaml"), ("Versions: versions.json", "versions.json")]
+    texts = [(head, parts.folder / name) for head, name in files]
+    return tuple((head, path.read_text(encoding="utf-8")) for head, path in texts if path.is_file())

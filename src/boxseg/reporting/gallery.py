@@ -1,0 +1,331 @@
+"""The photos of the report: which are shown, their labels, and how good these are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxseg.atomic import atomic_path
+from boxseg.config import Report
+from boxseg.data.geometry import background_map
+from boxseg.data.labels import confront
+from boxseg.dataset import IGNORE, Sample
+from boxseg.errors import DataError
+from boxseg.formats.images import read_image
+from boxseg.formats.masks import read_mask
+from boxseg.inference.devices import torch_device
+from boxseg.inference.multiscale import predict_photos
+from boxseg.inference.networks import check_classes, load_segmenter
+from boxseg.progress import track
+from boxseg.reporting.html.page import Gallery, GalleryPhoto, Layer
+from boxseg.reporting.html.pictures import data_uri, fit, label_png, photo_jpeg, reliable_png, shrink_labels
+from boxseg.reporting.parts import Parts, Split
+from boxseg.scoring.confusion import ConfusionMatrix
+from boxseg.scoring.label_scores import read_truth
+
+log = logging.getLogger("boxseg")
+
+Labels = NDArray[np.uint8]
+
+LAYERS = (
+    Layer(key="photo", name="photo", short="photo", help="The photo alone"),
+    Layer(key="boxes", name="boxes", short="boxes", help="The boxes that were given"),
+    Layer(key="y_crf", name="Y_crf", short="Y_crf", help="Labels after the dense CRF"),
+    Layer(
+        key="y_ret",
+        name="Y_ret",
+        short="Y_ret",
+        help="The second labels: by retrieval with class prototypes, or as they were before the CRF",
+    ),
+    Layer(key="labels", name="labels", short="labels", help="Labels"),
+    Layer(
+        key="reliable",
+        name="reliable region",
+        short="S",
+        help="Labels where all labels agree; stripes where they do not",
+    ),
+    Layer(key="prediction", name="prediction", short="pred", help="What the segmentation network says"),
+    Layer(key="ground_truth", name="ground truth", short="truth", help="Annotated masks; white is not scored"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """The gallery, and the sums over its photos.
+
+    Attributes:
+        gallery: Photos as the page shows them.
+        confusion: By split and layer: counts of the shown photos that have ground truth.
+        skipped: Photos that could not be read, with the reason.
+    """
+
+    gallery: Gallery
+    confusion: dict[tuple[str, str], ConfusionMatrix]
+    skipped: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    """A photo with its labels (H, W) by layer, and what is wrong with those that are not there."""
+
+    sample: Sample
+    image: NDArray[np.uint8]
+    layers: dict[str, Labels]
+    wrong: str
+
+
+def make_gallery(parts: Parts, options: Report, files: Path) -> Shown | None:
+    """Choose photos, predict those that lack a prediction, and gather what is to be seen of them.
+
+    Args:
+        parts: What there is of the run.
+        options: How many photos, of what size.
+        files: Folder for originals, beside the page.
+
+    Returns:
+        None where there is no photo to show.
+
+    Raises:
+        CheckpointError: The network cannot be used, or has other classes than the data.
+    """
+    chosen = [(split, choose(split, share)) for split, share in _shares(parts.splits, options.photos)]
+    chosen = [(split, samples) for split, samples in chosen if samples]
+    if not chosen:
+        return None
+    skipped: dict[str, str] = {}
+    if options.predict:
+        for split, samples in chosen:
+            predict_missing(parts, split, samples, skipped)
+    classes = parts.splits[0].dataset.classes
+    confusion: dict[tuple[str, str], ConfusionMatrix] = {}
+    photos: list[GalleryPhoto] = []
+    work = [(split, sample) for split, samples in chosen for sample in samples]
+    for split, opened in track(_open_all(work, len(classes), skipped), "report", total=len(work)):
+        photo = describe(split, opened, classes, confusion, options)
+        if options.originals:
+            photo = replace(photo, originals=write_originals(files, len(photos), split, opened))
+        photos.append(photo)
+    used = {key for photo in photos for key in photo.pictures}
+    used |= {"boxes"} if any(len(photo.boxes) for photo in photos) else set()
+    gallery = Gallery(
+        classes=classes,
+        layers=tuple(layer for layer in _layers(parts.splits) if layer.key in used),
+        photos=tuple(photos),
+        counts=_counts(photos, [split for split, _ in chosen]),
+    )
+    return Shown(gallery=gallery, confusion=confusion, skipped=skipped) if photos else None
+
+
+def _layers(splits: Sequence[Split]) -> list[Layer]:
+    """What can be shown; labels of several sources are told apart by their folders."""
+    layers = {layer.key: layer for layer in LAYERS}
+    reliable = layers.pop("reliable")
+    last = [layers.pop(key) for key in ("prediction", "ground_truth")]
+    for split in splits:
+        for key, path in split.sources.items():
+            if key not in ("y_crf", "y_ret", "prediction") and len(split.compared) > 1:
+                name = "/".join(path.parts[-2:])
+                layers[key] = Layer(key=key, name=name, short=path.name, help=f"Labels in {path}")
+    return [*layers.values(), reliable, *last]
+
+
+def _shares(splits: Sequence[Split], photos: int) -> Iterator[tuple[Split, int]]:
+    """How many photos of each split: as many of each, and what one lacks for another."""
+    left = photos
+    given: dict[int, int] = {}
+    by_size = sorted(range(len(splits)), key=lambda place: len(splits[place].dataset))
+    for done, place in enumerate(by_size):
+        given[place] = min(len(splits[place].dataset), left // (len(splits) - done))
+        left -= given[place]
+    yield from ((split, given[place]) for place, split in enumerate(splits))
+
+
+def _counts(photos: Sequence[GalleryPhoto], splits: Sequence[Split]) -> str:
+    """How many of how many photos there are, in words."""
+    parts = [
+        f"{sum(photo.split == split.dataset.split for photo in photos):,} of {len(split.dataset):,} photos "
+        f"of {split.dataset.split}"
+        for split in splits
+    ]
+    more = len(photos) < sum(len(split.dataset) for split in splits)
+    return ", ".join(parts) + (": evenly drawn, photos=… shows more." if more else ".")
+
+
+def choose(split: Split, photos: int) -> list[Sample]:
+    """So many photos of a split, evenly drawn; those with labels, where any have some.
+
+    Returns:
+        Fewer than `photos` where fewer are labelled.
+    """
+    samples = list(split.dataset.samples)
+    label_folders = [path for key, path in split.sources.items() if key != "prediction"]
+    labelled = [
+        sample for sample in samples if any((path / f"{sample.id}.png").is_file() for path in label_folders)
+    ]
+    samples = labelled or samples
+    places = np.linspace(0, len(samples) - 1, min(photos, len(samples))).round().astype(int)
+    return [samples[place] for place in places]
+
+
+def predict_missing(parts: Parts, split: Split, samples: Sequence[Sample], skipped: dict[str, str]) -> None:
+    """Let the network of a run predict the photos that it has not predicted yet, and keep the results there."""
+    folder = split.sources.get("prediction")
+    checkpoint = parts.stages.get("segment", parts.folder) / "model.safetensors"
+    if folder is None or not checkpoint.is_file():
+        return
+    lacking = [sample for sample in samples if not (folder / f"{sample.id}.png").is_file()]
+    if not lacking:
+        return
+    loaded = load_segmenter(checkpoint, torch_device(parts.trainer))
+    check_classes(loaded.classes, split.dataset, checkpoint)
+    for sample, prediction in predict_photos(loaded, lacking, skipped, parts.evaluate, parts.trainer):
+        prediction.save(folder / f"{sample.id}.png")
+
+
+def _open_all(
+    work: Sequence[tuple[Split, Sample]], classes: int, skipped: dict[str, str]
+) -> Iterator[tuple[Split, _Opened]]:
+    """Photos with their labels, in order, read ahead a few at a time: all of them would fill the memory."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for start in range(0, len(work), 8):
+            group = work[start : start + 8]
+            results = pool.map(lambda item: _open(item[0], item[1], classes), group)
+            for (split, sample), result in zip(group, results, strict=True):
+                if isinstance(result, _Opened):
+                    if result.wrong:
+                        skipped[sample.id] = result.wrong
+                    yield split, result
+                else:
+                    skipped[sample.id] = str(result)
+
+
+def _open(split: Split, sample: Sample, classes: int) -> _Opened | DataError:
+    try:
+        image = read_image(sample.image)
+    except DataError as error:
+        return error
+    layers: dict[str, Labels] = {}
+    wrong = ""
+    for key, folder in split.sources.items():
+        file = folder / f"{sample.id}.png"
+        if not file.is_file():
+            continue
+        try:
+            layers[key] = _sized(read_mask(file, classes), image, file)
+        except DataError as error:
+            wrong = str(error)
+    if sample.ground_truth is not None:
+        try:
+            layers["ground_truth"] = read_truth(sample)
+        except DataError as error:
+            wrong = str(error)
+    return _Opened(sample=sample, image=image, layers=layers, wrong=wrong)
+
+
+def _sized(labels: Labels, image: NDArray[np.uint8], file: Path) -> Labels:
+    if labels.shape != image.shape[:2]:
+        raise DataError(
+            f"{file} is {labels.shape[1]}x{labels.shape[0]} pixels, its photo {image.shape[1]}x{image.shape[0]}"
+        )
+    return labels
+
+
+def describe(
+    split: Split,
+    opened: _Opened,
+    classes: tuple[str, ...],
+    confusion: dict[tuple[str, str], ConfusionMatrix],
+    options: Report,
+) -> GalleryPhoto:
+    """A photo as the page shows it; its counts are added to `confusion`, by split and layer."""
+    sample, layers = opened.sample, opened.layers
+    truth = layers.get("ground_truth")
+    iou: dict[str, dict[str, float]] = {}
+    present = set(sample.labels.tolist())
+    if truth is not None:
+        present |= set(np.unique(truth).tolist()) - {0, IGNORE}
+        for key, labels in layers.items():
+            if key != "ground_truth" and (truth != IGNORE).any():
+                counted = ConfusionMatrix(classes)
+                counted.update(labels, truth)
+                place = (split.dataset.split, key)
+                confusion[place] = confusion[place] + counted if place in confusion else counted
+                iou[key] = photo_iou(counted)
+    size = fit(sample.width, sample.height, options.size)
+    return GalleryPhoto(
+        id=sample.id,
+        split=split.dataset.split,
+        size=(sample.width, sample.height),
+        boxes=[
+            (float(box[0]), float(box[1]), float(box[2]), float(box[3]), int(label))
+            for box, label in zip(sample.boxes, sample.labels, strict=True)
+        ],
+        classes=sorted(present),
+        agreement=agreement(*compared(split, layers), sample) if _comparable(split, layers) else None,
+        iou=iou,
+        pictures={
+            "photo": data_uri("jpeg", photo_jpeg(opened.image, size)),
+            **{key: data_uri("png", content) for key, content in label_pictures(split, layers, size).items()},
+        },
+    )
+
+
+def photo_iou(counted: ConfusionMatrix) -> dict[str, float]:
+    """IoU of one photo by class number, and their "mean" over the classes that truth or labels have."""
+    scores = counted.scores()
+    values = {str(place): value for place, value in enumerate(scores.iou.values()) if value is not None}
+    return {"mean": scores.miou, **values}
+
+
+def agreement(y_crf: Labels, y_ret: Labels, sample: Sample) -> tuple[float, float]:
+    """Share of the pixels on which Y_crf and Y_ret (H, W) agree: in the photo, and inside its boxes.
+
+    Pixels that Y_crf leaves at 255 are not counted.
+    """
+    inside = ~background_map(sample.boxes, sample.height, sample.width)
+    agree, counted = y_crf == y_ret, y_crf != IGNORE
+    shares = [
+        float((agree & region).sum() / region.sum()) if region.any() else 1.0
+        for region in (counted, counted & inside)
+    ]
+    return shares[0], shares[1]
+
+
+def label_pictures(split: Split, layers: dict[str, Labels], size: tuple[int, int]) -> dict[str, bytes]:
+    """PNG of each layer, and of the reliable region, at `size` (width, height) pixels."""
+    small = {key: shrink_labels(labels, size) for key, labels in layers.items()}
+    pictures = {key: label_png(labels) for key, labels in small.items()}
+    if _comparable(split, layers):
+        pictures["reliable"] = reliable_png(*compared(split, small))
+    return pictures
+
+
+def compared(split: Split, layers: dict[str, Labels]) -> tuple[Labels, Labels]:
+    """Labels as the losses compare them, in the roles of Y_crf and Y_ret."""
+    return confront([layers[key] for key in split.compared])
+
+
+def _comparable(split: Split, layers: dict[str, Labels]) -> bool:
+    return len(split.compared) > 1 and all(key in layers for key in split.compared)
+
+
+def write_originals(files: Path, number: int, split: Split, opened: _Opened) -> dict[str, str]:
+    """Write a photo and its labels in their own size; returns their addresses as the page gives them."""
+    size = (opened.sample.width, opened.sample.height)
+    # Numbered: a name from the data may hold what an address or a file system does not take.
+    contents = {"photo.jpg": photo_jpeg(opened.image, size, quality=92)}
+    contents |= {f"{key}.png": content for key, content in label_pictures(split, opened.layers, size).items()}
+    addresses = {}
+    for name, content in contents.items():
+        path = files / f"{number:05d}-{name}"
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
+        addresses[Path(name).stem] = quote(f"{files.name}/{path.name}")
+    return addresses

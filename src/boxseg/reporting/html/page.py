@@ -1,0 +1,178 @@
+"""What the report shows, and the page made of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from boxseg import __version__
+from boxseg.atomic import atomic_path
+from boxseg.palette import voc_palette
+from boxseg.reporting.html.charts import HEIGHT, WIDTH, Curve, Matrix
+from boxseg.tables import Table, cell_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """One number of the head of the page: a share 0..1, and what it is."""
+
+    value: float
+    label: str
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """Something that can be shown over a photo.
+
+    Attributes:
+        key: Short name: `photo` and `boxes`, otherwise a key of `GalleryPhoto.pictures`.
+        name: As users know it.
+        short: The same in a few letters, for a narrow button.
+        help: What it shows.
+    """
+
+    key: str
+    name: str
+    short: str
+    help: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GalleryPhoto:
+    """A photo of the gallery.
+
+    Attributes:
+        id: Its name in the data set.
+        split: Name of its split.
+        size: Width and height, pixels.
+        boxes: x1, y1, x2, y2 in pixels and class, of each.
+        classes: Classes 1..L of its boxes and its ground truth.
+        agreement: Share of the pixels on which the labels agree, in the photo and inside its boxes.
+        iou: By layer: mean IoU under "mean", and that of every class.
+        pictures: By layer: an image as a data address, the photo itself as `photo`.
+        originals: By layer: an image file beside the page.
+    """
+
+    id: str
+    split: str
+    size: tuple[int, int]
+    boxes: Sequence[tuple[float, float, float, float, int]]
+    classes: Sequence[int]
+    agreement: tuple[float, float] | None
+    iou: Mapping[str, Mapping[str, float]]
+    pictures: Mapping[str, str]
+    originals: Mapping[str, str] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """All but the pictures, for sorting and filtering, as JSON types."""
+        return {
+            "id": self.id,
+            "split": self.split,
+            "size": self.size,
+            "boxes": [[round(edge, 1) for edge in box[:4]] + [box[4]] for box in self.boxes],
+            "classes": list(self.classes),
+            "agreement": self.agreement,
+            "iou": {
+                layer: {name: round(value, 4) for name, value in scores.items()}
+                for layer, scores in self.iou.items()
+            },
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Photos to look at.
+
+    Attributes:
+        classes: Names of classes 1..L.
+        layers: What can be shown, in the order of the buttons.
+        photos: The photos.
+        counts: How many of how many photos of each split are shown, in words.
+    """
+
+    classes: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    photos: tuple[GalleryPhoto, ...]
+    counts: str
+
+    def index(self) -> dict[str, Any]:
+        """What the page's script needs to know of all photos, as JSON types."""
+        names = ("background", *self.classes)
+        colours = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in voc_palette(len(names)).tolist()]
+        return {
+            "classes": [{"name": name, "colour": colour} for name, colour in zip(names, colours, strict=True)],
+            "layers": [vars(layer) for layer in self.layers],
+            "photos": [photo.summary() for photo in self.photos],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The report.
+
+    Attributes:
+        title: Name of the run.
+        facts: What was run on what: names and values.
+        missing: What the run does not hold, and how to get it.
+        headlines: The numbers that matter most.
+        tables: Scores; floats are drawn with bars.
+        curves: Training curves.
+        matrices: Confusion matrices.
+        gallery: Photos; None where there are none.
+        details: Titles and texts at the foot: options, versions.
+    """
+
+    title: str
+    facts: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
+    headlines: tuple[Headline, ...] = ()
+    tables: tuple[Table, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    matrices: tuple[Matrix, ...] = ()
+    gallery: Gallery | None = None
+    details: tuple[tuple[str, str], ...] = ()
+
+
+def write_page(path: Path, page: Page) -> None:
+    """Write the page as one HTML file, whole or not at all.
+
+    Everything that comes from data, such as names of classes and files, is escaped; besides, the page allows no
+    script but its own and no request at all, other than for images beside it where it has some.
+    """
+    environment = Environment(
+        loader=PackageLoader("boxseg.reporting.html", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = cell_text
+    script = _asset("gallery.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    beside = page.gallery is not None and any(photo.originals for photo in page.gallery.photos)
+    images = "data: 'self' file:" if beside else "data:"
+    stream = environment.get_template("page.html").stream(
+        page=page,
+        # Code of our own, not data: the one thing that goes in as it is.
+        style=Markup(_asset("style.css")),
+        script=Markup(script),
+        policy=f"default-src 'none'; img-src {images}; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        version=__version__,
+        chart={"width": WIDTH, "height": HEIGHT},
+    )
+    with atomic_path(path) as temporary:
+        stream.dump(str(temporary), encoding="utf-8")
+
+
+def _asset(name: str) -> str:
+    return files("boxseg.reporting.html").joinpath("templates", name).read_text(encoding="utf-8")

@@ -1,0 +1,256 @@
+"""What a run folder holds, whichever stage made it."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxseg import formats
+from boxseg.config import Data, Evaluate, TrainerOptions
+from boxseg.data.labels import GROUND_TRUTH
+from boxseg.dataset import BoxDataset
+from boxseg.errors import BoxsegError, DataError, did_you_mean
+from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob
+from boxseg.options import build_job, flatten, load_mapping
+from boxseg.runs.label_source import label_sources
+from boxseg.runs.layout import predictions
+
+log = logging.getLogger("boxseg")
+
+RunKind = ClassifyJob | LabelJob | SegmentJob | RunJob
+
+# Folders of the two labels that `label` makes.
+_PAIR = ("y_crf", "y_ret")
+
+# Files of which a stage is known by; the first option that is in config.yaml names the stage that wrote it.
+_VERBS = {"checkpoint": "label", "labels": "segment", "segment": "run", "classify": "classify"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Photos of one split, and where their labels are.
+
+    Attributes:
+        dataset: The photos.
+        sources: By layer (`y_crf`, `y_ret`, `labels`, `prediction` …): a folder of masks ID.png.
+        compared: Layers that must agree on a pixel for it to be reliable, the first in the role of Y_crf.
+    """
+
+    dataset: BoxDataset
+    sources: dict[str, Path]
+    compared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What there is of a run.
+
+    Attributes:
+        folder: The run folder.
+        verb: What made it.
+        data: Its data set.
+        stages: Folders of the stages that it holds: `classify`, `label`, `segment`.
+        splits: Its photos; empty where the data set cannot be read.
+        evaluate: Test-time options of its network.
+        trainer: Where the network runs.
+        missing: What is not there, and how to get it.
+    """
+
+    folder: Path
+    verb: str
+    data: Data
+    stages: dict[str, Path]
+    splits: tuple[Split, ...]
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    missing: tuple[str, ...] = ()
+
+
+def read_parts(folder: Path, root: Path | None) -> Parts:
+    """Look through a run folder.
+
+    Args:
+        folder: Made by `run`, `demo`, `classify`, `label` or `segment`.
+        root: Where the data set is, instead of where the run had it.
+
+    Raises:
+        DataError: It is no run folder.
+        ConfigError: Its config.yaml cannot be used.
+    """
+    verb, job = read_job(folder)
+    data = dataclasses.replace(job.data, root=root) if root else job.data
+    stages = find_stages(folder, verb, job)
+    missing: list[str] = []
+    splits: list[Split] = []
+    for split in [data] + ([data.with_split(data.val_split)] if "segment" in stages and data.val_split else []):
+        loaded = _load(split)
+        if isinstance(loaded, BoxDataset):
+            sources, compared = _labels(split.split, data, _label_names(job, stages))
+            if "segment" in stages:
+                sources["prediction"] = predictions(stages["segment"], split.split)
+            splits.append(Split(dataset=loaded, sources=sources, compared=compared))
+        else:
+            mend = "" if splits else " Is the data set elsewhere? Say where: boxseg report RUN data=DIR"
+            missing.append(f"No photos of split {split.split}: {loaded}.{mend}")
+    return Parts(
+        folder=folder,
+        verb=verb,
+        data=data,
+        stages=stages,
+        splits=tuple(splits),
+        evaluate=getattr(job, "evaluate", Evaluate()),
+        trainer=job.trainer,
+        missing=(*missing, *_what_is_missing(verb, stages)),
+    )
+
+
+def read_job(folder: Path) -> tuple[str, RunKind]:
+    """The verb and the options that made a folder.
+
+    Raises:
+        DataError: There is no such folder, or none that a stage made.
+        ConfigError: Its config.yaml cannot be used.
+    """
+    if not folder.is_dir():
+        siblings = [path.name for path in folder.absolute().parent.glob("*") if path.is_dir()]
+        raise DataError(f"{folder}: no such folder{did_you_mean(folder.name, siblings)}, expected one of a run")
+    file = folder / "config.yaml"
+    if not file.is_file():
+        raise DataError(
+            f"{folder} holds no run: expected config.yaml, as run, demo, classify, label and segment write it"
+        )
+    options = load_mapping(file)
+    verb = next((verb for key, verb in _VERBS.items() if key in options), None)
+    if verb is None or "images" in options or "data" not in options:
+        raise DataError(f"{file} is not of run, demo, classify, label or segment: there is nothing to show")
+    job = build_job(verb, flatten(options))
+    assert isinstance(job, ClassifyJob | LabelJob | SegmentJob | RunJob)
+    return verb, job
+
+
+def find_stages(folder: Path, verb: str, job: RunKind) -> dict[str, Path]:
+    """Folders of the stages that have left something, by stage."""
+    if verb == "run":
+        return {name: path for name in ("classify", "label", "segment") if has_config(path := folder / name)}
+    stages = {verb: folder}
+    made = [home for name in _label_names(job, stages) if has_config(home := _home(Path(name)))]
+    return {"label": made[0], **stages} if made else stages
+
+
+def has_config(folder: Path) -> bool:
+    """Whether a stage has begun in a folder."""
+    return (folder / "config.yaml").is_file()
+
+
+def _load(data: Data) -> BoxDataset | DataError:
+    try:
+        return formats.load(data)
+    except DataError as error:
+        return error
+
+
+def _label_names(job: RunKind, stages: dict[str, Path]) -> list[str]:
+    """The sources of labels, as `segment` takes them."""
+    if isinstance(job, SegmentJob):
+        return [job.labels] if isinstance(job.labels, str) else job.labels
+    return [str(stages["label"])] if "label" in stages else []
+
+
+def _home(labels: Path) -> Path:
+    """The run folder of a source of labels: `label` makes two, in folders of their own."""
+    return labels.parent if labels.name in _PAIR and has_config(labels.parent) else labels
+
+
+def _labels(name: str, data: Data, labels: list[str]) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Folders of label masks of a split by layer, and the layers whose agreement makes a pixel reliable."""
+    sources: dict[str, Path] = {}
+    compared: list[str] = []
+    for label in labels:
+        if label == GROUND_TRUTH:
+            compared.append("ground_truth")
+        elif name == _split_of(_home(Path(label)), data):
+            try:
+                found = label_sources(Path(label)).values()
+            except DataError:
+                log.info(f"report: {label} holds no labels yet")
+                return sources, ()
+            for path in found:
+                own = path.name if path.name in _PAIR else "labels"
+                key = own if own not in sources else f"labels_{len(sources) + 1}"
+                sources[key] = path
+                compared.append(key)
+    return sources, tuple(compared)
+
+
+def _split_of(folder: Path, data: Data) -> str:
+    """Which split a folder has labels of."""
+    try:
+        return read_job(folder)[1].data.split
+    except BoxsegError:
+        return data.split
+
+
+def _what_is_missing(verb: str, stages: dict[str, Path]) -> list[str]:
+    lines = []
+    if "label" not in stages and verb == "run":
+        lines.append("No labels yet: the same boxseg run, started again, goes on where it stopped.")
+    elif verb == "label":
+        lines.append("No segmentation network: this folder is of boxseg label, which trains none.")
+    elif "segment" not in stages and verb == "run":
+        lines.append("No segmentation network yet: the same boxseg run, started again, goes on.")
+    if "segment" in stages and not (stages["segment"] / "model.safetensors").is_file():
+        lines.append("The segmentation network is not trained to the end yet.")
+    if verb == "classify":
+        lines.append("Only a box classifier: boxseg label makes labels with it.")
+    return lines
+
+
+def read_scores(folder: Path | None) -> dict[str, Any]:
+    """Content of a stage's metrics.json; empty where there is none or it cannot be read."""
+    return _read_json(folder / "metrics.json") if folder else {}
+
+
+def evaluations(folder: Path | None) -> list[Path]:
+    """Folders that `boxseg evaluate` left in that of a stage, one for each split."""
+    return sorted(path.parent for path in folder.glob("evaluate-*/metrics.json")) if folder else []
+
+
+def read_confusion(folder: Path | None) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
+    """Class names 0..L and counts (L + 1, L + 2) by name of scores; empty where none were stored."""
+    content = _read_json(folder / "confusion.json") if folder else {}
+    counts = {name: np.array(rows, dtype=np.int64) for name, rows in content.get("counts", {}).items()}
+    return tuple(content.get("classes", ())), counts
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        log.info(f"report: {file} left out: {error}")
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_history(folder: Path) -> list[tuple[int, float, float]]:
+    """(iteration, loss, learning rate) of a training; empty where there is none."""
+    file = folder / "history.csv"
+    if not file.is_file():
+        return []
+    with file.open(encoding="utf-8", newline="") as lines:
+        try:
+            return [
+                (int(row["iteration"]), float(row["loss"]), float(row["lr"])) for row in csv.DictReader(lines)
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            log.info(f"report: {file} left out: {error}")
+            return []

@@ -1,0 +1,118 @@
+"""A picture sheet: one photo a row, its boxes and labels beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from boxseg import formats
+from boxseg.atomic import atomic_path
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.errors import DataError
+from boxseg.formats.images import read_image
+from boxseg.formats.masks import read_mask
+from boxseg.inference.devices import torch_device
+from boxseg.inference.multiscale import label_group
+from boxseg.inference.networks import load_segmenter
+from boxseg.jobs import RunJob
+from boxseg.palette import overlay, voc_palette
+from boxseg.runs.layout import label_paths
+
+Picture = NDArray[np.uint8]
+
+_CELL = 220  # pixels: the longer side of a picture
+_GAP = 6
+_HEAD = 24
+_ROWS = 6  # photos on the sheet of a run
+
+
+def draw_boxes(image: Picture, boxes: NDArray[np.float64], labels: NDArray[np.int64]) -> Picture:
+    """The photo (H, W, 3) with its boxes (n, 4) xyxy, pixels, in the colours of their classes 1..L (n,)."""
+    canvas = Image.fromarray(image)
+    pen = ImageDraw.Draw(canvas)
+    colours = voc_palette()
+    width = max(2, round(max(canvas.size) / 110))
+    for box, label in zip(boxes, labels, strict=True):
+        x1, y1, x2, y2 = (float(edge) for edge in box)
+        pen.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=tuple(colours[label]), width=width)
+    return np.asarray(canvas)
+
+
+def label_picture(image: Picture, labels: NDArray[np.uint8] | None) -> Picture | None:
+    """Labels (H, W) painted over the photo, 255 in white; None where there are none."""
+    if labels is None:
+        return None
+    painted = overlay(image, labels, opacity=0.75)
+    return np.where((labels == 255)[..., None], np.uint8(255), painted)
+
+
+def write_sheet(
+    path: Path, heads: Sequence[str], rows: Sequence[Sequence[Picture | None]], *, cell: int = _CELL
+) -> None:
+    """Write pictures of any sizes as one PNG: a head above each column, a row for each photo.
+
+    Args:
+        path: PNG to write.
+        heads: Names of the columns.
+        rows: Pictures (H, W, 3) uint8 of each row, or None for an empty place.
+        cell: Longer side of a picture on the sheet, pixels.
+    """
+    tiles = [[_shrink(picture, cell) for picture in row] for row in rows]
+    heights = [max((tile.height for tile in row if tile), default=0) for row in tiles]
+    size = (len(heads) * (cell + _GAP) + _GAP, _HEAD + sum(heights) + _GAP * (len(rows) + 1))
+    sheet = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=14)
+    for column, head in enumerate(heads):
+        pen.text((_GAP + column * (cell + _GAP) + cell / 2, _HEAD / 2), head, "black", font=font, anchor="mm")
+    top = _HEAD
+    for row, height in zip(tiles, heights, strict=True):
+        for column, tile in enumerate(row):
+            if tile:
+                left = _GAP + column * (cell + _GAP) + (cell - tile.width) // 2
+                sheet.paste(tile, (left, top + (height - tile.height) // 2))
+        top += height + _GAP
+    with atomic_path(path) as temporary:
+        sheet.save(temporary, optimize=True)
+
+
+def _shrink(picture: Picture | None, cell: int) -> Image.Image | None:
+    if picture is None:
+        return None
+    image = Image.fromarray(picture)
+    scale = cell / max(image.size)
+    return image.resize(
+        (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS
+    )
+
+
+def make_sheet(path: Path, job: RunJob, labels: Path, checkpoint: Path) -> None:
+    """Photos of the training split with boxes, labels, prediction and ground truth, evenly drawn."""
+    dataset = formats.load(job.data)
+    loaded = load_segmenter(checkpoint, torch_device(job.trainer))
+    rows = []
+    for sample in _evenly(dataset, labels):
+        image = read_image(sample.image)
+        masks = [read_mask(file, len(dataset.classes)) for file in label_paths(labels, sample)]
+        predicted = label_group(loaded, [image], job.evaluate)[0].labels.cpu().numpy()
+        truth = sample.ground_truth() if sample.ground_truth else None
+        row: list[Picture | None] = [draw_boxes(image, sample.boxes, sample.labels)]
+        rows.append(row + [label_picture(image, mask) for mask in (*masks, predicted, truth)])
+    write_sheet(path, ("boxes", "Y_crf", "Y_ret", "prediction", "ground truth"), rows)
+
+
+def _evenly(dataset: BoxDataset, labels: Path) -> list[Sample]:
+    """A few labelled images with boxes, evenly spread over the split.
+
+    Raises:
+        DataError: There is none.
+    """
+    done = [s for s in dataset.samples if len(s.labels) and (labels / "y_crf" / f"{s.id}.png").is_file()]
+    if not done:
+        raise DataError(f"no labels in {labels}")
+    places = np.linspace(0, len(done) - 1, min(_ROWS, len(done))).round().astype(int)
+    return [done[place] for place in places]

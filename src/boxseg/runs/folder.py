@@ -1,0 +1,197 @@
+"""Run folders: what was asked for, with which versions, and whether it can go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_args
+
+from boxseg.atomic import write_json, write_text
+from boxseg.config import LabelFormat
+from boxseg.errors import ConfigError
+from boxseg.options import default_options, flatten, load_mapping, to_plain, to_yaml
+
+log = logging.getLogger("boxseg")
+
+# What a data set written by `convert` or label.formats says of its splits.
+RECORD = "convert.yaml"
+
+# Options that change how fast a result comes or where it lies, not what it is.
+FREE = (
+    "out",
+    "overwrite",
+    "dry_run",
+    "data.root",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.workers",
+    "trainer.checkpoint_every",
+    "trainer.loggers",
+    "label.instances",  # files beside the labels
+    "label.maps",
+    "label.formats",
+    "report.photos",
+    "report.size",
+    "report.originals",
+    "report.predict",
+)
+
+
+def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
+    """Make or reopen the folder `job.out` and record the job in it.
+
+    Args:
+        job: A job with `out` and `overwrite`.
+        inputs: Files the result depends on, by name; recognised again by their content.
+
+    Returns:
+        The folder, holding config.yaml and versions.json.
+
+    Raises:
+        ConfigError: The folder holds the result of another job, or cannot be there.
+    """
+    folder = Path(job.out)
+    check_folder(folder)
+    digests = {name: file_digest(path) for name, path in (inputs or {}).items()}
+    config_file, versions_file = folder / "config.yaml", folder / "versions.json"
+    known: dict[str, str] = {}
+    if config_file.is_file() and versions_file.is_file():
+        if job.overwrite:
+            clear_folder(folder)
+        elif has_results(folder):
+            known = _same_job_inputs(folder, job, digests)
+    write_text(config_file, to_yaml(job))
+    # A result still depends on an input that is gone.
+    write_json(versions_file, {**versions(), "inputs": {**known, **digests}})
+    return folder
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure that the folder `out` is there or can be made, before anything is computed for it.
+
+    Raises:
+        ConfigError: A file is in its way, or there is no right to write.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"out={folder} is a file; give a folder")
+    _check_above(folder, folder)
+
+
+def check_file(file: Path, name: str) -> None:
+    """The same where `out` is a file, usually called `name`."""
+    if file.is_dir():
+        raise ConfigError(f"out={file} is a folder; give a file, such as {file / name}")
+    _check_above(file, file.parent)
+
+
+def _check_above(out: Path, folder: Path) -> None:
+    above = folder.absolute()
+    there = next(path for path in (above, *above.parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(f"out={out} lies below {there}, which is a file; choose another place")
+    if not os.access(there, os.W_OK):
+        raise ConfigError(f"out={out}: you may not write in {there}; choose another place")
+
+
+def has_results(folder: Path) -> bool:
+    """Whether a folder, or one below it, holds anything worth keeping from being overwritten."""
+    names = ("model.safetensors", "last.ckpt", "metrics.json", "y_crf/*.png", "Segmentation/*_cls/*.png")
+    return any(next(folder.rglob(name), None) for name in names)
+
+
+def _same_job_inputs(folder: Path, job: Any, digests: Mapping[str, str]) -> dict[str, str]:
+    """Make sure that the job recorded in a folder is this one; the digests recorded of its inputs.
+
+    Raises:
+        ConfigError: It is another, or what is recorded cannot be read.
+    """
+    recorded = load_mapping(folder / "config.yaml")
+    known = _known_inputs(folder / "versions.json")
+    changes = _changes(recorded, job, known, digests)
+    if not changes:
+        return known
+    foreign = [name for name in recorded if name not in to_plain(job)]
+    if foreign:
+        raise ConfigError(
+            f"{folder} holds what another command made, with {', '.join(foreign)}: "
+            "choose another out=…, or start anew with overwrite=true"
+        )
+    raise ConfigError(
+        f"{folder} holds a run with other options ({'; '.join(changes[:4])}): "
+        "choose another out=…, or start anew with overwrite=true"
+    )
+
+
+def _changes(
+    recorded: Mapping[str, Any], job: Any, known: Mapping[str, str], digests: Mapping[str, str]
+) -> list[str]:
+    """What differs from the job recorded in a folder, in words."""
+    # An option that is newer than the run had its default there.
+    before = default_options(type(job)) | flatten(recorded)
+    after = flatten(to_plain(job))
+    # A file whose content is known may have another name; of one that was not recorded only the name is known.
+    options = dict.fromkeys(name for name in (*before, *after) if name not in FREE)
+    compared = [name for name in options if name not in digests or name not in known]
+    changes = [
+        f"{name}: {before.get(name)} → {after.get(name)}"
+        for name in compared
+        if before.get(name) != after.get(name)
+    ]
+    inputs = [name for name in digests if name in known or name not in options]
+    return changes + [f"{name} changed" for name in inputs if known.get(name) != digests[name]]
+
+
+def _known_inputs(versions_file: Path) -> dict[str, str]:
+    """Digests recorded in versions.json.
+
+    Raises:
+        ConfigError: It is no such file.
+    """
+    try:
+        inputs = json.loads(versions_file.read_text(encoding="utf-8")).get("inputs", {})
+        return {str(name): str(digest) for name, digest in inputs.items()}
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{versions_file} is damaged ({error}): remove it to go on with what the folder holds, "
+            "or start anew with overwrite=true"
+        ) from error
+
+
+def clear_folder(folder: Path) -> None:
+    """Remove the results of a stage, what was made of them, and nothing else from its folder."""
+    files = ["model.safetensors", "metrics.json", "history.csv", "checkpoints/last.ckpt"]
+    files += ["labelmap.json", "instances_y_crf.json", "instances_y_ret.json", "confusion.json"]
+    for name in files:
+        (folder / name).unlink(missing_ok=True)
+    patterns = ["y_crf/**/*.png", "y_ret/**/*.png", "instances/**/*.json", "predictions/**/*.png"]
+    patterns += ["confidence/**/*.png", "reliable/**/*.png"]
+    patterns += ["evaluate-*/metrics.json"]
+    patterns += ["results/VOC2012/Segmentation/*_cls/*.png", "voc2012_*.tgz"]
+    for pattern in patterns:
+        for file in folder.glob(pattern):
+            file.unlink()
+    for name in get_args(LabelFormat):  # of label.formats
+        if (folder / name / RECORD).is_file():
+            shutil.rmtree(folder / name)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    packages = ("boxseg", "torch", "lightning", "numpy", "pillow")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -1,0 +1,1 @@
+"""Labels, networks and object masks against ground truth."""

@@ -1,0 +1,175 @@
+"""Scores of label folders against ground-truth masks, beside the whole-box baseline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxseg.atomic import write_text
+from boxseg.data.geometry import whole_box_labels
+from boxseg.dataset import IGNORE, BoxDataset, Sample
+from boxseg.errors import DataError
+from boxseg.formats.masks import read_mask
+from boxseg.progress import track
+from boxseg.runs.label_source import label_sources
+from boxseg.scoring.confusion import ConfusionMatrix, Scores
+from boxseg.tables import Table
+
+Labels = NDArray[np.uint8]
+
+# Sources of labels as tables name them.
+LABEL_TITLES = {"y_crf": "Y_crf", "y_ret": "Y_ret", "labels": "labels"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelScores:
+    """Scores of a label folder.
+
+    Attributes:
+        images: Images scored.
+        missing: Images with ground truth but without labels.
+        whole_box: Every pixel of a box takes its class, the smallest box on top.
+        labels: By source: `y_crf` and `y_ret`, or `labels` for a single folder of masks.
+        reliable: On the pixels where Y_crf and Y_ret agree, and only there.
+        reliable_fraction: Share of the scored pixels on which they agree.
+    """
+
+    images: int
+    missing: int
+    whole_box: Scores
+    labels: dict[str, Scores]
+    reliable: Scores | None = None
+    reliable_fraction: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For metrics.json."""
+        scores: dict[str, Any] = {"images": self.images, "missing": self.missing}
+        scores["whole_box"] = self.whole_box.as_dict()
+        scores |= {name: part.as_dict() for name, part in self.labels.items()}
+        if self.reliable is not None:
+            scores["reliable_region_only"] = self.reliable.as_dict()
+            scores["reliable_fraction"] = self.reliable_fraction
+        return scores
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Compared:
+    """One image: ground truth, whole-box labels, and its labels by source."""
+
+    truth: Labels
+    whole_box: Labels
+    labels: dict[str, Labels]
+
+
+def no_truth(dataset: BoxDataset) -> DataError:
+    """The error of scoring a split without ground truth."""
+    return DataError(
+        f"no ground-truth masks for split {dataset.split} in {dataset.root}: give data.masks=FOLDER"
+    )
+
+
+def score_labels(folder: Path, dataset: BoxDataset) -> LabelScores:
+    """Score the labels of all images that have ground truth.
+
+    Raises:
+        DataError: No image can be scored, or a mask cannot be used.
+    """
+    sources = label_sources(folder)
+    known = [sample for sample in dataset.samples if sample.ground_truth is not None]
+    if not known:
+        raise no_truth(dataset)
+    scored = [s for s in known if all((path / f"{s.id}.png").is_file() for path in sources.values())]
+    if not scored:
+        raise DataError(f"{folder} has no labels for the images of split {dataset.split} in {dataset.root}")
+    classes = dataset.classes
+    whole_box = ConfusionMatrix(classes)
+    matrices = {name: ConfusionMatrix(classes) for name in sources}
+    reliable = ConfusionMatrix(classes)
+    agreed = counted = 0
+    for item in track(_compare_all(scored, sources, len(classes)), "score", total=len(scored)):
+        whole_box.update(item.whole_box, item.truth)
+        for name, labels in item.labels.items():
+            matrices[name].update(labels, item.truth)
+        if len(sources) == 2:
+            y_crf, y_ret = item.labels["y_crf"], item.labels["y_ret"]
+            agree = (y_crf == y_ret) & (y_crf != IGNORE)
+            reliable.update(y_crf, item.truth, where=agree)
+            valid = item.truth != IGNORE
+            agreed, counted = agreed + int((agree & valid).sum()), counted + int(valid.sum())
+    return LabelScores(
+        images=len(scored),
+        missing=len(known) - len(scored),
+        whole_box=whole_box.scores(),
+        labels={name: matrix.scores() for name, matrix in matrices.items()},
+        reliable=reliable.scores() if len(sources) == 2 else None,
+        reliable_fraction=agreed / max(counted, 1) if len(sources) == 2 else None,
+    )
+
+
+def _compare_all(samples: list[Sample], sources: dict[str, Path], classes: int) -> Iterator[_Compared]:
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield from pool.map(lambda sample: _compare(sample, sources, classes), samples)
+
+
+def _compare(sample: Sample, sources: dict[str, Path], classes: int) -> _Compared:
+    truth = read_truth(sample)
+    labels = {name: read_mask(folder / f"{sample.id}.png", classes) for name, folder in sources.items()}
+    for name, mask in labels.items():
+        if mask.shape != truth.shape:
+            raise DataError(
+                f"{sources[name] / sample.id}.png is {mask.shape[1]}x{mask.shape[0]} pixels, "
+                f"its photo {truth.shape[1]}x{truth.shape[0]}"
+            )
+    whole_box = whole_box_labels(sample.boxes, sample.labels, sample.height, sample.width)
+    return _Compared(truth=truth, whole_box=whole_box, labels=labels)
+
+
+def read_truth(sample: Sample) -> Labels:
+    """Ground truth (H, W) of a sample that has some.
+
+    Raises:
+        DataError: The mask is not of the size of the photo.
+    """
+    assert sample.ground_truth is not None
+    truth = sample.ground_truth()
+    if truth.shape != (sample.height, sample.width):
+        raise DataError(
+            f"the ground-truth mask of {sample.image} is {truth.shape[1]}x{truth.shape[0]} pixels, "
+            f"the photo {sample.width}x{sample.height}"
+        )
+    return truth
+
+
+def write_confusion(folder: Path, parts: Mapping[str, Scores | None]) -> None:
+    """Write confusion.json: counts of pixels by true class (rows) and label (columns, the last for 255).
+
+    Args:
+        folder: Where metrics.json is.
+        parts: Scores by their name in metrics.json; those without counts are left out.
+    """
+    known = {name: scores for name, scores in parts.items() if scores is not None and scores.counts is not None}
+    if known:
+        names = list(next(iter(known.values())).iou)
+        counts = {name: scores.counts.tolist() for name, scores in known.items() if scores.counts is not None}
+        # On one line a matrix of 80 classes is 40 kB, indented one number a line.
+        write_text(folder / "confusion.json", json.dumps({"classes": names, "counts": counts}) + "\n")
+
+
+def label_table(title: str, scores: LabelScores) -> Table:
+    """mIoU, accuracies and coverage of each source of labels."""
+    rows = [("whole box", scores.whole_box, 1.0)]
+    rows += [(LABEL_TITLES[name], part, 1.0) for name, part in scores.labels.items()]
+    if scores.reliable is not None and scores.reliable_fraction is not None:
+        rows.append(("reliable region only (Y_crf = Y_ret)", scores.reliable, scores.reliable_fraction))
+    return Table(
+        title=title,
+        columns=("labels", "mIoU", "mean accuracy", "pixel accuracy", "% of pixels scored"),
+        rows=tuple((name, s.miou, s.mean_accuracy, s.pixel_accuracy, share) for name, s, share in rows),
+    )

@@ -1,0 +1,68 @@
+"""The report of a run: one HTML file that opens offline."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from boxseg.jobs import ReportJob
+from boxseg.reporting import contents
+from boxseg.reporting.gallery import make_gallery
+from boxseg.reporting.html.page import Page, write_page
+from boxseg.reporting.parts import read_parts
+from boxseg.results import Result
+from boxseg.runs.folder import check_file
+
+log = logging.getLogger("boxseg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportResult(Result):
+    """A report.
+
+    Attributes:
+        file: The page.
+        photos: Photos in it.
+        missing: What it does not show, and why.
+    """
+
+    file: Path
+    photos: int
+    missing: tuple[str, ...]
+
+    def notes(self) -> list[str]:
+        """Where the page is, how large it is, and what it does not show."""
+        size = self.file.stat().st_size / 1e6
+        return [
+            f"Report: {self.file} ({self.photos} photos, {size:.1f} MB): open it in a browser",
+            *(f"  {line}" for line in self.missing),
+        ]
+
+
+def run(job: ReportJob) -> ReportResult:
+    """Write the report of a run, as far as the run has come.
+
+    Raises:
+        DataError: The folder is not of a run.
+        ConfigError: Its options cannot be used, or `out` cannot be written.
+        CheckpointError: Its network cannot be used.
+    """
+    file = job.out or job.run / "report.html"
+    check_file(file, "report.html")
+    parts = read_parts(job.run, job.data)
+    shown = make_gallery(parts, job.report, file.with_name(f"{file.stem}-files"))
+    missing = (*parts.missing, *contents.unscored(parts), *contents.unread(shown))
+    page = Page(
+        title=contents.title(parts),
+        facts=contents.facts(parts),
+        missing=missing,
+        headlines=contents.headlines(parts, shown),
+        tables=contents.tables(parts),
+        curves=contents.curves(parts),
+        matrices=contents.matrices(parts, shown),
+        gallery=shown.gallery if shown else None,
+        details=contents.details(parts),
+    )
+    write_page(file, page)
+    return ReportResult(file=file, photos=len(shown.gallery.photos) if shown else 0, missing=missing)

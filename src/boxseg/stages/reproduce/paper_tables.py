@@ -1,0 +1,220 @@
+"""Rows with their numbers, and the files that hold them: Markdown, CSV, JSON."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boxseg.atomic import write_json, write_text
+from boxseg.runs.folder import versions
+from boxseg.stages.reproduce.experiments import Experiment, Source
+from boxseg.stages.reproduce.published import Numbers, Published
+from boxseg.stages.reproduce.setting import Setting
+from boxseg.tables import Table
+
+CSV_COLUMNS = (
+    "row", "metric", "authors", "reproduction", "ours", "spread", "seeds", "setting", "weights", "commands"
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        name: What it is.
+        published: What others report.
+        ours: Our numbers in percent, a tuple a metric, one number a seed that is done.
+        instead: What stands in the place of numbers where there are none.
+        remark: What must be known to read them.
+        commands: The commands that give it by themselves.
+    """
+
+    name: str
+    published: Published
+    ours: tuple[Numbers, ...]
+    instead: str
+    remark: str
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperTable:
+    """A table with its numbers, as far as they are there.
+
+    Attributes:
+        name: Of the table.
+        experiment: What it shows.
+        setting: What it was made with.
+        command: The command that makes it.
+        rows: The rows.
+        seeds: The seeds that were asked for.
+    """
+
+    name: str
+    experiment: Experiment
+    setting: Setting
+    command: str
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+
+    def table(self) -> Table:
+        """Authors, reproduction and ours side by side; more than two metrics take a line each."""
+        metrics = self.experiment.metrics
+        groups = (
+            [(place,) for place in range(len(metrics))] if len(metrics) > 2 else [tuple(range(len(metrics)))]
+        )
+        head = "" if len(metrics) > 2 else " / ".join(metrics)
+        rows = tuple(self._cells(row, group) for row in self.rows for group in groups)
+        return Table(title=self.setting.title, columns=(head, "authors", "reproduction", "ours"), rows=rows)
+
+    def _cells(self, row: Row, places: tuple[int, ...]) -> tuple[str | None, ...]:
+        """A line: the name of the row and these of its metrics."""
+        name = row.name if len(places) == len(self.experiment.metrics) else None
+        digits = self.experiment.decimals
+        return (
+            name or f"{row.name}: {self.experiment.metrics[places[0]]}",
+            _numbers(row.published.authors, places, digits),
+            _numbers(row.published.reproduction, places, digits),
+            self._ours(row, places),
+        )
+
+    def _ours(self, row: Row, places: tuple[int, ...]) -> str:
+        if not any(row.ours):
+            return row.instead
+        text = " / ".join(_mean(row.ours[place], self.experiment.decimals) for place in places)
+        done = max(map(len, row.ours))
+        return text if done == len(self.seeds) else f"{text} ({done} of {len(self.seeds)} seeds)"
+
+    def notes(self) -> list[str]:
+        """What must be known to read the table."""
+        notes = [f"{row.name}: {row.remark}." for row in self.rows if row.remark]
+        if len(self.seeds) > 1:
+            notes.append(f"Mean ± standard deviation over the seeds {', '.join(map(str, self.seeds))}.")
+        if self.setting.departures:
+            notes.append(f"Not as in the paper: {'; '.join(self.setting.departures)}.")
+        return notes
+
+    def write(self, folder: Path) -> None:
+        """Write TABLE.md, TABLE.csv and TABLE.json."""
+        write_text(folder / f"{self.name}.md", self.markdown())
+        write_text(folder / f"{self.name}.csv", self.csv())
+        write_json(folder / f"{self.name}.json", self.as_dict())
+
+    def markdown(self) -> str:
+        """The table, how to read it, what it was made with, and the commands of every row."""
+        parts = [self.table().markdown().rstrip("\n"), "\n".join(f"- {note}" for note in self.notes())]
+        facts = [*self.setting.facts.items(), ("versions", _versions())]
+        parts.append("Made with:\n\n" + "\n".join(f"- {name}: {fact}" for name, fact in facts))
+        parts.append(f"All rows:\n\n```sh\n{self.command}\n```")
+        parts += [
+            f"{row.name}:\n\n```sh\n" + "\n".join(row.commands) + "\n```" for row in self.rows if row.commands
+        ]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def csv(self) -> str:
+        """A line for every row and metric: no number is without its setting, weights and commands."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        for row in self.rows:
+            origin = (self.setting.title, self.setting.weights, " && ".join(row.commands))
+            for place, metric in enumerate(self.experiment.metrics):
+                theirs = [
+                    numbers[place] if numbers else ""
+                    for numbers in (row.published.authors, row.published.reproduction)
+                ]
+                values = row.ours[place] if row.ours else ()
+                ours = f"{statistics.fmean(values):.4f}" if values else ""
+                spread = f"{statistics.stdev(values):.4f}" if len(values) > 1 else ""
+                writer.writerow((row.name, metric, *theirs, ours, spread, len(values), *origin))
+        return text.getvalue()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for TABLE.json."""
+        return {
+            "table": self.name,
+            "about": self.experiment.about,
+            "metrics": list(self.experiment.metrics),
+            **dataclasses.asdict(self.setting),
+            "as_in_the_paper": not self.setting.departures,
+            "seeds": list(self.seeds),
+            "versions": versions(),
+            "command": self.command,
+            "rows": [
+                {
+                    "row": row.name,
+                    "authors": row.published.authors,
+                    "reproduction": row.published.reproduction,
+                    "ours": row.ours,
+                    "instead": None if any(row.ours) else row.instead,
+                    "remark": row.remark,
+                    "commands": row.commands,
+                }
+                for row in self.rows
+            ],
+        }
+
+
+def read_row(
+    name: str, published: Published, sources: Sequence[Source], metrics: int, failed: Sequence[str]
+) -> Row:
+    """A row from its sources, one a seed, and the reasons why steps of it failed."""
+    ours: list[list[float]] = [[] for _ in range(metrics)]
+    remarks = [source.why_not for source in sources if source.why_not] + list(failed)
+    commands: dict[str, None] = {}
+    instead = "not run"
+    for source in sources:
+        if source.step is None:
+            continue
+        commands |= {step.command: None for step in source.step.chain()}
+        if not source.step.done:
+            continue
+        scores = source.step.scores() or {}
+        for values, path in zip(ours, source.scores, strict=False):
+            value = _look_up(scores, path)
+            if value is not None:
+                values.append(100 * value)
+        if not source.scores:
+            instead = "archive"
+        fraction = scores.get("reliable_fraction")
+        share = "–" if fraction is None else f"{100 * fraction:.1f}"
+        remarks += [source.remark.format(reliable_fraction=share)] if source.remark else []
+    return Row(
+        name=name,
+        published=published,
+        ours=tuple(map(tuple, ours)),
+        instead=instead,
+        remark="; ".join(dict.fromkeys(remarks)),
+        commands=tuple(commands),
+    )
+
+
+def _look_up(scores: dict[str, Any], path: str) -> float | None:
+    """A number in nested mappings, by its dotted name; None where any part of it is none."""
+    value: Any = scores
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return None if value is None else float(value)
+
+
+def _numbers(numbers: Numbers | None, places: tuple[int, ...], digits: int) -> str | None:
+    return None if numbers is None else " / ".join(f"{numbers[place]:.{digits}f}" for place in places)
+
+
+def _mean(values: Numbers, digits: int) -> str:
+    """Mean of the seeds, with their standard deviation where there are several."""
+    if not values:
+        return "–"
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def _versions() -> str:
+    return ", ".join(f"{name} {number}" for name, number in versions().items())

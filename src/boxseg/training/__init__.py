@@ -1,0 +1,1 @@
+"""The two trainings: the loop, the losses as LightningModules, and what they are trained on."""

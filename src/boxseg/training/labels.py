@@ -1,0 +1,130 @@
+"""Which photos a segmentation network is trained on, and where their labels come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from boxseg import formats
+from boxseg.data.labels import GROUND_TRUTH, Source
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.errors import DataError
+from boxseg.formats.masks import read_mask
+from boxseg.jobs import SegmentJob
+from boxseg.runs.label_source import label_sources
+
+log = logging.getLogger("boxseg")
+
+# Losses that look at fewer sources than there are: the others decide only which pixels are reliable.
+_LOOKED_AT = {"ce_crf": 1, "ce_ret": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingLabels:
+    """Photos with labels.
+
+    Attributes:
+        dataset: The photos. Those in `strong` have their true masks as ground truth.
+        sources: Where the labels of the others are, the first in the role of Y_crf.
+        strong: Ids of photos with true masks, which take the place of all sources.
+    """
+
+    dataset: BoxDataset
+    sources: tuple[Source, ...]
+    strong: frozenset[str]
+
+
+def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
+    """The photos of a data set that have labels of every source, and those with true masks.
+
+    Raises:
+        DataError: No photo has labels, or a source cannot be used.
+    """
+    sources = sources_of(job.labels)
+    strong = {sample.id: sample for sample in _strong(dataset, job)}
+    weak = {s.id: s for s in dataset.samples if all(_has(s, source) for source in sources)}
+    if not weak:
+        both = " of all sources" if len(sources) > 1 else ""
+        raise DataError(
+            f"labels={job.labels}: no image of split {dataset.split} in {dataset.root} has labels{both}"
+        )
+    # In the order of the data set, then the photos that are in the split of true masks alone.
+    chosen = {s.id: s for s in dataset.samples if s.id in weak or s.id in strong} | strong
+    left_out = sum(sample.id not in chosen for sample in dataset.samples)
+    if left_out:
+        log.info(f"segment: {left_out} images without labels are left out")
+    if strong:
+        log.info(f"segment: {len(strong)} images with true masks, {len(chosen) - len(strong)} with labels")
+    return TrainingLabels(
+        dataset=dataclasses.replace(dataset, samples=tuple(chosen.values())),
+        sources=sources[: _LOOKED_AT.get(job.segment.loss)],
+        strong=frozenset(strong),
+    )
+
+
+def sources_of(labels: str | Sequence[str]) -> tuple[Source, ...]:
+    """Folders of masks, each once, that `labels` names; a folder made by `label` holds two.
+
+    Raises:
+        DataError: A folder has no masks.
+    """
+    found: list[Source] = []
+    for name in [labels] if isinstance(labels, str) else labels:
+        found += [GROUND_TRUTH] if name == GROUND_TRUTH else label_sources(Path(name)).values()
+    return tuple(dict.fromkeys(found))
+
+
+def _has(sample: Sample, source: Source) -> bool:
+    if source == GROUND_TRUTH:
+        return sample.ground_truth is not None
+    return (source / f"{sample.id}.png").is_file()
+
+
+def _strong(dataset: BoxDataset, job: SegmentJob) -> list[Sample]:
+    """Photos with true masks, these as their ground truth.
+
+    Raises:
+        DataError: There is none, or they are of other classes.
+    """
+    if job.strong is None:
+        return []
+    split = job.strong_split or dataset.split
+    folder = None if job.strong == GROUND_TRUTH else Path(job.strong)
+    if split != dataset.split:
+        data = job.data.with_split(split)
+        # With masks of their own, photos need nothing of the data set but to be listed.
+        there = formats.load(dataclasses.replace(data, masks=None) if folder else data, boxes=folder is None)
+        if there.classes not in ((), dataset.classes):
+            raise DataError(f"split {split} of {dataset.root} has other classes than split {dataset.split}")
+    else:
+        there = dataset
+    samples = there.samples
+    if folder is not None:
+        paths = {sample.id: folder / f"{sample.id}.png" for sample in samples}
+        samples = tuple(
+            dataclasses.replace(s, ground_truth=partial(read_mask, paths[s.id], len(dataset.classes)))
+            for s in samples
+            if paths[s.id].is_file()
+        )
+    found = [sample for sample in samples if sample.ground_truth is not None]
+    if not found:
+        raise DataError(f"strong={job.strong}: no image of split {split} in {dataset.root} has a mask there")
+    return found
+
+
+def with_boxes(dataset: BoxDataset) -> BoxDataset:
+    """The images that have a box; the others teach the classifier nothing.
+
+    Raises:
+        DataError: There is none.
+    """
+    samples = tuple(sample for sample in dataset.samples if len(sample.labels))
+    if not samples:
+        raise DataError(f"no image of split {dataset.split} in {dataset.root} has a box")
+    if len(samples) < len(dataset):
+        log.info(f"classify: {len(dataset) - len(samples)} images without a box are left out")
+    return dataclasses.replace(dataset, samples=samples)

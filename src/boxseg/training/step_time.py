@@ -1,0 +1,80 @@
+"""How long a step of a training takes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from boxseg.config import TrainerOptions
+from boxseg.data.loading import BoxTraining, LabelTraining, split_batch
+from boxseg.data.sampler import StreamSampler
+from boxseg.data.workers import choose_workers
+from boxseg.inference.devices import torch_device
+from boxseg.inference.freed_memory import keep_freed_memory, return_freed_memory
+from boxseg.training.loop import Training
+
+# Seconds that a step on the whole batch may take to be tried; a longer one is extrapolated from a part.
+LONGEST = 20.0
+
+
+def seconds_per_step(
+    module: Training, images: BoxTraining | LabelTraining, batch: int, trainer: TrainerOptions
+) -> float:
+    """Seconds of a step on a real batch: loaded, through the network and back, weights changed.
+
+    One step on a few images comes first, to warm up; where it says that a whole batch takes longer than
+    LONGEST, another such step is extrapolated. Several GPUs are taken to share the work without loss, processes
+    of a CPU to gain nothing.
+
+    Args:
+        module: What is trained; its weights are changed.
+        images: Training images.
+        batch: Images a step.
+        trainer: Device, precision, parts.
+    """
+    device = torch_device(trainer)
+    stream = StreamSampler(len(images), batch=batch, iterations=1, seed=trainer.seed)
+    start = time.perf_counter()
+    items: list[Any] = [images[key] for key in stream]
+    loaded: Any = images.collate(items)
+    loading = time.perf_counter() - start
+    whole: dict[str, Tensor] = {name: tensor.to(device) for name, tensor in loaded.items()}
+    module.network.to(device).train()
+    keep_freed_memory()  # as a training does
+    optimiser = module.configure_optimizers()["optimizer"]
+
+    few = split_batch(whole, max(1, batch // 2))[0]
+    share = len(few["images"]) / batch
+    cold = _step(module, optimiser, [few], trainer) / share
+    if cold < LONGEST:
+        parts = split_batch(whole, min(batch, trainer.accumulate))
+        computing = _step(module, optimiser, parts, trainer)
+        if computing < LONGEST / 4:
+            computing = _step(module, optimiser, parts, trainer)  # whose memory is there now
+    else:
+        computing = _step(module, optimiser, [few], trainer) / share
+    return_freed_memory()
+    if device.type != "cpu":
+        computing /= torch.cuda.device_count() if trainer.devices == "auto" else trainer.devices
+    workers = choose_workers(len(images)) if trainer.workers < 0 else trainer.workers
+    return max(computing, loading / workers) if workers else computing + loading
+
+
+def _step(
+    module: Training, optimiser: torch.optim.Optimizer, parts: list[dict[str, Tensor]], trainer: TrainerOptions
+) -> float:
+    device = parts[0]["images"].device
+    kind = torch.bfloat16 if "bf16" in trainer.precision else torch.float16
+    start = time.perf_counter()
+    optimiser.zero_grad()
+    for part in parts:
+        with torch.autocast(device.type, dtype=kind, enabled="16" in trainer.precision):
+            loss = module.loss(part)
+        loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start

@@ -1,0 +1,76 @@
+"""Files given as weights that are something else: what they are, and no advice to run code from them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from boxseg.errors import CheckpointError
+from boxseg.nn.weights.files import read_state
+
+
+def refusal(path: Path) -> str:
+    """The one line with which a file is refused."""
+    with pytest.raises(CheckpointError) as caught:
+        read_state(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path} is not a weight file (a state dict of plain tensors is expected): ")
+    assert "\n" not in message
+    assert "weights_only" not in message
+    return message
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 53\n", "by `git lfs pull`"),
+        (b"\n<!DOCTYPE html>\n<html>404</html>", "it is a web page"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "it is a JPEG"),
+        (b"\x89PNG\r\n\x1a\n", "it is a PNG"),
+    ],
+)
+def test_other_files_are_called_by_their_name(content: bytes, what: str, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(content)
+    assert what in refusal(path)
+
+
+@pytest.mark.parametrize("content", [b"error: not found\n", b"epoch 1\nloss 2\n", b"0\n1\n", b"weights", b""])
+def test_a_text_is_none(content: bytes, tmp_path: Path) -> None:
+    """Pickle reads letters as commands, and ends in errors of any kind: KeyError, IndexError, struct.error …"""
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    assert "it is neither safetensors nor what torch.save writes" in refusal(path)
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_a_file_cut_short_is_to_be_fetched_again(older: bool, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"w": torch.zeros(900)}, path, _use_new_zipfile_serialization=not older)
+    assert list(read_state(path)) == ["w"]
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert "it is damaged or cut short; fetch it again" in refusal(path)
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, ("victim",))
+
+
+@pytest.mark.parametrize("older", [True, False])
+@pytest.mark.parametrize("content", [torch.nn.Linear(2, 2), Malicious()])
+def test_other_objects_are_never_advised_to_be_loaded(
+    content: Any, older: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, tmp_path / "weights.pth", _use_new_zipfile_serialization=not older)
+    assert "other objects, which could run code; save the network's state_dict() alone" in refusal(
+        tmp_path / "weights.pth"
+    )
+    assert not (tmp_path / "victim").exists()

@@ -1,0 +1,118 @@
+"""The page as a browser parses it: names of data are text, never markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boxseg.reporting.html.charts import confusion, training_curve
+from boxseg.reporting.html.page import Gallery, GalleryPhoto, Headline, Layer, Page, write_page
+from boxseg.tables import Table
+
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "'; alert(1) //",
+    "<!--<script>",
+    "{{ 7 * 7 }}{% raw %}",
+    "\u2028line\u2029 & <b>bold</b> &amp;",
+]
+
+
+class Parsed(HTMLParser):
+    """Tags with their attributes, and the text of every script."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self._in_script = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._in_script = tag == "script"
+        if self._in_script:
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_script = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_script:
+            self.scripts[-1] += data
+        else:
+            self.text += data
+
+
+def page_of(name: str, originals: dict[str, str] | None = None) -> Page:
+    matrix = confusion("k", name, ("background", name), np.array([[3, 1, 0], [1, 3, 0]]))
+    curve = training_curve(name, [(1, 2.0, 0.1), (2, 1.0, 0.1)])
+    photo = GalleryPhoto(
+        id=name, split=name, size=(4, 3), boxes=[(0.0, 0.0, 2.0, 2.0, 1)], classes=[1], agreement=(0.9, 0.8),
+        iou={"y_crf": {"mean": 0.5}}, pictures={"photo": "data:image/png;base64,"}, originals=originals or {},
+    )  # fmt: skip
+    layer = Layer(key="photo", name="photo", short="photo", help=name)
+    assert matrix
+    assert curve
+    return Page(
+        title=name,
+        facts=((name, name),),
+        missing=(name,),
+        headlines=(Headline(value=0.5, label=name, note=name),),
+        tables=(Table(title=name, columns=(name, "IoU"), rows=((name, 0.5), (name, None))),),
+        curves=(curve,),
+        matrices=(matrix,),
+        gallery=Gallery(classes=(name,), layers=(layer,), photos=(photo,), counts=name),
+        details=((name, name),),
+    )
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_are_text_wherever_they_stand(name: str, tmp_path: Path) -> None:
+    def tags(page: Page) -> list[str]:
+        write_page(tmp_path / "r.html", page)
+        return [tag for tag, _ in Parsed((tmp_path / "r.html").read_text(encoding="utf-8")).tags]
+
+    assert tags(page_of(name)) == tags(page_of("harmless"))
+    write_page(tmp_path / "r.html", page_of(name))
+    parsed = Parsed((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert not [key for _, attributes in parsed.tags for key in attributes if key.startswith("on")]
+    index = json.loads(parsed.scripts[-2])
+    assert index["classes"][1]["name"] == index["photos"][0]["id"] == name
+    assert parsed.text.count(name) >= 8
+
+
+def policy_of(parsed: Parsed) -> str:
+    return next(a["content"] for _, a in parsed.tags if a.get("http-equiv") == "Content-Security-Policy") or ""
+
+
+def test_the_page_allows_its_own_script_alone_and_no_request(tmp_path: Path) -> None:
+    write_page(tmp_path / "r.html", page_of("x"))
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    parsed = Parsed(text)
+    digest = base64.b64encode(hashlib.sha256(parsed.scripts[-1].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy_of(parsed)
+    assert "default-src 'none'" in policy_of(parsed)
+    assert "img-src data:;" in policy_of(parsed)
+    assert not re.search(r"(?:src|href)=\"(?!data:|#)", text)
+    assert not re.search(r"@import|url\(", text)
+
+
+def test_originals_beside_the_page_are_allowed(tmp_path: Path) -> None:
+    write_page(tmp_path / "o.html", page_of("x", originals={"photo": "o-files/00000-photo.jpg"}))
+    parsed = Parsed((tmp_path / "o.html").read_text(encoding="utf-8"))
+    assert "img-src data: 'self' file:;" in policy_of(parsed)
+
+
+def test_an_empty_page_is_a_page(tmp_path: Path) -> None:
+    write_page(tmp_path / "r.html", Page(title="nothing"))
+    assert "nothing" in (tmp_path / "r.html").read_text(encoding="utf-8")
