@@ -44,9 +44,10 @@ with collector_paused():  # as a command does
     mark("import torch")
     import lightning
     mark("import lightning")
-    from boxseg.stages import classify, training
+    from boxseg.stages import classify
+    from boxseg.training import loop
     mark("import the rest")
-load, begin, fit = classify.formats.load, classify.start_classifier, training.L.Trainer.fit
+load, begin, fit = classify.formats.load, classify.start_classifier, loop.L.Trainer.fit
 def marking(name, work):
     def call(*arguments, **named):
         result = work(*arguments, **named)
