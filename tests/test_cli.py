@@ -94,7 +94,7 @@ def test_an_error_is_one_line_and_status_2(
 
 
 def test_an_error_is_the_status_of_the_process(tmp_path: Path) -> None:
-    done = command("run", "data=nowhere", "out=o", cwd=tmp_path)
+    done = command("doctor", "data=nowhere", cwd=tmp_path)
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
 
 
