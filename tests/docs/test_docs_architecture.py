@@ -71,6 +71,12 @@ def test_the_page_lists_the_layers_of_pyproject() -> None:
     assert listed == [frozenset(layer) for layer in architecture.layers()]
 
 
+def test_the_map_in_the_readme_has_every_room(house: architecture.House) -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Reading the code\n")[2]
+    named = set(re.findall(r"`(\w+)/`", section))
+    assert named == {room for layer in house.layers for room in layer if house.sizes[room] > 1}
+
+
 def test_files_and_folders_that_the_page_names_are_there() -> None:
     named = set(re.findall(r"`([\w/]+(?:\.py|/))`", PAGE)) - {"src/boxseg/"}
     assert len(named) > 40
