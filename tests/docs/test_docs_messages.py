@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from boxseg import errors, options
+from boxseg import errors
 from boxseg.data.loading import LoadingError
 from documented import ROOT
 
@@ -39,9 +39,6 @@ INTERNAL = {
     "… holds the value …, expected 0..… or 255: check the class list": "masks are checked when they are read",
     "confusion matrices of other classes do not add: … and …": "all parts of a score are of one data set",
 }
-
-# Options whose value is of another kind: the words of these messages are the parser's.
-OF_ANOTHER_KIND = ("classify.grid=a", "overwrite=maybe", "classify.pooling=some", "classify.milestones=3")
 
 
 @dataclass(frozen=True)
@@ -77,14 +74,6 @@ def raised() -> Iterator[Message]:
                     yield Message(f"{path.relative_to(ROOT).as_posix()}:{node.lineno}", text)
 
 
-def of_the_parser() -> Iterator[Message]:
-    """What is said of a value that is of another kind than its option takes."""
-    for word in OF_ANOTHER_KIND:
-        with pytest.raises(errors.ConfigError) as caught:
-            options.build_job("classify", options.parse_words(["data=d", "out=o", word], "classify"))
-        yield Message(word, str(caught.value))
-
-
 def quoted() -> list[str]:
     """The messages in the first column of the page's tables; a cell may have several."""
     cells = re.findall(r"^\| (`.*?`)(?= \| )", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
@@ -96,7 +85,7 @@ def occurs(quote: str, message: str) -> bool:
     return bool(re.fullmatch(".*".join(map(re.escape, quote.split("…"))), message, re.DOTALL))
 
 
-MESSAGES = [*raised(), *of_the_parser()]
+MESSAGES = [*raised()]
 QUOTES = quoted()
 
 
