@@ -230,13 +230,15 @@ def test_help_spells_options_as_they_are_typed(monkeypatch: pytest.MonkeyPatch) 
     assert "(default: [0.5, 0.75, 1.0, 1.5])" in text
     assert "evaluate.tile=INTEGER|auto " in text
     assert "evaluate.flip=true|false " in text
+    assert "data.root=PATH Folder of the data set. (required for data.*)" in text
+    assert "null" not in text
 
 
 def test_help_of_a_verb_with_a_recipe_has_the_defaults_of_that_recipe() -> None:
     recipe = yaml.safe_load((options.RECIPES / "demo.yaml").read_text())
     text = " ".join(options.help_text("demo").split())
     crop = recipe["classify"]["augment"]["crop"]
-    assert f"classify.augment.crop=INTEGER Side of the square training crop, pixels. (default: {crop})" in text
+    assert f"classify.augment.crop=INTEGER Side of the square crop, in pixels. (default: {crop})" in text
 
 
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in options.RECIPES.glob("*.yaml")))

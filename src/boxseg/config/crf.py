@@ -13,13 +13,13 @@ class Crf:
     """Dense CRF (Krähenbühl and Koltun, 2011) on the raw photo.
 
     Args:
-        bilateral_weight: Weight of the position-and-colour kernel.
-        sigma_xy: Its reach, pixels.
-        sigma_rgb: Its colour tolerance, 0..255.
-        gaussian_weight: Weight of the position kernel.
-        gaussian_sigma: Its reach, pixels.
-        iterations: Mean-field iterations; 0 switches the CRF off.
-        enabled: Whether there is a CRF at all; `crf=false` on the command line.
+        bilateral_weight: Weight of the bilateral kernel (position and colour).
+        sigma_xy: Standard deviation of its position, in pixels.
+        sigma_rgb: Standard deviation of its colour, on a scale of 0..255.
+        gaussian_weight: Weight of the Gaussian kernel (position only).
+        gaussian_sigma: Standard deviation of its position, in pixels.
+        iterations: Mean-field iterations; 0 turns the CRF off.
+        enabled: Whether to run the CRF; `crf=false` turns it off.
     """
 
     bilateral_weight: float = 4.0

@@ -15,16 +15,17 @@ class Data:
 
     Args:
         root: Folder of the data set.
-        format: How it is annotated; `auto` recognises it.
+        format: How the boxes are stored; `auto` recognises the format.
         split: Images to work on: a list in ImageSets/Segmentation (VOC), an annotation file
-            `instances_SPLIT.json` (COCO), an entry of data.yaml (YOLO), a subset or a file SPLIT.xml (CVAT), a
-            file SPLIT.json (Label Studio).
-        val_split: Images that `run` scores the network on; empty for none.
-        annotations: COCO, CVAT, Label Studio: annotation file, relative to root, instead of the one found by
+            `instances_SPLIT.json` (COCO), an entry of data.yaml (YOLO), a subset or a file SPLIT.xml (CVAT), or
+            a file SPLIT.json (Label Studio).
+        val_split: Images that the network is scored on after training; empty for none.
+        annotations: Annotation file of COCO, CVAT or Label Studio, relative to root. By default the file of the
             split.
-        images: COCO, CVAT, Label Studio: image folder, relative to root, instead of the one found.
-        masks: Folder of ground-truth masks ID.png, relative to root, instead of the data set's own.
-        limit: Use only the first so many images.
+        images: Folder of the photos of COCO, CVAT or Label Studio, relative to root. By default it is searched
+            for.
+        masks: Folder of ground-truth masks ID.png, relative to root. By default the masks of the data set.
+        limit: Use only this many images, the first ones.
     """
 
     root: Path

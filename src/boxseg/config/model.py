@@ -28,23 +28,25 @@ def require_backbone(name: str, stage: int | None) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """The network below the classifiers.
+    """The network: a backbone and the layers on top of it.
 
     Args:
-        backbone: Feature extractor: `efficientnet_lite0`, `vgg16`, `resnet50`, `resnet101`; `hf:NAME` for a
-            model of transformers (a name on its hub, or a folder), `timm:NAME` for one of timm.
-        weights: `default` (embedded ImageNet weights for efficientnet_lite0, those published under its name for
-            `hf:` and `timm:`, otherwise `imagenet`), `imagenet` (downloads torchvision's file), `none`
-            (random), or a file (.safetensors, .pth) in the names of torchvision, Caffe or deeplab-pytorch.
-        freeze: Train what is above the backbone only: less time and memory a step.
-        stage: `hf:` and `timm:` only: take the features of this stage, counted from 1, instead of the last.
-        fully_connected: fc6 and fc7 of a full VGG-16: `subsample` them to 1,024 channels as DeepLab did, or
-            start them `fresh`.
-        preprocessing: What the weights expect of a photo: `torchvision` (RGB, ImageNet's mean and deviation),
-            `caffe` (BGR, 0..255, mean subtracted), or `auto`: as the names in the file suggest.
-        head: `largefov` (DeepLab v1), `aspp` (DeepLab v2), or `auto`: aspp for ResNets, else largefov.
-        batch_norm: `frozen` keeps the pretrained statistics while training, `train` updates them.
-        temperature: T of the cosine classifier.
+        backbone: Feature extractor: `efficientnet_lite0`, `vgg16`, `resnet50` or `resnet101`; `hf:NAME` for a
+            model of transformers (its name on the hub, or a folder); `timm:NAME` for a model of timm.
+        weights: Weights to start from. `default`: the ImageNet weights that come with boxseg
+            (efficientnet_lite0), the ones published with the model (`hf:` and `timm:`), else `imagenet`.
+            `imagenet`: download torchvision's file. `none`: random weights. Or a file (.safetensors, .pth) with
+            the names of torchvision, Caffe or deeplab-pytorch.
+        freeze: Keep the backbone fixed and train only the layers on top: each step takes less time and memory.
+        stage: `hf:` and `timm:` only: use the features of this stage, counted from 1. By default the last.
+        fully_connected: fc6 and fc7 of VGG-16: `subsample` the pretrained layers to 1,024 channels, as DeepLab
+            does, or start with `fresh` random weights.
+        preprocessing: How the weights expect a photo: `torchvision` (RGB, ImageNet's mean and deviation) or
+            `caffe` (BGR, 0..255, mean subtracted); `auto` decides by the names in the weight file.
+        head: `largefov` (DeepLab v1) or `aspp` (DeepLab v2); `auto` takes aspp for ResNets and largefov for the
+            rest.
+        batch_norm: `frozen` keeps the pretrained statistics during training, `train` updates them.
+        temperature: Temperature T of the cosine classifier.
     """
 
     backbone: str = "efficientnet_lite0"

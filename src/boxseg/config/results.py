@@ -11,15 +11,15 @@ from boxseg.errors import require
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Test-time options, for scoring and for prediction.
+    """How a network sees photos when it is scored or predicts.
 
     Args:
-        scales: The image is seen at each of these scales; logits are averaged.
-        flip: Also see it mirrored.
-        tta: Whether to do either; `false` sees the image once, as it is, in a tenth of the time.
-        tile: Photos longer than so many pixels are seen in windows of that side, which overlap by an eighth and
-            are blended, 64 or more; 0 for never. `auto` sees photos whole, up to 34 megapixels with 15 classes
-            and fewer with more (2 GB of probabilities), and larger ones in windows of 2048.
+        scales: Scales at which each photo is seen; the logits are averaged.
+        flip: Also see each photo mirrored.
+        tta: Use scales and flip; `false` sees each photo once, as it is, in a tenth of the time.
+        tile: Photos longer than this, in pixels (64 or more), are seen in windows of this side, which overlap
+            by an eighth and are blended; 0 for never. `auto` sees photos whole up to 34 megapixels with 15
+            classes (2 GB of probabilities; fewer pixels with more classes), and larger ones in windows of 2048.
         crf: Dense CRF after the network.
     """
 
@@ -42,14 +42,15 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The page that shows a run.
+    """The report page of a run.
 
     Args:
-        photos: Photos in its gallery, half of them of the validation split, evenly drawn; 0 for none.
-        size: Longer side of a photo in the page, pixels.
-        originals: Also write the shown photos and labels in their own size, into NAME-files/ beside the page
-            NAME.html; its detail view then shows these.
-        predict: Let the network predict the shown photos that it has not predicted yet.
+        photos: Number of photos in the gallery, evenly drawn, half of them from the validation split; 0 for
+            none.
+        size: Longer side of a photo on the page, in pixels.
+        originals: Also write these photos and their labels at full size, to NAME-files/ beside NAME.html; the
+            detail view then shows them.
+        predict: Let the network predict the photos in the gallery that it has not predicted yet.
     """
 
     photos: int = 200

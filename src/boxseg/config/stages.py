@@ -22,15 +22,15 @@ class Classify:
 
     Args:
         pooling: `bap` (background-aware) or `gap` (plain average over each box).
-        grid: N: background queries are taken in an N x N grid.
-        roi_bins: Each box is pooled in so many bins a side.
-        min_background: Share of background an image needs for BAP; below it its boxes use GAP.
-        batch: Images a step.
+        grid: Background queries per image: N × N, one for each cell of a grid.
+        roi_bins: Each box is pooled into this many bins per side.
+        min_background: Share of an image that must be background for BAP; images with less use GAP.
+        batch: Images per step.
         epochs: Passes over the data.
-        iterations: Steps, instead of epochs.
-        milestones: Shares of the schedule after which the learning rate falls to a tenth.
-        optimiser: Learning rates.
-        augment: Random changes of the images.
+        iterations: Number of steps; replaces epochs.
+        milestones: Where the learning rate drops to a tenth, as shares of the schedule.
+        optimiser: Learning rates of stage 1.
+        augment: Random changes of training images in stage 1.
     """
 
     pooling: Literal["bap", "gap"] = "bap"
@@ -60,25 +60,25 @@ class Label:
     """Stage 2: pseudo labels from the boxes.
 
     Args:
-        method: `bap` and `gap` take a classifier's activation maps; `box` the whole boxes, the smallest on top;
-            `grabcut` cuts each object out of its box; `sam` takes the masks of a SAM network prompted with the
-            boxes. `auto` is bap or gap, as the classifier was trained.
-        sam: The network of `sam`: a folder of transformers, or a name on the Hugging Face hub.
-        background: Background score of bap and gap inside boxes: `attention` (u_0), `complement`
-            (1 - max u_c), `zero` (what u_0 is where no feature is like the background), or `auto`: attention
-            for bap, complement for gap.
-        grid: N of the background queries of bap and gap; 1 takes one query an image.
+        method: How to make labels. `bap` and `gap`: from the activation maps of a classifier. `box`: the whole
+            boxes, small ones on top. `grabcut`: cut each object out of its box. `sam`: masks of a SAM network
+            prompted with the boxes. `auto`: bap or gap, as the classifier was trained.
+        sam: SAM network for method=sam: a transformers folder, or a name on the Hugging Face hub.
+        background: Background score inside boxes, for bap and gap: `attention` (u_0), `complement` (1 - max
+            u_c), or `zero` (the value of u_0 where no feature resembles the background). `auto`: attention for
+            bap, complement for gap.
+        grid: Background queries per image for bap and gap: N × N; 1 takes a single query.
         class_map: For data with other classes than the classifier's: `voc_to_coco`, a YAML or JSON file, or a
-            mapping, of {class of the data: class of the classifier}. Classes that are not in it go by equal
-            names, as do all with `names`. Classes left over are labelled without the classifier, by 1 - u_0.
-            Without a map, the classifier must know every class of the data.
-        instances: Also write a mask of each box, with a score: instances_y_crf.json and instances_y_ret.json,
-            COCO results; AP where the data has masks of its objects.
-        maps: Also write how sure the labels are, as 8-bit grey PNG: confidence/ID.png, 255 · the probability of
-            Y_crf after the CRF, and reliable/ID.png, 255 where Y_crf and Y_ret agree.
-        formats: Also write Y_crf for other programs, to OUT/FORMAT, with links to the photos: any of palette,
-            voc, masks, coco, yolo-seg (`boxseg convert` has them with more options).
-        crf: Dense CRF of Y_crf, whatever the method.
+            mapping {class of the data: class of the classifier}. Classes that it does not list are matched by
+            name; `names` matches all by name. Classes without a match are labelled without the classifier, by 1
+            - u_0. Without a class map, the classifier must know every class of the data.
+        instances: Also write a mask with a score for each box: instances_y_crf.json and instances_y_ret.json
+            (COCO results), and their AP if the data has object masks.
+        maps: Also write confidence maps as 8-bit grey PNG: confidence/ID.png (255 times the probability of
+            Y_crf after the CRF) and reliable/ID.png (255 where Y_crf and Y_ret agree).
+        formats: Also write Y_crf for other programs, to OUT/FORMAT, with links to the photos: palette, voc,
+            masks, coco, yolo-seg. `boxseg convert` has more options.
+        crf: Dense CRF of stage 2, for Y_crf.
     """
 
     method: LabelMethod = "auto"
@@ -109,17 +109,17 @@ class Segment:
     """Stage 3: a segmentation network from the labels.
 
     Args:
-        loss: `nal` (noise-aware), `er` (entropy regularisation), `bs` (bootstrapping), `baseline` (agreement
-            of Y_crf and Y_ret only), `ce_crf` (Y_crf everywhere), `ce_ret` (Y_ret everywhere).
-        weight: λ of the loss on pixels where the labels disagree.
-        gamma: γ of the noise-aware confidence.
+        loss: `nal` (noise-aware), `er` (entropy regularisation), `bs` (bootstrapping), `baseline` (only where
+            Y_crf and Y_ret agree), `ce_crf` (Y_crf everywhere) or `ce_ret` (Y_ret everywhere).
+        weight: Weight λ of the loss on pixels where the two labels disagree.
+        gamma: Exponent γ of the noise-aware confidence.
         detach_confidence: Stop the gradient through the noise-aware confidence σ.
-        batch: Images a step.
+        batch: Images per step.
         epochs: Passes over the data.
-        iterations: Steps, instead of epochs.
+        iterations: Number of steps; replaces epochs.
         poly_power: The learning rate falls with (1 - step / steps) to this power.
-        optimiser: Learning rates.
-        augment: Random changes of the images.
+        optimiser: Learning rates of stage 3.
+        augment: Random changes of training images in stage 3.
     """
 
     loss: LossName = "nal"

@@ -21,20 +21,20 @@ SHORT_PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerOptions:
-    """Where and how the networks run.
+    """Devices, precision, data loading and seed.
 
     Args:
-        accelerator: Lightning's name of a device kind: auto, cpu, gpu, mps …
-        devices: How many of them, or `auto`. Every stage works in a process for each, on a CPU too, where the
-            processes share its cores and `auto` is one. Trainings share each batch among them.
-        precision: Lightning's precision: 32-true, bf16-mixed, 16-mixed …
-        accumulate: A training computes each batch in so many parts, one after the other: the memory of a part,
-            the step of the whole.
-        loggers: Where the curves of a training go, one or a list: csv (history.csv, in any case), tensorboard,
+        accelerator: Device type, by its name in Lightning: auto, cpu, gpu, mps …
+        devices: Number of devices, or `auto`. Each device gets its own process, on a CPU too: there the
+            processes share the cores, and `auto` is 1. Trainings split each batch among the devices.
+        precision: Number format, by its name in Lightning: 32-true, bf16-mixed, 16-mixed …
+        accumulate: Split each training batch into this many parts and add up their gradients: needs the memory
+            of one part, and the step stays that of the whole batch.
+        loggers: Where to log training curves, one or a list: csv (history.csv, always written), tensorboard,
             wandb, mlflow.
-        workers: Data-loading processes; `-1` chooses by the number of cores.
-        seed: Seed of every random draw; the same seed gives the same bytes on the same machine.
-        checkpoint_every: Iterations between two resumable checkpoints, of the schedule at full length.
+        workers: Number of data-loading processes; -1 chooses by the number of cores.
+        seed: Random seed; the same seed gives the same bytes on the same machine.
+        checkpoint_every: Save a resumable checkpoint every so many iterations; `scale` shortens this, too.
     """
 
     accelerator: str = "auto"

@@ -14,10 +14,10 @@ class Optimiser:
 
     Args:
         lr: Learning rate of pretrained weights.
-        momentum: Momentum.
-        weight_decay: On weights; biases have none.
-        new_lr: Multiplier of layers that start from random weights.
-        bias_lr: Multiplier of biases.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay of weights; biases have none.
+        new_lr: Factor on the learning rate for layers that start from random weights.
+        bias_lr: Factor on the learning rate for biases.
     """
 
     lr: float = 1e-3
@@ -36,13 +36,13 @@ class Optimiser:
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """Random changes of a training image, in this order.
+    """Random changes of training images, applied in this order.
 
     Args:
-        crop: Side of the square training crop, pixels.
-        scale: Smallest and largest random scale.
+        crop: Side of the square crop, in pixels.
+        scale: Smallest and largest scale.
         flip: Probability of a horizontal flip.
-        jitter: Strength of random brightness, contrast and saturation.
+        jitter: Strength of the changes of brightness, contrast and saturation.
     """
 
     crop: int = 321

@@ -36,7 +36,10 @@ def help_text(verb: str) -> str:
 def _described(option: Option, usual: dict[str, Any], width: int) -> list[str]:
     """Lines of an option: how it is typed, and beside or below that what it does."""
     typed, column = f"  {option.key}={placeholder(option.kind)}", width // 3
-    note = f"(default: {to_word(usual[option.key])})" if option.key in usual else "(required)"
+    if option.required and option.key not in usual:
+        note = f"(required for {option.left_out}.*)" if option.left_out else "(required)"
+    else:
+        note = "" if usual[option.key] is None else f"(default: {to_word(usual[option.key])})"
     text = f"{option.text} {note.replace(' ', UNBROKEN)}"
     lines = [" " * column + line for line in _wrapped(text, width - column)]
     if len(typed) + 2 > column:
