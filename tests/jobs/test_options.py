@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -182,6 +182,39 @@ def test_lists_of_text_take_numbers_and_a_mapping_can_be_typed() -> None:
     assert job.label.class_map == {"cat": "1", "dog": "hound"}
     many: Any = parse("segment", "labels=[2007, b]", "data=d", "out=o")
     assert many.labels == ["2007", "b"]
+
+
+@pytest.mark.parametrize("value", [float("inf"), 1e-7, 123456789.25])
+def test_numbers_of_python_and_yaml_arrive_as_they_are(value: float) -> None:
+    job: Any = options.build_job(
+        "segment", {"labels": "l", "data.root": "d", "out": "o", "segment.weight": value}
+    )
+    assert job.segment.weight == value
+    assert parse(*options.to_words("segment", job)) == job
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenJob:
+    """Choose.
+
+    Args:
+        loss: One of ours, or any.
+        sizes: Numbers or names.
+    """
+
+    loss: Literal["nal", "er"] | str = "nal"
+    sizes: tuple[int, str] | Literal["auto"] = "auto"
+
+
+def test_choices_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(JOBS, "open", OpenJob)  # type: ignore[arg-type]
+    assert parse("open", "loss=mine", "sizes=[1, a]") == OpenJob(loss="mine", sizes=(1, "a"))
+    assert "loss=nal|er|TEXT  " in options.help_text("open")
+    assert "sizes=[INTEGER,TEXT]|auto  " in options.help_text("open")
+    with pytest.raises(
+        ConfigError, match=r"^option .sizes.: expected a list \[INTEGER,TEXT\] or auto, got \[1\]$"
+    ):
+        parse("open", "sizes=[1]")
 
 
 def test_one_option_of_a_section_leaves_the_others_at_the_defaults_of_that_section() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -169,11 +168,7 @@ def to_plain(value: Any) -> Any:
 
 def to_word(value: Any) -> str:
     """A value as it is typed on the command line."""
-    if isinstance(value, (str, Path)):
-        return str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # JSON has no word for it that reads back
-    return json.dumps(value, default=str)
+    return str(value) if isinstance(value, (str, Path)) else json.dumps(value, default=str)
 
 
 def complete_key(key: str, job: type[Any], verb: str) -> str:
