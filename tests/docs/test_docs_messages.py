@@ -8,15 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from boxseg import errors, options
 from documented import ROOT
 
 PAGE = ROOT / "docs" / "troubleshooting.md"
 SOURCE_FOLDER = ROOT / "src" / "boxseg"
 ANYTHING = "\0"
-
-# Options whose value is of another kind: the words of these messages are the parser's.
-OF_ANOTHER_KIND = ("classify.grid=a", "overwrite=maybe", "classify.pooling=some", "classify.milestones=3")
 
 
 def written(node: ast.AST) -> str:
@@ -38,14 +34,6 @@ def texts() -> Iterator[str]:
                 yield from (written(child) for child in ast.iter_child_nodes(node))
 
 
-def of_the_parser() -> Iterator[str]:
-    """What is said of a value that is of another kind than its option takes."""
-    for word in OF_ANOTHER_KIND:
-        with pytest.raises(errors.ConfigError) as caught:
-            options.build_job("classify", options.parse_words(["data=d", "out=o", word], "classify"))
-        yield str(caught.value)
-
-
 def quoted() -> list[str]:
     """The messages in the first column of the page's tables; a cell may have several."""
     cells = re.findall(r"^\| (`.*?`)(?= \| )", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
@@ -57,7 +45,7 @@ def occurs(quote: str, message: str) -> bool:
     return bool(re.fullmatch(".*".join(map(re.escape, quote.split("…"))), message, re.DOTALL))
 
 
-MESSAGES = {text for text in (*texts(), *of_the_parser()) if text.strip(ANYTHING)}
+MESSAGES = {text for text in texts() if text.strip(ANYTHING)}
 QUOTES = quoted()
 
 

@@ -13,6 +13,7 @@ import boxseg
 from boxseg import options
 from boxseg.cli import execute
 from boxseg.formats.masks import read_mask
+from boxseg.jobs import JOBS
 from boxseg.nn.losses import LOSSES
 
 RECIPES = sorted(path.stem for path in options.RECIPES.glob("*.yaml"))
@@ -23,7 +24,7 @@ def test_every_recipe_goes_through_every_verb(
     recipe: str, toy: Path, miniature: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(verb: str, *words: str) -> str:
-        known = options.known_keys(options.JOBS[verb])
+        known = options.known_keys(JOBS[verb])
         small = [word for word in (*miniature, "model.weights=none") if word.partition("=")[0] in known]
         assert execute([verb, "-c", recipe, *small, *words]) == 0
         return capsys.readouterr().out
