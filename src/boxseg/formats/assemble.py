@@ -23,12 +23,9 @@ An image that is annotated with no box, or loses all of its boxes, is kept: it i
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +35,6 @@ from boxseg.dataset import Instance, Problem, Sample
 from boxseg.errors import DataError
 from boxseg.formats.boxes import Verdict, judge_boxes
 from boxseg.formats.images import Header, read_header, without_path
-
-# Headers that are read at once.
-BATCH = 32
 
 GroundTruth = Callable[[], NDArray[np.uint8]]
 Judged = tuple[NDArray[np.float64], NDArray[np.bool_], list[Verdict]]  # as `judge_boxes` gives them
@@ -105,7 +99,7 @@ class Listing:
 def assemble(items: Iterable[Item]) -> tuple[tuple[Sample, ...], list[Problem]]:
     """Read every photo's header and judge its boxes."""
     items = list(items)
-    headers = _headers(items)
+    headers = [_header(item) for item in items]
     samples: list[Sample] = []
     problems: list[Problem] = []
     seen: set[str] = set()
@@ -121,20 +115,6 @@ def assemble(items: Iterable[Item]) -> tuple[tuple[Sample, ...], list[Problem]]:
             what = f"unreadable photo: {without_path(header, item.image)}"
             problems.append(Problem(file=item.image, what=what, action="skipped"))
     return tuple(samples), problems
-
-
-def _headers(items: list[Item]) -> list[Header | DataError]:
-    """In threads where a disk or network share keeps one waiting; elsewhere they would hinder one another."""
-    clock, processor = time.perf_counter(), time.thread_time()
-    first = [_header(item) for item in items[:BATCH]]
-    clock, processor = time.perf_counter() - clock, time.thread_time() - processor
-    if clock < 2 * processor:
-        return [*first, *(_header(item) for item in items[BATCH:])]
-    # In batches: a task for each photo costs more than the photo.
-    batches = [items[start : start + BATCH] for start in range(BATCH, len(items), BATCH)]
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        rest = pool.map(lambda batch: [_header(item) for item in batch], batches)
-        return [*first, *chain.from_iterable(rest)]
 
 
 def _header(item: Item) -> Header | DataError:
