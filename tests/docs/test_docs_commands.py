@@ -20,13 +20,13 @@ import torch
 
 import boxseg
 import timm_stand_in
+from annotation_writers import write_coco
 from boxseg import formats, options
 from boxseg.cli import VERBS, execute
 from boxseg.config import Classify, Data, Model, Segment
 from boxseg.data.toy import write_toy
 from boxseg.dataset import IGNORE, VOC_CLASSES
 from boxseg.errors import ConfigError
-from boxseg.formats import coco
 from boxseg.formats.masks import read_mask, write_mask
 from boxseg.inference.networks import Network, save_network, start_classifier, start_segmenter
 from boxseg.jobs import JOBS
@@ -208,7 +208,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (top / "VOC2012").symlink_to(voc)
     for name in ("photos", "mine"):
         for listed, split in (("train_aug", "train"), ("val", "val")):
-            coco.write(replace(formats.load(Data(root=voc, split=listed)), split=split), top / name)
+            write_coco(replace(formats.load(Data(root=voc, split=listed)), split=split), top / name)
     (top / "mine" / "annotations" / "instances_train.json").rename(top / "mine" / "export.json")
     (top / "mine" / "train").rename(top / "mine" / "pictures")
     shutil.copytree(voc / "SegmentationClass", top / "sam" / "masks")
@@ -328,7 +328,7 @@ def test_the_trainings_of_the_recipes_work(folder: Path, monkeypatch: pytest.Mon
     shutil.copy(lists / "val.txt", lists / "test.txt")
     toys = formats.load(Data(root=folder / "VOC2012", split="train_aug"))
     known = ("person", "car", "cat", "banana", "zebra", "kite", "dog")[: len(toys.classes)]
-    coco.write(replace(toys, split="train2017", classes=known), folder / "COCO")
+    write_coco(replace(toys, split="train2017", classes=known), folder / "COCO")
     documented = {command.text: command for command in COMMANDS}
     for text in TRAININGS:
         run(documented[text])

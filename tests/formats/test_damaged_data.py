@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from annotation_writers import write_coco, write_yolo
 from boxseg import formats
 from boxseg.config import Data
 from boxseg.data.toy import write_toy
 from boxseg.errors import DataError
-from boxseg.formats import coco, yolo
 
 SCRAPS = [b"", b"NaN", b"null", b"-1", b"1e999", b"[]", b"{}", b'""', b"\x00", b"\xff\xfe", b"<", b"&", b"../"]
 SCRAPS += [b"9" * 30, b"x" * 300, b" ", b"\n", b":", b"- ", b"true"]
@@ -58,12 +58,13 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = {name: tmp_path_factory.mktemp(name) for name in FILES}
     write_toy(found["voc"], train=2, val=0, size=48)
     dataset = formats.load(Data(root=found["voc"]))
-    coco.write(dataset, found["coco"])
-    yolo.write(dataset, found["yolo"])
+    write_coco(dataset, found["coco"])
+    write_yolo(dataset, found["yolo"])
     for name in ("cvat", "label-studio"):
-        shutil.copy(dataset.samples[0].image, found[name])
+        Image.new("RGB", (48, 48)).save(found[name] / "train_0000.jpg")
     (found["cvat"] / FILES["cvat"][0]).write_text(CVAT)
     (found["label-studio"] / FILES["label-studio"][0]).write_text(label_studio_export())
+    assert all(len(formats.load(Data(root=root))) for root in found.values())  # as they are, all can be read
     return found
 
 

@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from annotation_writers import write_coco, write_voc, write_yolo
 from boxseg import formats
 from boxseg.config import Data
 from boxseg.dataset import BoxDataset, Sample
-from boxseg.errors import DataError
-from boxseg.formats import coco, voc, yolo
 
-WRITERS = {"voc": voc.write, "coco": coco.write, "yolo": yolo.write}
+WRITERS = {"voc": write_voc, "coco": write_coco, "yolo": write_yolo}
 NAMES = ["ant", "a & <b>", "c: d", "person", "Größe", "7", "no"]
 
 
@@ -124,23 +123,3 @@ def test_two_splits_in_one_folder(tmp_path: Path) -> None:
             )
         for split in ("train", "val"):
             assert [sample.id for sample in formats.load(Data(root=root, split=split)).samples] == [f"{split}0"]
-
-
-def test_yolo_refuses_other_classes_and_other_splits(tmp_path: Path) -> None:
-    empty = BoxDataset(root=tmp_path, format="voc", split="train", classes=("ant",), samples=())
-    yolo.write(empty, tmp_path)
-    with pytest.raises(DataError, match="has other classes"):
-        yolo.write(BoxDataset(root=tmp_path, format="voc", split="val", classes=("bee",), samples=()), tmp_path)
-    with pytest.raises(DataError, match=r"split 'trainval' has no place in data\.yaml"):
-        yolo.write(
-            BoxDataset(root=tmp_path, format="voc", split="trainval", classes=("ant",), samples=()), tmp_path
-        )
-
-
-def test_photos_a_format_cannot_hold(tmp_path: Path) -> None:
-    item = {"width": 9, "height": 9, "boxes": np.zeros((0, 4)), "labels": np.zeros(0, dtype=np.int64)}
-    dataset = store(
-        tmp_path, ("ant",), [{**item, "id": "a", "suffix": ".bmp", "difficult": np.zeros(0, dtype=bool)}]
-    )
-    with pytest.raises(DataError, match=r"a\.bmp: expected a photo of suffix \.jpg"):
-        voc.write(dataset, tmp_path / "voc")

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from boxseg.atomic import atomic_path
+from boxseg.atomic import atomic_path, write_text
 from boxseg.data.toy_objects import OBJECTS
 from boxseg.data.toy_textures import Array, Rng, ground
-from boxseg.dataset import BoxDataset, Sample
-from boxseg.formats import voc
+from boxseg.dataset import Sample
+from boxseg.formats.masks import write_mask
+from boxseg.formats.voc_xml import annotation_xml
 
 CLASSES = tuple(OBJECTS)
 _UPRIGHT = CLASSES.index("furball") + 1
@@ -69,24 +70,25 @@ def write_toy(
         progress: Called with (done, total) after each photo.
     """
     done = 0
-    for split, (name, count) in enumerate((("train", train), ("val", val))):
-        samples = []
-        for index in range(count):
+    for split, (split_name, count) in enumerate((("train", train), ("val", val))):
+        names = [f"{split_name}_{index:04d}" for index in range(count)]
+        for index, name in enumerate(names):
             scene = paint_scene(np.random.default_rng([seed, split, index]), size)
-            samples.append(_store(root, f"{name}_{index:04d}", scene))
+            _write_scene(root, name, scene)
             done += 1
             if progress is not None:
                 progress(done, train + val)
-        dataset = BoxDataset(root=root, format="voc", split=name, classes=CLASSES, samples=tuple(samples))
-        voc.write(dataset, root)
+        # The list comes last, so a split that is listed is complete.
+        lines = "".join(f"{name}\n" for name in names)
+        write_text(root / "ImageSets" / "Segmentation" / f"{split_name}.txt", lines)
 
 
-def _store(root: Path, name: str, scene: Scene) -> Sample:
+def _write_scene(root: Path, name: str, scene: Scene) -> None:
     path = root / "JPEGImages" / f"{name}.jpg"
     with atomic_path(path) as temporary:
         Image.fromarray(scene.image).save(temporary, format="JPEG", quality=92, subsampling=0)
     height, width = scene.mask.shape
-    return Sample(
+    sample = Sample(
         id=name,
         image=path,
         width=width,
@@ -96,6 +98,8 @@ def _store(root: Path, name: str, scene: Scene) -> Sample:
         difficult=np.zeros(len(scene.labels), dtype=bool),
         ground_truth=scene.mask.copy,
     )
+    write_text(root / "Annotations" / f"{name}.xml", annotation_xml(sample, path, CLASSES))
+    write_mask(root / "SegmentationClass" / f"{name}.png", scene.mask)
 
 
 def paint_scene(rng: Rng, size: int = 160) -> Scene:
