@@ -95,14 +95,21 @@ class Problem:
     """One broken or doubtful item of a data set.
 
     Attributes:
-        file: Where it is.
-        what: What is wrong with it: a kind to count by, then a colon and the particulars.
+        file: The file it is in.
+        kind: What is wrong, in the same words for every problem of this kind: problems are counted by it.
+        detail: Which item it is, and the values found there; empty where the file says it all.
         action: What boxseg does about it: image `skipped`, box `dropped` or `clipped`, `kept` …
     """
 
     file: Path
-    what: str
+    kind: str
+    detail: str = ""
     action: str
+
+    @property
+    def what(self) -> str:
+        """Kind and detail in one line."""
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
 
 
 @dataclass(frozen=True, kw_only=True)

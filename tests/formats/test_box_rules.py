@@ -34,9 +34,7 @@ def test_rules(box, action, kind) -> None:
     clipped, keep, verdicts = judge_boxes(np.array([fine, box]), WIDTH, HEIGHT)
     assert keep.tolist() == [True, action != "dropped"]
     assert tuple(clipped[0]) == fine
-    assert [(v.index, v.what.split(":")[0], v.action) for v in verdicts] == (
-        [(1, kind, action)] if action else []
-    )
+    assert [(v.index, v.kind, v.action) for v in verdicts] == ([(1, kind, action)] if action else [])
 
 
 NUMBERS = st.floats(-200, 200) | st.sampled_from([float("nan"), float("inf"), -float("inf"), 0.0, 30.0, 40.0])
@@ -72,6 +70,6 @@ def test_boxes_of_several_photos_are_judged_as_those_of_each(photos) -> None:
         np.testing.assert_array_equal(clipped[span], alone)
         np.testing.assert_array_equal(keep[span], kept)
         named = [verdict for verdict in verdicts if start <= verdict.index < start + len(own)]
-        assert [(v.what, v.action) for v in named] == [(v.what, v.action) for v in found]
+        assert [(v.kind, v.detail, v.action) for v in named] == [(v.kind, v.detail, v.action) for v in found]
         assert [verdict.index - start for verdict in named] == [verdict.index for verdict in found]
         start += len(own)

@@ -48,7 +48,7 @@ def read(tmp_path: Path):
 
 
 def kinds(dataset: BoxDataset) -> list[tuple[str, str]]:
-    return [(problem.what.split(":")[0], problem.action) for problem in dataset.problems]
+    return [(problem.kind, problem.action) for problem in dataset.problems]
 
 
 def test_categories_by_ascending_id_and_boxes_from_xywh(content, read) -> None:
@@ -296,7 +296,7 @@ def test_ids_of_several_annotations_are_listed(content, read) -> None:
     content["annotations"] += [annotation(1, bbox=[0, 0, 5, 5]), annotation(2)]
     dataset = read(content)
     assert len(dataset.samples[0].boxes) == 3
-    assert kinds(dataset) == [("annotation ID used 2 times", "kept")]
+    assert kinds(dataset) == [("annotation ID used several times", "kept")]
 
 
 @pytest.mark.parametrize(

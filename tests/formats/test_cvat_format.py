@@ -64,7 +64,7 @@ def load(root: Path, text: str, **options: object):
 
 
 def kinds(dataset) -> list[tuple[str, str]]:
-    return [(problem.what.partition(":")[0], problem.action) for problem in dataset.problems]
+    return [(problem.kind, problem.action) for problem in dataset.problems]
 
 
 def test_boxes_are_pixel_edges_and_classes_those_of_the_project(tmp_path: Path, make_photo) -> None:

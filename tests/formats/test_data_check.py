@@ -8,7 +8,9 @@ import pytest
 from boxseg import formats
 from boxseg.config import Data
 from boxseg.data.toy import write_toy
+from boxseg.dataset import Problem
 from boxseg.formats.masks import read_mask, write_mask
+from boxseg.formats.problems import problem_table
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def test_what_only_decoding_finds(toy: Path) -> None:
     seen: list[tuple[int, int]] = []
     problems = formats.inspect(dataset, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(done, 7) for done in range(1, 8)]
-    found = [(problem.file.stem, problem.what.split(":")[0]) for problem in problems]
+    found = [(problem.file.stem, problem.kind) for problem in problems]
     absent = "box without a pixel of its class in the mask"
     assert found == [
         ("train_0001", "damaged photo"),
@@ -51,3 +53,17 @@ def test_what_only_decoding_finds(toy: Path) -> None:
 def test_nothing_found_in_a_sound_data_set(toy: Path, shared_data: Path) -> None:
     assert formats.inspect(formats.load(Data(root=toy))) == []
     assert formats.inspect(formats.load(Data(root=shared_data / "voc2012", limit=40))) == []
+
+
+def test_a_table_shows_the_first_problems_of_each_kind() -> None:
+    file = Path("a.txt")
+    found = [
+        Problem(file=file, kind="class unknown", detail=f"{n}, line 1", action="dropped") for n in range(4)
+    ]
+    found.insert(1, Problem(file=file, kind="missing", action="to be added"))
+    assert problem_table(found, shown=2).rows == (
+        ("a.txt", "class unknown: 0, line 1", "dropped"),
+        ("a.txt", "class unknown: 1, line 1", "dropped"),
+        ("… and 2 more", "class unknown", "dropped"),
+        ("a.txt", "missing", "to be added"),
+    )

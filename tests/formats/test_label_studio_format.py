@@ -51,7 +51,7 @@ def load(root: Path, *tasks: dict[str, Any], **options: Any):
 
 
 def kinds(dataset) -> list[tuple[str, str]]:
-    return [(problem.what.partition(":")[0], problem.action) for problem in dataset.problems]
+    return [(problem.kind, problem.action) for problem in dataset.problems]
 
 
 class Bits:

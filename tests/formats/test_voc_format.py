@@ -49,7 +49,7 @@ def load(root: Path, **options) -> BoxDataset:
 
 
 def kinds(dataset: BoxDataset) -> list[tuple[str, str, str]]:
-    return [(problem.file.name, problem.what.split(":")[0], problem.action) for problem in dataset.problems]
+    return [(problem.file.name, problem.kind, problem.action) for problem in dataset.problems]
 
 
 def test_coordinates_are_one_based_and_inclusive(tmp_path: Path, add) -> None:
@@ -269,7 +269,7 @@ def test_listed_masks_that_cannot_be_used(tmp_path: Path, add, mask: str, what: 
     add("a", xml(person()), line=f"/JPEGImages/a.jpg {mask}")
     dataset = load(tmp_path)
     assert dataset.samples[0].ground_truth is None
-    assert [(problem.what.split(":")[0], problem.action) for problem in dataset.problems] == [
+    assert [(problem.kind, problem.action) for problem in dataset.problems] == [
         (what, "kept without ground truth")
     ]
 

@@ -82,7 +82,7 @@ def test_what_has_no_partner_is_listed(tmp_path: Path, put, make_photo) -> None:
     make_photo("broken.jpg")
     dataset = load(tmp_path)
     assert [sample.id for sample in dataset.samples] == ["a"]
-    assert {(problem.file.name, problem.what.split(":")[0]) for problem in dataset.problems} == {
+    assert {(problem.file.name, problem.kind) for problem in dataset.problems} == {
         ("alone.xml", "annotation without photo"),
         ("bare.jpg", "photo without annotation file"),
         ("broken.xml", "annotation file is no XML"),

@@ -189,5 +189,5 @@ def test_listed_photos_that_are_not_there_are_listed(voc: Path) -> None:
     listed.write_text(listed.read_text() + "../../../etc/secret\n")
     dataset = load(Data(root=voc, split="test"), boxes=False)
     assert [sample.id for sample in dataset.samples] == [IDS[1]]
-    kinds = [problem.what.partition(":")[0] for problem in dataset.problems]
+    kinds = [problem.kind for problem in dataset.problems]
     assert kinds == ["listed without a photo", "listed without a photo", "unreadable photo"]

@@ -32,7 +32,7 @@ def load(root: Path, **options) -> BoxDataset:
 
 
 def kinds(dataset: BoxDataset) -> list[tuple[str, str, str]]:
-    return [(problem.file.name, problem.what.split(":")[0], problem.action) for problem in dataset.problems]
+    return [(problem.file.name, problem.kind, problem.action) for problem in dataset.problems]
 
 
 def test_shares_become_pixels(tmp_path: Path, add) -> None:
@@ -87,8 +87,8 @@ def test_single_bad_items_are_listed_and_the_rest_is_read(tmp_path: Path, add) -
         ("a.txt", "box is empty or inverted", "dropped"),
         ("a.txt", "box is outside the photo", "dropped"),
         ("a.txt", "box sticks out of the photo", "clipped"),
-        ("a.txt", "class unknown 0.5", "dropped"),
-        ("a.txt", "class unknown 2", "dropped"),
+        ("a.txt", "class unknown", "dropped"),
+        ("a.txt", "class unknown", "dropped"),
         ("a.txt", "neither a box (class cx cy w h) nor a polygon (class x0 y0 x1 y1 x2 y2 …)", "dropped"),
         ("a.txt", "neither a box (class cx cy w h) nor a polygon (class x0 y0 x1 y1 x2 y2 …)", "dropped"),
         ("a.txt", "not all numbers", "dropped"),

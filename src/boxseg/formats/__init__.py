@@ -1,6 +1,7 @@
 """Annotation formats: one format, one file. Nothing here imports torch.
 
-`load` recognises the format and reads one split; `formats.assemble` states what becomes of broken items.
+`load` recognises the format and reads one split. `formats.listing` says how a reader is written,
+`formats.assemble` what becomes of broken items.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from boxseg.config import Data
 from boxseg.dataset import IGNORE, BoxDataset, Sample
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats import coco, cvat, label_studio, voc, voc_loose, yolo
-from boxseg.formats.assemble import Listing, assemble
+from boxseg.formats.assemble import assemble
 from boxseg.formats.check import inspect
+from boxseg.formats.listing import Listing
 from boxseg.formats.masks import read_mask
 
 __all__ = ["READERS", "detect", "inspect", "load"]
@@ -35,12 +37,12 @@ PHOTO_READERS: dict[str, Callable[[Data], Listing]] = {"voc": voc.read_photos}
 def load(data: Data, *, boxes: bool = True) -> BoxDataset:
     """Read one split of a data set in any known format.
 
-    Photos are looked at (header only), boxes clipped, broken items left out and listed in `problems`: the rules
-    are in `boxseg.formats.assemble`. With `limit`, only the first so many images listed are looked at.
+    Only the headers of photos are read. Boxes are clipped; broken items are left out and listed in `problems`.
+    The rules are in `boxseg.formats.assemble`. With `limit`, only the first photos listed are looked at.
 
     Args:
-        data: Which one.
-        boxes: Whether boxes are wanted; without, VOC needs no annotations, and there are no classes.
+        data: The data set.
+        boxes: Whether boxes are wanted. Without, VOC needs no annotations, and there are no classes.
 
     Raises:
         DataError: The folder or the split is missing, the format is unknown, or no image is usable.
@@ -58,7 +60,7 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
             f"{listing.root} has {len(listing.classes)} classes, a label mask of 8 bits holds at most "
             f"{IGNORE - 1} (255 stands for no label): leave some out, or put some together"
         )
-    samples, problems = assemble(listing.items)
+    samples, problems = assemble(listing.photos)
     problems = [*listing.problems, *problems]
     if not samples:
         first = f"no listed image is usable, {problems[0].file}: {problems[0].what}" if problems else ""
@@ -71,7 +73,7 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
         format=name,
         split=data.split,
         classes=listing.classes,
-        samples=samples,
+        samples=tuple(samples),
         problems=tuple(problems),
         category_ids=listing.category_ids,
     )
@@ -83,9 +85,9 @@ def detect(data: Data) -> str:
     Raises:
         DataError: It looks like none.
     """
-    if voc.find_root(data.root) is not None:
+    if voc.matches(data.root):
         return "voc"
-    if yolo.find_yaml(data.root) is not None:
+    if yolo.matches(data.root):
         return "yolo"
     if data.annotations is not None:
         return _detect_file(data.root / data.annotations)
@@ -120,7 +122,7 @@ def _check_root(root: Path) -> None:
     raise DataError(f"{root}: no such folder{did_you_mean(root.name, siblings)}")
 
 
-def _with_masks(samples: tuple[Sample, ...], folder: Path, classes: int) -> tuple[Sample, ...]:
+def _with_masks(samples: list[Sample], folder: Path, classes: int) -> list[Sample]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of masks (data.masks, relative to data.root)")
     there = [folder / f"{sample.id}.png" for sample in samples]
@@ -128,7 +130,7 @@ def _with_masks(samples: tuple[Sample, ...], folder: Path, classes: int) -> tupl
         raise DataError(
             f"{folder} has no mask for any of {len(samples)} images, expected {there[0].name} and so on"
         )
-    return tuple(
+    return [
         replace(sample, ground_truth=partial(read_mask, path, classes) if path.is_file() else None)
         for sample, path in zip(samples, there, strict=True)
-    )
+    ]

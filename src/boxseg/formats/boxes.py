@@ -1,4 +1,4 @@
-"""Rules for boxes, in every format alike."""
+"""Which boxes can be used: the rules, the same in every format."""
 
 from __future__ import annotations
 
@@ -8,22 +8,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Clipping by less than half a pixel moves no pixel centre in or out: rounding, not a fault.
+# Clipping by less than half a pixel moves no pixel centre in or out: it is rounding, and not reported.
 _ROUNDING = 0.5
-# One pixel, less the rounding of coordinates that were written as shares of the photo.
+# One pixel, with room for the rounding of coordinates that were written as shares of the photo.
 _NARROWEST = 0.99
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of one box that is not fine as it stands."""
+    """What becomes of one box that cannot be used as it stands.
+
+    Attributes:
+        index: Its place among the boxes given.
+        kind: What is wrong, as in `Problem`.
+        detail: Its corners, and the photo's size where that matters.
+        action: `dropped` or `clipped`.
+    """
 
     index: int
-    what: str
+    kind: str
+    detail: str
     action: str
 
 
-# Of one photo, or of the photo of each box (n,).
+# Side of one photo, or (n,) of the photo of each box, pixels.
 Side = int | NDArray[np.int64]
 
 
@@ -62,7 +70,7 @@ def judge_boxes(
         height: Height, likewise.
 
     Returns:
-        The clipped boxes (n, 4), which of them to keep (n,), and a verdict on every box that is dropped, or
+        The clipped boxes (n, 4); which of them to keep (n,); and a verdict on every box that is dropped, or is
         clipped by half a pixel or more.
     """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
@@ -77,19 +85,19 @@ def judge_boxes(
 def _verdicts(
     boxes: NDArray[np.float64], clipped: NDArray[np.float64], sides: NDArray[np.int64]
 ) -> Iterator[Verdict]:
-    # A box with a whole pixel inside the photo that clipping hardly moved is fine; nearly all are.
+    # A box that clipping hardly moved and that is at least a pixel wide and high is fine; nearly all are.
     whole = (clipped[:, 2:] - clipped[:, :2] >= _NARROWEST).all(axis=1)
     fine = whole & (np.abs(boxes - clipped) < _ROUNDING).all(axis=1)  # false for NaN
     for index in map(int, np.flatnonzero(~fine)):
         box, cut = boxes[index], clipped[index]
         text, photo = "({:g}, {:g}, {:g}, {:g})".format(*box), "{} x {}".format(*sides[index])
         if not np.isfinite(box).all():
-            yield Verdict(index, f"box is not a number: {text}", "dropped")
+            yield Verdict(index, "box is not a number", text, "dropped")
         elif box[2] <= box[0] or box[3] <= box[1]:
-            yield Verdict(index, f"box is empty or inverted: {text}", "dropped")
+            yield Verdict(index, "box is empty or inverted", text, "dropped")
         elif cut[2] <= cut[0] or cut[3] <= cut[1]:
-            yield Verdict(index, f"box is outside the photo: {text} in {photo}", "dropped")
+            yield Verdict(index, "box is outside the photo", f"{text} in {photo}", "dropped")
         elif min(cut[2] - cut[0], cut[3] - cut[1]) < _NARROWEST:
-            yield Verdict(index, f"box is narrower than 1 pixel: {text} in {photo}", "dropped")
+            yield Verdict(index, "box is narrower than 1 pixel", f"{text} in {photo}", "dropped")
         else:
-            yield Verdict(index, f"box sticks out of the photo: {text} in {photo}", "clipped")
+            yield Verdict(index, "box sticks out of the photo", f"{text} in {photo}", "clipped")

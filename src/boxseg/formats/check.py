@@ -33,29 +33,29 @@ def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = N
 
 
 def _look(sample: Sample, classes: tuple[str, ...]) -> list[Problem]:
+    mend = "to be mended or removed"
     try:
         decode(sample.image)
     except DataError as error:
         # Found only here, because loading a data set reads headers.
-        what = f"damaged photo: {without_path(error, sample.image)}"
-        return [Problem(file=sample.image, what=what, action="skipped")]
+        reason = without_path(error, sample.image)
+        return [Problem(file=sample.image, kind="damaged photo", detail=reason, action="skipped")]
     if sample.ground_truth is None:
         return []
     try:
         mask = sample.ground_truth()
     except DataError as error:
-        return [Problem(file=sample.image, what=f"damaged mask: {error}", action="to be mended or removed")]
+        return [Problem(file=sample.image, kind="damaged mask", detail=str(error), action=mend)]
     height, width = mask.shape
     if (width, height) != (sample.width, sample.height):
-        what = f"mask of other size: {width} x {height}, the photo is {sample.width} x {sample.height}"
-        return [Problem(file=sample.image, what=what, action="to be mended or removed")]
+        sizes = f"{width} x {height}, the photo is {sample.width} x {sample.height}"
+        return [Problem(file=sample.image, kind="mask of other size", detail=sizes, action=mend)]
     problems = []
     for box, label in zip(sample.boxes, sample.labels, strict=True):
         x1, y1 = np.floor(box[:2]).astype(int)
         x2, y2 = np.ceil(box[2:]).astype(int)
         if not (mask[y1:y2, x1:x2] == label).any():
-            what = "box without a pixel of its class in the mask: {} at ({:g}, {:g}, {:g}, {:g})"
-            problems.append(
-                Problem(file=sample.image, what=what.format(classes[label - 1], *box), action="kept")
-            )
+            kind = "box without a pixel of its class in the mask"
+            detail = "{} at ({:g}, {:g}, {:g}, {:g})".format(classes[label - 1], *box)
+            problems.append(Problem(file=sample.image, kind=kind, detail=detail, action="kept"))
     return problems

@@ -1,4 +1,4 @@
-"""COCO instances: one JSON file and a folder of photos, read and written.
+"""COCO instances: one JSON file and a folder of photos.
 
     ROOT/annotations/instances_SPLIT.json      annotations (else instances_SPLIT2017.json and the like,
                                                SPLIT/_annotations.coco.json, SPLIT.json; data.annotations names
@@ -15,18 +15,16 @@ from __future__ import annotations
 import glob
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
-from boxseg.atomic import write_text
 from boxseg.config import Data
-from boxseg.dataset import IGNORE, BoxDataset, Instance, Problem
+from boxseg.dataset import IGNORE, Instance, Problem
 from boxseg.errors import DataError, did_you_mean
-from boxseg.formats.assemble import Item, Listing
-from boxseg.formats.files import is_file, leads_out, place_photo
-from boxseg.formats.images import SUFFIXES
+from boxseg.formats.files import is_file, leads_out
+from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Listing, sort_out
 from boxseg.formats.regions import RegionMask, is_void, packed
 from boxseg.formats.split_files import annotations_option
 
@@ -53,67 +51,54 @@ def read(data: Data) -> Listing:
     path = find_annotations(data)
     content = _parse(path)
     labels, classes = _categories(content["categories"], path)
-    ids = tuple(int(number) for number in labels)
-    listing = Listing(root=data.root, classes=classes, items=[], problems=[], category_ids=ids)
-    images = _images(content["images"], path, listing.problems)
-    by_image: dict[int | str, list[_Object]] = {image["id"]: [] for image in content["images"]}
-    segmented = False
-    listing.problems.extend(_repeated(content["annotations"], path))
-    for number, annotation in enumerate(content["annotations"]):
-        place = annotation.get("image_id") if isinstance(annotation, dict) else None
-        if isinstance(place, (int, str)) and place in by_image:
-            by_image[place].append((number, annotation))
-            segmented |= bool(annotation.get("segmentation"))
-        else:
-            what = f"annotation without photo: {_called(annotation, number)}"
-            listing.problems.append(Problem(file=path, what=what, action="skipped"))
+    photos, problems = sort_out(_photos(data, path, content, labels))
+    return Listing(
+        root=data.root,
+        classes=classes,
+        photos=photos,
+        problems=problems,
+        category_ids=tuple(int(number) for number in labels),
+    )
+
+
+def _photos(
+    data: Data, path: Path, content: dict[str, list[Any]], labels: dict[float, int]
+) -> Iterator[AnnotatedPhoto | Problem]:
+    images, problems = sort_out(_images(content["images"], path))
+    yield from problems
+    yield from _repeated(content["annotations"], path)
+    objects, problems = _by_image(content, path)
+    yield from problems
+    # Where nothing at all is segmented, a photo without objects has no ground truth either.
+    segmented = any(annotation.get("segmentation") for found in objects.values() for _, annotation in found)
     images = images[: data.limit]
     folder = _image_folder(data, path, images)
     for image in images:
-        item = Item(
+        photo = AnnotatedPhoto(
             id=str(PurePosixPath(image["file_name"]).with_suffix("")),
             image=folder / image["file_name"],
             source=path,
-            boxes=[],
-            labels=[],
-            names=[],
             stated_size=_stated_size(image),
             image_id=image["id"],
         )
-        listing.items.append(_with_objects(item, by_image[image["id"]], labels, segmented, listing.problems))
-    return listing
+        yield from _with_objects(photo, objects[image["id"]], labels, segmented)
 
 
-def write(dataset: BoxDataset, root: Path) -> None:
-    """Write one split: photos to ROOT/SPLIT, boxes to annotations/instances_SPLIT.json.
-
-    Crowds are written as boxes without segmentation. `difficult` has no place in COCO, nor have label masks,
-    which do not tell one object from another.
-    """
-    folder = root / dataset.split
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for number, sample in enumerate(dataset.samples, start=1):
-        name = place_photo(sample, folder, SUFFIXES).relative_to(folder).as_posix()
-        images.append({"id": number, "file_name": name, "width": sample.width, "height": sample.height})
-        boxes = [(box, label, 0) for box, label in zip(sample.boxes, sample.labels, strict=True)]
-        # The class of a crowd is not kept; it gives no box in any case.
-        for box, label, crowd in [*boxes, *((box, 1, 1) for box in sample.crowds)]:
-            x1, y1, x2, y2 = map(float, box)
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": int(label),
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": (x2 - x1) * (y2 - y1),
-                    "iscrowd": crowd,
-                    "segmentation": [],
-                }
-            )
-    categories = [{"id": label, "name": name} for label, name in enumerate(dataset.classes, start=1)]
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    write_text(root / "annotations" / f"instances_{dataset.split}.json", json.dumps(content, indent=1) + "\n")
+def _by_image(
+    content: dict[str, list[Any]], path: Path
+) -> tuple[dict[int | str, list[_Numbered]], list[Problem]]:
+    """The annotations of each image, and a problem for each that is of none."""
+    found: dict[int | str, list[_Numbered]] = {image["id"]: [] for image in content["images"]}
+    problems = []
+    for number, annotation in enumerate(content["annotations"]):
+        image_id = annotation.get("image_id") if isinstance(annotation, dict) else None
+        if isinstance(image_id, (int, str)) and image_id in found:
+            found[image_id].append((number, annotation))
+        else:
+            called = _called(annotation, number)
+            kind = "annotation without photo"
+            problems.append(Problem(file=path, kind=kind, detail=called, action="skipped"))
+    return found, problems
 
 
 def find_annotations(data: Data) -> Path:
@@ -177,35 +162,29 @@ def _categories(categories: list[Any], path: Path) -> tuple[dict[float, int], tu
     return labels, tuple(str(category["name"]) for category in ordered)
 
 
-def _images(images: list[Any], path: Path, problems: list[Problem]) -> list[dict[str, Any]]:
-    usable = []
+def _images(images: list[Any], path: Path) -> Iterator[dict[str, Any] | Problem]:
     for number, image in enumerate(images):
         name = image.get("file_name") if isinstance(image, dict) else None
         if not isinstance(name, str) or not name or not isinstance(image.get("id"), (int, str)):
             raise DataError(f"{path}: image number {number} has no id or no file_name: {image}")
         # An annotation file may come from anywhere; it must not make us read, or name files, elsewhere.
         if leads_out(name):
-            problems.append(
-                Problem(file=path, what=f"file_name leads out of the image folder: {name}", action="skipped")
-            )
+            kind = "file_name leads out of the image folder"
+            yield Problem(file=path, kind=kind, detail=name, action="skipped")
         else:
-            usable.append(image)
-    counts = Counter(image["id"] for image in images)
-    if counts and max(counts.values()) > 1:
-        value, count = counts.most_common(1)[0]
+            yield image
+    (value, count), *_ = Counter(image["id"] for image in images).most_common(1)
+    if count > 1:
         raise DataError(f"{path}: {count} images of id {value!r}, expected one")
-    return usable
 
 
-def _repeated(annotations: list[Any], path: Path) -> list[Problem]:
-    """IDs of several annotations: nothing to us, but tools that go by them see one of these only."""
+def _repeated(annotations: list[Any], path: Path) -> Iterator[Problem]:
+    """IDs of several annotations: nothing to us, but tools that go by them see only one of these."""
     ids = (annotation.get("id") for annotation in annotations if isinstance(annotation, dict))
-    counts = Counter(number for number in ids if isinstance(number, (int, str)))
-    return [
-        Problem(file=path, what=f"annotation ID used {count} times: {number}", action="kept")
-        for number, count in counts.items()
-        if count > 1
-    ]
+    for number, count in Counter(found for found in ids if isinstance(found, (int, str))).items():
+        if count > 1:
+            kind = "annotation ID used several times"
+            yield Problem(file=path, kind=kind, detail=f"{number}, {count} times", action="kept")
 
 
 def _holds(folder: Path, images: list[dict[str, Any]]) -> bool:
@@ -237,51 +216,79 @@ def _image_folder(data: Data, path: Path, images: list[dict[str, Any]]) -> Path:
     )
 
 
-_Object = tuple[int, dict[str, Any]]
+_Numbered = tuple[int, dict[str, Any]]  # an annotation and its place in the file
+
+
+class _Object(NamedTuple):
+    box: AnnotatedBox
+    instance: Instance
 
 
 def _with_objects(
-    item: Item, objects: list[_Object], labels: dict[float, int], segmented: bool, problems: list[Problem]
-) -> Item:
-    instances: list[Instance] = []
-    ignored: list[Any] = []
-    bare: list[str] = []
-    for number, annotation in objects:
-        called = f"{_called(annotation, number)} of {item.image.name}"
+    photo: AnnotatedPhoto, annotations: list[_Numbered], labels: dict[float, int], segmented: bool
+) -> Iterator[AnnotatedPhoto | Problem]:
+    """The photo with its objects; with ground truth, too, where all of them have a segmentation."""
+    objects, problems = sort_out(_objects(photo, annotations, labels))
+    yield from problems
+    crowds = [found for found in objects if found.instance.crowd]
+    photo = replace(
+        photo,
+        boxes=[found.box for found in objects if not found.instance.crowd],
+        crowds=[found.box.corners for found in crowds],
+    )
+    source = f"{photo.source}: {photo.image.name}"
+    if crowds:
+        painter = _painter([_crowd_region(crowd) for crowd in crowds], [IGNORE] * len(crowds), source)
+        photo = replace(photo, ignored=painter)
+    bare = [found.box.name for found in objects if found.instance.region is None]
+    # With an object missing, the mask would call it background.
+    segmented = segmented and not problems
+    if segmented and bare:
+        more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
+        yield Problem(
+            file=photo.source,
+            kind="object without segmentation",
+            detail=f"{bare[0]}{more}",
+            action="image kept without ground truth",
+        )
+    elif segmented:
+        instances = tuple(found.instance for found in objects)
+        values = [IGNORE if instance.crowd else instance.label for instance in instances]
+        painter = _painter([instance.region for instance in instances], values, source)
+        photo = replace(photo, ground_truth=painter, instances=instances)
+    yield photo
+
+
+def _objects(
+    photo: AnnotatedPhoto, annotations: list[_Numbered], labels: dict[float, int]
+) -> Iterator[_Object | Problem]:
+    for number, annotation in annotations:
+        called = f"{_called(annotation, number)} of {photo.image.name}"
         category = annotation.get("category_id")
         label = labels.get(category) if _is_number(category) else None
         box = annotation.get("bbox")
-        if label is None or not isinstance(box, list) or len(box) != 4 or not all(_is_number(v) for v in box):
-            what = f"class unknown: id {category}," if label is None else "box without four numbers:"
-            problems.append(Problem(file=item.source, what=f"{what} {called}", action="dropped"))
-            segmented = False  # with an object missing, the mask would call it background
-            continue
-        region, area = packed(annotation.get("segmentation")), annotation.get("area")
-        region = None if is_void(region) else region
-        crowd = bool(annotation.get("iscrowd"))
-        instances.append(Instance(label, region, crowd, float(area) if _is_number(area) else None))
-        bare += [called] if region is None else []
-        x, y, width, height = box
-        if crowd:
-            item.crowds.append((x, y, x + width, y + height))
-            ignored.append(region or [[x, y, x + width, y, x + width, y + height, x, y + height]])
-            continue
-        item.boxes.append((x, y, x + width, y + height))
-        item.labels.append(label)
-        item.names.append(called)
-    source = f"{item.source}: {item.image.name}"
-    if ignored:
-        item = replace(item, ignored=_painter(ignored, [IGNORE] * len(ignored), source))
-    if not segmented:
-        return item
-    if bare:
-        more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
-        what = f"object without segmentation: {bare[0]}{more}"
-        problems.append(Problem(file=item.source, what=what, action="image kept without ground truth"))
-        return item
-    values = [IGNORE if instance.crowd else instance.label for instance in instances]
-    painter = _painter([instance.region for instance in instances], values, source)
-    return replace(item, ground_truth=painter, instances=tuple(instances))
+        if label is None:
+            detail = f"id {category}, {called}"
+            yield Problem(file=photo.source, kind="class unknown", detail=detail, action="dropped")
+        elif not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
+            kind = "box without four numbers"
+            yield Problem(file=photo.source, kind=kind, detail=called, action="dropped")
+        else:
+            x, y, width, height = box
+            region, area = packed(annotation.get("segmentation")), annotation.get("area")
+            instance = Instance(
+                label,
+                None if is_void(region) else region,
+                bool(annotation.get("iscrowd")),
+                float(area) if _is_number(area) else None,
+            )
+            yield _Object(AnnotatedBox((x, y, x + width, y + height), label, called), instance)
+
+
+def _crowd_region(crowd: _Object) -> Any:
+    """What is drawn of a crowd; its box where nothing is."""
+    left, top, right, bottom = crowd.box.corners
+    return crowd.instance.region or [[left, top, right, top, right, bottom, left, bottom]]
 
 
 def _painter(regions: Sequence[Any], values: Sequence[int], source: str) -> Callable[[int, int], RegionMask]:

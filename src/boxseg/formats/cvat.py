@@ -5,14 +5,15 @@
     ROOT/images/NAME           photos (else images/SUBSET, SPLIT, the folder of the annotations, ROOT itself;
                                data.images names any other)
 
-Coordinates are pixel edges from 0, half-open: as ours. A rotated box is replaced by the upright box around it.
-Polygons and masks are ground truth (see `formats.shapes`). The export of a project names the subset of every
-image: that is its split. Classes 1..L are the labels in the order of the project.
+Coordinates are half-open pixel edges from 0, as everywhere here. A rotated box is replaced by the upright box
+around it. Polygons and masks are ground truth (see `formats.shapes`). The export of a project names the subset
+of every image, which is its split. Classes 1..L are the labels in the order of the project.
 """
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -21,10 +22,10 @@ from numpy.typing import NDArray
 from boxseg.config import Data
 from boxseg.dataset import Problem
 from boxseg.errors import DataError, did_you_mean
-from boxseg.formats.assemble import Item, Listing
 from boxseg.formats.coco_results import encode_mask
 from boxseg.formats.files import is_file, leads_out
-from boxseg.formats.shapes import Box, Shape, bounds, rotated_corners, with_shapes
+from boxseg.formats.listing import AnnotatedPhoto, Corners, Listing, sort_out
+from boxseg.formats.shapes import Shape, bounds, rotated_corners, with_shapes
 from boxseg.formats.split_files import find_split_file, head, split_files
 
 LOOKED_FOR = "annotations.xml of CVAT for images (cvat)"
@@ -32,6 +33,7 @@ _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _OUTLINES = ("polygon", "mask")
 # What may be drawn, but is neither a box nor an outline.
 _OTHERS = ("ellipse", "cuboid", "polyline", "points", "skeleton")
+_DRAWN = ("box", *_OUTLINES, *_OTHERS)
 
 
 def is_annotations(path: Path) -> bool:
@@ -51,32 +53,41 @@ def read(data: Data) -> Listing:
         DataError: No such split, or the file is not CVAT for images 1.1.
     """
     path, nodes, classes = _split(data)
-    listing = Listing(root=data.root, classes=classes, items=[], problems=[])
-    usable = []
+    photos, problems = sort_out(_photos(data, path, nodes, classes))
+    return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
+
+
+def _photos(
+    data: Data, path: Path, nodes: list[ET.Element], classes: tuple[str, ...]
+) -> Iterator[AnnotatedPhoto | Problem]:
+    images, problems = sort_out(_images(nodes, path))
+    yield from problems
+    images = images[: data.limit]
+    folder = _image_folder(data, path, images)
+    outlined = any(node.find(kind) is not None for node in nodes for kind in _OUTLINES)
+    for name, node in images:
+        photo = AnnotatedPhoto(
+            id=str(PurePosixPath(name).with_suffix("")),
+            image=folder / name,
+            source=path,
+            stated_size=_size(node),
+        )
+        drawn = [child for child in node if child.tag in _DRAWN]
+        shapes, problems = sort_out(_shapes(photo, drawn, classes))
+        yield from problems
+        yield from with_shapes(photo, shapes, complete=len(shapes) == len(drawn), outlined=outlined)
+
+
+def _images(nodes: list[ET.Element], path: Path) -> Iterator[tuple[str, ET.Element] | Problem]:
+    """Name and node of each image."""
     for number, node in enumerate(nodes, start=1):
         name = node.get("name") or ""
         # An annotation file may come from anywhere; it must not make us read, or name files, elsewhere.
         if not name or leads_out(name):
-            what = "image name leads out of the image folder" if name else "image without name"
-            problem = Problem(file=path, what=f"{what}: {name or f'number {number}'}", action="skipped")
-            listing.problems.append(problem)
+            kind = "image name leads out of the image folder" if name else "image without name"
+            yield Problem(file=path, kind=kind, detail=name or f"number {number}", action="skipped")
         else:
-            usable.append((name, node))
-    usable = usable[: data.limit]
-    folder = _image_folder(data, path, usable)
-    outlined = any(node.find(kind) is not None for node in nodes for kind in _OUTLINES)
-    for name, node in usable:
-        item = Item(
-            id=str(PurePosixPath(name).with_suffix("")),
-            image=folder / name,
-            source=path,
-            boxes=[],
-            labels=[],
-            names=[],
-            stated_size=_size(node),
-        )
-        listing.items.append(_with_objects(item, node, classes, outlined, listing.problems))
-    return listing
+            yield name, node
 
 
 def _split(data: Data) -> tuple[Path, list[ET.Element], tuple[str, ...]]:
@@ -155,31 +166,32 @@ def _size(node: ET.Element) -> tuple[int, int] | None:
     return (width, height) if width > 0 and height > 0 else None
 
 
-def _with_objects(
-    item: Item, image: ET.Element, classes: tuple[str, ...], outlined: bool, problems: list[Problem]
-) -> Item:
-    shapes: list[Shape] = []
-    dropped = False
-    drawn = [node for node in image if node.tag in ("box", *_OUTLINES, *_OTHERS)]
+def _shapes(
+    photo: AnnotatedPhoto, drawn: list[ET.Element], classes: tuple[str, ...]
+) -> Iterator[Shape | Problem]:
     for number, node in enumerate(drawn, start=1):
         label = (node.get("label") or "").strip()
-        called = f"{node.tag} {number} ({label or 'no label'}) of {item.image.name}"
+        called = f"{node.tag} {number} ({label or 'no label'}) of {photo.image.name}"
         try:
-            shape = _shape(node, label, classes, called, item.stated_size)
+            shape = _shape(node, label, classes, called, photo.stated_size)
         except ValueError as error:
-            problems.append(Problem(file=item.source, what=f"{error}: {called}", action="dropped"))
-            dropped = True
+            yield Problem(file=photo.source, kind=str(error), detail=called, action="dropped")
             continue
         if _rotation(node):
-            what = f"rotated box: {called}, by {_rotation(node):g} degrees"
-            problems.append(Problem(file=item.source, what=what, action="kept, as the upright box around it"))
-        shapes.append(shape)
-    return with_shapes(item, shapes, complete=not dropped, outlined=outlined, problems=problems)
+            detail = f"{called}, by {_rotation(node):g} degrees"
+            action = "kept, as the upright box around it"
+            yield Problem(file=photo.source, kind="rotated box", detail=detail, action=action)
+        yield shape
 
 
 def _shape(
     node: ET.Element, label: str, classes: tuple[str, ...], called: str, size: tuple[int, int] | None
 ) -> Shape:
+    """One thing drawn on a photo.
+
+    Raises:
+        ValueError: It cannot be used; the message is the kind of the problem.
+    """
     if node.tag in _OTHERS:
         raise ValueError("neither box, polygon nor mask")
     if label not in classes:
@@ -208,7 +220,7 @@ def _rotation(node: ET.Element) -> float:
         return 0.0
 
 
-def _box(node: ET.Element) -> Box:
+def _box(node: ET.Element) -> Corners:
     try:
         left, top, right, bottom = (float(node.get(key, "")) for key in _CORNERS)
     except ValueError:

@@ -44,7 +44,7 @@ def leads_out(name: str) -> bool:
 
 
 def place_photo(
-    sample: Sample, folder: Path, suffixes: tuple[str, ...], how: Literal["copy", "link", "none"] = "copy"
+    sample: Sample, folder: Path, suffixes: tuple[str, ...], how: Literal["copy", "link", "none"]
 ) -> Path:
     """Put the photo of a sample at `folder`/ID, unless it is there already; returns the path.
 
@@ -72,8 +72,3 @@ def place_photo(
         if how == "copy":
             shutil.copyfile(sample.image, temporary)
     return path
-
-
-def number(value: float) -> str:
-    """The shortest decimal that reads back as the same float; whole numbers without a point."""
-    return str(int(value)) if float(value).is_integer() else repr(float(value))

@@ -15,7 +15,7 @@ from boxseg.errors import DataError
 from boxseg.formats.files import is_file, read_lines
 from boxseg.palette import voc_palette
 
-LABEL_MAP = "labelmap.txt"
+LABELMAP_TXT = "labelmap.txt"
 _BACKGROUND, _IGNORED = "background", "ignored"
 
 
@@ -27,7 +27,9 @@ def write_label_map(path: Path, classes: Sequence[str], *, ignored: bool) -> Non
     """
     for name in classes:
         if ":" in name or name != name.strip() or not name or name.startswith("#"):
-            raise DataError(f"class name {name!r} cannot stand in {LABEL_MAP}: no colon, space at an end or #")
+            raise DataError(
+                f"class name {name!r} cannot stand in {LABELMAP_TXT}: no colon, space at an end or #"
+            )
     named = dict(enumerate((_BACKGROUND, *classes))) | ({IGNORE: _IGNORED} if ignored else {})
     colours = voc_palette()
     lines = ["# label:color_rgb:parts:actions"]

@@ -18,16 +18,17 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from boxseg.config import Data
 from boxseg.dataset import Problem
 from boxseg.errors import DataError
-from boxseg.formats.assemble import Item, Listing
 from boxseg.formats.images import SUFFIXES
-from boxseg.formats.label_studio_regions import REGIONS, label_of, read_region
+from boxseg.formats.label_studio_regions import REGIONS, label_of, read_region, rotation, stated_size
+from boxseg.formats.listing import AnnotatedPhoto, Listing, sort_out
 from boxseg.formats.shapes import Shape, with_shapes
 from boxseg.formats.split_files import find_split_file, head, split_files
 
@@ -59,29 +60,23 @@ def read(data: Data) -> Listing:
     """
     path = find_split_file(data, ".json", is_export, "Label Studio, .json")
     tasks = {file: _parse(file) for file in dict.fromkeys([*split_files(data.root, ".json", is_export), path])}
-    every = [result for one in tasks.values() for task in one for result in _results(_annotation(task, []))]
+    every = [result for found in tasks.values() for task in found for result in _results(task)]
     drawn = [result for result in every if REGIONS[result["type"]] != "other"]
     classes = tuple(sorted({name for result in drawn if (name := label_of(result))}))
     outlined = any(REGIONS[result["type"]] != "rectangle" for result in drawn)
-    listing = Listing(root=data.root, classes=classes, items=[], problems=[])
-    photos = _Photos(data)
-    found: list[tuple[Task, Path]] = []
-    for number, task in enumerate(tasks[path], start=1):
-        photo = _photo(task, number, photos, path, listing.problems)
-        if photo is not None:
-            found.append((task, photo))
-    top = os.path.commonpath([photo.parent for _, photo in found]) if found else data.root
-    for task, photo in found[: data.limit]:
-        item = Item(
-            id=photo.relative_to(top).with_suffix("").as_posix(),
-            image=photo,
-            source=path,
-            boxes=[],
-            labels=[],
-            names=[],
-        )
-        listing.items.extend(_with_objects(item, task, classes, outlined, listing.problems))
-    return listing
+    photos, problems = sort_out(_photos(data, path, tasks[path], classes, outlined))
+    return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
+
+
+def _photos(
+    data: Data, path: Path, tasks: list[Task], classes: tuple[str, ...], outlined: bool
+) -> Iterator[AnnotatedPhoto | Problem]:
+    found, problems = sort_out(_photo_files(tasks, _Files(data), path))
+    yield from problems
+    top = os.path.commonpath([file.parent for _, file in found]) if found else data.root
+    for task, file in found[: data.limit]:
+        photo = AnnotatedPhoto(id=file.relative_to(top).with_suffix("").as_posix(), image=file, source=path)
+        yield from _with_objects(photo, task, classes, outlined)
 
 
 def _parse(path: Path) -> list[Task]:
@@ -99,8 +94,8 @@ def _parse(path: Path) -> list[Task]:
     return content
 
 
-class _Photos:
-    """Photos below a folder, by name."""
+class _Files:
+    """The photos below a folder, by name."""
 
     def __init__(self, data: Data) -> None:
         self._top = data.root / data.images if data.images else data.root
@@ -137,19 +132,20 @@ class _Photos:
         return None
 
 
-def _photo(task: Task, number: int, photos: _Photos, path: Path, problems: list[Problem]) -> Path | None:
-    address = _address(task["data"])
-    if address is None:
-        what = f"task without photo: number {number}"
-    elif ".." in (place := _place(address)).parts:
-        what = f"photo leads out of the data set: {address}"
-    else:
-        found = photos.find(place)
-        if found is not None:
-            return found
-        what = f"photo not found: {address}"
-    problems.append(Problem(file=path, what=what, action="skipped"))
-    return None
+def _photo_files(tasks: list[Task], files: _Files, path: Path) -> Iterator[tuple[Task, Path] | Problem]:
+    """Each task with its photo."""
+    for number, task in enumerate(tasks, start=1):
+        address = _address(task["data"])
+        if address is None:
+            kind, detail = "task without photo", f"number {number}"
+        elif ".." in (place := _place(address)).parts:
+            kind, detail = "photo leads out of the data set", address
+        elif (file := files.find(place)) is not None:
+            yield task, file
+            continue
+        else:
+            kind, detail = "photo not found", address
+        yield Problem(file=path, kind=kind, detail=detail, action="skipped")
 
 
 def _address(fields: dict[str, Any]) -> str | None:
@@ -171,21 +167,18 @@ def _place(address: str) -> PurePosixPath:
     return PurePosixPath(stored[0].replace("\\", "/") if stored else unquote(parts.path))
 
 
-def _annotation(task: Task, others: list[Any]) -> dict[str, Any] | None:
-    """The annotation that counts: one marked as ground truth, else the latest; `others` takes the rest."""
+def _annotations(task: Task) -> list[dict[str, Any]]:
+    """The annotations of a task, the one that counts last: one marked as ground truth, else the latest."""
     known = task.get("annotations") or task.get("completions")
     usable = [one for one in known if isinstance(one, dict)] if isinstance(known, list) else []
     usable = [one for one in usable if not one.get("was_cancelled") and isinstance(one.get("result"), list)]
-    if not usable:
-        return None
-    ranked = sorted(usable, key=lambda one: (bool(one.get("ground_truth")), str(one.get("updated_at", ""))))
-    others += ranked[:-1]
-    return ranked[-1]
+    return sorted(usable, key=lambda one: (bool(one.get("ground_truth")), str(one.get("updated_at", ""))))
 
 
-def _results(annotation: dict[str, Any] | None) -> list[dict[str, Any]]:
+def _results(task: Task) -> list[dict[str, Any]]:
     """What was drawn, without choices, texts and the like; a label given apart is put into its region."""
-    found = [one for one in (annotation or {}).get("result", []) if isinstance(one, dict)]
+    annotations = _annotations(task)
+    found = [one for one in annotations[-1]["result"] if isinstance(one, dict)] if annotations else []
     apart = {str(one.get("id")): label_of(one) for one in found if one.get("type") == "labels"}
     drawn = []
     for one in found:
@@ -196,32 +189,49 @@ def _results(annotation: dict[str, Any] | None) -> list[dict[str, Any]]:
 
 
 def _with_objects(
-    item: Item, task: Task, classes: tuple[str, ...], outlined: bool, problems: list[Problem]
-) -> Iterator[Item]:
-    """The image with its objects; nothing for a task that nobody has annotated, as it is no sure background."""
-    others: list[Any] = []
-    annotation = _annotation(task, others)
-    if annotation is None:
-        what = f"task not annotated: {item.image.name}"
-        problems.append(Problem(file=item.source, what=what, action="skipped"))
+    photo: AnnotatedPhoto, task: Task, classes: tuple[str, ...], outlined: bool
+) -> Iterator[AnnotatedPhoto | Problem]:
+    """The photo with its objects; none for a task that nobody has annotated, as it is no sure background."""
+    source, name = photo.source, photo.image.name
+    count = len(_annotations(task))
+    if count == 0:
+        yield Problem(file=source, kind="task not annotated", detail=name, action="skipped")
         return
-    if others:
-        what = f"several annotations of one photo: {len(others) + 1} of {item.image.name}"
-        problems.append(Problem(file=item.source, what=what, action="ground truth, else the latest kept"))
-    shapes: list[Shape] = []
-    dropped = False
-    for number, result in enumerate(_results(annotation), start=1):
+    if count > 1:
+        yield Problem(
+            file=source,
+            kind="several annotations of one photo",
+            detail=f"{count} of {name}",
+            action="ground truth, else the latest kept",
+        )
+    results = _results(task)
+    regions, problems = sort_out(_regions(photo, results, classes))
+    yield from problems
+    size = next((region.stated_size for region in regions if region.stated_size), None)
+    shapes, complete = [region.shape for region in regions], len(regions) == len(results)
+    yield from with_shapes(replace(photo, stated_size=size), shapes, complete=complete, outlined=outlined)
+
+
+class _Region(NamedTuple):
+    shape: Shape
+    stated_size: tuple[int, int] | None  # (width, height) of the photo
+
+
+def _regions(
+    photo: AnnotatedPhoto, results: list[dict[str, Any]], classes: tuple[str, ...]
+) -> Iterator[_Region | Problem]:
+    for number, result in enumerate(results, start=1):
         name = label_of(result)
-        called = f"{result['type']} {number} ({name or 'no label'}) of {item.image.name}"
+        called = f"{result['type']} {number} ({name or 'no label'}) of {photo.image.name}"
+        label = classes.index(name) + 1 if name in classes else None
         try:
-            label = classes.index(name) + 1 if name in classes else None
-            shape, remark, item = read_region(item, result, label, called)
-        except (ValueError, DataError) as error:
-            problems.append(Problem(file=item.source, what=f"{error}: {called}", action="dropped"))
-            dropped = True
+            shape = read_region(result, label, called, photo.image)
+            degrees = rotation(result)
+        except ValueError as error:
+            yield Problem(file=photo.source, kind=str(error), detail=called, action="dropped")
             continue
-        if remark:
+        if degrees:
+            detail = f"{called}, by {degrees:g} degrees"
             action = "kept, as the upright box around it"
-            problems.append(Problem(file=item.source, what=f"{remark}: {called}", action=action))
-        shapes.append(shape)
-    yield with_shapes(item, shapes, complete=not dropped, outlined=outlined, problems=problems)
+            yield Problem(file=photo.source, kind="rotated rectangle", detail=detail, action=action)
+        yield _Region(shape, stated_size(result))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boxseg.formats.assemble import Item
+from boxseg.errors import DataError
 from boxseg.formats.coco_results import encode_mask
-from boxseg.formats.images import read_header
-from boxseg.formats.shapes import Box, Shape, bounds, mask_shape_box, rotated_corners
+from boxseg.formats.images import image_size
+from boxseg.formats.listing import Corners
+from boxseg.formats.shapes import Shape, bounds, mask_bounds, rotated_corners
 
 Kind = Literal["rectangle", "polygon", "brush", "other"]
 
@@ -47,12 +48,17 @@ def label_of(result: dict[str, Any]) -> str | None:
     return None
 
 
-def read_region(item: Item, result: dict[str, Any], label: int | None, called: str) -> tuple[Shape, str, Item]:
-    """A region in pixels, a remark on it or nothing, and the image with the size that the region states.
+def read_region(result: dict[str, Any], label: int | None, name: str, image: Path) -> Shape:
+    """A region in pixels.
+
+    Args:
+        result: The region, of a type in `REGIONS`.
+        label: Class 1..L; None where the region has no label.
+        name: What to call it in a problem.
+        image: The photo; its size counts where the region does not state one.
 
     Raises:
-        ValueError: It is none of a kind that is read, or lacks something.
-        DataError: It does not state the size of the photo, which cannot be read either.
+        ValueError: It cannot be used; the message is the kind of the problem.
     """
     kind, value = REGIONS[result["type"]], result["value"]
     if kind == "other":
@@ -61,29 +67,40 @@ def read_region(item: Item, result: dict[str, Any], label: int | None, called: s
         raise ValueError("class missing")
     if _float(result.get("image_rotation") or 0) % 360:
         raise ValueError("drawn on a photo that was turned in the editor")
-    size = _size(result)
-    if size is None:
-        header = read_header(item.image)
-        size = (header.width, header.height)
-    elif item.stated_size is None:
-        item = replace(item, stated_size=size)
+    size = stated_size(result) or _photo_size(image)
     if kind == "rectangle":
-        degrees = _float(value.get("rotation") or 0) % 360
-        remark = f"rotated rectangle, by {degrees:g} degrees" if degrees else ""
-        return Shape(label=label, box=_rectangle(value, size, degrees), name=called), remark, item
+        return Shape(label=label, box=_rectangle(result, size), name=name)
     if kind == "polygon":
         points = _points(value, size)
         region = [[number for point in points for number in point]]
-        return Shape(label=label, box=bounds(points), name=called, region=region), "", item
+        return Shape(label=label, box=bounds(points), name=name, region=region)
     mask = decode_brush(value.get("rle"), *size)
-    return Shape(label=label, box=mask_shape_box(mask), name=called, region=encode_mask(mask)), "", item
+    return Shape(label=label, box=mask_bounds(mask), name=name, region=encode_mask(mask))
 
 
-def _size(result: dict[str, Any]) -> tuple[int, int] | None:
+def rotation(result: dict[str, Any]) -> float:
+    """Degrees by which a rectangle is turned; 0 for any other region.
+
+    Raises:
+        ValueError: It is no number.
+    """
+    degrees = result["value"].get("rotation") if REGIONS[result["type"]] == "rectangle" else 0
+    return _float(degrees or 0) % 360
+
+
+def stated_size(result: dict[str, Any]) -> tuple[int, int] | None:
+    """(width, height) of the photo as a region states it."""
     width, height = result.get("original_width"), result.get("original_height")
     if not isinstance(width, int) or not isinstance(height, int) or width < 1 or height < 1:
         return None
     return width, height
+
+
+def _photo_size(image: Path) -> tuple[int, int]:
+    try:
+        return image_size(image)
+    except DataError:
+        raise ValueError("region without the size of its photo, which cannot be read") from None
 
 
 def _float(value: Any) -> float:
@@ -92,7 +109,8 @@ def _float(value: Any) -> float:
     return float(value)
 
 
-def _rectangle(value: dict[str, Any], size: tuple[int, int], degrees: float) -> Box:
+def _rectangle(result: dict[str, Any], size: tuple[int, int]) -> Corners:
+    value, degrees = result["value"], rotation(result)
     x, y, width, height = (_float(value.get(key)) / 100 for key in ("x", "y", "width", "height"))
     left, top = x * size[0], y * size[1]
     box = (left, top, left + width * size[0], top + height * size[1])

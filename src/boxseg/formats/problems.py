@@ -14,10 +14,10 @@ log = logging.getLogger("boxseg")
 
 def problem_table(problems: Sequence[Problem], shown: int = 5) -> Table:
     """The first few problems of each kind, and how many more there are."""
-    kinds = Counter(_kind(problem) for problem in problems)
+    kinds = Counter(problem.kind for problem in problems)
     rows: list[tuple[str, str, str]] = []
     for kind, count in kinds.items():
-        alike = [problem for problem in problems if _kind(problem) == kind]
+        alike = [problem for problem in problems if problem.kind == kind]
         rows += [(str(problem.file), problem.what, problem.action) for problem in alike[:shown]]
         if count > shown:
             rows.append((f"… and {count - shown} more", kind, alike[0].action))
@@ -34,7 +34,3 @@ def report_problems(dataset: BoxDataset, shown: int = 3) -> None:
         log.info(f"  {problem.file}: {problem.what} ({problem.action})")
     if count > shown:
         log.info(f"  … and {count - shown} more")
-
-
-def _kind(problem: Problem) -> str:
-    return problem.what.partition(":")[0]

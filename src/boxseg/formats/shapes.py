@@ -1,14 +1,16 @@
 """Boxes and outlines drawn in annotation tools: which outline belongs to which box.
 
-Tools let boxes, polygons and brushed masks stand side by side. An outline belongs to the box of its class that
-it fits best, if at least half of its bounds lies in it; several outlines may be parts of one object. Together
-they have to fit the box (IoU of their bounds with it at least 0.5). An outline without a box is an object of
-its own, with its bounds as the box. Where every object of a photo has an outline, they are its ground truth.
+A photo may have boxes, polygons and brushed masks. An outline (a polygon or mask) belongs to the box of its
+class that it fits best, if at least half of the outline's bounds lies in that box. Several outlines may be
+parts of one object; together their bounds must fit the box (IoU at least 0.5). An outline without a box is an
+object of its own, with its bounds as the box. The outlines are ground truth where all objects of a photo have
+one.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,10 +19,8 @@ from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 
 from boxseg.dataset import Instance, Problem
-from boxseg.formats.assemble import Item
+from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners
 from boxseg.formats.regions import RegionMask, encode_region
-
-Box = tuple[float, float, float, float]
 
 _FIT = 0.5
 
@@ -37,46 +37,46 @@ class Shape:
     """
 
     label: int
-    box: Box
+    box: Corners
     name: str
     region: Any = None
 
 
 def with_shapes(
-    item: Item, shapes: list[Shape], *, complete: bool, outlined: bool, problems: list[Problem]
-) -> Item:
-    """The image with its objects, and with their outlines as ground truth where all have one.
+    photo: AnnotatedPhoto, shapes: list[Shape], *, complete: bool, outlined: bool
+) -> Iterator[AnnotatedPhoto | Problem]:
+    """The photo with its objects; with ground truth, too, where all of them have an outline.
+
+    A problem says when only some of its objects have one.
 
     Args:
-        item: The image, without objects.
+        photo: The photo, without objects.
         shapes: What was drawn on it.
-        complete: Whether nothing drawn on it had to be left out.
-        outlined: Whether the data has outlines at all: without, a photo with nothing on it has no ground truth.
-        problems: Takes up an image whose objects have outlines in part.
+        complete: Whether everything that was drawn on it is among them.
+        outlined: Whether the data set has any outline; else a photo with nothing on it has no ground truth.
     """
     objects = _objects(shapes)
-    item = replace(
-        item,
-        boxes=[shape.box for shape in objects],
-        labels=[shape.label for shape in objects],
-        names=[shape.name for shape in objects],
-    )
+    photo = replace(photo, boxes=[AnnotatedBox(shape.box, shape.label, shape.name) for shape in objects])
     bare = [shape.name for shape in objects if shape.region is None]
-    some = len(bare) < len(objects)
-    if bare and some:
+    if bare and len(bare) < len(objects):
         more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
-        what = f"object without outline: {bare[0]}{more}, others of {item.image.name} have one"
-        problems.append(Problem(file=item.source, what=what, action="image kept without ground truth"))
+        yield Problem(
+            file=photo.source,
+            kind="object without outline",
+            detail=f"{bare[0]}{more}, others of {photo.image.name} have one",
+            action="image kept without ground truth",
+        )
     if bare or not complete or not outlined:
-        return item
-    regions, labels = tuple(shape.region for shape in objects), tuple(item.labels)
-    source = f"{item.source}: {item.image.name}"
+        yield photo
+        return
+    regions, labels = tuple(shape.region for shape in objects), tuple(shape.label for shape in objects)
+    source = f"{photo.source}: {photo.image.name}"
 
     def ground_truth(width: int, height: int) -> RegionMask:
         return RegionMask(regions, labels, width, height, source)
 
     instances = tuple(Instance(shape.label, shape.region, False, None) for shape in objects)
-    return replace(item, ground_truth=ground_truth, instances=instances)
+    yield replace(photo, ground_truth=ground_truth, instances=instances)
 
 
 def _objects(shapes: list[Shape]) -> list[Shape]:
@@ -121,27 +121,27 @@ def _join(regions: list[Any]) -> Any:
     return coco_mask.merge([encode_region(region, width, height) for region in regions])
 
 
-def _area(box: Box) -> float:
+def _area(box: Corners) -> float:
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
-def _overlap(one: Box, other: Box) -> float:
+def _overlap(one: Corners, other: Corners) -> float:
     corners = (max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
     return _area(corners)
 
 
-def _iou(one: Box, other: Box) -> float:
+def _iou(one: Corners, other: Corners) -> float:
     both = _overlap(one, other)
     whole = _area(one) + _area(other) - both
     return both / whole if whole > 0 else 0.0
 
 
-def _around(boxes: list[Box]) -> Box:
+def _around(boxes: list[Corners]) -> Corners:
     left, top, right, bottom = zip(*boxes, strict=True)
     return min(left), min(top), max(right), max(bottom)
 
 
-def bounds(points: list[tuple[float, float]]) -> Box:
+def bounds(points: list[tuple[float, float]]) -> Corners:
     """The upright box around points.
 
     Raises:
@@ -153,8 +153,8 @@ def bounds(points: list[tuple[float, float]]) -> Box:
     return min(across), min(down), max(across), max(down)
 
 
-def rotated_corners(box: Box, degrees: float, pivot: tuple[float, float]) -> list[tuple[float, float]]:
-    """Corners of a box that was turned about a point, clockwise as seen on the screen."""
+def rotated_corners(box: Corners, degrees: float, pivot: tuple[float, float]) -> list[tuple[float, float]]:
+    """The four corner points of a box that was turned clockwise, as seen on the screen, about a point."""
     sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
     left, top, right, bottom = box
     corners = ((left, top), (right, top), (right, bottom), (left, bottom))
@@ -162,7 +162,7 @@ def rotated_corners(box: Box, degrees: float, pivot: tuple[float, float]) -> lis
     return [(pivot[0] + x * cosine - y * sine, pivot[1] + x * sine + y * cosine) for x, y in about]
 
 
-def mask_shape_box(mask: NDArray[np.bool_]) -> Box:
+def mask_bounds(mask: NDArray[np.bool_]) -> Corners:
     """The box around the pixels of a mask (H, W).
 
     Raises:

@@ -1,35 +1,36 @@
-"""PASCAL VOC: the devkit layout, read and written.
+"""PASCAL VOC: the devkit layout.
 
     ROOT/JPEGImages/ID.jpg (.jpeg, .png)       photos
     ROOT/Annotations/ID.xml                    boxes
-    ROOT/ImageSets/Segmentation/SPLIT.txt      one ID a line, or /JPEGImages/ID.jpg and the path of a mask (else
-                                               ImageSets/Main/SPLIT.txt); without any list all are `train`
-    ROOT/SegmentationClass/ID.png              ground truth, not needed: the mask that the list names; else this
-    ROOT/SegmentationClassAug/ID.png           one first for train, val and trainval, that one first for others
-    ROOT/labelmap.txt                          names of the classes, not needed
+    ROOT/ImageSets/Segmentation/SPLIT.txt      one ID a line, or /JPEGImages/ID.jpg and the path of a mask
+    ROOT/ImageSets/Main/SPLIT.txt              read where there is none in Segmentation; without any list, all
+                                               photos are `train`
+    ROOT/SegmentationClass/ID.png              ground truth, optional: the mask that the list names, else one of
+    ROOT/SegmentationClassAug/ID.png           these two: the first folder is preferred for train, val and
+                                               trainval, the second for other splits
+    ROOT/labelmap.txt                          names of the classes, optional
 
 Where only photos are asked for, as for the test images whose annotations are not public, Annotations is not
-needed. ROOT may also be given as the folder above it (VOCdevkit), or above that. XML files without a devkit
-around them are read by `voc_loose`.
+needed. ROOT may also be given as the folder above it (VOCdevkit), or the one above that. XML files without a
+devkit around them are read by `voc_loose`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from boxseg.atomic import write_text
 from boxseg.config import Data
-from boxseg.dataset import VOC_CLASSES, BoxDataset, Problem
+from boxseg.dataset import VOC_CLASSES, Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats import voc_loose
-from boxseg.formats.assemble import GroundTruth, Item, Listing
-from boxseg.formats.files import is_file, leads_out, place_photo, read_lines
-from boxseg.formats.label_map import LABEL_MAP, read_label_map
-from boxseg.formats.masks import read_mask, write_mask
-from boxseg.formats.voc_xml import SUFFIXES, annotation_xml, object_names, read_item
+from boxseg.formats.files import is_file, leads_out, read_lines
+from boxseg.formats.label_map import LABELMAP_TXT, read_label_map
+from boxseg.formats.listing import AnnotatedPhoto, Listing, MaskReader, sort_out
+from boxseg.formats.masks import read_mask
+from boxseg.formats.voc_xml import SUFFIXES, object_names, read_photo
 
 LOOKED_FOR = "JPEGImages/ with Annotations/ or ImageSets/, or VOC's XML files beside photos (voc)"
 _LISTS = ("Segmentation", "Main")
@@ -37,8 +38,13 @@ _MASKS = ("SegmentationClass", "SegmentationClassAug")
 _OWN_SPLITS = ("train", "val", "trainval")
 
 
+def matches(root: Path) -> bool:
+    """Whether there is a devkit folder in a folder; `voc_loose` tells VOC's files without one."""
+    return find_root(root) is not None
+
+
 def find_root(root: Path) -> Path | None:
-    """The devkit folder at, below or two below `root`, or None.
+    """The devkit folder: `root` itself or one up to two levels below it; None where there is none.
 
     Raises:
         DataError: There are several and none is VOC2012.
@@ -64,9 +70,9 @@ def _is_root(path: Path) -> bool:
 def read(data: Data) -> Listing:
     """List the images of one split with their boxes.
 
-    The classes are those of labelmap.txt where there is one, as CVAT and others write it; else VOC's own 20, in
-    their order, when every name in Annotations is among them; else the sorted names of all files in
-    Annotations. They do not depend on the split.
+    The classes are those of labelmap.txt where there is one, as CVAT and others write it. Otherwise they are
+    VOC's own 20, in VOC's order, if every name in Annotations is among them, or else the sorted names of all
+    files in Annotations. They do not depend on the split.
 
     Raises:
         DataError: No VOC folder, or no such split.
@@ -75,37 +81,41 @@ def read(data: Data) -> Listing:
         return voc_loose.read(data)
     root = _root(data)
     classes = class_names(root / "Annotations")
-    folders = _MASKS if data.split in _OWN_SPLITS else _MASKS[::-1]
-    listing = Listing(root=root, classes=classes, items=[], problems=[])
-    for name, named in list(_entries(root, data.split).items())[: data.limit]:
-        found = _item(root, name, classes, listing.problems)
-        if isinstance(found, Item):
-            mask = _mask_file(root, name, named, folders, listing.problems)
-            listing.items.append(replace(found, ground_truth=_mask_reader(mask, len(classes))))
-        else:
-            path = root / "Annotations" / f"{name}.xml"
-            listing.problems.append(Problem(file=path, what=found, action="skipped"))
-    return listing
+    photos, problems = sort_out(_photos(root, data, classes))
+    return Listing(root=root, classes=classes, photos=photos, problems=problems)
 
 
 def read_photos(data: Data) -> Listing:
-    """List the photos of one split without a look at their annotations, which need not exist.
+    """List the photos of one split without reading their annotations, which need not exist.
 
     Raises:
         DataError: No VOC folder, or no such split.
     """
     root = _root(data)
-    listing = Listing(root=root, classes=(), items=[], problems=[])
+    photos, problems = sort_out(_bare_photos(root, data))
+    return Listing(root=root, classes=(), photos=photos, problems=problems)
+
+
+def _photos(root: Path, data: Data, classes: tuple[str, ...]) -> Iterator[AnnotatedPhoto | Problem]:
+    folders = _MASKS if data.split in _OWN_SPLITS else _MASKS[::-1]
+    for name, listed_mask in list(_entries(root, data.split).items())[: data.limit]:
+        photos, problems = sort_out(_photo(root, name, classes))
+        yield from problems
+        for photo in photos:
+            mask, problem = _mask_file(root, name, listed_mask, folders)
+            if problem is not None:
+                yield problem
+            yield replace(photo, ground_truth=_mask_reader(mask, len(classes)))
+
+
+def _bare_photos(root: Path, data: Data) -> Iterator[AnnotatedPhoto | Problem]:
     for name in split_ids(root, data.split)[: data.limit]:
         image = photo_file(root, name)
         if image is None:
             path = root / "JPEGImages" / f"{name}.jpg"
-            listing.problems.append(
-                Problem(file=path, what=f"listed without a photo: {name}", action="skipped")
-            )
+            yield Problem(file=path, kind="listed without a photo", detail=name, action="skipped")
         else:
-            listing.items.append(Item(id=name, image=image, source=image, boxes=[], labels=[], names=[]))
-    return listing
+            yield AnnotatedPhoto(id=name, image=image, source=image)
 
 
 def _root(data: Data) -> Path:
@@ -128,7 +138,7 @@ def class_names(annotations: Path) -> tuple[str, ...]:
     names: set[str] = set()
     for path in annotations.rglob("*.xml"):
         names |= object_names(path.read_bytes())
-    listed = read_label_map(annotations.parent / LABEL_MAP)
+    listed = read_label_map(annotations.parent / LABELMAP_TXT)
     if listed and names <= set(listed):
         return listed
     return VOC_CLASSES if names <= set(VOC_CLASSES) else tuple(sorted(names))
@@ -137,23 +147,6 @@ def class_names(annotations: Path) -> tuple[str, ...]:
 def splits(root: Path) -> list[str]:
     """Names of the splits of a devkit folder."""
     return sorted({path.stem for name in _LISTS for path in (root / "ImageSets" / name).glob("*.txt")})
-
-
-def write(dataset: BoxDataset, root: Path) -> None:
-    """Write one split as a devkit folder: photos, XML, masks where there is ground truth, and last the list.
-
-    Several splits may be written to one folder, one after the other. Photos that are in place already stay.
-
-    Raises:
-        DataError: A photo is neither JPEG nor PNG.
-    """
-    for sample in dataset.samples:
-        image = place_photo(sample, root / "JPEGImages", SUFFIXES)
-        write_text(root / "Annotations" / f"{sample.id}.xml", annotation_xml(sample, image, dataset.classes))
-        if sample.ground_truth is not None:
-            write_mask(root / "SegmentationClass" / f"{sample.id}.png", sample.ground_truth())
-    ids = "".join(f"{sample.id}\n" for sample in dataset.samples)
-    write_text(root / "ImageSets" / "Segmentation" / f"{dataset.split}.txt", ids)
 
 
 def split_ids(root: Path, split: str) -> list[str]:
@@ -172,7 +165,7 @@ def _entries(root: Path, split: str) -> dict[str, str | None]:
             return read_list(root, path)
     known = splits(root)
     annotated = sorted((root / "Annotations").glob("*.xml")) if split == "train" and not known else []
-    if annotated:  # nothing to tell photos to train on from others
+    if annotated:  # without lists, every photo is for training
         return {path.stem: None for path in annotated}
     there = f"there are: {', '.join(known)}" if known else "write one, an ID a line"
     raise DataError(
@@ -206,34 +199,39 @@ def _entry(root: Path, line: str) -> tuple[str, str | None]:
     return path.name if words[0].startswith("/") else str(path), mask
 
 
-def _item(root: Path, name: str, classes: tuple[str, ...], problems: list[Problem]) -> Item | str:
-    """The image of an ID, or what is wrong with it."""
+def _photo(root: Path, name: str, classes: tuple[str, ...]) -> Iterator[AnnotatedPhoto | Problem]:
+    """The photo of an ID with its boxes, if it can be used."""
     source = root / "Annotations" / f"{name}.xml"
-    if leads_out(name):
-        return f"ID leads out of the data set: {name}"
     image = photo_file(root, name)
-    if not is_file(source):
-        return f"image without annotation file: {name}" if image else f"neither photo nor annotation: {name}"
-    if image is None:
-        return f"annotation without photo: no JPEGImages/{name}.jpg (.jpeg, .png)"
-    return read_item(name, image, source, classes, problems)
+    if image is not None and is_file(source):
+        yield from read_photo(name, image, source, classes)
+        return
+    if leads_out(name):
+        kind, detail = "ID leads out of the data set", name
+    elif image is not None:
+        kind, detail = "image without annotation file", name
+    elif is_file(source):
+        kind, detail = "annotation without photo", f"no JPEGImages/{name}.jpg (.jpeg, .png)"
+    else:
+        kind, detail = "neither photo nor annotation", name
+    yield Problem(file=source, kind=kind, detail=detail, action="skipped")
 
 
 def _mask_file(
-    root: Path, name: str, named: str | None, folders: tuple[str, ...], problems: list[Problem]
-) -> Path | None:
+    root: Path, name: str, listed: str | None, folders: tuple[str, ...]
+) -> tuple[Path | None, Problem | None]:
     """The mask of an ID: the one its list names, or that of the first folder that has one."""
-    trusted = [named] if named and not leads_out(named) else []
+    trusted = [listed] if listed and not leads_out(listed) else []
     paths = [root / place for place in (*trusted, *(f"{folder}/{name}.png" for folder in folders))]
     mask = next((path for path in paths if is_file(path)), None)
-    if named and (not trusted or mask != paths[0]):
-        what = f"listed mask is {'not there' if trusted else 'outside the data set'}: {named}"
-        action = f"{mask.parent.name}/{mask.name} taken" if mask else "kept without ground truth"
-        problems.append(Problem(file=paths[0], what=what, action=action))
-    return mask
+    if not listed or (trusted and mask == paths[0]):
+        return mask, None
+    kind = f"listed mask is {'not there' if trusted else 'outside the data set'}"
+    action = f"{mask.parent.name}/{mask.name} taken" if mask else "kept without ground truth"
+    return mask, Problem(file=paths[0], kind=kind, detail=listed, action=action)
 
 
-def _mask_reader(mask: Path | None, classes: int) -> Callable[[int, int], GroundTruth] | None:
+def _mask_reader(mask: Path | None, classes: int) -> Callable[[int, int], MaskReader] | None:
     if mask is None:
         return None
     reader = partial(read_mask, mask, classes)

@@ -10,16 +10,17 @@ sorted; they do not depend on the split.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from boxseg.config import Data
 from boxseg.dataset import Problem
 from boxseg.errors import DataError, did_you_mean
-from boxseg.formats.assemble import Item, Listing
 from boxseg.formats.files import is_file
-from boxseg.formats.label_map import LABEL_MAP, read_label_map
+from boxseg.formats.label_map import LABELMAP_TXT, read_label_map
+from boxseg.formats.listing import AnnotatedPhoto, Listing, sort_out
 from boxseg.formats.split_files import head
-from boxseg.formats.voc_xml import SUFFIXES, object_names, read_item
+from boxseg.formats.voc_xml import SUFFIXES, object_names, read_photo
 
 _ANNOTATIONS = ("annotations", "Annotations", "xml", "xmls")
 _PHOTOS = ("images", "Images", "JPEGImages", "photos")
@@ -39,22 +40,24 @@ def read(data: Data) -> Listing:
     every = [folder for folder in _folders(data.root) if _is_folder(folder)]
     folder = _of_split(data, every)
     classes = _class_names(data.root, every)
-    listing = Listing(root=data.root, classes=classes, items=[], problems=[])
+    photos, problems = sort_out(_photos(data, folder, classes))
+    return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
+
+
+def _photos(data: Data, folder: Path, classes: tuple[str, ...]) -> Iterator[AnnotatedPhoto | Problem]:
     annotated = sorted(folder.glob("*.xml"))
     for source in annotated[: data.limit]:
-        image = _photo(data, source)
-        missing = f"annotation without photo: no {source.stem}.jpg (.jpeg, .png) beside it or in images/"
-        found = read_item(source.stem, image, source, classes, listing.problems) if image else missing
-        if isinstance(found, Item):
-            listing.items.append(found)
+        image = _photo_file(data, source)
+        if image is None:
+            missing = f"no {source.stem}.jpg (.jpeg, .png) beside it or in images/"
+            yield Problem(file=source, kind="annotation without photo", detail=missing, action="skipped")
         else:
-            listing.problems.append(Problem(file=source, what=found, action="skipped"))
+            yield from read_photo(source.stem, image, source, classes)
     names = {source.stem for source in annotated}
     for image in sorted(path for suffix in SUFFIXES for path in folder.glob(f"*{suffix}")):
         if image.stem not in names:
-            what = f"photo without annotation file: {image.name}"
-            listing.problems.append(Problem(file=image, what=what, action="skipped"))
-    return listing
+            kind = "photo without annotation file"
+            yield Problem(file=image, kind=kind, detail=image.name, action="skipped")
 
 
 def _folders(root: Path) -> list[Path]:
@@ -94,11 +97,11 @@ def _of_split(data: Data, folders: list[Path]) -> Path:
 def _class_names(root: Path, folders: list[Path]) -> tuple[str, ...]:
     files = (path for folder in folders for path in folder.glob("*.xml"))
     names = set().union(*(object_names(path.read_bytes()) for path in files))
-    listed = read_label_map(root / LABEL_MAP)
+    listed = read_label_map(root / LABELMAP_TXT)
     return listed if listed and names <= set(listed) else tuple(sorted(names))
 
 
-def _photo(data: Data, source: Path) -> Path | None:
+def _photo_file(data: Data, source: Path) -> Path | None:
     """The photo of an annotation file: beside it, or in the folder of photos of its split, or of all."""
     folders = [source.parent]
     for name in _PHOTOS:

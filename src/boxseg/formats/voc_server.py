@@ -97,13 +97,13 @@ def check_results(results: Path, root: Path, split: str = "test") -> list[Proble
     for path, content in track(_entries(results), "check", total=total):
         seen[path] += 1
         if path not in wanted:
-            problems.append(Problem(file=Path(path), what="unexpected file", action="to be removed"))
+            problems.append(Problem(file=Path(path), kind="unexpected file", action="to be removed"))
         elif seen[path] > 1:
-            problems.append(Problem(file=Path(path), what="second file of this name", action="to be removed"))
+            problems.append(Problem(file=Path(path), kind="second file of this name", action="to be removed"))
         else:
             problems += [
-                Problem(file=Path(path), what=fault, action="to be written anew")
-                for fault in _faults(content, _photo_size(root, wanted[path]))
+                Problem(file=Path(path), kind=kind, detail=detail, action="to be written anew")
+                for kind, detail in _faults(content, _photo_size(root, wanted[path]))
             ]
     return problems + _missing(seen, ids, split)
 
@@ -112,10 +112,10 @@ def _missing(seen: Mapping[PurePosixPath, int], ids: tuple[str, ...], split: str
     folders = [TREE / f"{comp}_{split}_cls" for comp in _COMPETITIONS]
     there = [folder for folder in folders if any(path.parent == folder for path in seen)]
     if not there:
-        what = f"no predictions: expected {folders[0].name} or {folders[1].name}"
-        return [Problem(file=Path(TREE), what=what, action="to be added")]
+        expected = f"expected {folders[0].name} or {folders[1].name}"
+        return [Problem(file=Path(TREE), kind="no predictions", detail=expected, action="to be added")]
     return [
-        Problem(file=Path(folder / f"{name}.png"), what="missing", action="to be added")
+        Problem(file=Path(folder / f"{name}.png"), kind="missing", action="to be added")
         for folder in there
         for name in ids
         if folder / f"{name}.png" not in seen
@@ -153,25 +153,24 @@ def _photo_size(root: Path, name: str) -> tuple[int, int] | None:
         return None
 
 
-def _faults(content: bytes, size: tuple[int, int] | None) -> list[str]:
-    """What is wrong with one prediction for a photo of this (width, height)."""
+def _faults(content: bytes, size: tuple[int, int] | None) -> Iterator[tuple[str, str]]:
+    """Kind and detail of what is wrong with one prediction for a photo of this (width, height)."""
     try:
         with Image.open(io.BytesIO(content)) as image:
-            kind, mode, found = image.format, image.mode, image.size
+            file_format, mode, found = image.format, image.mode, image.size
             values = np.asarray(image)
     except DAMAGE:
-        return ["no image that can be read"]
-    faults = []
-    if kind != "PNG":
-        faults.append(f"format: {kind}, expected PNG")
+        yield "no image that can be read", ""
+        return
+    if file_format != "PNG":
+        yield "format", f"{file_format}, expected PNG"
     if mode != "P":
-        faults.append(f"mode: {mode}, expected P, an 8-bit palette")
+        yield "mode", f"{mode}, expected P, an 8-bit palette"
     if size is not None and found != size:
-        faults.append("size: {} x {}, the photo is {} x {}".format(*found, *size))
+        yield "size", "{} x {}, the photo is {} x {}".format(*found, *size)
     if values.ndim == 2:
         for value, count in zip(*np.unique(values, return_counts=True), strict=True):
             if value == IGNORE:
-                faults.append(f"ignored pixels: 255 in {count} pixels, the server wants a class for each")
+                yield "ignored pixels", f"255 in {count} pixels, the server wants a class for each"
             elif not 0 <= value <= len(VOC_CLASSES):
-                faults.append(f"label out of range: {value} in {count} pixels, expected 0..20")
-    return faults
+                yield "label out of range", f"{value} in {count} pixels, expected 0..20"

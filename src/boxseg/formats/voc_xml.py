@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 
 from boxseg.dataset import VOC_CLASSES, Problem, Sample
-from boxseg.formats.assemble import Item
-from boxseg.formats.files import number
+from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, sort_out
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -22,8 +22,8 @@ _VOC_NAMES = frozenset(name.encode() for name in VOC_CLASSES)
 
 def object_names(content: bytes) -> set[str]:
     """Names of the objects of an annotation file; none where it is no XML."""
-    # A search is ten times faster than a parse, and as good where nothing but objects can hold a <name> (owners
-    # of photos and parts of persons have one too) and nothing can hide one (entities, CDATA, encodings).
+    # A search is ten times faster than a parse. It finds the same where only objects hold a <name> (owners of
+    # photos and parts of persons have one too) and where nothing can hide one (entities, CDATA, encodings).
     if content[:1] == b"<" and not any(mark in content for mark in (b"&", b"<!", b"<part", b"<owner")):
         found = {name.strip() for name in _NAME.findall(content)}
         if found <= _VOC_NAMES:
@@ -35,51 +35,46 @@ def object_names(content: bytes) -> set[str]:
     return {(node.findtext("name") or "").strip() for node in objects} - {""}
 
 
-def read_item(
-    name: str, image: Path, source: Path, classes: tuple[str, ...], problems: list[Problem]
-) -> Item | str:
-    """A photo with the boxes of its annotation file, or what is wrong with that.
+def read_photo(
+    name: str, image: Path, source: Path, classes: tuple[str, ...]
+) -> Iterator[AnnotatedPhoto | Problem]:
+    """The photo of an annotation file with its boxes, and a problem for each object that is dropped.
 
     Args:
         name: ID.
         image: Photo.
         source: Annotation file.
         classes: Names of classes 1..L.
-        problems: Takes objects that are dropped.
     """
     try:
         tree = ET.parse(source).getroot()
     except (ET.ParseError, ValueError, LookupError) as error:  # the last two: encodings
-        return f"annotation file is no XML: {error}"
-    size = _stated_size(tree)
-    item = Item(id=name, image=image, source=source, boxes=[], labels=[], names=[], stated_size=size)
-    for position, node in enumerate(tree.findall("object"), start=1):
-        _add_object(item, node, position, classes, problems)
-    return item
-
-
-def _add_object(
-    item: Item, node: ET.Element, number: int, classes: tuple[str, ...], problems: list[Problem]
-) -> None:
-    texts, corners = _texts(node), _texts(node.find("bndbox"))
-    name = texts.get("name", "").strip()
-    called = f"object {number} ({name or 'no name'})"
-    try:
-        left, top, right, bottom = (float(corners.get(key, "")) for key in _CORNERS)
-        label = classes.index(name) + 1
-    except ValueError:
-        what = "class missing" if not name else "box without four numbers"
-        problems.append(Problem(file=item.source, what=f"{what}: {called}", action="dropped"))
+        yield Problem(file=source, kind="annotation file is no XML", detail=str(error), action="skipped")
         return
-    item.boxes.append((left - 1, top - 1, right, bottom))
-    item.labels.append(label)
-    item.names.append(called)
-    item.difficult.append(texts.get("difficult", "").strip() not in ("0", ""))
+    boxes, problems = sort_out(_boxes(tree, source, classes))
+    yield from problems
+    yield AnnotatedPhoto(id=name, image=image, source=source, boxes=boxes, stated_size=_stated_size(tree))
+
+
+def _boxes(tree: ET.Element, source: Path, classes: tuple[str, ...]) -> Iterator[AnnotatedBox | Problem]:
+    for position, node in enumerate(tree.findall("object"), start=1):
+        texts, corners = _texts(node), _texts(node.find("bndbox"))
+        name = texts.get("name", "").strip()
+        called = f"object {position} ({name or 'no name'})"
+        try:
+            left, top, right, bottom = (float(corners.get(key, "")) for key in _CORNERS)
+            label = classes.index(name) + 1
+        except ValueError:
+            kind = "box without four numbers" if name else "class missing"
+            yield Problem(file=source, kind=kind, detail=called, action="dropped")
+            continue
+        difficult = texts.get("difficult", "").strip() not in ("0", "")
+        yield AnnotatedBox((left - 1, top - 1, right, bottom), label, called, difficult)
 
 
 def _texts(node: ET.Element | None) -> dict[str, str]:
     """The text of every child, by its name; of the first child of a name."""
-    # A walk over the few children is several times faster than a search for each.
+    # One walk over the few children is several times faster than a search for each name.
     return {child.tag: child.text or "" for child in reversed(node if node is not None else ())}
 
 
@@ -96,8 +91,8 @@ def annotation_xml(sample: Sample, image: Path, classes: tuple[str, ...]) -> str
     """The annotation file of a photo.
 
     Args:
-        sample: With its boxes; it counts as segmented where it has ground truth.
-        image: Where the photo is in the data set; its name is written.
+        sample: The photo with its boxes; it is marked as segmented where it has ground truth.
+        image: Where the photo is in the data set; only its name is written.
         classes: Names of classes 1..L.
     """
     top = ET.Element("annotation")
@@ -109,7 +104,7 @@ def annotation_xml(sample: Sample, image: Path, classes: tuple[str, ...]) -> str
         _add(node, name=classes[label - 1], difficult=int(difficult))
         left, top_edge, right, bottom = box
         corners = (left + 1, top_edge + 1, right, bottom)
-        _add(ET.SubElement(node, "bndbox"), **dict(zip(_CORNERS, map(number, corners), strict=True)))
+        _add(ET.SubElement(node, "bndbox"), **dict(zip(_CORNERS, map(_number, corners), strict=True)))
     ET.indent(top, "\t")
     return ET.tostring(top, encoding="unicode") + "\n"
 
@@ -117,3 +112,8 @@ def annotation_xml(sample: Sample, image: Path, classes: tuple[str, ...]) -> str
 def _add(parent: ET.Element, **texts: object) -> None:
     for name, text in texts.items():
         ET.SubElement(parent, name).text = str(text)
+
+
+def _number(value: float) -> str:
+    """The shortest decimal that reads back as the same float; whole numbers without a point."""
+    return str(int(value)) if float(value).is_integer() else repr(float(value))

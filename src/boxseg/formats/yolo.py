@@ -1,4 +1,4 @@
-"""YOLO detection and segmentation folders: data.yaml and labels/*.txt, read and written.
+"""YOLO detection and segmentation folders: data.yaml and labels/*.txt.
 
     ROOT/data.yaml             names (list or dict), path, and train, val, test: a folder, a list of folders, or
                                a .txt list of photos
@@ -6,31 +6,35 @@
     …/labels/…/NAME.txt        one object a line: class cx cy width height, as shares of the photo (or class
                                x0 y0 x1 y1 x2 y2 …, a polygon)
 
-A photo without label file shows no object: the format's own rule. An object given as a polygon has the
-polygon's bounds as its box, and where all objects of a file are polygons they are the photo's ground truth.
+A photo without a label file shows no object, as the format has it. The box of an object that is given as a
+polygon is the polygon's bounds. Where all objects of a file are polygons, they are the photo's ground truth.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import yaml
 
-from boxseg.atomic import write_text
 from boxseg.config import Data
-from boxseg.dataset import BoxDataset, Problem
+from boxseg.dataset import Problem
 from boxseg.errors import DataError, did_you_mean
-from boxseg.formats.assemble import Item, Listing
-from boxseg.formats.files import is_file, number, place_photo, read_lines
+from boxseg.formats.files import is_file, read_lines
 from boxseg.formats.images import SUFFIXES
+from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Listing, sort_out
 from boxseg.formats.regions import RegionMask
 
 LOOKED_FOR = "data.yaml (yolo)"
 SPLITS = ("train", "val", "test")
+
+
+def matches(root: Path) -> bool:
+    """Whether a folder has the description of a YOLO data set."""
+    return find_yaml(root) is not None
 
 
 def find_yaml(root: Path) -> Path | None:
@@ -51,67 +55,41 @@ def read(data: Data) -> Listing:
     path = find_yaml(data.root)
     if path is None:
         raise DataError(f"{data.root}: no data.yaml, expected a YOLO data set (names, train, val)")
-    description = _parse(path)
+    description = read_description(path)
     ids, classes = _names(description, path)
-    photos, top = _photos(description, path, data.split)
-    # A data set without any label file is not one full of empty photos, but one whose labels lie elsewhere.
-    if photos and not any(is_file(label_file(photo)) for photo in photos):
+    files, top = _photo_files(description, path, data.split)
+    # Where there is no label file at all, the labels lie elsewhere: such photos are not all background.
+    if files and not any(is_file(label_file(file)) for file in files):
         raise DataError(
-            f"{path}: none of {len(photos)} photos of {data.split!r} has labels ({label_file(photos[0])})"
+            f"{path}: none of {len(files)} photos of {data.split!r} has labels ({label_file(files[0])})"
         )
-    listing = Listing(root=data.root, classes=classes, items=[], problems=_orphans(photos))
-    for photo in photos[: data.limit]:
-        name = photo.relative_to(top).with_suffix("").as_posix()
-        item = Item(
-            id=name, image=photo, source=label_file(photo), boxes=[], labels=[], names=[], normalised=True
-        )
-        try:
-            listing.items.append(_with_objects(item, ids, listing.problems))
-        except DataError as error:
-            what = f"label file cannot be read: {error}"
-            listing.problems.append(Problem(file=item.source, what=what, action="skipped"))
-    return replace(listing, items=_complete(listing.items))
+    photos, problems = sort_out(_photos(data, files, top, ids))
+    return Listing(root=data.root, classes=classes, photos=_with_empty_masks(photos), problems=problems)
 
 
-def write(dataset: BoxDataset, root: Path) -> None:
-    """Write one split: photos to images/SPLIT, boxes to labels/SPLIT, and its entry in data.yaml.
+def _photos(
+    data: Data, files: list[Path], top: Path, ids: dict[int, int]
+) -> Iterator[AnnotatedPhoto | Problem]:
+    yield from _orphans(files)
+    for file in files[: data.limit]:
+        name = file.relative_to(top).with_suffix("").as_posix()
+        photo = AnnotatedPhoto(id=name, image=file, source=label_file(file), normalised=True)
+        yield from _with_objects(photo, ids)
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """The content of a data.yaml.
 
     Raises:
-        DataError: The split has no place in data.yaml, or other classes are in it already.
+        DataError: It cannot be read, or is no mapping.
     """
-    description = start_description(root, dataset.split, dict(enumerate(dataset.classes)))
-    for sample in dataset.samples:
-        photo = place_photo(sample, root / "images" / dataset.split, SUFFIXES)
-        shares = sample.boxes / np.array([sample.width, sample.height, sample.width, sample.height])
-        lines = []
-        for (x1, y1, x2, y2), label in zip(shares, sample.labels, strict=True):
-            values = ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
-            lines.append(f"{label - 1} {' '.join(map(number, values))}\n")
-        write_text(label_file(photo), "".join(lines))
-    finish_description(root, dataset.split, description)
-
-
-def start_description(root: Path, split: str, names: dict[int, str]) -> dict[str, Any]:
-    """The content of data.yaml before a split is written: that of the splits there, or a new one.
-
-    Raises:
-        DataError: The split has no place in data.yaml, or other classes are in it already.
-    """
-    if split not in SPLITS:
-        raise DataError(f"split {split!r} has no place in data.yaml, expected one of {', '.join(SPLITS)}")
-    path = root / "data.yaml"
-    description: dict[str, Any] = _parse(path) if path.is_file() else {"names": names}
-    if description.get("names") != names:
-        raise DataError(
-            f"{path} has other classes ({description.get('names')}) than are to be written ({names})"
-        )
-    return description
-
-
-def finish_description(root: Path, split: str, description: dict[str, Any]) -> None:
-    """Write data.yaml with an entry for a split whose files are there."""
-    entries = {**description, split: f"images/{split}"}
-    write_text(root / "data.yaml", yaml.safe_dump(entries, sort_keys=False, allow_unicode=True))
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: expected keys names, train, val, got {type(content).__name__}")
+    return content
 
 
 def label_file(photo: Path) -> Path:
@@ -124,19 +102,9 @@ def label_file(photo: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: expected keys names, train, val, got {type(content).__name__}")
-    return content
-
-
 def _is_description(path: Path) -> bool:
     try:
-        return {"names", "train"} <= _parse(path).keys()
+        return {"names", "train"} <= read_description(path).keys()
     except DataError:
         return False
 
@@ -153,7 +121,7 @@ def _names(description: dict[str, Any], path: Path) -> tuple[dict[int, int], tup
     return {key: label for label, (key, _) in enumerate(ordered, start=1)}, tuple(name for _, name in ordered)
 
 
-def _photos(description: dict[str, Any], path: Path, split: str) -> tuple[list[Path], Path]:
+def _photo_files(description: dict[str, Any], path: Path, split: str) -> tuple[list[Path], Path]:
     """Photos of a split, and the folder that their IDs are relative to."""
     known = [name for name in SPLITS if description.get(name)]
     entry = description.get(split)
@@ -195,58 +163,70 @@ def _listed(base: Path, place: Path, line: str) -> Path:
     return base / line
 
 
-def _with_objects(item: Item, ids: dict[int, int], problems: list[Problem]) -> Item:
-    if not is_file(item.source):
-        what = f"image without label file: {item.image.name}"
-        problems.append(Problem(file=item.source, what=what, action="kept as background"))
-        return item
-    polygons: list[list[float]] = []
-    complete = True
-    for row, line in enumerate(read_lines(item.source), start=1):
-        if not line:
-            continue
-        try:
-            label, values = _line(line, ids)
-        except ValueError as error:
-            problems.append(Problem(file=item.source, what=f"{error}: line {row}", action="dropped"))
-            complete = False
-            continue
-        if len(values) == 4:
-            x, y, width, height = values
-            item.boxes.append((x - width / 2, y - height / 2, x + width / 2, y + height / 2))
-            complete = False
-        else:
-            item.boxes.append((min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])))
-            polygons.append(values)
-        item.labels.append(label)
-        item.names.append(f"line {row}")
-    if not complete:
-        return item
-    labels = tuple(item.labels)
+def _with_objects(photo: AnnotatedPhoto, ids: dict[int, int]) -> Iterator[AnnotatedPhoto | Problem]:
+    """The photo with the objects of its label file; with ground truth, too, where all are polygons."""
+    source = photo.source
+    if not is_file(source):
+        kind = "image without label file"
+        yield Problem(file=source, kind=kind, detail=photo.image.name, action="kept as background")
+        yield photo
+        return
+    try:
+        lines = read_lines(source)
+    except DataError as error:
+        yield Problem(file=source, kind="label file cannot be read", detail=str(error), action="skipped")
+        return
+    objects, problems = sort_out(_objects(lines, source, ids))
+    yield from problems
+    photo = replace(photo, boxes=[found.box for found in objects])
+    polygons = [found.polygon for found in objects if found.polygon is not None]
+    if problems or len(polygons) < len(objects):
+        yield photo
+        return
+    labels = tuple(found.box.label for found in objects)
 
     def ground_truth(width: int, height: int) -> RegionMask:
         regions = tuple(
             [[v * (height if i % 2 else width) for i, v in enumerate(polygon)]] for polygon in polygons
         )
-        return RegionMask(regions, labels, width, height, str(item.source))
+        return RegionMask(regions, labels, width, height, str(source))
 
-    return replace(item, ground_truth=ground_truth)
+    yield replace(photo, ground_truth=ground_truth)
 
 
-def _line(line: str, ids: dict[int, int]) -> tuple[int, list[float]]:
-    words = line.split()
-    try:
-        key, values = float(words[0]), [float(word) for word in words[1:]]
-    except ValueError:
-        raise ValueError("not all numbers") from None
-    if key not in ids:
-        raise ValueError(f"class unknown {words[0]}")
-    if len(values) != 4 and (len(values) < 6 or len(values) % 2):
-        raise ValueError("neither a box (class cx cy w h) nor a polygon (class x0 y0 x1 y1 x2 y2 …)")
-    return ids[int(key)], values
+class _Object(NamedTuple):
+    box: AnnotatedBox
+    polygon: list[float] | None  # x0 y0 x1 y1 … as shares of the photo
+
+
+def _objects(lines: list[str], source: Path, ids: dict[int, int]) -> Iterator[_Object | Problem]:
+    for row, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        called = f"line {row}"
+        word, *rest = line.split()
+        try:
+            key, values = float(word), [float(value) for value in rest]
+        except ValueError:
+            yield Problem(file=source, kind="not all numbers", detail=called, action="dropped")
+            continue
+        if key not in ids:
+            yield Problem(file=source, kind="class unknown", detail=f"{word}, {called}", action="dropped")
+        elif len(values) == 4:
+            x, y, width, height = values
+            corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+            yield _Object(AnnotatedBox(corners, ids[int(key)], called), None)
+        elif len(values) >= 6 and len(values) % 2 == 0:
+            across, down = values[::2], values[1::2]
+            corners = (min(across), min(down), max(across), max(down))
+            yield _Object(AnnotatedBox(corners, ids[int(key)], called), values)
+        else:
+            kind = "neither a box (class cx cy w h) nor a polygon (class x0 y0 x1 y1 x2 y2 …)"
+            yield Problem(file=source, kind=kind, detail=called, action="dropped")
 
 
 def _orphans(photos: list[Path]) -> list[Problem]:
+    """Label files whose photo is not there."""
     wanted = {label_file(photo) for photo in photos}
     folders = {label_file(photo).parent: photo.parent for photo in photos if "images" in photo.parts}
     alone = [
@@ -256,13 +236,13 @@ def _orphans(photos: list[Path]) -> list[Problem]:
         # Photos of another split may lie in the same folder.
         if not any((images / f"{path.stem}{suffix}").is_file() for suffix in SUFFIXES)
     ]
-    return [
-        Problem(file=path, what=f"annotation without photo: {path.stem}", action="skipped") for path in alone
-    ]
+    kind = "annotation without photo"
+    return [Problem(file=path, kind=kind, detail=path.stem, action="skipped") for path in alone]
 
 
-def _complete(items: list[Item]) -> list[Item]:
-    # An empty label file is ground truth only among files of polygons; among boxes it says nothing of pixels.
-    if any(item.boxes and item.ground_truth for item in items):
-        return items
-    return [replace(item, ground_truth=None) for item in items]
+def _with_empty_masks(photos: list[AnnotatedPhoto]) -> list[AnnotatedPhoto]:
+    """The photos; those without objects keep an empty mask only in a data set of polygons."""
+    # Among boxes, an empty label file says nothing of pixels.
+    if any(photo.boxes and photo.ground_truth for photo in photos):
+        return photos
+    return [replace(photo, ground_truth=None) for photo in photos]

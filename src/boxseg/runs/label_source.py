@@ -18,9 +18,9 @@ from boxseg.atomic import write_json
 from boxseg.config import Data
 from boxseg.dataset import BACKGROUND_NAME, IGNORE, BoxDataset, Sample
 from boxseg.errors import ConfigError, DataError
-from boxseg.formats.assemble import GroundTruth
 from boxseg.formats.files import is_file
 from boxseg.formats.images import SUFFIXES
+from boxseg.formats.listing import MaskReader
 from boxseg.formats.masks import read_mask
 from boxseg.formats.photo_files import photo_sample
 from boxseg.jobs import ConvertJob
@@ -167,7 +167,7 @@ def _merge(given: Data | None, known: Data | None) -> Data | None:
     return replace(known, **changes)
 
 
-def _reader(masks: Path, other: Path | None, sample: Sample, classes: int) -> GroundTruth | None:
+def _reader(masks: Path, other: Path | None, sample: Sample, classes: int) -> MaskReader | None:
     path = masks / f"{sample.id}.png"
     if not is_file(path):
         return None

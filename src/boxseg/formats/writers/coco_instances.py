@@ -37,7 +37,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     numbers = _image_numbers(dataset)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for photo in labelled_photos(dataset, writing, written):
+    for photo in labelled_photos(dataset, writing):
         sample = photo.sample
         name = place_photo(sample, folder, SUFFIXES, writing.photos).relative_to(folder).as_posix()
         number = numbers[sample.id]
@@ -45,6 +45,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
         for item in photo.objects:
             entry = {"id": len(annotations) + 1, "image_id": number, "category_id": ids[item.label - 1]}
             annotations.append({**entry, **_object(item, sample, writing)})
+        written += photo.counts
     categories = [
         {"id": number, "name": name, "supercategory": ""}
         for number, name in zip(ids, dataset.classes, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -34,9 +34,9 @@ class Writing:
     min_area: int = 1
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Written:
-    """What was written.
+    """How much was written; `+` adds up photos.
 
     Attributes:
         photos: Photos.
@@ -51,6 +51,10 @@ class Written:
     empty: int = 0
     ignored: int = 0
     stray: int = 0
+
+    def __add__(self, other: Written) -> Written:
+        names = (entry.name for entry in fields(self))
+        return Written(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,20 +92,21 @@ class PhotoLabels:
         sample: The photo, with the boxes of its objects, of which some may have no pixel.
         labels: (H, W) uint8.
         objects: Its objects with at least one pixel.
+        counts: This photo as one of those written.
     """
 
     sample: Sample
     labels: NDArray[np.uint8]
     objects: list[LabelObject]
+    counts: Written
 
 
-def labelled_photos(dataset: BoxDataset, writing: Writing, written: Written) -> Iterator[PhotoLabels]:
-    """The photos of a data set one by one, with progress; `written` counts them.
+def labelled_photos(dataset: BoxDataset, writing: Writing) -> Iterator[PhotoLabels]:
+    """The photos of a data set one by one, with progress.
 
     Args:
-        dataset: Whose ground truth is the labels to write.
+        dataset: Its ground truth is the labels to write.
         writing: What an object is.
-        written: Changed.
 
     Raises:
         DataError: A mask is damaged, or of another size than its photo.
@@ -119,12 +124,14 @@ def labelled_photos(dataset: BoxDataset, writing: Writing, written: Written) -> 
         if writing.objects == "regions":
             found = [replace(item, place=place) for place, item in enumerate(found)]
             sample = _with_boxes(sample, found)
-        written.empty += len(every) - len(found)
-        written.photos += 1
-        written.objects += len(found)
-        written.ignored += bool((labels == IGNORE).any())
-        written.stray += _strays(labels, every)
-        yield PhotoLabels(sample=sample, labels=labels, objects=found)
+        counts = Written(
+            photos=1,
+            objects=len(found),
+            empty=len(every) - len(found),
+            ignored=int((labels == IGNORE).any()),
+            stray=int(_strays(labels, every)),
+        )
+        yield PhotoLabels(sample=sample, labels=labels, objects=found, counts=counts)
 
 
 def _boxed(sample: Sample, labels: NDArray[np.uint8]) -> Iterator[LabelObject]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from boxseg.dataset import BoxDataset
-from boxseg.formats import yolo
 from boxseg.formats.files import place_photo
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import write_grey
+from boxseg.formats.writers.data_yaml import finish_description, start_description
 from boxseg.formats.writers.labelled import Writing, Written, labelled_photos
 
 
@@ -25,11 +25,12 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     """
     written = Written()
     names = dict(enumerate(("background", *dataset.classes)))
-    description = yolo.start_description(root, dataset.split, names)
-    for photo in labelled_photos(dataset, writing, written):
+    description = start_description(root, dataset.split, names)
+    for photo in labelled_photos(dataset, writing):
         sample = photo.sample
         place_photo(sample, root / "images" / dataset.split, SUFFIXES, writing.photos)
         # Grey, not a palette: readers that decode to grey would turn colours into other numbers.
         write_grey(root / "masks" / dataset.split / f"{sample.id}.png", photo.labels)
-    yolo.finish_description(root, dataset.split, {**description, "masks_dir": "masks"})
+        written += photo.counts
+    finish_description(root, dataset.split, {**description, "masks_dir": "masks"})
     return written

@@ -16,7 +16,7 @@ import numpy as np
 
 from boxseg.atomic import write_text
 from boxseg.dataset import IGNORE, BoxDataset
-from boxseg.formats.label_map import LABEL_MAP, write_label_map
+from boxseg.formats.label_map import LABELMAP_TXT, write_label_map
 from boxseg.formats.masks import write_mask
 from boxseg.formats.writers.labelled import PhotoLabels, Writing, Written, labelled_photos
 
@@ -28,9 +28,10 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
         DataError: A mask cannot be used, or a class name cannot stand in labelmap.txt.
     """
     written = Written()
-    write_label_map(root / LABEL_MAP, dataset.classes, ignored=False)
-    for photo in labelled_photos(dataset, writing, written):
+    write_label_map(root / LABELMAP_TXT, dataset.classes, ignored=False)
+    for photo in labelled_photos(dataset, writing):
         write_masks(photo, root)
+        written += photo.counts
     finish(dataset, root, written)
     return written
 
@@ -56,6 +57,6 @@ def write_masks(photo: PhotoLabels, root: Path) -> None:
 def finish(dataset: BoxDataset, root: Path, written: Written) -> None:
     """Write the list of the split; name 255 where masks hold it."""
     if written.ignored:
-        write_label_map(root / LABEL_MAP, dataset.classes, ignored=True)
+        write_label_map(root / LABELMAP_TXT, dataset.classes, ignored=True)
     ids = "".join(f"{sample.id}\n" for sample in dataset.samples)
     write_text(root / "ImageSets" / "Segmentation" / f"{dataset.split}.txt", ids)

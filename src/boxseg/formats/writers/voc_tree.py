@@ -13,7 +13,7 @@ from boxseg.atomic import write_text
 from boxseg.dataset import BoxDataset
 from boxseg.formats import voc_xml
 from boxseg.formats.files import place_photo
-from boxseg.formats.label_map import LABEL_MAP, write_label_map
+from boxseg.formats.label_map import LABELMAP_TXT, write_label_map
 from boxseg.formats.writers import palette
 from boxseg.formats.writers.labelled import Writing, Written, labelled_photos
 
@@ -26,12 +26,13 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
             labelmap.txt.
     """
     written = Written()
-    write_label_map(root / LABEL_MAP, dataset.classes, ignored=False)
-    for photo in labelled_photos(dataset, writing, written):
+    write_label_map(root / LABELMAP_TXT, dataset.classes, ignored=False)
+    for photo in labelled_photos(dataset, writing):
         sample = photo.sample
         image = place_photo(sample, root / "JPEGImages", voc_xml.SUFFIXES, writing.photos)
         xml = voc_xml.annotation_xml(sample, image, dataset.classes)
         write_text(root / "Annotations" / f"{sample.id}.xml", xml)
         palette.write_masks(photo, root)
+        written += photo.counts
     palette.finish(dataset, root, written)
     return written

@@ -15,10 +15,10 @@ import numpy as np
 
 from boxseg.atomic import write_text
 from boxseg.dataset import BoxDataset, Sample
-from boxseg.formats import yolo
 from boxseg.formats.contours import join_rings, outlines
 from boxseg.formats.files import place_photo
 from boxseg.formats.images import SUFFIXES
+from boxseg.formats.writers.data_yaml import finish_description, start_description
 from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
 
 
@@ -29,12 +29,13 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
         DataError: A mask cannot be used, the split is not train, val or test, or data.yaml has other classes.
     """
     written = Written()
-    description = yolo.start_description(root, dataset.split, dict(enumerate(dataset.classes)))
-    for photo in labelled_photos(dataset, writing, written):
+    description = start_description(root, dataset.split, dict(enumerate(dataset.classes)))
+    for photo in labelled_photos(dataset, writing):
         place_photo(photo.sample, root / "images" / dataset.split, SUFFIXES, writing.photos)
         lines = "".join(_line(item, photo.sample) for item in photo.objects)
         write_text(root / "labels" / dataset.split / f"{photo.sample.id}.txt", lines)
-    yolo.finish_description(root, dataset.split, description)
+        written += photo.counts
+    finish_description(root, dataset.split, description)
     return written
 
 

@@ -1,0 +1,112 @@
+"""What every reader returns, and how one is written.
+
+A format that is read is one file with three names, and an entry in `formats.READERS`:
+
+    LOOKED_FOR       what tells such a data set, for the error that says that a folder is of no known format
+    matches(root)    whether a folder looks like such a data set
+    read(data)       the `Listing` of one split
+
+Readers open no photo and judge no box: `formats.assemble` does that for all formats. The functions inside a
+reader are generators. They yield what they read, and a `Problem` for each item that cannot be used; `sort_out`
+separates the two, so that every reader ends alike:
+
+    photos, problems = sort_out(_photos(data, …))
+    return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
+
+The shortest one to start from is `formats.voc_loose`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxseg.dataset import Instance, Problem
+
+T = TypeVar("T")
+
+Corners = tuple[float, float, float, float]  # x1 y1 x2 y2
+MaskReader = Callable[[], NDArray[np.uint8]]
+
+
+class AnnotatedBox(NamedTuple):
+    """One object, as annotated.
+
+    Attributes:
+        corners: (x1, y1, x2, y2), half-open edges: pixels, or shares of width and height.
+        label: Class 1..L.
+        name: What to call it in a problem: `object 3 (dog)`.
+        difficult: Whether the annotators marked it as difficult.
+    """
+
+    corners: Corners
+    label: int
+    name: str
+    difficult: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatedPhoto:
+    """One photo as annotated; the file of the photo has not been opened yet.
+
+    Attributes:
+        id: Name in the data set, without suffix.
+        image: Path of the photo.
+        source: Annotation file, named in problems.
+        boxes: Its objects.
+        normalised: Whether corners are shares of width and height.
+        stated_size: (width, height) in the annotation, where stated.
+        crowds: Corners of the boxes around crowds.
+        ground_truth: Makes the reader of the ground truth from (width, height), or None.
+        ignored: Makes the reader of the crowds' mask from (width, height), or None.
+        instances: As in `Sample`.
+        image_id: As in `Sample`.
+    """
+
+    id: str
+    image: Path
+    source: Path
+    boxes: Sequence[AnnotatedBox] = ()
+    normalised: bool = False
+    stated_size: tuple[int, int] | None = None
+    crowds: Sequence[Corners] = ()
+    ground_truth: Callable[[int, int], MaskReader] | None = None
+    ignored: Callable[[int, int], MaskReader] | None = None
+    instances: tuple[Instance, ...] | None = None
+    image_id: int | str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The photos of one split, and what was wrong with their annotations.
+
+    Attributes:
+        root: Folder of the data set proper.
+        classes: Names of classes 1..L.
+        photos: Photos in the order of the data set.
+        problems: Photos that are not among them, and boxes that are not among theirs.
+        category_ids: COCO's ids of the classes; empty where the format has none.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    photos: Sequence[AnnotatedPhoto]
+    problems: Sequence[Problem]
+    category_ids: tuple[int, ...] = ()
+
+
+def sort_out(found: Iterable[T | Problem]) -> tuple[list[T], list[Problem]]:
+    """What was read, and the problems met on the way, each in order."""
+    values: list[T] = []
+    problems: list[Problem] = []
+    for one in found:
+        if isinstance(one, Problem):
+            problems.append(one)
+        else:
+            values.append(one)
+    return values, problems
