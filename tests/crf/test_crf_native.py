@@ -179,7 +179,7 @@ def test_without_the_library_one_warning_and_the_same_answer(
 
 
 def test_library_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "VERSION", native.VERSION + 1)
+    monkeypatch.setattr(native, "LIBRARY_VERSION", native.LIBRARY_VERSION + 1)
     native.library.cache_clear()
     try:
         with pytest.warns(RuntimeWarning, match="another version"):

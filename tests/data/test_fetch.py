@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boxseg.data.fetch import BLOCK, fetch
+from boxseg.data.fetch import READ_SIZE, fetch
 from boxseg.errors import DownloadError
 from faulty_server import FaultyServer
 
-CONTENT = np.random.default_rng(0).bytes(3 * BLOCK + 12345)
+CONTENT = np.random.default_rng(0).bytes(3 * READ_SIZE + 12345)
 MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
-CUT = BLOCK + 77
+CUT = READ_SIZE + 77
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_ctrl_c_leaves_a_part_that_is_gone_on_with(
     with pytest.raises(KeyboardInterrupt):
         fetch(server.url("a.tar"), path)
     monkeypatch.undo()
-    assert path.with_name("a.tar.part").read_bytes() == CONTENT[:BLOCK]
+    assert path.with_name("a.tar.part").read_bytes() == CONTENT[:READ_SIZE]
     fetch(server.url("a.tar"), path, checksum=MD5)
     assert path.read_bytes() == CONTENT
-    assert server.seen[-1][0] == f"bytes={BLOCK}-"
+    assert server.seen[-1][0] == f"bytes={READ_SIZE}-"

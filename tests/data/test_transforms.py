@@ -14,8 +14,8 @@ from PIL import Image
 from boxseg.config import Augment
 from boxseg.data.transforms import (
     MEAN_COLOUR,
+    CropWindow,
     Item,
-    Window,
     augment,
     flip,
     is_sliver,
@@ -56,11 +56,11 @@ def items(draw: st.DrawFn, most: int = 40) -> Item:
 
 
 @st.composite
-def items_and_windows(draw: st.DrawFn, resize: bool = True) -> tuple[Item, Window]:
+def items_and_windows(draw: st.DrawFn, resize: bool = True) -> tuple[Item, CropWindow]:
     item = draw(items())
     height, width = item.valid.shape
     scaled = (draw(st.integers(1, 60)), draw(st.integers(1, 60))) if resize else (width, height)
-    window = Window(
+    window = CropWindow(
         scaled=scaled,
         left=draw(st.integers(0, scaled[0] - 1)),
         top=draw(st.integers(0, scaled[1] - 1)),
@@ -109,13 +109,13 @@ def test_flip_mirrors_photo_boxes_and_masks(item: Item) -> None:
 
 @given(items_and_windows())
 @settings(max_examples=150)
-def test_boxes_lie_on_their_masks_in_every_window(drawn: tuple[Item, Window]) -> None:
+def test_boxes_lie_on_their_masks_in_every_window(drawn: tuple[Item, CropWindow]) -> None:
     item, window = drawn
     assert_boxes_lie_on_their_masks(view(item, window), len(item.boxes))
 
 
 @given(items_and_windows())
-def test_a_window_is_cut_from_the_resized_photo(drawn: tuple[Item, Window]) -> None:
+def test_a_window_is_cut_from_the_resized_photo(drawn: tuple[Item, CropWindow]) -> None:
     item, window = drawn
     (across, down), (width, height) = window.scaled, window.size
     whole = np.asarray(item.image.resize((across, down), Image.Resampling.BILINEAR)).astype(int)
@@ -130,7 +130,7 @@ def test_a_window_is_cut_from_the_resized_photo(drawn: tuple[Item, Window]) -> N
 
 
 @given(items_and_windows(resize=False))
-def test_at_scale_one_pixels_are_copied(drawn: tuple[Item, Window]) -> None:
+def test_at_scale_one_pixels_are_copied(drawn: tuple[Item, CropWindow]) -> None:
     item, window = drawn
     seen = view(item, window)
     rows, columns = np.nonzero(seen.valid)
@@ -154,7 +154,7 @@ def test_photo_and_boxes_share_one_geometry(across: int, left: int, width: int) 
     image[:] = BLUE
     image[:, 9:22] = RED
     item = Item.of(Image.fromarray(image), np.array([[9.0, 0, 22, 12]]), np.array([1]))
-    seen = view(item, Window(scaled=(across, 12), left=min(left, across - 1), top=0, size=(width, 12)))
+    seen = view(item, CropWindow(scaled=(across, 12), left=min(left, across - 1), top=0, size=(width, 12)))
     reach = max(1.0, across / 30)  # of the bilinear filter, in pixels of the result
     left_edge, right_edge = 9 * across / 30 - min(left, across - 1), 22 * across / 30 - min(left, across - 1)
     for column in np.flatnonzero(seen.valid[0]):
@@ -173,7 +173,7 @@ def test_a_ramp_keeps_its_place_to_a_fraction_of_a_pixel(scale: float) -> None:
     ramp = np.broadcast_to(np.arange(5, 245, 5, dtype=np.uint8)[:, None], (20, 48, 3)).copy()
     across = round(48 * scale)
     item = Item.of(Image.fromarray(ramp), np.zeros((0, 4)), np.zeros(0, np.int64))
-    seen = view(item, Window(scaled=(across, 20), left=3, top=2, size=(across - 6, 10)))
+    seen = view(item, CropWindow(scaled=(across, 20), left=3, top=2, size=(across - 6, 10)))
     places = (np.arange(across - 6) + 3.5) * 48 / across - 0.5
     np.testing.assert_allclose(pixels(seen)[5, :, 1], 5 + 5 * places, atol=0.6)
 
@@ -257,8 +257,8 @@ def test_no_boxes_no_slivers() -> None:
 
 
 def test_shares_multiply_from_window_to_window() -> None:
-    half = Window(scaled=(80, 60), left=30, top=0, size=(80, 60))
+    half = CropWindow(scaled=(80, 60), left=30, top=0, size=(80, 60))
     once = view(photo(), half)
-    twice = view(once, Window(scaled=(80, 60), left=10, top=0, size=(80, 60)))
+    twice = view(once, CropWindow(scaled=(80, 60), left=10, top=0, size=(80, 60)))
     assert once.visible == pytest.approx([0.5])
     assert twice.visible == pytest.approx([0.25])

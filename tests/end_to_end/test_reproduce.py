@@ -20,7 +20,7 @@ from boxseg.cli import execute
 from boxseg.config import Model
 from boxseg.formats.voc_server import check_results
 from boxseg.stages import classify, label, segment
-from boxseg.stages.reproduce.experiments import EXPERIMENTS, Source
+from boxseg.stages.reproduce.experiments import EXPERIMENTS, RowSource
 from boxseg.stages.reproduce.paper_tables import read_row
 from boxseg.stages.reproduce.published import Published
 from boxseg.stages.reproduce.steps import Plan, Shared
@@ -242,7 +242,7 @@ def test_the_test_split_of_voc_becomes_an_archive(
         (lists / f"{split}.txt").symlink_to(voc / "ImageSets" / "Segmentation" / f"{split}.txt")
     words = ["final-vgg", *RECIPE, *miniature, f"data={root}", "limit=2", f"out={tmp_path}/out"]
 
-    def row() -> Source:
+    def row() -> RowSource:
         job: Any = options.build_job("reproduce", options.parse_words(words, "reproduce"))
         plan = Plan(job, own_classifier=True, shared=Shared())
         return EXPERIMENTS["final-vgg"].rows(plan, 0)["NAL (test)"]

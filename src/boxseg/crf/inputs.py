@@ -13,7 +13,7 @@ from torch import Tensor
 Array = NDArray[Any] | Tensor
 Arrays = Array | Sequence[Array]
 
-TOLERANCE = 1e-3
+PROBABILITY_TOLERANCE = 1e-3
 """Probabilities may leave 0..1 by so much, as those of half-precision networks do."""
 
 
@@ -67,7 +67,7 @@ def check_probabilities(scores: Tensor, size: tuple[int, int], where: str = "") 
     low, high = (float(v) for v in torch.aminmax(scores.detach()))
     if low != low or high != high:
         raise ValueError(f"probabilities{where} contain NaN")
-    if low < -TOLERANCE or high > 1 + TOLERANCE:
+    if low < -PROBABILITY_TOLERANCE or high > 1 + PROBABILITY_TOLERANCE:
         raise ValueError(
             f"probabilities{where} from {low:.4g} to {high:.4g}, expected 0 to 1: take the softmax of logits"
         )

@@ -20,7 +20,7 @@ from boxseg.crf.embedding import axis_scales
 from boxseg.crf.kernels import Features, Kernel
 from boxseg.crf.meanfield import Settings
 
-VERSION = 2
+LIBRARY_VERSION = 2
 NO_MEMORY, KEYS_TOO_WIDE = 1, 2
 MOST_KERNELS = 8
 
@@ -43,7 +43,7 @@ def library() -> ctypes.CDLL | None:
         for suffix in (".so", ".dylib", ".dll"):
             if (file := folder / f"_crf{suffix}").is_file():
                 lib = ctypes.CDLL(str(file))
-                if hasattr(lib, "crf_version") and lib.crf_version() == VERSION:
+                if hasattr(lib, "crf_version") and lib.crf_version() == LIBRARY_VERSION:
                     return _declared(lib)
     warnings.warn(
         "boxseg was installed without its compiled CRF, or with one of another version, and uses torch, "

@@ -25,7 +25,7 @@ from boxseg.progress import Progress
 
 log = logging.getLogger("boxseg")
 
-BLOCK = 1 << 20
+READ_SIZE = 1 << 20
 MEGABYTE = 1_000_000
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # a later attempt may succeed
 _LONGEST_WAIT = 60.0  # seconds
@@ -93,7 +93,7 @@ def check(path: Path, *, size: int | None, checksum: str | None, called: str) ->
     algorithm, _, expected = checksum.partition(":")
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with Progress("check, MB", length // MEGABYTE) as bar, path.open("rb") as file:
-        while block := file.read(BLOCK):
+        while block := file.read(READ_SIZE):
             digest.update(block)
             bar.update(file.tell() // MEGABYTE)
     if digest.hexdigest() != expected:
@@ -200,7 +200,7 @@ class _Receiver:
             self.part.open("ab" if start else "wb", buffering=0) as file,
         ):
             bar.update(start // MEGABYTE)
-            while block := response.read(BLOCK):
+            while block := response.read(READ_SIZE):
                 _write(file, block, self.part.parent)
                 start += len(block)
                 bar.update(start // MEGABYTE)

@@ -17,13 +17,13 @@ from PIL import Image, ImageFilter
 
 from boxseg.atomic import atomic_path, write_text
 from boxseg.data.toy_objects import OBJECTS
-from boxseg.data.toy_textures import Array, Rng, ground
+from boxseg.data.toy_textures import FloatArray, Rng, ground
 from boxseg.dataset import Sample
 from boxseg.formats.masks import write_mask
 from boxseg.formats.voc_xml import annotation_xml
 
 CLASSES = tuple(OBJECTS)
-_UPRIGHT = CLASSES.index("furball") + 1
+_UPRIGHT_CLASS = CLASSES.index("furball") + 1
 
 _SMALLEST, _LARGEST = 0.20, 0.66  # diameter of an object, shares of the photo's side
 _VISIBLE = 0.5  # of each object at least
@@ -136,21 +136,21 @@ def paint_scene(rng: Rng, size: int = 160) -> Scene:
 
 @dataclass(frozen=True)
 class _Patch:
-    alpha: Array  # (n, n), n odd: the object's middle is the middle pixel
-    colour: Array  # (n, n, 3)
+    alpha: FloatArray  # (n, n), n odd: the object's middle is the middle pixel
+    colour: FloatArray  # (n, n, 3)
 
     @property
     def area(self) -> int:
         return int((self.alpha > 0.5).sum())
 
 
-def _paint(rng: Rng, label: int, radius: float, base: Array) -> _Patch:
+def _paint(rng: Rng, label: int, radius: float, base: FloatArray) -> _Patch:
     painter, palettes = OBJECTS[CLASSES[label - 1]]
     contrast = [float(np.linalg.norm(np.mean(colours, axis=0) - base)) for colours in palettes]
     good = [index for index, value in enumerate(contrast) if value >= _CONTRAST] or [int(np.argmax(contrast))]
     reach = int(np.ceil(1.15 * radius)) + 1
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] / radius
-    turn = rng.uniform(0, 2 * np.pi) if label != _UPRIGHT else rng.uniform(-0.5, 0.5)
+    turn = rng.uniform(0, 2 * np.pi) if label != _UPRIGHT_CLASS else rng.uniform(-0.5, 0.5)
     u, v = np.cos(turn) * x + np.sin(turn) * y, -np.sin(turn) * x + np.cos(turn) * y
     depth, colour = painter(rng, u, v, palettes[good[rng.integers(len(good))]])
     tone = 1 + 0.05 * rng.normal(0, 1, 3)  # no two alike
@@ -159,7 +159,7 @@ def _paint(rng: Rng, label: int, radius: float, base: Array) -> _Patch:
     return _Patch((depth * radius + 0.5).clip(0, 1), shaded.astype(np.float32))
 
 
-def _place(patch: _Patch, x: int, y: int, shape: tuple[int, int]) -> tuple[Array, Array]:
+def _place(patch: _Patch, x: int, y: int, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
     """The patch on an empty canvas (H, W), its middle at pixel (x, y); what sticks out is cut."""
     reach, (height, width) = len(patch.alpha) // 2, shape
     x1, y1, x2, y2 = max(x - reach, 0), max(y - reach, 0), min(x + reach + 1, width), min(y + reach + 1, height)
@@ -182,7 +182,7 @@ def _all_visible(owner: NDArray[np.int64], areas: list[int], least_side: float) 
     return True
 
 
-def _compose(image: Array, alpha: Array, colour: Array, radius: float) -> Array:
+def _compose(image: FloatArray, alpha: FloatArray, colour: FloatArray, radius: float) -> FloatArray:
     """Lay an object on the photo, with a soft shadow to the lower right."""
     shift = max(1, round(0.07 * radius))
     cast = Image.fromarray((255 * alpha).astype(np.uint8)).filter(ImageFilter.GaussianBlur(shift))

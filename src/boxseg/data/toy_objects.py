@@ -11,14 +11,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-Rng = np.random.Generator
+from boxseg.data.toy_textures import FloatArray, Rng
+
 Colour = tuple[int, int, int]
-Painted = tuple[Array, Array]
-Painter = Callable[[Rng, Array, Array, tuple[Colour, Colour]], Painted]
+Painted = tuple[FloatArray, FloatArray]
+Painter = Callable[[Rng, FloatArray, FloatArray, tuple[Colour, Colour]], Painted]
 
 
-def star(rng: Rng, u: Array, v: Array, colours: tuple[Colour, Colour]) -> Painted:
+def star(rng: Rng, u: FloatArray, v: FloatArray, colours: tuple[Colour, Colour]) -> Painted:
     """A five-pointed star of folded, striped paper."""
     inner, half = rng.uniform(0.42, 0.52), np.pi / 5
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
@@ -33,7 +33,7 @@ def star(rng: Rng, u: Array, v: Array, colours: tuple[Colour, Colour]) -> Painte
     return -depth.astype(np.float32), _mix(colours, stripes) * fold[..., None]
 
 
-def donut(rng: Rng, u: Array, v: Array, colours: tuple[Colour, Colour]) -> Painted:
+def donut(rng: Rng, u: FloatArray, v: FloatArray, colours: tuple[Colour, Colour]) -> Painted:
     """A ring of dough with icing and sprinkles."""
     hole = rng.uniform(0.30, 0.40)
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
@@ -55,7 +55,7 @@ def donut(rng: Rng, u: Array, v: Array, colours: tuple[Colour, Colour]) -> Paint
     return depth.astype(np.float32), image
 
 
-def leaf(rng: Rng, u: Array, v: Array, colours: tuple[Colour, Colour]) -> Painted:
+def leaf(rng: Rng, u: FloatArray, v: FloatArray, colours: tuple[Colour, Colour]) -> Painted:
     """A bent leaf with veins and a toothed edge."""
     v = v + rng.uniform(-0.28, 0.28) * (u * u - 0.4)
     breadth = rng.uniform(0.32, 0.44)
@@ -69,7 +69,7 @@ def leaf(rng: Rng, u: Array, v: Array, colours: tuple[Colour, Colour]) -> Painte
     return np.maximum(body, stem).astype(np.float32), image
 
 
-def fish(rng: Rng, u: Array, v: Array, colours: tuple[Colour, Colour]) -> Painted:
+def fish(rng: Rng, u: FloatArray, v: FloatArray, colours: tuple[Colour, Colour]) -> Painted:
     """A fish with scales, fins and an eye."""
     height = rng.uniform(0.42, 0.54)
     x = u - 0.18
@@ -88,7 +88,7 @@ def fish(rng: Rng, u: Array, v: Array, colours: tuple[Colour, Colour]) -> Painte
     return np.maximum.reduce([body, tail, fin]).astype(np.float32), image
 
 
-def furball(rng: Rng, u: Array, v: Array, colours: tuple[Colour, Colour]) -> Painted:
+def furball(rng: Rng, u: FloatArray, v: FloatArray, colours: tuple[Colour, Colour]) -> Painted:
     """A furry ball with two eyes."""
     v = v * rng.uniform(1.0, 1.25)
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
@@ -113,18 +113,18 @@ def _on_ring(rng: Rng, hole: float) -> tuple[float, float]:
     return radius * np.cos(angle), radius * np.sin(angle)
 
 
-def _eye(image: Array, u: Array, v: Array, x: float, y: float, size: float) -> None:
+def _eye(image: FloatArray, u: FloatArray, v: FloatArray, x: float, y: float, size: float) -> None:
     distance = np.hypot(u - x, v - y)
     image[distance < size] = (250, 250, 246)
     image[distance < 0.58 * size] = (20, 20, 26)
     image[np.hypot(u - x - 0.2 * size, v - y + 0.25 * size) < 0.2 * size] = (250, 250, 250)
 
 
-def _mix(colours: tuple[Colour, Colour], second: NDArray[np.bool_]) -> Array:
+def _mix(colours: tuple[Colour, Colour], second: NDArray[np.bool_]) -> FloatArray:
     return np.array(colours, dtype=np.float32)[second.astype(np.intp)]
 
 
-def _blend(colours: tuple[Colour, Colour], share: Array) -> Array:
+def _blend(colours: tuple[Colour, Colour], share: FloatArray) -> FloatArray:
     first, second = (np.array(colour, dtype=np.float32) for colour in colours)
     return first + share[..., None] * (second - first)
 

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Array = NDArray[np.float32]
+FloatArray = NDArray[np.float32]
 Rng = np.random.Generator
 
 
-def noise(rng: Rng, height: int, width: int, cells: tuple[float, float]) -> Array:
+def noise(rng: Rng, height: int, width: int, cells: tuple[float, float]) -> FloatArray:
     """Smooth noise (H, W) of about -1..1 with so many (rows, columns) of bumps."""
     rows, columns = (max(2, round(count) + 1) for count in cells)
     coarse = rng.uniform(-1, 1, (rows, columns)).astype(np.float32)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def octaves(rng: Rng, height: int, width: int, cells: float, count: int = 4) -> Array:
+def octaves(rng: Rng, height: int, width: int, cells: float, count: int = 4) -> FloatArray:
     """Fractal noise (H, W): each octave twice as fine and half as strong."""
     ratio = height / width
     layers = [
@@ -29,7 +29,7 @@ def octaves(rng: Rng, height: int, width: int, cells: float, count: int = 4) -> 
     return np.asarray(np.sum(layers, axis=0), dtype=np.float32)
 
 
-def ground(rng: Rng, height: int, width: int) -> tuple[Array, Array]:
+def ground(rng: Rng, height: int, width: int) -> tuple[FloatArray, FloatArray]:
     """A random ground: (H, W, 3) float32 0..255, and its mean colour (3,)."""
     paint, colours = _GROUNDS[rng.integers(len(_GROUNDS))]
     base = np.array(colours[rng.integers(len(colours))], dtype=np.float32) + rng.normal(0, 5, 3).astype(
@@ -43,7 +43,7 @@ def ground(rng: Rng, height: int, width: int) -> tuple[Array, Array]:
     return image, image.mean(axis=(0, 1))
 
 
-def _light(rng: Rng, height: int, width: int) -> Array:
+def _light(rng: Rng, height: int, width: int) -> FloatArray:
     """Light from one side, darker corners."""
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
@@ -51,7 +51,7 @@ def _light(rng: Rng, height: int, width: int) -> Array:
     return np.asarray(1.02 + side - 0.10 * (x * x + y * y) / 2, dtype=np.float32)
 
 
-def _wood(rng: Rng, height: int, width: int) -> Array:
+def _wood(rng: Rng, height: int, width: int) -> FloatArray:
     y = np.arange(height, dtype=np.float32)[:, None]
     plank = rng.uniform(28, 44)
     grain = noise(rng, height, width, (height / 3, 4)) * 0.6
@@ -61,26 +61,26 @@ def _wood(rng: Rng, height: int, width: int) -> Array:
     return np.asarray(grain + rings + tone - gap, dtype=np.float32)
 
 
-def _meadow(rng: Rng, height: int, width: int) -> Array:
+def _meadow(rng: Rng, height: int, width: int) -> FloatArray:
     blades = noise(rng, height, width, (height / 7, width / 2)) + 0.8 * noise(
         rng, height, width, (height / 4, width / 2)
     )
     return np.asarray(0.9 * blades + 0.7 * octaves(rng, height, width, 4, 2), dtype=np.float32)
 
 
-def _sand(rng: Rng, height: int, width: int) -> Array:
+def _sand(rng: Rng, height: int, width: int) -> FloatArray:
     grains = rng.normal(0, 0.55, (height, width)).astype(np.float32)
     return grains + 0.7 * octaves(rng, height, width, 3, 3)
 
 
-def _water(rng: Rng, height: int, width: int) -> Array:
+def _water(rng: Rng, height: int, width: int) -> FloatArray:
     y, x = np.mgrid[:height, :width].astype(np.float32)
     warp = 7 * octaves(rng, height, width, 4, 2)
     ripples = np.sin(y / 3.2 + warp) + 0.5 * np.sin((y + 0.4 * x) / 2.1 - warp)
     return np.asarray(0.6 * ripples + 0.5 * octaves(rng, height, width, 2, 2), dtype=np.float32)
 
 
-def _cloth(rng: Rng, height: int, width: int) -> Array:
+def _cloth(rng: Rng, height: int, width: int) -> FloatArray:
     y, x = np.mgrid[:height, :width]
     period = int(rng.integers(22, 34))
     bands = (y % period < period // 3) * 0.9 + (x % period < period // 3) * 0.9 - 0.6
@@ -88,12 +88,12 @@ def _cloth(rng: Rng, height: int, width: int) -> Array:
     return np.asarray(bands + weave + 0.5 * octaves(rng, height, width, 3, 2), dtype=np.float32)
 
 
-def _stone(rng: Rng, height: int, width: int) -> Array:
+def _stone(rng: Rng, height: int, width: int) -> FloatArray:
     veins = 1 - 2.5 * np.abs(octaves(rng, height, width, 4, 4))
     return np.asarray(0.8 * veins + rng.normal(0, 0.18, (height, width)), dtype=np.float32)
 
 
-_Painter = Callable[[Rng, int, int], Array]
+_Painter = Callable[[Rng, int, int], FloatArray]
 _Colours = tuple[tuple[int, int, int], ...]
 # Muted, so that objects stand out from most of them.
 _GROUNDS: tuple[tuple[_Painter, _Colours], ...] = (

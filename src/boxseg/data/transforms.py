@@ -70,7 +70,7 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
+class CropWindow:
     """A rectangle cut out of a resized image; where it reaches past the right or lower edge, padding follows.
 
     Attributes:
@@ -86,7 +86,7 @@ class Window:
     size: tuple[int, int]
 
 
-def view(item: Item, window: Window) -> Item:
+def view(item: Item, window: CropWindow) -> Item:
     """What a window shows of an item: scale, crop and pad in one step.
 
     The photo is resized bilinearly, with antialiasing where it shrinks, label maps by nearest pixel centre.
@@ -145,7 +145,7 @@ def augment(item: Item, options: Augment, rng: np.random.Generator) -> Item:
     left, top = (int(rng.random() * (max(0, side - options.crop) + 1)) for side in scaled)
     mirrored = rng.random() < options.flip
     jitter = draw_jitter(options.jitter, rng)
-    item = view(item, Window(scaled=scaled, left=left, top=top, size=(options.crop, options.crop)))
+    item = view(item, CropWindow(scaled=scaled, left=left, top=top, size=(options.crop, options.crop)))
     if mirrored:
         item = flip(item)
     if options.jitter:
@@ -175,7 +175,7 @@ def _pick(
     return picked
 
 
-def _window_image(image: Image.Image, window: Window, columns: int, rows: int) -> Image.Image:
+def _window_image(image: Image.Image, window: CropWindow, columns: int, rows: int) -> Image.Image:
     if not (columns and rows):
         return Image.new("RGB", window.size, MEAN_COLOUR)
     (width, height), (across, down) = image.size, window.scaled
@@ -194,7 +194,7 @@ def _window_image(image: Image.Image, window: Window, columns: int, rows: int) -
 
 
 def _window_boxes(
-    boxes: NDArray[np.float64], size: tuple[int, int], window: Window
+    boxes: NDArray[np.float64], size: tuple[int, int], window: CropWindow
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Boxes (n, 4) in the window, clipped, and the share (n,) of each one's area that is left."""
     scaled = boxes * np.tile(window.scaled, 2) / np.tile(size, 2) - np.tile((window.left, window.top), 2)

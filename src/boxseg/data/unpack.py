@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from boxseg.data.fetch import BLOCK, MEGABYTE, free_space, full_disk
+from boxseg.data.fetch import MEGABYTE, READ_SIZE, free_space, full_disk
 from boxseg.errors import ArchiveError, DownloadError
 from boxseg.formats.files import leads_out
 from boxseg.progress import Progress
@@ -66,7 +66,7 @@ def unpack(archive: Path, folder: Path, *, top: str = "", members: str = "*") ->
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with member.open() as source, target.open("wb") as file:
-                    shutil.copyfileobj(source, file, BLOCK)
+                    shutil.copyfileobj(source, file, READ_SIZE)
                 bar.update(done)
     return len(wanted)
 

@@ -15,7 +15,7 @@ from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
 
-Result = dict[str, Any]
+CocoResult = dict[str, Any]
 
 _KEYS = ("image_id", "category_id", "segmentation", "score")
 
@@ -53,7 +53,7 @@ def _as_text(code: dict[str, Any]) -> dict[str, Any]:
     return {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode("ascii")}
 
 
-def write_results(path: Path, results: Iterable[Result]) -> int:
+def write_results(path: Path, results: Iterable[CocoResult]) -> int:
     """Write results as they come, one a line, none kept in memory; the file appears whole or not at all.
 
     Returns:
@@ -69,7 +69,7 @@ def write_results(path: Path, results: Iterable[Result]) -> int:
     return count
 
 
-def read_results(path: Path) -> list[Result]:
+def read_results(path: Path) -> list[CocoResult]:
     """Read results of masks.
 
     Raises:

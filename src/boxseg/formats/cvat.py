@@ -32,8 +32,8 @@ LOOKED_FOR = "annotations.xml of CVAT for images (cvat)"
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _OUTLINES = ("polygon", "mask")
 # What may be drawn, but is neither a box nor an outline.
-_OTHERS = ("ellipse", "cuboid", "polyline", "points", "skeleton")
-_DRAWN = ("box", *_OUTLINES, *_OTHERS)
+_NOT_READ = ("ellipse", "cuboid", "polyline", "points", "skeleton")
+_DRAWN = ("box", *_OUTLINES, *_NOT_READ)
 
 
 def is_annotations(path: Path) -> bool:
@@ -192,7 +192,7 @@ def _shape(
     Raises:
         ValueError: It cannot be used; the message is the kind of the problem.
     """
-    if node.tag in _OTHERS:
+    if node.tag in _NOT_READ:
         raise ValueError("neither box, polygon nor mask")
     if label not in classes:
         raise ValueError("class unknown" if label else "class missing")

@@ -8,14 +8,14 @@ from pathlib import Path
 from boxseg.config import Data
 from boxseg.errors import DataError, did_you_mean
 
-_HEAD = 1 << 16
+_HEAD_BYTES = 1 << 16
 
 
 def head(path: Path) -> bytes:
     """The beginning of a file, to tell formats apart by; empty where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(_HEAD)
+            return file.read(_HEAD_BYTES)
     except OSError:
         return b""
 

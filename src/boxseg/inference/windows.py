@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Tile = int | Literal["auto"]
 Pixels = NDArray[np.uint8]
-Scores = NDArray[np.float32]
+ScoreMaps = NDArray[np.float32]
 
 # Side of the windows where nothing else is said, pixels.
 SIDE = 2048
@@ -34,7 +34,9 @@ def window_side(size: tuple[int, int], tile: Tile, most: int) -> int | None:
     return tile if tile and max(size) > tile else None
 
 
-def blended(photo: Pixels, side: int, compute: Callable[[Pixels], Scores]) -> Iterator[tuple[slice, Scores]]:
+def blended(
+    photo: Pixels, side: int, compute: Callable[[Pixels], ScoreMaps]
+) -> Iterator[tuple[slice, ScoreMaps]]:
     """What `compute` gives for all of a photo, from overlapping windows: rows from the top, as they get ready.
 
     From one window to the next the weights pass over gradually, along the eighth of the side that they share.
@@ -48,9 +50,9 @@ def blended(photo: Pixels, side: int, compute: Callable[[Pixels], Scores]) -> It
         Rows, and their scores (C, n, W).
     """
     rows, columns = (_spans(length, side) for length in photo.shape[:2])
-    pending: Scores | None = None
+    pending: ScoreMaps | None = None
     for place, (top, bottom, row_weights) in enumerate(rows):
-        strip: Scores | None = None
+        strip: ScoreMaps | None = None
         for left, right, column_weights in columns:
             scores = compute(photo[top:bottom, left:right])
             if strip is None:
@@ -64,7 +66,7 @@ def blended(photo: Pixels, side: int, compute: Callable[[Pixels], Scores]) -> It
         pending = strip[:, end - top :].copy()
 
 
-def _spans(length: int, side: int) -> list[tuple[int, int, Scores]]:
+def _spans(length: int, side: int) -> list[tuple[int, int, ScoreMaps]]:
     """First pixel, one past the last, and weights of the windows along a side of a photo.
 
     At each pixel the weights sum to 1.

@@ -17,14 +17,14 @@ from torch import Tensor
 from boxseg.atomic import write_text
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
-from boxseg.formats.coco_results import Result, encode_window, image_id, write_results
+from boxseg.formats.coco_results import CocoResult, encode_window, image_id, write_results
 from boxseg.nn.pseudo import BoxMasks
 from boxseg.runs.layout import LABELS, piece_path, results_path
 
 
 def box_instances(
     sample: Sample, labels: Tensor, probabilities: Tensor, boxes: BoxMasks, category_ids: Sequence[int]
-) -> list[Result]:
+) -> list[CocoResult]:
     """A mask for each box, {Y = c} inside it, in the order of the boxes; none for a box without such a pixel.
 
     The score is the mean probability of c over the mask, after the CRF: how sure the label is, whichever of
@@ -39,7 +39,7 @@ def box_instances(
     """
     classes, found = boxes.classes.tolist(), labels.cpu().numpy()
     sure = probabilities.float().cpu().numpy()
-    results: list[Result] = []
+    results: list[CocoResult] = []
     for (left, top, right, bottom), owner in zip(boxes.rectangles, boxes.owners, strict=True):
         window = np.s_[top:bottom, left:right]
         inside = found[window] == classes[owner]
@@ -57,7 +57,7 @@ def box_instances(
     return results
 
 
-def write_piece(folder: Path, sample: Sample, results: Mapping[str, list[Result]]) -> None:
+def write_piece(folder: Path, sample: Sample, results: Mapping[str, list[CocoResult]]) -> None:
     """Write the masks of one photo, by label."""
     write_text(piece_path(folder, sample), json.dumps(results, separators=(",", ":")) + "\n")
 
@@ -77,7 +77,7 @@ def gather(folder: Path, samples: Sequence[Sample]) -> dict[str, int]:
     }
 
 
-def _pieces(folder: Path, samples: Sequence[Sample], source: str) -> Iterator[Result]:
+def _pieces(folder: Path, samples: Sequence[Sample], source: str) -> Iterator[CocoResult]:
     for sample in samples:
         path = piece_path(folder, sample)
         if not path.is_file():  # the photo could not be read

@@ -24,7 +24,7 @@ log = logging.getLogger("boxseg")
 SHIPPED = RECIPES / "class_maps"
 
 # The map without an entry: equal names alone.
-NAMES = "names"
+MATCH_NAMES = "names"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,7 +92,7 @@ def match_classes(
         raise CheckpointError(
             f"{checkpoint} knows {len(classifier)} classes, not all {len(data)} of the data (lacking: "
             f"{_few(lacking)}): name those that differ by label.class_map (a file, or voc_to_coco), or "
-            f"label the lacking ones without the classifier by class_map={NAMES}"
+            f"label the lacking ones without the classifier by class_map={MATCH_NAMES}"
         )
     if lacking:
         log.info(
@@ -108,7 +108,7 @@ def read_class_map(option: str | Mapping[str, str] | None) -> dict[str, str]:
     Raises:
         ConfigError: There is no such map or file, or it maps something else than names to names.
     """
-    if option is None or option == NAMES:
+    if option is None or option == MATCH_NAMES:
         return {}
     content: Any = option if isinstance(option, Mapping) else _parse(option)
     if not isinstance(content, Mapping) or not all(
@@ -120,7 +120,7 @@ def read_class_map(option: str | Mapping[str, str] | None) -> dict[str, str]:
 
 def map_file(option: str | Mapping[str, str] | None) -> Path | None:
     """The file a class map is read from, shipped or the user's own."""
-    if not isinstance(option, str) or option == NAMES:
+    if not isinstance(option, str) or option == MATCH_NAMES:
         return None
     return Path(option) if Path(option).is_file() else SHIPPED / f"{option}.yaml"
 
@@ -146,7 +146,7 @@ def label_map(
 def _parse(option: str) -> Any:
     path = map_file(option)
     if path is None or not path.is_file():
-        names = [NAMES, *sorted(file.stem for file in SHIPPED.glob("*.yaml"))]
+        names = [MATCH_NAMES, *sorted(file.stem for file in SHIPPED.glob("*.yaml"))]
         raise ConfigError(
             f"no class map {option!r}{did_you_mean(option, names)} (a YAML or JSON file, or {', '.join(names)})"
         )

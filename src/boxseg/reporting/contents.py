@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from boxseg.reporting.gallery import Shown
-from boxseg.reporting.html.charts import Curve, Matrix, confusion, training_curve
+from boxseg.reporting.html.charts import Curve, MatrixChart, confusion, training_curve
 from boxseg.reporting.html.page import Headline
 from boxseg.reporting.parts import Parts, evaluations, read_confusion, read_history, read_scores
 from boxseg.scoring.label_scores import LABEL_TITLES
@@ -153,9 +153,9 @@ def curves(parts: Parts) -> tuple[Curve, ...]:
     return tuple(curve for curve in drawn if curve is not None)
 
 
-def matrices(parts: Parts, shown: Shown | None) -> tuple[Matrix, ...]:
+def matrices(parts: Parts, shown: Shown | None) -> tuple[MatrixChart, ...]:
     """Confusions of labels and network: as the stages stored them, else of the photos that are shown."""
-    found: list[Matrix | None] = []
+    found: list[MatrixChart | None] = []
     for stage, keys in (("label", ("y_crf", "y_ret", "labels")), ("segment", ("before_crf", "after_crf"))):
         folder = parts.stages.get(stage)
         names, counts = read_confusion(folder)

@@ -10,7 +10,7 @@ from typing import Any
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.boxes import pixel_ranges
-from boxseg.formats.coco_results import Result, image_id, read_results
+from boxseg.formats.coco_results import CocoResult, image_id, read_results
 from boxseg.progress import track
 from boxseg.runs.layout import LABELS, results_path
 from boxseg.scoring.average_precision import Means, Precision, average_precision
@@ -102,14 +102,14 @@ def _cells(means: Means) -> tuple[float | None, ...]:
     return means.ap, means.ap50, means.ap75, means.ap_small, means.ap_medium, means.ap_large
 
 
-def whole_boxes(samples: Sequence[Sample], category_ids: Sequence[int]) -> list[Result]:
+def whole_boxes(samples: Sequence[Sample], category_ids: Sequence[int]) -> list[CocoResult]:
     """The whole-box baseline: every box is its object's mask, all equally sure.
 
     Args:
         samples: Photos with boxes.
         category_ids: COCO's ids of classes 1..L; empty for 1..L.
     """
-    results: list[Result] = []
+    results: list[CocoResult] = []
     for sample in samples:
         ranges = pixel_ranges(sample.boxes, sample.height, sample.width).tolist()
         for (left, top, right, bottom), label in zip(ranges, sample.labels.tolist(), strict=True):

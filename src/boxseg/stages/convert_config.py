@@ -20,7 +20,7 @@ from boxseg.options import Flat, build_job, flatten, known_keys, load_mapping
 from boxseg.results import Result
 from boxseg.tables import Table
 
-STAGES: dict[str, Stage] = {"stage1": "classify", "stage2": "label", "stage3": "segment"}
+STAGE_NAMES: dict[str, Stage] = {"stage1": "classify", "stage2": "label", "stage3": "segment"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def _look(job: ConvertConfigJob, theirs: Flat) -> Seen:
     """
     names = {key.split(".")[-1] for key in theirs}
     told = [job.file.stem.lower(), str(theirs.get("NAME", "")).lower()]
-    stage = next((kind for text in told for name, kind in STAGES.items() if name in text), None)
+    stage = next((kind for text in told for name, kind in STAGE_NAMES.items() if name in text), None)
     if job.stage != "auto":
         stage = job.stage
     elif stage is None and "LOSS" in names:

@@ -23,8 +23,8 @@ from boxseg.tables import Table
 log = logging.getLogger("boxseg")
 
 # VOC's list of the photos that have a mask and are not kept for validation: made here, not fetched.
-TRAIN_AUG = "train_aug"
-_TRAIN_AUG_FILE = f"ImageSets/Segmentation/{TRAIN_AUG}.txt"
+TRAIN_AUG_LIST = "train_aug"
+_TRAIN_AUG_FILE = f"ImageSets/Segmentation/{TRAIN_AUG_LIST}.txt"
 _TRAIN_AUG_PHOTOS = 10_582
 
 
@@ -110,7 +110,7 @@ def run(job: DownloadJob) -> DownloadResult:
     _check_space(todo, job)
     try:
         steps = [_archive_step(archive, root, job) for archive in archives]
-        if job.dataset == "voc" and TRAIN_AUG in (_only(job) or [TRAIN_AUG]):
+        if job.dataset == "voc" and TRAIN_AUG_LIST in (_only(job) or [TRAIN_AUG_LIST]):
             steps.append(_train_aug_step(root, job.dry_run))
     except OSError as error:
         raise full_disk(error, job.out) from error
@@ -120,7 +120,7 @@ def run(job: DownloadJob) -> DownloadResult:
 def _chosen(job: DownloadJob) -> list[Archive]:
     """The archives of the steps asked for, each with the place to fetch it from."""
     archives = ARCHIVES[job.dataset]
-    names = [archive.name for archive in archives] + ([TRAIN_AUG] if job.dataset == "voc" else [])
+    names = [archive.name for archive in archives] + ([TRAIN_AUG_LIST] if job.dataset == "voc" else [])
     only = _only(job)
     for name in only:
         if name not in names:
@@ -246,12 +246,12 @@ def _obtain(archive: Archive, source: Path) -> None:
 
 def _check_train_aug(root: Path, only: list[str]) -> None:
     """Refuse to make the list train_aug by itself where what it is made from is missing."""
-    if TRAIN_AUG not in only or (root / _TRAIN_AUG_FILE).is_file():
+    if TRAIN_AUG_LIST not in only or (root / _TRAIN_AUG_FILE).is_file():
         return
     missing = [name for name in _lacking_for_train_aug(root) if name not in only]
     if missing:
         raise ConfigError(
-            f"step {TRAIN_AUG!r} needs {' and '.join(missing)}, not found in {root}: "
+            f"step {TRAIN_AUG_LIST!r} needs {' and '.join(missing)}, not found in {root}: "
             f"fetch them as well, only={','.join([*missing, *only])}"
         )
 
@@ -269,7 +269,7 @@ def _lacking_for_train_aug(root: Path) -> list[str]:
 def _train_aug_step(root: Path, dry_run: bool) -> DownloadStep:
     """Write VOC's list train_aug: every photo with a mask that is not in the list val."""
     file, masks = root / _TRAIN_AUG_FILE, root / "SegmentationClassAug"
-    step = DownloadStep(name=TRAIN_AUG, holds="list of photos", size=None, checksum=None, state="to do")
+    step = DownloadStep(name=TRAIN_AUG_LIST, holds="list of photos", size=None, checksum=None, state="to do")
     if file.is_file():
         return replace(step, state="there already")
     if dry_run:

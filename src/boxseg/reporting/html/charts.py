@@ -117,7 +117,7 @@ class MatrixCell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matrix:
+class MatrixChart:
     """A confusion matrix, every row in shares of its class.
 
     Attributes:
@@ -137,7 +137,7 @@ class Matrix:
     worst: tuple[MatrixCell, ...]
 
 
-def confusion(key: str, title: str, classes: Sequence[str], counts: NDArray[np.int64]) -> Matrix | None:
+def confusion(key: str, title: str, classes: Sequence[str], counts: NDArray[np.int64]) -> MatrixChart | None:
     """A matrix as it is drawn; None where no pixel was counted.
 
     Args:
@@ -166,7 +166,7 @@ def confusion(key: str, title: str, classes: Sequence[str], counts: NDArray[np.i
         if shares[row, column] >= 0.001
     ]
     wrong = sorted((cell for cell in cells if not cell.hit), key=lambda cell: -cell.share)
-    return Matrix(
+    return MatrixChart(
         key=key,
         title=title,
         rows=tuple(names[row] for row in rows),

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from boxseg import __version__
 from boxseg.atomic import atomic_path
 from boxseg.palette import voc_palette
-from boxseg.reporting.html.charts import HEIGHT, WIDTH, Curve, Matrix
+from boxseg.reporting.html.charts import HEIGHT, WIDTH, Curve, MatrixChart
 from boxseg.tables import Table, cell_text
 
 
@@ -137,7 +137,7 @@ class Page:
     headlines: tuple[Headline, ...] = ()
     tables: tuple[Table, ...] = ()
     curves: tuple[Curve, ...] = ()
-    matrices: tuple[Matrix, ...] = ()
+    matrices: tuple[MatrixChart, ...] = ()
     gallery: Gallery | None = None
     details: tuple[tuple[str, str], ...] = ()
 

@@ -17,7 +17,7 @@ from boxseg.errors import BoxsegError
 from boxseg.jobs import ReproduceJob
 from boxseg.options import build_job, flatten, read_yaml, to_plain
 from boxseg.results import Result
-from boxseg.stages.reproduce.experiments import EXPERIMENTS, Experiment, Source
+from boxseg.stages.reproduce.experiments import EXPERIMENTS, Experiment, RowSource
 from boxseg.stages.reproduce.paper_tables import PaperTable, read_row
 from boxseg.stages.reproduce.setting import Setting, describe
 from boxseg.stages.reproduce.steps import Plan, Shared, Step, command_line
@@ -103,7 +103,7 @@ class _Wanted:
     experiment: Experiment
     job: ReproduceJob
     setting: Setting
-    rows: dict[str, list[Source]]
+    rows: dict[str, list[RowSource]]
     seeds: tuple[int, ...]
 
     def result(self, failed: dict[Step, str]) -> PaperTable:
@@ -160,7 +160,7 @@ def _plan(name: str, job: ReproduceJob, shared: Shared) -> _Wanted:
     """A table with all its steps."""
     experiment = EXPERIMENTS[name]
     plan = Plan(job, own_classifier=experiment.backbone == "vgg16", shared=shared)
-    rows: dict[str, list[Source]] = {row: [] for row in experiment.published}
+    rows: dict[str, list[RowSource]] = {row: [] for row in experiment.published}
     for seed in plan.seeds:
         for row, source in experiment.rows(plan, seed).items():
             rows[row].append(source)

@@ -18,7 +18,7 @@ Section = Literal["classify", "label", "segment", "evaluate"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Source:
+class RowSource:
     """Where a row of one seed comes from.
 
     Attributes:
@@ -55,7 +55,7 @@ class Experiment:
 
     about: str
     metrics: tuple[str, ...]
-    rows: Callable[[Plan, int], dict[str, Source]]
+    rows: Callable[[Plan, int], dict[str, RowSource]]
     published: dict[str, Published]
     scored: Callable[[Plan], Data] = operator.attrgetter("val")
     paper_scored: int = VAL
@@ -67,7 +67,7 @@ class Experiment:
     decimals: int = 1
 
 
-def pseudo_labels(plan: Plan, seed: int) -> dict[str, Source]:
+def pseudo_labels(plan: Plan, seed: int) -> dict[str, RowSource]:
     """Labels of the photos of val, from their boxes.
 
     GAP has no background queries and so no u_0: its background is 1 - max u_c, as in the row "without u_0",
@@ -80,23 +80,23 @@ def pseudo_labels(plan: Plan, seed: int) -> dict[str, Source]:
     complement = "background score 1 - max u_c"
     agreed = "scored on the pixels where Y_crf = Y_ret and only there: {reliable_fraction} % of all"
     return {
-        published.WHOLE_BOX: Source(step=labels, scores=("whole_box.miou",)),
-        published.GAP: Source(step=gap, scores=("y_crf.miou",), remark=complement),
-        published.WITHOUT_U0: Source(step=without, scores=("y_crf.miou",), remark=complement),
-        published.Y_CRF: Source(step=labels, scores=("y_crf.miou",)),
-        published.Y_RET: Source(step=labels, scores=("y_ret.miou",)),
-        published.BOTH: Source(step=labels, scores=("reliable_region_only.miou",), remark=agreed),
+        published.WHOLE_BOX: RowSource(step=labels, scores=("whole_box.miou",)),
+        published.GAP: RowSource(step=gap, scores=("y_crf.miou",), remark=complement),
+        published.WITHOUT_U0: RowSource(step=without, scores=("y_crf.miou",), remark=complement),
+        published.Y_CRF: RowSource(step=labels, scores=("y_crf.miou",)),
+        published.Y_RET: RowSource(step=labels, scores=("y_ret.miou",)),
+        published.BOTH: RowSource(step=labels, scores=("reliable_region_only.miou",), remark=agreed),
     }
 
 
-def grid(plan: Plan, seed: int) -> dict[str, Source]:
+def grid(plan: Plan, seed: int) -> dict[str, RowSource]:
     """Y_crf of val for a grid of N x N background queries, 1..5 at training and 1..3 at generation."""
     rows = {}
     for trained in range(1, 6):
         classifier = plan.classify(seed, pooling="bap", grid=trained)
         for generated in range(1, 4):
             labels = plan.label(classifier, plan.val, background="attention", grid=generated)
-            rows[published.grid_row(trained, generated)] = Source(step=labels, scores=("y_crf.miou",))
+            rows[published.grid_row(trained, generated)] = RowSource(step=labels, scores=("y_crf.miou",))
     return rows
 
 
@@ -105,41 +105,41 @@ def _labels(plan: Plan, seed: int) -> Step:
     return plan.label(plan.classify(seed, pooling="bap"), plan.train, background="attention")
 
 
-def losses(plan: Plan, seed: int) -> dict[str, Source]:
+def losses(plan: Plan, seed: int) -> dict[str, RowSource]:
     """Networks that differ in the loss on pixels where Y_crf and Y_ret disagree."""
     labels = _labels(plan, seed)
     names: dict[str, LossName] = {"BASELINE": "baseline", "ER": "er", "BS": "bs", "NAL": "nal"}
     scores = ("before_crf.miou", "after_crf.miou")
     return {
-        name: Source(step=plan.evaluate(plan.segment(labels, seed, loss)), scores=scores)
+        name: RowSource(step=plan.evaluate(plan.segment(labels, seed, loss)), scores=scores)
         for name, loss in names.items()
     }
 
 
-def final(plan: Plan, seed: int) -> dict[str, Source]:
+def final(plan: Plan, seed: int) -> dict[str, RowSource]:
     """Networks trained with Y_crf, with Y_ret, and with both and NAL."""
     labels = _labels(plan, seed)
     names: dict[str, LossName] = {"Y_crf": "ce_crf", "Y_ret": "ce_ret", "NAL": "nal"}
     networks = {name: plan.segment(labels, seed, loss) for name, loss in names.items()}
     rows = {
-        name: Source(step=plan.evaluate(network), scores=("after_crf.miou",))
+        name: RowSource(step=plan.evaluate(network), scores=("after_crf.miou",))
         for name, network in networks.items()
     }
     return {**rows, "NAL (test)": _test(plan, networks["NAL"])}
 
 
-def _test(plan: Plan, network: Step) -> Source:
+def _test(plan: Plan, network: Step) -> RowSource:
     """The archive for VOC's server, where there are photos of the test split."""
     if plan.shared.load(plan.train).classes != VOC_CLASSES:
-        return Source(step=None, why_not="VOC's server scores networks of VOC's 20 classes only")
+        return RowSource(step=None, why_not="VOC's server scores networks of VOC's 20 classes only")
     try:
         step = plan.submit(network)
     except DataError as error:
-        return Source(step=None, why_not=f"no photos of VOC's test split: {error}")
-    return Source(step=step, remark=f"scored by VOC's server alone: upload {step.files[0]} there")
+        return RowSource(step=None, why_not=f"no photos of VOC's test split: {error}")
+    return RowSource(step=step, remark=f"scored by VOC's server alone: upload {step.files[0]} there")
 
 
-def coco(plan: Plan, seed: int) -> dict[str, Source]:
+def coco(plan: Plan, seed: int) -> dict[str, RowSource]:
     """COCO labelled by a classifier of VOC's classes, scored by a mask of each box.
 
     Classes that VOC has not are labelled by 1 - u_0.
@@ -149,7 +149,7 @@ def coco(plan: Plan, seed: int) -> dict[str, Source]:
     labels = plan.label(classifier, plan.coco, **options)
     means = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
     return {
-        name: Source(step=labels, scores=tuple(f"instances.{source}.{mean}" for mean in means))
+        name: RowSource(step=labels, scores=tuple(f"instances.{source}.{mean}" for mean in means))
         for name, source in (("Y_crf", "y_crf"), ("Y_ret", "y_ret"))
     }
 
@@ -178,7 +178,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         about="networks trained with different losses",
         metrics=("mIoU before CRF", "after CRF"),
         rows=losses,
-        published=published.LOSSES,
+        published=published.LOSS_TABLE,
         **_ALL,
     ),
     "final-vgg": Experiment(

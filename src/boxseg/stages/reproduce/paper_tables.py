@@ -13,7 +13,7 @@ from typing import Any
 
 from boxseg.atomic import write_json, write_text
 from boxseg.runs.folder import versions
-from boxseg.stages.reproduce.experiments import Experiment, Source
+from boxseg.stages.reproduce.experiments import Experiment, RowSource
 from boxseg.stages.reproduce.published import Numbers, Published
 from boxseg.stages.reproduce.setting import Setting
 from boxseg.tables import Table
@@ -163,7 +163,7 @@ class PaperTable:
 
 
 def read_row(
-    name: str, published: Published, sources: Sequence[Source], metrics: int, failed: Sequence[str]
+    name: str, published: Published, sources: Sequence[RowSource], metrics: int, failed: Sequence[str]
 ) -> Row:
     """A row from its sources, one a seed, and the reasons why steps of it failed."""
     ours: list[list[float]] = [[] for _ in range(metrics)]

@@ -76,7 +76,7 @@ GRID = {
 }
 
 # Before and after the CRF.
-LOSSES = {
+LOSS_TABLE = {
     "BASELINE": _both((61.8, 67.5), (60.9, 64.5)),
     "ER": _both((61.4, 67.3), (60.8, 64.1)),
     "BS": _both((61.9, 67.6), (60.9, 64.6)),
