@@ -60,7 +60,7 @@ def test_a_cut_connection_is_gone_on_with(server: FaultyServer, path: Path, etag
 def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server: FaultyServer, path: Path) -> None:
     server.files["a.tar"] = CONTENT
     server.cuts = [CUT, 0, 0]
-    with pytest.raises(DownloadError, match=r"nothing came in 2 attempts .* 1 MB kept"):
+    with pytest.raises(DownloadError, match=r"no data in 2 attempts .* 1 MB kept"):
         fetch(server.url("a.tar"), path, wait=0, retries=1)
     assert left(path) == {"a.tar.part", "a.tar.part.version"}
     assert path.with_name("a.tar.part").read_bytes() == CONTENT[:CUT]
@@ -148,7 +148,7 @@ def test_a_server_that_does_not_state_the_length(server: FaultyServer, path: Pat
 
 def test_a_wrong_checksum_leaves_nothing(server: FaultyServer, path: Path) -> None:
     server.files["a.tar"] = CONTENT[::-1]
-    with pytest.raises(DownloadError, match=r"a\.tar: md5 \w{32}, expected \w{32}: damaged on its way"):
+    with pytest.raises(DownloadError, match=r"a\.tar: md5 \w{32}, expected \w{32}: damaged in transfer"):
         fetch(server.url("a.tar"), path, size=len(CONTENT), checksum=MD5)
     assert left(path) == set()
     assert len(server.seen) == 1
@@ -156,7 +156,7 @@ def test_a_wrong_checksum_leaves_nothing(server: FaultyServer, path: Path) -> No
 
 def test_a_wrong_length_is_noticed_before_anything_comes(server: FaultyServer, path: Path) -> None:
     server.files["a.tar"] = CONTENT
-    with pytest.raises(DownloadError, match="has 3158073 bytes, expected 5: another file"):
+    with pytest.raises(DownloadError, match="has 3158073 bytes, expected 5: a different file"):
         fetch(server.url("a.tar"), path, size=5)
     assert left(path) == set()
     server.chunked = True
@@ -177,7 +177,7 @@ def test_answers_that_are_final_and_those_that_pass(
 
 
 def test_nobody_there(path: Path) -> None:
-    with pytest.raises(DownloadError, match=r"nothing came in 2 attempts .*refused"):
+    with pytest.raises(DownloadError, match=r"no data in 2 attempts .*refused"):
         fetch("http://127.0.0.1:9/a.tar", path, wait=0, retries=1)
 
 
@@ -204,7 +204,7 @@ def test_a_full_disk_keeps_what_has_come(
 
     monkeypatch.setattr(Path, "open", limited)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(2_500_000))
-    with pytest.raises(DownloadError, match=r"no space left \(2 MB free\); make room .* goes on"):
+    with pytest.raises(DownloadError, match=r"no space left \(2 MB free\); make room .* continues"):
         fetch(server.url("a.tar"), path, wait=0)
     assert path.with_name("a.tar.part").stat().st_size == CUT
     monkeypatch.undo()

@@ -195,7 +195,7 @@ def test_classes_that_a_mask_of_8_bits_cannot_hold(content, read, classes: int, 
     if fits:
         assert len(read(content).classes) == 254
     else:
-        with pytest.raises(DataError, match="has 255 classes, a label mask of 8 bits holds at most 254"):
+        with pytest.raises(DataError, match="has 255 classes, but a label mask of 8 bits holds at most 254"):
             read(content)
 
 
@@ -324,7 +324,7 @@ def test_broken_files_are_errors_that_name_the_fault(content, read, change, mess
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00", "[" * 200_000])
 def test_no_json_or_other_json(content, read, text: str) -> None:
     with pytest.raises(
-        DataError, match=r"instances_train\.json: (annotation file is no JSON|no list 'images')"
+        DataError, match=r"instances_train\.json: (annotation file is not valid JSON|no list 'images')"
     ):
         read(text)
 

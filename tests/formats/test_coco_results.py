@@ -79,7 +79,7 @@ def test_a_failing_source_of_results_leaves_the_old_file(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[", "is no JSON"),
+        ("[", "is not valid JSON"),
         ("{}", "a list of objects, got a dict"),
         ("[3]", "result number 0 has no 'image_id'"),
         ('[{"image_id": [1], "category_id": 1, "segmentation": 0, "score": 1}]', r"image_id .* is \[1\]"),

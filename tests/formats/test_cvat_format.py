@@ -225,7 +225,7 @@ def test_a_file_of_no_split_is_for_training(tmp_path: Path, make_photo) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("<annotations><image", "is no XML"),
+        ("<annotations><image", "is not valid XML"),
         ("<annotations><track id='0'/></annotations>", "holds tracks of a video.*CVAT for images 1.1"),
         ("<x><annotations/></x>", "is <x>"),
     ],

@@ -291,7 +291,7 @@ def test_the_size_is_the_photos_where_none_is_stated(tmp_path: Path, make_photo)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('[{"data": ', "is no JSON"),
+        ('[{"data": ', "is not valid JSON"),
         ('[{"annotations": []}]', "task number 1 has no data.*not JSON-MIN"),
         ('["data"]', "task number 1 has no data"),
         ('[{"image": "/data/a.jpg", "id": 1, "label": [{"x": 1}]}]', "task number 1 has no data.*not JSON-MIN"),

@@ -45,7 +45,7 @@ def test_unknown_format_lists_what_was_looked_for(tmp_path: Path) -> None:
 def test_named_format_is_not_guessed(toy: Path, name) -> None:
     with pytest.raises(DataError, match=r"no data\.yaml|no COCO split"):
         formats.load(Data(root=toy, format=name))
-    with pytest.raises(DataError, match="is no VOC folder"):
+    with pytest.raises(DataError, match="is not a VOC folder"):
         formats.load(Data(root=toy / "ImageSets", format="voc"))
 
 
@@ -78,10 +78,11 @@ def test_empty_split_and_split_without_a_usable_image(toy: Path) -> None:
     lists = toy / "ImageSets" / "Segmentation"
     (lists / "empty.txt").write_text("\n")
     (lists / "gone.txt").write_text("gone\n")
-    with pytest.raises(DataError, match=r"split 'empty' .* is empty: it lists no image"):
+    with pytest.raises(DataError, match=r"split 'empty' .* has no usable image: it lists none"):
         formats.load(Data(root=toy, split="empty"))
     with pytest.raises(
-        DataError, match=r"split 'gone' .* no listed image is usable, .*gone\.xml: neither photo nor"
+        DataError,
+        match=r"split 'gone' .* has no usable image: the first problem is .*gone\.xml: neither photo nor",
     ):
         formats.load(Data(root=toy, split="gone"))
 

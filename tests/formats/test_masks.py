@@ -99,7 +99,7 @@ def test_negative_values_are_out_of_range(tmp_path: Path) -> None:
 
 def test_other_colours_are_named(tmp_path: Path) -> None:
     Image.new("RGB", (3, 3), (10, 20, 30)).save(tmp_path / "mask.png")
-    with pytest.raises(DataError, match=r"mask\.png: colour \(10, 20, 30\) is no VOC class colour"):
+    with pytest.raises(DataError, match=r"mask\.png: colour \(10, 20, 30\) is not a VOC class colour"):
         read_mask(tmp_path / "mask.png")
 
 

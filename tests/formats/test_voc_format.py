@@ -103,7 +103,7 @@ def test_single_bad_items_are_listed_and_the_rest_is_read(tmp_path: Path, add) -
         ("boxes.xml", "box sticks out of the photo", "clipped"),
         ("boxes.xml", "box without four numbers", "dropped"),
         ("broken_photo.jpg", "unreadable photo", "skipped"),
-        ("broken_xml.xml", "annotation file is no XML", "skipped"),
+        ("broken_xml.xml", "annotation file is not valid XML", "skipped"),
         ("nameless.xml", "class missing", "dropped"),
         ("neither.xml", "neither photo nor annotation", "skipped"),
         ("no_photo.xml", "annotation without photo", "skipped"),

@@ -85,7 +85,7 @@ def test_what_has_no_partner_is_listed(tmp_path: Path, put, make_photo) -> None:
     assert {(problem.file.name, problem.kind) for problem in dataset.problems} == {
         ("alone.xml", "annotation without photo"),
         ("bare.jpg", "photo without annotation file"),
-        ("broken.xml", "annotation file is no XML"),
+        ("broken.xml", "annotation file is not valid XML"),
     }
 
 

@@ -154,7 +154,7 @@ def test_links_and_repeated_names_in_an_archive_are_found(voc: Path, results: Pa
 
 def test_what_is_no_submission_is_an_error(voc: Path, results: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.tgz").write_bytes(b"no archive")
-    with pytest.raises(DataError, match=r"broken\.tgz: damaged, or no tar archive"):
+    with pytest.raises(DataError, match=r"broken\.tgz: damaged, or not a tar archive"):
         check_results(tmp_path / "broken.tgz", voc)
     pack(results, tmp_path / "cut.tgz")
     (tmp_path / "cut.tgz").write_bytes((tmp_path / "cut.tgz").read_bytes()[:-40])

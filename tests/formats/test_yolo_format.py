@@ -149,13 +149,13 @@ def test_names_with_gaps(tmp_path: Path, add) -> None:
         ("train: images/train", "expected names as a list"),
         ("names: cat\ntrain: images/train", "expected names as a list"),
         ("names: {a: cat}\ntrain: images/train", "expected names as a list"),
-        ("names: [cat, cat]\ntrain: images/train", "two classes of one name"),
+        ("names: [cat, cat]\ntrain: images/train", "two classes share a name"),
         ("names: [cat]\nval: images/val", r"no split 'train' \(there are: val\)"),
         (
             "names: [cat]\ntrain: images/trian",
             r"names images/trian, which is neither a folder nor a \.txt list",
         ),
-        ("names: [cat]\ntrain: empty", "is empty: it lists no image"),
+        ("names: [cat]\ntrain: empty", "has no usable image: it lists none"),
     ],
 )
 def test_broken_descriptions_are_errors_that_name_the_fault(

@@ -370,7 +370,7 @@ def test_a_useless_archive_is_not_taken_again(served: FaultyServer, tmp_path: Pa
     kept.write_bytes(content)
     for _ in range(2):
         with pytest.raises(
-            DownloadError, match=rf"{ZIP} is no tar .*; remove it, and the same command fetches"
+            DownloadError, match=rf"{ZIP} is not a tar .*; remove it, and the same command fetches"
         ):
             boxseg.download(**call)
     served.files[ZIP] = whole
@@ -384,7 +384,7 @@ def test_a_useless_archive_of_the_user_stays(served: FaultyServer, tmp_path: Pat
     own.parent.mkdir(parents=True)
     own.write_bytes(b"cut short")
     step, place = ("augmented", own.parent) if option == "mirror" else ("test", own)
-    with pytest.raises(DownloadError, match=r"cut short, or another file$"):
+    with pytest.raises(DownloadError, match=r"cut short, or a different file$"):
         boxseg.download(dataset="voc", out=tmp_path / "out", only=[step], **{option: str(place)})
     assert own.is_file()
 

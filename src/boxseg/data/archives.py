@@ -1,7 +1,7 @@
-"""What `download` fetches: where from, how long, and what is there when it is done.
+"""What `download` fetches: addresses, lengths, and what is on disk when a step is done.
 
-Lengths and checksums are given where they are published; where none is, the archive's own checksums, the
-number of files in it and the lists it brings have to do.
+Lengths and checksums are given where they are published. Elsewhere the archive's own checksums, the number of
+files in it and the lists it brings must suffice.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class Archive:
     Attributes:
         name: Of the step.
         holds: What is in it, a few words.
-        url: Where it lies; empty where the user has to name a place.
-        result: Files that are there when the step is done, and folders with at least how many files, relative
-            to the folder of the data set.
-        lists: Lists of VOC, relative to that folder, whose photos are all there when the step is done.
-        unpacked: About how many bytes it takes on disk.
+        url: Its address; empty where the user must give one.
+        result: What is there when the step is done: files (1) and folders (how many files they hold at least),
+            relative to the folder of the data set.
+        lists: VOC's lists, relative to that folder, whose photos are all there when the step is done.
+        unpacked: Bytes it takes on disk when unpacked, about.
         size: Its length, bytes; None where it is not published.
         checksum: `md5:HEX`; None where it is not published.
         top: Folder of the archive that becomes the folder of the data set.
@@ -54,7 +54,7 @@ class Archive:
         return not self.shortfall(root)
 
     def shortfall(self, root: Path) -> str:
-        """What a folder has of its result where that is too little, in words; empty where all is there."""
+        """What is missing from its result in a folder, in words; empty where all is there."""
         for name, count in self.result.items():
             found = count_files(root / name)
             if found < count:

@@ -15,9 +15,9 @@ class Jitter:
     """Factors of a colour change, 1 for none, and the order they are applied in.
 
     Attributes:
-        brightness: Colours times this.
-        contrast: Distance of colours from the mean grey of the image times this.
-        saturation: Distance of colours from their own grey times this.
+        brightness: Factor of the colours.
+        contrast: Factor of the distance of colours from the mean grey of the image.
+        saturation: Factor of the distance of colours from their own grey.
         order: A permutation of 0 (brightness), 1 (contrast), 2 (saturation); it matters where colours clip.
     """
 
@@ -57,6 +57,6 @@ def _saturate(picture: Image.Image, jitter: Jitter) -> Image.Image:
 
 
 def _table(factor: float, offset: float) -> list[int]:
-    """What factor · x + offset is for every x of 0..255, clipped, for each of three channels."""
+    """factor · x + offset for every x in 0..255, clipped, for each of three channels."""
     values = np.clip(np.rint(factor * np.arange(256) + offset), 0, 255).astype(int)
     return 3 * [int(value) for value in values]

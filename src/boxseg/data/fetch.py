@@ -1,7 +1,7 @@
-"""Large files over HTTP: gone on with after a cut, checked, and in place whole or not at all.
+"""Large files over HTTP: interrupted downloads are continued, and files appear only when whole and checked.
 
-While a file is on its way it is NAME.part, beside it NAME.part.version with what the server calls this version
-(its ETag or date), so that halves of two versions are never put together.
+Until then it is NAME.part. Beside it, NAME.part.version holds what the server calls this version of the file
+(its ETag or date), so that parts of two versions are never joined.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ def fetch(
     wait: float = 1.0,
     timeout: float = 30.0,
 ) -> None:
-    """Download a file, going on where an earlier call was cut.
+    """Download a file; an earlier, interrupted download of it is continued.
 
     Args:
-        url: Where from.
-        path: Where to; missing folders are made.
+        url: Address.
+        path: File to write; missing folders are made.
         size: Its length, bytes, where known.
         checksum: `md5:HEX`, `sha256:HEX` …, where known.
-        retries: Attempts after one that brought nothing; one that brought anything starts the count anew.
-        wait: Seconds before the first of them; each further one waits twice as long.
-        timeout: Seconds of silence after which a connection counts as cut.
+        retries: Attempts in a row that may bring no data before giving up.
+        wait: Seconds before the second attempt; each further one waits twice as long.
+        timeout: Seconds without data after which a connection counts as broken.
 
     Raises:
-        DownloadError: The server has no such file, has another one, cannot be reached; or the disk is full.
-            What has come is kept, unless it is wrong.
+        DownloadError: The server has no such file, has a different one, or cannot be reached; or the disk is
+            full. What has arrived is kept, unless it is wrong.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(path)
@@ -69,13 +69,13 @@ def fetch(
             _drop(part)
             if last or not (went_on or receive.joined):
                 raise
-            log.info(f"{path.name}: its pieces do not fit together; starting anew")
+            log.info(f"{path.name}: its parts do not fit together; starting again from the beginning")
     part.replace(path)
     _version_of(part).unlink(missing_ok=True)
 
 
 def part_of(path: Path) -> Path:
-    """Where a file is while it is on its way."""
+    """The name of a file while it is being downloaded."""
     return path.with_name(f"{path.name}.part")
 
 
@@ -87,7 +87,7 @@ def check(path: Path, *, size: int | None, checksum: str | None, called: str) ->
     """
     length = _length(path)
     if size is not None and length != size:
-        raise ArchiveError(f"{called}: {length} bytes, expected {size}: cut short, or another file")
+        raise ArchiveError(f"{called}: {length} bytes, expected {size}: cut short, or a different file")
     if checksum is None:
         return
     algorithm, _, expected = checksum.partition(":")
@@ -99,29 +99,29 @@ def check(path: Path, *, size: int | None, checksum: str | None, called: str) ->
     if digest.hexdigest() != expected:
         found = digest.hexdigest()
         raise ArchiveError(
-            f"{called}: {algorithm} {found}, expected {expected}: damaged on its way, or another file"
+            f"{called}: {algorithm} {found}, expected {expected}: damaged in transfer, or a different file"
         )
 
 
 def full_disk(error: OSError, folder: Path) -> DownloadError:
-    """What to say of a file that could not be written."""
+    """The error for a file that could not be written."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return DownloadError(f"{folder}: cannot be written to ({error.strerror or error})")
     free = free_space(folder) // MEGABYTE
     return DownloadError(
-        f"{folder}: no space left ({free} MB free); make room and give the same command again, "
-        "it goes on where it stopped"
+        f"{folder}: no space left ({free} MB free); make room and give the same command again: "
+        "it continues where it stopped"
     )
 
 
 def free_space(folder: Path) -> int:
-    """Bytes free where a folder is or will be."""
+    """Free bytes on the disk where a folder is or will be."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     return shutil.disk_usage(there).free
 
 
 def _persist(receive: _Receiver, retries: int, wait: float) -> None:
-    """Call `receive` until the file is whole, or nothing has come for too long."""
+    """Call `receive` until the file is whole, or too many attempts in a row brought no data."""
     failures = 0
     while True:
         before = _length(receive.part)
@@ -137,8 +137,8 @@ def _persist(receive: _Receiver, retries: int, wait: float) -> None:
         kept = f"{after // MEGABYTE} MB kept"
         if failures > retries:
             raise DownloadError(
-                f"{receive.url}: nothing came in {failures} attempts ({reason}); {kept}, "
-                "the same command goes on there"
+                f"{receive.url}: no data in {failures} attempts ({reason}); {kept}, "
+                "the same command continues from there"
             )
         pause = min(wait * 2 ** max(failures - 1, 0), _LONGEST_WAIT)
         log.info(f"{receive.part.stem}: {reason}, {kept}; next attempt in {pause:g} s")
@@ -146,19 +146,19 @@ def _persist(receive: _Receiver, retries: int, wait: float) -> None:
 
 
 class _Receiver:
-    """One attempt at a time to bring a part file to its end."""
+    """Receives the rest of a part file, one attempt a call."""
 
     def __init__(self, url: str, part: Path, size: int | None, timeout: float) -> None:
         self.url, self.part = url, part
-        self.joined = False  # whether the part is made of several answers
+        self.joined = False  # whether the part comes from several answers
         self._size, self._timeout = size, timeout
 
     def __call__(self) -> bool:
-        """Receive what is missing; whether the file is whole now.
+        """Receive what is missing, and return whether the file is whole now.
 
         Raises:
-            DownloadError: No further attempt will help.
-            OSError, http.client.HTTPException: One may.
+            DownloadError: Another attempt will not help.
+            OSError, http.client.HTTPException: Another attempt may help.
         """
         start = _length(self.part)
         if self._size is not None and start >= self._size:
@@ -187,7 +187,7 @@ class _Receiver:
             start = 0
         if self._size is not None and total is not None and total != self._size:
             raise DownloadError(
-                f"{self.url}: the server's file has {total} bytes, expected {self._size}: another file"
+                f"{self.url}: the server's file has {total} bytes, expected {self._size}: a different file"
             )
         total = self._size if total is None else total
         self.joined = start > 0
@@ -233,7 +233,7 @@ class _Receiver:
 
 
 def _write(file: IO[bytes], block: bytes, folder: Path) -> None:
-    # Unbuffered: what has come is on disk whenever the program ends.
+    # Unbuffered: all that has arrived is on disk whenever the program ends.
     rest = memoryview(block)
     try:
         while rest:

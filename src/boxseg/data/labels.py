@@ -1,4 +1,4 @@
-"""The labels a segmentation network learns from: masks of one or more sources, confronted with one another."""
+"""The labels a segmentation network learns from: masks of one or more sources, compared with one another."""
 
 from __future__ import annotations
 

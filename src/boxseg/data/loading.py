@@ -63,16 +63,16 @@ class LabelBatch(TypedDict):
     y_ret: Tensor  # (B, S, S) uint8
 
 
-# Of a batch, what there is one of for each box, not for each image.
+# The entries of a batch that hold one row for each box, not for each image.
 PER_BOX = frozenset({"boxes", "batch_index", "labels"})
 
 
 def split_batch(batch: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
-    """A batch as so many smaller ones, of about as many images each, in their order.
+    """Split a batch into so many smaller ones of about equally many images, in their order.
 
     Args:
         batch: A BoxBatch or LabelBatch.
-        parts: No more than its images.
+        parts: How many; at most the number of its images.
     """
     if parts == 1:
         return [batch]
@@ -91,9 +91,9 @@ def split_batch(batch: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]
 
 
 class _Training(Dataset[Any]):
-    """Reads the photo a sampler asks for; where it cannot be read, the next one of the data set.
+    """Reads the photo that a sampler asks for, or, where it cannot be read, the next one of the data set.
 
-    Which photos those are is kept in memory that the loading processes share.
+    Which photos cannot be read is kept in memory that the loading processes share.
     """
 
     def __init__(self, dataset: BoxDataset, augment: Augment, seed: int) -> None:
@@ -150,7 +150,7 @@ class BoxTraining(_Training):
     def __getitem__(self, key: tuple[int, int]) -> BoxItem:
         index, position = key
         sample, image = self._read(index)
-        # Crowds go along as boxes of no class: they are nobody's example, and no background either.
+        # Crowds are added as boxes of no class: they are examples of no class, and no background either.
         boxes = np.concatenate([sample.boxes, sample.crowds])
         labels = np.concatenate([sample.labels, np.zeros(len(sample.crowds), np.int64)])
         item = self._augmented(Item.of(image, boxes, labels), position)
@@ -236,10 +236,10 @@ class LabelTraining(_Training):
 
 
 class StreamLoader(DataLoader[Any]):
-    """A DataLoader whose chunk of the stream is settled at the first batch, not when it is iterated.
+    """A DataLoader that asks its sampler for indices at the first batch, not when iteration starts.
 
-    Lightning iterates a loader before it tells the sampler the epoch a training is resumed at, and loading
-    processes would by then have begun with the first chunk.
+    Lightning starts to iterate a loader before it tells the sampler the epoch at which a training is resumed.
+    By then, loading processes would have begun with the first chunk.
     """
 
     def __iter__(self) -> Any:
@@ -303,7 +303,7 @@ class Photos(Dataset[tuple[NDArray[np.uint8] | None, str | None]]):
 
 
 def photos(samples: Sequence[Sample], *, workers: int = -1) -> Iterator[LoadedPhoto]:
-    """Whole photos, one at a time, in order; the next ones are read ahead where there are workers.
+    """Whole photos, one at a time, in order; loading processes read the next ones ahead.
 
     Args:
         samples: Which photos.

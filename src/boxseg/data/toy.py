@@ -1,8 +1,8 @@
 """The embedded demo set: photos of five kinds of things, painted by NumPy, written as a VOC folder.
 
 Textured things of several sizes lie on textured grounds and on each other. Boxes bound what is visible of each,
-as annotators draw them; the masks know every pixel. It is made to be learnt in minutes, not to be easy for
-boxes: a whole box is a poor label for a star or a ring.
+as annotators draw them, and masks are exact. The set can be learnt in minutes, but boxes alone are poor labels:
+a star or a ring fills little of its box.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def write_toy(
         train: Photos of the split `train`.
         val: Photos of the split `val`.
         size: About the longer side of the photos, pixels.
-        seed: Of everything that is drawn.
+        seed: Seed of everything that is drawn at random; 0 is a seed.
         progress: Called with (done, total) after each photo.
     """
     done = 0

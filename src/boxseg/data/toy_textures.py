@@ -13,7 +13,7 @@ Rng = np.random.Generator
 
 
 def noise(rng: Rng, height: int, width: int, cells: tuple[float, float]) -> FloatArray:
-    """Smooth noise (H, W) of about -1..1 with so many (rows, columns) of bumps."""
+    """Smooth noise (H, W) of about -1..1; `cells` is how many bumps it has down and across."""
     rows, columns = (max(2, round(count) + 1) for count in cells)
     coarse = rng.uniform(-1, 1, (rows, columns)).astype(np.float32)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))

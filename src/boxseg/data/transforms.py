@@ -1,9 +1,9 @@
 """Random changes of a training image, its boxes and its label maps together.
 
-Scale, pad, crop, flip and colour jitter, each a pure function; only `augment` draws numbers. Scale, pad and
-crop are one step, `view`: the part of the photo that the crop will show is cut out while it is resized, so
-nothing is computed for pixels that are thrown away. The photo stays with Pillow until it is a crop: each way
-to an array and back would be two copies.
+Scale, pad, crop, flip and colour jitter are pure functions; only `augment` draws random numbers. Scale, pad and
+crop are one step, `view`: the part of the photo that the crop shows is cut out while it is resized, so nothing
+is computed for pixels that are thrown away. The photo stays a Pillow image until it is a crop, because
+conversion to an array and back makes two copies.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SLIVER_SHARE = 0.1  # of the box's area
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Item:
-    """A photo and everything that lies on it.
+    """A photo with its boxes and label maps, which are transformed together.
 
     Attributes:
         image: Mode RGB, W x H pixels.
@@ -125,9 +125,9 @@ def flip(item: Item) -> Item:
 def is_sliver(item: Item) -> NDArray[np.bool_]:
     """Which boxes show too little of their object to tell its class, (n,) bool.
 
-    A box is a sliver when it is less than 4 pixels wide or high (half a cell of a stride-8 feature map) or
-    less than a tenth of its area is left. Slivers are no examples of their class, but they are no background
-    either: draw the background map from all boxes.
+    A box is a sliver when it is less than 4 pixels wide or high (half a cell of a stride-8 feature map), or
+    when less than a tenth of its area is left. A sliver is no example of its class, but no background either:
+    draw the background map from all boxes.
     """
     sides = item.boxes[:, 2:] - item.boxes[:, :2]
     return np.asarray((sides.min(axis=1, initial=np.inf) < SLIVER_SIDE) | (item.visible < SLIVER_SHARE))
@@ -136,8 +136,8 @@ def is_sliver(item: Item) -> NDArray[np.bool_]:
 def augment(item: Item, options: Augment, rng: np.random.Generator) -> Item:
     """A random square crop of a randomly scaled, mirrored and coloured photo.
 
-    An image smaller than the crop lies in its upper left corner. The same numbers are drawn whatever the
-    options, so switching one off leaves the others as they were.
+    An image smaller than the crop is put in its upper left corner. The same random numbers are drawn whatever
+    the options are, so switching off one change leaves the others as they were.
     """
     height, width = item.valid.shape
     scale = rng.uniform(*options.scale)

@@ -1,7 +1,7 @@
-"""Archives unpacked with care: nothing is written outside the folder, nothing but the content of regular files.
+"""Archives unpacked safely: only regular files are written, and none outside the folder.
 
-Names, sizes and kinds of all members are looked at before the first file is written. Links, devices, owners
-and permissions never reach the disk: stricter than tarfile's `filter="data"`, which Python 3.10 may lack.
+Names, sizes and kinds of all members are checked before the first file is written. Links, devices, owners and
+permissions never reach the disk: this is stricter than tarfile's `filter="data"`, which Python 3.10 may lack.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def unpack(archive: Path, folder: Path, *, top: str = "", members: str = "*") ->
 
     Args:
         archive: The archive, compressed or not.
-        folder: Where to; made where missing.
-        top: Folder of the archive whose content is wanted; it is left out of the names.
-        members: Pattern of the names below `top` that are wanted; `*` stands for `/` too.
+        folder: Where the files go; made where missing.
+        top: Folder in the archive whose content is wanted; the names written are relative to it.
+        members: Pattern of the names below `top` that are wanted; `*` matches `/`, too.
 
     Returns:
         The number of files written.
@@ -49,13 +49,13 @@ def unpack(archive: Path, folder: Path, *, top: str = "", members: str = "*") ->
     Raises:
         ArchiveError: It is no archive, is damaged, holds none of the files wanted, or holds a link or a name
             that leads out of the folder.
-        DownloadError: It is too large for the disk, or the disk refuses.
+        DownloadError: It is too large for the disk, or cannot be written.
     """
     with _damage(archive, folder), _members(archive) as found:
         wanted = {name: member for member in found if (name := _below(member.name, top, members))}
         if not wanted:
             sought = str(PurePosixPath(top) / members)
-            raise ArchiveError(f"{archive} holds no file {sought}: another archive than expected")
+            raise ArchiveError(f"{archive} holds no file {sought}: not the archive expected")
         needed, free = sum(member.size for member in wanted.values()), free_space(folder)
         if needed > free:
             raise DownloadError(
@@ -79,7 +79,7 @@ def merge(source: Path, target: Path, *, last: Collection[str] = ()) -> None:
     Args:
         source: The folder.
         target: Where its content goes.
-        last: Files and folders in it that are not moved before all else is in place.
+        last: Files and folders in it that are moved last.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if not (source.is_dir() and target.is_dir()):
@@ -112,8 +112,8 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
     else:
         with archive.open("rb") as file:
             page = file.read(256).lstrip().startswith(b"<")
-        why = "it looks like a web page, not the file behind it" if page else "cut short, or another file"
-        raise ArchiveError(f"{archive} is no tar or zip archive: {why}")
+        why = "it looks like a web page, not the file behind it" if page else "cut short, or a different file"
+        raise ArchiveError(f"{archive} is not a tar or zip archive: {why}")
 
 
 def _zip_members(content: zipfile.ZipFile, archive: Path) -> Iterator[_Member]:
@@ -145,7 +145,7 @@ def _check_name(name: str, archive: Path) -> None:
 
 @contextmanager
 def _damage(archive: Path, folder: Path) -> Iterator[None]:
-    """What goes wrong while reading or writing, as an error that names the archive."""
+    """Turn what goes wrong while reading or writing into an error that names the archive."""
     # RuntimeError is zipfile's word for an encrypted or unknown kind of member.
     damage = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
     try:

@@ -12,15 +12,15 @@ import torch
 
 from boxseg.errors import DataError
 
-# So few photos are read before a process that reads them has started.
+# So few photos are read sooner than a process that reads them starts.
 _FEW = 64
 
 
 class LoadingError(DataError):
-    """A DataError on its way out of a loading process.
+    """A DataError that leaves a loading process.
 
-    PyTorch raises it again in the main process with the process's traceback put before its message; what is
-    kept here is the message, one line as every other.
+    PyTorch raises it again in the main process, with the traceback of the loading process before its message.
+    Only the message is kept here, so that it is one line as every other.
     """
 
     def __init__(self, message: str) -> None:
@@ -28,12 +28,12 @@ class LoadingError(DataError):
 
 
 def choose_workers(photos: int) -> int:
-    """A number of loading processes for so many photos on this machine.
+    """The number of loading processes for so many photos on this machine.
 
-    None for few photos or one core. On a CPU, even a small network takes some seventy times as long for an
-    image as loading it does (0.33 s and 5 ms of one core) and wants all cores: with two of them, processes
-    would gain a hundredth at best; with more, up to four keep the loading out of its way. A GPU has to be
-    fed: one process a core, up to eight.
+    Few photos or a single core need none. On a CPU, even a small network takes some seventy times as long for
+    an image as loading it does (0.33 s and 5 ms of one core) and uses all cores: with two cores, processes
+    would gain a hundredth at best; with more, up to four processes keep the loading out of the network's way. A
+    GPU waits for images: it gets one process a core, up to eight.
     """
     cores = _cores()
     if photos < _FEW or cores == 1:
@@ -50,8 +50,8 @@ def start_worker(_worker: int) -> None:
 
 
 def _tell_unless_cut_off(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    # What happens to a worker itself goes to the main process. Here arrives what happens to the thread that
-    # hands out its tensors: when the main process is interrupted while it fetches one, that is no news.
+    # Errors of the worker itself go to the main process. Only errors of the thread that hands out its tensors
+    # arrive here. When the main process is interrupted while it fetches one, such an error means nothing.
     if not isinstance(error, (OSError, EOFError, AuthenticationError)):
         sys.__excepthook__(kind, error, trace)
 

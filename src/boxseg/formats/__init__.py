@@ -57,15 +57,14 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
     listing = (READERS if boxes else READERS | PHOTO_READERS)[name](data)
     if len(listing.classes) >= IGNORE:
         raise DataError(
-            f"{listing.root} has {len(listing.classes)} classes, a label mask of 8 bits holds at most "
-            f"{IGNORE - 1} (255 stands for no label): leave some out, or put some together"
+            f"{listing.root} has {len(listing.classes)} classes, but a label mask of 8 bits holds at most "
+            f"{IGNORE - 1} (255 means no label): leave some out or merge some"
         )
     samples, problems = assemble(listing.photos)
     problems = [*listing.problems, *problems]
     if not samples:
-        first = f"no listed image is usable, {problems[0].file}: {problems[0].what}" if problems else ""
-        why = first or "it lists no image"
-        raise DataError(f"split {data.split!r} of {listing.root} ({name}) is empty: {why}")
+        why = f"the first problem is {problems[0].file}: {problems[0].what}" if problems else "it lists none"
+        raise DataError(f"split {data.split!r} of {listing.root} ({name}) has no usable image: {why}")
     if data.masks is not None:
         samples = _with_masks(samples, data.root / data.masks, len(listing.classes))
     return BoxDataset(
@@ -102,7 +101,7 @@ def detect(data: Data) -> str:
     if coco.annotation_files(data.root):
         return "coco"
     looked_for = "; ".join(reader.LOOKED_FOR for reader in (voc, yolo, coco, cvat, label_studio))
-    raise DataError(f"{data.root}: format not recognised, looked for {looked_for}; name it by data.format=")
+    raise DataError(f"{data.root}: format not recognised, looked for {looked_for}; state it by data.format=")
 
 
 def _detect_file(path: Path) -> str:

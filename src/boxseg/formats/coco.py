@@ -137,7 +137,7 @@ def _parse(path: Path) -> dict[str, list[Any]]:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: annotation file is no JSON ({error})") from error
+        raise DataError(f"{path}: annotation file is not valid JSON ({error})") from error
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DataError(

@@ -80,7 +80,7 @@ def read_results(path: Path) -> list[CocoResult]:
     try:
         results = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: results file is no JSON ({error})") from error
+        raise DataError(f"{path}: results file is not valid JSON ({error})") from error
     if not isinstance(results, list):
         raise DataError(f"{path}: expected COCO results, a list of objects, got a {type(results).__name__}")
     for number, result in enumerate(results):

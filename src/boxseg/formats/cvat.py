@@ -119,7 +119,7 @@ def _parse(path: Path) -> ET.Element:
     try:
         tree = ET.parse(path).getroot()
     except (ET.ParseError, ValueError, LookupError, OSError) as error:  # the middle two: encodings
-        raise DataError(f"{path}: annotation file is no XML ({error})") from error
+        raise DataError(f"{path}: annotation file is not valid XML ({error})") from error
     if tree.tag != "annotations" or tree.find("track") is not None:
         what = "holds tracks of a video" if tree.find("track") is not None else f"is <{tree.tag}>"
         raise DataError(f"{path} {what}, expected <annotations>: export it as CVAT for images 1.1")

@@ -24,7 +24,7 @@ def read_lines(path: Path) -> list[str]:
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: no text that can be read ({error})") from error
+        raise DataError(f"{path}: cannot be read as UTF-8 text ({error})") from error
 
 
 def is_file(path: Path) -> bool:

@@ -23,12 +23,13 @@ def write_label_map(path: Path, classes: Sequence[str], *, ignored: bool) -> Non
     """Write the names of classes 0..L, and that of 255 where masks hold it.
 
     Raises:
-        DataError: A name cannot stand in such a file.
+        DataError: A name is not allowed in such a file.
     """
     for name in classes:
         if ":" in name or name != name.strip() or not name or name.startswith("#"):
             raise DataError(
-                f"class name {name!r} cannot stand in {LABELMAP_TXT}: no colon, space at an end or #"
+                f"class name {name!r} is not allowed in {LABELMAP_TXT}: it must not hold a colon, "
+                "start or end with a space, or start with #"
             )
     named = dict(enumerate((_BACKGROUND, *classes))) | ({IGNORE: _IGNORED} if ignored else {})
     colours = voc_palette()

@@ -83,7 +83,7 @@ def _parse(path: Path) -> list[Task]:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: annotation file is no JSON ({error})") from error
+        raise DataError(f"{path}: annotation file is not valid JSON ({error})") from error
     if not isinstance(content, list) or not content:
         raise DataError(f"{path}: expected the JSON export of Label Studio, a list of tasks")
     for number, task in enumerate(content, start=1):
@@ -125,7 +125,7 @@ class _Files:
                 places = ", ".join(str(path.relative_to(self._top)) for path in paths[:3])
                 raise DataError(
                     f"{self._top}: {name} may be any of {len(paths)} photos ({places}): "
-                    "name the folder of those that are meant by data.images"
+                    "give the folder of the right ones by data.images"
                 )
             if paths:
                 return paths[0]

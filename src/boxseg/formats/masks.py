@@ -87,7 +87,7 @@ def _from_colours(colours: NDArray[np.uint8], path: Path | str) -> NDArray[np.ui
     if wrong.any():
         red, green, blue = colours[wrong][0]
         raise DataError(
-            f"{path}: colour ({red}, {green}, {blue}) is no VOC class colour; "
+            f"{path}: colour ({red}, {green}, {blue}) is not a VOC class colour; "
             "expected a palette or greyscale mask, or one painted in VOC colours"
         )
     return labels

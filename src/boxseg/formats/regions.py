@@ -16,13 +16,13 @@ from boxseg.errors import DataError
 
 _FAR = 20  # times the photo's longer side
 
-# What `encode_region` raises of a region that is none.
+# What `encode_region` raises where something is not a region.
 UNREADABLE_REGION = (ValueError, TypeError, KeyError, RuntimeError, OverflowError)
 
 
 @dataclass(frozen=True)
 class RegionMask:
-    """Ground truth that is painted when asked for: smaller objects on top, crowds below all and ignored.
+    """Ground truth that is painted when it is asked for: smaller objects on top, and ignored crowds below all.
 
     Attributes:
         regions: One object each: polygons [[x0, y0, x1, y1, …], …] in pixels, or a COCO run-length code.
@@ -64,9 +64,9 @@ def _runs(code: dict[str, Any]) -> NDArray[np.int64]:
 
 
 def packed(region: Any) -> Any:
-    """The region of an object with its polygons as arrays: a quarter of the memory that lists of numbers take.
+    """The region of an object with its polygons as arrays, which take a quarter of the memory of lists.
 
-    A region that holds anything else is returned as it is, and refused when it is painted.
+    A region that holds anything but polygons of numbers is returned as it is, and refused when it is painted.
     """
     if not isinstance(region, list):
         return region
@@ -91,7 +91,7 @@ def is_void(region: Any) -> bool:
         if isinstance(counts, list):
             return not any(counts[1::2]) and sum(counts) == height * width
         code = {"size": [height, width], "counts": counts.encode() if isinstance(counts, str) else counts}
-        # The area of a code is had at once; only that of nothing is looked at closely.
+        # The area of a code is quick to compute; only where it is 0 is the code checked closely.
         return int(coco_mask.area(code)) == 0 and bool(encode_region(region, width, height))
     except UNREADABLE_REGION:
         return False
@@ -120,13 +120,13 @@ def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
         return code
     polygons = [np.asarray(polygon, dtype=np.float64) for polygon in region]
     if any(polygon.ndim != 1 for polygon in polygons):
-        raise ValueError("a polygon that is no list of numbers")
+        raise ValueError("a polygon is not a list of numbers")
     # Painting takes memory with the length of the outline, inside the photo or not.
     limit = _FAR * max(width, height)
     if not all((np.abs(polygon) <= limit).all() for polygon in polygons):
         raise ValueError("a polygon reaches far outside the photo")
     if any(len(polygon) % 2 for polygon in polygons):
-        raise ValueError("a polygon with an odd number of coordinates")
+        raise ValueError("a polygon has an odd number of coordinates")
     polygons = [polygon for polygon in polygons if len(polygon) >= 6]
     if not polygons:
         return dict(coco_mask.encode(np.zeros((height, width), dtype=np.uint8, order="F")))

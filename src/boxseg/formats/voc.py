@@ -39,7 +39,7 @@ _OWN_SPLITS = ("train", "val", "trainval")
 
 
 def matches(root: Path) -> bool:
-    """Whether there is a devkit folder in a folder; `voc_loose` tells VOC's files without one."""
+    """Whether there is a devkit folder in a folder; `voc_loose` recognises VOC's files without one."""
     return find_root(root) is not None
 
 
@@ -121,7 +121,7 @@ def _bare_photos(root: Path, data: Data) -> Iterator[AnnotatedPhoto | Problem]:
 def _root(data: Data) -> Path:
     root = find_root(data.root)
     if root is None:
-        raise DataError(f"{data.root} is no VOC folder: looked for {LOOKED_FOR} in it and two levels below")
+        raise DataError(f"{data.root} is not a VOC folder: looked for {LOOKED_FOR} in it and two levels below")
     return root
 
 

@@ -141,7 +141,7 @@ def _entries(results: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
                 pass  # the checksum is at the end, behind what tar reads
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{results}: damaged, or no tar archive ({reason})") from error
+        raise DataError(f"{results}: damaged, or not a tar archive ({reason})") from error
 
 
 def _photo_size(root: Path, name: str) -> tuple[int, int] | None:

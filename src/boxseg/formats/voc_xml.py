@@ -49,7 +49,7 @@ def read_photo(
     try:
         tree = ET.parse(source).getroot()
     except (ET.ParseError, ValueError, LookupError) as error:  # the last two: encodings
-        yield Problem(file=source, kind="annotation file is no XML", detail=str(error), action="skipped")
+        yield Problem(file=source, kind="annotation file is not valid XML", detail=str(error), action="skipped")
         return
     boxes, problems = sort_out(_boxes(tree, source, classes))
     yield from problems

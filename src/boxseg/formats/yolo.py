@@ -117,7 +117,7 @@ def _names(description: dict[str, Any], path: Path) -> tuple[dict[int, int], tup
         raise DataError(f"{path}: expected names as a list or as numbers with names, got {names!r}")
     ordered = sorted((int(key), str(name)) for key, name in names.items())
     if len({name for _, name in ordered}) < len(ordered):
-        raise DataError(f"{path}: two classes of one name in {[name for _, name in ordered]}")
+        raise DataError(f"{path}: two classes share a name in {[name for _, name in ordered]}")
     return {key: label for label, (key, _) in enumerate(ordered, start=1)}, tuple(name for _, name in ordered)
 
 
@@ -146,7 +146,9 @@ def _entry(base: Path, entry: str, path: Path, split: str) -> tuple[list[Path], 
         if not place.exists() and entry.startswith("../"):  # as exported by a widely used service
             place = base / entry[3:]
     except OSError as error:
-        raise DataError(f"{path}: {split} names a place that cannot be ({error.strerror})") from error
+        raise DataError(
+            f"{path}: {split} names a path that this system cannot read ({error.strerror})"
+        ) from error
     if place.is_dir():
         return sorted(
             photo for photo in place.rglob("*") if photo.suffix.lower() in SUFFIXES and photo.is_file()

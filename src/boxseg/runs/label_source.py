@@ -255,7 +255,7 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
-        raise DataError(f"{path} is no JSON ({error})") from error
+        raise DataError(f"{path} is not valid JSON ({error})") from error
 
 
 def label_sources(folder: Path) -> dict[str, Path]:

@@ -25,7 +25,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     """Write the labels of one split, and last the list of its IDs.
 
     Raises:
-        DataError: A mask cannot be used, or a class name cannot stand in labelmap.txt.
+        DataError: A mask cannot be used, or a class name is not allowed in labelmap.txt.
     """
     written = Written()
     write_label_map(root / LABELMAP_TXT, dataset.classes, ignored=False)

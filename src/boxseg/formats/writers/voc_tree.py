@@ -22,7 +22,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     """Write the labels of one split, and last the list of its IDs.
 
     Raises:
-        DataError: A mask cannot be used, a photo is neither JPEG nor PNG, or a class name cannot stand in
+        DataError: A mask cannot be used, a photo is neither JPEG nor PNG, or a class name is not allowed in
             labelmap.txt.
     """
     written = Written()
