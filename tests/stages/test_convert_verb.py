@@ -166,7 +166,7 @@ def test_masks_with_a_data_set_and_two_splits(toy: Path, tmp_path: Path) -> None
             assert np.array_equal(one.ground_truth(), other.ground_truth())
 
 
-def test_predictions_know_their_photos_and_classes(toy: Path, tmp_path: Path) -> None:
+def test_predictions_know_their_photos_and_classes(toy: Path, tmp_path: Path, capsys) -> None:
     dataset = formats.load(Data(root=toy, split="val"))
     folder = tmp_path / "predictions"
     for sample in dataset.samples:
@@ -180,6 +180,8 @@ def test_predictions_know_their_photos_and_classes(toy: Path, tmp_path: Path) ->
     for sample, read in zip(dataset.samples, after.samples, strict=True):
         mask = sample.ground_truth()
         assert np.array_equal(read.ground_truth(), np.where(mask == 255, 0, mask))
+    (folder / "labelmap.json").write_text('["background", {"value": "1", "name": "cat"}]')
+    assert "the classes of" in refused(capsys, folder, tmp_path / "p", "format=coco")
 
 
 def test_masks_of_other_tools_need_names_and_photos(toy: Path, tmp_path: Path, capsys) -> None:

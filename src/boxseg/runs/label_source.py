@@ -245,7 +245,11 @@ def _class_names(home: Path) -> tuple[str, ...]:
     """Names of classes 1..L from labelmap.json; empty where there is none."""
     content = _read_json(home / LABEL_MAP)
     entries = content if isinstance(content, list) else []
-    named = {entry["value"]: str(entry["name"]) for entry in entries if {"value", "name"} <= entry.keys()}
+    named = {
+        entry["value"]: str(entry["name"])
+        for entry in entries
+        if isinstance(entry, Mapping) and isinstance(entry.get("value"), int) and "name" in entry
+    }
     return tuple(named[value] for value in sorted(named) if value > 0)
 
 
