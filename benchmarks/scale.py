@@ -47,7 +47,6 @@ from boxseg.runs.layout import label_paths
 from boxseg.stages import predict
 from boxseg.stages.doctor import DoctorResult
 from boxseg.training.labels import training_labels
-from boxseg.training.loop import iterations_of
 from generated import write_coco, write_voc
 from label import make_labeller
 from measure import Cost, in_child, memory_held, parser, photos, resident_growth, settings, table, timed
@@ -93,6 +92,8 @@ def cost_of_using(root: Path, folder: Path) -> tuple[float, ...]:
 
 def one_pass(dataset: BoxDataset) -> list[tuple[int, int]]:
     """Draw the order of one pass over all images."""
+    from boxseg.training.loop import iterations_of  # Lightning; the processes of `label` import this file, too
+
     batch = Classify().batch
     iterations = iterations_of(len(dataset), batch=batch, epochs=1, iterations=None)
     return list(StreamSampler(len(dataset), batch=batch, iterations=iterations, seed=0))

@@ -20,7 +20,6 @@ T = TypeVar("T")
 LINE_EVERY = 10.0
 
 _quiet: ContextVar[bool] = ContextVar("boxseg_quiet", default=False)
-_listener: ContextVar[Callable[[int], None] | None] = ContextVar("boxseg_listener", default=None)
 
 
 @contextmanager
@@ -31,16 +30,6 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         _quiet.reset(token)
-
-
-@contextmanager
-def reported_to(listener: Callable[[int], None]) -> Iterator[None]:
-    """Progress inside the block is not shown: the listener is told the steps done so far, at every update."""
-    token = _listener.set(listener)
-    try:
-        yield
-    finally:
-        _listener.reset(token)
 
 
 def track(iterable: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
@@ -93,12 +82,9 @@ class Progress:
         self.total = total
         self._stream = stream
         self._clock = clock
-        self._display: _Bar | _Lines | _Report | None = None
+        self._display: _Bar | _Lines | None = None
 
     def __enter__(self) -> Progress:
-        if (listener := _listener.get()) is not None:
-            self._display = _Report(listener)
-            return self
         if _quiet.get() or os.environ.get("BOXSEG_QUIET", "") not in ("", "0"):
             return self
         stream = self._stream or sys.stderr
@@ -124,19 +110,6 @@ class Progress:
         """
         if self._display is not None:
             self._display.update(completed, note)
-
-
-class _Report:
-    """Tells another process, which shows it."""
-
-    def __init__(self, listener: Callable[[int], None]) -> None:
-        self._listener = listener
-
-    def update(self, completed: int, note: str) -> None:
-        self._listener(completed)
-
-    def close(self, finished: bool) -> None:
-        pass
 
 
 class _Bar:

@@ -1,4 +1,4 @@
-"""Photos spread over processes: whose they are, what comes back, and how it ends when a process does."""
+"""Photos spread over processes: who works on which, what comes back, and how it ends when a process does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from boxseg.config import TrainerOptions
 from boxseg.dataset import Sample
 from boxseg.errors import BoxsegError, ConfigError, DataError
 from boxseg.inference.devices import torch_devices
-from boxseg.inference.processes import in_order, spread
+from boxseg.inference.processes import chunk_size, spread
 from boxseg.progress import track
 
 CPU = torch.device("cpu")
@@ -32,6 +33,10 @@ def photos(count: int) -> list[Sample]:
     return [Sample(id=f"photo-{place}", **empty, difficult=none > 0) for place in range(count)]  # type: ignore[arg-type]
 
 
+# Weights that this process was sent.
+RECEIVED: list[Weight] = []
+
+
 @dataclass(frozen=True)
 class Weight:
     """What the photos are worked on with: a tensor that knows where it is."""
@@ -41,93 +46,183 @@ class Weight:
     def on(self, device: torch.device) -> Weight:
         return Weight(self.value.to(device))
 
-
-def names_of(weight: Weight, samples: Sequence[Sample], trouble: str = "") -> tuple[list[str], float, int, int]:
-    """Some work: the names of the photos, the weight, the process and its threads; or trouble at photo 5."""
-    names = []
-    for sample in track(samples, "work"):
-        names.append(sample.id)
-        if trouble and sample.id == "photo-5":
-            if trouble == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
-            raise DataError("photo-5 is broken") if trouble == "data" else ZeroDivisionError("of photo-5")
-    return names, float(weight.value), os.getpid(), torch.get_num_threads()
+    def __setstate__(self, state: dict[str, torch.Tensor]) -> None:
+        self.__dict__.update(state)
+        RECEIVED.append(self)
 
 
-def test_every_photo_belongs_to_one_process_by_its_place(capfd: pytest.CaptureFixture[str]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a process says of itself and of its chunk."""
+
+    names: list[str]
+    weight: float
+    received: int
+    process: int
+    threads: int
+    deaf: bool
+    lightning: bool
+
+
+def look(weight: Weight, samples: Sequence[Sample]) -> Found:
+    """Some work; that of the first photo takes the longest."""
+    names = [sample.id for sample in track(samples, "work")]
+    if "photo-0" in names:
+        time.sleep(0.5)
+    return Found(
+        names=names,
+        weight=float(weight.value),
+        received=len(RECEIVED),
+        process=os.getpid(),
+        threads=torch.get_num_threads(),
+        deaf=signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []),
+        lightning="lightning" in sys.modules,
+    )
+
+
+def test_chunks_come_back_in_order_from_processes_that_were_told_once(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     threads = torch.get_num_threads()
-    found = spread(names_of, Weight(torch.tensor(2.5)), photos(7), [CPU, CPU], "work")
-    assert [names for names, *_ in found] == [
-        ["photo-0", "photo-2", "photo-4", "photo-6"],
-        ["photo-1", "photo-3", "photo-5"],
-    ]
-    assert {weight for _, weight, *_ in found} == {2.5}
-    assert len({os.getpid(), *(process for _, _, process, _ in found)}) == 3
-    assert {number for *_, number in found} == {max(1, threads // 2)}
+    found = spread(look, Weight(torch.tensor(2.5)), photos(30), [CPU, CPU], "work")
+    assert [name for part in found for name in part.names] == [f"photo-{place}" for place in range(30)]
+    assert len(found) >= 4
+    assert len({os.getpid(), *(part.process for part in found)}) == 3
+    assert {part.weight for part in found} == {2.5}
+    assert {part.received for part in found} == {1}
+    assert {part.threads for part in found} == {max(1, threads // 2)}
+    assert {(part.deaf, part.lightning) for part in found} == {(True, False)}
     assert torch.get_num_threads() == threads
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
     shown = capfd.readouterr().err.splitlines()
-    assert shown[0].startswith("work: 0/7")
-    assert shown[-1].startswith("work: 7/7")
+    assert shown[0].startswith("work: 0/30")
+    assert shown[-1].startswith("work: 30/30")
     assert all(line.startswith("work: ") for line in shown)
-
-
-def circumstances(weight: Weight, samples: Sequence[Sample]) -> tuple[bool, bool, bool]:
-    """Whether work runs in Lightning's predict loop, in a process group, and where Ctrl-C is never heard."""
-    callers = [frame.filename for frame in traceback.extract_stack()]
-    loop = any(Path(name).match("lightning/pytorch/loops/prediction_loop.py") for name in callers)
-    blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    return loop, torch.distributed.is_initialized(), blocked
-
-
-def test_processes_are_those_of_lightnings_predict_loop() -> None:
-    found = spread(circumstances, Weight(torch.tensor(1.0)), photos(3), [CPU, CPU], "work")
-    assert found == [(True, False, True)] * 2
-    assert spread(circumstances, Weight(torch.tensor(1.0)), photos(3), [CPU], "work") == [(False, False, False)]
-
-
-def test_lightning_is_imported_for_several_devices_only() -> None:
-    code = """
-import sys, torch
-from boxseg.stages import evaluate, label
-from boxseg.inference.processes import spread
-class Nothing:
-    def on(self, device):
-        return self
-print(spread(lambda *_: "lightning" in sys.modules, Nothing(), [], [torch.device("cpu")], ""))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[False]\n"
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_photo_or_none_needs_no_other_process(count: int) -> None:
-    [(names, _, process, _)] = spread(names_of, Weight(torch.tensor(1.0)), photos(count), [CPU, CPU], "work")
-    assert len(names) == count
-    assert process == os.getpid()
+    (found,) = spread(look, Weight(torch.tensor(1.0)), photos(count), [CPU, CPU], "work")
+    assert len(found.names) == count
+    assert found.process == os.getpid()
 
 
 @pytest.mark.parametrize(
-    ("trouble", "said"),
+    ("count", "devices", "threads", "size"),
+    [
+        (10_000, [CPU] * 2, 8, 64),  # eight for each thread
+        (100, [CPU] * 2, 8, 13),  # four chunks for each process
+        (20, [CPU] * 2, 8, 8),  # not fewer than threads
+        (10, [CPU] * 2, 8, 5),  # nobody is left out
+        (10_000, [torch.device("cuda", 0), torch.device("cuda", 1)], 8, 256),
+    ],
+)
+def test_chunks_keep_a_process_busy(count: int, devices: list[torch.device], threads: int, size: int) -> None:
+    assert chunk_size(count, devices, threads) == size
+
+
+def trouble(weight: Weight, samples: Sequence[Sample], kind: str) -> None:
+    """At photo 5."""
+    if any(sample.id == "photo-5" for sample in samples):
+        if kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise DataError("photo-5 is broken") if kind == "data" else ZeroDivisionError("of photo-5")
+
+
+WHERE = r" while it worked on photos photo-4 to photo-7$"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
     [
         ("data", r"^photo-5 is broken$"),
-        ("bug", r"^process 2 failed \(ZeroDivisionError: of photo-5\), at photo photo-5 or one of the few"),
-        ("kill", r"^process 2 was killed \(memory may have run out.*\), at photo photo-5 or one of the few"),
+        ("bug", r"^process \d failed \(ZeroDivisionError: of photo-5\)" + WHERE),
+        ("kill", r"^process \d was killed \(memory may have run out: try fewer devices\)" + WHERE),
     ],
-)  # fmt: skip
-def test_trouble_in_a_process_is_one_line_that_names_the_photo(trouble: str, said: str) -> None:
-    work = partial(names_of, trouble=trouble)
+)
+def test_trouble_in_a_process_is_one_line_that_names_the_photos(kind: str, said: str) -> None:
+    work = partial(trouble, kind=kind)
     with pytest.raises(BoxsegError, match=said) as caught:
-        spread(work, Weight(torch.tensor(1.0)), photos(30), [CPU, CPU], "work")
-    assert isinstance(caught.value, DataError) == (trouble == "data")
-    if trouble == "bug":  # where it came from, for --debug
-        assert "in names_of" in str(caught.value.__cause__)
+        spread(work, Weight(torch.tensor(1.0)), photos(32), [CPU, CPU], "work")
+    assert isinstance(caught.value, DataError) == (kind == "data")
+    if kind == "bug":  # where it came from, for --debug
+        assert "in trouble" in "".join(traceback.format_exception(caught.value))
 
 
-def test_what_is_wrong_with_photos_is_listed_in_their_order() -> None:
-    parts = [{"photo-4": "d", "photo-0": "a"}, {"photo-3": "c", "photo-1": "b"}]
-    assert list(in_order(photos(6), parts).items()) == [
-        ("photo-0", "a"), ("photo-1", "b"), ("photo-3", "c"), ("photo-4", "d"),
-    ]  # fmt: skip
+SCRIPT = """
+import os, sys, time
+from pathlib import Path
+import torch
+from boxseg.dataset import Sample
+from boxseg.inference.processes import spread
+from test_photo_processes import Weight, photos
+
+def linger(weight, samples):
+    half = Path(f"half-{os.getpid()}")
+    half.touch()
+    try:
+        time.sleep(300)
+    finally:
+        half.unlink()
+
+IF_MAIN
+    spread(linger, Weight(torch.tensor(1.0)), photos(8), [torch.device("cpu")] * 2, "work")
+"""
+
+
+def start_script(folder: Path, guard: str) -> subprocess.Popen[str]:
+    (folder / "script.py").write_text(SCRIPT.replace("IF_MAIN", guard))
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    return subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": paths},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_script_that_every_process_would_run_again_is_told_so(tmp_path: Path) -> None:
+    script = start_script(tmp_path, "if True:")
+    _, errors = script.communicate(timeout=300)
+    assert script.returncode == 1
+    assert errors.splitlines()[-1] == (
+        "boxseg.errors.BoxsegError: process 1 ended with status 1 before its first photo; a script that asks "
+        'for several devices must do so under `if __name__ == "__main__":`'
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_processes_end_with_the_one_that_started_them(number: signal.Signals, tmp_path: Path) -> None:
+    script = start_script(tmp_path, 'if __name__ == "__main__":')
+    while len(list(tmp_path.glob("half-*"))) < 2:
+        assert script.poll() is None
+        time.sleep(0.05)
+    if number == signal.SIGINT:
+        os.killpg(script.pid, number)  # as a terminal does
+    else:
+        script.send_signal(number)
+    _, errors = script.communicate(timeout=60)
+    assert script.returncode == -number
+    wait_for_end(script.pid)
+    assert not list(tmp_path.glob("half-*"))
+    if number == signal.SIGINT:
+        assert errors.splitlines()[-1] == "KeyboardInterrupt"
+        assert errors.count("Traceback") == 1  # none of the processes
+
+
+def wait_for_end(group: int) -> None:
+    """Until no process of a group is left."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    os.killpg(group, signal.SIGKILL)
+    raise AssertionError("a process is left")
 
 
 def test_devices_as_asked_for() -> None:

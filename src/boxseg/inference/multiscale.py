@@ -20,7 +20,7 @@ from boxseg.dataset import Sample
 from boxseg.inference.networks import Loaded
 from boxseg.inference.prediction import LabelledPhoto, strongest
 from boxseg.inference.refine import refine
-from boxseg.inference.threads import Readable, photo_loop
+from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.inference.windows import blended, window_side
 from boxseg.nn.deeplab import Segmenter
 from boxseg.nn.reproducible import softmax
@@ -159,34 +159,28 @@ def _strongest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def predict_photos(
-    loaded: Loaded[Segmenter],
-    samples: Sequence[Sample],
-    skipped: dict[str, str],
-    options: Evaluate,
-    trainer: TrainerOptions,
-) -> Iterator[tuple[Sample, LabelledPhoto]]:
+    loaded: Loaded[Segmenter], samples: Sequence[Sample], options: Evaluate, trainer: TrainerOptions
+) -> Iterator[tuple[Sample, LabelledPhoto | Skipped]]:
     """Samples with what the network says of them, behind a progress bar.
 
     Args:
         loaded: The network.
         samples: Photos to label.
-        skipped: Takes the ids of photos that cannot be read, with the reason.
         options: Scales, flip and CRF.
         trainer: Loading processes.
     """
     work = partial(_predicted, loaded, options)
-    device = loaded.device
-    for group in photo_loop(work, samples, skipped, description="predict", trainer=trainer, device=device):
-        yield from group
+    return photo_loop(work, samples, description="predict", trainer=trainer, device=loaded.device)
 
 
-def _predicted(
-    loaded: Loaded[Segmenter], options: Evaluate, group: Sequence[Readable]
-) -> list[tuple[Sample, LabelledPhoto]]:
-    answers = label_group(loaded, [image for _, image in group], options)
-    found = []
-    for (sample, image), answer in zip(group, answers, strict=True):
-        labels, confidence = answer.labels.cpu().numpy(), answer.confidence.cpu().numpy()
-        photo = LabelledPhoto(image=image, labels=labels, confidence=confidence, classes=loaded.classes)
-        found.append((sample, photo))
-    return found
+def _predicted(loaded: Loaded[Segmenter], options: Evaluate, group: Sequence[Readable]) -> list[LabelledPhoto]:
+    images = [image for _, image in group]
+    return [
+        LabelledPhoto(
+            image=image,
+            labels=answer.labels.cpu().numpy(),
+            confidence=answer.confidence.cpu().numpy(),
+            classes=loaded.classes,
+        )
+        for image, answer in zip(images, label_group(loaded, images, options), strict=True)
+    ]

@@ -8,8 +8,10 @@ as many photos at work as torch has threads. What is computed does not depend on
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -17,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from boxseg.config import TrainerOptions
-from boxseg.data.loading import photos
+from boxseg.data.loading import LoadedPhoto, photos
 from boxseg.dataset import Sample
 from boxseg.inference.freed_memory import freed_memory_kept
 from boxseg.progress import track
@@ -34,56 +36,81 @@ PIXELS = 2**24
 LARGE = 2**21
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """What there is of a photo that could not be worked on.
+
+    Attributes:
+        reason: Why.
+    """
+
+    reason: str
+
+
 def photo_loop(
-    work: Callable[[Sequence[Readable]], T],
+    work: Callable[[Sequence[Readable]], Sequence[T]],
     samples: Sequence[Sample],
-    skipped: dict[str, str],
     *,
     description: str,
     trainer: TrainerOptions,
     device: torch.device,
-) -> Iterator[T]:
-    """What `work` makes of the photos that can be read, in their order, behind a progress bar.
+) -> Iterator[tuple[Sample, T | Skipped]]:
+    """What `work` makes of photos, in their order, behind a progress bar; of unreadable ones, why.
 
     Args:
-        work: Takes samples with their photos (H, W, 3), a few at a time. On a CPU it is called from several
-            threads.
+        work: Takes samples with their photos (H, W, 3), a few at a time, and gives a result for each. On a CPU
+            it is called from several threads.
         samples: Those that are wanted.
-        skipped: Takes the ids of photos that cannot be read, with the reason.
         description: Name of the progress bar.
         trainer: Loading processes.
         device: Where they are worked on.
     """
-    readable = _readable(samples, skipped, description, trainer)
-    groups = _grouped(readable, 1 if device.type == "cpu" else BATCH)
+    loaded = track(photos(samples, workers=trainer.workers), description, total=len(samples))
+    groups = _grouped(loaded, 1 if device.type == "cpu" else BATCH)
     if device.type == "cpu":
-        yield from _on_threads(work, groups, torch.get_num_threads())
+        results = _on_threads(partial(_worked, work), groups, torch.get_num_threads())
     else:
-        yield from map(work, groups)
+        results = map(partial(_worked, work), groups)
+    for group in results:
+        yield from group
 
 
-def _grouped(readable: Iterator[Readable], most: int) -> Iterator[list[Readable]]:
-    group: list[Readable] = []
+def _worked(
+    work: Callable[[Sequence[Readable]], Sequence[T]], group: Sequence[LoadedPhoto]
+) -> list[tuple[Sample, T | Skipped]]:
+    readable = [(photo.sample, photo.image) for photo in group if photo.image is not None]
+    results = iter(work(readable) if readable else ())
+    return [
+        (photo.sample, Skipped(photo.error or "unreadable") if photo.image is None else next(results))
+        for photo in group
+    ]
+
+
+def _grouped(loaded: Iterable[LoadedPhoto], most: int) -> Iterator[list[LoadedPhoto]]:
+    group: list[LoadedPhoto] = []
     pixels = 0
-    for sample, photo in readable:
-        size = photo.shape[0] * photo.shape[1]
-        if group and (len(group) == most or pixels + size > PIXELS):
+    for photo in loaded:
+        if group and (len(group) == most or pixels + _pixels(photo) > PIXELS):
             yield group
             group, pixels = [], 0
-        group.append((sample, photo))
-        pixels += size
+        group.append(photo)
+        pixels += _pixels(photo)
     if group:
         yield group
 
 
+def _pixels(photo: LoadedPhoto) -> int:
+    return 0 if photo.image is None else photo.image.shape[0] * photo.image.shape[1]
+
+
 def _on_threads(
-    work: Callable[[Sequence[Readable]], T], groups: Iterator[list[Readable]], threads: int
+    work: Callable[[Sequence[LoadedPhoto]], T], groups: Iterator[list[LoadedPhoto]], threads: int
 ) -> Iterator[T]:
     running: deque[Future[T]] = deque()
     with ThreadPoolExecutor(threads, "boxseg", initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
             for group in groups:
-                large = any(image.shape[0] * image.shape[1] > LARGE for _, image in group)
+                large = any(_pixels(photo) > LARGE for photo in group)
                 # Some more than are worked on, for a slow photo must not make the others wait.
                 while running and (large or len(running) >= 2 * threads):
                     yield running.popleft().result()
@@ -102,13 +129,3 @@ def _on_threads(
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)  # the pool's threads have changed what new threads start with
-
-
-def _readable(
-    samples: Sequence[Sample], skipped: dict[str, str], description: str, trainer: TrainerOptions
-) -> Iterator[Readable]:
-    for photo in track(photos(samples, workers=trainer.workers), description, total=len(samples)):
-        if photo.image is None:
-            skipped[photo.sample.id] = photo.error or "unreadable"
-        else:
-            yield photo.sample, photo.image

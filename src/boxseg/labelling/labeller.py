@@ -21,9 +21,9 @@ from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.formats.masks import write_mask
 from boxseg.inference.devices import torch_devices
-from boxseg.inference.processes import in_order, spread
+from boxseg.inference.processes import spread
 from boxseg.inference.refine import refine
-from boxseg.inference.threads import Readable, photo_loop
+from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.labelling.box_instances import box_instances, write_piece
 from boxseg.labelling.confidence_maps import write_maps
 from boxseg.labelling.methods import Method, Scored
@@ -61,37 +61,35 @@ class Labeller:
 
 def label_photos(labeller: Labeller, samples: Sequence[Sample], trainer: TrainerOptions) -> dict[str, str]:
     """Label these photos and write the results; returns those that could not be read, with the reason."""
-    work = partial(_label_share, trainer=trainer)
-    return in_order(samples, spread(work, labeller, samples, torch_devices(trainer), "label"))
+    work = partial(_label_chunk, trainer=trainer)
+    parts = spread(work, labeller, samples, torch_devices(trainer), "label")
+    return {name: reason for part in parts for name, reason in part.items()}
 
 
-def _label_share(labeller: Labeller, samples: Sequence[Sample], trainer: TrainerOptions) -> dict[str, str]:
-    skipped: dict[str, str] = {}
-    work = partial(_label_group, labeller, skipped)
-    device = labeller.method.device
-    for _ in photo_loop(work, samples, skipped, description="label", trainer=trainer, device=device):
-        pass
-    return skipped
+def _label_chunk(labeller: Labeller, samples: Sequence[Sample], trainer: TrainerOptions) -> dict[str, str]:
+    work, device = partial(_label_group, labeller), labeller.method.device
+    results = photo_loop(work, samples, description="label", trainer=trainer, device=device)
+    return {sample.id: result.reason for sample, result in results if isinstance(result, Skipped)}
 
 
 @torch.inference_mode()
-def _label_group(labeller: Labeller, skipped: dict[str, str], group: Sequence[Readable]) -> None:
-    scored = [(sample, _score(labeller, sample, image, skipped)) for sample, image in group]
-    pending = [(sample, item) for sample, item in scored if item is not None]
+def _label_group(labeller: Labeller, group: Sequence[Readable]) -> list[Skipped | None]:
+    scored = [_score(labeller, sample, image) for sample, image in group]
+    pending = [
+        (sample, item) for (sample, _), item in zip(group, scored, strict=True) if isinstance(item, Scored)
+    ]
     images = [item.image for _, item in pending]
     solved = refine(labeller.options.crf, images, [item.probabilities for _, item in pending])
     for (sample, item), refined in zip(pending, solved, strict=True):
         _finish(labeller, sample, item, refined)
+    return [item if isinstance(item, Skipped) else None for item in scored]
 
 
-def _score(
-    labeller: Labeller, sample: Sample, photo: NDArray[np.uint8], skipped: dict[str, str]
-) -> Scored | None:
+def _score(labeller: Labeller, sample: Sample, photo: NDArray[np.uint8]) -> Scored | Skipped:
     try:
         return labeller.method.score(sample, photo)
     except DataError as error:
-        skipped[sample.id] = str(error)
-        return None
+        return Skipped(str(error))
 
 
 def _finish(labeller: Labeller, sample: Sample, scored: Scored, refined: Tensor) -> None:

@@ -23,6 +23,7 @@ from boxseg.formats.masks import read_mask
 from boxseg.inference.devices import torch_device
 from boxseg.inference.multiscale import predict_photos
 from boxseg.inference.networks import check_classes, load_segmenter
+from boxseg.inference.threads import Skipped
 from boxseg.progress import track
 from boxseg.reporting.html.page import Gallery, GalleryPhoto, Layer
 from boxseg.reporting.html.pictures import data_uri, fit, label_png, photo_jpeg, reliable_png, shrink_labels
@@ -102,13 +103,24 @@ def make_gallery(parts: Parts, options: Report, files: Path) -> Shown | None:
     skipped: dict[str, str] = {}
     if options.predict:
         for split, samples in chosen:
-            predict_missing(parts, split, samples, skipped)
+            skipped |= predict_missing(parts, split, samples)
     classes = parts.splits[0].dataset.classes
     confusion: dict[tuple[str, str], ConfusionMatrix] = {}
     photos: list[GalleryPhoto] = []
     work = [(split, sample) for split, samples in chosen for sample in samples]
-    for split, opened in track(_open_all(work, len(classes), skipped), "report", total=len(work)):
-        photo = describe(split, opened, classes, confusion, options)
+    for (split, sample), opened in zip(
+        work, track(_open_all(work, len(classes)), "report", total=len(work)), strict=True
+    ):
+        if isinstance(opened, Skipped):
+            skipped[sample.id] = opened.reason
+            continue
+        if opened.wrong:
+            skipped[sample.id] = opened.wrong
+        counted = count_layers(opened, classes)
+        for key, counts in counted.items():
+            place = (split.dataset.split, key)
+            confusion[place] = confusion[place] + counts if place in confusion else counts
+        photo = describe(split, opened, counted, options)
         if options.originals:
             photo = replace(photo, originals=write_originals(files, len(photos), split, opened))
         photos.append(photo)
@@ -174,43 +186,42 @@ def choose(split: Split, photos: int) -> list[Sample]:
     return [samples[place] for place in places]
 
 
-def predict_missing(parts: Parts, split: Split, samples: Sequence[Sample], skipped: dict[str, str]) -> None:
-    """Let the network of a run predict the photos that it has not predicted yet, and keep the results there."""
+def predict_missing(parts: Parts, split: Split, samples: Sequence[Sample]) -> dict[str, str]:
+    """Let the network of a run predict the photos that it has not predicted yet, and keep the results there.
+
+    Returns:
+        Photos that could not be read, with the reason.
+    """
     folder = split.sources.get("prediction")
     checkpoint = parts.stages.get("segment", parts.folder) / "model.safetensors"
     if folder is None or not checkpoint.is_file():
-        return
+        return {}
     lacking = [sample for sample in samples if not (folder / f"{sample.id}.png").is_file()]
     if not lacking:
-        return
+        return {}
     loaded = load_segmenter(checkpoint, torch_device(parts.trainer))
     check_classes(loaded.classes, split.dataset, checkpoint)
-    for sample, prediction in predict_photos(loaded, lacking, skipped, parts.evaluate, parts.trainer):
-        prediction.save(folder / f"{sample.id}.png")
+    skipped: dict[str, str] = {}
+    for sample, prediction in predict_photos(loaded, lacking, parts.evaluate, parts.trainer):
+        if isinstance(prediction, Skipped):
+            skipped[sample.id] = prediction.reason
+        else:
+            prediction.save(folder / f"{sample.id}.png")
+    return skipped
 
 
-def _open_all(
-    work: Sequence[tuple[Split, Sample]], classes: int, skipped: dict[str, str]
-) -> Iterator[tuple[Split, _Opened]]:
+def _open_all(work: Sequence[tuple[Split, Sample]], classes: int) -> Iterator[_Opened | Skipped]:
     """Photos with their labels, in order, read ahead a few at a time: all of them would fill the memory."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         for start in range(0, len(work), 8):
-            group = work[start : start + 8]
-            results = pool.map(lambda item: _open(item[0], item[1], classes), group)
-            for (split, sample), result in zip(group, results, strict=True):
-                if isinstance(result, _Opened):
-                    if result.wrong:
-                        skipped[sample.id] = result.wrong
-                    yield split, result
-                else:
-                    skipped[sample.id] = str(result)
+            yield from pool.map(lambda item: _open(item[0], item[1], classes), work[start : start + 8])
 
 
-def _open(split: Split, sample: Sample, classes: int) -> _Opened | DataError:
+def _open(split: Split, sample: Sample, classes: int) -> _Opened | Skipped:
     try:
         image = read_image(sample.image)
     except DataError as error:
-        return error
+        return Skipped(str(error))
     layers: dict[str, Labels] = {}
     wrong = ""
     for key, folder in split.sources.items():
@@ -237,27 +248,26 @@ def _sized(labels: Labels, image: NDArray[np.uint8], file: Path) -> Labels:
     return labels
 
 
+def count_layers(opened: _Opened, classes: tuple[str, ...]) -> dict[str, ConfusionMatrix]:
+    """Pixels of a photo by layer, against its ground truth; none where it has none."""
+    truth = opened.layers.get("ground_truth")
+    counted: dict[str, ConfusionMatrix] = {}
+    if truth is not None and (truth != IGNORE).any():
+        for key, labels in opened.layers.items():
+            if key != "ground_truth":
+                counted[key] = ConfusionMatrix(classes)
+                counted[key].update(labels, truth)
+    return counted
+
+
 def describe(
-    split: Split,
-    opened: _Opened,
-    classes: tuple[str, ...],
-    confusion: dict[tuple[str, str], ConfusionMatrix],
-    options: Report,
+    split: Split, opened: _Opened, counted: dict[str, ConfusionMatrix], options: Report
 ) -> GalleryPhoto:
-    """A photo as the page shows it; its counts are added to `confusion`, by split and layer."""
+    """A photo as the page shows it; `counted` is from `count_layers`."""
     sample, layers = opened.sample, opened.layers
-    truth = layers.get("ground_truth")
-    iou: dict[str, dict[str, float]] = {}
     present = set(sample.labels.tolist())
-    if truth is not None:
-        present |= set(np.unique(truth).tolist()) - {0, IGNORE}
-        for key, labels in layers.items():
-            if key != "ground_truth" and (truth != IGNORE).any():
-                counted = ConfusionMatrix(classes)
-                counted.update(labels, truth)
-                place = (split.dataset.split, key)
-                confusion[place] = confusion[place] + counted if place in confusion else counted
-                iou[key] = photo_iou(counted)
+    if "ground_truth" in layers:
+        present |= set(np.unique(layers["ground_truth"]).tolist()) - {0, IGNORE}
     size = fit(sample.width, sample.height, options.size)
     return GalleryPhoto(
         id=sample.id,
@@ -269,7 +279,7 @@ def describe(
         ],
         classes=sorted(present),
         agreement=agreement(*compared(split, layers), sample) if _comparable(split, layers) else None,
-        iou=iou,
+        iou={key: photo_iou(counts) for key, counts in counted.items()},
         pictures={
             "photo": data_uri("jpeg", photo_jpeg(opened.image, size)),
             **{key: data_uri("png", content) for key, content in label_pictures(split, layers, size).items()},

@@ -17,8 +17,8 @@ from boxseg.formats.masks import write_mask
 from boxseg.inference.devices import torch_devices
 from boxseg.inference.multiscale import label_group
 from boxseg.inference.networks import Loaded
-from boxseg.inference.processes import in_order, spread
-from boxseg.inference.threads import Readable, photo_loop
+from boxseg.inference.processes import spread
+from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.nn.deeplab import Segmenter
 from boxseg.scoring.confusion import ConfusionMatrix, Scores
 from boxseg.scoring.device_counts import count_pixels
@@ -70,7 +70,7 @@ class NetworkScores:
 
 @dataclass(frozen=True, kw_only=True)
 class _Counted:
-    """Pixels of a share of the photos, counted by class."""
+    """Pixels of some photos, counted by class; and photos that could not be read, with the reason."""
 
     before: ConfusionMatrix
     after: ConfusionMatrix
@@ -94,9 +94,9 @@ def score_network(
         keep: Folder for the final predictions, ID.png; None to keep none.
     """
     samples = [sample for sample in dataset.samples if sample.ground_truth is not None]
-    work = partial(_score_share, classes=dataset.classes, options=options, trainer=trainer, keep=keep)
+    work = partial(_score_chunk, classes=dataset.classes, options=options, trainer=trainer, keep=keep)
     parts = spread(work, loaded, samples, torch_devices(trainer), "evaluate")
-    skipped = in_order(samples, [part.skipped for part in parts])
+    skipped = {name: reason for part in parts for name, reason in part.skipped.items()}
     nothing = ConfusionMatrix(dataset.classes)
     before = sum((part.before for part in parts), start=nothing).scores()
     after = sum((part.after for part in parts), start=nothing).scores()
@@ -108,7 +108,7 @@ def score_network(
     )
 
 
-def _score_share(
+def _score_chunk(
     loaded: Loaded[Segmenter],
     samples: Sequence[Sample],
     classes: Sequence[str],
@@ -121,8 +121,11 @@ def _score_share(
     work = partial(_count_group, loaded, options, before.check, keep)
     device = loaded.device
     total = torch.zeros(2, *before.counts.shape, dtype=torch.int64, device=device)
-    for counts in photo_loop(work, samples, skipped, description="evaluate", trainer=trainer, device=device):
-        total += counts
+    for sample, result in photo_loop(work, samples, description="evaluate", trainer=trainer, device=device):
+        if isinstance(result, Skipped):
+            skipped[sample.id] = result.reason
+        else:
+            total += result
     before.counts, after.counts = total.cpu().numpy()
     return _Counted(before=before, after=after, skipped=skipped)
 
@@ -133,8 +136,8 @@ def _count_group(
     check: Callable[[str, Labels], None],
     keep: Path | None,
     group: Sequence[Readable],
-) -> Tensor:
-    """Pixels (2, L + 1, L + 2) of the photos before and after the CRF; predictions are written to `keep`."""
+) -> list[Tensor]:
+    """Pixels (2, L + 1, L + 2) of each photo before and after the CRF; predictions are written to `keep`."""
     counts = []
     answers = label_group(loaded, [image for _, image in group], options)
     for (sample, _), answer in zip(group, answers, strict=True):
@@ -144,7 +147,7 @@ def _count_group(
         check("ground truth", labels)
         truth, size = torch.from_numpy(labels).to(loaded.device), len(loaded.classes) + 1
         counts.append(torch.stack([count_pixels(p, truth, size) for p in (answer.before, answer.labels)]))
-    return torch.stack(counts).sum(0)
+    return counts
 
 
 def network_table(title: str, scores: NetworkScores) -> Table:

@@ -18,7 +18,8 @@ from boxseg.formats.photo_files import find_photos, names_of, photo_sample
 from boxseg.inference.devices import torch_device, torch_devices
 from boxseg.inference.multiscale import predict_photos
 from boxseg.inference.networks import Loaded, load_segmenter
-from boxseg.inference.processes import in_order, spread
+from boxseg.inference.processes import spread
+from boxseg.inference.threads import Skipped
 from boxseg.jobs import PredictJob
 from boxseg.nn.deeplab import Segmenter
 from boxseg.results import Result
@@ -76,12 +77,12 @@ def run(job: PredictJob) -> PredictResult | SubmissionResult:
         raise ConfigError("give either images=… (photos) or data.root=… (the photos of a split)")
     check_folder(job.out)
     loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
-    skipped: dict[str, str] = {}
-    samples = _photos(job, skipped)
-    parts = spread(partial(_predict_share, job=job), loaded, samples, torch_devices(job.trainer), "predict")
-    skipped |= in_order(samples, [missed for _, missed in parts])
+    samples, skipped = _photos(job)
+    parts = spread(partial(_predict_chunk, job=job), loaded, samples, torch_devices(job.trainer), "predict")
+    missed = {name: reason for _, part in parts for name, reason in part.items()}
+    skipped |= missed
     counts = np.sum([part for part, _ in parts], axis=0)
-    done = len(samples) - sum(len(missed) for _, missed in parts)
+    done = len(samples) - len(missed)
     if not done:
         raise DataError(f"none of {len(skipped)} photos could be read: {next(iter(skipped.values()))}")
     record_photos(job.out, loaded.classes, [sample for sample in samples if sample.id not in skipped])
@@ -89,13 +90,16 @@ def run(job: PredictJob) -> PredictResult | SubmissionResult:
     return PredictResult(folder=job.out, images=done, skipped=skipped, classes=loaded.classes, shares=shares)
 
 
-def _predict_share(
+def _predict_chunk(
     loaded: Loaded[Segmenter], samples: Sequence[Sample], job: PredictJob
 ) -> tuple[NDArray[np.int64], dict[str, str]]:
-    """Write labels and overlays of a share of the photos: pixels by class, and photos that cannot be read."""
+    """Write labels and overlays of some photos: pixels by class, and photos that cannot be read."""
     counts = np.zeros(len(loaded.classes) + 1, dtype=np.int64)
     skipped: dict[str, str] = {}
-    for sample, prediction in predict_photos(loaded, samples, skipped, job.evaluate, job.trainer):
+    for sample, prediction in predict_photos(loaded, samples, job.evaluate, job.trainer):
+        if isinstance(prediction, Skipped):
+            skipped[sample.id] = prediction.reason
+            continue
         prediction.save(job.out / "labels" / f"{sample.id}.png")
         with atomic_path(job.out / "overlays" / f"{sample.id}.jpg") as temporary:
             prediction.overlay().save(temporary, quality=90)
@@ -105,20 +109,20 @@ def _predict_share(
     return counts, skipped
 
 
-def _photos(job: PredictJob, skipped: dict[str, str]) -> Sequence[Sample]:
-    """The photos that were asked for; those that cannot be read go into `skipped`, with the reason."""
+def _photos(job: PredictJob) -> tuple[Sequence[Sample], dict[str, str]]:
+    """The photos that were asked for; and those that cannot be read, with the reason."""
     if job.data is not None:
         dataset = formats.load(job.data, boxes=False)
-        skipped |= {str(p.file): p.what for p in dataset.problems if p.action == "skipped"}
-        return dataset.samples
+        return dataset.samples, {str(p.file): p.what for p in dataset.problems if p.action == "skipped"}
     assert job.images is not None
     files = find_photos([job.images] if isinstance(job.images, str) else job.images)
-    return [sample for name, file in names_of(files).items() if (sample := _sample(name, file, skipped))]
+    found = [(file, _sample(name, file)) for name, file in names_of(files).items()]
+    samples = [sample for _, sample in found if isinstance(sample, Sample)]
+    return samples, {str(file): sample.reason for file, sample in found if isinstance(sample, Skipped)}
 
 
-def _sample(name: str, file: Path, skipped: dict[str, str]) -> Sample | None:
+def _sample(name: str, file: Path) -> Sample | Skipped:
     try:
         return photo_sample(name, file)
     except DataError as error:
-        skipped[str(file)] = str(error)
-        return None
+        return Skipped(str(error))

@@ -18,7 +18,8 @@ from boxseg.formats.voc_server import check_results, pack, results_folder, split
 from boxseg.inference.devices import torch_device, torch_devices
 from boxseg.inference.multiscale import predict_photos
 from boxseg.inference.networks import Loaded, load_segmenter
-from boxseg.inference.processes import in_order, spread
+from boxseg.inference.processes import spread
+from boxseg.inference.threads import Skipped
 from boxseg.jobs import PredictJob
 from boxseg.nn.deeplab import Segmenter
 from boxseg.results import Result
@@ -107,8 +108,9 @@ def run(job: PredictJob) -> SubmissionResult:
     missing = [sample for sample in dataset.samples if not (folder / f"{sample.id}.png").is_file()]
     if len(missing) < len(dataset):
         log.info(f"predict: {len(dataset) - len(missing)} of {len(dataset)} photos have their labels already")
-    work = partial(_write_share, folder=folder, options=job.evaluate, trainer=job.trainer)
-    skipped = in_order(missing, spread(work, loaded, missing, torch_devices(job.trainer), "predict"))
+    work = partial(_write_chunk, folder=folder, options=job.evaluate, trainer=job.trainer)
+    parts = spread(work, loaded, missing, torch_devices(job.trainer), "predict")
+    skipped = {name: reason for part in parts for name, reason in part.items()}
     archive = out / f"voc2012_{folder.name}.tgz"
     problems = check_results(out, dataset.root, data.split)
     if problems:
@@ -125,15 +127,18 @@ def run(job: PredictJob) -> SubmissionResult:
     )
 
 
-def _write_share(
+def _write_chunk(
     loaded: Loaded[Segmenter],
     samples: Sequence[Sample],
     folder: Path,
     options: Evaluate,
     trainer: TrainerOptions,
 ) -> dict[str, str]:
-    """Write the predictions of a share of the photos; returns those that cannot be read, with the reason."""
+    """Write the predictions of some photos; returns those that cannot be read, with the reason."""
     skipped: dict[str, str] = {}
-    for sample, prediction in predict_photos(loaded, samples, skipped, options, trainer):
-        prediction.save(folder / f"{sample.id}.png")
+    for sample, prediction in predict_photos(loaded, samples, options, trainer):
+        if isinstance(prediction, Skipped):
+            skipped[sample.id] = prediction.reason
+        else:
+            prediction.save(folder / f"{sample.id}.png")
     return skipped

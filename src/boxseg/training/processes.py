@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
+import multiprocessing
 import signal
 import sys
 import warnings
@@ -17,8 +17,6 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from boxseg import errors
-from boxseg.data.workers import LoadingError
 from boxseg.errors import BoxsegError
 
 # Seconds that a process is given to end by itself.
@@ -50,7 +48,22 @@ class SpawnedStrategy(DDPStrategy):
 
 
 class _Launcher(_MultiProcessingLauncher):
-    """Lightning's, also for notebooks: it fears for classes defined there, but what runs is importable."""
+    """Lightning's, also for notebooks: it refuses classes defined there, but what runs here is importable.
+
+    Attributes:
+        raised: Errors of ours that processes ended with; torch passes on the text of a traceback only.
+    """
+
+    def __init__(self, strategy: DDPStrategy) -> None:
+        super().__init__(strategy)
+        self.raised = multiprocessing.get_context("spawn").SimpleQueue()
+
+    def _wrapping_function(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super()._wrapping_function(*args, **kwargs)
+        except BoxsegError as error:
+            self.raised.put(error)
+            raise
 
     @property
     def is_interactive_compatible(self) -> bool:
@@ -90,17 +103,17 @@ def ended_with(trainer: L.Trainer) -> Iterator[None]:
     try:
         yield
     except ProcessRaisedException as error:
-        ours = _as_raised(str(error))
-        if ours is None:
+        launcher = trainer.strategy.launcher
+        if not isinstance(launcher, _Launcher) or launcher.raised.empty():
             raise
-        raise ours from error
+        raise launcher.raised.get() from error
     except ProcessExitedException as error:
         raise BoxsegError(
             f"process {error.error_index + 1} of the training was ended ({_cause(error)}): "
             "try a smaller batch, trainer.accumulate or fewer devices"
         ) from error
     finally:
-        processes = processes_of(trainer)
+        processes: list[BaseProcess] = list(getattr(trainer.strategy.launcher, "procs", []))
         for process in processes:
             if process.is_alive():
                 process.terminate()
@@ -111,22 +124,6 @@ def ended_with(trainer: L.Trainer) -> Iterator[None]:
                 process.join()
         if processes and sys.stderr.isatty():
             sys.stderr.write("\x1b[?25h")  # the cursor, which the bar of a killed process has hidden
-
-
-def processes_of(trainer: L.Trainer) -> list[BaseProcess]:
-    """Those that Lightning has started; none before it has started the last of them."""
-    return list(getattr(trainer.strategy.launcher, "procs", []))
-
-
-def _as_raised(text: str) -> BoxsegError | None:
-    """The error of ours at the end of a traceback; None where it is none."""
-    kinds: dict[str, Any] = {**vars(errors), "LoadingError": LoadingError}
-    found = re.findall(r"^boxseg\.[\w.]*?(\w+): (.*)$", text, flags=re.MULTILINE)
-    if not found or not issubclass(kinds.get(found[-1][0], object), BoxsegError):
-        return None
-    kind, message = found[-1]
-    raised: BoxsegError = kinds[kind](message)
-    return raised
 
 
 def _cause(error: ProcessExitedException) -> str:
