@@ -30,6 +30,7 @@ _HOMES = {
     "load": "boxseg.api",
     "masks": "boxseg.api",
     "predict": "boxseg.api",
+    "register": "boxseg.plugins",
     "report": "boxseg.api",
     "reproduce": "boxseg.api",
     "run": "boxseg.api",

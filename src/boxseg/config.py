@@ -9,17 +9,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from boxseg.errors import did_you_mean, require, require_schedule
+from boxseg.plugins import FormatName, LabelMethod, LossName, require_name
 
 # `field(metadata=POSITIONAL)` marks options that the command line also takes as bare words.
 POSITIONAL = {"positional": True}
 
-BackboneName = Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
 # Whose models a backbone may be, by the word before the colon.
 LIBRARIES = ("hf", "timm")
-LabelMethod = Literal["auto", "bap", "gap", "box", "grabcut", "sam"]
 LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
 # Lightning's, by their names and the short ones that it takes for them.
 PRECISIONS = (
@@ -28,19 +27,16 @@ PRECISIONS = (
 )  # fmt: skip
 # Its short names, and what they mean: two names of one thing are no two runs.
 SHORT_PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
-LossName = Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"]
 LabelFormat = Literal["palette", "voc", "masks", "coco", "yolo-seg"]
 
 
 def require_backbone(name: str, stage: int | None) -> None:
-    """Check the name of a backbone: one of boxseg's own, or hf:NAME, timm:NAME."""
-    known = get_args(BackboneName)
+    """Check the name of a backbone: one of boxseg's own, of a plug-in, or hf:NAME, timm:NAME."""
     library, _, foreign = name.partition(":")
-    require(
-        name in known or (library in LIBRARIES and bool(foreign)),
-        f"unknown model.backbone={name}{did_you_mean(name, known)} (one of {', '.join(known)}; hf:NAME of "
-        "transformers, a model of its hub or a folder; or timm:NAME)",
-    )
+    if library not in LIBRARIES or not foreign:
+        others = "hf:NAME of transformers, a model of its hub or a folder; timm:NAME; "
+        require_name("backbone", "model.backbone", name, others)
+        foreign = ""
     require(stage is None or stage >= 1, f"model.stage must be 1 or more, got {stage}")
     require(stage is None or bool(foreign), f"model.stage is for hf: and timm: backbones, {name} has none")
 
@@ -51,7 +47,8 @@ class Data:
 
     Args:
         root: Folder of the data set.
-        format: How it is annotated; `auto` recognises it.
+        format: How it is annotated: `voc`, `coco`, `yolo`, `cvat`, `label-studio`, or a plug-in's; `auto`
+            recognises it.
         split: Images to work on: a list in ImageSets/Segmentation (VOC), an annotation file
             `instances_SPLIT.json` (COCO), an entry of data.yaml (YOLO), a subset or a file SPLIT.xml (CVAT), a
             file SPLIT.json (Label Studio).
@@ -64,7 +61,7 @@ class Data:
     """
 
     root: Path
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] = "auto"
+    format: FormatName | str = "auto"
     split: str = "train"
     val_split: str = "val"
     annotations: Path | None = None
@@ -73,6 +70,7 @@ class Data:
     limit: int | None = None
 
     def __post_init__(self) -> None:
+        require_name("format", "data.format", self.format)
         require(self.limit is None or self.limit > 0, f"data.limit must be positive, got {self.limit}")
 
     def with_split(self, split: str) -> Data:
@@ -88,7 +86,7 @@ class Model:
 
     Args:
         backbone: Feature extractor: `efficientnet_lite0`, `vgg16`, `resnet50`, `resnet101`; `hf:NAME` for a
-            model of transformers (a name on its hub, or a folder), `timm:NAME` for one of timm.
+            model of transformers (a name on its hub, or a folder), `timm:NAME` for one of timm; or a plug-in's.
         weights: `default` (embedded ImageNet weights for efficientnet_lite0, those published under its name for
             `hf:` and `timm:`, otherwise `imagenet`), `imagenet` (downloads torchvision's file), `none`
             (random), or a file (.safetensors, .pth) in the names of torchvision, Caffe or deeplab-pytorch.
@@ -301,7 +299,7 @@ class Label:
     Args:
         method: `bap` and `gap` take a classifier's activation maps; `box` the whole boxes, the smallest on top;
             `grabcut` cuts each object out of its box; `sam` takes the masks of a SAM network prompted with the
-            boxes. `auto` is bap or gap, as the classifier was trained.
+            boxes. `auto` is bap or gap, as the classifier was trained. Plug-ins add others.
         sam: The network of `sam`: a folder of transformers, or a name on the Hugging Face hub.
         background: Background score of bap and gap inside boxes: `attention` (u_0), `complement`
             (1 - max u_c), `zero` (what u_0 is where no feature is like the background), or `auto`: attention
@@ -320,7 +318,7 @@ class Label:
         crf: Dense CRF of Y_crf, whatever the method.
     """
 
-    method: LabelMethod = "auto"
+    method: LabelMethod | str = "auto"
     sam: str | None = None
     background: Literal["auto", "attention", "complement", "zero"] = "auto"
     grid: int = 1
@@ -331,6 +329,7 @@ class Label:
     crf: Crf = field(default_factory=Crf)
 
     def __post_init__(self) -> None:
+        require_name("label_method", "label.method", self.method)
         require(self.grid >= 1, f"label.grid must be at least 1, got {self.grid}")
         require(
             self.method != "sam" or bool(self.sam),
@@ -349,7 +348,7 @@ class Segment:
 
     Args:
         loss: `nal` (noise-aware), `er` (entropy regularisation), `bs` (bootstrapping), `baseline` (agreement
-            of Y_crf and Y_ret only), `ce_crf` (Y_crf everywhere), `ce_ret` (Y_ret everywhere).
+            of Y_crf and Y_ret only), `ce_crf` (Y_crf everywhere), `ce_ret` (Y_ret everywhere), or a plug-in's.
         weight: λ of the loss on pixels where the labels disagree.
         gamma: γ of the noise-aware confidence.
         detach_confidence: Stop the gradient through the noise-aware confidence σ.
@@ -361,7 +360,7 @@ class Segment:
         augment: Random changes of the images.
     """
 
-    loss: LossName = "nal"
+    loss: LossName | str = "nal"
     weight: float = 0.1
     gamma: float = 7.0
     detach_confidence: bool = False
@@ -373,6 +372,7 @@ class Segment:
     augment: Augment = field(default_factory=Augment)
 
     def __post_init__(self) -> None:
+        require_name("loss", "segment.loss", self.loss)
         require(self.weight >= 0, f"segment.weight must be 0 or more, got {self.weight}")
         require_schedule("segment", self.batch, self.epochs, self.iterations)
 

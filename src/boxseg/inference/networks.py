@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from boxseg import plugins
 from boxseg.atomic import write_json
 from boxseg.config import Classify, Model, Segment
 from boxseg.dataset import BoxDataset
@@ -111,6 +112,8 @@ def save_network(
         "backbone": network.backbone.architecture,
         "options": dataclasses.asdict(options),
     }
+    if package := plugins.package_of("backbone", model.backbone):
+        meta["plugin"] = package
     checkpoint.save(path, network.state_dict(), meta)
 
 
@@ -121,7 +124,7 @@ def load_classifier(path: Path, device: torch.device) -> Loaded[BoxClassifier]:
         CheckpointError: The file is missing, damaged, or holds something else.
     """
     meta, state = _read(path, "box-classifier")
-    network = build_classifier(Model(**meta["model"]), len(meta["classes"]), meta.get("backbone") or None)
+    network = build_classifier(_model_of(meta, path), len(meta["classes"]), meta.get("backbone") or None)
     return _finish(network, meta, state, device, path)
 
 
@@ -132,7 +135,7 @@ def load_segmenter(path: Path, device: torch.device) -> Loaded[Segmenter]:
         CheckpointError: The file is missing, damaged, or holds something else.
     """
     meta, state = _read(path, "segmenter")
-    network = build_segmenter(Model(**meta["model"]), len(meta["classes"]), meta.get("backbone") or None)
+    network = build_segmenter(_model_of(meta, path), len(meta["classes"]), meta.get("backbone") or None)
     return _finish(network, meta, state, device, path)
 
 
@@ -153,6 +156,22 @@ def check_classes(known: Sequence[str], dataset: BoxDataset, checkpoint: Path) -
 
 def _read(path: Path, kind: CheckpointKind) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return checkpoint.load(checkpoint_file(path, kind), kind)
+
+
+def _model_of(meta: dict[str, Any], path: Path) -> Model:
+    """The network's options.
+
+    Raises:
+        CheckpointError: Its backbone is of a plug-in that is not there.
+    """
+    name = meta["model"]["backbone"]
+    if ":" not in name and not plugins.is_known("backbone", name):
+        package = meta.get("plugin")
+        origin = f"of the package {package}: install it, or" if package else "that a script has added:"
+        raise CheckpointError(
+            f"{path} has the backbone {name!r} {origin} call boxseg.register('backbone', {name!r}, …) first"
+        )
+    return Model(**meta["model"])
 
 
 def _finish(

@@ -27,7 +27,7 @@ from boxseg.inference.devices import torch_device
 from boxseg.inference.networks import load_segmenter, save_network, start_classifier, start_segmenter
 from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob, job_for
 from boxseg.labelling.labeller import Labeller, label_photos
-from boxseg.labelling.methods import METHODS
+from boxseg.labelling.methods import start_method
 from boxseg.progress import quiet
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
@@ -207,7 +207,7 @@ def _training(
 
 def _label(job: LabelJob, dataset: BoxDataset, scratch: Path) -> PlannedStage:
     folder = scratch / "label"
-    method = METHODS[job.label.method](job, dataset)
+    method = start_method(job, dataset)
     labeller = Labeller(method=method, options=job.label, folder=folder, category_ids=dataset.category_ids)
     there = replace(labeller, folder=job.out)
     missing = sum(not all(path.is_file() for path in there.files(s)) for s in dataset.samples)

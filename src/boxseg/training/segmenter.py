@@ -11,7 +11,7 @@ from torch import Tensor
 
 from boxseg.config import Segment
 from boxseg.nn.deeplab import Segmenter
-from boxseg.nn.losses import LOSSES, LossOptions, count_pixels
+from boxseg.nn.losses import LossOptions, count_pixels, find_loss
 from boxseg.training.loop import Poly, Training
 
 log = logging.getLogger("boxseg")
@@ -45,4 +45,4 @@ class SegmenterTraining(Training):
             totals=totals,
         )
         logits = network.logits(network(batch["images"]))
-        return LOSSES[options.loss](logits, batch["y_crf"], batch["y_ret"], told)
+        return find_loss(options.loss)(logits, batch["y_crf"], batch["y_ret"], told)
