@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from boxseg import plugins
-from boxseg.atomic import write_json
 from boxseg.config import Classify, Model, Segment
 from boxseg.dataset import BoxDataset
 from boxseg.errors import CheckpointError
@@ -21,11 +19,9 @@ from boxseg.nn import checkpoint
 from boxseg.nn.backbones.base import fold_batch_norm
 from boxseg.nn.deeplab import BoxClassifier, Segmenter, build_classifier, build_segmenter
 from boxseg.nn.reproducible import settle_convolutions
-from boxseg.nn.weights.loading import load_weights, weight_file
+from boxseg.nn.weights.loading import LoadReport, load_weights, weight_file
 from boxseg.palette import voc_palette
 from boxseg.runs.layout import CheckpointKind, checkpoint_file
-
-log = logging.getLogger("boxseg")
 
 Network = BoxClassifier | Segmenter
 NetworkT = TypeVar("NetworkT", BoxClassifier, Segmenter)
@@ -65,33 +61,28 @@ def weight_inputs(model: Model) -> dict[str, Path]:
     return {name: path for name, path in files.items() if path and path.is_file()}
 
 
-def start_classifier(model: Model, classes: int, seed: int, folder: Path) -> tuple[BoxClassifier, set[str]]:
-    """A box classifier on pretrained features, and the names of its random parameters.
-
-    What became of every tensor is written to `folder`/weights.json.
-    """
+def start_classifier(model: Model, classes: int, seed: int) -> tuple[BoxClassifier, LoadReport]:
+    """A box classifier on pretrained features, and what became of every tensor."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build_classifier(model, classes)
-    return network, _pretrain(network, model, folder)
+    return network, _pretrain(network, model)
 
 
-def start_segmenter(model: Model, classes: int, seed: int, folder: Path) -> tuple[Segmenter, set[str]]:
+def start_segmenter(model: Model, classes: int, seed: int) -> tuple[Segmenter, LoadReport]:
     """The same for a segmentation network."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build_segmenter(model, classes)
-    return network, _pretrain(network, model, folder)
+    return network, _pretrain(network, model)
 
 
-def _pretrain(network: Network, model: Model, folder: Path) -> set[str]:
+def _pretrain(network: Network, model: Model) -> LoadReport:
     report = load_weights(
         network, model.weights, fully_connected=model.fully_connected, preprocessing=model.preprocessing
     )
-    write_json(folder / "weights.json", report.as_dict())
     _channels_last(network)
-    log.info(report.summary())
-    return set(report.new)
+    return report
 
 
 def _channels_last(network: Network) -> None:
