@@ -26,7 +26,6 @@ ANYTHING = "\0"
 
 # Messages without a row: what comes before them whenever a user could meet them.
 INTERNAL = {
-    "unknown backbone '…'…": "model.backbone is checked when options are read",
     "backbone '…' has no such option: …": "options of a backbone are ours or those of a checkpoint",
     "stride … of efficientnet_lite0: expected 8, 16 or 32": "no option sets it",
     "stride … of a ResNet: expected 8, 16 or 32": "no option sets it",
