@@ -21,8 +21,7 @@ def test_public_names_are_sorted_and_there() -> None:
 
 @pytest.mark.parametrize("verb", JOBS)
 def test_verbs_are_functions_with_keyword_only_options(verb: str) -> None:
-    # `boxseg.report` is the package that draws tables and pages.
-    name = {"report": "write_report"}.get(verb, verb.replace("-", "_"))
+    name = verb.replace("-", "_")
     function = getattr(boxseg, name)
     parameters = inspect.signature(function).parameters
     assert all(item.kind is inspect.Parameter.KEYWORD_ONLY for item in parameters.values())

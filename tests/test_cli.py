@@ -40,7 +40,7 @@ def test_help_needs_no_torch(words: list[str]) -> None:
 def test_the_list_of_verbs_needs_nothing_beyond_python() -> None:
     code = (
         "import sys; from boxseg import cli; cli.execute(['--help']); "
-        "assert not {'jsonargparse', 'yaml', 'numpy', 'PIL', 'rich'} & set(sys.modules)"
+        "assert not {'pydantic', 'yaml', 'numpy', 'PIL', 'rich'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -78,12 +78,24 @@ def test_importing_boxseg_imports_no_torch() -> None:
         (["label", "data=nowhere", "out=o", "method=sam"], "needs label.sam="),
     ],
 )
-def test_an_error_is_one_line_and_status_2(words: list[str], message: str, tmp_path: Path) -> None:
-    done = command(*words, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_an_error_is_one_line_and_status_2(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.execute(words) == 2
+    errors = capfd.readouterr().err
+    assert message in errors
+    assert len(errors.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_an_error_is_the_status_of_the_process(tmp_path: Path) -> None:
+    done = command("doctor", "data=nowhere", cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

@@ -372,7 +372,7 @@ def run_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(folder / "work" / "segment" / "model.safetensors", folder)
     shutil.copy(folder / "work/label/y_crf/train_0000.png", folder / "work/label/y_crf/ID.png")
     for verb in VERBS:
-        function = "write_report" if verb == "report" else verb.replace("-", "_")
+        function = verb.replace("-", "_")
         monkeypatch.setattr(boxseg, function, partial(check_options, verb), raising=False)
     for path in PAGES:
         for block in blocks(path, "python") if page_name(path) != EXTENDING else ():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from boxseg.cli import VERBS
-from documented import ROOT
+from documented import PAGES, ROOT, page_name
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "src/boxseg/crf/README.md"])
@@ -25,6 +26,14 @@ def test_relative_links_lead_to_files_and_headings(page: str) -> None:
             assert anchor in slugs, f"{page}: {link}"
 
 
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_source_files_that_a_page_names_are_there(path: Path) -> None:
+    """`nn/pooling.py` is relative to the package, `docs/figures.py` to the repository."""
+    for name in re.findall(r"`((?:\w+/)+\w+\.\w+)`", path.read_text(encoding="utf-8")):
+        if name.endswith((".py", ".cpp")):
+            assert (ROOT / "src" / "boxseg" / name).exists() or (ROOT / name).exists(), name
+
+
 def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for path in (ROOT / "docs").rglob("*.md"):
@@ -33,5 +42,5 @@ def test_every_page_is_in_the_navigation() -> None:
 
 def test_every_verb_is_in_the_reference_of_functions() -> None:
     page = (ROOT / "docs/api/index.md").read_text(encoding="utf-8")
-    functions = {"write_report" if verb == "report" else verb.replace("-", "_") for verb in VERBS}
+    functions = {verb.replace("-", "_") for verb in VERBS}
     assert functions == set(re.findall(r"^\| `boxseg\.(\w+)` \|", page, re.MULTILINE))

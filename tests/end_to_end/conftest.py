@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
-import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from boxseg.cli import execute
 from boxseg.data.toy import write_toy
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -41,12 +43,16 @@ def miniature() -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def boxseg() -> Command:
-    """Runs a command line in a process of its own; fails where the command does, unless told not to check."""
+    """Runs a command line in this process, where torch is imported once for all tests.
+
+    Fails where the command does, unless told not to check.
+    """
 
     def run(*words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "boxseg", *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert not check or done.returncode == 0, done.stderr
-        return done
+        command, out, err = list(map(str, words)), io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            status = execute(list(command))
+        assert not check or status == 0, err.getvalue()
+        return subprocess.CompletedProcess(command, status, out.getvalue(), err.getvalue())
 
     return run

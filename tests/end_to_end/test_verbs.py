@@ -13,6 +13,7 @@ import boxseg
 from boxseg import options
 from boxseg.cli import execute
 from boxseg.formats.masks import read_mask
+from boxseg.jobs import JOBS
 from boxseg.nn.losses import LOSSES
 
 RECIPES = sorted(path.stem for path in options.RECIPES.glob("*.yaml"))
@@ -23,25 +24,28 @@ def test_every_recipe_goes_through_every_verb(
     recipe: str, toy: Path, miniature: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(verb: str, *words: str) -> str:
-        known = options.known_keys(options.JOBS[verb])
+        known = options.known_keys(JOBS[verb])
         small = [word for word in (*miniature, "model.weights=none") if word.partition("=")[0] in known]
         assert execute([verb, "-c", recipe, *small, *words]) == 0
         return capsys.readouterr().out
 
-    data = (f"data.root={toy}", "data.split=train", "data.limit=4")
-    run("classify", *data, f"out={tmp_path}/c")
-    printed = run("label", *data, f"out={tmp_path}/l", f"checkpoint={tmp_path}/c/model.safetensors")
+    data, folder = (f"data.root={toy}", "data.split=train", "data.limit=4"), tmp_path / "run"
+    printed = run("run", *data, f"out={folder}")
     assert "whole box" in printed
-    run("segment", *data, f"out={tmp_path}/s", f"labels={tmp_path}/l")
-    run("evaluate", *data, f"checkpoint={tmp_path}/s", f"out={tmp_path}/e")
-    run("evaluate", *data, f"labels={tmp_path}/l")
-    assert (tmp_path / "l" / "evaluate-train" / "metrics.json").is_file()
-    run("predict", f"checkpoint={tmp_path}/s", f"images={toy}/JPEGImages", f"out={tmp_path}/p")
+    assert "network" in printed
+    assert (folder / "sheet.png").is_file()
+    # Each stage by itself finds its work done, so its options are those that `run` gave it.
+    run("classify", *data, f"out={folder}/classify")
+    assert "0 written, 4 there already" in run(
+        "label", *data, f"out={folder}/label", f"checkpoint={folder}/classify"
+    )
+    run("segment", *data, f"out={folder}/segment", f"labels={folder}/label")
+    run("evaluate", *data, f"checkpoint={folder}", f"out={tmp_path}/e")
+    run("evaluate", *data, f"labels={folder}/label")
+    assert (folder / "label" / "evaluate-train" / "metrics.json").is_file()
+    run("predict", f"checkpoint={folder}", f"images={toy}/JPEGImages", f"out={tmp_path}/p")
     assert execute(["convert", f"{tmp_path}/p", f"{tmp_path}/masks", "format=masks"]) == 0
     assert "14 photos" in capsys.readouterr().out
-    printed = run("run", *data, f"out={tmp_path}/r")
-    assert "network" in printed
-    assert (tmp_path / "r" / "sheet.png").is_file()
 
 
 def test_labels_have_the_names_sizes_and_values_of_the_data(toy: Path, run_folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import resource
 import numpy as np
-from boxseg.stages.freed_memory import keep_freed_memory, return_freed_memory, trim
+from boxseg.inference.freed_memory import keep_freed_memory, return_freed_memory, trim
 
 def resident():
     with open("/proc/self/statm") as file:

@@ -89,7 +89,7 @@ def test_lightning_is_imported_for_several_devices_only() -> None:
     code = """
 import sys, torch
 from boxseg.stages import evaluate, label
-from boxseg.stages.spread import spread
+from boxseg.inference.processes import spread
 class Nothing:
     def on(self, device):
         return self

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
 
 from boxseg import options
-from boxseg.config import Augment, Crf, Data
+from boxseg.config import Augment, Classify, Crf, Data
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, POSITIONAL, ClassifyJob, DemoJob, PredictJob, RunJob
 
@@ -74,14 +74,30 @@ def test_a_sections_name_is_its_switch(word: str, active: bool, tmp_path: Path) 
         (("data=d", "out=o", "classify.optimiser.momentun=3"), r"did you mean 'classify\.optimiser\.momentum'"),
         (("out=o",), r"missing option data\.root="),
         (("data=d",), "missing option out="),
-        (("data=d", "out=o", "grid=three"), 'option "classify.grid".*whole number.*three'),
-        (("data=d", "out=o", "pooling=max"), "option \"classify.pooling\".*one of 'bap', 'gap'.*max"),
+        (
+            ("data=d", "out=o", "grid=three"),
+            "^option \"classify.grid\": expected a whole number, got 'three'$",
+        ),
+        (("data=d", "out=o", "grid=3.5"), "expected a whole number, got '3.5'$"),
+        (("data=d", "out=o", "grid=true"), "expected a whole number, got true$"),
+        (("data=d", "out=o", "overwrite=maybe"), "\"overwrite\": expected true or false, got 'maybe'$"),
+        (("data=d", "out=o", "data.split=[a]"), r'"data.split": expected text, got \["a"\]$'),
+        (("data=d", "out=o", "format=vco"), r"unknown data\.format=vco, did you mean 'voc'\?"),
+        (
+            ("data=d", "out=o", "loggers=[csv, x]"),
+            r"one of csv, .* or a list \[csv\|.*,…\], got \[.csv., .x.\]$",
+        ),
+        (
+            ("data=d", "out=o", "pooling=max"),
+            "option \"classify.pooling\": expected one of bap, gap, got 'max'$",
+        ),
         (
             ("data=d", "out=o", "classify.iterations=many"),
-            '^option "classify.iterations": Expected a whole number. Got',
+            '^option "classify.iterations": expected a whole number, ',
         ),
-        (("data=d", "out=o", "devices=two"), "Expected a whole number or one of 'auto'. Got value: two$"),
-        (("data=d", "out=o", "milestones=0.5"), "Expected a list. Got value: 0.5$"),
+        (("data=d", "out=o", "devices=two"), "expected a whole number or auto, got 'two'$"),
+        (("data=d", "out=o", "milestones=0.5"), r"expected a list \[NUMBER,…\], got '0.5'$"),
+        (("data=d", "out=o", "augment.scale=[1]"), r"expected a list \[NUMBER,NUMBER\], got \[1\]$"),
         (("data=d", "out=o", "grid=0"), r"classify\.grid must be at least 1, got 0"),
         (("data=d", "out=o", "iterations=0"), r"classify\.iterations must be at least 1"),
         (("data=d", "out=o", "milestones=[1.5]"), r"classify\.milestones are shares"),
@@ -100,7 +116,7 @@ def test_an_option_in_a_section_that_may_be_left_out_is_named() -> None:
     words = ("checkpoint=c", "out=o", "data.root=d", "data.limit=abc")
     with pytest.raises(ConfigError) as caught:
         parse("predict", *words)
-    assert str(caught.value) == 'option "data.limit": Expected a whole number. Got value: abc'
+    assert str(caught.value) == "option \"data.limit\": expected a whole number, got 'abc'"
 
 
 def test_a_file_serves_all_verbs_and_words_override_it(tmp_path: Path) -> None:
@@ -161,13 +177,101 @@ def test_python_keywords_make_the_same_job() -> None:
         options.from_python("classify", ClassifyJob, {"data": "/d", "out": "o", "gird": 3})
 
 
+def test_lists_of_text_take_numbers_and_a_mapping_can_be_typed() -> None:
+    job: Any = parse("label", "checkpoint=c", "data=d", "out=o", "class_map={cat: 1, dog: hound}")
+    assert job.label.class_map == {"cat": "1", "dog": "hound"}
+    many: Any = parse("segment", "labels=[2007, b]", "data=d", "out=o")
+    assert many.labels == ["2007", "b"]
+
+
+@pytest.mark.parametrize("value", [float("inf"), 1e-7, 123456789.25])
+def test_numbers_of_python_and_yaml_arrive_as_they_are(value: float) -> None:
+    job: Any = options.build_job(
+        "segment", {"labels": "l", "data.root": "d", "out": "o", "segment.weight": value}
+    )
+    assert job.segment.weight == value
+    assert parse(*options.to_words("segment", job)) == job
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenJob:
+    """Choose.
+
+    Args:
+        loss: One of ours, or any.
+        sizes: Numbers or names.
+    """
+
+    loss: Literal["nal", "er"] | str = "nal"
+    sizes: tuple[int, str] | Literal["auto"] = "auto"
+
+
+def test_choices_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(JOBS, "open", OpenJob)  # type: ignore[arg-type]
+    assert parse("open", "loss=mine", "sizes=[1, a]") == OpenJob(loss="mine", sizes=(1, "a"))
+    assert "loss=nal|er|TEXT  " in options.help_text("open")
+    assert "sizes=[INTEGER,TEXT]|auto  " in options.help_text("open")
+    with pytest.raises(
+        ConfigError, match=r"^option .sizes.: expected a list \[INTEGER,TEXT\] or auto, got \[1\]$"
+    ):
+        parse("open", "sizes=[1]")
+
+
+def test_one_option_of_a_section_leaves_the_others_at_the_defaults_of_that_section() -> None:
+    job: Any = parse("classify", "data=d", "out=o", "momentum=0.5")
+    assert job.classify.optimiser == replace(Classify().optimiser, momentum=0.5)
+
+
+@pytest.mark.parametrize("more", [{}, {"data": None}, {"data": {"split": "val"}}])
+def test_a_section_that_may_be_left_out_is_none_without_what_it_requires(more: dict[str, Any]) -> None:
+    job = options.from_python("predict", PredictJob, {"checkpoint": "c", "images": "p", "out": "o", **more})
+    assert job.data is None
+
+
+def test_null_is_nothing_where_an_option_may_be_nothing_and_missing_elsewhere() -> None:
+    job: Any = parse("classify", "-c", "voc_vgg16", "data=d", "out=o", "classify.iterations=null")
+    assert job.classify.iterations is None
+    with pytest.raises(ConfigError, match=r"^missing option data\.root="):
+        parse("classify", "data=null", "out=o")
+    with pytest.raises(ConfigError, match=r'"classify\.grid": expected a whole number, got null$'):
+        parse("classify", "data=d", "out=o", "grid=null")
+
+
+@pytest.mark.parametrize("columns", ["60", "100"])
 @pytest.mark.parametrize("verb", JOBS)
-def test_help_names_every_option(verb: str) -> None:
-    text = options.help_text(verb)
-    for key in options.known_keys(JOBS[verb]):
-        assert f"  {key}=" in text
-    assert "--job" not in text
-    assert "type:" not in text
+def test_help_explains_every_option(verb: str, columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = options.help_text(verb).splitlines()
+    for key, option in options.options_of(JOBS[verb]).items():
+        (place,) = (at for at, line in enumerate(lines) if line.startswith(f"  {key}="))
+        rest = lines[place].partition("=")[2].split()[1:] or lines[place + 1].split()
+        assert option.text.startswith(rest[0]), key
+    explained = [line for line in lines[2:] if not line.startswith("  ") or line.startswith("   ")]
+    assert max(map(len, explained)) <= int(columns)
+
+
+def test_help_spells_options_as_they_are_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "90")
+    lines = options.help_text("predict").splitlines()
+    assert lines[0] == "usage: boxseg predict checkpoint=… out=… [key=value …] [-c FILE.yaml]"
+    assert "  out=PATH                    Folder for labels/NAME.png, overlays/NAME.jpg and" in lines
+    assert "                              confidence/NAME.png. (required)" in lines
+    text = " ".join(" ".join(lines).split())
+    assert "images=TEXT|[TEXT,…] Photos: a file," in text
+    assert "comp=comp5|comp6 Competition of" in text
+    assert "evaluate.scales=[NUMBER,…] " in text
+    assert "(default: [0.5, 0.75, 1.0, 1.5])" in text
+    assert "evaluate.tile=INTEGER|auto " in text
+    assert "evaluate.flip=true|false " in text
+    assert "data.root=PATH Folder of the data set. (required for data.*)" in text
+    assert "null" not in text
+
+
+def test_help_of_a_verb_with_a_recipe_has_the_defaults_of_that_recipe() -> None:
+    recipe = yaml.safe_load((options.RECIPES / "demo.yaml").read_text())
+    text = " ".join(options.help_text("demo").split())
+    crop = recipe["classify"]["augment"]["crop"]
+    assert f"classify.augment.crop=INTEGER Side of the square crop, in pixels. (default: {crop})" in text
 
 
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in options.RECIPES.glob("*.yaml")))

@@ -90,7 +90,7 @@ def test_a_method_without_a_classifier_goes_through_all_that_is_done_with_labels
 
     scored = boxseg.evaluate(labels=out, data=root, out=tmp_path / "e").scores
     assert scored.labels["y_ret"].miou == json.loads((out / "metrics.json").read_text())["y_ret"]["miou"]
-    assert boxseg.write_report(run=out).photos == 4
+    assert boxseg.report(run=out).photos == 4
 
 
 @pytest.mark.parametrize("method", ["grabcut", "sam"])
@@ -147,7 +147,7 @@ def test_a_run_trains_no_classifier_that_nothing_needs(root: Path, tmp_path: Pat
         ("label", {}, r"missing option checkpoint=.*label\.method=box"),
         ("label", {"method": "gap"}, "missing option checkpoint="),
         ("label", {"method": "sam"}, r"needs label\.sam="),
-        ("label", {"method": "crf"}, r'unknown label\.method=crf .*one of .*grabcut'),
+        ("label", {"method": "crf"}, r"unknown label\.method=crf .*one of .*grabcut"),
         ("reproduce", {"table": "grid", "method": "box"}, r"label\.method=box: the paper's tables"),
     ],
 )

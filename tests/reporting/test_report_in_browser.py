@@ -95,7 +95,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root, run = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("run")
     write_toy(root, train=28, val=6, size=64, seed=3)
     write_run(run, root)
-    return Path(boxseg.write_report(run=run).file)
+    return Path(boxseg.report(run=run).file)
 
 
 @pytest.fixture
@@ -283,7 +283,7 @@ def test_hostile_names_run_nothing_and_originals_are_shown(browser: Browser, tmp
     names = ("</script><script>window.hit = 1</script>", '"><img src=x onerror="window.hit = 1">')
     write_yolo(tmp_path / "data", names)
     write_labels(tmp_path / "run 1#", tmp_path / "data", scored=False)
-    file = boxseg.write_report(run=tmp_path / "run 1#", originals=True, out=tmp_path / "a #1 & b.html").file
+    file = boxseg.report(run=tmp_path / "run 1#", originals=True, out=tmp_path / "a #1 & b.html").file
     browser.open(file)
     assert browser.js("window.hit") is None
     assert names[0] in browser.one("#class").text

@@ -16,7 +16,7 @@ from boxseg import options
 from boxseg.cli import execute
 from boxseg.config import Crf
 from boxseg.errors import ConfigError
-from boxseg.jobs import ClassifyJob, EvaluateJob, LabelJob, PredictJob, SegmentJob
+from boxseg.jobs import JOBS, ClassifyJob, EvaluateJob, LabelJob, PredictJob, SegmentJob
 from boxseg.jobs.bana_keys import RENAMED, SPECIAL, Meaning, Seen, meaning_of
 from boxseg.stages.convert_config import ConvertConfigResult
 
@@ -293,7 +293,7 @@ def test_whatever_a_file_says_the_result_is_a_valid_recipe(
     converted = convert(tmp_path, yaml.safe_dump(content), stage=stage)
     keys = {f"{section}.{name}" for section, part in content.items() for name in part}
     assert set(became(converted)) - set(content) == keys  # each key is accounted for
-    flat = options.read_yaml(str(converted.file), options.JOBS["run"])
+    flat = options.read_yaml(str(converted.file), JOBS["run"])
     options.build_job("run", {**flat, "data.root": "d", "out": "o"})
     for key, _, meaning in converted.keys:
         assert not (meaning.lost and meaning.options)

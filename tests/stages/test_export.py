@@ -236,7 +236,7 @@ def test_wrong_words_are_explained(
 
     assert "no format ends in '.onxx', did you mean '.onnx'?" in said(f"out={tmp_path}/n.onxx")
     assert "no format ends in 'nothing'" in said(f"out={tmp_path}/n")
-    assert "Expected one of 'auto', 'onnx'" in said(f"out={tmp_path}/n.onnx", "format=tflite")
+    assert "expected one of auto, onnx" in said(f"out={tmp_path}/n.onnx", "format=tflite")
     assert "is the checkpoint itself" in said(f"out={run_folder}/model.safetensors")
     assert not list(tmp_path.iterdir())
     assert choose_format(ExportJob(checkpoint=run_folder, out=Path("m"), format="onnx")) == "onnx"

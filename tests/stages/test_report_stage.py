@@ -40,7 +40,7 @@ def run_folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def page(folder: Path, **options: Any) -> str:
     """The text of the report of a folder."""
-    done = boxseg.write_report(run=folder, **options)
+    done = boxseg.report(run=folder, **options)
     return unescape(done.file.read_text(encoding="utf-8"))
 
 
@@ -146,7 +146,7 @@ def test_yolo_without_ground_truth_and_with_hostile_names(tmp_path: Path) -> Non
     names = ("</script><b>cat", 'x" onload="alert(1)')
     write_yolo(tmp_path / "data", names)
     write_labels(tmp_path / "run", tmp_path / "data", scored=False)
-    done = boxseg.write_report(run=tmp_path / "run", originals=True)
+    done = boxseg.report(run=tmp_path / "run", originals=True)
     assert any("No ground-truth masks for split train" in line for line in done.missing)
     found = index(tmp_path / "run")
     assert [item["name"] for item in found["classes"]] == ["background", *names]
@@ -171,7 +171,7 @@ def test_unreadable_masks_and_photos_are_named(root: Path, run_folder: Path, tmp
     Image.new("P", (3, 3)).save(tmp_path / "run" / "label" / "y_ret" / "train_0002.png")
     photo = tmp_path / "data" / "JPEGImages" / "train_0003.jpg"
     photo.write_bytes(photo.read_bytes()[:-300])
-    done = boxseg.write_report(run=tmp_path / "run", data=tmp_path / "data")
+    done = boxseg.report(run=tmp_path / "run", data=tmp_path / "data")
     missing = "\n".join(done.missing)
     for name in ("train_0001", "train_0002", "train_0003"):
         assert name in missing
@@ -215,8 +215,8 @@ def test_what_is_no_run_is_an_error(
     assert "holds no run" in capsys.readouterr().err
     (tmp_path / "config.yaml").write_text("images: photos\ncheckpoint: c\n")
     with pytest.raises(BoxsegError, match="nothing to show"):
-        boxseg.write_report(run=tmp_path)
+        boxseg.report(run=tmp_path)
     with pytest.raises(BoxsegError, match="is a folder"):
-        boxseg.write_report(run=run_folder, out=tmp_path)
+        boxseg.report(run=run_folder, out=tmp_path)
     with pytest.raises(BoxsegError, match=r"report.size must be"):
-        boxseg.write_report(run=run_folder, size=3)
+        boxseg.report(run=run_folder, size=3)

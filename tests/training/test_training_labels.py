@@ -154,7 +154,7 @@ def test_a_network_is_trained_and_shown_from_a_list_typed_on_the_command_line(
     assert execute([*words, f"labels=[{runs}/other, {runs}/label]", *strong]) == 2
     assert "other options (labels:" in capsys.readouterr().err
 
-    boxseg.write_report(run=runs / "s")
+    boxseg.report(run=runs / "s")
     text = (runs / "s" / "report.html").read_text(encoding="utf-8")
     index = json.loads(text.split('<script type="application/json" id="index">')[1].split("</script>")[0])
     names = {layer["key"]: layer["name"] for layer in index["layers"]}
@@ -179,7 +179,7 @@ def test_reports_of_any_sources(root: Path, runs: Path, labels: str | list[str])
     (runs / "s").mkdir()
     job = SegmentJob(labels=labels, data=Data(root=root, val_split=""), out=runs / "s")
     (runs / "s" / "config.yaml").write_text(to_yaml(job))
-    assert boxseg.write_report(run=runs / "s").photos >= 4
+    assert boxseg.report(run=runs / "s").photos >= 4
     text = (runs / "s" / "report.html").read_text(encoding="utf-8")
     assert ('"key": "reliable"' in text or '"key":"reliable"' in text) == isinstance(labels, list)
 

@@ -17,29 +17,29 @@ TABLE_RECIPES = {"final-resnet": "voc_resnet101"}
 
 @dataclass(frozen=True, kw_only=True)
 class ReproduceJob:
-    """Run an experiment of the paper, and set its numbers beside the published ones.
+    """Run an experiment of the paper, and compare its numbers with the published ones.
 
     Args:
-        table: `pseudo-labels`, `grid` (N at training and at generation), `losses`, `final-vgg`,
-            `final-resnet`, `coco`, or `all`. Without `-c RECIPE` or a backbone, the paper's own recipe.
+        table: `pseudo-labels`, `grid` (N in training and in label generation), `losses`, `final-vgg`,
+            `final-resnet`, `coco`, or `all`. Without `-c RECIPE` or a backbone, the paper's own recipe is used.
         data: PASCAL VOC 2012, or other photos with boxes; `val_split` is scored.
-        out: Folder of the tables TABLE.md, TABLE.csv and TABLE.json, and of a run folder for every step.
-            Started again, only what is missing is run.
+        out: Folder for the tables (TABLE.md, TABLE.csv, TABLE.json) and a run folder for each step. Run again,
+            it does only what is missing.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations.
-        seeds: Everything is run with each of these seeds, and tables give mean ± spread; none for
-            trainer.seed alone.
-        coco: COCO 2017, which the table `coco` labels with the classifier trained on `data`.
-        coco_split: Its photos.
-        dry_run: List the steps, those that are done and those that would run, and run none.
-        classifier: Backbone of the classifier that labels; `auto` is vgg16 for a ResNet-101 of
-            `final-resnet`, as in the paper, and the network's own otherwise.
-        classifier_weights: Like model.weights, for a classifier of another backbone than the network's.
+        seeds: Run everything once with each of these seeds; tables then give mean ± spread. By default only
+            trainer.seed.
+        coco: Folder of COCO 2017, which the table `coco` labels with the classifier trained on `data`.
+        coco_split: Split of COCO to label.
+        dry_run: Only list the steps that are done and those that would run.
+        classifier: Backbone of the classifier that makes the labels; `auto` is vgg16 for the ResNet-101 of
+            `final-resnet`, as in the paper, else that of the network.
+        classifier_weights: Like model.weights, for a classifier with another backbone than the network.
         model: Network.
-        classify: Stage 1.
-        label: Stage 2.
-        segment: Stage 3.
-        evaluate: Scoring.
-        trainer: Device, precision, seed.
+        classify: The box classifier (stage 1).
+        label: The labels (stage 2).
+        segment: The segmentation network (stage 3).
+        evaluate: Scoring (scales, windows and CRF).
+        trainer: Devices, precision and seed.
     """
 
     table: TableName = field(metadata=POSITIONAL)

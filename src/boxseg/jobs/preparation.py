@@ -15,8 +15,8 @@ class DoctorJob:
 
     Args:
         data: Photos with boxes.
-        decode: Read every photo and mask whole, not just their headers.
-        submission: Check this archive (.tgz) or folder of results for the VOC 2012 evaluation server instead,
+        decode: Read photos and masks completely, not just their headers.
+        submission: Check an archive (.tgz) or folder of results for the VOC 2012 evaluation server instead,
             against the photos of `data.split`.
     """
 
@@ -27,13 +27,13 @@ class DoctorJob:
 
 @dataclass(frozen=True, kw_only=True)
 class MasksJob:
-    """Write masks made from the boxes alone, for other programs: boxseg itself needs no such file.
+    """Write masks made from the boxes alone, for other programs; boxseg itself does not need them.
 
     Args:
-        kind: `background`: 1 outside every box and 0 inside, an 8-bit grey PNG of each photo's size.
+        kind: `background`: an 8-bit grey PNG of each photo's size, 1 outside all boxes and 0 inside.
         data: Photos with boxes.
-        out: Folder for BgMaskfromBoxes/ID.png.
-        overwrite: Write masks again that are there already.
+        out: Output folder; masks are written to OUT/BgMaskfromBoxes/ID.png.
+        overwrite: Write existing masks again.
     """
 
     kind: Literal["background"] = field(metadata=POSITIONAL)
@@ -44,17 +44,18 @@ class MasksJob:
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadJob:
-    """Set up VOC 2012 or COCO 2017. Run again, it goes on where it stopped and leaves what is there.
+    """Set up VOC 2012 or COCO 2017. Run again, it continues where it stopped and keeps what is complete.
 
     Args:
-        dataset: `voc` or `coco`.
-        out: Folder for it: OUT/VOCdevkit/VOC2012, or OUT/annotations, OUT/train2017, OUT/val2017. Archives are
-            fetched to OUT/downloads.
-        only: Steps to do (`only=val,train`): trainval, augmented, train_aug, test of voc; annotations, val,
-            train of coco.
-        mirror: Folder or address that holds the archives by their file names, instead of their own hosts.
-        test_archive: VOC only: file or address of VOC2012test.tar, which the test server gives to its users.
-        keep_archives: Leave the archives in OUT/downloads when they are unpacked.
+        dataset: `voc` (PASCAL VOC 2012) or `coco` (COCO 2017).
+        out: Folder for the data set: OUT/VOCdevkit/VOC2012, or OUT/annotations, OUT/train2017 and OUT/val2017.
+            Archives go to OUT/downloads.
+        only: Steps to do, such as `only=val,train`. Steps of voc: trainval, augmented, train_aug, test; of
+            coco: annotations, val, train.
+        mirror: Folder or URL with the archives under their file names, in place of the original hosts.
+        test_archive: VOC only: path or URL of VOC2012test.tar, which the evaluation server offers to registered
+            users.
+        keep_archives: Keep the archives in OUT/downloads after unpacking.
         dry_run: Only list the steps and their sizes.
     """
 
@@ -72,10 +73,10 @@ class ConvertConfigJob:
     """Turn a configuration file of BANA's public code, or of its reproduction, into options of boxseg.
 
     Args:
-        file: Their YAML file, with sections such as DATA, MODEL and SOLVER.
-        out: Where ours goes; by default FILE.boxseg.yaml beside it.
-        stage: What it is for; `auto` goes by the file's name (stage1, stage2, stage3), else by its keys.
-        overwrite: Replace `out` where it is there already.
+        file: The YAML file of that code, with sections such as DATA, MODEL and SOLVER.
+        out: File to write. By default FILE.boxseg.yaml beside it.
+        stage: Stage that the file is for; `auto` goes by its name (stage1, stage2, stage3), else by its keys.
+        overwrite: Replace `out` if it exists.
     """
 
     file: Path = field(metadata=POSITIONAL)

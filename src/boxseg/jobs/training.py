@@ -16,13 +16,13 @@ class ClassifyJob:
     Args:
         data: Photos with boxes.
         out: Run folder; the classifier is written to OUT/model.safetensors.
-        overwrite: Start anew where OUT holds a run with other options.
-        dry_run: Only list what would be done, with an estimate of time and disk from a few real steps.
-        scale: Length of the schedules: 0.1 trains a tenth of the iterations, and the falls of the learning
-            rate, the end of bootstrapping and the checkpoints come as much earlier.
+        overwrite: Start again from scratch if OUT holds a run with other options.
+        dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
+            bootstrapping and checkpoints come correspondingly earlier.
         model: Network.
-        classify: Stage 1.
-        trainer: Device, precision, seed.
+        classify: The box classifier (stage 1).
+        trainer: Devices, precision and seed.
     """
 
     data: Data
@@ -43,13 +43,13 @@ class LabelJob:
     """Write pseudo labels for photos with boxes (stage 2).
 
     Args:
-        checkpoint: Classifier made by `classify`, for the methods bap and gap; the others need none.
+        checkpoint: Classifier made by `classify`, for the methods bap and gap; the other methods need none.
         data: Photos with boxes.
-        out: Folder for y_crf/ID.png, y_ret/ID.png and, where there is ground truth, metrics.json.
-        overwrite: Start anew where OUT holds a run with other options.
-        dry_run: Only list what would be done, with an estimate of time and disk from a few real steps.
-        label: Stage 2.
-        trainer: Device.
+        out: Folder for y_crf/ID.png and y_ret/ID.png, and for metrics.json if there is ground truth.
+        overwrite: Start again from scratch if OUT holds a run with other options.
+        dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
+        label: The labels (stage 2).
+        trainer: Devices, precision and seed.
     """
 
     checkpoint: Path | None = None
@@ -73,24 +73,23 @@ class SegmentJob:
     """Train the segmentation network (stage 3), then score it on `data.val_split`.
 
     Args:
-        labels: Where the labels come from: a folder made by `label` (its Y_crf and Y_ret, or one of them as
-            DIR/y_crf), a folder of masks ID.png, or `ground-truth` for the fully supervised reference. Or a
-            list of these, `[A,B]`: a pixel is reliable where all agree, elsewhere the first stands for Y_crf.
-        strong: Images with true masks beside those with boxes (the semi-supervised setting): `ground-truth`
-            or a folder of masks ID.png. An image that has one there is trained with it, instead of `labels`
-            and whether or not it has any.
-        strong_split: Split of the images with true masks, instead of all of `data.split`; those that
-            `data.split` lacks are trained on as well.
+        labels: Labels to train on: a folder made by `label` (both Y_crf and Y_ret, or one as DIR/y_crf), a
+            folder of masks ID.png, or `ground-truth` for the fully supervised reference. A list `[A,B]`
+            combines several: pixels where all agree are reliable, elsewhere the first counts as Y_crf.
+        strong: True masks for some of the images (semi-supervised training): `ground-truth`, or a folder of
+            masks ID.png. An image with a true mask is trained with it, whether or not `labels` has one.
+        strong_split: Split of the images with true masks; images that `data.split` lacks are added to it. By
+            default all of `data.split`.
         data: Photos.
         out: Run folder; the network is written to OUT/model.safetensors.
-        overwrite: Start anew where OUT holds a run with other options.
-        dry_run: Only list what would be done, with an estimate of time and disk from a few real steps.
-        scale: Length of the schedules: 0.1 trains a tenth of the iterations, and the falls of the learning
-            rate, the end of bootstrapping and the checkpoints come as much earlier.
+        overwrite: Start again from scratch if OUT holds a run with other options.
+        dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
+            bootstrapping and checkpoints come correspondingly earlier.
         model: Network.
-        segment: Stage 3.
-        evaluate: Scoring.
-        trainer: Device, precision, seed.
+        segment: The segmentation network (stage 3).
+        evaluate: Scoring (scales, windows and CRF).
+        trainer: Devices, precision and seed.
     """
 
     labels: str | list[str]
@@ -119,22 +118,22 @@ class SegmentJob:
 
 @dataclass(frozen=True, kw_only=True)
 class RunJob:
-    """All stages: boxes to labels to a segmentation network. Run again, it goes on where it stopped.
+    """All stages: boxes to labels to a segmentation network. Run again, it continues where it stopped.
 
     Args:
         data: Photos with boxes.
         out: Run folder: classify/, label/, segment/, report.html, sheet.png, metrics.json.
-        overwrite: Start anew where OUT holds a run with other options.
-        dry_run: Only list what would be done, with an estimate of time and disk from a few real steps.
-        scale: Length of the schedules: 0.1 trains a tenth of the iterations, and the falls of the learning
-            rate, the end of bootstrapping and the checkpoints come as much earlier.
+        overwrite: Start again from scratch if OUT holds a run with other options.
+        dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
+            bootstrapping and checkpoints come correspondingly earlier.
         model: Network.
-        classify: Stage 1.
-        label: Stage 2.
-        segment: Stage 3.
-        evaluate: Scoring.
+        classify: The box classifier (stage 1).
+        label: The labels (stage 2).
+        segment: The segmentation network (stage 3).
+        evaluate: Scoring (scales, windows and CRF).
         report: The page report.html.
-        trainer: Device, precision, seed.
+        trainer: Devices, precision and seed.
     """
 
     data: Data
@@ -156,21 +155,21 @@ class RunJob:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoJob:
-    """Make the demo set and run all stages on it: a few minutes on two cores, offline.
+    """Make a demo data set and run all stages on it, offline, in a few minutes on two cores.
 
     Args:
         out: Run folder.
-        overwrite: Start anew where OUT holds a run with other options.
-        scale: Length of the schedules: 0.1 trains a tenth of the iterations, and the falls of the learning
-            rate, the end of bootstrapping and the checkpoints come as much earlier.
-        images: Training photos to make; a quarter as many are made for scoring.
+        overwrite: Start again from scratch if OUT holds a run with other options.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
+            bootstrapping and checkpoints come correspondingly earlier.
+        images: Number of training photos to make; a quarter as many are added for scoring.
         model: Network.
-        classify: Stage 1.
-        label: Stage 2.
-        segment: Stage 3.
-        evaluate: Scoring.
+        classify: The box classifier (stage 1).
+        label: The labels (stage 2).
+        segment: The segmentation network (stage 3).
+        evaluate: Scoring (scales, windows and CRF).
         report: The page report.html.
-        trainer: Device, precision, seed.
+        trainer: Devices, precision and seed.
     """
 
     out: Path = Path("runs/demo")

@@ -16,12 +16,13 @@ class EvaluateJob:
 
     Args:
         checkpoint: Segmentation network made by `segment`.
-        labels: Or a folder made by `label`, or a folder of masks ID.png.
-        instances: Or COCO results of masks (JSON), or a folder made by `label` with `label.instances=true`: AP.
+        labels: Instead of a network: a folder made by `label`, or a folder of masks ID.png.
+        instances: Instead of a network, for AP: COCO results with masks (JSON), or a folder made by `label`
+            with `label.instances=true`.
         data: Photos with ground-truth masks.
-        out: Folder for metrics.json; by default evaluate-SPLIT beside the checkpoint or in the label folder.
-        evaluate: Scales, flip, windows and CRF of a network.
-        trainer: Device.
+        out: Folder for metrics.json. By default evaluate-SPLIT beside the checkpoint, or the label folder.
+        evaluate: Scales, windows and CRF of a network.
+        trainer: Devices, precision and seed.
     """
 
     checkpoint: Path | None = None
@@ -38,10 +39,10 @@ class ReportJob:
     """Show a run in one HTML file that opens offline: scores, training curves, confusions, and the photos.
 
     Args:
-        run: Folder made by `run`, `demo`, `classify`, `label` or `segment`; it need not be complete.
-        out: The page; by default RUN/report.html.
-        data: Folder of the data set, where it is no longer where the run had it.
-        report: What the page holds.
+        run: Folder made by `run`, `demo`, `classify`, `label` or `segment`; the run may be unfinished.
+        out: The HTML file to write. By default RUN/report.html.
+        data: Folder of the data set, if it has moved since the run.
+        report: The page.
     """
 
     run: Path = field(metadata=POSITIONAL)
@@ -58,16 +59,16 @@ class PredictJob:
         checkpoint: Segmentation network made by `segment`.
         images: Photos: a file, a folder, a pattern such as "photos/*.jpg", or a list of these.
         out: Folder for labels/NAME.png, overlays/NAME.jpg and confidence/NAME.png.
-        confidence: Write the probability of each pixel's label, as an 8-bit grey PNG: 255 stands for 1.
-        submission: `voc2012` labels the photos of data.split=test for the VOC 2012 evaluation server: the tree
-            OUT/results/ as it expects it and, where nothing is found wrong, the archive to upload. Run again,
-            it goes on where it stopped.
-        comp: Competition of the submission: `comp5` for networks trained on VOC 2012's own train and val images
-            alone, `comp6` for any other training data, such as ImageNet weights or the masks of train_aug.
-        overwrite: Submission only: start anew where OUT holds one with other options.
-        data: Photos of a split of a data set, instead of `images`; it needs no boxes.
-        evaluate: Scales, flip, windows and CRF.
-        trainer: Device.
+        confidence: Write the probability of each pixel's label as 8-bit grey PNG; 255 stands for 1.
+        submission: `voc2012` labels the photos of data.split=test for the VOC 2012 evaluation server. It writes
+            the folder OUT/results/ that the server expects and, if its check finds nothing wrong, the archive
+            to upload. Run again, it continues where it stopped.
+        comp: Competition of the submission: `comp5` for networks trained only on the train and val images of
+            VOC 2012, `comp6` for any other training data, such as ImageNet weights or the masks of train_aug.
+        overwrite: Submission only: start again from scratch if OUT holds one with other options.
+        data: Photos of a data set, in place of `images` (boxes are not needed).
+        evaluate: Scales, windows and CRF.
+        trainer: Devices, precision and seed.
     """
 
     checkpoint: Path
@@ -94,11 +95,11 @@ class ExportJob:
 
     Args:
         checkpoint: Segmentation network made by `segment`.
-        out: The file: .onnx, .pt2 (torch-export) or .safetensors. The first two take raw RGB photos, uint8
-            (batch, height, width, 3), of any number and size, and give probabilities (batch, classes, height,
-            width). By default `model` with the ending of the format, in the current folder.
+        out: File to write: .onnx, .pt2 (torch-export) or .safetensors. The first two take raw RGB photos, uint8
+            (batch, height, width, 3), of any number and size, and return probabilities (batch, classes, height,
+            width). By default `model` with the suffix of the format, in the current folder.
         format: `onnx` for onnxruntime and others, `torch-export` for torch.export.load, `safetensors` for
-            boxseg.load and `boxseg predict`, `auto` by the ending of `out`.
+            boxseg.load and `boxseg predict`; `auto` goes by the suffix of `out`.
     """
 
     checkpoint: Path
@@ -111,25 +112,27 @@ class ConvertJob:
     """Write labels as a data set for other programs: masks with colours, VOC, COCO instances, YOLO polygons.
 
     Args:
-        source: Folder made by `label` or `run`, by `predict`, or a folder of masks ID.png.
-        out: Folder of the data set, new or made by this command: other splits may be added to it.
+        source: Folder made by `label`, `run` or `predict`, or a folder of masks ID.png.
+        out: Folder of the data set: a new one, or one made by this command, to which another split is added.
         format: `palette` (PNG with labelmap.txt: CVAT's "Segmentation mask 1.1"), `voc` (devkit folder),
             `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances) or
             `yolo-seg` (polygons).
-        labels: Of a folder made by `label`: Y_crf, Y_ret, or `agreed`: Y_crf with 255 where they differ.
-        objects: What one object is: what has a box's class inside that `boxes`, connected `regions` of a class,
-            or `auto`: boxes where they are known, regions elsewhere and for predictions.
-        segmentation: COCO only: `rle` (run-length codes), or `polygons`, in which holes are filled.
-        min_area: Objects of fewer pixels are left out; masks stay as they are.
-        maps: Also write how sure the labels are, as 8-bit grey PNG: OUT/reliable/ID.png (255 where Y_crf and
-            Y_ret agree) and OUT/confidence/ID.png (where `label.maps=true` or `predict` has made it).
-        photos: `copy` them into the data set, `link` to them, or `none`.
-        split: Name of the split in the data set; by default that of the data, or train.
-        images: Folder of the photos, where neither the labels nor `data` say where they are.
-        classes: Names of classes 1..L, where nothing else tells them.
-        overwrite: Write the split again where OUT holds it already.
-        data: Data set that the labels are of. Folders made by `label` know theirs: what is given here replaces
-            that (data=DIR where it has moved).
+        labels: Which labels of a folder made by `label`: Y_crf, Y_ret, or `agreed`: Y_crf with 255 where the
+            two differ.
+        objects: What counts as one object: `boxes` (the pixels of a box's class inside that box) or `regions`
+            (connected regions of a class). `auto` takes boxes where they are known, and regions elsewhere and
+            for predictions.
+        segmentation: COCO only: `rle` (run-length codes), or `polygons`, which fill holes.
+        min_area: Leave out objects with fewer pixels than this; masks stay as they are.
+        maps: Also write confidence maps as 8-bit grey PNG: OUT/reliable/ID.png (255 where Y_crf and Y_ret
+            agree) and OUT/confidence/ID.png (if `label.maps=true` or `predict` made it).
+        photos: Photos in the data set: `copy` them, `link` to them, or `none`.
+        split: Name of the split in the new data set. By default that of the data, or train.
+        images: Folder of the photos, if neither the labels nor `data` tell where they are.
+        classes: Names of classes 1..L, if nothing else tells them.
+        overwrite: Replace the split if OUT already has it.
+        data: Data set of the labels. Folders made by `label` know theirs; data=DIR replaces it, if it has
+            moved.
     """
 
     source: Path = field(metadata=POSITIONAL)

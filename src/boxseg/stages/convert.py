@@ -13,20 +13,24 @@ from boxseg.runs.label_source import read_source
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvertResult(Result):
+class ConvertResult(WrittenDataset, Result):
     """Labels in another format.
 
     Attributes:
-        dataset: What was written, and where.
+        folder: Holds the data set.
+        format: Its format.
+        split: What was written.
+        objects: What an object is: `boxes` or `regions`.
+        written: How much was written.
+        missing: Photos of the data that have no label.
         maps: A line on the maps of how sure they are, where these were asked for.
     """
 
-    dataset: WrittenDataset
     maps: str = ""
 
     def notes(self) -> list[str]:
         """What was written, where, and what was left out."""
-        lines = self.dataset.lines()
+        lines = self.lines()
         return [*lines, self.maps] if self.maps else lines
 
 
@@ -46,15 +50,12 @@ def run(job: ConvertJob) -> ConvertResult:
         source.dataset, job.out, job.format, writing, split=job.split, overwrite=job.overwrite
     )
     samples, classes = source.dataset.samples, len(source.dataset.classes)
-    done = WrittenDataset(
+    return ConvertResult(
         folder=job.out,
         format=job.format,
         split=job.split or default_split(job.format, source.dataset.split),
         objects=objects,
         written=written,
         missing=source.missing,
-    )
-    return ConvertResult(
-        dataset=done,
         maps=copy_maps(known, job.out, samples, classes) if known else "",
     )

@@ -89,7 +89,7 @@ class ExportResult(Result):
     def notes(self) -> list[str]:
         """Where the file is, and what goes in and out."""
         return [
-            f"ExportResult: {self.file} ({self.format}, {self.file.stat().st_size / 1e6:.1f} MB)",
+            f"Exported: {self.file} ({self.format}, {self.file.stat().st_size / 1e6:.1f} MB)",
             "  in: photos, uint8 RGB (batch, height, width, 3)",
             "  out: probabilities, float32 (batch, classes, height, width), background first",
             f"  {self.usage}",

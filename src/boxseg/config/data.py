@@ -1,0 +1,48 @@
+"""The data set that a command works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from boxseg.errors import require
+from boxseg.plugins import FormatName, require_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Photos with boxes.
+
+    Args:
+        root: Folder of the data set.
+        format: How the boxes are stored; `auto` recognises the format. Plug-ins add others.
+        split: Images to work on: a list in ImageSets/Segmentation (VOC), an annotation file
+            `instances_SPLIT.json` (COCO), an entry of data.yaml (YOLO), a subset or a file SPLIT.xml (CVAT), or
+            a file SPLIT.json (Label Studio).
+        val_split: Images that the network is scored on after training; empty for none.
+        annotations: Annotation file of COCO, CVAT or Label Studio, relative to root. By default the file of the
+            split.
+        images: Folder of the photos of COCO, CVAT or Label Studio, relative to root. By default it is searched
+            for.
+        masks: Folder of ground-truth masks ID.png, relative to root. By default the masks of the data set.
+        limit: Use only this many images, the first ones.
+    """
+
+    root: Path
+    format: FormatName | str = "auto"
+    split: str = "train"
+    val_split: str = "val"
+    annotations: Path | None = None
+    images: Path | None = None
+    masks: Path | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        require_name("format", "data.format", self.format)
+        require(self.limit is None or self.limit > 0, f"data.limit must be positive, got {self.limit}")
+
+    def with_split(self, split: str) -> Data:
+        """Another split of the data set; annotations and images named for this one do not hold for it."""
+        if split == self.split:
+            return self
+        return replace(self, split=split, annotations=None, images=None)

@@ -1,0 +1,137 @@
+"""The three stages: box classifier, labels, segmentation network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from boxseg.config.crf import Crf
+from boxseg.config.training import Augment, Optimiser
+from boxseg.errors import require, require_schedule
+from boxseg.plugins import LabelMethod, LossName, require_name
+
+LabelFormat = Literal["palette", "voc", "masks", "coco", "yolo-seg"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classify:
+    """Stage 1: a box classifier with background-aware pooling.
+
+    Args:
+        pooling: `bap` (background-aware) or `gap` (plain average over each box).
+        grid: Background queries per image: N × N, one for each cell of a grid.
+        roi_bins: Each box is pooled into this many bins per side.
+        min_background: Share of an image that must be background for BAP; images with less use GAP.
+        batch: Images per step.
+        epochs: Passes over the data.
+        iterations: Number of steps; replaces epochs.
+        milestones: Where the learning rate drops to a tenth, as shares of the schedule.
+        optimiser: Learning rates of stage 1.
+        augment: Random changes of training images in stage 1.
+    """
+
+    pooling: Literal["bap", "gap"] = "bap"
+    grid: int = 4
+    roi_bins: int = 2
+    min_background: float = 0.125
+    batch: int = 20
+    epochs: float = 15.0
+    iterations: int | None = None
+    milestones: tuple[float, ...] = (0.625,)
+    # Small data sets label better when pretrained features move little: +1.8 mIoU on 80 photos of VOC.
+    optimiser: Optimiser = field(default_factory=lambda: Optimiser(lr=1e-4, new_lr=100.0))
+    augment: Augment = field(default_factory=Augment)
+
+    def __post_init__(self) -> None:
+        require(self.grid >= 1, f"classify.grid must be at least 1, got {self.grid}")
+        require(self.roi_bins >= 1, f"classify.roi_bins must be at least 1, got {self.roi_bins}")
+        require(
+            all(0 < share < 1 for share in self.milestones),
+            f"classify.milestones are shares of the schedule between 0 and 1, got {list(self.milestones)}",
+        )
+        require_schedule("classify", self.batch, self.epochs, self.iterations)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """Stage 2: pseudo labels from the boxes.
+
+    Args:
+        method: How to make labels. `bap` and `gap`: from the activation maps of a classifier. `box`: the whole
+            boxes, small ones on top. `grabcut`: cut each object out of its box. `sam`: masks of a SAM network
+            prompted with the boxes. `auto`: bap or gap, as the classifier was trained. Plug-ins add others.
+        sam: SAM network for method=sam: a transformers folder, or a name on the Hugging Face hub.
+        background: Background score inside boxes, for bap and gap: `attention` (u_0), `complement` (1 - max
+            u_c), or `zero` (the value of u_0 where no feature resembles the background). `auto`: attention for
+            bap, complement for gap.
+        grid: Background queries per image for bap and gap: N × N; 1 takes a single query.
+        class_map: For data with other classes than the classifier's: `voc_to_coco`, a YAML or JSON file, or a
+            mapping {class of the data: class of the classifier}. Classes that it does not list are matched by
+            name; `names` matches all by name. Classes without a match are labelled without the classifier, by 1
+            - u_0. Without a class map, the classifier must know every class of the data.
+        instances: Also write a mask with a score for each box: instances_y_crf.json and instances_y_ret.json
+            (COCO results), and their AP if the data has object masks.
+        maps: Also write confidence maps as 8-bit grey PNG: confidence/ID.png (255 times the probability of
+            Y_crf after the CRF) and reliable/ID.png (255 where Y_crf and Y_ret agree).
+        formats: Also write Y_crf for other programs, to OUT/FORMAT, with links to the photos: palette, voc,
+            masks, coco, yolo-seg. `boxseg convert` has more options.
+        crf: Dense CRF of stage 2, for Y_crf.
+    """
+
+    method: LabelMethod | str = "auto"
+    sam: str | None = None
+    background: Literal["auto", "attention", "complement", "zero"] = "auto"
+    grid: int = 1
+    class_map: dict[str, str] | str | None = None
+    instances: bool = False
+    maps: bool = False
+    formats: tuple[LabelFormat, ...] = ()
+    crf: Crf = field(default_factory=Crf)
+
+    def __post_init__(self) -> None:
+        require_name("label_method", "label.method", self.method)
+        require(self.grid >= 1, f"label.grid must be at least 1, got {self.grid}")
+        require(
+            self.method != "sam" or bool(self.sam),
+            "label.method=sam needs label.sam=…, a folder of a SAM or SAM 2 checkpoint or a name on the hub",
+        )
+
+    @property
+    def by_classifier(self) -> bool:
+        """Whether the labels come from a box classifier."""
+        return self.method in ("auto", "bap", "gap")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """Stage 3: a segmentation network from the labels.
+
+    Args:
+        loss: `nal` (noise-aware), `er` (entropy regularisation), `bs` (bootstrapping), `baseline` (only where
+            Y_crf and Y_ret agree), `ce_crf` (Y_crf everywhere), `ce_ret` (Y_ret everywhere), or a plug-in's.
+        weight: Weight λ of the loss on pixels where the two labels disagree.
+        gamma: Exponent γ of the noise-aware confidence.
+        detach_confidence: Stop the gradient through the noise-aware confidence σ.
+        batch: Images per step.
+        epochs: Passes over the data.
+        iterations: Number of steps; replaces epochs.
+        poly_power: The learning rate falls with (1 - step / steps) to this power.
+        optimiser: Learning rates of stage 3.
+        augment: Random changes of training images in stage 3.
+    """
+
+    loss: LossName | str = "nal"
+    weight: float = 0.1
+    gamma: float = 7.0
+    detach_confidence: bool = False
+    batch: int = 20
+    epochs: float = 45.0
+    iterations: int | None = None
+    poly_power: float = 0.9
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    augment: Augment = field(default_factory=Augment)
+
+    def __post_init__(self) -> None:
+        require_name("loss", "segment.loss", self.loss)
+        require(self.weight >= 0, f"segment.weight must be 0 or more, got {self.weight}")
+        require_schedule("segment", self.batch, self.epochs, self.iterations)

@@ -1,0 +1,67 @@
+"""Devices, processes and random draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from boxseg.errors import did_you_mean, require
+
+LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
+
+# Lightning's, by their names and the short ones that it takes for them.
+PRECISIONS = (
+    "32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "32", "16", "bf16", "64",
+    "transformer-engine", "transformer-engine-float16",
+)  # fmt: skip
+
+# Its short names, and what they mean: two names of one thing are no two runs.
+SHORT_PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerOptions:
+    """Devices, precision, data loading and seed.
+
+    Args:
+        accelerator: Device type, by its name in Lightning: auto, cpu, gpu, mps …
+        devices: Number of devices, or `auto`. Each device gets its own process, on a CPU too: there the
+            processes share the cores, and `auto` is 1. Trainings split each batch among the devices.
+        precision: Number format, by its name in Lightning: 32-true, bf16-mixed, 16-mixed …
+        accumulate: Split each training batch into this many parts and add up their gradients: needs the memory
+            of one part, and the step stays that of the whole batch.
+        loggers: Where to log training curves, one or a list: csv (history.csv, always written), tensorboard,
+            wandb, mlflow.
+        workers: Number of data-loading processes; -1 chooses by the number of cores.
+        seed: Random seed; the same seed gives the same bytes on the same machine.
+        checkpoint_every: Save a resumable checkpoint every so many iterations; `scale` shortens this, too.
+    """
+
+    accelerator: str = "auto"
+    devices: int | Literal["auto"] = 1
+    precision: str = "32-true"
+    accumulate: int = 1
+    loggers: LoggerName | list[LoggerName] = "csv"
+    workers: int = -1
+    seed: int = 0
+    checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        require(
+            self.devices == "auto" or self.devices >= 1,
+            f"trainer.devices must be 1 or more, got {self.devices}",
+        )
+        require(
+            str(self.precision) in PRECISIONS,
+            f"unknown trainer.precision={self.precision}{did_you_mean(str(self.precision), PRECISIONS)} "
+            f"(one of {', '.join(PRECISIONS)})",
+        )
+        named = str(self.precision)
+        object.__setattr__(self, "precision", SHORT_PRECISIONS.get(named, named))
+        require(self.accumulate >= 1, f"trainer.accumulate must be 1 or more, got {self.accumulate}")
+        require(self.workers >= -1, f"trainer.workers must be -1 (choose), 0 or more, got {self.workers}")
+        require(
+            self.checkpoint_every > 0, f"trainer.checkpoint_every must be positive, got {self.checkpoint_every}"
+        )
+        # torch's generators take 64 bits, in which the steps of a training have to find room beside the seed.
+        require(0 <= self.seed < 2**32, f"trainer.seed must be 0 or more and below {2**32}, got {self.seed}")

@@ -1,0 +1,45 @@
+"""From `key=value` words, YAML files or Python keywords to a checked job.
+
+Every way to give options ends in one flat mapping of dotted keys. pydantic converts and checks its values by
+the dataclasses of `boxseg.jobs`, which also hold the defaults and the texts of `--help`.
+"""
+
+from __future__ import annotations
+
+from boxseg.options.build import build_job, from_python
+from boxseg.options.files import RECIPES, load_mapping, read_yaml, recipe_path, to_yaml
+from boxseg.options.help_page import help_text
+from boxseg.options.keys import (
+    Flat,
+    complete_key,
+    default_options,
+    flatten,
+    known_keys,
+    options_of,
+    positional_keys,
+    refuse_empty_paths,
+    to_plain,
+)
+from boxseg.options.words import parse_words, to_words
+
+__all__ = [
+    "RECIPES",
+    "Flat",
+    "build_job",
+    "complete_key",
+    "default_options",
+    "flatten",
+    "from_python",
+    "help_text",
+    "known_keys",
+    "load_mapping",
+    "options_of",
+    "parse_words",
+    "positional_keys",
+    "read_yaml",
+    "recipe_path",
+    "refuse_empty_paths",
+    "to_plain",
+    "to_words",
+    "to_yaml",
+]

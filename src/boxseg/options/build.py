@@ -1,0 +1,115 @@
+"""From a flat mapping of options to a checked job: pydantic converts and checks, in the words of our types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, get_origin
+
+from boxseg.errors import ConfigError, did_you_mean
+from boxseg.jobs import JOBS, Job
+from boxseg.options.files import preset
+from boxseg.options.keys import (
+    Flat,
+    complete_key,
+    default_options,
+    flatten,
+    kinds_in,
+    options_of,
+    placeholder,
+    to_word,
+)
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+JobT = TypeVar("JobT", bound=Job)
+
+# What a value of these types is called in an error; others are shown as on the help page.
+NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+
+
+def from_python(verb: str, kind: type[JobT], options: Mapping[str, Any]) -> JobT:
+    """A job from the keyword arguments of a Python call.
+
+    Raises:
+        ConfigError: An option is unknown, missing or not of its kind.
+    """
+    job = JOBS[verb]
+    flat = {complete_key(key, job, verb): value for key, value in flatten(options).items()}
+    return cast(JobT, build_job(verb, flat))
+
+
+def build_job(verb: str, flat: Mapping[str, Any]) -> Job:
+    """A checked job from a flat mapping of options.
+
+    Raises:
+        ConfigError: An option is missing, or its value is not of its kind.
+    """
+    from pydantic import ValidationError
+
+    job: Any = JOBS[verb]
+    values = {**default_options(job), **preset(verb, flat), **flat}
+    missing = [
+        option for option in options_of(job).values() if option.required and values.get(option.key) is None
+    ]
+    for option in missing:
+        if not option.left_out:
+            raise ConfigError(f"missing option {option.key}=… (see `boxseg {verb} --help`)")
+    # Recipes give options of a section that this job does without, too.
+    without = {option.left_out for option in missing}
+    given = {key: values[key] for key, option in options_of(job).items() if option.left_out not in without}
+    try:
+        return cast(Job, _validator(job).validate_python(_nested(given)))
+    except ValidationError as error:
+        raise _refusal(error.errors()[0]["loc"], job, values) from error
+
+
+@cache
+def _validator(job: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter  # takes as long to import as all of boxseg that a command needs by then
+
+    return TypeAdapter(job)
+
+
+def _nested(flat: Flat) -> dict[str, Any]:
+    """Sections as mappings of their options, with every value spelt out as text, lists and mappings of text."""
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *sections, name = key.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[name] = _as_text(value)
+    return nested
+
+
+def _as_text(value: Any) -> Any:
+    """Text is what pydantic makes numbers and paths of; it makes no text of numbers, and numbers of true."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_text(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_text(item) for item in value]
+    return None if value is None else to_word(value)
+
+
+def _refusal(place: tuple[int | str, ...], job: type[Any], values: Flat) -> ConfigError:
+    """What is wrong at a place that pydantic names: in a value, it goes on after the option's key."""
+    names = (".".join(map(str, place[:depth])) for depth in range(1, len(place) + 1))
+    option = next(options_of(job)[name] for name in names if name in options_of(job))
+    value, kinds = values[option.key], kinds_in(option.kind)
+    got = repr(value) if isinstance(value, str) else to_word(value)
+    choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    expected = " or ".join(map(_in_words, kinds))
+    near = did_you_mean(str(value), choices)
+    return ConfigError(f'option "{option.key}": expected {expected}, got {got}{near}')
+
+
+def _in_words(kind: Any) -> str:
+    if kind in NAMES:
+        return NAMES[kind]
+    typed = placeholder(kind)
+    if typed.startswith("["):
+        return f"a list {typed}"
+    return f"one of {typed.replace('|', ', ')}" if "|" in typed else typed

@@ -1,0 +1,87 @@
+"""Options in YAML files: the user's, the shipped recipes, and config.yaml of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from boxseg.errors import ConfigError, did_you_mean
+from boxseg.jobs import JOBS, TABLE_RECIPES, Job
+from boxseg.options.keys import Flat, flatten, known_keys, to_plain
+
+RECIPES = Path(__file__).parents[1] / "configs"
+
+
+def recipe_path(name: str) -> Path:
+    """Path of a YAML file: as given, or one of the shipped recipes by its name (`demo`, `voc_vgg16` …).
+
+    Raises:
+        ConfigError: There is neither such a file nor such a recipe.
+    """
+    shipped = RECIPES / f"{name}.yaml"
+    if Path(name).is_file():
+        return Path(name)
+    if shipped.is_file():
+        return shipped
+    names = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    raise ConfigError(
+        f"no options file {name!r}{did_you_mean(name, names)} (a YAML file, or a recipe: {', '.join(names)})"
+    )
+
+
+def read_yaml(name: str, job: type[Job]) -> Flat:
+    """Options of a YAML file, as far as the job has them.
+
+    One recipe serves all verbs, so options that only other verbs have are left out; options that no verb
+    has are errors.
+
+    Raises:
+        ConfigError: The file cannot be read, is no mapping, or holds an unknown option.
+    """
+    path = recipe_path(name)
+    content = load_mapping(path)
+    if any(str(key).isupper() for key in content):
+        raise ConfigError(
+            f"{path} has upper-case keys, as the files of other BANA code: "
+            f"`boxseg convert-config {path}` makes them options of boxseg"
+        )
+    everywhere = {key for other in JOBS.values() for key in known_keys(other)}
+    flat = flatten(content)
+    for section in [key for key in flat if f"{key}.enabled" in everywhere]:
+        flat[f"{section}.enabled"] = flat.pop(section)
+    for key in flat:
+        if key not in everywhere:
+            raise ConfigError(f"unknown option {key!r} in {path}{did_you_mean(key, everywhere)}")
+    return {key: value for key, value in flat.items() if key in known_keys(job)}
+
+
+def load_mapping(path: Path) -> dict[Any, Any]:
+    """The content of a YAML file that holds `key: value` lines.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds something else.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"cannot read options from {path}: {reason}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold `key: value` lines, not a {type(content).__name__}")
+    return content
+
+
+def to_yaml(job: Any) -> str:
+    """The resolved options as YAML, fit for `-c`."""
+    return str(yaml.safe_dump(to_plain(job), sort_keys=False, allow_unicode=True))
+
+
+def preset(verb: str, flat: Mapping[str, Any]) -> Flat:
+    """Options that hold unless given: a recipe of the verb's name (`demo`), or the paper's of a table."""
+    name = verb
+    if verb == "reproduce" and "model.backbone" not in flat:
+        name = TABLE_RECIPES.get(str(flat.get("table")), "voc_vgg16")
+    return read_yaml(name, JOBS[verb]) if (RECIPES / f"{name}.yaml").is_file() else {}

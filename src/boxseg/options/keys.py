@@ -1,0 +1,211 @@
+"""The options of a job: their dotted keys, types and defaults, read from its dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+from boxseg.errors import ConfigError, did_you_mean, require_path
+
+Flat = dict[str, Any]
+
+# Options whose value is itself a mapping, so that its keys are not options.
+MAPPINGS = frozenset({"class_map"})
+
+PLACEHOLDERS = {int: "INTEGER", float: "NUMBER", bool: "true|false", str: "TEXT", Path: "PATH"}
+
+# The name of a section stands for one of these options in it: `data=DIR`, `crf=false`.
+STAND_INS = ("root", "enabled")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option of a job.
+
+    Args:
+        key: Its dotted name.
+        kind: Its type.
+        default: Its default; dataclasses.MISSING where there is none.
+        positional: Whether the command line also takes it as a bare word.
+        left_out: The section around it that may be left out as a whole; empty where there is none.
+        text: What it does.
+        heading: What its section is; empty for options of the job itself.
+    """
+
+    key: str
+    kind: Any
+    default: Any
+    positional: bool
+    left_out: str
+    text: str
+    heading: str
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is dataclasses.MISSING
+
+
+def options_of(job: type[Any]) -> dict[str, Option]:
+    """All options of a job or section by their dotted keys, in the order of its fields."""
+    return _options_of(cast(Any, job))
+
+
+@cache
+def _options_of(job: Any) -> dict[str, Option]:
+    return {option.key: option for option in _walk(job)}
+
+
+def _walk(
+    section: type[Any], made: Any = None, prefix: str = "", left_out: str = "", heading: str = ""
+) -> Iterator[Option]:
+    """Options of a section; `made` is the default of the whole section, where it has one."""
+    hints, (_, texts) = get_type_hints(section), docstring(section)
+    for item in dataclasses.fields(section):
+        key, kind, text = f"{prefix}{item.name}", hints[item.name], texts.get(item.name, "")
+        default = item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
+        if made is not None:
+            default = getattr(made, item.name)
+        inner = section_of(kind)
+        if inner:
+            whole = default if isinstance(default, inner) else None
+            yield from _walk(inner, whole, f"{key}.", left_out or (key if default is None else ""), text)
+        else:
+            yield Option(
+                key=key,
+                kind=kind,
+                default=default,
+                positional=bool(item.metadata.get("positional")),
+                left_out=left_out,
+                text=text,
+                heading=heading,
+            )
+
+
+def docstring(section: type[Any]) -> tuple[str, dict[str, str]]:
+    """What a dataclass is, on one line, and the text of each of its `Args:`."""
+    summary, _, arguments = inspect.cleandoc(section.__doc__ or "").partition("\n\nArgs:\n")
+    texts: dict[str, str] = {}
+    name = ""
+    for line in inspect.cleandoc(arguments).splitlines():
+        if not line.startswith(" "):
+            name, _, line = line.partition(":")
+        texts[name] = f"{texts.get(name, '')} {line.strip()}".strip()
+    return " ".join(summary.split()), texts
+
+
+def kinds_in(hint: Any) -> tuple[Any, ...]:
+    """The types that a type stands for: those of a union, without None."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return tuple(kind for kind in kinds if kind is not NoneType)
+
+
+def placeholder(hint: Any) -> str:
+    """What stands for a value of a type: INTEGER, auto|voc, [NUMBER,…]."""
+    kinds = kinds_in(hint)
+    if len(kinds) > 1:
+        return "|".join(map(placeholder, kinds))
+    origin, items = get_origin(kinds[0]), get_args(kinds[0])
+    if origin is Literal:
+        return "|".join(items)
+    if origin is dict:
+        return "{KEY:VALUE}"
+    if origin is list:
+        items = (*items, Ellipsis)
+    if origin in (list, tuple):
+        return f"[{','.join('…' if item is Ellipsis else placeholder(item) for item in items)}]"
+    return PLACEHOLDERS[kinds[0]]
+
+
+def section_of(hint: Any) -> type[Any] | None:
+    """The dataclass of a field that is a section of options, or None for a single option."""
+    sections = (kind for kind in kinds_in(hint) if isinstance(kind, type))
+    return next((kind for kind in sections if dataclasses.is_dataclass(kind)), None)
+
+
+def known_keys(job: type[Any]) -> tuple[str, ...]:
+    """Dotted names of all options of a job or section, in their order."""
+    return tuple(options_of(job))
+
+
+def positional_keys(job: type[Any]) -> tuple[str, ...]:
+    """Options that the command line also takes as bare words, in their order."""
+    return tuple(key for key, option in options_of(job).items() if option.positional)
+
+
+def default_options(job: type[Any]) -> Flat:
+    """Options of a job or section that have a default, as they are written in YAML, by dotted key."""
+    return {key: to_plain(option.default) for key, option in options_of(job).items() if not option.required}
+
+
+def flatten(options: Mapping[str, Any], prefix: str = "") -> Flat:
+    """Nested mappings and dataclasses as one mapping of dotted keys."""
+    flat: Flat = {}
+    for key, value in options.items():
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            value = dataclasses.asdict(value)
+        if isinstance(value, Mapping) and key not in MAPPINGS:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def to_plain(value: Any) -> Any:
+    """Options as YAML knows them: mappings, lists, text, numbers."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: to_plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def to_word(value: Any) -> str:
+    """A value as it is typed on the command line."""
+    return str(value) if isinstance(value, (str, Path)) else json.dumps(value, default=str)
+
+
+def complete_key(key: str, job: type[Any], verb: str) -> str:
+    """The full name of an option; any unambiguous ending of it will do (`lr`, `crf.iterations`).
+
+    A section stands for its root (`data` for data.root) or its switch (`crf` for evaluate.crf.enabled). Where
+    several options end alike, the verb's own section wins.
+
+    Raises:
+        ConfigError: There is no such option, or there are several.
+    """
+    known = known_keys(job)
+    names = (key, *(f"{key}.{option}" for option in STAND_INS))
+    for candidate in (name for exact in names for name in (exact, f"{verb}.{exact}")):
+        if candidate in known:
+            return candidate
+    endings = [name for name in known if name.endswith(tuple(f".{exact}" for exact in names))]
+    if len(endings) > 1:
+        raise ConfigError(f"option {key!r} could be any of {', '.join(endings)}: write it out")
+    if not endings:
+        words = {name.split(".", depth)[-1] for name in known for depth in range(name.count(".") + 1)}
+        raise ConfigError(
+            f"unknown option {key!r}{did_you_mean(key, sorted(words))} (see `boxseg {verb} --help`)"
+        )
+    return endings[0]
+
+
+def refuse_empty_paths(job: type[Any], options: Mapping[str, Any]) -> None:
+    """Check the options that name a file or folder.
+
+    Args:
+        job: Their job.
+        options: By dotted key, as they were given.
+
+    Raises:
+        ConfigError: One is empty.
+    """
+    for key, value in options.items():
+        if isinstance(value, str) and Path in kinds_in(options_of(job)[key].kind):
+            require_path(key, value)

@@ -1,0 +1,81 @@
+"""Options as words of a command line, in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from boxseg.errors import ConfigError
+from boxseg.jobs import JOBS, Job
+from boxseg.options.files import preset, read_yaml
+from boxseg.options.keys import (
+    MAPPINGS,
+    Flat,
+    complete_key,
+    default_options,
+    flatten,
+    known_keys,
+    positional_keys,
+    to_plain,
+    to_word,
+)
+
+
+def parse_words(words: Iterable[str], verb: str) -> Flat:
+    """Options from command-line words: `key=value`, `--key=value`, `--key value`, `-c FILE`.
+
+    Words without a key fill the job's positional options, in their order (`convert-config FILE`).
+
+    Raises:
+        ConfigError: A word is no option, or an option is unknown.
+    """
+    job, flat = JOBS[verb], Flat()
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        key, equals, value = word.lstrip("-").partition("=")
+        place = next((name for name in positional_keys(job) if name not in flat), None)
+        if not equals and not word.startswith("-") and place:
+            flat[place] = _parse_value(word, place)
+            continue
+        if not equals:
+            if not word.startswith("-") or not rest:
+                raise ConfigError(f"expected key=value, got {word!r} (see `boxseg {verb} --help`)")
+            value = rest.pop(0)
+        if word.startswith("-") and key in ("c", "config"):
+            flat |= read_yaml(value, job)
+        else:
+            key = complete_key(key, job, verb)
+            flat[key] = _parse_value(value, key)
+    return flat
+
+
+def _parse_value(text: str, key: str) -> Any:
+    if not text:
+        return text  # an empty name, not none
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    # 1e-3 is text to YAML 1.1, and dates or octal numbers are not wanted: the type of the option decides later.
+    kinds = (bool, list, type(None), *((dict,) if key.rpartition(".")[2] in MAPPINGS else ()))
+    return value if isinstance(value, kinds) else text
+
+
+def to_words(verb: str, job: Job) -> list[str]:
+    """The words after `boxseg` that make this job, without those that say what holds anyway."""
+    kind = type(job)
+    values = flatten(to_plain(job))
+    usual = default_options(kind) | preset(verb, values)
+    if verb == "reproduce":
+        usual.pop("model.backbone")  # given, it says that no recipe is meant
+    bare = positional_keys(kind)
+    words = [verb, *(str(values[key]) for key in bare)]
+    for key in known_keys(kind):
+        if key in bare or key not in values:  # a section that was left out has no keys
+            continue
+        if key not in usual or values[key] != usual[key]:
+            words.append(f"{key}={to_word(values[key])}")
+    return words
