@@ -34,7 +34,7 @@ def segmenter(
     """The network of a checkpoint, or one that is not trained."""
     if checkpoint is None:
         model = Model(backbone=backbone, weights="default" if backbone == "efficientnet_lite0" else "none")
-        network, _ = start_segmenter(model, len(classes), 0, folder)
+        network, _ = start_segmenter(model, len(classes), 0)
         checkpoint = folder / "model.safetensors"
         save_network(checkpoint, network, classes=classes, model=model, options=Segment())
     return load_segmenter(checkpoint, torch.device("cpu"))

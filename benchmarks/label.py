@@ -57,7 +57,7 @@ def make_labeller(backbone: str, checkpoint: Path | None, classes: tuple[str, ..
     """A labeller with a checkpoint, or with a random classifier on this backbone (VGG-16 is random, too)."""
     if checkpoint is None:
         model = Model(backbone=backbone, weights="default" if backbone == "efficientnet_lite0" else "none")
-        network, _ = start_classifier(model, len(classes), 0, folder)
+        network, _ = start_classifier(model, len(classes), 0)
         checkpoint = folder / f"{backbone}.safetensors"
         save_network(checkpoint, network, classes=classes, model=model, options=Classify())
     loaded = load_classifier(checkpoint, torch.device("cpu"))

@@ -47,6 +47,7 @@ from boxseg.runs.layout import label_paths
 from boxseg.stages import predict
 from boxseg.stages.doctor import DoctorResult
 from boxseg.training.labels import training_labels
+from boxseg.training.schedule import iterations_of
 from generated import write_coco, write_voc
 from label import make_labeller
 from measure import Cost, in_child, memory_held, parser, photos, resident_growth, settings, table, timed
@@ -92,8 +93,6 @@ def cost_of_using(root: Path, folder: Path) -> tuple[float, ...]:
 
 def one_pass(dataset: BoxDataset) -> list[tuple[int, int]]:
     """Draw the order of one pass over all images."""
-    from boxseg.training.loop import iterations_of  # Lightning; the processes of `label` import this file, too
-
     batch = Classify().batch
     iterations = iterations_of(len(dataset), batch=batch, epochs=1, iterations=None)
     return list(StreamSampler(len(dataset), batch=batch, iterations=iterations, seed=0))
@@ -129,7 +128,7 @@ def cost_of_photo(verb: str, megapixels: float, boxes: int, folder: Path, thread
         labeller = make_labeller("efficientnet_lite0", None, VOC_CLASSES, here)
         works: list[Callable[[Sample], object]] = [lambda s: label_photos(labeller, [s], trainer)]
     else:
-        network, _ = start_segmenter(Model(), len(VOC_CLASSES), 0, here)
+        network, _ = start_segmenter(Model(), len(VOC_CLASSES), 0)
         file = here / "model.safetensors"
         save_network(file, network, classes=VOC_CLASSES, model=Model(), options=Segment())
         options = Evaluate(tta=False, crf=Crf(enabled=False)) if verb == "once" else Evaluate()

@@ -45,9 +45,9 @@ with collector_paused():  # as a command does
     import lightning
     mark("import lightning")
     from boxseg.stages import classify
-    from boxseg.training import loop
+    from boxseg.training import box_classifier, loop
     mark("import the rest")
-load, begin, fit = classify.formats.load, classify.start_classifier, loop.L.Trainer.fit
+load, begin, fit = classify.formats.load, box_classifier.start_classifier, loop.L.Trainer.fit
 def marking(name, work):
     def call(*arguments, **named):
         result = work(*arguments, **named)
@@ -55,13 +55,13 @@ def marking(name, work):
         return result
     return call
 classify.formats.load = marking("read the data set", load)
-classify.start_classifier = marking("build the network", begin)
-class Marked(classify.BoxClassifierTraining):
+box_classifier.start_classifier = marking("build the network", begin)
+class Marked(classify.BoxClassifierModule):
     def on_train_batch_start(self, *arguments):
         mark("start Lightning, load the first batch")
     def on_train_batch_end(self, *arguments):
         mark("forward, backward, update")
-classify.BoxClassifierTraining = Marked
+classify.BoxClassifierModule = Marked
 classify.run(job)
 print(json.dumps(marks))
 """

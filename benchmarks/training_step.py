@@ -15,24 +15,23 @@ from __future__ import annotations
 
 import argparse
 import functools
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from boxseg.config import Classify, LossName, Model, Segment
+from boxseg.config import Classify, Model, Segment
 from boxseg.data.geometry import background_map
 from boxseg.inference.freed_memory import keep_freed_memory, return_freed_memory
-from boxseg.inference.networks import start_classifier, start_segmenter
+from boxseg.inference.networks import start_classifier
 from boxseg.nn.losses import LOSSES, LossOptions
 from boxseg.nn.pooling import background_aware_pooling, pooling_loss
-from boxseg.training.box_classifier import BoxClassifierTraining
-from boxseg.training.loop import Training
-from boxseg.training.segmenter import SegmenterTraining
+from boxseg.plugins import LossName
+from boxseg.training.box_classifier import BoxClassifierModule
+from boxseg.training.module import TrainingModule
+from boxseg.training.segmenter import SegmenterModule
 from measure import MEGABYTE, allocated, alternate, parser, settings, table
 from straightforward import losses, pooling
 from straightforward.layers import layer_by_layer
@@ -76,7 +75,7 @@ def label_batch(photos: int, crop: int) -> dict[str, Tensor]:
     return {"images": torch.from_numpy(images), **full}
 
 
-def step(training: Training, batch: dict[str, Tensor]) -> Work:
+def step(training: TrainingModule, batch: dict[str, Tensor]) -> Work:
     """One whole training step."""
     optimiser = training.configure_optimizers()["optimizer"]
 
@@ -88,9 +87,9 @@ def step(training: Training, batch: dict[str, Tensor]) -> Work:
     return run
 
 
-def time_network(options: argparse.Namespace, folder: Path) -> None:
+def time_network(options: argparse.Namespace) -> None:
     """Print the table of the network."""
-    network, _ = start_classifier(model(options), CLASSES, 0, folder)
+    network, _ = start_classifier(model(options), CLASSES, 0)
     network.train()
     images = box_batch(options.batch, options.crop, 1)["images"]
 
@@ -139,13 +138,13 @@ def pool_plainly(stride: int, features: Tensor, weight: Tensor, batch: dict[str,
     torch.autograd.grad(pooling.bap_loss(roi, query, weight, batch["labels"]), (features, weight))
 
 
-def time_pooling(options: argparse.Namespace, folder: Path) -> None:
+def time_pooling(options: argparse.Namespace) -> None:
     """Print the tables of stage 1."""
-    network, new = start_classifier(model(options), CLASSES, 0, folder)
     told = Classify()
+    training = BoxClassifierModule(classes=CLASSES, iterations=100, model=model(options), classify=told)
+    network = training.network
     batches = {boxes: box_batch(options.batch, options.crop, boxes) for boxes in options.boxes}
     first = batches[options.boxes[0]]
-    training = BoxClassifierTraining(network, told, new=new, iterations=100, seed=0)
     with torch.no_grad():
         features = network.features(first["images"])
     features.requires_grad_()
@@ -174,12 +173,12 @@ def time_pooling(options: argparse.Namespace, folder: Path) -> None:
     print(table(("boxes a photo", "wall, ms", "cpu, ms", "peak, MB"), rows), end="\n\n")
 
 
-def time_losses(options: argparse.Namespace, folder: Path) -> None:
+def time_losses(options: argparse.Namespace) -> None:
     """Print the table of stage 3."""
-    network, new = start_segmenter(model(options), CLASSES, 0, folder)
-    batch = label_batch(options.batch, options.crop)
     segment = Segment()
-    training = SegmenterTraining(network, segment, new=new, iterations=100, seed=0)
+    training = SegmenterModule(classes=CLASSES, iterations=100, model=model(options), segment=segment)
+    network = training.network
+    batch = label_batch(options.batch, options.crop)
     with torch.no_grad():
         logits = network.logits(network(batch["images"]))
     logits.requires_grad_()
@@ -240,10 +239,10 @@ def main(words: Sequence[str] | None = None) -> None:
         options.batch, options.crop, options.boxes = 2, 33, [1, 2]
     parts = {"network": time_network, "pooling": time_pooling, "losses": time_losses}
     chosen = parts if options.part == "all" else [options.part]
-    with settings(options), tempfile.TemporaryDirectory() as folder:
+    with settings(options):
         for name in chosen:
             keep_freed_memory()  # as a training does
-            parts[name](options, Path(folder))
+            parts[name](options)
     return_freed_memory()
 
 

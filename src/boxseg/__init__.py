@@ -11,12 +11,16 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BoxClassifierModule": "boxseg.training.box_classifier",
+    "BoxDataModule": "boxseg.training.data_module",
     "BoxDataset": "boxseg.dataset",
     "BoxsegError": "boxseg.errors",
     "DenseCRF": "boxseg.crf",
+    "LabelDataModule": "boxseg.training.data_module",
     "OnnxPredictor": "boxseg.inference.onnx_predictor",
     "Prediction": "boxseg.inference.prediction",
     "Sample": "boxseg.dataset",
+    "SegmenterModule": "boxseg.training.segmenter",
     "classify": "boxseg.api",
     "config": "boxseg.config",
     "convert": "boxseg.api",
@@ -30,6 +34,7 @@ _HOMES = {
     "load": "boxseg.api",
     "masks": "boxseg.api",
     "predict": "boxseg.api",
+    "register": "boxseg.plugins",
     "report": "boxseg.api",
     "reproduce": "boxseg.api",
     "run": "boxseg.api",

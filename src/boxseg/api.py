@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,14 @@ from boxseg.options import complete_key, flatten, from_python, refuse_empty_path
 if TYPE_CHECKING:
     from boxseg.inference.prediction import BasePredictor
 
+# Verbs that train, and so take what a Trainer of Lightning takes, too.
+TRAINING_VERBS = ("classify", "segment", "run")
+LIGHTNINGS = {
+    "callbacks": "Lightning's callbacks for the training, a list; `run` gives them to both trainings. With\n"
+    "            several devices they work in other processes: they must be picklable, and do not change here.",
+    "loggers": "Names as of `trainer.loggers`, and loggers of Lightning, a list.",
+}
+
 
 def _verb(name: str) -> Callable[..., Any]:
     job: type[Job] = JOBS[name]
@@ -28,21 +36,49 @@ def _verb(name: str) -> Callable[..., Any]:
     def call(**options: Any) -> Any:
         from boxseg.stages import run_verb
 
+        lightnings: dict[str, list[Any]] = {}
+        if name in TRAINING_VERBS:
+            options, lightnings = _split_lightnings(options)
         given = {complete_key(key, job, name): value for key, value in flatten(options).items()}
         refuse_empty_paths(job, given)
-        return run_verb(name, from_python(name, job, given))
+        return run_verb(name, from_python(name, job, given), **lightnings)
 
     call.__name__ = call.__qualname__ = function
     call.__module__ = "boxseg"
-    call.__doc__ = f"{job.__doc__}\n\n    Raises:\n        BoxsegError: Something given cannot be used.\n"
+    extra = LIGHTNINGS if name in TRAINING_VERBS else {}
+    told = "".join(f"\n        {key}: {text}" for key, text in extra.items())
+    raises = "    Raises:\n        BoxsegError: Something given cannot be used.\n"
+    call.__doc__ = f"{(job.__doc__ or '').rstrip()}{told}\n\n{raises}"
     parameters = [
         inspect.Parameter(
             item.name, inspect.Parameter.KEYWORD_ONLY, default=_default(item), annotation=item.type
         )
         for item in dataclasses.fields(job)
     ]
+    parameters += [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=(), annotation="Sequence[Any]")
+        for key in extra
+    ]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return call
+
+
+def _split_lightnings(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """The options, and Lightning's own objects among the arguments, which are no options."""
+    options = dict(options)
+    callbacks, given = _listed(options.pop("callbacks", None)), options.pop("loggers", None)
+    loggers = [item for item in _listed(given) if not isinstance(item, str)]
+    names = [item for item in _listed(given) if isinstance(item, str)] if loggers else given
+    if names:
+        options["loggers"] = names
+    return options, {"callbacks": callbacks, "loggers": loggers}
+
+
+def _listed(given: Any) -> list[Any]:
+    """A list as it is, one object as a list of it, nothing as an empty one."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
 
 
 def _default(item: dataclasses.Field[Any]) -> Any:

@@ -22,7 +22,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier of the demo's classes, not trained."""
     folder = tmp_path_factory.mktemp("classifier")
     model = Model()
-    network, _ = start_classifier(model, len(CLASSES), seed=0, folder=folder)
+    network, _ = start_classifier(model, len(CLASSES), seed=0)
     save_network(folder / "model.safetensors", network, classes=CLASSES, model=model, options=Classify())
     return folder
 

@@ -16,7 +16,7 @@ from boxseg.config import Classify, Optimiser, TrainerOptions
 from boxseg.data.loading import BoxTraining
 from boxseg.stages.plan import PlanResult
 from boxseg.training import step_time
-from boxseg.training.box_classifier import BoxClassifierTraining
+from boxseg.training.box_classifier import BoxClassifierModule
 from boxseg.training.step_time import seconds_per_step
 
 
@@ -103,16 +103,12 @@ def test_the_time_of_a_step_is_that_of_the_whole_batch(toy: Path, monkeypatch: p
     images = BoxTraining(dataset, options.augment, 0)
     seen: list[int] = []
 
-    class Counting(BoxClassifierTraining):
+    class Counting(BoxClassifierModule):
         def loss(self, batch: dict[str, torch.Tensor], totals: torch.Tensor | None = None) -> Any:
             seen.append(len(batch["images"]))
             return super().loss(batch, totals)
 
-    from boxseg.nn.backbones.registry import build_backbone
-    from boxseg.nn.deeplab import BoxClassifier
-
-    network = BoxClassifier(build_backbone("efficientnet_lite0"), 5)
-    module = Counting(network, options, new=set(), iterations=1, seed=0)
+    module = Counting(classes=5, iterations=1, model=boxseg.config.Model(weights="none"), classify=options)
     now = [0.0]
     monkeypatch.setattr(step_time.time, "perf_counter", lambda: now[0] + sum(seen))
     trainer = TrainerOptions(accelerator="cpu", workers=0)

@@ -45,10 +45,10 @@ MANY = Evaluate(scales=(1.0, 1.25), crf=Crf(iterations=2))
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier c and a segmentation network s that says something else in every place."""
     folder, model = tmp_path_factory.mktemp("networks"), Model()
-    segmenter, _ = start_segmenter(model, len(CLASSES), 0, folder)
+    segmenter, _ = start_segmenter(model, len(CLASSES), 0)
     nn.init.orthogonal_(segmenter.classifier.weight, generator=torch.Generator().manual_seed(1))
     save_network(folder / "s.safetensors", segmenter, classes=CLASSES, model=model, options=Segment())
-    classifier, _ = start_classifier(model, len(VOC_CLASSES), 0, folder)
+    classifier, _ = start_classifier(model, len(VOC_CLASSES), 0)
     save_network(folder / "c.safetensors", classifier, classes=VOC_CLASSES, model=model, options=Classify())
     return folder
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from pathlib import Path
 
 import pytest
@@ -31,31 +29,24 @@ def full_vgg16(path: Path) -> Path:
 
 @pytest.mark.parametrize("start", [start_classifier, start_segmenter])
 @pytest.mark.parametrize("fully_connected", ["subsample", "fresh"])
-def test_options_reach_the_weights_and_every_name_is_in_the_folder(
-    start: object,
-    fully_connected: str,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+def test_options_reach_the_weights_and_every_name_is_reported(
+    start: object, fully_connected: str, tmp_path: Path
 ) -> None:
     file = full_vgg16(tmp_path / "vgg16.pth")
     model = Model(backbone="vgg16", weights=str(file), fully_connected=fully_connected, preprocessing="caffe")  # type: ignore[arg-type]
-    monkeypatch.setattr(logging.getLogger("boxseg"), "propagate", True)  # the command line turns it off
-    with caplog.at_level(logging.INFO, logger="boxseg"):
-        network, new = start(model, 3, 0, tmp_path)  # type: ignore[operator]
+    network, report = start(model, 3, 0)  # type: ignore[operator]
     fresh = {"backbone.fc6.weight", "backbone.fc6.bias", "backbone.fc7.weight", "backbone.fc7.bias"}
     own = {name for name, _ in network.named_parameters() if not name.startswith("backbone.")}
-    assert new == own | (fresh if fully_connected == "fresh" else set())
-    told = json.loads((tmp_path / "weights.json").read_text())
-    assert set(told["new"]) == new
+    assert set(report.new) == own | (fresh if fully_connected == "fresh" else set())
+    told = report.as_dict()
     assert sorted(told["loaded"] + told["new"] + told["own"]) == sorted(network.state_dict())
     ignored = {"classifier.6.bias", "classifier.6.weight"}
     if fully_connected == "fresh":
         ignored |= {f"classifier.{k}.{part}" for k in (0, 3) for part in ("weight", "bias")}
     assert set(told["ignored"]) == ignored
     assert told["names"] == "torchvision VGG-16"
-    assert f"{len(told['loaded'])} tensors loaded" in caplog.text
-    assert "input: BGR - (104.008, 116.669, 122.675)" in caplog.text
+    assert f"{len(told['loaded'])} tensors loaded" in report.summary()
+    assert "input: BGR - (104.008, 116.669, 122.675)" in report.summary()
 
 
 def test_a_file_of_another_shape_is_an_error_that_names_both_shapes(
@@ -80,7 +71,7 @@ def test_a_file_of_another_shape_is_an_error_that_names_both_shapes(
 @pytest.mark.parametrize("backbone", ["efficientnet_lite0", "resnet50"])
 def test_a_loaded_network_computes_what_the_saved_one_did(backbone: str, tmp_path: Path) -> None:
     model = Model(backbone=backbone, weights="none")  # type: ignore[arg-type]
-    network, _ = start_segmenter(model, 3, 0, tmp_path)
+    network, _ = start_segmenter(model, 3, 0)
     network.eval()
     generator = torch.Generator().manual_seed(0)
     for module in network.modules():

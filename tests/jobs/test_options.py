@@ -82,7 +82,7 @@ def test_a_sections_name_is_its_switch(word: str, active: bool, tmp_path: Path) 
         (("data=d", "out=o", "grid=true"), "expected a whole number, got true$"),
         (("data=d", "out=o", "overwrite=maybe"), "\"overwrite\": expected true or false, got 'maybe'$"),
         (("data=d", "out=o", "data.split=[a]"), r'"data.split": expected text, got \["a"\]$'),
-        (("data=d", "out=o", "format=vco"), "expected one of auto, voc, .*, got 'vco', did you mean 'voc'"),
+        (("data=d", "out=o", "format=vco"), r"unknown data\.format=vco, did you mean 'voc'\?"),
         (
             ("data=d", "out=o", "loggers=[csv, x]"),
             r"one of csv, .* or a list \[csv\|.*,…\], got \[.csv., .x.\]$",

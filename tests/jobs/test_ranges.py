@@ -96,7 +96,7 @@ def test_what_lightning_finds_wrong_with_a_device(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"accelerator=cuda:0 with trainer\.precision=32-true cannot be had here"
     ):
-        _lightning(trainer, 1, torch.nn.Linear(1, 1), 1, tmp_path, "classify", 1)  # type: ignore[arg-type]
+        _lightning(trainer, 1, torch.nn.Linear(1, 1), 1, [], [], tmp_path)  # type: ignore[arg-type]
 
 
 def test_one_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

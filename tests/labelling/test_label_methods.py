@@ -147,7 +147,7 @@ def test_a_run_trains_no_classifier_that_nothing_needs(root: Path, tmp_path: Pat
         ("label", {}, r"missing option checkpoint=.*label\.method=box"),
         ("label", {"method": "gap"}, "missing option checkpoint="),
         ("label", {"method": "sam"}, r"needs label\.sam="),
-        ("label", {"method": "crf"}, r'option "label\.method".*one of .*grabcut'),
+        ("label", {"method": "crf"}, r"unknown label\.method=crf .*one of .*grabcut"),
         ("reproduce", {"table": "grid", "method": "box"}, r"label\.method=box: the paper's tables"),
     ],
 )

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from boxseg.config import LossName
 from boxseg.nn.losses import LOSSES, LossOptions
 from boxseg.nn.upsample import upsample_aligned
+from boxseg.plugins import LossName
 from measure import MEGABYTE, allocated
 
 SHAPE = (2, 4, 5, 6)  # B, L + 1, H, W

@@ -39,7 +39,7 @@ CLASSES = ("cat", "dog", "Kuh")
 def write_checkpoint(folder: Path, **model: Any) -> Path:
     """A run folder with a network that has learnt nothing but says something else in every place."""
     options = Model(**model)
-    network, _ = start_segmenter(options, len(CLASSES), 0, folder)
+    network, _ = start_segmenter(options, len(CLASSES), 0)
     # Random class vectors are all about as near to a feature; those of the signs of its channels are not.
     nn.init.orthogonal_(network.classifier.weight, generator=torch.Generator().manual_seed(1))
     save_network(folder / "model.safetensors", network, classes=CLASSES, model=options, options=Segment())

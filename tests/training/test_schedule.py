@@ -13,10 +13,10 @@ from boxseg import options
 from boxseg.cli import execute
 from boxseg.data.toy import write_toy
 from boxseg.errors import ConfigError
-from boxseg.nn.losses import LOSSES, LossOptions
+from boxseg.nn.losses import LossOptions
 from boxseg.stages import classify, segment
 from boxseg.training import loop
-from boxseg.training.loop import checkpoint_interval, iterations_of
+from boxseg.training.schedule import checkpoint_interval, iterations_of
 
 
 @pytest.mark.parametrize(
@@ -53,28 +53,29 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def started(verb: str, monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
-    """What a stage hands to its loop; nothing is trained."""
-    seen: dict[str, Any] = {}
+def started(verb: str, monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
+    """The module that a stage hands to its loop; nothing is trained."""
+    seen: list[Any] = []
 
-    def fit(module: Any, dataset: Any, **options: Any) -> None:
-        seen.update(options, module=module)
+    def fit(module: Any, *_: Any, **options: Any) -> None:
+        seen.append(module)
 
     module = {"classify": classify, "segment": segment}[verb]
     monkeypatch.setattr(module, "fit", fit)
     job: Any = options.build_job(verb, options.parse_words([*words, "model.weights=none", "workers=0"], verb))
     module.run(job)
-    return seen
+    return seen[0]
 
 
 def test_the_classifier_steps_down_at_the_same_share(
     toy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     words = ("-c", "voc_vgg16", "backbone=efficientnet_lite0", f"data={toy}", "data.split=train")
-    seen = started("classify", monkeypatch, *words, f"out={tmp_path}", "scale=0.01")
-    schedule = seen["module"].schedule
-    assert seen["iterations"] == 80
-    assert [schedule(step) for step in (0, 49, 50, 79)] == pytest.approx([1, 1, 0.1, 0.1])  # 5,000 of 8,000
+    module = started("classify", monkeypatch, *words, f"out={tmp_path}", "scale=0.01")
+    assert module.iterations == 80
+    assert [module.schedule(step) for step in (0, 49, 50, 79)] == pytest.approx(
+        [1, 1, 0.1, 0.1]
+    )  # 5,000 of 8,000
 
 
 def test_the_network_ends_its_fall_and_bootstrapping_with_the_schedule(
@@ -89,12 +90,11 @@ def test_the_network_ends_its_fall_and_bootstrapping_with_the_schedule(
         "val_split=",
     )
     small = ("scale=0.01", "labels=ground-truth", "segment.loss=bs", f"out={tmp_path}")
-    seen = started("segment", monkeypatch, "-c", "voc_vgg16", *words, *small)
-    module = seen["module"]
-    assert seen["iterations"] == 238
+    module = started("segment", monkeypatch, "-c", "voc_vgg16", *words, *small)
+    assert module.iterations == 238
     assert [module.schedule(step) for step in (0, 119, 238)] == pytest.approx([1, 0.5**0.9, 0])
     told: list[LossOptions] = []
-    monkeypatch.setitem(LOSSES, "bs", lambda logits, crf, ret, options: told.append(options) or logits.sum())
+    module.loss_function = lambda logits, crf, ret, options: told.append(options) or logits.sum()
     label = torch.zeros(1, 33, 33, dtype=torch.uint8)
     for step in (0, 119, 238):
         monkeypatch.setattr(type(module), "global_step", step)

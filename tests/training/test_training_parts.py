@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from boxseg.config import Classify, LossName
+from boxseg.config import Classify, Model
 from boxseg.data.loading import split_batch
 from boxseg.nn.backbones.base import TENSORFLOW_LITE
 from boxseg.nn.backbones.registry import Backbone
 from boxseg.nn.deeplab import BoxClassifier
 from boxseg.nn.losses import LOSSES, LossOptions, count_pixels
-from boxseg.training.box_classifier import BoxClassifierTraining
+from boxseg.plugins import LossName
+from boxseg.training.box_classifier import BoxClassifierModule
 
 
 class Tiny(Backbone):
@@ -73,7 +74,8 @@ def test_the_classifiers_step_is_that_of_the_whole_batch(parts: int, pooling: An
     torch.manual_seed(0)
     network = BoxClassifier(Tiny(), 3)
     options = Classify(pooling=pooling, grid=3)
-    module = BoxClassifierTraining(network, options, new=set(), iterations=1, seed=0)
+    module = BoxClassifierModule(classes=3, iterations=1, model=Model(weights="none"), classify=options)
+    module.network = network
     batch = box_batch(6)
     whole = module.loss(batch)
     totals = module.counts(batch)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from boxseg.config.crf import Crf
 from boxseg.config.data import Data
-from boxseg.config.model import LIBRARIES, BackboneName, Model, require_backbone
+from boxseg.config.model import LIBRARIES, Model, require_backbone
 from boxseg.config.results import Evaluate, Report
-from boxseg.config.stages import Classify, Label, LabelFormat, LabelMethod, LossName, Segment
+from boxseg.config.stages import Classify, Label, LabelFormat, Segment
 from boxseg.config.trainer import PRECISIONS, SHORT_PRECISIONS, LoggerName, TrainerOptions
 from boxseg.config.training import Augment, Optimiser
+from boxseg.plugins import BackboneName, LabelMethod, LossName
 
 __all__ = [
     "LIBRARIES",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from boxseg.errors import require
+from boxseg.plugins import FormatName, require_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,7 @@ class Data:
 
     Args:
         root: Folder of the data set.
-        format: How the boxes are stored; `auto` recognises the format.
+        format: How the boxes are stored; `auto` recognises the format. Plug-ins add others.
         split: Images to work on: a list in ImageSets/Segmentation (VOC), an annotation file
             `instances_SPLIT.json` (COCO), an entry of data.yaml (YOLO), a subset or a file SPLIT.xml (CVAT), or
             a file SPLIT.json (Label Studio).
@@ -29,7 +29,7 @@ class Data:
     """
 
     root: Path
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] = "auto"
+    format: FormatName | str = "auto"
     split: str = "train"
     val_split: str = "val"
     annotations: Path | None = None
@@ -38,6 +38,7 @@ class Data:
     limit: int | None = None
 
     def __post_init__(self) -> None:
+        require_name("format", "data.format", self.format)
         require(self.limit is None or self.limit > 0, f"data.limit must be positive, got {self.limit}")
 
     def with_split(self, split: str) -> Data:

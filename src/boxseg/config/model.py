@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-from boxseg.errors import did_you_mean, require
-
-BackboneName = Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
+from boxseg.errors import require
+from boxseg.plugins import require_name
 
 # Whose models a backbone may be, by the word before the colon.
 LIBRARIES = ("hf", "timm")
 
 
 def require_backbone(name: str, stage: int | None) -> None:
-    """Check the name of a backbone: one of boxseg's own, or hf:NAME, timm:NAME."""
-    known = get_args(BackboneName)
+    """Check the name of a backbone: one of boxseg's own, of a plug-in, or hf:NAME, timm:NAME."""
     library, _, foreign = name.partition(":")
-    require(
-        name in known or (library in LIBRARIES and bool(foreign)),
-        f"unknown model.backbone={name}{did_you_mean(name, known)} (one of {', '.join(known)}; hf:NAME of "
-        "transformers, a model of its hub or a folder; or timm:NAME)",
-    )
+    if library not in LIBRARIES or not foreign:
+        others = "hf:NAME of transformers, a model of its hub or a folder; timm:NAME; "
+        require_name("backbone", "model.backbone", name, others)
+        foreign = ""
     require(stage is None or stage >= 1, f"model.stage must be 1 or more, got {stage}")
     require(stage is None or bool(foreign), f"model.stage is for hf: and timm: backbones, {name} has none")
 
@@ -32,7 +29,8 @@ class Model:
 
     Args:
         backbone: Feature extractor: `efficientnet_lite0`, `vgg16`, `resnet50` or `resnet101`; `hf:NAME` for a
-            model of transformers (its name on the hub, or a folder); `timm:NAME` for a model of timm.
+            model of transformers (its name on the hub, or a folder); `timm:NAME` for a model of timm; or the
+            name of a plug-in's.
         weights: Weights to start from. `default`: the ImageNet weights that come with boxseg
             (efficientnet_lite0), the ones published with the model (`hf:` and `timm:`), else `imagenet`.
             `imagenet`: download torchvision's file. `none`: random weights. Or a file (.safetensors, .pth) with

@@ -8,10 +8,7 @@ from typing import Literal
 from boxseg.config.crf import Crf
 from boxseg.config.training import Augment, Optimiser
 from boxseg.errors import require, require_schedule
-
-LabelMethod = Literal["auto", "bap", "gap", "box", "grabcut", "sam"]
-
-LossName = Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"]
+from boxseg.plugins import LabelMethod, LossName, require_name
 
 LabelFormat = Literal["palette", "voc", "masks", "coco", "yolo-seg"]
 
@@ -62,7 +59,7 @@ class Label:
     Args:
         method: How to make labels. `bap` and `gap`: from the activation maps of a classifier. `box`: the whole
             boxes, small ones on top. `grabcut`: cut each object out of its box. `sam`: masks of a SAM network
-            prompted with the boxes. `auto`: bap or gap, as the classifier was trained.
+            prompted with the boxes. `auto`: bap or gap, as the classifier was trained. Plug-ins add others.
         sam: SAM network for method=sam: a transformers folder, or a name on the Hugging Face hub.
         background: Background score inside boxes, for bap and gap: `attention` (u_0), `complement` (1 - max
             u_c), or `zero` (the value of u_0 where no feature resembles the background). `auto`: attention for
@@ -81,7 +78,7 @@ class Label:
         crf: Dense CRF of stage 2, for Y_crf.
     """
 
-    method: LabelMethod = "auto"
+    method: LabelMethod | str = "auto"
     sam: str | None = None
     background: Literal["auto", "attention", "complement", "zero"] = "auto"
     grid: int = 1
@@ -92,6 +89,7 @@ class Label:
     crf: Crf = field(default_factory=Crf)
 
     def __post_init__(self) -> None:
+        require_name("label_method", "label.method", self.method)
         require(self.grid >= 1, f"label.grid must be at least 1, got {self.grid}")
         require(
             self.method != "sam" or bool(self.sam),
@@ -110,7 +108,7 @@ class Segment:
 
     Args:
         loss: `nal` (noise-aware), `er` (entropy regularisation), `bs` (bootstrapping), `baseline` (only where
-            Y_crf and Y_ret agree), `ce_crf` (Y_crf everywhere) or `ce_ret` (Y_ret everywhere).
+            Y_crf and Y_ret agree), `ce_crf` (Y_crf everywhere), `ce_ret` (Y_ret everywhere), or a plug-in's.
         weight: Weight λ of the loss on pixels where the two labels disagree.
         gamma: Exponent γ of the noise-aware confidence.
         detach_confidence: Stop the gradient through the noise-aware confidence σ.
@@ -122,7 +120,7 @@ class Segment:
         augment: Random changes of training images in stage 3.
     """
 
-    loss: LossName = "nal"
+    loss: LossName | str = "nal"
     weight: float = 0.1
     gamma: float = 7.0
     detach_confidence: bool = False
@@ -134,5 +132,6 @@ class Segment:
     augment: Augment = field(default_factory=Augment)
 
     def __post_init__(self) -> None:
+        require_name("loss", "segment.loss", self.loss)
         require(self.weight >= 0, f"segment.weight must be 0 or more, got {self.weight}")
         require_schedule("segment", self.batch, self.epochs, self.iterations)

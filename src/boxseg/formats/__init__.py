@@ -11,10 +11,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from boxseg import plugins
 from boxseg.collector import collector_paused
 from boxseg.config import Data
 from boxseg.dataset import IGNORE, BoxDataset, Sample
-from boxseg.errors import DataError, did_you_mean
+from boxseg.errors import ConfigError, DataError, did_you_mean
 from boxseg.formats import coco, cvat, label_studio, voc, voc_loose, yolo
 from boxseg.formats.assemble import assemble
 from boxseg.formats.check import inspect
@@ -54,7 +55,7 @@ def load(data: Data, *, boxes: bool = True) -> BoxDataset:
 def _load(data: Data, boxes: bool) -> BoxDataset:
     _check_root(data.root)
     name = detect(data) if data.format == "auto" else data.format
-    listing = (READERS if boxes else READERS | PHOTO_READERS)[name](data)
+    listing = _list(name, data, boxes)
     if len(listing.classes) >= IGNORE:
         raise DataError(
             f"{listing.root} has {len(listing.classes)} classes, but a label mask of 8 bits holds at most "
@@ -78,11 +79,31 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
     )
 
 
+def _list(name: str, data: Data, boxes: bool) -> Listing:
+    """What the format's reader finds.
+
+    Raises:
+        ConfigError: It is a plug-in's, which cannot be imported or gives something else.
+        DataError: The data set cannot be read.
+    """
+    readers = READERS if boxes else READERS | PHOTO_READERS
+    if name in readers:
+        return readers[name](data)
+    plugin = plugins.find("format", name)
+    listing = getattr(plugin, "read", plugin)(data)
+    if not isinstance(listing, Listing):
+        raise ConfigError(
+            f"format {name!r} gave a {type(listing).__name__}, expected a boxseg.formats.listing.Listing"
+        )
+    return listing
+
+
 def detect(data: Data) -> str:
-    """Name of the format of the folder `data.root`.
+    """Name of the format of the folder `data.root`. Plug-ins are asked where it is none of boxseg's own.
 
     Raises:
         DataError: It looks like none.
+        ConfigError: A plug-in cannot be imported.
     """
     if voc.matches(data.root):
         return "voc"
@@ -100,6 +121,10 @@ def detect(data: Data) -> str:
         return "voc"
     if coco.annotation_files(data.root):
         return "coco"
+    for name in plugins.names("format"):
+        matches = getattr(plugins.find("format", name), "matches", None)
+        if matches is not None and matches(data.root):
+            return name
     looked_for = "; ".join(reader.LOOKED_FOR for reader in (voc, yolo, coco, cvat, label_studio))
     raise DataError(f"{data.root}: format not recognised, looked for {looked_for}; state it by data.format=")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from boxseg.atomic import write_json
+from boxseg import plugins
 from boxseg.config import Classify, Model, Segment
 from boxseg.dataset import BoxDataset
 from boxseg.errors import CheckpointError
@@ -20,11 +19,9 @@ from boxseg.nn import checkpoint
 from boxseg.nn.backbones.base import fold_batch_norm
 from boxseg.nn.deeplab import BoxClassifier, Segmenter, build_classifier, build_segmenter
 from boxseg.nn.reproducible import settle_convolutions
-from boxseg.nn.weights.loading import load_weights, weight_file
+from boxseg.nn.weights.loading import LoadReport, load_weights, weight_file
 from boxseg.palette import voc_palette
 from boxseg.runs.layout import CheckpointKind, checkpoint_file
-
-log = logging.getLogger("boxseg")
 
 Network = BoxClassifier | Segmenter
 NetworkT = TypeVar("NetworkT", BoxClassifier, Segmenter)
@@ -64,33 +61,28 @@ def weight_inputs(model: Model) -> dict[str, Path]:
     return {name: path for name, path in files.items() if path and path.is_file()}
 
 
-def start_classifier(model: Model, classes: int, seed: int, folder: Path) -> tuple[BoxClassifier, set[str]]:
-    """A box classifier on pretrained features, and the names of its random parameters.
-
-    What became of every tensor is written to `folder`/weights.json.
-    """
+def start_classifier(model: Model, classes: int, seed: int) -> tuple[BoxClassifier, LoadReport]:
+    """A box classifier on pretrained features, and what became of every tensor."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build_classifier(model, classes)
-    return network, _pretrain(network, model, folder)
+    return network, _pretrain(network, model)
 
 
-def start_segmenter(model: Model, classes: int, seed: int, folder: Path) -> tuple[Segmenter, set[str]]:
+def start_segmenter(model: Model, classes: int, seed: int) -> tuple[Segmenter, LoadReport]:
     """The same for a segmentation network."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build_segmenter(model, classes)
-    return network, _pretrain(network, model, folder)
+    return network, _pretrain(network, model)
 
 
-def _pretrain(network: Network, model: Model, folder: Path) -> set[str]:
+def _pretrain(network: Network, model: Model) -> LoadReport:
     report = load_weights(
         network, model.weights, fully_connected=model.fully_connected, preprocessing=model.preprocessing
     )
-    write_json(folder / "weights.json", report.as_dict())
     _channels_last(network)
-    log.info(report.summary())
-    return set(report.new)
+    return report
 
 
 def _channels_last(network: Network) -> None:
@@ -111,6 +103,8 @@ def save_network(
         "backbone": network.backbone.architecture,
         "options": dataclasses.asdict(options),
     }
+    if package := plugins.package_of("backbone", model.backbone):
+        meta["plugin"] = package
     checkpoint.save(path, network.state_dict(), meta)
 
 
@@ -121,7 +115,7 @@ def load_classifier(path: Path, device: torch.device) -> Loaded[BoxClassifier]:
         CheckpointError: The file is missing, damaged, or holds something else.
     """
     meta, state = _read(path, "box-classifier")
-    network = build_classifier(Model(**meta["model"]), len(meta["classes"]), meta.get("backbone") or None)
+    network = build_classifier(_model_of(meta, path), len(meta["classes"]), meta.get("backbone") or None)
     return _finish(network, meta, state, device, path)
 
 
@@ -132,7 +126,7 @@ def load_segmenter(path: Path, device: torch.device) -> Loaded[Segmenter]:
         CheckpointError: The file is missing, damaged, or holds something else.
     """
     meta, state = _read(path, "segmenter")
-    network = build_segmenter(Model(**meta["model"]), len(meta["classes"]), meta.get("backbone") or None)
+    network = build_segmenter(_model_of(meta, path), len(meta["classes"]), meta.get("backbone") or None)
     return _finish(network, meta, state, device, path)
 
 
@@ -153,6 +147,22 @@ def check_classes(known: Sequence[str], dataset: BoxDataset, checkpoint: Path) -
 
 def _read(path: Path, kind: CheckpointKind) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return checkpoint.load(checkpoint_file(path, kind), kind)
+
+
+def _model_of(meta: dict[str, Any], path: Path) -> Model:
+    """The network's options.
+
+    Raises:
+        CheckpointError: Its backbone is of a plug-in that is not there.
+    """
+    name = meta["model"]["backbone"]
+    if ":" not in name and not plugins.is_known("backbone", name):
+        package = meta.get("plugin")
+        origin = f"of the package {package}: install it, or" if package else "that a script has added:"
+        raise CheckpointError(
+            f"{path} has the backbone {name!r} {origin} call boxseg.register('backbone', {name!r}, …) first"
+        )
+    return Model(**meta["model"])
 
 
 def _finish(

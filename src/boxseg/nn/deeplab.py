@@ -33,6 +33,11 @@ class BoxClassifier(nn.Module):
         nn.init.normal_(self.weight, std=0.01)
 
     @property
+    def classes(self) -> int:
+        """L."""
+        return len(self.weight) - 1
+
+    @property
     def stride(self) -> int:
         """Pixels between two feature cells."""
         return self.backbone.stride
@@ -178,6 +183,11 @@ class Segmenter(nn.Module):
         return self.backbone.stride
 
     @property
+    def classes(self) -> int:
+        """L."""
+        return len(self.classifier.weight) - 1
+
+    @property
     def temperature(self) -> float:
         """T."""
         return self.classifier.temperature
@@ -244,15 +254,18 @@ def build_segmenter(
 ) -> Segmenter:
     """A segmentation network with random weights; arguments and errors as for `build_classifier`."""
     kind = backbone_type(model.backbone)
-    name = kind.default_head if model.head == "auto" else model.head
-    options = {**kind.options_under(name), **backbone_options}
+    usual: type[Backbone] = kind if isinstance(kind, type) else Backbone  # a function says nothing of heads
+    name = usual.default_head if model.head == "auto" else model.head
+    options = {**usual.options_under(name), **backbone_options}
     backbone = _start_backbone(model, architecture, options)
     return Segmenter(backbone, build_head(name, backbone), classes, model.temperature)
 
 
 def _start_backbone(model: Model, architecture: dict[str, Any] | None, options: dict[str, Any]) -> Backbone:
     if ":" in model.backbone:
-        options = {"stage": model.stage, "architecture": architecture, **options}
+        options = {"stage": model.stage, **options}
+    if architecture is not None:
+        options = {"architecture": architecture, **options}
     backbone = build_backbone(model.backbone, batch_norm=model.batch_norm, **options)
     if model.freeze:
         backbone.freeze()

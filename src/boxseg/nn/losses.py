@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from boxseg.config import LossName
+from boxseg import plugins
 from boxseg.dataset import IGNORE
 from boxseg.nn.full_size import Chosen, Places, over_full_size
 
@@ -151,7 +151,7 @@ def ce_ret(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -
     return _cross_entropy(logits, _retrieved(y_crf, y_ret), options)
 
 
-LOSSES: dict[LossName, Loss] = {
+LOSSES: dict[str, Loss] = {
     "nal": nal,
     "er": er,
     "bs": bs,
@@ -161,11 +161,24 @@ LOSSES: dict[LossName, Loss] = {
 }
 
 
-def count_pixels(loss: LossName, y_crf: Tensor, y_ret: Tensor) -> Tensor:
+def find_loss(name: str) -> Loss:
+    """One of the six, or a plug-in's.
+
+    Raises:
+        ConfigError: There is none of this name, or its plug-in cannot be imported.
+    """
+    if name in LOSSES:
+        return LOSSES[name]
+    found: Loss = plugins.find("loss", name)
+    return found
+
+
+def count_pixels(loss: str, y_crf: Tensor, y_ret: Tensor) -> Tensor:
     """How many pixels the two means of a loss are over: those with a label to learn, and doubtful ones; (2,).
 
     Args:
-        loss: Which one.
+        loss: Which one. For a plug-in's the labels to learn are those of S, so that the sum of the two is the
+            number of pixels that Y_crf does not ignore.
         y_crf: (B, H, W) integer.
         y_ret: (B, H, W) integer.
     """

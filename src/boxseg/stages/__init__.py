@@ -6,14 +6,20 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 from boxseg.collector import collector_paused
 from boxseg.jobs import ClassifyJob, Job, LabelJob, RunJob, SegmentJob
 from boxseg.results import Result
 
 
-def run_verb(verb: str, job: Job) -> Result:
+def run_verb(verb: str, job: Job, **lightnings: Any) -> Result:
     """Do what a job asks for, or where it is a dry run of a stage, plan it.
+
+    Args:
+        verb: Which one.
+        job: Its options.
+        lightnings: `callbacks` and `loggers`, for verbs that train; a plan needs none.
 
     Raises:
         BoxsegError: Something given cannot be used.
@@ -22,5 +28,5 @@ def run_verb(verb: str, job: Job) -> Result:
     name = "plan" if planned else verb.replace("-", "_")
     with collector_paused():
         stage = importlib.import_module(f"boxseg.stages.{name}")
-    result: Result = stage.run(job)
+    result: Result = stage.run(job) if planned else stage.run(job, **lightnings)
     return result

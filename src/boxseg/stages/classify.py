@@ -6,20 +6,25 @@ Source: METHOD: Oh et al., BANA, CVPR 2021, section 3.1.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 
 from boxseg import formats
 from boxseg.data.loading import BoxTraining
 from boxseg.dataset import BoxDataset
 from boxseg.formats.problems import report_problems
-from boxseg.inference.networks import save_network, start_classifier, weight_inputs
+from boxseg.inference.networks import weight_inputs
 from boxseg.jobs import ClassifyJob
 from boxseg.results import Result
 from boxseg.runs.folder import open_folder
-from boxseg.training.box_classifier import BoxClassifierTraining
+from boxseg.training.box_classifier import BoxClassifierModule
 from boxseg.training.labels import with_boxes
-from boxseg.training.loop import fit, schedule_length
+from boxseg.training.loop import fit
+from boxseg.training.schedule import schedule_length
 
 log = logging.getLogger("boxseg")
 
@@ -41,12 +46,19 @@ class ClassifyResult(Result):
         return [f"Box classifier: {self.checkpoint}"]
 
 
-def run(job: ClassifyJob) -> ClassifyResult:
+def run(
+    job: ClassifyJob, *, callbacks: Sequence[Callback] = (), loggers: Sequence[Logger] = ()
+) -> ClassifyResult:
     """Train a box classifier, or go on with it.
+
+    Args:
+        job: What to do.
+        callbacks: Lightning's, for the training.
+        loggers: Lightning's, beside those of `trainer.loggers`.
 
     Raises:
         DataError: The data cannot be used.
-        ConfigError: The folder holds another run.
+        ConfigError: The folder holds another run, or what Lightning is given cannot be used.
     """
     dataset = formats.load(job.data)
     folder = open_folder(job, inputs=weight_inputs(job.model))
@@ -56,11 +68,19 @@ def run(job: ClassifyJob) -> ClassifyResult:
         return ClassifyResult(checkpoint=file, images=None)
     report_problems(dataset)
     dataset = with_boxes(dataset)
-    train(dataset, job, folder, file)
+    train(dataset, job, folder, file, callbacks=callbacks, loggers=loggers)
     return ClassifyResult(checkpoint=file, images=len(dataset))
 
 
-def train(dataset: BoxDataset, job: ClassifyJob, folder: Path, file: Path) -> None:
+def train(
+    dataset: BoxDataset,
+    job: ClassifyJob,
+    folder: Path,
+    file: Path,
+    *,
+    callbacks: Sequence[Callback],
+    loggers: Sequence[Logger],
+) -> None:
     """Train on these images and write the checkpoint."""
     options, trainer = job.classify, job.trainer
     iterations = schedule_length(options, len(dataset), job.scale)
@@ -68,15 +88,14 @@ def train(dataset: BoxDataset, job: ClassifyJob, folder: Path, file: Path) -> No
         f"classify: {len(dataset)} images, {len(dataset.classes)} classes, {iterations} iterations "
         f"of {options.batch} images, {options.pooling.upper()}"
     )
-    network, new = start_classifier(job.model, len(dataset.classes), trainer.seed, folder)
-    fit(
-        BoxClassifierTraining(network, options, new=new, iterations=iterations, seed=trainer.seed),
-        BoxTraining(dataset, options.augment, trainer.seed),
-        batch=options.batch,
+    module = BoxClassifierModule(
+        classes=len(dataset.classes),
         iterations=iterations,
-        trainer=trainer,
-        scale=job.scale,
-        folder=folder,
-        description="classify",
+        model=job.model,
+        classify=options,
+        seed=trainer.seed,
+        accumulate=trainer.accumulate,
     )
-    save_network(file, network, classes=dataset.classes, model=job.model, options=options)
+    images = BoxTraining(dataset, options.augment, trainer.seed)
+    fit(module, images, folder, trainer=trainer, scale=job.scale, callbacks=callbacks, loggers=loggers)
+    module.save(file, dataset.classes)

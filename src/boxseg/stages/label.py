@@ -17,7 +17,7 @@ from boxseg.jobs import LabelJob
 from boxseg.labelling.box_instances import gather
 from boxseg.labelling.class_map import label_map
 from boxseg.labelling.labeller import Labeller, label_photos
-from boxseg.labelling.methods import METHODS
+from boxseg.labelling.methods import start_method
 from boxseg.results import Result
 from boxseg.runs.dataset_folder import write_formats
 from boxseg.runs.folder import open_folder
@@ -76,7 +76,7 @@ def run(job: LabelJob) -> LabelResult:
         ConfigError: The folder holds another run, or the class map cannot be used.
     """
     dataset = formats.load(job.data)
-    method = METHODS[job.label.method](job, dataset)
+    method = start_method(job, dataset)
     folder = open_folder(job, inputs=method.origin.files)
     report_problems(dataset)
     names = label_map(dataset.classes, method.origin.matches, dataset.category_ids)

@@ -24,19 +24,21 @@ from boxseg.data.loading import BoxTraining, LabelTraining
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.inference.devices import torch_device
-from boxseg.inference.networks import load_segmenter, save_network, start_classifier, start_segmenter
+from boxseg.inference.networks import load_segmenter
 from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob, job_for
 from boxseg.labelling.labeller import Labeller, label_photos
-from boxseg.labelling.methods import METHODS
+from boxseg.labelling.methods import start_method
 from boxseg.progress import quiet
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
 from boxseg.scoring.network_scores import score_network
 from boxseg.tables import Cell, Table
-from boxseg.training.box_classifier import BoxClassifierTraining
+from boxseg.training.box_classifier import BoxClassifierModule
 from boxseg.training.labels import training_labels, with_boxes
-from boxseg.training.loop import Training, progress_of, schedule_length
-from boxseg.training.segmenter import SegmenterTraining
+from boxseg.training.loop import progress_of
+from boxseg.training.module import TrainingModule
+from boxseg.training.schedule import schedule_length
+from boxseg.training.segmenter import SegmenterModule
 from boxseg.training.step_time import seconds_per_step
 
 MEGABYTE = 1_000_000
@@ -153,11 +155,14 @@ def _stages(
 
 def _classify(job: ClassifyJob, dataset: BoxDataset, scratch: Path) -> PlannedStage:
     dataset, options, seed = with_boxes(dataset), job.classify, job.trainer.seed
-    model = replace(job.model, weights="none")
-    network, new = start_classifier(model, len(dataset.classes), seed, scratch)
-    file = scratch / "classify" / "model.safetensors"
-    save_network(file, network, classes=dataset.classes, model=model, options=options)
-    module = BoxClassifierTraining(network, options, new=new, iterations=1, seed=seed)
+    module = BoxClassifierModule(
+        classes=len(dataset.classes),
+        iterations=1,
+        model=replace(job.model, weights="none"),
+        classify=options,
+        seed=seed,
+    )
+    module.save(scratch / "classify" / "model.safetensors", dataset.classes)
     images = BoxTraining(dataset, options.augment, seed)
     return _training("classify", job, options, module, images, dataset)
 
@@ -168,11 +173,15 @@ def _segment(
     """Training and scoring; `whole` are the photos where those of `labels` are but a few, to be timed with."""
     labels = training_labels(dataset, job)
     options, seed = job.segment, job.trainer.seed
-    model = replace(job.model, weights="none")
-    network, new = start_segmenter(model, len(dataset.classes), seed, scratch)
+    module = SegmenterModule(
+        classes=len(dataset.classes),
+        iterations=1,
+        model=replace(job.model, weights="none"),
+        segment=options,
+        seed=seed,
+    )
     file = scratch / "segment" / "model.safetensors"
-    save_network(file, network, classes=dataset.classes, model=model, options=options)
-    module = SegmenterTraining(network, options, new=new, iterations=1, seed=seed)
+    module.save(file, dataset.classes)
     images = LabelTraining(labels.dataset, options.augment, seed, labels.sources, labels.strong)
     yield _training("segment", job, options, module, images, whole or labels.dataset)
     yield from _score(job, file, scratch)
@@ -182,7 +191,7 @@ def _training(
     name: str,
     job: ClassifyJob | SegmentJob,
     options: Classify | Segment,
-    module: Training,
+    module: TrainingModule,
     images: BoxTraining | LabelTraining,
     dataset: BoxDataset,
 ) -> PlannedStage:
@@ -207,7 +216,7 @@ def _training(
 
 def _label(job: LabelJob, dataset: BoxDataset, scratch: Path) -> PlannedStage:
     folder = scratch / "label"
-    method = METHODS[job.label.method](job, dataset)
+    method = start_method(job, dataset)
     labeller = Labeller(method=method, options=job.label, folder=folder, category_ids=dataset.category_ids)
     there = replace(labeller, folder=job.out)
     missing = sum(not all(path.is_file() for path in there.files(s)) for s in dataset.samples)

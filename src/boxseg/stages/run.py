@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 
 from boxseg import formats
 from boxseg.atomic import write_json
@@ -65,8 +69,13 @@ class RunResult(Result):
         ]
 
 
-def run(job: RunJob) -> RunResult:
+def run(job: RunJob, *, callbacks: Sequence[Callback] = (), loggers: Sequence[Logger] = ()) -> RunResult:
     """Run every stage that is not done yet.
+
+    Args:
+        job: What to do.
+        callbacks: Lightning's, for both trainings.
+        loggers: Lightning's, beside those of `trainer.loggers`, for both trainings.
 
     Raises:
         BoxsegError: Something given cannot be used.
@@ -75,9 +84,11 @@ def run(job: RunJob) -> RunResult:
     folder = open_folder(job, inputs=weight_inputs(job.model))
     checkpoint = None
     if job.label.by_classifier:
-        checkpoint = classify.run(job_for(ClassifyJob, job, out=folder / "classify")).checkpoint
+        stage = job_for(ClassifyJob, job, out=folder / "classify")
+        checkpoint = classify.run(stage, callbacks=callbacks, loggers=loggers).checkpoint
     labels = label.run(job_for(LabelJob, job, out=folder / "label", checkpoint=checkpoint))
-    network = segment.run(job_for(SegmentJob, job, out=folder / "segment", labels=str(labels.folder)))
+    last = job_for(SegmentJob, job, out=folder / "segment", labels=str(labels.folder))
+    network = segment.run(last, callbacks=callbacks, loggers=loggers)
     sheet = folder / "sheet.png"
     make_sheet(sheet, job, labels.folder, network.checkpoint)
     write_json(

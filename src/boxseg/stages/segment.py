@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 
 from boxseg import formats
 from boxseg.atomic import write_json
@@ -17,7 +21,7 @@ from boxseg.dataset import BoxDataset
 from boxseg.errors import DataError
 from boxseg.formats.problems import report_problems
 from boxseg.inference.devices import torch_device
-from boxseg.inference.networks import load_segmenter, save_network, start_segmenter, weight_inputs
+from boxseg.inference.networks import load_segmenter, weight_inputs
 from boxseg.jobs import SegmentJob
 from boxseg.results import Result
 from boxseg.runs.folder import open_folder
@@ -26,8 +30,9 @@ from boxseg.scoring.label_scores import write_confusion
 from boxseg.scoring.network_scores import NetworkScores, class_table, network_table, score_network
 from boxseg.tables import Table
 from boxseg.training.labels import training_labels
-from boxseg.training.loop import fit, schedule_length
-from boxseg.training.segmenter import SegmenterTraining
+from boxseg.training.loop import fit
+from boxseg.training.schedule import schedule_length
+from boxseg.training.segmenter import SegmenterModule
 
 log = logging.getLogger("boxseg")
 
@@ -60,12 +65,19 @@ class SegmentResult(Result):
         return [f"Segmentation network: {self.checkpoint}"]
 
 
-def run(job: SegmentJob) -> SegmentResult:
+def run(
+    job: SegmentJob, *, callbacks: Sequence[Callback] = (), loggers: Sequence[Logger] = ()
+) -> SegmentResult:
     """Train a segmentation network, or go on with it, and score it on `data.val_split`.
+
+    Args:
+        job: What to do.
+        callbacks: Lightning's, for the training.
+        loggers: Lightning's, beside those of `trainer.loggers`.
 
     Raises:
         DataError: The data or the labels cannot be used.
-        ConfigError: The folder holds another run.
+        ConfigError: The folder holds another run, or what Lightning is given cannot be used.
     """
     dataset = formats.load(job.data)
     folder = open_folder(job, inputs=weight_inputs(job.model))
@@ -74,12 +86,20 @@ def run(job: SegmentJob) -> SegmentResult:
         log.info(f"segment: {file} is there already")
     else:
         report_problems(dataset)
-        train(dataset, job, folder, file)
+        train(dataset, job, folder, file, callbacks=callbacks, loggers=loggers)
     title = f"{job.data.val_split}, trained with {job.segment.loss} on {job.data.split}"
     return SegmentResult(checkpoint=file, scores=score(job, folder, file), title=title)
 
 
-def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> None:
+def train(
+    dataset: BoxDataset,
+    job: SegmentJob,
+    folder: Path,
+    file: Path,
+    *,
+    callbacks: Sequence[Callback],
+    loggers: Sequence[Logger],
+) -> None:
     """Train on the labelled images and write the checkpoint."""
     options, trainer = job.segment, job.trainer
     labels = training_labels(dataset, job)
@@ -89,18 +109,17 @@ def train(dataset: BoxDataset, job: SegmentJob, folder: Path, file: Path) -> Non
         f"segment: {len(dataset)} images, {len(dataset.classes)} classes, {iterations} iterations "
         f"of {options.batch} images, {options.loss}"
     )
-    network, new = start_segmenter(job.model, len(dataset.classes), trainer.seed, folder)
-    fit(
-        SegmenterTraining(network, options, new=new, iterations=iterations, seed=trainer.seed),
-        LabelTraining(dataset, options.augment, trainer.seed, labels.sources, labels.strong),
-        batch=options.batch,
+    module = SegmenterModule(
+        classes=len(dataset.classes),
         iterations=iterations,
-        trainer=trainer,
-        scale=job.scale,
-        folder=folder,
-        description="segment",
+        model=job.model,
+        segment=options,
+        seed=trainer.seed,
+        accumulate=trainer.accumulate,
     )
-    save_network(file, network, classes=dataset.classes, model=job.model, options=options)
+    images = LabelTraining(dataset, options.augment, trainer.seed, labels.sources, labels.strong)
+    fit(module, images, folder, trainer=trainer, scale=job.scale, callbacks=callbacks, loggers=loggers)
+    module.save(file, dataset.classes)
 
 
 def score(job: SegmentJob, folder: Path, checkpoint: Path) -> NetworkScores | None:

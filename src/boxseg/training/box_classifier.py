@@ -5,29 +5,67 @@ Source: METHOD: Oh et al., BANA, CVPR 2021, section 3.1.
 
 from __future__ import annotations
 
-import logging
+from dataclasses import replace
+from typing import ClassVar
 
 from torch import Tensor
 
-from boxseg.config import Classify
+from boxseg.config import Classify, Model
+from boxseg.inference.networks import start_classifier
 from boxseg.nn.deeplab import BoxClassifier
 from boxseg.nn.pooling import background_aware_pooling, count_queries, pooling_loss
-from boxseg.training.loop import StepsDown, Training
+from boxseg.training.module import TrainingModule
+from boxseg.training.schedule import StepsDown
 
-log = logging.getLogger("boxseg")
 
+class BoxClassifierModule(TrainingModule):
+    """A box classifier and its training, for `lightning.Trainer(…).fit(module, datamodule=BoxDataModule(…))`.
 
-class BoxClassifierTraining(Training):
-    """Mean cross-entropy over the pooled features of all boxes and of the background queries."""
+    The loss is the mean cross-entropy over the pooled features of all boxes and of the background queries. What
+    the Trainer needs is said in `SegmenterModule`.
+
+    Args:
+        classes: L, object classes; the background is added.
+        iterations: Steps of the whole schedule, of which the learning rate's falls are shares.
+        backbone: Feature extractor, instead of that of `model`.
+        model: Options of the network.
+        classify: Options of the training; batch, augment, epochs and iterations have no effect here.
+        seed: Seed of new weights and of dropout.
+        accumulate: Parts that each batch is computed in, one after the other, for less memory.
+
+    Raises:
+        ConfigError: There is no such backbone, or its plug-in cannot be imported.
+        CheckpointError: The pretrained weights cannot be had.
+    """
 
     network: BoxClassifier
+    options: Classify
+    stage: ClassVar[str] = "classify"
 
     def __init__(
-        self, network: BoxClassifier, options: Classify, *, new: set[str], iterations: int, seed: int
+        self,
+        *,
+        classes: int,
+        iterations: int,
+        backbone: str | None = None,
+        model: Model | None = None,
+        classify: Classify | None = None,
+        seed: int = 0,
+        accumulate: int = 1,
     ) -> None:
-        schedule = StepsDown(iterations, options.milestones)
-        super().__init__(network, new=new, optimiser=options.optimiser, schedule=schedule, seed=seed)
-        self.options = options
+        model, options = model or Model(), classify or Classify()
+        model = replace(model, backbone=backbone) if backbone else model
+        network, weights = start_classifier(model, classes, seed)
+        super().__init__(
+            network,
+            weights,
+            model=model,
+            options=options,
+            schedule=StepsDown(iterations, options.milestones),
+            iterations=iterations,
+            seed=seed,
+            accumulate=accumulate,
+        )
 
     def counts(self, batch: dict[str, Tensor]) -> Tensor:  # noqa: D102
         options, network = self.options, self.network

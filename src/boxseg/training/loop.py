@@ -1,4 +1,4 @@
-"""What both trainings share: one resumable, reproducible run of Lightning."""
+"""A training by a stage: one resumable, reproducible run of Lightning in a run folder."""
 
 from __future__ import annotations
 
@@ -6,172 +6,30 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.strategies import ParallelStrategy
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import Logger
 
-from boxseg.config import Classify, Optimiser, Segment, TrainerOptions
-from boxseg.data.loading import BoxTraining, LabelTraining, StreamLoader, make_loader, split_batch
+from boxseg.atomic import write_json
+from boxseg.config import TrainerOptions
+from boxseg.data.loading import BoxTraining, LabelTraining
 from boxseg.data.sampler import StreamSampler
-from boxseg.errors import BoxsegError, CheckpointError, ConfigError
+from boxseg.errors import CheckpointError, ConfigError
 from boxseg.inference.devices import torch_devices
 from boxseg.inference.freed_memory import keep_freed_memory, return_freed_memory
-from boxseg.nn.backbones.library import LibraryBackbone
-from boxseg.nn.weights.loading import parameter_groups
+from boxseg.plugins import require_sendable
+from boxseg.training.data_module import StreamDataModule
 from boxseg.training.history import History, make_loggers
+from boxseg.training.module import TrainingModule
 from boxseg.training.processes import SpawnedStrategy, ended_with, quiet_lightning
+from boxseg.training.schedule import checkpoint_interval
 
 log = logging.getLogger("boxseg")
-
-
-class Training(L.LightningModule):
-    """A network, its loss and its schedule. Subclasses give `loss(batch)`.
-
-    Args:
-        network: The network that is trained.
-        new: Names of its parameters that start from random weights.
-        optimiser: Learning rates.
-        schedule: Factor of the learning rate as a function of the step.
-        seed: Seed of dropout.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        *,
-        new: set[str],
-        optimiser: Optimiser,
-        schedule: Callable[[int], float],
-        seed: int,
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.new = new
-        self.optimiser = optimiser
-        self.schedule = schedule
-        self.seed = seed
-        self.parts = 1
-        self.automatic_optimization = False
-
-    def counts(self, batch: dict[str, Tensor]) -> Tensor:
-        """How many terms each mean of the loss is over, (n,); known without the network."""
-        raise NotImplementedError
-
-    def loss(self, batch: dict[str, Tensor], totals: Tensor | None = None) -> Tensor:
-        """Scalar loss of a batch.
-
-        Args:
-            batch: The batch, or a part of one.
-            totals: (n,), what the means of a part are divided by: its share of the mean over the whole.
-        """
-        raise NotImplementedError
-
-    def on_fit_start(self) -> None:  # noqa: D102
-        keep_freed_memory()  # in each process, where there are several
-
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """A step: the mean over the whole batch, in however many parts and processes it is computed.
-
-        Each part's sums are divided by the numbers of the whole batch, so that gradients add up to those of the
-        whole, and not to a mean of means.
-        """
-        parts = split_batch(batch, self.parts)
-        world = self.trainer.world_size
-        totals: Tensor | None = None
-        if len(parts) * world > 1:
-            counts = torch.stack([self.counts(part) for part in parts]).sum(0).float()
-            totals = self._sum_of_ranks(counts) / world  # the gradients of the ranks are averaged
-        optimiser = self.optimizers()
-        assert isinstance(optimiser, LightningOptimizer)
-        optimiser.zero_grad()
-        losses = []
-        for place, part in enumerate(parts):
-            self._seed(place)
-            with self._gradients_stay_here() if place < len(parts) - 1 else nullcontext():
-                loss = self.loss(part, totals)
-                self.manual_backward(loss)
-            losses.append(loss.detach())
-        mean = self._sum_of_ranks(torch.stack(losses).sum()) / world
-        if not torch.isfinite(mean):
-            raise BoxsegError(
-                f"the loss is {mean.item()} at iteration {self.global_step}: try a lower optimiser.lr"
-            )
-        optimiser.step()
-        schedule = self.lr_schedulers()
-        assert isinstance(schedule, LRScheduler)
-        schedule.step()
-        return mean
-
-    def _seed(self, part: int) -> None:
-        """Dropout draws from the step's own seed: a resumed run draws what an uninterrupted one does."""
-        stream = part + self.parts * self.trainer.global_rank  # 0 where there is one part and one process
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step + 1_000_000_007 * stream)
-
-    def _sum_of_ranks(self, value: Tensor) -> Tensor:
-        if self.trainer.world_size == 1:
-            return value
-        total = self.trainer.strategy.reduce(value, reduce_op="sum")
-        assert isinstance(total, Tensor)
-        return total
-
-    def _gradients_stay_here(self) -> AbstractContextManager[None]:
-        """Gradients are not exchanged between processes before those of the last part."""
-        strategy = self.trainer.strategy
-        return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
-
-    def configure_optimizers(self) -> Any:  # noqa: D102
-        groups = parameter_groups(self.network, self.new, self.optimiser)
-        sgd = torch.optim.SGD(groups, lr=self.optimiser.lr, momentum=self.optimiser.momentum)
-        schedule = torch.optim.lr_scheduler.LambdaLR(sgd, self.schedule)
-        return {"optimizer": sgd, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-class _Stream(L.LightningDataModule):
-    """The training images, of each process its share."""
-
-    def __init__(self, dataset: BoxTraining | LabelTraining, sampler: StreamSampler, workers: int) -> None:
-        super().__init__()
-        self.dataset = dataset
-        self.sampler = sampler
-        self.workers = workers
-
-    def train_dataloader(self) -> StreamLoader:
-        assert self.trainer is not None
-        part = self.sampler.shard(self.trainer.global_rank, self.trainer.world_size)
-        return make_loader(self.dataset, part, workers=self.workers)
-
-
-def iterations_of(images: int, *, batch: int, epochs: float, iterations: int | None, scale: float = 1.0) -> int:
-    """Length of a schedule in steps: as given, or so many passes over the images, rounded up.
-
-    A scale shortens that, to the nearest whole step and to at least one. Whatever else depends on the length
-    of a schedule is a share of this number: the milestones of stage 1, the end of the polynomial fall, the β
-    of bootstrapping.
-    """
-    whole = iterations if iterations is not None else max(1, math.ceil(epochs * images / batch))
-    return max(1, round(whole * scale))
-
-
-def schedule_length(options: Classify | Segment, images: int, scale: float) -> int:
-    """`iterations_of` a stage's options."""
-    return iterations_of(
-        images, batch=options.batch, epochs=options.epochs, iterations=options.iterations, scale=scale
-    )
-
-
-def checkpoint_interval(every: int, scale: float) -> int:
-    """Iterations between two checkpoints of a scaled schedule: fewer, but not below 10 for that reason."""
-    return max(min(every, 10), round(every * scale))
 
 
 def interval_of(checkpoint: Path) -> int:
@@ -204,92 +62,133 @@ def progress_of(checkpoint: Path) -> tuple[int, int]:
 
 
 def fit(
-    module: Training,
-    dataset: BoxTraining | LabelTraining,
+    module: TrainingModule,
+    images: BoxTraining | LabelTraining,
+    folder: Path,
     *,
-    batch: int,
-    iterations: int,
     trainer: TrainerOptions,
     scale: float,
-    folder: Path,
-    description: str,
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
 ) -> None:
     """Train from the last checkpoint in the folder, or from the start.
 
     Args:
         module: What is trained; changed in place.
-        dataset: Training images.
-        batch: Images a step, over all devices together.
-        iterations: Steps of the whole schedule.
+        images: Training images.
+        folder: Run folder; weights.json, checkpoints/last.ckpt and history.csv are kept there.
         trainer: Devices, precision, seed.
         scale: Length of the schedule; checkpoints are as much closer.
-        folder: Run folder; checkpoints/last.ckpt and history.csv are kept there.
-        description: Name of the progress bar.
+        callbacks: Lightning's, beside ours.
+        loggers: Lightning's, beside those of `trainer.loggers`.
 
     Raises:
-        ConfigError: The batch cannot be shared by the devices, or cut into so many parts, or the device does
-            not have this precision.
+        ConfigError: The batch cannot be shared by the devices, or cut into so many parts; the device does not
+            have this precision; or something given cannot be sent to the processes of several devices.
         CheckpointError: The last checkpoint cannot be read.
     """
+    write_json(folder / "weights.json", module.weights.as_dict())
+    log.info(module.weights.summary())
+    name = module.stage
     last = folder / "checkpoints" / "last.ckpt"
     every = checkpoint_interval(trainer.checkpoint_every, scale)
     if last.is_file():
-        log.info(f"{description}: going on from {last}")
+        log.info(f"{name}: going on from {last}")
         every = interval_of(last)
     devices = len(torch_devices(trainer))
-    sampler = StreamSampler(len(dataset), batch=batch, iterations=iterations, seed=trainer.seed, chunk=every)
-    if sampler.shard(0, devices).rank_batch < trainer.accumulate:
-        raise ConfigError(
-            f"trainer.accumulate={trainer.accumulate}: there are only {batch // devices} images to a step"
-            f"{' and device' if devices > 1 else ''}, which make no more parts"
-        )
-    module.parts = trainer.accumulate
+    sampler = StreamSampler(
+        len(images), batch=module.options.batch, iterations=module.iterations, seed=trainer.seed, chunk=every
+    )
+    _check_parts(sampler, devices, module.accumulate)
+    _check_lightnings(callbacks, loggers)
+    if devices > 1:
+        for thing in (*callbacks, *loggers, *module.plugged_in()):
+            require_sendable(thing, f"{name}: {getattr(thing, '__qualname__', type(thing).__qualname__)}")
     with quiet_lightning(), torch.random.fork_rng():
-        lightning = _lightning(trainer, devices, module, sampler.epochs, folder, description, iterations)
+        ours = [History(folder, name, module.iterations), _KeepMemory(), _keep_last(folder)]
+        wanted = [*make_loggers(trainer.loggers, folder), *loggers]
+        lightning = _lightning(trainer, devices, module, sampler.epochs, [*ours, *callbacks], wanted, folder)
         try:
             with ended_with(lightning), _ctrl_c_passes():
                 lightning.fit(
                     module,
-                    datamodule=_Stream(dataset, sampler, trainer.workers),
+                    datamodule=StreamDataModule(images, sampler, trainer.workers),
                     ckpt_path=str(last) if last.is_file() else None,
                 )
         finally:
             return_freed_memory()
-    if dataset.unreadable:
-        names = ", ".join(dataset.unreadable[:5])
-        log.info(
-            f"{description}: {len(dataset.unreadable)} photos could not be read and were replaced: {names}"
+    if images.unreadable:
+        names = ", ".join(images.unreadable[:5])
+        log.info(f"{name}: {len(images.unreadable)} photos could not be read and were replaced: {names}")
+
+
+def _check_parts(sampler: StreamSampler, devices: int, parts: int) -> None:
+    """Check that the images of a step can be shared by the devices, and each share cut into parts.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    share = sampler.shard(0, devices).rank_batch
+    if share < parts:
+        raise ConfigError(
+            f"trainer.accumulate={parts}: there are only {share} images to a step"
+            f"{' and device' if devices > 1 else ''}, which make no more parts"
         )
 
 
-def _lightning(
-    trainer: TrainerOptions,
-    devices: int,
-    module: Training,
-    epochs: int,
-    folder: Path,
-    description: str,
-    iterations: int,
-) -> L.Trainer:
-    keeper = ModelCheckpoint(
+def _check_lightnings(callbacks: Sequence[Callback], loggers: Sequence[Logger]) -> None:
+    """Check that what a caller gives is Lightning's.
+
+    Raises:
+        ConfigError: Something is not.
+    """
+    for option, given, kind in (("callbacks", callbacks, Callback), ("loggers", loggers, Logger)):
+        for thing in given:
+            if not isinstance(thing, kind):
+                raise ConfigError(
+                    f"{option}: expected objects of lightning.pytorch's {kind.__name__}, got a "
+                    f"{type(thing).__module__}.{type(thing).__name__} (pytorch_lightning is another package)"
+                )
+
+
+class _KeepMemory(Callback):
+    """Keep freed memory, in each process where there are several."""
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        keep_freed_memory()
+
+
+def _keep_last(folder: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(
         dirpath=folder / "checkpoints",
         filename="last",
         every_n_epochs=1,
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    unused = any(isinstance(part, LibraryBackbone) for part in module.modules())
-    loggers = make_loggers(trainer.loggers, folder)
+
+
+def _lightning(
+    trainer: TrainerOptions,
+    devices: int,
+    module: TrainingModule,
+    epochs: int,
+    callbacks: list[Callback],
+    loggers: list[Logger],
+    folder: Path,
+) -> L.Trainer:
     try:
         return L.Trainer(
             accelerator=trainer.accelerator,
             devices=devices,
-            strategy=SpawnedStrategy(unused=unused) if devices > 1 else "auto",
+            # Of other backbones some layers may have no part in the features.
+            strategy=SpawnedStrategy(unused=not module.network.backbone.own_layers) if devices > 1 else "auto",
             precision=trainer.precision,  # type: ignore[arg-type]
             # Not max_steps: with it Lightning takes a checkpoint at the end of a chunk for one in its middle.
             max_epochs=epochs,
-            callbacks=[History(folder, description, iterations), keeper],
+            callbacks=callbacks,
             logger=loggers or False,
+            log_every_n_steps=0,  # History logs every step
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
@@ -301,28 +200,6 @@ def _lightning(
             f"trainer.accelerator={trainer.accelerator} with trainer.precision={trainer.precision} cannot be "
             f"had here: {reason}"
         ) from error
-
-
-@dataclass(frozen=True)
-class Poly:
-    """Factor (1 - step / iterations) ** power of the learning rate."""
-
-    iterations: int
-    power: float
-
-    def __call__(self, step: int) -> float:  # noqa: D102
-        return float(max(0.0, 1 - step / self.iterations) ** self.power)
-
-
-@dataclass(frozen=True)
-class StepsDown:
-    """Factor 0.1 after each of these shares of the schedule."""
-
-    iterations: int
-    milestones: tuple[float, ...]
-
-    def __call__(self, step: int) -> float:  # noqa: D102
-        return float(0.1 ** sum(step >= round(share * self.iterations) for share in self.milestones))
 
 
 @contextmanager

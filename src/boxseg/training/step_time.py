@@ -14,14 +14,14 @@ from boxseg.data.sampler import StreamSampler
 from boxseg.data.workers import choose_workers
 from boxseg.inference.devices import torch_device
 from boxseg.inference.freed_memory import keep_freed_memory, return_freed_memory
-from boxseg.training.loop import Training
+from boxseg.training.module import TrainingModule
 
 # Seconds that a step on the whole batch may take to be tried; a longer one is extrapolated from a part.
 LONGEST = 20.0
 
 
 def seconds_per_step(
-    module: Training, images: BoxTraining | LabelTraining, batch: int, trainer: TrainerOptions
+    module: TrainingModule, images: BoxTraining | LabelTraining, batch: int, trainer: TrainerOptions
 ) -> float:
     """Seconds of a step on a real batch: loaded, through the network and back, weights changed.
 
@@ -64,7 +64,10 @@ def seconds_per_step(
 
 
 def _step(
-    module: Training, optimiser: torch.optim.Optimizer, parts: list[dict[str, Tensor]], trainer: TrainerOptions
+    module: TrainingModule,
+    optimiser: torch.optim.Optimizer,
+    parts: list[dict[str, Tensor]],
+    trainer: TrainerOptions,
 ) -> float:
     device = parts[0]["images"].device
     kind = torch.bfloat16 if "bf16" in trainer.precision else torch.float16

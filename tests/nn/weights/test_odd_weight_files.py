@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from boxseg.config import BackboneName, Model
+from boxseg.config import Model
 from boxseg.errors import CheckpointError
 from boxseg.nn import checkpoint
 from boxseg.nn.backbones.base import CAFFE, TORCHVISION
@@ -24,6 +24,7 @@ from boxseg.nn.deeplab import build_classifier, build_segmenter
 from boxseg.nn.weights import files
 from boxseg.nn.weights.files import download
 from boxseg.nn.weights.loading import load_weights
+from boxseg.plugins import BackboneName
 from weight_files import caffe_resnet, caffe_vgg16, check_preprocessing, filled, resnet, torchvision_vgg16
 
 

@@ -60,8 +60,9 @@ class Backbone(nn.Module):
     """
 
     default_head: ClassVar[HeadName] = "largefov"
-    # Whether its layers are ours, registered in the order of their use.
-    own_layers: ClassVar[bool] = True
+    # Whether every layer is registered in the order of its use, each batch norm right after its convolution, so
+    # that `fold_batch_norm` may put the two together, and none is left out of the loss.
+    own_layers: ClassVar[bool] = False
     mean: Tensor
     std: Tensor
     order: Tensor
@@ -88,6 +89,16 @@ class Backbone(nn.Module):
     def architecture(self) -> dict[str, Any]:
         """What a checkpoint must hold, in JSON types, to build it again; empty where its name says all."""
         return {}
+
+    def load_pretrained(self) -> tuple[list[str], list[str]]:
+        """Load what `model.weights=default` means; the names that were loaded, and those of no use here.
+
+        Without a method of its own a plug-in's backbone starts random; boxseg's own have files by their names.
+
+        Raises:
+            CheckpointError: They cannot be had.
+        """
+        return [], []
 
     @property
     def includes_largefov(self) -> bool:

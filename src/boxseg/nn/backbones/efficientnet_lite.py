@@ -6,7 +6,7 @@ TensorFlow's, 2020.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -48,6 +48,8 @@ class EfficientNetLite0(Backbone):
     Raises:
         ConfigError: Another stride.
     """
+
+    own_layers: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -52,7 +52,6 @@ class LibraryBackbone(Backbone):
         batch_norm: `frozen` or `train`.
     """
 
-    own_layers = False
     library: ClassVar[str]
 
     def __init__(
@@ -113,14 +112,6 @@ class LibraryBackbone(Backbone):
         for name, dilation in state["dilations"].items():
             self.get_submodule(name).dilation = dilation
         self.frozen = state["frozen"]
-
-    def load_pretrained(self) -> tuple[list[str], list[str]]:
-        """Load the weights published under the name; the names that were loaded, and those of no use here.
-
-        Raises:
-            CheckpointError: They cannot be had.
-        """
-        raise NotImplementedError
 
     def features(self, x: Tensor) -> Tensor:
         """The network's own output for images of a size it takes."""

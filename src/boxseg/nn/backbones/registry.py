@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from boxseg.errors import ConfigError, did_you_mean
+from boxseg import plugins
+from boxseg.errors import ConfigError
 from boxseg.nn.backbones.base import Backbone, BatchNorm
 from boxseg.nn.backbones.efficientnet_lite import EfficientNetLite0
 from boxseg.nn.backbones.from_timm import TimmBackbone
@@ -27,21 +29,24 @@ BACKBONES: dict[str, type[Backbone]] = {
 FOREIGN: dict[str, type[LibraryBackbone]] = {"hf": HuggingFaceBackbone, "timm": TimmBackbone}
 
 
-def backbone_type(name: str) -> type[Backbone]:
-    """The class of a backbone.
+def backbone_type(name: str) -> type[Backbone] | Callable[..., Backbone]:
+    """The class of a backbone; a plug-in may have a function that builds one.
 
     Raises:
-        ConfigError: There is none of this name.
+        ConfigError: There is none of this name, or its plug-in cannot be imported.
     """
     library, colon, _ = name.partition(":")
     if colon and library in FOREIGN:
         return FOREIGN[library]
-    if name not in BACKBONES:
-        known = ", ".join(BACKBONES)
-        raise ConfigError(
-            f"unknown backbone '{name}'{did_you_mean(name, BACKBONES)} (there are {known}, hf:NAME, timm:NAME)"
-        )
-    return BACKBONES[name]
+    if name in BACKBONES:
+        return BACKBONES[name]
+    found: type[Backbone] | Callable[..., Backbone] = plugins.find("backbone", name)
+    return found
+
+
+def is_built_in(backbone: Backbone) -> bool:
+    """Whether a backbone is one of boxseg's own, for which there are weight files of known names."""
+    return type(backbone) in BACKBONES.values()
 
 
 def build_backbone(name: str, *, batch_norm: BatchNorm = "frozen", **options: Any) -> Backbone:
@@ -53,15 +58,21 @@ def build_backbone(name: str, *, batch_norm: BatchNorm = "frozen", **options: An
         options: Architecture options of its class, such as `stride`.
 
     Raises:
-        ConfigError: Unknown name or option.
+        ConfigError: Unknown name or option; or a plug-in gives something else.
         MissingExtraError: The other library is not installed.
     """
     kind = backbone_type(name)
     try:
-        if issubclass(kind, LibraryBackbone):
+        if isinstance(kind, type) and issubclass(kind, LibraryBackbone):
             return kind.build(name.partition(":")[2], batch_norm=batch_norm, **options)
-        return kind(batch_norm=batch_norm, **options)
+        build: Callable[..., Any] = kind
+        backbone = build(batch_norm=batch_norm, **options)
     except TypeError as error:
         if "unexpected keyword" in str(error):
             raise ConfigError(f"backbone '{name}' has no such option: {error}") from error
         raise
+    if not isinstance(backbone, Backbone):
+        raise ConfigError(
+            f"backbone '{name}' gave a {type(backbone).__name__}, expected a boxseg.nn.backbones.base.Backbone"
+        )
+    return backbone

@@ -40,6 +40,7 @@ class ResNet(Backbone):
     """
 
     default_head: ClassVar[HeadName] = "aspp"
+    own_layers: ClassVar[bool] = True
     depths: ClassVar[tuple[int, int, int, int]]
 
     def __init__(

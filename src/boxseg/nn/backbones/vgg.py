@@ -6,7 +6,7 @@ Nets and Fully Connected CRFs, ICLR 2015, Sec. 3.1.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,6 +36,8 @@ class VGG16(Backbone):
             another head.
         batch_norm: Without effect, there is none.
     """
+
+    own_layers: ClassVar[bool] = True
 
     def __init__(
         self,

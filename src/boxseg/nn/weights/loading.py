@@ -17,7 +17,7 @@ from boxseg.errors import CheckpointError
 from boxseg.nn.backbones.base import PREPROCESSING, Backbone, Preprocessing
 from boxseg.nn.backbones.efficientnet_lite import EfficientNetLite0
 from boxseg.nn.backbones.library import LibraryBackbone
-from boxseg.nn.backbones.registry import BACKBONES
+from boxseg.nn.backbones.registry import BACKBONES, is_built_in
 from boxseg.nn.backbones.resnet import ResNet
 from boxseg.nn.weights.files import embedded_lite0, read_state, torchvision_file
 from boxseg.nn.weights.naming import NAMING_SCHEMES, FullyConnected, NamingScheme, convert
@@ -104,13 +104,14 @@ def load_weights(
     loaded: set[str] = set()
     ignored: list[str] = []
     family, shown = "", source
-    if isinstance(backbone, LibraryBackbone) and source in ("default", "imagenet"):
+    if not is_built_in(backbone) and source in ("default", "imagenet"):
+        shown = _name_of(backbone)
         if source == "imagenet":
             raise CheckpointError(
-                f"model.weights=imagenet: torchvision has no file for {backbone.name}; default takes its own"
+                f"model.weights=imagenet: torchvision has no file for {shown}; default takes its own"
             )
         names, ignored = backbone.load_pretrained()
-        loaded, family, shown = {prefix + name for name in names}, backbone.library, backbone.name
+        loaded, family = {prefix + name for name in names}, getattr(backbone, "library", "its own")
     elif source != "none":
         with ExitStack() as stack:
             path = _file(backbone, source, stack)
@@ -185,7 +186,8 @@ def _backbone_of(module: nn.Module) -> tuple[Backbone, str]:
 def _name_of(backbone: Backbone) -> str:
     if isinstance(backbone, LibraryBackbone):
         return backbone.name
-    return next(name for name, kind in BACKBONES.items() if type(backbone) is kind)
+    known = {kind: name for name, kind in BACKBONES.items()}
+    return known.get(type(backbone), type(backbone).__name__)
 
 
 def _file(backbone: Backbone, source: str, stack: ExitStack) -> Path:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from boxseg.config import BackboneName, Data, LossName
+from boxseg.config import Data
 from boxseg.dataset import VOC_CLASSES
 from boxseg.errors import DataError
+from boxseg.plugins import BackboneName, LossName
 from boxseg.stages.reproduce import published
 from boxseg.stages.reproduce.published import IMAGENET, IMAGENET_COCO, VAL, Published
 from boxseg.stages.reproduce.steps import Plan, Step

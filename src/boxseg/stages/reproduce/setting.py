@@ -14,7 +14,7 @@ from boxseg.options import default_options, flatten, read_yaml, to_plain
 from boxseg.stages.reproduce import published
 from boxseg.stages.reproduce.experiments import Experiment
 from boxseg.stages.reproduce.steps import Plan
-from boxseg.training.loop import schedule_length
+from boxseg.training.schedule import schedule_length
 
 # Options that make the length of a schedule, which is compared as such.
 _LENGTH = ("iterations", "epochs")

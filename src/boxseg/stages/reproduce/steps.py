@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from boxseg import formats
-from boxseg.config import Data, Evaluate, Label, LossName, Model
+from boxseg.config import Data, Evaluate, Label, Model
 from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
 from boxseg.formats.voc_server import results_folder
 from boxseg.inference.networks import weight_inputs
 from boxseg.jobs import ClassifyJob, EvaluateJob, Job, LabelJob, PredictJob, ReproduceJob, SegmentJob
 from boxseg.options import to_words
+from boxseg.plugins import LossName
 from boxseg.runs.folder import FREE, file_digest
 from boxseg.runs.layout import label_paths
 from boxseg.stages import classify, evaluate, label, predict, segment

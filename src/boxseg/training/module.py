@@ -1,0 +1,154 @@
+"""What both LightningModules share: a step that is the same in parts, in processes and after a resumption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, ClassVar
+
+import lightning as L
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.strategies import ParallelStrategy
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
+
+from boxseg.config import Classify, Model, Segment
+from boxseg.data.loading import split_batch
+from boxseg.errors import BoxsegError, ConfigError
+from boxseg.inference.networks import Network, save_network
+from boxseg.nn.weights.loading import LoadReport, parameter_groups
+
+
+class TrainingModule(L.LightningModule):
+    """A network, its loss and its schedule. Subclasses give `counts(batch)` and `loss(batch)`.
+
+    It steps its optimiser itself (`automatic_optimization` is off), so that Lightning's gradient clipping and
+    accumulation are not for it. Each step seeds torch's random generator, for dropout.
+
+    Args:
+        network: The network that is trained.
+        weights: What became of its pretrained weights; names the parameters that start random.
+        model: Options of the network.
+        options: Options of the stage.
+        schedule: Factor of the learning rate as a function of the step.
+        iterations: Steps of the whole schedule.
+        seed: Seed of dropout.
+        accumulate: Parts that each batch is computed in.
+    """
+
+    stage: ClassVar[str]
+
+    def __init__(
+        self,
+        network: Network,
+        weights: LoadReport,
+        *,
+        model: Model,
+        options: Classify | Segment,
+        schedule: Callable[[int], float],
+        iterations: int,
+        seed: int,
+        accumulate: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.weights = weights
+        self.model = model
+        self.options = options
+        self.schedule = schedule
+        self.iterations = iterations
+        self.seed = seed
+        self.accumulate = accumulate
+        self.automatic_optimization = False
+
+    def counts(self, batch: dict[str, Tensor]) -> Tensor:
+        """How many terms each mean of the loss is over, (n,); known without the network."""
+        raise NotImplementedError
+
+    def loss(self, batch: dict[str, Tensor], totals: Tensor | None = None) -> Tensor:
+        """Scalar loss of a batch.
+
+        Args:
+            batch: The batch, or a part of one.
+            totals: (n,), what the means of a part are divided by: its share of the mean over the whole.
+        """
+        raise NotImplementedError
+
+    def plugged_in(self) -> tuple[object, ...]:
+        """What other processes have to import to train this, beside boxseg's own."""
+        return (type(self.network.backbone),)
+
+    def save(self, path: Path | str, classes: Sequence[str]) -> None:
+        """Write a checkpoint that `boxseg.load` and the verbs take, as `model.safetensors` of a run.
+
+        Args:
+            path: The file.
+            classes: Names of classes 1..L, as a data module has them.
+
+        Raises:
+            ConfigError: The network has another number of classes.
+        """
+        known = self.network.classes
+        if len(classes) != known:
+            raise ConfigError(f"{len(classes)} names of classes for a network of {known} classes")
+        save_network(Path(path), self.network, classes=tuple(classes), model=self.model, options=self.options)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """A step: the mean over the whole batch, in however many parts and processes it is computed.
+
+        Each part's sums are divided by the numbers of the whole batch, so that gradients add up to those of the
+        whole, and not to a mean of means.
+        """
+        parts = split_batch(batch, self.accumulate)
+        world = self.trainer.world_size
+        totals: Tensor | None = None
+        if len(parts) * world > 1:
+            counts = torch.stack([self.counts(part) for part in parts]).sum(0).float()
+            totals = self._sum_of_ranks(counts) / world  # the gradients of the ranks are averaged
+        optimiser = self.optimizers()
+        assert isinstance(optimiser, LightningOptimizer)
+        optimiser.zero_grad()
+        losses = []
+        for place, part in enumerate(parts):
+            self._seed(place)
+            with self._gradients_stay_here() if place < len(parts) - 1 else nullcontext():
+                loss = self.loss(part, totals)
+                self.manual_backward(loss)
+            losses.append(loss.detach())
+        mean = self._sum_of_ranks(torch.stack(losses).sum()) / world
+        if not torch.isfinite(mean):
+            raise BoxsegError(
+                f"the loss is {mean.item()} at iteration {self.global_step}: try a lower optimiser.lr"
+            )
+        self.log("loss", mean, prog_bar=True)
+        optimiser.step()
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, LRScheduler)
+        schedule.step()
+        return mean
+
+    def _seed(self, part: int) -> None:
+        """Dropout draws from the step's own seed: a resumed run draws what an uninterrupted one does."""
+        stream = part + self.accumulate * self.trainer.global_rank  # 0 where there is one part and one process
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step + 1_000_000_007 * stream)
+
+    def _sum_of_ranks(self, value: Tensor) -> Tensor:
+        if self.trainer.world_size == 1:
+            return value
+        total = self.trainer.strategy.reduce(value, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total
+
+    def _gradients_stay_here(self) -> AbstractContextManager[None]:
+        """Gradients are not exchanged between processes before those of the last part."""
+        strategy = self.trainer.strategy
+        return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
+
+    def configure_optimizers(self) -> Any:  # noqa: D102
+        optimiser = self.options.optimiser
+        groups = parameter_groups(self.network, set(self.weights.new), optimiser)
+        sgd = torch.optim.SGD(groups, lr=optimiser.lr, momentum=optimiser.momentum)
+        schedule = torch.optim.lr_scheduler.LambdaLR(sgd, self.schedule)
+        return {"optimizer": sgd, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,53 @@
+"""How long a training is, and how its learning rate falls."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from boxseg.config import Classify, Segment
+
+
+def iterations_of(images: int, *, batch: int, epochs: float, iterations: int | None, scale: float = 1.0) -> int:
+    """Length of a schedule in steps: as given, or so many passes over the images, rounded up.
+
+    A scale shortens that, to the nearest whole step and to at least one. Whatever else depends on the length
+    of a schedule is a share of this number: the milestones of stage 1, the end of the polynomial fall, the β
+    of bootstrapping.
+    """
+    whole = iterations if iterations is not None else max(1, math.ceil(epochs * images / batch))
+    return max(1, round(whole * scale))
+
+
+def schedule_length(options: Classify | Segment, images: int, scale: float) -> int:
+    """`iterations_of` a stage's options."""
+    return iterations_of(
+        images, batch=options.batch, epochs=options.epochs, iterations=options.iterations, scale=scale
+    )
+
+
+def checkpoint_interval(every: int, scale: float) -> int:
+    """Iterations between two checkpoints of a scaled schedule: fewer, but not below 10 for that reason."""
+    return max(min(every, 10), round(every * scale))
+
+
+@dataclass(frozen=True)
+class Poly:
+    """Factor (1 - step / iterations) ** power of the learning rate."""
+
+    iterations: int
+    power: float
+
+    def __call__(self, step: int) -> float:  # noqa: D102
+        return float(max(0.0, 1 - step / self.iterations) ** self.power)
+
+
+@dataclass(frozen=True)
+class StepsDown:
+    """Factor 0.1 after each of these shares of the schedule."""
+
+    iterations: int
+    milestones: tuple[float, ...]
+
+    def __call__(self, step: int) -> float:  # noqa: D102
+        return float(0.1 ** sum(step >= round(share * self.iterations) for share in self.milestones))
