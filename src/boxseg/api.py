@@ -10,39 +10,54 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from boxseg.config import Crf
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, Job
 from boxseg.options import complete_key, flatten, from_python, refuse_empty_paths
+from boxseg.results import Result
 
 if TYPE_CHECKING:
     from boxseg.inference.prediction import BasePredictor
 
 
-def _verb(name: str) -> Callable[..., Any]:
+def _verb(name: str) -> Callable[..., Result]:
+    """The function of a verb; its exact type, by option, is in `__init__.pyi`."""
     job: type[Job] = JOBS[name]
     function = name.replace("-", "_")
+    unset = {item.name for item in dataclasses.fields(job) if item.default is None}
 
-    def call(**options: Any) -> Any:
+    def call(**options: Any) -> Result:
         from boxseg.stages import run_verb
 
-        given = {complete_key(key, job, name): value for key, value in flatten(options).items()}
-        refuse_empty_paths(job, given)
+        # None for what may be left out, such as a section, is to leave it out.
+        given = {key: value for key, value in options.items() if not (key in unset and value is None)}
+        refuse_empty_paths(job, {complete_key(key, job, name): value for key, value in flatten(given).items()})
         return run_verb(name, from_python(name, job, given))
 
     call.__name__ = call.__qualname__ = function
     call.__module__ = "boxseg"
-    call.__doc__ = f"{job.__doc__}\n\n    Raises:\n        BoxsegError: Something given cannot be used.\n"
+    call.__signature__ = signature = _signature(job)  # type: ignore[attr-defined]
+    call.__doc__ = inspect.cleandoc(job.__doc__ or "") + "\n"
+    if "options" in signature.parameters:
+        call.__doc__ += "    **options: Options of sections by any unambiguous shorter name: `grid=3`.\n"
+    call.__doc__ += "\nRaises:\n    BoxsegError: Something given cannot be used.\n"
+    return call
+
+
+def _signature(job: type[Job]) -> inspect.Signature:
+    """What `help` shows: the job's fields as keywords, then options of its sections by shorter names."""
+    kinds = get_type_hints(job)
     parameters = [
         inspect.Parameter(
-            item.name, inspect.Parameter.KEYWORD_ONLY, default=_default(item), annotation=item.type
+            item.name, inspect.Parameter.KEYWORD_ONLY, default=_default(item), annotation=kinds[item.name]
         )
         for item in dataclasses.fields(job)
     ]
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return call
+    if any(dataclasses.is_dataclass(part) for kind in kinds.values() for part in (kind, *get_args(kind))):
+        parameters.append(inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD, annotation=Any))
+    return inspect.Signature(parameters, return_annotation=Result)
 
 
 def _default(item: dataclasses.Field[Any]) -> Any:
