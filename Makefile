@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint docs install clean help
+.PHONY: demo test test-slow lint stubs docs install clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?/  make \1\t/'
@@ -32,6 +32,9 @@ lint: $(STAMP)  ## style, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+stubs: $(STAMP)  ## src/boxseg/__init__.pyi anew, after a change of options; a test compares it
+	$(BIN)/python scripts/make_stubs.py
 
 docs: $(STAMP)  ## the documentation as a site, in build/site
 	$(BIN)/mkdocs build --strict --quiet

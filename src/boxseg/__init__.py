@@ -1,6 +1,7 @@
 """From bounding boxes to segmentation masks and a trained segmentation network.
 
-Importing boxseg imports no torch: every name below is loaded when it is first used.
+Importing boxseg imports no torch: every name below is loaded when it is first used. Type checkers and editors
+read `__init__.pyi` instead, which `scripts/make_stubs.py` writes from this table and the options of the verbs.
 """
 
 from __future__ import annotations
@@ -10,36 +11,43 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "BoxClassifierModule": "boxseg.training.box_classifier",
-    "BoxDataModule": "boxseg.training.data_module",
-    "BoxDataset": "boxseg.dataset",
-    "BoxsegError": "boxseg.errors",
-    "DenseCRF": "boxseg.crf",
-    "LabelDataModule": "boxseg.training.data_module",
-    "OnnxPredictor": "boxseg.inference.onnx_predictor",
-    "Prediction": "boxseg.inference.prediction",
-    "Sample": "boxseg.dataset",
-    "SegmenterModule": "boxseg.training.segmenter",
-    "classify": "boxseg.api",
-    "config": "boxseg.config",
-    "convert": "boxseg.api",
-    "convert_config": "boxseg.api",
-    "demo": "boxseg.api",
-    "doctor": "boxseg.api",
-    "download": "boxseg.api",
-    "evaluate": "boxseg.api",
-    "export": "boxseg.api",
-    "label": "boxseg.api",
-    "load": "boxseg.api",
-    "masks": "boxseg.api",
-    "predict": "boxseg.api",
-    "register": "boxseg.plugins",
-    "report": "boxseg.api",
-    "reproduce": "boxseg.api",
-    "run": "boxseg.api",
-    "segment": "boxseg.api",
+# Public names by the module that defines them.
+_MODULES = {
+    "boxseg.api": (
+        "classify convert convert_config demo doctor download evaluate export label load masks predict report "
+        "reproduce run segment"
+    ),
+    "boxseg.config": "config",
+    "boxseg.crf": "DenseCRF",
+    "boxseg.dataset": "BoxDataset Sample",
+    "boxseg.errors": (
+        "BoxsegError CheckpointError ConfigError DataError DownloadError ExportError MissingExtraError"
+    ),
+    "boxseg.inference.onnx_predictor": "OnnxPredictor",
+    "boxseg.inference.prediction": "BasePredictor Prediction",
+    "boxseg.plugins": "register",
+    "boxseg.results": "Result",
+    "boxseg.stages.classify": "ClassifyResult",
+    "boxseg.stages.convert": "ConvertResult",
+    "boxseg.stages.convert_config": "ConvertConfigResult",
+    "boxseg.stages.doctor": "DoctorResult SubmissionCheckResult",
+    "boxseg.stages.download": "DownloadResult",
+    "boxseg.stages.evaluate": "EvaluateResult",
+    "boxseg.stages.export": "ExportResult",
+    "boxseg.stages.label": "LabelResult",
+    "boxseg.stages.masks": "MasksResult",
+    "boxseg.stages.plan": "PlanResult",
+    "boxseg.stages.predict": "PredictResult",
+    "boxseg.stages.report": "ReportResult",
+    "boxseg.stages.reproduce": "ReproducePlan ReproduceResult",
+    "boxseg.stages.run": "RunResult",
+    "boxseg.stages.segment": "SegmentResult",
+    "boxseg.stages.submission": "SubmissionResult",
+    "boxseg.training.box_classifier": "BoxClassifierModule",
+    "boxseg.training.data_module": "BoxDataModule LabelDataModule",
+    "boxseg.training.segmenter": "SegmenterModule",
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = sorted([*_HOMES, "__version__"])
 

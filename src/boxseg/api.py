@@ -10,48 +10,62 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from boxseg.config import Crf
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, Job
 from boxseg.options import complete_key, flatten, from_python, refuse_empty_paths
+from boxseg.results import Result
 
 if TYPE_CHECKING:
     from boxseg.inference.prediction import BasePredictor
+
 
 # Verbs that train, and so take what a Trainer of Lightning takes, too.
 TRAINING_VERBS = ("classify", "segment", "run")
 LIGHTNINGS = {
     "callbacks": "Lightning's callbacks for the training, a list; `run` gives them to both trainings. With\n"
-    "            several devices they work in other processes: they must be picklable, and do not change here.",
+    "        several devices they work in other processes: they must be picklable, and do not change here.",
     "loggers": "Names as of `trainer.loggers`, and loggers of Lightning, a list.",
 }
 
 
-def _verb(name: str) -> Callable[..., Any]:
+def _verb(name: str) -> Callable[..., Result]:
+    """The function of a verb; its exact type, by option, is in `__init__.pyi`."""
     job: type[Job] = JOBS[name]
     function = name.replace("-", "_")
+    unset = {item.name for item in dataclasses.fields(job) if item.default is None}
 
-    def call(**options: Any) -> Any:
+    def call(**options: Any) -> Result:
         from boxseg.stages import run_verb
 
         lightnings: dict[str, list[Any]] = {}
         if name in TRAINING_VERBS:
             options, lightnings = _split_lightnings(options)
-        given = {complete_key(key, job, name): value for key, value in flatten(options).items()}
-        refuse_empty_paths(job, given)
+        # None for what may be left out, such as a section, is to leave it out.
+        given = {key: value for key, value in options.items() if not (key in unset and value is None)}
+        refuse_empty_paths(job, {complete_key(key, job, name): value for key, value in flatten(given).items()})
         return run_verb(name, from_python(name, job, given), **lightnings)
 
     call.__name__ = call.__qualname__ = function
     call.__module__ = "boxseg"
-    extra = LIGHTNINGS if name in TRAINING_VERBS else {}
-    told = "".join(f"\n        {key}: {text}" for key, text in extra.items())
-    raises = "    Raises:\n        BoxsegError: Something given cannot be used.\n"
-    call.__doc__ = f"{(job.__doc__ or '').rstrip()}{told}\n\n{raises}"
+    call.__signature__ = signature = _signature(job, LIGHTNINGS if name in TRAINING_VERBS else {})  # type: ignore[attr-defined]
+    call.__doc__ = inspect.cleandoc(job.__doc__ or "") + "\n"
+    if name in TRAINING_VERBS:
+        call.__doc__ += "".join(f"    {key}: {text}\n" for key, text in LIGHTNINGS.items())
+    if "options" in signature.parameters:
+        call.__doc__ += "    **options: Options of sections by any unambiguous shorter name: `grid=3`.\n"
+    call.__doc__ += "\nRaises:\n    BoxsegError: Something given cannot be used.\n"
+    return call
+
+
+def _signature(job: type[Job], extra: dict[str, str]) -> inspect.Signature:
+    """What `help` shows: the job's fields as keywords, then options of its sections by shorter names."""
+    kinds = get_type_hints(job)
     parameters = [
         inspect.Parameter(
-            item.name, inspect.Parameter.KEYWORD_ONLY, default=_default(item), annotation=item.type
+            item.name, inspect.Parameter.KEYWORD_ONLY, default=_default(item), annotation=kinds[item.name]
         )
         for item in dataclasses.fields(job)
     ]
@@ -59,8 +73,9 @@ def _verb(name: str) -> Callable[..., Any]:
         inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=(), annotation="Sequence[Any]")
         for key in extra
     ]
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return call
+    if any(dataclasses.is_dataclass(part) for kind in kinds.values() for part in (kind, *get_args(kind))):
+        parameters.append(inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD, annotation=Any))
+    return inspect.Signature(parameters, return_annotation=Result)
 
 
 def _split_lightnings(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:

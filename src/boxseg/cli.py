@@ -7,10 +7,13 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from boxseg import __version__
 from boxseg.errors import BoxsegError, ConfigError, did_you_mean, is_failure, say_failure
+
+if TYPE_CHECKING:
+    from boxseg.tables import Table
 
 VERBS = (
     "run",
@@ -131,7 +134,7 @@ def _dispatch(words: list[str]) -> int:
     return outcome.status
 
 
-def _show(tables: Sequence[Any], notes: Sequence[str]) -> None:
+def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
     """Print the tables of a result and the lines below them."""
     from rich import box, console, table
 

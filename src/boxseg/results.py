@@ -1,15 +1,28 @@
-"""What a verb returns: the common face of all results."""
+"""What a verb returns: the base of all results."""
 
 from __future__ import annotations
+
+import dataclasses
+import html
+import reprlib
+from pathlib import PurePath
+from typing import Any
 
 from boxseg.tables import Table
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """The result of a verb, as the command line prints it.
+    """The result of a verb, as the command line prints it. In a notebook it shows as its tables and notes.
 
-    Each verb returns a dataclass of its own with what it found; these three are common to all.
+    Each verb returns a dataclass of its own with what it found; three members are common to all.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        # A dataclass writes itself a `__repr__`, with all its data, unless its class has one.
+        super().__init_subclass__(**options)
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = Result.__repr__  # type: ignore[method-assign]
 
     def tables(self) -> list[Table]:
         """Tables of the result; none where there is nothing to count or score."""
@@ -24,8 +37,29 @@ class Result:
         """Exit status of the command: 1 where something is wrong that the result lists, else 0."""
         return 0
 
-    def _repr_markdown_(self) -> str:
+    def __repr__(self) -> str:
+        """The attributes, long ones cut short."""
+        values = ((item.name, getattr(self, item.name)) for item in dataclasses.fields(self))
+        return f"{type(self).__name__}({', '.join(f'{name}={_SHORT.repr(value)}' for name, value in values)})"
+
+    def _repr_html_(self) -> str:
         """What a notebook shows."""
-        tables = "\n".join(table.markdown() for table in self.tables())
-        notes = "\n".join(f"- {note.strip()}" for note in self.notes())
-        return f"{tables}\n{notes}\n"
+        notes = "".join(f"<li>{html.escape(note.strip())}</li>" for note in self.notes())
+        return "".join(table.html() for table in self.tables()) + f"<ul>{notes}</ul>"
+
+
+class _Short(reprlib.Repr):
+    """Values in a few words: of other dataclasses, which may hold whole data sets, only the name."""
+
+    def repr_instance(self, value: Any, level: int) -> str:
+        if dataclasses.is_dataclass(value):
+            return f"{type(value).__name__}(…)"
+        if isinstance(value, PurePath):
+            return self.repr_str(str(value), level)
+        return super().repr_instance(value, level)
+
+
+_SHORT = _Short()
+_SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxlevel = 2
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 Cell = str | int | float | None
@@ -30,6 +32,21 @@ class Table:
         lines = [self.columns, ["---" if place == 0 else "---:" for place in range(len(self.columns))]]
         body = "\n".join("| " + " | ".join(line) + " |" for line in [*lines, *self.texts()])
         return f"**{self.title}**\n\n{body}\n"
+
+    def html(self, most: int = 100) -> str:
+        """The table in HTML, with its title above: the first so many rows. What comes from data is escaped."""
+        texts = self.texts()
+        shown = texts[:most]
+        if len(texts) > most:
+            shown.append([f"… and {len(texts) - most} more", *[""] * (len(self.columns) - 1)])
+        heads = _html_row("th", self.columns)
+        rows = "".join(_html_row("td", line) for line in shown)
+        caption = f"<caption><b>{html.escape(self.title)}</b></caption>"
+        return f"<table>{caption}<thead>{heads}</thead><tbody>{rows}</tbody></table>\n"
+
+
+def _html_row(kind: str, texts: Sequence[str]) -> str:
+    return f"<tr>{''.join(f'<{kind}>{html.escape(text)}</{kind}>' for text in texts)}</tr>"
 
 
 def cell_text(cell: Cell) -> str:

@@ -11,10 +11,10 @@ from boxseg.stages.segment import SegmentResult
 def test_without_ground_truth_there_is_no_table_of_scores(tmp_path: Path) -> None:
     labels = LabelResult(folder=tmp_path, written=3, present=0, skipped={}, scores=None, title="Labels")
     network = SegmentResult(checkpoint=tmp_path / "model.safetensors", scores=None, title="Network")
-    (tmp_path / "report.html").write_text("<html>")
-    report = ReportResult(file=tmp_path / "report.html", photos=3, missing=("No masks.",))
+    report = ReportResult(file=tmp_path / "report.html", photos=3, size=4_000_000, missing=("No masks.",))
     done = RunResult(
         labels=labels, network=network, sheet=tmp_path / "sheet.png", report=report, splits=("train", "val")
     )
     assert done.tables() == []
     assert any("3 written" in line for line in done.notes())
+    assert any("(3 photos, 4.0 MB)" in line for line in done.notes())

@@ -63,12 +63,14 @@ class ExportResult(Result):
     Attributes:
         file: The file.
         format: Name of its format.
+        size: Of the file, bytes.
         parity: The check, by size.
         usage: How to use it, a line of Python.
     """
 
     file: Path
     format: str
+    size: int
     parity: tuple[Parity, ...]
     usage: str
 
@@ -89,7 +91,7 @@ class ExportResult(Result):
     def notes(self) -> list[str]:
         """Where the file is, and what goes in and out."""
         return [
-            f"Exported: {self.file} ({self.format}, {self.file.stat().st_size / 1e6:.1f} MB)",
+            f"Exported: {self.file} ({self.format}, {self.size / 1e6:.1f} MB)",
             "  in: photos, uint8 RGB (batch, height, width, 3)",
             "  out: probabilities, float32 (batch, classes, height, width), background first",
             f"  {self.usage}",
@@ -136,7 +138,7 @@ def run(job: ExportJob) -> ExportResult:
                 f"{out} was not written"
             )
     usage = kind.usage.format(path=out.as_posix())
-    return ExportResult(file=out, format=name, parity=parity, usage=usage)
+    return ExportResult(file=out, format=name, size=out.stat().st_size, parity=parity, usage=usage)
 
 
 def choose_format(job: ExportJob) -> str:

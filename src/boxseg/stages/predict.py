@@ -52,7 +52,7 @@ class PredictResult(Result):
         """How many pixels each class took."""
         names = ("background", *self.classes)
         found = [(name, share) for name, share in zip(names, self.shares, strict=True) if share > 0]
-        return [Table(title="PredictResult", columns=("class", "% of pixels"), rows=tuple(found))]
+        return [Table(title="Predicted", columns=("class", "% of pixels"), rows=tuple(found))]
 
     def notes(self) -> list[str]:
         """Where the predictions are."""

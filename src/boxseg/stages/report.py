@@ -24,18 +24,19 @@ class ReportResult(Result):
     Attributes:
         file: The page.
         photos: Photos in it.
+        size: Of the file, bytes.
         missing: What it does not show, and why.
     """
 
     file: Path
     photos: int
+    size: int
     missing: tuple[str, ...]
 
     def notes(self) -> list[str]:
         """Where the page is, how large it is, and what it does not show."""
-        size = self.file.stat().st_size / 1e6
         return [
-            f"Report: {self.file} ({self.photos} photos, {size:.1f} MB): open it in a browser",
+            f"Report: {self.file} ({self.photos} photos, {self.size / 1e6:.1f} MB): open it in a browser",
             *(f"  {line}" for line in self.missing),
         ]
 
@@ -65,4 +66,5 @@ def run(job: ReportJob) -> ReportResult:
         details=contents.details(parts),
     )
     write_page(file, page)
-    return ReportResult(file=file, photos=len(shown.gallery.photos) if shown else 0, missing=missing)
+    photos = len(shown.gallery.photos) if shown else 0
+    return ReportResult(file=file, photos=photos, size=file.stat().st_size, missing=missing)

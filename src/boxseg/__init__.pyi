@@ -1,0 +1,1502 @@
+"""From bounding boxes to segmentation masks and a trained segmentation network."""
+
+# Written by scripts/make_stubs.py: edit the jobs and sections of options, then run it.
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict, overload
+
+from typing_extensions import Unpack
+
+from boxseg import config
+from boxseg.api import load
+from boxseg.crf import DenseCRF
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.errors import (
+    BoxsegError,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DownloadError,
+    ExportError,
+    MissingExtraError,
+)
+from boxseg.inference.onnx_predictor import OnnxPredictor
+from boxseg.inference.prediction import BasePredictor, Prediction
+from boxseg.plugins import register
+from boxseg.results import Result
+from boxseg.stages.classify import ClassifyResult
+from boxseg.stages.convert import ConvertResult
+from boxseg.stages.convert_config import ConvertConfigResult
+from boxseg.stages.doctor import DoctorResult, SubmissionCheckResult
+from boxseg.stages.download import DownloadResult
+from boxseg.stages.evaluate import EvaluateResult
+from boxseg.stages.export import ExportResult
+from boxseg.stages.label import LabelResult
+from boxseg.stages.masks import MasksResult
+from boxseg.stages.plan import PlanResult
+from boxseg.stages.predict import PredictResult
+from boxseg.stages.report import ReportResult
+from boxseg.stages.reproduce import ReproducePlan, ReproduceResult
+from boxseg.stages.run import RunResult
+from boxseg.stages.segment import SegmentResult
+from boxseg.stages.submission import SubmissionResult
+from boxseg.training.box_classifier import BoxClassifierModule
+from boxseg.training.data_module import BoxDataModule, LabelDataModule
+from boxseg.training.segmenter import SegmenterModule
+
+__version__: str
+
+__all__ = [
+    "BasePredictor",
+    "BoxClassifierModule",
+    "BoxDataModule",
+    "BoxDataset",
+    "BoxsegError",
+    "CheckpointError",
+    "ClassifyResult",
+    "ConfigError",
+    "ConvertConfigResult",
+    "ConvertResult",
+    "DataError",
+    "DenseCRF",
+    "DoctorResult",
+    "DownloadError",
+    "DownloadResult",
+    "EvaluateResult",
+    "ExportError",
+    "ExportResult",
+    "LabelDataModule",
+    "LabelResult",
+    "MasksResult",
+    "MissingExtraError",
+    "OnnxPredictor",
+    "PlanResult",
+    "PredictResult",
+    "Prediction",
+    "ReportResult",
+    "ReproducePlan",
+    "ReproduceResult",
+    "Result",
+    "RunResult",
+    "Sample",
+    "SegmentResult",
+    "SegmenterModule",
+    "SubmissionCheckResult",
+    "SubmissionResult",
+    "__version__",
+    "classify",
+    "config",
+    "convert",
+    "convert_config",
+    "demo",
+    "doctor",
+    "download",
+    "evaluate",
+    "export",
+    "label",
+    "load",
+    "masks",
+    "predict",
+    "register",
+    "report",
+    "reproduce",
+    "run",
+    "segment",
+]
+
+class _Data(TypedDict, total=False):
+    """Photos with boxes.
+
+    Args:
+        root: Folder of the data set.
+        format: How the boxes are stored; `auto` recognises the format. Plug-ins add others.
+        split: Images to work on: a list in ImageSets/Segmentation (VOC), an annotation file
+            `instances_SPLIT.json` (COCO), an entry of data.yaml (YOLO), a subset or a file SPLIT.xml (CVAT), or
+            a file SPLIT.json (Label Studio).
+        val_split: Images that the network is scored on after training; empty for none.
+        annotations: Annotation file of COCO, CVAT or Label Studio, relative to root. By default the file of the
+            split.
+        images: Folder of the photos of COCO, CVAT or Label Studio, relative to root. By default it is searched
+            for.
+        masks: Folder of ground-truth masks ID.png, relative to root. By default the masks of the data set.
+        limit: Use only this many images, the first ones.
+    """
+
+    root: Path | str
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str
+    split: str
+    val_split: str
+    annotations: Path | str | None
+    images: Path | str | None
+    masks: Path | str | None
+    limit: int | None
+
+class _Model(TypedDict, total=False):
+    """The network: a backbone and the layers on top of it.
+
+    Args:
+        backbone: Feature extractor: `efficientnet_lite0`, `vgg16`, `resnet50` or `resnet101`; `hf:NAME` for a
+            model of transformers (its name on the hub, or a folder); `timm:NAME` for a model of timm; or the
+            name of a plug-in's.
+        weights: Weights to start from. `default`: the ImageNet weights that come with boxseg
+            (efficientnet_lite0), the ones published with the model (`hf:` and `timm:`), else `imagenet`.
+            `imagenet`: download torchvision's file. `none`: random weights. Or a file (.safetensors, .pth) with
+            the names of torchvision, Caffe or deeplab-pytorch.
+        freeze: Keep the backbone fixed and train only the layers on top: each step takes less time and memory.
+        stage: `hf:` and `timm:` only: use the features of this stage, counted from 1. By default the last.
+        fully_connected: fc6 and fc7 of VGG-16: `subsample` the pretrained layers to 1,024 channels, as DeepLab
+            does, or start with `fresh` random weights.
+        preprocessing: How the weights expect a photo: `torchvision` (RGB, ImageNet's mean and deviation) or
+            `caffe` (BGR, 0..255, mean subtracted); `auto` decides by the names in the weight file.
+        head: `largefov` (DeepLab v1) or `aspp` (DeepLab v2); `auto` takes aspp for ResNets and largefov for the
+            rest.
+        batch_norm: `frozen` keeps the pretrained statistics during training, `train` updates them.
+        temperature: Temperature T of the cosine classifier.
+    """
+
+    backbone: Path | str
+    weights: Path | str
+    freeze: bool
+    stage: int | None
+    fully_connected: Literal["subsample", "fresh"]
+    preprocessing: Literal["auto", "torchvision", "caffe"]
+    head: Literal["auto", "largefov", "aspp"]
+    batch_norm: Literal["frozen", "train"]
+    temperature: float
+
+class _Optimiser(TypedDict, total=False):
+    """SGD with the papers' learning-rate multipliers: 1 weights, 2 biases, 10 new weights, 20 new biases.
+
+    Args:
+        lr: Learning rate of pretrained weights.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay of weights; biases have none.
+        new_lr: Factor on the learning rate for layers that start from random weights.
+        bias_lr: Factor on the learning rate for biases.
+    """
+
+    lr: float
+    momentum: float
+    weight_decay: float
+    new_lr: float
+    bias_lr: float
+
+class _Augment(TypedDict, total=False):
+    """Random changes of training images, applied in this order.
+
+    Args:
+        crop: Side of the square crop, in pixels.
+        scale: Smallest and largest scale.
+        flip: Probability of a horizontal flip.
+        jitter: Strength of the changes of brightness, contrast and saturation.
+    """
+
+    crop: int
+    scale: list[float] | tuple[float, float]
+    flip: float
+    jitter: float
+
+class _Classify(TypedDict, total=False):
+    """Stage 1: a box classifier with background-aware pooling.
+
+    Args:
+        pooling: `bap` (background-aware) or `gap` (plain average over each box).
+        grid: Background queries per image: N × N, one for each cell of a grid.
+        roi_bins: Each box is pooled into this many bins per side.
+        min_background: Share of an image that must be background for BAP; images with less use GAP.
+        batch: Images per step.
+        epochs: Passes over the data.
+        iterations: Number of steps; replaces epochs.
+        milestones: Where the learning rate drops to a tenth, as shares of the schedule.
+        optimiser: Learning rates of stage 1.
+        augment: Random changes of training images in stage 1.
+    """
+
+    pooling: Literal["bap", "gap"]
+    grid: int
+    roi_bins: int
+    min_background: float
+    batch: int
+    epochs: float
+    iterations: int | None
+    milestones: list[float] | tuple[float, ...]
+    optimiser: _Optimiser | config.Optimiser
+    augment: _Augment | config.Augment
+
+class _Crf(TypedDict, total=False):
+    """Dense CRF (Krähenbühl and Koltun, 2011) on the raw photo.
+
+    Args:
+        bilateral_weight: Weight of the bilateral kernel (position and colour).
+        sigma_xy: Standard deviation of its position, in pixels.
+        sigma_rgb: Standard deviation of its colour, on a scale of 0..255.
+        gaussian_weight: Weight of the Gaussian kernel (position only).
+        gaussian_sigma: Standard deviation of its position, in pixels.
+        iterations: Mean-field iterations; 0 turns the CRF off.
+        enabled: Whether to run the CRF; `crf=false` turns it off.
+    """
+
+    bilateral_weight: float
+    sigma_xy: float
+    sigma_rgb: float
+    gaussian_weight: float
+    gaussian_sigma: float
+    iterations: int
+    enabled: bool
+
+class _Label(TypedDict, total=False):
+    """Stage 2: pseudo labels from the boxes.
+
+    Args:
+        method: How to make labels. `bap` and `gap`: from the activation maps of a classifier. `box`: the whole
+            boxes, small ones on top. `grabcut`: cut each object out of its box. `sam`: masks of a SAM network
+            prompted with the boxes. `auto`: bap or gap, as the classifier was trained. Plug-ins add others.
+        sam: SAM network for method=sam: a transformers folder, or a name on the Hugging Face hub.
+        background: Background score inside boxes, for bap and gap: `attention` (u_0), `complement` (1 - max
+            u_c), or `zero` (the value of u_0 where no feature resembles the background). `auto`: attention for
+            bap, complement for gap.
+        grid: Background queries per image for bap and gap: N × N; 1 takes a single query.
+        class_map: For data with other classes than the classifier's: `voc_to_coco`, a YAML or JSON file, or a
+            mapping {class of the data: class of the classifier}. Classes that it does not list are matched by
+            name; `names` matches all by name. Classes without a match are labelled without the classifier, by 1
+            - u_0. Without a class map, the classifier must know every class of the data.
+        instances: Also write a mask with a score for each box: instances_y_crf.json and instances_y_ret.json
+            (COCO results), and their AP if the data has object masks.
+        maps: Also write confidence maps as 8-bit grey PNG: confidence/ID.png (255 times the probability of
+            Y_crf after the CRF) and reliable/ID.png (255 where Y_crf and Y_ret agree).
+        formats: Also write Y_crf for other programs, to OUT/FORMAT, with links to the photos: palette, voc,
+            masks, coco, yolo-seg. `boxseg convert` has more options.
+        crf: Dense CRF of stage 2, for Y_crf.
+    """
+
+    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str
+    sam: Path | str | None
+    background: Literal["auto", "attention", "complement", "zero"]
+    grid: int
+    class_map: dict[str, str] | Path | str | None
+    instances: bool
+    maps: bool
+    formats: (
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
+    )
+    crf: _Crf | config.Crf | bool
+
+class _Segment(TypedDict, total=False):
+    """Stage 3: a segmentation network from the labels.
+
+    Args:
+        loss: `nal` (noise-aware), `er` (entropy regularisation), `bs` (bootstrapping), `baseline` (only where
+            Y_crf and Y_ret agree), `ce_crf` (Y_crf everywhere), `ce_ret` (Y_ret everywhere), or a plug-in's.
+        weight: Weight λ of the loss on pixels where the two labels disagree.
+        gamma: Exponent γ of the noise-aware confidence.
+        detach_confidence: Stop the gradient through the noise-aware confidence σ.
+        batch: Images per step.
+        epochs: Passes over the data.
+        iterations: Number of steps; replaces epochs.
+        poly_power: The learning rate falls with (1 - step / steps) to this power.
+        optimiser: Learning rates of stage 3.
+        augment: Random changes of training images in stage 3.
+    """
+
+    loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str
+    weight: float
+    gamma: float
+    detach_confidence: bool
+    batch: int
+    epochs: float
+    iterations: int | None
+    poly_power: float
+    optimiser: _Optimiser | config.Optimiser
+    augment: _Augment | config.Augment
+
+class _Evaluate(TypedDict, total=False):
+    """How a network sees photos when it is scored or predicts.
+
+    Args:
+        scales: Scales at which each photo is seen; the logits are averaged.
+        flip: Also see each photo mirrored.
+        tta: Use scales and flip; `false` sees each photo once, as it is, in a tenth of the time.
+        tile: Photos longer than this, in pixels (64 or more), are seen in windows of this side, which overlap
+            by an eighth and are blended; 0 for never. `auto` sees photos whole up to 34 megapixels with 15
+            classes (2 GB of probabilities; fewer pixels with more classes), and larger ones in windows of 2048.
+        crf: Dense CRF after the network.
+    """
+
+    scales: list[float] | tuple[float, ...]
+    flip: bool
+    tta: bool
+    tile: int | Literal["auto"]
+    crf: _Crf | config.Crf | bool
+
+class _Report(TypedDict, total=False):
+    """The report page of a run.
+
+    Args:
+        photos: Number of photos in the gallery, evenly drawn, half of them from the validation split; 0 for
+            none.
+        size: Longer side of a photo on the page, in pixels.
+        originals: Also write these photos and their labels at full size, to NAME-files/ beside NAME.html; the
+            detail view then shows them.
+        predict: Let the network predict the photos in the gallery that it has not predicted yet.
+    """
+
+    photos: int
+    size: int
+    originals: bool
+    predict: bool
+
+class _TrainerOptions(TypedDict, total=False):
+    """Devices, precision, data loading and seed.
+
+    Args:
+        accelerator: Device type, by its name in Lightning: auto, cpu, gpu, mps …
+        devices: Number of devices, or `auto`. Each device gets its own process, on a CPU too: there the
+            processes share the cores, and `auto` is 1. Trainings split each batch among the devices.
+        precision: Number format, by its name in Lightning: 32-true, bf16-mixed, 16-mixed …
+        accumulate: Split each training batch into this many parts and add up their gradients: needs the memory
+            of one part, and the step stays that of the whole batch.
+        loggers: Where to log training curves, one or a list: csv (history.csv, always written), tensorboard,
+            wandb, mlflow.
+        workers: Number of data-loading processes; -1 chooses by the number of cores.
+        seed: Random seed; the same seed gives the same bytes on the same machine.
+        checkpoint_every: Save a resumable checkpoint every so many iterations; `scale` shortens this, too.
+    """
+
+    accelerator: str
+    devices: int | Literal["auto"]
+    precision: str
+    accumulate: int
+    loggers: (
+        Literal["csv", "tensorboard", "wandb", "mlflow"]
+        | list[Literal["csv", "tensorboard", "wandb", "mlflow"]]
+        | tuple[Literal["csv", "tensorboard", "wandb", "mlflow"], ...]
+    )
+    workers: int
+    seed: int
+    checkpoint_every: int
+
+class _RunOptions(TypedDict, total=False):
+    """Options of `run` by the shortest name that will do."""
+
+    root: Path | str  # data.root
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
+    split: str  # data.split = 'train'
+    val_split: str  # data.val_split = 'val'
+    annotations: Path | str | None  # data.annotations = None
+    images: Path | str | None  # data.images = None
+    masks: Path | str | None  # data.masks = None
+    limit: int | None  # data.limit = None
+    backbone: Path | str  # model.backbone = 'efficientnet_lite0'
+    weights: Path | str  # model.weights = 'default'
+    freeze: bool  # model.freeze = False
+    stage: int | None  # model.stage = None
+    fully_connected: Literal["subsample", "fresh"]  # model.fully_connected = 'subsample'
+    preprocessing: Literal["auto", "torchvision", "caffe"]  # model.preprocessing = 'auto'
+    head: Literal["auto", "largefov", "aspp"]  # model.head = 'auto'
+    batch_norm: Literal["frozen", "train"]  # model.batch_norm = 'frozen'
+    temperature: float  # model.temperature = 20.0
+    pooling: Literal["bap", "gap"]  # classify.pooling = 'bap'
+    roi_bins: int  # classify.roi_bins = 2
+    min_background: float  # classify.min_background = 0.125
+    milestones: list[float] | tuple[float, ...]  # classify.milestones = (0.625,)
+    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method = 'auto'
+    sam: Path | str | None  # label.sam = None
+    background: Literal["auto", "attention", "complement", "zero"]  # label.background = 'auto'
+    class_map: dict[str, str] | Path | str | None  # label.class_map = None
+    instances: bool  # label.instances = False
+    maps: bool  # label.maps = False
+    formats: (
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
+    )  # label.formats = ()
+    loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss = 'nal'
+    weight: float  # segment.weight = 0.1
+    gamma: float  # segment.gamma = 7.0
+    detach_confidence: bool  # segment.detach_confidence = False
+    poly_power: float  # segment.poly_power = 0.9
+    scales: list[float] | tuple[float, ...]  # evaluate.scales = (0.5, 0.75, 1.0, 1.5)
+    tta: bool  # evaluate.tta = True
+    tile: int | Literal["auto"]  # evaluate.tile = 'auto'
+    photos: int  # report.photos = 200
+    size: int  # report.size = 480
+    originals: bool  # report.originals = False
+    predict: bool  # report.predict = True
+    accelerator: str  # trainer.accelerator = 'auto'
+    devices: int | Literal["auto"]  # trainer.devices = 1
+    precision: str  # trainer.precision = '32-true'
+    accumulate: int  # trainer.accumulate = 1
+    workers: int  # trainer.workers = -1
+    seed: int  # trainer.seed = 0
+    checkpoint_every: int  # trainer.checkpoint_every = 100
+
+@overload
+def run(
+    *,
+    data: _Data | config.Data | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    dry_run: Literal[False] = False,
+    scale: float = 1.0,
+    model: _Model | config.Model = ...,
+    classify: _Classify | config.Classify = ...,
+    label: _Label | config.Label = ...,
+    segment: _Segment | config.Segment = ...,
+    evaluate: _Evaluate | config.Evaluate = ...,
+    report: _Report | config.Report = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    callbacks: Sequence[Any] = (),
+    loggers: Sequence[Any] = (),
+    **options: Unpack[_RunOptions],
+) -> RunResult:
+    """All stages: boxes to labels to a segmentation network. Run again, it continues where it stopped.
+
+    Args:
+        data: Photos with boxes.
+        out: Run folder: classify/, label/, segment/, report.html, sheet.png, metrics.json.
+        overwrite: Start again from scratch if OUT holds a run with other options.
+        dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
+            bootstrapping and checkpoints come correspondingly earlier.
+        model: Network.
+        classify: The box classifier (stage 1).
+        label: The labels (stage 2).
+        segment: The segmentation network (stage 3).
+        evaluate: Scoring (scales, windows and CRF).
+        report: The page report.html.
+        trainer: Devices, precision and seed.
+        callbacks: Lightning's callbacks for the training, a list; `run` gives them to both trainings. With
+            several devices they work in other processes: they must be picklable, and do not change here.
+        loggers: Names as of `trainer.loggers`, and loggers of Lightning, a list.
+        **options: Options of sections by any unambiguous shorter name: `grid=3`.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
+@overload
+def run(
+    *,
+    data: _Data | config.Data | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    dry_run: Literal[True],
+    scale: float = 1.0,
+    model: _Model | config.Model = ...,
+    classify: _Classify | config.Classify = ...,
+    label: _Label | config.Label = ...,
+    segment: _Segment | config.Segment = ...,
+    evaluate: _Evaluate | config.Evaluate = ...,
+    report: _Report | config.Report = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    callbacks: Sequence[Any] = (),
+    loggers: Sequence[Any] = (),
+    **options: Unpack[_RunOptions],
+) -> PlanResult: ...
+@overload
+def run(
+    *,
+    data: _Data | config.Data | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    dry_run: bool,
+    scale: float = 1.0,
+    model: _Model | config.Model = ...,
+    classify: _Classify | config.Classify = ...,
+    label: _Label | config.Label = ...,
+    segment: _Segment | config.Segment = ...,
+    evaluate: _Evaluate | config.Evaluate = ...,
+    report: _Report | config.Report = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    callbacks: Sequence[Any] = (),
+    loggers: Sequence[Any] = (),
+    **options: Unpack[_RunOptions],
+) -> RunResult | PlanResult: ...
+
+class _ClassifyOptions(TypedDict, total=False):
+    """Options of `classify` by the shortest name that will do."""
+
+    root: Path | str  # data.root
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
+    split: str  # data.split = 'train'
+    val_split: str  # data.val_split = 'val'
+    annotations: Path | str | None  # data.annotations = None
+    images: Path | str | None  # data.images = None
+    masks: Path | str | None  # data.masks = None
+    limit: int | None  # data.limit = None
+    backbone: Path | str  # model.backbone = 'efficientnet_lite0'
+    weights: Path | str  # model.weights = 'default'
+    freeze: bool  # model.freeze = False
+    stage: int | None  # model.stage = None
+    fully_connected: Literal["subsample", "fresh"]  # model.fully_connected = 'subsample'
+    preprocessing: Literal["auto", "torchvision", "caffe"]  # model.preprocessing = 'auto'
+    head: Literal["auto", "largefov", "aspp"]  # model.head = 'auto'
+    batch_norm: Literal["frozen", "train"]  # model.batch_norm = 'frozen'
+    temperature: float  # model.temperature = 20.0
+    pooling: Literal["bap", "gap"]  # classify.pooling = 'bap'
+    grid: int  # classify.grid = 4
+    roi_bins: int  # classify.roi_bins = 2
+    min_background: float  # classify.min_background = 0.125
+    batch: int  # classify.batch = 20
+    epochs: float  # classify.epochs = 15.0
+    iterations: int | None  # classify.iterations = None
+    milestones: list[float] | tuple[float, ...]  # classify.milestones = (0.625,)
+    optimiser: _Optimiser | config.Optimiser  # classify.optimiser
+    lr: float  # classify.optimiser.lr = 0.0001
+    momentum: float  # classify.optimiser.momentum = 0.9
+    weight_decay: float  # classify.optimiser.weight_decay = 0.0005
+    new_lr: float  # classify.optimiser.new_lr = 100.0
+    bias_lr: float  # classify.optimiser.bias_lr = 2.0
+    augment: _Augment | config.Augment  # classify.augment
+    crop: int  # classify.augment.crop = 321
+    flip: float  # classify.augment.flip = 0.5
+    jitter: float  # classify.augment.jitter = 0.5
+    accelerator: str  # trainer.accelerator = 'auto'
+    devices: int | Literal["auto"]  # trainer.devices = 1
+    precision: str  # trainer.precision = '32-true'
+    accumulate: int  # trainer.accumulate = 1
+    workers: int  # trainer.workers = -1
+    seed: int  # trainer.seed = 0
+    checkpoint_every: int  # trainer.checkpoint_every = 100
+
+@overload
+def classify(
+    *,
+    data: _Data | config.Data | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    dry_run: Literal[False] = False,
+    scale: float = 1.0,
+    model: _Model | config.Model = ...,
+    classify: _Classify | config.Classify = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    callbacks: Sequence[Any] = (),
+    loggers: Sequence[Any] = (),
+    **options: Unpack[_ClassifyOptions],
+) -> ClassifyResult:
+    """Train the box classifier (stage 1).
+
+    Args:
+        data: Photos with boxes.
+        out: Run folder; the classifier is written to OUT/model.safetensors.
+        overwrite: Start again from scratch if OUT holds a run with other options.
+        dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
+            bootstrapping and checkpoints come correspondingly earlier.
+        model: Network.
+        classify: The box classifier (stage 1).
+        trainer: Devices, precision and seed.
+        callbacks: Lightning's callbacks for the training, a list; `run` gives them to both trainings. With
+            several devices they work in other processes: they must be picklable, and do not change here.
+        loggers: Names as of `trainer.loggers`, and loggers of Lightning, a list.
+        **options: Options of sections by any unambiguous shorter name: `grid=3`.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
+@overload
+def classify(
+    *,
+    data: _Data | config.Data | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    dry_run: Literal[True],
+    scale: float = 1.0,
+    model: _Model | config.Model = ...,
+    classify: _Classify | config.Classify = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    callbacks: Sequence[Any] = (),
+    loggers: Sequence[Any] = (),
+    **options: Unpack[_ClassifyOptions],
+) -> PlanResult: ...
+@overload
+def classify(
+    *,
+    data: _Data | config.Data | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    dry_run: bool,
+    scale: float = 1.0,
+    model: _Model | config.Model = ...,
+    classify: _Classify | config.Classify = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    callbacks: Sequence[Any] = (),
+    loggers: Sequence[Any] = (),
+    **options: Unpack[_ClassifyOptions],
+) -> ClassifyResult | PlanResult: ...
+
+class _LabelOptions(TypedDict, total=False):
+    """Options of `label` by the shortest name that will do."""
+
+    root: Path | str  # data.root
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
+    split: str  # data.split = 'train'
+    val_split: str  # data.val_split = 'val'
+    annotations: Path | str | None  # data.annotations = None
+    images: Path | str | None  # data.images = None
+    masks: Path | str | None  # data.masks = None
+    limit: int | None  # data.limit = None
+    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method = 'auto'
+    sam: Path | str | None  # label.sam = None
+    background: Literal["auto", "attention", "complement", "zero"]  # label.background = 'auto'
+    grid: int  # label.grid = 1
+    class_map: dict[str, str] | Path | str | None  # label.class_map = None
+    instances: bool  # label.instances = False
+    maps: bool  # label.maps = False
+    formats: (
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
+    )  # label.formats = ()
+    crf: _Crf | config.Crf | bool  # label.crf.enabled = True
+    bilateral_weight: float  # label.crf.bilateral_weight = 4.0
+    sigma_xy: float  # label.crf.sigma_xy = 55.0
+    sigma_rgb: float  # label.crf.sigma_rgb = 3.0
+    gaussian_weight: float  # label.crf.gaussian_weight = 3.0
+    gaussian_sigma: float  # label.crf.gaussian_sigma = 3.0
+    iterations: int  # label.crf.iterations = 10
+    enabled: bool  # label.crf.enabled = True
+    accelerator: str  # trainer.accelerator = 'auto'
+    devices: int | Literal["auto"]  # trainer.devices = 1
+    precision: str  # trainer.precision = '32-true'
+    accumulate: int  # trainer.accumulate = 1
+    loggers: (
+        Literal["csv", "tensorboard", "wandb", "mlflow"]
+        | list[Literal["csv", "tensorboard", "wandb", "mlflow"]]
+        | tuple[Literal["csv", "tensorboard", "wandb", "mlflow"], ...]
+    )  # trainer.loggers = 'csv'
+    workers: int  # trainer.workers = -1
+    seed: int  # trainer.seed = 0
+    checkpoint_every: int  # trainer.checkpoint_every = 100
+
+@overload
+def label(
+    *,
+    checkpoint: Path | str | None = None,
+    data: _Data | config.Data | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    dry_run: Literal[False] = False,
+    label: _Label | config.Label = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    **options: Unpack[_LabelOptions],
+) -> LabelResult:
+    """Write pseudo labels for photos with boxes (stage 2).
+
+    Args:
+        checkpoint: Classifier made by `classify`, for the methods bap and gap; the other methods need none.
+        data: Photos with boxes.
+        out: Folder for y_crf/ID.png and y_ret/ID.png, and for metrics.json if there is ground truth.
+        overwrite: Start again from scratch if OUT holds a run with other options.
+        dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
+        label: The labels (stage 2).
+        trainer: Devices, precision and seed.
+        **options: Options of sections by any unambiguous shorter name: `grid=3`.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
+@overload
+def label(
+    *,
+    checkpoint: Path | str | None = None,
+    data: _Data | config.Data | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    dry_run: Literal[True],
+    label: _Label | config.Label = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    **options: Unpack[_LabelOptions],
+) -> PlanResult: ...
+@overload
+def label(
+    *,
+    checkpoint: Path | str | None = None,
+    data: _Data | config.Data | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    dry_run: bool,
+    label: _Label | config.Label = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    **options: Unpack[_LabelOptions],
+) -> LabelResult | PlanResult: ...
+
+class _SegmentOptions(TypedDict, total=False):
+    """Options of `segment` by the shortest name that will do."""
+
+    root: Path | str  # data.root
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
+    split: str  # data.split = 'train'
+    val_split: str  # data.val_split = 'val'
+    annotations: Path | str | None  # data.annotations = None
+    images: Path | str | None  # data.images = None
+    masks: Path | str | None  # data.masks = None
+    limit: int | None  # data.limit = None
+    backbone: Path | str  # model.backbone = 'efficientnet_lite0'
+    weights: Path | str  # model.weights = 'default'
+    freeze: bool  # model.freeze = False
+    stage: int | None  # model.stage = None
+    fully_connected: Literal["subsample", "fresh"]  # model.fully_connected = 'subsample'
+    preprocessing: Literal["auto", "torchvision", "caffe"]  # model.preprocessing = 'auto'
+    head: Literal["auto", "largefov", "aspp"]  # model.head = 'auto'
+    batch_norm: Literal["frozen", "train"]  # model.batch_norm = 'frozen'
+    temperature: float  # model.temperature = 20.0
+    loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss = 'nal'
+    weight: float  # segment.weight = 0.1
+    gamma: float  # segment.gamma = 7.0
+    detach_confidence: bool  # segment.detach_confidence = False
+    batch: int  # segment.batch = 20
+    epochs: float  # segment.epochs = 45.0
+    iterations: int | None  # segment.iterations = None
+    poly_power: float  # segment.poly_power = 0.9
+    optimiser: _Optimiser | config.Optimiser  # segment.optimiser
+    lr: float  # segment.optimiser.lr = 0.001
+    momentum: float  # segment.optimiser.momentum = 0.9
+    weight_decay: float  # segment.optimiser.weight_decay = 0.0005
+    new_lr: float  # segment.optimiser.new_lr = 10.0
+    bias_lr: float  # segment.optimiser.bias_lr = 2.0
+    augment: _Augment | config.Augment  # segment.augment
+    crop: int  # segment.augment.crop = 321
+    jitter: float  # segment.augment.jitter = 0.5
+    scales: list[float] | tuple[float, ...]  # evaluate.scales = (0.5, 0.75, 1.0, 1.5)
+    tta: bool  # evaluate.tta = True
+    tile: int | Literal["auto"]  # evaluate.tile = 'auto'
+    crf: _Crf | config.Crf | bool  # evaluate.crf.enabled = True
+    bilateral_weight: float  # evaluate.crf.bilateral_weight = 4.0
+    sigma_xy: float  # evaluate.crf.sigma_xy = 121.0
+    sigma_rgb: float  # evaluate.crf.sigma_rgb = 5.0
+    gaussian_weight: float  # evaluate.crf.gaussian_weight = 3.0
+    gaussian_sigma: float  # evaluate.crf.gaussian_sigma = 3.0
+    enabled: bool  # evaluate.crf.enabled = True
+    accelerator: str  # trainer.accelerator = 'auto'
+    devices: int | Literal["auto"]  # trainer.devices = 1
+    precision: str  # trainer.precision = '32-true'
+    accumulate: int  # trainer.accumulate = 1
+    workers: int  # trainer.workers = -1
+    seed: int  # trainer.seed = 0
+    checkpoint_every: int  # trainer.checkpoint_every = 100
+
+@overload
+def segment(
+    *,
+    labels: Path | str | list[Path | str] | tuple[Path | str, ...],
+    strong: Path | str | None = None,
+    strong_split: str | None = None,
+    data: _Data | config.Data | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    dry_run: Literal[False] = False,
+    scale: float = 1.0,
+    model: _Model | config.Model = ...,
+    segment: _Segment | config.Segment = ...,
+    evaluate: _Evaluate | config.Evaluate = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    callbacks: Sequence[Any] = (),
+    loggers: Sequence[Any] = (),
+    **options: Unpack[_SegmentOptions],
+) -> SegmentResult:
+    """Train the segmentation network (stage 3), then score it on `data.val_split`.
+
+    Args:
+        labels: Labels to train on: a folder made by `label` (both Y_crf and Y_ret, or one as DIR/y_crf), a
+            folder of masks ID.png, or `ground-truth` for the fully supervised reference. A list `[A,B]`
+            combines several: pixels where all agree are reliable, elsewhere the first counts as Y_crf.
+        strong: True masks for some of the images (semi-supervised training): `ground-truth`, or a folder of
+            masks ID.png. An image with a true mask is trained with it, whether or not `labels` has one.
+        strong_split: Split of the images with true masks; images that `data.split` lacks are added to it. By
+            default all of `data.split`.
+        data: Photos.
+        out: Run folder; the network is written to OUT/model.safetensors.
+        overwrite: Start again from scratch if OUT holds a run with other options.
+        dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
+            bootstrapping and checkpoints come correspondingly earlier.
+        model: Network.
+        segment: The segmentation network (stage 3).
+        evaluate: Scoring (scales, windows and CRF).
+        trainer: Devices, precision and seed.
+        callbacks: Lightning's callbacks for the training, a list; `run` gives them to both trainings. With
+            several devices they work in other processes: they must be picklable, and do not change here.
+        loggers: Names as of `trainer.loggers`, and loggers of Lightning, a list.
+        **options: Options of sections by any unambiguous shorter name: `grid=3`.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
+@overload
+def segment(
+    *,
+    labels: Path | str | list[Path | str] | tuple[Path | str, ...],
+    strong: Path | str | None = None,
+    strong_split: str | None = None,
+    data: _Data | config.Data | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    dry_run: Literal[True],
+    scale: float = 1.0,
+    model: _Model | config.Model = ...,
+    segment: _Segment | config.Segment = ...,
+    evaluate: _Evaluate | config.Evaluate = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    callbacks: Sequence[Any] = (),
+    loggers: Sequence[Any] = (),
+    **options: Unpack[_SegmentOptions],
+) -> PlanResult: ...
+@overload
+def segment(
+    *,
+    labels: Path | str | list[Path | str] | tuple[Path | str, ...],
+    strong: Path | str | None = None,
+    strong_split: str | None = None,
+    data: _Data | config.Data | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    dry_run: bool,
+    scale: float = 1.0,
+    model: _Model | config.Model = ...,
+    segment: _Segment | config.Segment = ...,
+    evaluate: _Evaluate | config.Evaluate = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    callbacks: Sequence[Any] = (),
+    loggers: Sequence[Any] = (),
+    **options: Unpack[_SegmentOptions],
+) -> SegmentResult | PlanResult: ...
+
+class _EvaluateOptions(TypedDict, total=False):
+    """Options of `evaluate` by the shortest name that will do."""
+
+    root: Path | str  # data.root
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
+    split: str  # data.split = 'train'
+    val_split: str  # data.val_split = 'val'
+    annotations: Path | str | None  # data.annotations = None
+    images: Path | str | None  # data.images = None
+    masks: Path | str | None  # data.masks = None
+    limit: int | None  # data.limit = None
+    scales: list[float] | tuple[float, ...]  # evaluate.scales = (0.5, 0.75, 1.0, 1.5)
+    flip: bool  # evaluate.flip = True
+    tta: bool  # evaluate.tta = True
+    tile: int | Literal["auto"]  # evaluate.tile = 'auto'
+    crf: _Crf | config.Crf | bool  # evaluate.crf.enabled = True
+    bilateral_weight: float  # evaluate.crf.bilateral_weight = 4.0
+    sigma_xy: float  # evaluate.crf.sigma_xy = 121.0
+    sigma_rgb: float  # evaluate.crf.sigma_rgb = 5.0
+    gaussian_weight: float  # evaluate.crf.gaussian_weight = 3.0
+    gaussian_sigma: float  # evaluate.crf.gaussian_sigma = 3.0
+    iterations: int  # evaluate.crf.iterations = 10
+    enabled: bool  # evaluate.crf.enabled = True
+    accelerator: str  # trainer.accelerator = 'auto'
+    devices: int | Literal["auto"]  # trainer.devices = 1
+    precision: str  # trainer.precision = '32-true'
+    accumulate: int  # trainer.accumulate = 1
+    loggers: (
+        Literal["csv", "tensorboard", "wandb", "mlflow"]
+        | list[Literal["csv", "tensorboard", "wandb", "mlflow"]]
+        | tuple[Literal["csv", "tensorboard", "wandb", "mlflow"], ...]
+    )  # trainer.loggers = 'csv'
+    workers: int  # trainer.workers = -1
+    seed: int  # trainer.seed = 0
+    checkpoint_every: int  # trainer.checkpoint_every = 100
+
+def evaluate(
+    *,
+    checkpoint: Path | str | None = None,
+    labels: Path | str | None = None,
+    instances: Path | str | None = None,
+    data: _Data | config.Data | Path | str,
+    out: Path | str | None = None,
+    evaluate: _Evaluate | config.Evaluate = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    **options: Unpack[_EvaluateOptions],
+) -> EvaluateResult:
+    """Score a network, a folder of labels or masks of single objects against ground truth.
+
+    Args:
+        checkpoint: Segmentation network made by `segment`.
+        labels: Instead of a network: a folder made by `label`, or a folder of masks ID.png.
+        instances: Instead of a network, for AP: COCO results with masks (JSON), or a folder made by `label`
+            with `label.instances=true`.
+        data: Photos with ground-truth masks.
+        out: Folder for metrics.json. By default evaluate-SPLIT beside the checkpoint, or the label folder.
+        evaluate: Scales, windows and CRF of a network.
+        trainer: Devices, precision and seed.
+        **options: Options of sections by any unambiguous shorter name: `grid=3`.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
+class _ReportOptions(TypedDict, total=False):
+    """Options of `report` by the shortest name that will do."""
+
+    photos: int  # report.photos = 200
+    size: int  # report.size = 480
+    originals: bool  # report.originals = False
+    predict: bool  # report.predict = True
+
+def report(
+    *,
+    run: Path | str,
+    out: Path | str | None = None,
+    data: Path | str | None = None,
+    report: _Report | config.Report = ...,
+    **options: Unpack[_ReportOptions],
+) -> ReportResult:
+    """Show a run in one HTML file that opens offline: scores, training curves, confusions, and the photos.
+
+    Args:
+        run: Folder made by `run`, `demo`, `classify`, `label` or `segment`; the run may be unfinished.
+        out: The HTML file to write. By default RUN/report.html.
+        data: Folder of the data set, if it has moved since the run.
+        report: The page.
+        **options: Options of sections by any unambiguous shorter name: `grid=3`.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
+class _PredictOptions(TypedDict, total=False):
+    """Options of `predict` by the shortest name that will do."""
+
+    root: Path | str  # data.root
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
+    split: str  # data.split = 'train'
+    val_split: str  # data.val_split = 'val'
+    annotations: Path | str | None  # data.annotations = None
+    masks: Path | str | None  # data.masks = None
+    limit: int | None  # data.limit = None
+    scales: list[float] | tuple[float, ...]  # evaluate.scales = (0.5, 0.75, 1.0, 1.5)
+    flip: bool  # evaluate.flip = True
+    tta: bool  # evaluate.tta = True
+    tile: int | Literal["auto"]  # evaluate.tile = 'auto'
+    crf: _Crf | config.Crf | bool  # evaluate.crf.enabled = True
+    bilateral_weight: float  # evaluate.crf.bilateral_weight = 4.0
+    sigma_xy: float  # evaluate.crf.sigma_xy = 121.0
+    sigma_rgb: float  # evaluate.crf.sigma_rgb = 5.0
+    gaussian_weight: float  # evaluate.crf.gaussian_weight = 3.0
+    gaussian_sigma: float  # evaluate.crf.gaussian_sigma = 3.0
+    iterations: int  # evaluate.crf.iterations = 10
+    enabled: bool  # evaluate.crf.enabled = True
+    accelerator: str  # trainer.accelerator = 'auto'
+    devices: int | Literal["auto"]  # trainer.devices = 1
+    precision: str  # trainer.precision = '32-true'
+    accumulate: int  # trainer.accumulate = 1
+    loggers: (
+        Literal["csv", "tensorboard", "wandb", "mlflow"]
+        | list[Literal["csv", "tensorboard", "wandb", "mlflow"]]
+        | tuple[Literal["csv", "tensorboard", "wandb", "mlflow"], ...]
+    )  # trainer.loggers = 'csv'
+    workers: int  # trainer.workers = -1
+    seed: int  # trainer.seed = 0
+    checkpoint_every: int  # trainer.checkpoint_every = 100
+
+@overload
+def predict(
+    *,
+    checkpoint: Path | str,
+    images: Path | str | list[Path | str] | tuple[Path | str, ...] | None = None,
+    out: Path | str,
+    confidence: bool = True,
+    submission: None = None,
+    comp: Literal["comp5", "comp6"] = "comp6",
+    overwrite: bool = False,
+    data: _Data | config.Data | Path | str | None = ...,
+    evaluate: _Evaluate | config.Evaluate = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    **options: Unpack[_PredictOptions],
+) -> PredictResult:
+    """Label new photos, without boxes, with a segmentation network.
+
+    Args:
+        checkpoint: Segmentation network made by `segment`.
+        images: Photos: a file, a folder, a pattern such as "photos/*.jpg", or a list of these.
+        out: Folder for labels/NAME.png, overlays/NAME.jpg and confidence/NAME.png.
+        confidence: Write the probability of each pixel's label as 8-bit grey PNG; 255 stands for 1.
+        submission: `voc2012` labels the photos of data.split=test for the VOC 2012 evaluation server. It writes
+            the folder OUT/results/ that the server expects and, if its check finds nothing wrong, the archive
+            to upload. Run again, it continues where it stopped.
+        comp: Competition of the submission: `comp5` for networks trained only on the train and val images of
+            VOC 2012, `comp6` for any other training data, such as ImageNet weights or the masks of train_aug.
+        overwrite: Submission only: start again from scratch if OUT holds one with other options.
+        data: Photos of a data set, in place of `images` (boxes are not needed).
+        evaluate: Scales, windows and CRF.
+        trainer: Devices, precision and seed.
+        **options: Options of sections by any unambiguous shorter name: `grid=3`.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
+@overload
+def predict(
+    *,
+    checkpoint: Path | str,
+    images: Path | str | list[Path | str] | tuple[Path | str, ...] | None = None,
+    out: Path | str,
+    confidence: bool = True,
+    submission: Literal["voc2012"],
+    comp: Literal["comp5", "comp6"] = "comp6",
+    overwrite: bool = False,
+    data: _Data | config.Data | Path | str | None = ...,
+    evaluate: _Evaluate | config.Evaluate = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    **options: Unpack[_PredictOptions],
+) -> SubmissionResult: ...
+@overload
+def predict(
+    *,
+    checkpoint: Path | str,
+    images: Path | str | list[Path | str] | tuple[Path | str, ...] | None = None,
+    out: Path | str,
+    confidence: bool = True,
+    submission: Literal["voc2012"] | None,
+    comp: Literal["comp5", "comp6"] = "comp6",
+    overwrite: bool = False,
+    data: _Data | config.Data | Path | str | None = ...,
+    evaluate: _Evaluate | config.Evaluate = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    **options: Unpack[_PredictOptions],
+) -> PredictResult | SubmissionResult: ...
+def export(
+    *,
+    checkpoint: Path | str,
+    out: Path | str | None = None,
+    format: Literal["auto", "onnx", "torch-export", "safetensors"] = "auto",
+) -> ExportResult:
+    """Write a segmentation network for use in other programs, and check that it computes the same.
+
+    Args:
+        checkpoint: Segmentation network made by `segment`.
+        out: File to write: .onnx, .pt2 (torch-export) or .safetensors. The first two take raw RGB photos, uint8
+            (batch, height, width, 3), of any number and size, and return probabilities (batch, classes, height,
+            width). By default `model` with the suffix of the format, in the current folder.
+        format: `onnx` for onnxruntime and others, `torch-export` for torch.export.load, `safetensors` for
+            boxseg.load and `boxseg predict`; `auto` goes by the suffix of `out`.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
+class _ConvertOptions(TypedDict, total=False):
+    """Options of `convert` by the shortest name that will do."""
+
+    root: Path | str  # data.root
+    val_split: str  # data.val_split = 'val'
+    annotations: Path | str | None  # data.annotations = None
+    masks: Path | str | None  # data.masks = None
+    limit: int | None  # data.limit = None
+
+def convert(
+    *,
+    source: Path | str,
+    out: Path | str,
+    format: Literal["palette", "voc", "masks", "coco", "yolo-seg"],
+    labels: Literal["y_crf", "y_ret", "agreed"] = "y_crf",
+    objects: Literal["auto", "boxes", "regions"] = "auto",
+    segmentation: Literal["rle", "polygons"] = "rle",
+    min_area: int = 1,
+    maps: bool = False,
+    photos: Literal["copy", "link", "none"] = "copy",
+    split: str | None = None,
+    images: Path | str | None = None,
+    classes: list[str] | tuple[str, ...] = (),
+    overwrite: bool = False,
+    data: _Data | config.Data | Path | str | None = ...,
+    **options: Unpack[_ConvertOptions],
+) -> ConvertResult:
+    """Write labels as a data set for other programs: masks with colours, VOC, COCO instances, YOLO polygons.
+
+    Args:
+        source: Folder made by `label`, `run` or `predict`, or a folder of masks ID.png.
+        out: Folder of the data set: a new one, or one made by this command, to which another split is added.
+        format: `palette` (PNG with labelmap.txt: CVAT's "Segmentation mask 1.1"), `voc` (devkit folder),
+            `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances) or
+            `yolo-seg` (polygons).
+        labels: Which labels of a folder made by `label`: Y_crf, Y_ret, or `agreed`: Y_crf with 255 where the
+            two differ.
+        objects: What counts as one object: `boxes` (the pixels of a box's class inside that box) or `regions`
+            (connected regions of a class). `auto` takes boxes where they are known, and regions elsewhere and
+            for predictions.
+        segmentation: COCO only: `rle` (run-length codes), or `polygons`, which fill holes.
+        min_area: Leave out objects with fewer pixels than this; masks stay as they are.
+        maps: Also write confidence maps as 8-bit grey PNG: OUT/reliable/ID.png (255 where Y_crf and Y_ret
+            agree) and OUT/confidence/ID.png (if `label.maps=true` or `predict` made it).
+        photos: Photos in the data set: `copy` them, `link` to them, or `none`.
+        split: Name of the split in the new data set. By default that of the data, or train.
+        images: Folder of the photos, if neither the labels nor `data` tell where they are.
+        classes: Names of classes 1..L, if nothing else tells them.
+        overwrite: Replace the split if OUT already has it.
+        data: Data set of the labels. Folders made by `label` know theirs; data=DIR replaces it, if it has
+            moved.
+        **options: Options of sections by any unambiguous shorter name: `grid=3`.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
+class _DoctorOptions(TypedDict, total=False):
+    """Options of `doctor` by the shortest name that will do."""
+
+    root: Path | str  # data.root
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
+    split: str  # data.split = 'train'
+    val_split: str  # data.val_split = 'val'
+    annotations: Path | str | None  # data.annotations = None
+    images: Path | str | None  # data.images = None
+    masks: Path | str | None  # data.masks = None
+    limit: int | None  # data.limit = None
+
+@overload
+def doctor(
+    *,
+    data: _Data | config.Data | Path | str,
+    decode: bool = True,
+    submission: None = None,
+    **options: Unpack[_DoctorOptions],
+) -> DoctorResult:
+    """Check a data set: counts, classes, and everything that is broken.
+
+    Args:
+        data: Photos with boxes.
+        decode: Read photos and masks completely, not just their headers.
+        submission: Check an archive (.tgz) or folder of results for the VOC 2012 evaluation server instead,
+            against the photos of `data.split`.
+        **options: Options of sections by any unambiguous shorter name: `grid=3`.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
+@overload
+def doctor(
+    *,
+    data: _Data | config.Data | Path | str,
+    decode: bool = True,
+    submission: Path | str,
+    **options: Unpack[_DoctorOptions],
+) -> SubmissionCheckResult: ...
+@overload
+def doctor(
+    *,
+    data: _Data | config.Data | Path | str,
+    decode: bool = True,
+    submission: Path | str | None,
+    **options: Unpack[_DoctorOptions],
+) -> DoctorResult | SubmissionCheckResult: ...
+
+class _MasksOptions(TypedDict, total=False):
+    """Options of `masks` by the shortest name that will do."""
+
+    root: Path | str  # data.root
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
+    split: str  # data.split = 'train'
+    val_split: str  # data.val_split = 'val'
+    annotations: Path | str | None  # data.annotations = None
+    images: Path | str | None  # data.images = None
+    masks: Path | str | None  # data.masks = None
+    limit: int | None  # data.limit = None
+
+def masks(
+    *,
+    kind: Literal["background"],
+    data: _Data | config.Data | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    **options: Unpack[_MasksOptions],
+) -> MasksResult:
+    """Write masks made from the boxes alone, for other programs; boxseg itself does not need them.
+
+    Args:
+        kind: `background`: an 8-bit grey PNG of each photo's size, 1 outside all boxes and 0 inside.
+        data: Photos with boxes.
+        out: Output folder; masks are written to OUT/BgMaskfromBoxes/ID.png.
+        overwrite: Write existing masks again.
+        **options: Options of sections by any unambiguous shorter name: `grid=3`.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
+def download(
+    *,
+    dataset: Literal["voc", "coco"],
+    out: Path | str,
+    only: str | list[str] | tuple[str, ...] | None = None,
+    mirror: Path | str | None = None,
+    test_archive: Path | str | None = None,
+    keep_archives: bool = False,
+    dry_run: bool = False,
+) -> DownloadResult:
+    """Set up VOC 2012 or COCO 2017. Run again, it continues where it stopped and keeps what is complete.
+
+    Args:
+        dataset: `voc` (PASCAL VOC 2012) or `coco` (COCO 2017).
+        out: Folder for the data set: OUT/VOCdevkit/VOC2012, or OUT/annotations, OUT/train2017 and OUT/val2017.
+            Archives go to OUT/downloads.
+        only: Steps to do, such as `only=val,train`. Steps of voc: trainval, augmented, train_aug, test; of
+            coco: annotations, val, train.
+        mirror: Folder or URL with the archives under their file names, in place of the original hosts.
+        test_archive: VOC only: path or URL of VOC2012test.tar, which the evaluation server offers to registered
+            users.
+        keep_archives: Keep the archives in OUT/downloads after unpacking.
+        dry_run: Only list the steps and their sizes.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
+class _ReproduceOptions(TypedDict, total=False):
+    """Options of `reproduce` by the shortest name that will do."""
+
+    root: Path | str  # data.root
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format
+    split: str  # data.split
+    val_split: str  # data.val_split
+    annotations: Path | str | None  # data.annotations
+    images: Path | str | None  # data.images
+    masks: Path | str | None  # data.masks
+    limit: int | None  # data.limit
+    backbone: Path | str  # model.backbone
+    weights: Path | str  # model.weights
+    freeze: bool  # model.freeze
+    stage: int | None  # model.stage
+    fully_connected: Literal["subsample", "fresh"]  # model.fully_connected
+    preprocessing: Literal["auto", "torchvision", "caffe"]  # model.preprocessing
+    head: Literal["auto", "largefov", "aspp"]  # model.head
+    batch_norm: Literal["frozen", "train"]  # model.batch_norm
+    temperature: float  # model.temperature
+    pooling: Literal["bap", "gap"]  # classify.pooling
+    roi_bins: int  # classify.roi_bins
+    min_background: float  # classify.min_background
+    milestones: list[float] | tuple[float, ...]  # classify.milestones
+    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method
+    sam: Path | str | None  # label.sam
+    background: Literal["auto", "attention", "complement", "zero"]  # label.background
+    class_map: dict[str, str] | Path | str | None  # label.class_map
+    instances: bool  # label.instances
+    maps: bool  # label.maps
+    formats: (
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
+    )  # label.formats
+    loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
+    weight: float  # segment.weight
+    gamma: float  # segment.gamma
+    detach_confidence: bool  # segment.detach_confidence
+    poly_power: float  # segment.poly_power
+    scales: list[float] | tuple[float, ...]  # evaluate.scales
+    tta: bool  # evaluate.tta
+    tile: int | Literal["auto"]  # evaluate.tile
+    accelerator: str  # trainer.accelerator = 'auto'
+    devices: int | Literal["auto"]  # trainer.devices = 1
+    precision: str  # trainer.precision = '32-true'
+    accumulate: int  # trainer.accumulate = 1
+    loggers: (
+        Literal["csv", "tensorboard", "wandb", "mlflow"]
+        | list[Literal["csv", "tensorboard", "wandb", "mlflow"]]
+        | tuple[Literal["csv", "tensorboard", "wandb", "mlflow"], ...]
+    )  # trainer.loggers = 'csv'
+    workers: int  # trainer.workers = -1
+    seed: int  # trainer.seed = 0
+    checkpoint_every: int  # trainer.checkpoint_every = 100
+
+@overload
+def reproduce(
+    *,
+    table: Literal["pseudo-labels", "grid", "losses", "final-vgg", "final-resnet", "coco", "all"],
+    data: _Data | config.Data | Path | str,
+    out: Path | str = "runs/reproduce",
+    scale: float = 1.0,
+    seeds: list[int] | tuple[int, ...] = (),
+    coco: Path | str | None = None,
+    coco_split: str = "train2017",
+    dry_run: Literal[False] = False,
+    classifier: Literal["auto", "efficientnet_lite0", "vgg16", "resnet50", "resnet101"] = "auto",
+    classifier_weights: Path | str = "default",
+    model: _Model | config.Model = ...,
+    classify: _Classify | config.Classify = ...,
+    label: _Label | config.Label = ...,
+    segment: _Segment | config.Segment = ...,
+    evaluate: _Evaluate | config.Evaluate = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    **options: Unpack[_ReproduceOptions],
+) -> ReproduceResult:
+    """Run an experiment of the paper, and compare its numbers with the published ones.
+
+    Args:
+        table: `pseudo-labels`, `grid` (N in training and in label generation), `losses`, `final-vgg`,
+            `final-resnet`, `coco`, or `all`. Without `-c RECIPE` or a backbone, the paper's own recipe is used.
+        data: PASCAL VOC 2012, or other photos with boxes; `val_split` is scored.
+        out: Folder for the tables (TABLE.md, TABLE.csv, TABLE.json) and a run folder for each step. Run again,
+            it does only what is missing.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations.
+        seeds: Run everything once with each of these seeds; tables then give mean ± spread. By default only
+            trainer.seed.
+        coco: Folder of COCO 2017, which the table `coco` labels with the classifier trained on `data`.
+        coco_split: Split of COCO to label.
+        dry_run: Only list the steps that are done and those that would run.
+        classifier: Backbone of the classifier that makes the labels; `auto` is vgg16 for the ResNet-101 of
+            `final-resnet`, as in the paper, else that of the network.
+        classifier_weights: Like model.weights, for a classifier with another backbone than the network.
+        model: Network.
+        classify: The box classifier (stage 1).
+        label: The labels (stage 2).
+        segment: The segmentation network (stage 3).
+        evaluate: Scoring (scales, windows and CRF).
+        trainer: Devices, precision and seed.
+        **options: Options of sections by any unambiguous shorter name: `grid=3`.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
+@overload
+def reproduce(
+    *,
+    table: Literal["pseudo-labels", "grid", "losses", "final-vgg", "final-resnet", "coco", "all"],
+    data: _Data | config.Data | Path | str,
+    out: Path | str = "runs/reproduce",
+    scale: float = 1.0,
+    seeds: list[int] | tuple[int, ...] = (),
+    coco: Path | str | None = None,
+    coco_split: str = "train2017",
+    dry_run: Literal[True],
+    classifier: Literal["auto", "efficientnet_lite0", "vgg16", "resnet50", "resnet101"] = "auto",
+    classifier_weights: Path | str = "default",
+    model: _Model | config.Model = ...,
+    classify: _Classify | config.Classify = ...,
+    label: _Label | config.Label = ...,
+    segment: _Segment | config.Segment = ...,
+    evaluate: _Evaluate | config.Evaluate = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    **options: Unpack[_ReproduceOptions],
+) -> ReproducePlan: ...
+@overload
+def reproduce(
+    *,
+    table: Literal["pseudo-labels", "grid", "losses", "final-vgg", "final-resnet", "coco", "all"],
+    data: _Data | config.Data | Path | str,
+    out: Path | str = "runs/reproduce",
+    scale: float = 1.0,
+    seeds: list[int] | tuple[int, ...] = (),
+    coco: Path | str | None = None,
+    coco_split: str = "train2017",
+    dry_run: bool,
+    classifier: Literal["auto", "efficientnet_lite0", "vgg16", "resnet50", "resnet101"] = "auto",
+    classifier_weights: Path | str = "default",
+    model: _Model | config.Model = ...,
+    classify: _Classify | config.Classify = ...,
+    label: _Label | config.Label = ...,
+    segment: _Segment | config.Segment = ...,
+    evaluate: _Evaluate | config.Evaluate = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    **options: Unpack[_ReproduceOptions],
+) -> ReproduceResult | ReproducePlan: ...
+def convert_config(
+    *,
+    file: Path | str,
+    out: Path | str | None = None,
+    stage: Literal["auto", "classify", "label", "segment"] = "auto",
+    overwrite: bool = False,
+) -> ConvertConfigResult:
+    """Turn a configuration file of BANA's public code, or of its reproduction, into options of boxseg.
+
+    Args:
+        file: The YAML file of that code, with sections such as DATA, MODEL and SOLVER.
+        out: File to write. By default FILE.boxseg.yaml beside it.
+        stage: Stage that the file is for; `auto` goes by its name (stage1, stage2, stage3), else by its keys.
+        overwrite: Replace `out` if it exists.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
+class _DemoOptions(TypedDict, total=False):
+    """Options of `demo` by the shortest name that will do."""
+
+    backbone: Path | str  # model.backbone
+    weights: Path | str  # model.weights
+    freeze: bool  # model.freeze
+    stage: int | None  # model.stage
+    fully_connected: Literal["subsample", "fresh"]  # model.fully_connected
+    preprocessing: Literal["auto", "torchvision", "caffe"]  # model.preprocessing
+    head: Literal["auto", "largefov", "aspp"]  # model.head
+    batch_norm: Literal["frozen", "train"]  # model.batch_norm
+    temperature: float  # model.temperature
+    pooling: Literal["bap", "gap"]  # classify.pooling
+    roi_bins: int  # classify.roi_bins
+    min_background: float  # classify.min_background
+    milestones: list[float] | tuple[float, ...]  # classify.milestones
+    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method = 'auto'
+    sam: Path | str | None  # label.sam = None
+    background: Literal["auto", "attention", "complement", "zero"]  # label.background = 'auto'
+    class_map: dict[str, str] | Path | str | None  # label.class_map = None
+    instances: bool  # label.instances = False
+    maps: bool  # label.maps = False
+    formats: (
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
+    )  # label.formats = ()
+    loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
+    weight: float  # segment.weight
+    gamma: float  # segment.gamma
+    detach_confidence: bool  # segment.detach_confidence
+    poly_power: float  # segment.poly_power
+    scales: list[float] | tuple[float, ...]  # evaluate.scales
+    tta: bool  # evaluate.tta
+    tile: int | Literal["auto"]  # evaluate.tile
+    photos: int  # report.photos = 200
+    size: int  # report.size = 480
+    originals: bool  # report.originals = False
+    predict: bool  # report.predict = True
+    accelerator: str  # trainer.accelerator = 'auto'
+    devices: int | Literal["auto"]  # trainer.devices = 1
+    precision: str  # trainer.precision = '32-true'
+    accumulate: int  # trainer.accumulate = 1
+    loggers: (
+        Literal["csv", "tensorboard", "wandb", "mlflow"]
+        | list[Literal["csv", "tensorboard", "wandb", "mlflow"]]
+        | tuple[Literal["csv", "tensorboard", "wandb", "mlflow"], ...]
+    )  # trainer.loggers = 'csv'
+    workers: int  # trainer.workers = -1
+    seed: int  # trainer.seed = 0
+    checkpoint_every: int  # trainer.checkpoint_every = 100
+
+def demo(
+    *,
+    out: Path | str = "runs/demo",
+    overwrite: bool = False,
+    scale: float = 1.0,
+    images: int = 200,
+    model: _Model | config.Model = ...,
+    classify: _Classify | config.Classify = ...,
+    label: _Label | config.Label = ...,
+    segment: _Segment | config.Segment = ...,
+    evaluate: _Evaluate | config.Evaluate = ...,
+    report: _Report | config.Report = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    **options: Unpack[_DemoOptions],
+) -> RunResult:
+    """Make a demo data set and run all stages on it, offline, in a few minutes on two cores.
+
+    Args:
+        out: Run folder.
+        overwrite: Start again from scratch if OUT holds a run with other options.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
+            bootstrapping and checkpoints come correspondingly earlier.
+        images: Number of training photos to make; a quarter as many are added for scoring.
+        model: Network.
+        classify: The box classifier (stage 1).
+        label: The labels (stage 2).
+        segment: The segmentation network (stage 3).
+        evaluate: Scoring (scales, windows and CRF).
+        report: The page report.html.
+        trainer: Devices, precision and seed.
+        **options: Options of sections by any unambiguous shorter name: `grid=3`.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
