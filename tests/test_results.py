@@ -75,7 +75,7 @@ def test_repr_is_short() -> None:
 
 def test_repr_of_a_large_data_set_is_short() -> None:
     problems = tuple(
-        Problem(file=Path(f"{n}.jpg"), what="a box: outside", action="dropped") for n in range(1000)
+        Problem(file=Path(f"{n}.jpg"), kind="a box", detail="outside", action="dropped") for n in range(1000)
     )
     data = BoxDataset(
         root=Path("photos"), format="voc", split="train", classes=("a",), samples=(), problems=problems
@@ -95,7 +95,7 @@ def test_notebooks_show_tables_and_notes_and_no_markup_of_the_data() -> None:
 
 
 def test_status_is_one_where_something_is_wrong() -> None:
-    problem = Problem(file=Path("a.png"), what="size: wrong", action="mend")
+    problem = Problem(file=Path("a.png"), kind="size", detail="wrong", action="mend")
     assert SubmissionCheckResult(results=Path("r.tgz"), problems=(problem,)).status == 1
     assert SubmissionCheckResult(results=Path("r.tgz"), problems=()).status == 0
     assert Found().status == 0
