@@ -256,10 +256,10 @@ def test_the_test_split_of_voc_becomes_an_archive(
         assert not step.done
         step.run()
         assert step.done
-    assert check_results(source.step.files[0], root) == []
+    assert check_results(source.step.files.whole[0], root) == []
     row_of_table = read_row("NAL (test)", Published(), [source], 1, [])
     assert (row_of_table.instead, row_of_table.ours) == ("archive", ((),))
-    assert str(source.step.files[0]) in row_of_table.remark
+    assert str(source.step.files.whole[0]) in row_of_table.remark
 
 
 def test_coco_is_labelled_by_the_classifier_of_voc(

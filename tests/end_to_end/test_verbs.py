@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from boxseg.cli import execute
 from boxseg.formats.masks import read_mask
 from boxseg.jobs import JOBS
 from boxseg.nn.losses import LOSSES
+from boxseg.runs.stage_files import clear_folder
 
 RECIPES = sorted(path.stem for path in options.RECIPES.glob("*.yaml"))
 
@@ -96,6 +98,17 @@ def run_folder(toy: Path, miniature: tuple[str, ...], tmp_path_factory: pytest.T
     out = tmp_path_factory.mktemp("run")
     assert execute(["run", *miniature, f"data={toy}", f"out={out}"]) == 0
     return out
+
+
+def test_starting_anew_removes_all_that_a_run_wrote_and_nothing_else(run_folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run_folder, tmp_path / "copy"))
+    own = copy / "label" / "y_crf" / "notes.txt"
+    own.touch()
+    for folder in (copy, *(copy / stage for stage in ("classify", "label", "segment"))):
+        clear_folder(folder)
+    left = {path for path in copy.rglob("*") if path.is_file()}
+    assert left == {own, *copy.rglob("config.yaml"), *copy.rglob("versions.json")}
+    assert len(left) == 9
 
 
 def test_a_run_started_again_does_nothing_and_says_so(

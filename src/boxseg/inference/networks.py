@@ -22,7 +22,7 @@ from boxseg.nn.deeplab import BoxClassifier, Segmenter, build_classifier, build_
 from boxseg.nn.reproducible import settle_convolutions
 from boxseg.nn.weights.loading import load_weights, weight_file
 from boxseg.palette import voc_palette
-from boxseg.runs.layout import CheckpointKind, checkpoint_file
+from boxseg.runs.layout import WEIGHTS, CheckpointKind, checkpoint_file
 
 log = logging.getLogger("boxseg")
 
@@ -87,7 +87,7 @@ def _pretrain(network: Network, model: Model, folder: Path) -> set[str]:
     report = load_weights(
         network, model.weights, fully_connected=model.fully_connected, preprocessing=model.preprocessing
     )
-    write_json(folder / "weights.json", report.as_dict())
+    write_json(folder / WEIGHTS, report.as_dict())
     _channels_last(network)
     log.info(report.summary())
     return set(report.new)

@@ -28,6 +28,7 @@ from boxseg.progress import track
 from boxseg.reporting.html.page import Gallery, GalleryPhoto, Layer
 from boxseg.reporting.html.pictures import data_uri, fit, label_png, photo_jpeg, reliable_png, shrink_labels
 from boxseg.reporting.parts import Parts, Split
+from boxseg.runs.layout import LABELS, MODEL, Y_CRF, Y_RET
 from boxseg.scoring.confusion import ConfusionMatrix
 from boxseg.scoring.label_scores import read_truth
 
@@ -38,9 +39,9 @@ Labels = NDArray[np.uint8]
 LAYERS = (
     Layer(key="photo", name="photo", short="photo", help="The photo alone"),
     Layer(key="boxes", name="boxes", short="boxes", help="The boxes that were given"),
-    Layer(key="y_crf", name="Y_crf", short="Y_crf", help="Labels after the dense CRF"),
+    Layer(key=Y_CRF, name="Y_crf", short="Y_crf", help="Labels after the dense CRF"),
     Layer(
-        key="y_ret",
+        key=Y_RET,
         name="Y_ret",
         short="Y_ret",
         help="The second labels: by retrieval with class prototypes, or as they were before the CRF",
@@ -142,7 +143,7 @@ def _layers(splits: Sequence[Split]) -> list[Layer]:
     last = [layers.pop(key) for key in ("prediction", "ground_truth")]
     for split in splits:
         for key, path in split.sources.items():
-            if key not in ("y_crf", "y_ret", "prediction") and len(split.compared) > 1:
+            if key not in (*LABELS, "prediction") and len(split.compared) > 1:
                 name = "/".join(path.parts[-2:])
                 layers[key] = Layer(key=key, name=name, short=path.name, help=f"Labels in {path}")
     return [*layers.values(), reliable, *last]
@@ -193,7 +194,7 @@ def predict_missing(parts: Parts, split: Split, samples: Sequence[Sample]) -> di
         Photos that could not be read, with the reason.
     """
     folder = split.sources.get("prediction")
-    checkpoint = parts.stages.get("segment", parts.folder) / "model.safetensors"
+    checkpoint = parts.stages.get("segment", parts.folder) / MODEL
     if folder is None or not checkpoint.is_file():
         return {}
     lacking = [sample for sample in samples if not (folder / f"{sample.id}.png").is_file()]

@@ -21,14 +21,22 @@ from boxseg.errors import BoxsegError, DataError, did_you_mean
 from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob
 from boxseg.options import build_job, flatten, load_mapping
 from boxseg.runs.label_source import label_sources
-from boxseg.runs.layout import predictions
+from boxseg.runs.layout import (
+    CONFIG,
+    CONFUSION,
+    EVALUATION,
+    HISTORY,
+    LABELS,
+    METRICS,
+    STAGES,
+    predictions,
+    stage_folder,
+)
+from boxseg.runs.stage_files import training_files
 
 log = logging.getLogger("boxseg")
 
 RunKind = ClassifyJob | LabelJob | SegmentJob | RunJob
-
-# Folders of the two labels that `label` makes.
-_PAIR = ("y_crf", "y_ret")
 
 # Files of which a stage is known by; the first option that is in config.yaml names the stage that wrote it.
 _VERBS = {"checkpoint": "label", "labels": "segment", "segment": "run", "classify": "classify"}
@@ -122,7 +130,7 @@ def read_job(folder: Path) -> tuple[str, RunKind]:
     if not folder.is_dir():
         siblings = [path.name for path in folder.absolute().parent.glob("*") if path.is_dir()]
         raise DataError(f"{folder}: no such folder{did_you_mean(folder.name, siblings)}, expected one of a run")
-    file = folder / "config.yaml"
+    file = folder / CONFIG
     if not file.is_file():
         raise DataError(
             f"{folder} holds no run: expected config.yaml, as run, demo, classify, label and segment write it"
@@ -139,7 +147,7 @@ def read_job(folder: Path) -> tuple[str, RunKind]:
 def find_stages(folder: Path, verb: str, job: RunKind) -> dict[str, Path]:
     """Folders of the stages that have left something, by stage."""
     if verb == "run":
-        return {name: path for name in ("classify", "label", "segment") if has_config(path := folder / name)}
+        return {stage: path for stage in STAGES if has_config(path := stage_folder(folder, stage))}
     stages = {verb: folder}
     made = [home for name in _label_names(job, stages) if has_config(home := _home(Path(name)))]
     return {"label": made[0], **stages} if made else stages
@@ -147,7 +155,7 @@ def find_stages(folder: Path, verb: str, job: RunKind) -> dict[str, Path]:
 
 def has_config(folder: Path) -> bool:
     """Whether a stage has begun in a folder."""
-    return (folder / "config.yaml").is_file()
+    return (folder / CONFIG).is_file()
 
 
 def _load(data: Data) -> BoxDataset | DataError:
@@ -166,7 +174,7 @@ def _label_names(job: RunKind, stages: dict[str, Path]) -> list[str]:
 
 def _home(labels: Path) -> Path:
     """The run folder of a source of labels: `label` makes two, in folders of their own."""
-    return labels.parent if labels.name in _PAIR and has_config(labels.parent) else labels
+    return labels.parent if labels.name in LABELS and has_config(labels.parent) else labels
 
 
 def _labels(name: str, data: Data, labels: list[str]) -> tuple[dict[str, Path], tuple[str, ...]]:
@@ -183,7 +191,7 @@ def _labels(name: str, data: Data, labels: list[str]) -> tuple[dict[str, Path], 
                 log.info(f"report: {label} holds no labels yet")
                 return sources, ()
             for path in found:
-                own = path.name if path.name in _PAIR else "labels"
+                own = path.name if path.name in LABELS else "labels"
                 key = own if own not in sources else f"labels_{len(sources) + 1}"
                 sources[key] = path
                 compared.append(key)
@@ -206,7 +214,7 @@ def _what_is_missing(verb: str, stages: dict[str, Path]) -> list[str]:
         lines.append("No segmentation network: this folder is of boxseg label, which trains none.")
     elif "segment" not in stages and verb == "run":
         lines.append("No segmentation network yet: the same boxseg run, started again, goes on.")
-    if "segment" in stages and not (stages["segment"] / "model.safetensors").is_file():
+    if "segment" in stages and not training_files(stages["segment"]).done:
         lines.append("The segmentation network is not trained to the end yet.")
     if verb == "classify":
         lines.append("Only a box classifier: boxseg label makes labels with it.")
@@ -215,17 +223,18 @@ def _what_is_missing(verb: str, stages: dict[str, Path]) -> list[str]:
 
 def read_scores(folder: Path | None) -> dict[str, Any]:
     """Content of a stage's metrics.json; empty where there is none or it cannot be read."""
-    return _read_json(folder / "metrics.json") if folder else {}
+    return _read_json(folder / METRICS) if folder else {}
 
 
 def evaluations(folder: Path | None) -> list[Path]:
     """Folders that `boxseg evaluate` left in that of a stage, one for each split."""
-    return sorted(path.parent for path in folder.glob("evaluate-*/metrics.json")) if folder else []
+    pattern = f"{EVALUATION.format(split='*')}/{METRICS}"
+    return sorted(path.parent for path in folder.glob(pattern)) if folder else []
 
 
 def read_confusion(folder: Path | None) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
     """Class names 0..L and counts (L + 1, L + 2) by name of scores; empty where none were stored."""
-    content = _read_json(folder / "confusion.json") if folder else {}
+    content = _read_json(folder / CONFUSION) if folder else {}
     counts = {name: np.array(rows, dtype=np.int64) for name, rows in content.get("counts", {}).items()}
     return tuple(content.get("classes", ())), counts
 
@@ -243,7 +252,7 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 def read_history(folder: Path) -> list[tuple[int, float, float]]:
     """(iteration, loss, learning rate) of a training; empty where there is none."""
-    file = folder / "history.csv"
+    file = folder / HISTORY
     if not file.is_file():
         return []
     with file.open(encoding="utf-8", newline="") as lines:

@@ -111,7 +111,7 @@ def _evenly(dataset: BoxDataset, labels: Path) -> list[Sample]:
     Raises:
         DataError: There is none.
     """
-    done = [s for s in dataset.samples if len(s.labels) and (labels / "y_crf" / f"{s.id}.png").is_file()]
+    done = [s for s in dataset.samples if len(s.labels) and label_paths(labels, s)[0].is_file()]
     if not done:
         raise DataError(f"no labels in {labels}")
     places = np.linspace(0, len(done) - 1, min(_ROWS, len(done))).round().astype(int)

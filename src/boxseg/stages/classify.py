@@ -17,6 +17,8 @@ from boxseg.inference.networks import save_network, start_classifier, weight_inp
 from boxseg.jobs import ClassifyJob
 from boxseg.results import Result
 from boxseg.runs.folder import open_folder
+from boxseg.runs.layout import MODEL
+from boxseg.runs.stage_files import training_files
 from boxseg.training.box_classifier import BoxClassifierTraining
 from boxseg.training.labels import with_boxes
 from boxseg.training.loop import fit, schedule_length
@@ -50,8 +52,8 @@ def run(job: ClassifyJob) -> ClassifyResult:
     """
     dataset = formats.load(job.data)
     folder = open_folder(job, inputs=weight_inputs(job.model))
-    file = folder / "model.safetensors"
-    if file.is_file():
+    file = folder / MODEL
+    if training_files(folder).done:
         log.info(f"classify: {file} is there already")
         return ClassifyResult(checkpoint=file, images=None)
     report_problems(dataset)

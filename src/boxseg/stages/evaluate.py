@@ -14,6 +14,7 @@ from boxseg.inference.networks import check_classes, load_segmenter
 from boxseg.jobs import EvaluateJob
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
+from boxseg.runs.layout import METRICS, evaluation
 from boxseg.scoring.instance_scores import (
     InstanceScores,
     class_precision_table,
@@ -71,8 +72,7 @@ def run(job: EvaluateJob) -> EvaluateResult:
     dataset = formats.load(job.data)
     report_problems(dataset)
     home = _home(job)
-    # A folder of its own: the stages keep their own scores in metrics.json, of another split perhaps.
-    folder = job.out or home / f"evaluate-{dataset.split}"
+    folder = job.out or evaluation(home, dataset.split)
     if job.out is not None or home.is_dir():
         check_folder(folder)
     scores: NetworkScores | LabelScores | InstanceScores
@@ -87,7 +87,7 @@ def run(job: EvaluateJob) -> EvaluateResult:
     else:
         assert job.labels is not None
         scores = score_labels(job.labels, dataset)
-    file = folder / "metrics.json"
+    file = folder / METRICS
     write_json(file, {"split": dataset.split, **scores.as_dict()})
     return EvaluateResult(title=f"{dataset.split}, {scores.images} images", scores=scores, file=file)
 

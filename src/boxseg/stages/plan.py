@@ -24,13 +24,21 @@ from boxseg.data.loading import BoxTraining, LabelTraining
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.inference.devices import torch_device
-from boxseg.inference.networks import load_segmenter, save_network, start_classifier, start_segmenter
+from boxseg.inference.networks import (
+    load_segmenter,
+    save_network,
+    start_classifier,
+    start_segmenter,
+    weight_inputs,
+)
 from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob, job_for
 from boxseg.labelling.labeller import Labeller, label_photos
-from boxseg.labelling.methods import METHODS
+from boxseg.labelling.methods import METHODS, Method
 from boxseg.progress import quiet
 from boxseg.results import Result
-from boxseg.runs.folder import check_folder
+from boxseg.runs.folder import check_folder, check_job
+from boxseg.runs.layout import LAST, MODEL, STAGES, checkpoint_file, stage_folder
+from boxseg.runs.stage_files import label_files, score_files, training_files
 from boxseg.scoring.network_scores import score_network
 from boxseg.tables import Cell, Table
 from boxseg.training.box_classifier import BoxClassifierTraining
@@ -134,20 +142,27 @@ def _stages(
     job: RunJob | ClassifyJob | LabelJob | SegmentJob, dataset: BoxDataset, scratch: Path
 ) -> Iterator[PlannedStage]:
     if isinstance(job, ClassifyJob):
+        check_job(job, inputs=weight_inputs(job.model))
         yield _classify(job, dataset, scratch)
     elif isinstance(job, LabelJob):
-        yield _label(job, dataset, scratch)
+        method = METHODS[job.label.method](job, dataset)
+        check_job(job, inputs=method.origin.files)
+        yield _label(job, dataset, method, scratch)
     elif isinstance(job, SegmentJob):
+        check_job(job, inputs=weight_inputs(job.model))
         yield from _segment(job, dataset, scratch)
     else:
+        check_job(job, inputs=weight_inputs(job.model))
+        classify, label, segment = (stage_folder(job.out, stage) for stage in STAGES)
         checkpoint = None
         if job.label.by_classifier:
-            yield _classify(job_for(ClassifyJob, job, out=job.out / "classify"), dataset, scratch)
-            checkpoint = scratch / "classify" / "model.safetensors"
-        yield _label(job_for(LabelJob, job, out=job.out / "label", checkpoint=checkpoint), dataset, scratch)
-        labels = str(scratch / "label")
+            yield _classify(job_for(ClassifyJob, job, out=classify), dataset, scratch)
+            checkpoint = checkpoint_file(scratch, "box-classifier")
+        label_job = job_for(LabelJob, job, out=label, checkpoint=checkpoint)
+        yield _label(label_job, dataset, METHODS[job.label.method](label_job, dataset), scratch)
+        labels = str(stage_folder(scratch, "label"))
         yield from _segment(
-            job_for(SegmentJob, job, out=job.out / "segment", labels=labels), dataset, scratch, whole=dataset
+            job_for(SegmentJob, job, out=segment, labels=labels), dataset, scratch, whole=dataset
         )
 
 
@@ -155,7 +170,7 @@ def _classify(job: ClassifyJob, dataset: BoxDataset, scratch: Path) -> PlannedSt
     dataset, options, seed = with_boxes(dataset), job.classify, job.trainer.seed
     model = replace(job.model, weights="none")
     network, new = start_classifier(model, len(dataset.classes), seed, scratch)
-    file = scratch / "classify" / "model.safetensors"
+    file = stage_folder(scratch, "classify") / MODEL
     save_network(file, network, classes=dataset.classes, model=model, options=options)
     module = BoxClassifierTraining(network, options, new=new, iterations=1, seed=seed)
     images = BoxTraining(dataset, options.augment, seed)
@@ -170,7 +185,7 @@ def _segment(
     options, seed = job.segment, job.trainer.seed
     model = replace(job.model, weights="none")
     network, new = start_segmenter(model, len(dataset.classes), seed, scratch)
-    file = scratch / "segment" / "model.safetensors"
+    file = stage_folder(scratch, "segment") / MODEL
     save_network(file, network, classes=dataset.classes, model=model, options=options)
     module = SegmenterTraining(network, options, new=new, iterations=1, seed=seed)
     images = LabelTraining(labels.dataset, options.augment, seed, labels.sources, labels.strong)
@@ -187,10 +202,8 @@ def _training(
     dataset: BoxDataset,
 ) -> PlannedStage:
     iterations = schedule_length(options, len(dataset), job.scale)
-    last, done = job.out / "checkpoints" / "last.ckpt", 0
-    finished = (job.out / "model.safetensors").is_file()
-    if last.is_file():
-        done, _ = progress_of(last)
+    finished, last = training_files(job.out).done, job.out / LAST
+    done = progress_of(last)[0] if last.is_file() else 0
     left = 0 if finished else max(0, iterations - done)
     weights = _bytes(module.network.state_dict().values())
     momentum = _bytes(p for p in module.network.parameters() if p.requires_grad)
@@ -205,12 +218,10 @@ def _training(
     )
 
 
-def _label(job: LabelJob, dataset: BoxDataset, scratch: Path) -> PlannedStage:
-    folder = scratch / "label"
-    method = METHODS[job.label.method](job, dataset)
+def _label(job: LabelJob, dataset: BoxDataset, method: Method, scratch: Path) -> PlannedStage:
+    folder = stage_folder(scratch, "label")
     labeller = Labeller(method=method, options=job.label, folder=folder, category_ids=dataset.category_ids)
-    there = replace(labeller, folder=job.out)
-    missing = sum(not all(path.is_file() for path in there.files(s)) for s in dataset.samples)
+    missing = len(label_files(job.out, dataset.samples, job.label).missing())
     photos = _usual([s for s in dataset.samples if len(s.labels)] or dataset.samples)
     start = time.perf_counter()
     label_photos(labeller, photos, _alone(job.trainer))
@@ -245,7 +256,7 @@ def _score(job: SegmentJob, checkpoint: Path, scratch: Path) -> Iterator[Planned
     score_network(loaded, few, job.evaluate, _alone(job.trainer), keep=scratch / "scored")
     each = (time.perf_counter() - start) / len(few)
     written = sum(file.stat().st_size for file in (scratch / "scored").rglob("*.png")) / len(few)
-    done = (job.out / "metrics.json").is_file()
+    done = score_files(job.out).done
     yield PlannedStage(
         name=f"score on {dataset.split}",
         images=len(dataset),

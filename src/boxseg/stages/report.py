@@ -13,6 +13,7 @@ from boxseg.reporting.html.page import Page, write_page
 from boxseg.reporting.parts import read_parts
 from boxseg.results import Result
 from boxseg.runs.folder import check_file
+from boxseg.runs.layout import REPORT, report_originals
 
 log = logging.getLogger("boxseg")
 
@@ -48,10 +49,10 @@ def run(job: ReportJob) -> ReportResult:
         ConfigError: Its options cannot be used, or `out` cannot be written.
         CheckpointError: Its network cannot be used.
     """
-    file = job.out or job.run / "report.html"
-    check_file(file, "report.html")
+    file = job.out or job.run / REPORT
+    check_file(file, REPORT)
     parts = read_parts(job.run, job.data)
-    shown = make_gallery(parts, job.report, file.with_name(f"{file.stem}-files"))
+    shown = make_gallery(parts, job.report, report_originals(file))
     missing = (*parts.missing, *contents.unscored(parts), *contents.unread(shown))
     page = Page(
         title=contents.title(parts),

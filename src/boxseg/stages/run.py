@@ -12,6 +12,7 @@ from boxseg.jobs import ClassifyJob, LabelJob, ReportJob, RunJob, SegmentJob, jo
 from boxseg.reporting.sheet import make_sheet
 from boxseg.results import Result
 from boxseg.runs.folder import open_folder
+from boxseg.runs.layout import METRICS, SHEET, stage_folder
 from boxseg.scoring.label_scores import LABEL_TITLES
 from boxseg.stages import classify, label, report, segment
 from boxseg.stages.label import LabelResult
@@ -75,13 +76,15 @@ def run(job: RunJob) -> RunResult:
     folder = open_folder(job, inputs=weight_inputs(job.model))
     checkpoint = None
     if job.label.by_classifier:
-        checkpoint = classify.run(job_for(ClassifyJob, job, out=folder / "classify")).checkpoint
-    labels = label.run(job_for(LabelJob, job, out=folder / "label", checkpoint=checkpoint))
-    network = segment.run(job_for(SegmentJob, job, out=folder / "segment", labels=str(labels.folder)))
-    sheet = folder / "sheet.png"
+        checkpoint = classify.run(job_for(ClassifyJob, job, out=stage_folder(folder, "classify"))).checkpoint
+    labels = label.run(job_for(LabelJob, job, out=stage_folder(folder, "label"), checkpoint=checkpoint))
+    network = segment.run(
+        job_for(SegmentJob, job, out=stage_folder(folder, "segment"), labels=str(labels.folder))
+    )
+    sheet = folder / SHEET
     make_sheet(sheet, job, labels.folder, network.checkpoint)
     write_json(
-        folder / "metrics.json",
+        folder / METRICS,
         {
             "labels": labels.scores.as_dict() if labels.scores else None,
             "network": network.scores.as_dict() if network.scores else None,

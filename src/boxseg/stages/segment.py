@@ -21,7 +21,8 @@ from boxseg.inference.networks import load_segmenter, save_network, start_segmen
 from boxseg.jobs import SegmentJob
 from boxseg.results import Result
 from boxseg.runs.folder import open_folder
-from boxseg.runs.layout import predictions
+from boxseg.runs.layout import METRICS, MODEL, predictions
+from boxseg.runs.stage_files import score_files, training_files
 from boxseg.scoring.label_scores import write_confusion
 from boxseg.scoring.network_scores import NetworkScores, class_table, network_table, score_network
 from boxseg.tables import Table
@@ -69,8 +70,8 @@ def run(job: SegmentJob) -> SegmentResult:
     """
     dataset = formats.load(job.data)
     folder = open_folder(job, inputs=weight_inputs(job.model))
-    file = folder / "model.safetensors"
-    if file.is_file():
+    file = folder / MODEL
+    if training_files(folder).done:
         log.info(f"segment: {file} is there already")
     else:
         report_problems(dataset)
@@ -115,8 +116,8 @@ def score(job: SegmentJob, folder: Path, checkpoint: Path) -> NetworkScores | No
     if not dataset.has_ground_truth:
         log.info(f"segment: split {dataset.split} has no ground-truth masks, so the network is not scored")
         return None
-    file = folder / "metrics.json"
-    if file.is_file():
+    file = folder / METRICS
+    if score_files(folder).done:
         return NetworkScores.from_dict(json.loads(file.read_text(encoding="utf-8")))
     scores = score_network(
         load_segmenter(checkpoint, torch_device(job.trainer)),

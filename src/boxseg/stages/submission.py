@@ -25,6 +25,7 @@ from boxseg.nn.deeplab import Segmenter
 from boxseg.results import Result
 from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import checkpoint_file
+from boxseg.runs.stage_files import submission_files
 from boxseg.tables import Table
 
 log = logging.getLogger("boxseg")
@@ -105,13 +106,14 @@ def run(job: PredictJob) -> SubmissionResult:
     out = open_folder(job, inputs={"checkpoint": checkpoint_file(job.checkpoint, "segmenter")})
     report_problems(dataset)
     folder = results_folder(out, job.comp, data.split)
-    missing = [sample for sample in dataset.samples if not (folder / f"{sample.id}.png").is_file()]
+    files = submission_files(out, job.comp, data.split, dataset.samples)
+    missing = files.missing()
     if len(missing) < len(dataset):
         log.info(f"predict: {len(dataset) - len(missing)} of {len(dataset)} photos have their labels already")
     work = partial(_write_chunk, folder=folder, options=job.evaluate, trainer=job.trainer)
     parts = spread(work, loaded, missing, torch_devices(job.trainer), "predict")
     skipped = {name: reason for part in parts for name, reason in part.items()}
-    archive = out / f"voc2012_{folder.name}.tgz"
+    (archive,) = files.whole
     problems = check_results(out, dataset.root, data.split)
     if problems:
         archive.unlink(missing_ok=True)  # that of an earlier run is no longer what lies beside it

@@ -21,6 +21,7 @@ from boxseg.config import LoggerName
 from boxseg.extras import import_extra
 from boxseg.options import flatten
 from boxseg.progress import Progress
+from boxseg.runs.layout import CONFIG, HISTORY, MLFLOW, TENSORBOARD
 
 
 class History(Callback):
@@ -41,7 +42,7 @@ class History(Callback):
         self.rows = [tuple(row) for row in state_dict["rows"]]
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: D102
-        options = self.folder / "config.yaml"
+        options = self.folder / CONFIG
         if trainer.loggers and options.is_file():
             told = flatten(yaml.safe_load(options.read_text(encoding="utf-8")) or {})
             for logger in trainer.loggers:
@@ -71,7 +72,7 @@ class History(Callback):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("iteration", "loss", "lr"))
         writer.writerows((step, f"{loss:.6g}", f"{rate:.6g}") for step, loss, rate in self.rows)
-        write_text(self.folder / "history.csv", text.getvalue())
+        write_text(self.folder / HISTORY, text.getvalue())
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: D102
         self.bar.__exit__(None, None, None)
@@ -103,12 +104,12 @@ def make_loggers(names: LoggerName | list[LoggerName], folder: Path) -> list[Log
 
 
 def _tensorboard(folder: Path) -> Logger:
-    return theirs.TensorBoardLogger(save_dir=folder, name="tensorboard", version="")
+    return theirs.TensorBoardLogger(save_dir=folder, name=TENSORBOARD, version="")
 
 
 def _wandb(folder: Path) -> Logger:
     # The same run again where a training goes on.
-    options = (folder / "config.yaml").read_bytes() if (folder / "config.yaml").is_file() else b""
+    options = (folder / CONFIG).read_bytes() if (folder / CONFIG).is_file() else b""
     name = hashlib.sha256(str(folder.resolve()).encode() + options).hexdigest()[:16]
     return theirs.WandbLogger(
         project="boxseg", name=folder.as_posix(), save_dir=folder, id=name, resume="allow"
@@ -116,7 +117,7 @@ def _wandb(folder: Path) -> Logger:
 
 
 def _mlflow(folder: Path) -> Logger:
-    place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow.db').resolve().as_posix()}"
+    place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / MLFLOW).resolve().as_posix()}"
     return theirs.MLFlowLogger(experiment_name="boxseg", run_name=folder.as_posix(), tracking_uri=place)
 
 

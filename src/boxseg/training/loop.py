@@ -28,6 +28,7 @@ from boxseg.inference.devices import torch_devices
 from boxseg.inference.freed_memory import keep_freed_memory, return_freed_memory
 from boxseg.nn.backbones.library import LibraryBackbone
 from boxseg.nn.weights.loading import parameter_groups
+from boxseg.runs.layout import LAST
 from boxseg.training.history import History, make_loggers
 from boxseg.training.processes import SpawnedStrategy, ended_with, quiet_lightning
 
@@ -231,7 +232,7 @@ def fit(
             not have this precision.
         CheckpointError: The last checkpoint cannot be read.
     """
-    last = folder / "checkpoints" / "last.ckpt"
+    last = folder / LAST
     every = checkpoint_interval(trainer.checkpoint_every, scale)
     if last.is_file():
         log.info(f"{description}: going on from {last}")
@@ -272,8 +273,8 @@ def _lightning(
     iterations: int,
 ) -> L.Trainer:
     keeper = ModelCheckpoint(
-        dirpath=folder / "checkpoints",
-        filename="last",
+        dirpath=(folder / LAST).parent,
+        filename=(folder / LAST).stem,
         every_n_epochs=1,
         save_on_train_epoch_end=True,
         enable_version_counter=False,

@@ -22,12 +22,12 @@ from boxseg import formats
 from boxseg.config import Data, Evaluate, Label, LossName, Model
 from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
-from boxseg.formats.voc_server import results_folder
 from boxseg.inference.networks import weight_inputs
 from boxseg.jobs import ClassifyJob, EvaluateJob, Job, LabelJob, PredictJob, ReproduceJob, SegmentJob
 from boxseg.options import to_words
 from boxseg.runs.folder import FREE, file_digest
-from boxseg.runs.layout import label_paths
+from boxseg.runs.layout import METRICS
+from boxseg.runs.stage_files import StageFiles, label_files, score_files, submission_files, training_files
 from boxseg.stages import classify, evaluate, label, predict, segment
 
 StepJob = ClassifyJob | LabelJob | SegmentJob | EvaluateJob | PredictJob
@@ -52,13 +52,13 @@ class Step:
         about: What it is, in a few words.
         job: Its options; `out` is its folder.
         needs: Steps whose results it uses.
-        files: What is there when it is done.
+        files: What it leaves.
     """
 
     about: str
     job: StepJob
     needs: tuple[Step, ...]
-    files: tuple[Path, ...]
+    files: StageFiles
 
     @property
     def folder(self) -> Path:
@@ -69,7 +69,7 @@ class Step:
     @property
     def done(self) -> bool:
         """Whether its results are all there."""
-        return all(file.is_file() for file in self.files)
+        return self.files.done
 
     def run(self) -> None:
         """Make the results, or what is missing of them.
@@ -86,7 +86,7 @@ class Step:
 
     def scores(self) -> dict[str, Any] | None:
         """What its metrics.json says; None before there is one."""
-        file = self.folder / "metrics.json"
+        file = self.folder / METRICS
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
     def chain(self) -> list[Step]:
@@ -196,7 +196,7 @@ class Plan:
             trainer=dataclasses.replace(self.job.trainer, seed=seed),
         )
         name = f"{stage.pooling}-n{stage.grid}-{_word(model.backbone)}-seed{seed}"
-        return self._step(name, job, (), lambda folder: (folder / "model.safetensors",))
+        return self._step(name, job, (), training_files)
 
     def label(self, classifier: Step, data: Data, **options: Any) -> Step:
         """Labels of a split; `options` are those of stage 2 that the row asks for."""
@@ -205,8 +205,8 @@ class Plan:
             checkpoint=classifier.folder, data=data, out=Path(), label=stage, trainer=self._anywhere()
         )
         name = f"{data.split}-{stage.background}-n{stage.grid}-{_words(classifier)}"
-        dataset = self.shared.load(data)
-        return self._step(name, job, (classifier,), lambda folder: _label_files(folder, dataset))
+        samples = self.shared.load(data).samples
+        return self._step(name, job, (classifier,), lambda folder: label_files(folder, samples, stage))
 
     def segment(self, labels: Step, seed: int, loss: LossName) -> Step:
         """A segmentation network from these labels. Scoring is a step of its own: its options train nothing."""
@@ -220,7 +220,7 @@ class Plan:
             trainer=dataclasses.replace(self.job.trainer, seed=seed),
         )
         name = f"{loss}-{_word(self.job.model.backbone)}-seed{seed}"
-        return self._step(name, job, (labels,), lambda folder: (folder / "model.safetensors",))
+        return self._step(name, job, (labels,), training_files)
 
     def evaluate(self, network: Step) -> Step:
         """The scores of a network on the photos for that."""
@@ -229,7 +229,7 @@ class Plan:
             checkpoint=network.folder, data=self.val, out=Path(), evaluate=options, trainer=self._anywhere()
         )
         name = f"{self.val.split}-{_words(network)}"
-        return self._step(name, job, (network,), lambda folder: (folder / "metrics.json",))
+        return self._step(name, job, (network,), score_files)
 
     @property
     def test(self) -> Data:
@@ -249,7 +249,7 @@ class Plan:
 
     def submit(self, network: Step) -> Step:
         """An archive of predictions for VOC's server."""
-        self.shared.load(self.test, boxes=False)
+        samples = self.shared.load(self.test, boxes=False).samples
         job = PredictJob(
             checkpoint=network.folder,
             out=Path(),
@@ -258,18 +258,18 @@ class Plan:
             evaluate=self.job.evaluate,
             trainer=self._anywhere(),
         )
-        archive = f"voc2012_{results_folder(Path(), job.comp, self.test.split).name}.tgz"
         return self._step(
-            f"{self.test.split}-{_words(network)}", job, (network,), lambda folder: (folder / archive,)
+            f"{self.test.split}-{_words(network)}",
+            job,
+            (network,),
+            lambda folder: submission_files(folder, job.comp, self.test.split, samples),
         )
 
     def _anywhere(self) -> Any:
         """Device options for a step that draws nothing at random."""
         return dataclasses.replace(self.job.trainer, seed=0)
 
-    def _step(
-        self, name: str, job: Any, needs: tuple[Step, ...], files: Callable[[Path], tuple[Path, ...]]
-    ) -> Step:
+    def _step(self, name: str, job: Any, needs: tuple[Step, ...], files: Callable[[Path], StageFiles]) -> Step:
         verb = _STAGES[type(job)][0]
         folder = self.job.out / verb / f"{name}-{self._digest(verb, job, needs)}"
         steps = self.shared.steps
@@ -297,10 +297,3 @@ def _word(backbone: str) -> str:
 def _words(step: Step) -> str:
     """The name of a step without its digest."""
     return step.folder.name.rpartition("-")[0]
-
-
-def _label_files(folder: Path, dataset: BoxDataset) -> tuple[Path, ...]:
-    """What labels leave when they are complete: their scores, or without ground truth every mask."""
-    if dataset.has_ground_truth:
-        return (folder / "metrics.json",)
-    return tuple(path for sample in dataset.samples for path in label_paths(folder, sample))
