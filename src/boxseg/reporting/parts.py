@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boxseg import formats
 from boxseg.config import Data, Evaluate, TrainerOptions
 from boxseg.data.labels import GROUND_TRUTH
 from boxseg.dataset import BoxDataset
 from boxseg.errors import BoxsegError, DataError, did_you_mean
+from boxseg.formats.splits import Splits
+from boxseg.inference.networks import KeptSegmenter
 from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob
 from boxseg.options import build_job, flatten, load_mapping
 from boxseg.runs.label_source import label_sources
@@ -28,6 +29,7 @@ from boxseg.runs.layout import (
     HISTORY,
     LABELS,
     METRICS,
+    MODEL,
     STAGES,
     predictions,
     stage_folder,
@@ -81,13 +83,18 @@ class Parts:
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     missing: tuple[str, ...] = ()
 
+    def network(self) -> KeptSegmenter:
+        """Its segmentation network, which need not be there."""
+        return KeptSegmenter(path=self.stages.get("segment", self.folder) / MODEL, trainer=self.trainer)
 
-def read_parts(folder: Path, root: Path | None) -> Parts:
+
+def read_parts(folder: Path, root: Path | None, splits: Splits) -> Parts:
     """Look through a run folder.
 
     Args:
         folder: Made by `run`, `demo`, `classify`, `label` or `segment`.
         root: Where the data set is, instead of where the run had it.
+        splits: Reads its photos, if that was not done before.
 
     Raises:
         DataError: It is no run folder.
@@ -97,23 +104,23 @@ def read_parts(folder: Path, root: Path | None) -> Parts:
     data = dataclasses.replace(job.data, root=root) if root else job.data
     stages = find_stages(folder, verb, job)
     missing: list[str] = []
-    splits: list[Split] = []
+    shown: list[Split] = []
     for split in [data] + ([data.with_split(data.val_split)] if "segment" in stages and data.val_split else []):
-        loaded = _load(split)
+        loaded = _load(split, splits)
         if isinstance(loaded, BoxDataset):
             sources, compared = _labels(split.split, data, _label_names(job, stages))
             if "segment" in stages:
                 sources["prediction"] = predictions(stages["segment"], split.split)
-            splits.append(Split(dataset=loaded, sources=sources, compared=compared))
+            shown.append(Split(dataset=loaded, sources=sources, compared=compared))
         else:
-            mend = "" if splits else " Is the data set elsewhere? Say where: boxseg report RUN data=DIR"
+            mend = "" if shown else " Is the data set elsewhere? Say where: boxseg report RUN data=DIR"
             missing.append(f"No photos of split {split.split}: {loaded}.{mend}")
     return Parts(
         folder=folder,
         verb=verb,
         data=data,
         stages=stages,
-        splits=tuple(splits),
+        splits=tuple(shown),
         evaluate=getattr(job, "evaluate", Evaluate()),
         trainer=job.trainer,
         missing=(*missing, *_what_is_missing(verb, stages)),
@@ -158,9 +165,9 @@ def has_config(folder: Path) -> bool:
     return (folder / CONFIG).is_file()
 
 
-def _load(data: Data) -> BoxDataset | DataError:
+def _load(data: Data, splits: Splits) -> BoxDataset | DataError:
     try:
-        return formats.load(data)
+        return splits.load(data)
     except DataError as error:
         return error
 

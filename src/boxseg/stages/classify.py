@@ -9,10 +9,10 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from boxseg import formats
 from boxseg.data.loading import BoxTraining
 from boxseg.dataset import BoxDataset
 from boxseg.formats.problems import report_problems
+from boxseg.formats.splits import Splits
 from boxseg.inference.networks import save_network, start_classifier, weight_inputs
 from boxseg.jobs import ClassifyJob
 from boxseg.results import Result
@@ -43,14 +43,18 @@ class ClassifyResult(Result):
         return [f"Box classifier: {self.checkpoint}"]
 
 
-def run(job: ClassifyJob) -> ClassifyResult:
+def run(job: ClassifyJob, splits: Splits | None = None) -> ClassifyResult:
     """Train a box classifier, or go on with it.
+
+    Args:
+        job: What is asked for.
+        splits: What other stages have read.
 
     Raises:
         DataError: The data cannot be used.
         ConfigError: The folder holds another run.
     """
-    dataset = formats.load(job.data)
+    dataset = (splits or Splits()).load(job.data)
     folder = open_folder(job, inputs=weight_inputs(job.model))
     file = folder / MODEL
     if training_files(folder).done:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from boxseg import formats
 from boxseg.atomic import write_json
 from boxseg.errors import ConfigError
 from boxseg.formats.problems import report_problems
+from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device
 from boxseg.inference.networks import check_classes, load_segmenter
 from boxseg.jobs import EvaluateJob
@@ -58,8 +58,12 @@ class EvaluateResult(Result):
         return [f"Scores: {self.file}"]
 
 
-def run(job: EvaluateJob) -> EvaluateResult:
+def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
     """Score what the job names.
+
+    Args:
+        job: What is asked for.
+        splits: What other stages have read.
 
     Raises:
         ConfigError: Not exactly one of checkpoint, labels and instances was given, or `out` cannot be written.
@@ -69,7 +73,7 @@ def run(job: EvaluateJob) -> EvaluateResult:
         raise ConfigError(
             "give one of checkpoint=FILE (network), labels=FOLDER (label masks), instances=FILE (COCO results)"
         )
-    dataset = formats.load(job.data)
+    dataset = (splits or Splits()).load(job.data)
     report_problems(dataset)
     home = _home(job)
     folder = job.out or evaluation(home, dataset.split)

@@ -9,10 +9,10 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from boxseg import formats
 from boxseg.atomic import write_json
 from boxseg.dataset import BoxDataset
 from boxseg.formats.problems import report_problems
+from boxseg.formats.splits import Splits
 from boxseg.jobs import LabelJob
 from boxseg.labelling.box_instances import gather
 from boxseg.labelling.class_map import label_map
@@ -66,8 +66,12 @@ class LabelResult(Result):
         return [line, *self.exported]
 
 
-def run(job: LabelJob) -> LabelResult:
+def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     """Write the labels that are missing, and score them where there is ground truth.
+
+    Args:
+        job: What is asked for.
+        splits: What other stages have read.
 
     Raises:
         CheckpointError: The network of the method cannot be used, or lacks classes that no class map accounts
@@ -76,7 +80,7 @@ def run(job: LabelJob) -> LabelResult:
         DataError: The data cannot be used.
         ConfigError: The folder holds another run, or the class map cannot be used.
     """
-    dataset = formats.load(job.data)
+    dataset = (splits or Splits()).load(job.data)
     method = METHODS[job.label.method](job, dataset)
     folder = open_folder(job, inputs=method.origin.files)
     report_problems(dataset)

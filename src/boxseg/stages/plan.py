@@ -22,7 +22,7 @@ from boxseg.config import Classify, Evaluate, Segment, TrainerOptions
 from boxseg.data.fetch import free_space
 from boxseg.data.loading import BoxTraining, LabelTraining
 from boxseg.dataset import BoxDataset, Sample
-from boxseg.errors import DataError
+from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device
 from boxseg.inference.networks import (
     load_segmenter,
@@ -39,7 +39,7 @@ from boxseg.results import Result
 from boxseg.runs.folder import check_folder, check_job
 from boxseg.runs.layout import LAST, MODEL, STAGES, checkpoint_file, stage_folder
 from boxseg.runs.stage_files import label_files, score_files, training_files
-from boxseg.scoring.network_scores import score_network
+from boxseg.scoring.network_scores import score_network, validation_split
 from boxseg.tables import Cell, Table
 from boxseg.training.box_classifier import BoxClassifierTraining
 from boxseg.training.labels import training_labels, with_boxes
@@ -244,11 +244,8 @@ def _label(job: LabelJob, dataset: BoxDataset, method: Method, scratch: Path) ->
 
 def _score(job: SegmentJob, checkpoint: Path, scratch: Path) -> Iterator[PlannedStage]:
     """The scoring of the network, where there is anything to score it on."""
-    try:
-        dataset = formats.load(job.data.with_split(job.data.val_split)) if job.data.val_split else None
-    except DataError:
-        dataset = None
-    if dataset is None or not dataset.has_ground_truth:
+    dataset = validation_split(job.data, Splits())
+    if dataset is None:
         return
     few = replace(dataset, samples=tuple(_usual([s for s in dataset.samples if s.ground_truth])))
     loaded = load_segmenter(checkpoint, torch_device(job.trainer))

@@ -15,6 +15,7 @@ from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
 from boxseg.errors import ConfigError, DataError
 from boxseg.formats.photo_files import find_photos, names_of, photo_sample
+from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device, torch_devices
 from boxseg.inference.multiscale import predict_photos
 from boxseg.inference.networks import Loaded, load_segmenter
@@ -61,8 +62,12 @@ class PredictResult(Result):
         return lines + [f"  skipped {name}: {reason}" for name, reason in self.skipped.items()]
 
 
-def run(job: PredictJob) -> PredictResult | SubmissionResult:
+def run(job: PredictJob, splits: Splits | None = None) -> PredictResult | SubmissionResult:
     """Write labels and overlays of all photos, or a submission.
+
+    Args:
+        job: What is asked for.
+        splits: What other stages have read.
 
     Raises:
         CheckpointError: The checkpoint is no segmentation network.
@@ -71,7 +76,7 @@ def run(job: PredictJob) -> PredictResult | SubmissionResult:
         DataError: There is no such photo, or none at all.
     """
     if job.submission is not None:
-        return submission.run(job)
+        return submission.run(job, splits)
     if job.comp != "comp6" or job.overwrite:
         raise ConfigError("comp and overwrite are for submissions: give submission=voc2012, too")
     if (job.images is None) == (job.data is None):

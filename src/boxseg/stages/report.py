@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from boxseg.formats.splits import Splits
+from boxseg.inference.networks import KeptSegmenter
 from boxseg.jobs import ReportJob
 from boxseg.reporting import contents
 from boxseg.reporting.gallery import make_gallery
@@ -41,8 +43,13 @@ class ReportResult(Result):
         ]
 
 
-def run(job: ReportJob) -> ReportResult:
+def run(job: ReportJob, splits: Splits | None = None, network: KeptSegmenter | None = None) -> ReportResult:
     """Write the report of a run, as far as the run has come.
+
+    Args:
+        job: What is asked for.
+        splits: What other stages have read.
+        network: The network of the run, where other stages need it as well.
 
     Raises:
         DataError: The folder is not of a run.
@@ -51,8 +58,8 @@ def run(job: ReportJob) -> ReportResult:
     """
     file = job.out or job.run / REPORT
     check_file(file, REPORT)
-    parts = read_parts(job.run, job.data)
-    shown = make_gallery(parts, job.report, report_originals(file))
+    parts = read_parts(job.run, job.data, splits or Splits())
+    shown = make_gallery(parts, job.report, report_originals(file), network or parts.network())
     missing = (*parts.missing, *contents.unscored(parts), *contents.unread(shown))
     page = Page(
         title=contents.title(parts),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from boxseg import formats
 from boxseg.atomic import write_json
-from boxseg.inference.networks import weight_inputs
+from boxseg.formats.splits import Splits
+from boxseg.inference.networks import KeptSegmenter, weight_inputs
 from boxseg.jobs import ClassifyJob, LabelJob, ReportJob, RunJob, SegmentJob, job_for
 from boxseg.reporting.sheet import make_sheet
 from boxseg.results import Result
 from boxseg.runs.folder import open_folder
-from boxseg.runs.layout import METRICS, SHEET, stage_folder
+from boxseg.runs.layout import METRICS, MODEL, SHEET, stage_folder
 from boxseg.scoring.label_scores import LABEL_TITLES
 from boxseg.stages import classify, label, report, segment
 from boxseg.stages.label import LabelResult
@@ -72,17 +72,19 @@ def run(job: RunJob) -> RunResult:
     Raises:
         BoxsegError: Something given cannot be used.
     """
-    formats.load(job.data)  # before anything is written
+    splits = Splits()
+    dataset = splits.load(job.data)  # before anything is written
     folder = open_folder(job, inputs=weight_inputs(job.model))
-    checkpoint = None
+    classifier = None
     if job.label.by_classifier:
-        checkpoint = classify.run(job_for(ClassifyJob, job, out=stage_folder(folder, "classify"))).checkpoint
-    labels = label.run(job_for(LabelJob, job, out=stage_folder(folder, "label"), checkpoint=checkpoint))
-    network = segment.run(
-        job_for(SegmentJob, job, out=stage_folder(folder, "segment"), labels=str(labels.folder))
-    )
-    sheet = folder / SHEET
-    make_sheet(sheet, job, labels.folder, network.checkpoint)
+        classify_job = job_for(ClassifyJob, job, out=stage_folder(folder, "classify"))
+        classifier = classify.run(classify_job, splits).checkpoint
+    label_job = job_for(LabelJob, job, out=stage_folder(folder, "label"), checkpoint=classifier)
+    labels = label.run(label_job, splits)
+    segment_job = job_for(SegmentJob, job, out=stage_folder(folder, "segment"), labels=str(labels.folder))
+    kept = KeptSegmenter(path=segment_job.out / MODEL, trainer=job.trainer)
+    network = segment.run(segment_job, splits, kept)
+    make_sheet(folder / SHEET, dataset, labels.folder, kept.loaded, job.evaluate)
     write_json(
         folder / METRICS,
         {
@@ -90,6 +92,11 @@ def run(job: RunJob) -> RunResult:
             "network": network.scores.as_dict() if network.scores else None,
         },
     )
-    page = report.run(ReportJob(run=folder, data=job.data.root, report=job.report))
-    splits = (job.data.split, job.data.val_split)
-    return RunResult(labels=labels, network=network, sheet=sheet, report=page, splits=splits)
+    page = report.run(ReportJob(run=folder, data=job.data.root, report=job.report), splits, kept)
+    return RunResult(
+        labels=labels,
+        network=network,
+        sheet=folder / SHEET,
+        report=page,
+        splits=(job.data.split, job.data.val_split),
+    )

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from boxseg import formats
 from boxseg.config import Evaluate, TrainerOptions
 from boxseg.dataset import VOC_CLASSES, Problem, Sample
 from boxseg.errors import CheckpointError, ConfigError
 from boxseg.formats.problems import problem_table, report_problems
+from boxseg.formats.splits import Splits
 from boxseg.formats.voc_server import check_results, pack, results_folder, split_ids
 from boxseg.inference.devices import torch_device, torch_devices
 from boxseg.inference.multiscale import predict_photos
@@ -77,8 +77,12 @@ class SubmissionResult(Result):
         return lines
 
 
-def run(job: PredictJob) -> SubmissionResult:
+def run(job: PredictJob, splits: Splits | None = None) -> SubmissionResult:
     """Label the photos that have no prediction yet, check all predictions, and pack them.
+
+    Args:
+        job: What is asked for.
+        splits: What other stages have read.
 
     Raises:
         CheckpointError: The checkpoint is no segmentation network of VOC's classes.
@@ -101,7 +105,7 @@ def run(job: PredictJob) -> SubmissionResult:
             f"{job.checkpoint} knows {len(loaded.classes)} classes ({', '.join(loaded.classes[:4])} …), "
             "a submission needs a network trained on VOC's 20 in their order"
         )
-    dataset = formats.load(data, boxes=False)
+    dataset = (splits or Splits()).load(data, boxes=False)
     split_ids(dataset.root, data.split)
     out = open_folder(job, inputs={"checkpoint": checkpoint_file(job.checkpoint, "segmenter")})
     report_problems(dataset)

@@ -18,10 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from boxseg import formats
 from boxseg.config import Data, Evaluate, Label, LossName, Model
 from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
+from boxseg.formats.splits import Splits
 from boxseg.inference.networks import weight_inputs
 from boxseg.jobs import ClassifyJob, EvaluateJob, Job, LabelJob, PredictJob, ReproduceJob, SegmentJob
 from boxseg.options import to_words
@@ -32,7 +32,7 @@ from boxseg.stages import classify, evaluate, label, predict, segment
 
 StepJob = ClassifyJob | LabelJob | SegmentJob | EvaluateJob | PredictJob
 
-_STAGES: dict[type[Any], tuple[str, Callable[[Any], Any]]] = {
+_STAGES: dict[type[Any], tuple[str, Callable[[Any, Splits], Any]]] = {
     ClassifyJob: ("classify", classify.run),
     LabelJob: ("label", label.run),
     SegmentJob: ("segment", segment.run),
@@ -71,13 +71,13 @@ class Step:
         """Whether its results are all there."""
         return self.files.done
 
-    def run(self) -> None:
-        """Make the results, or what is missing of them.
+    def run(self, splits: Splits) -> None:
+        """Make the results, or what is missing of them, from splits that are read once for all steps.
 
         Raises:
             BoxsegError: Something given cannot be used.
         """
-        _STAGES[type(self.job)][1](self.job)
+        _STAGES[type(self.job)][1](self.job, splits)
 
     @cached_property
     def command(self) -> str:
@@ -106,12 +106,14 @@ class Shared:
 
     Attributes:
         steps: All steps, by folder, each after those it needs.
-        datasets: Splits that were read, each with a digest of its annotations.
+        splits: Splits that were read.
+        fingerprints: Digests of their annotations.
         files: Digests of the weight files that were read.
     """
 
     steps: dict[Path, Step] = field(default_factory=dict)
-    datasets: dict[Data, tuple[BoxDataset, str]] = field(default_factory=dict)
+    splits: Splits = field(default_factory=Splits)
+    fingerprints: dict[tuple[Data, bool], str] = field(default_factory=dict)
     files: dict[Path, str] = field(default_factory=dict)
 
     def load(self, data: Data, *, boxes: bool = True) -> BoxDataset:
@@ -120,28 +122,25 @@ class Shared:
         Raises:
             DataError: The data cannot be used.
         """
-        return self._read(data, boxes)[0]
+        return self.splits.load(data, boxes=boxes)
 
-    def fingerprint(self, data: Data) -> str:
+    def fingerprint(self, data: Data, *, boxes: bool = True) -> str:
         """Digest of the annotations of a split: which photos, with which boxes of which classes."""
-        return self._read(data, True)[1]
+        key = (data, boxes)
+        if key not in self.fingerprints:
+            dataset = self.load(data, boxes=boxes)
+            digest = hashlib.sha256(json.dumps(dataset.classes).encode())
+            for sample in dataset.samples:
+                digest.update(sample.id.encode())
+                digest.update(sample.boxes.tobytes() + sample.labels.tobytes())
+            self.fingerprints[key] = digest.hexdigest()
+        return self.fingerprints[key]
 
     def content(self, file: Path) -> str:
         """Digest of a weight file, which is read once."""
         if file not in self.files:
             self.files[file] = file_digest(file)
         return self.files[file]
-
-    def _read(self, data: Data, boxes: bool) -> tuple[BoxDataset, str]:
-        data = dataclasses.replace(data, val_split="")
-        if data not in self.datasets:
-            dataset = formats.load(data, boxes=boxes)
-            digest = hashlib.sha256(json.dumps(dataset.classes).encode())
-            for sample in dataset.samples:
-                digest.update(sample.id.encode())
-                digest.update(sample.boxes.tobytes() + sample.labels.tobytes())
-            self.datasets[data] = (dataset, digest.hexdigest())
-        return self.datasets[data]
 
 
 class Plan:
@@ -285,7 +284,8 @@ class Plan:
         fixed = tuple(f"{key}=" for key in (*FREE, *_LINKS, *inputs))
         words = [word for word in to_words(verb, job) if not word.startswith(fixed)]
         files = [self.shared.content(file) for file in inputs.values()]
-        content = [words, [need.folder.name for need in needs], self.shared.fingerprint(job.data), *files]
+        annotations = self.shared.fingerprint(job.data, boxes=not isinstance(job, PredictJob))
+        content = [words, [need.folder.name for need in needs], annotations, *files]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
 
 
