@@ -15,7 +15,7 @@ SOURCE = Path(boxseg.__file__).parent
 
 NAMES = {
     layout.CONFIG, layout.VERSIONS, layout.MODEL, *layout.LAST.split("/"), layout.HISTORY, layout.WEIGHTS,
-    layout.MLFLOW, layout.METRICS, layout.CONFUSION, layout.PREDICTIONS, "evaluate-",
+    layout.LOGGED_AS, layout.MLFLOW, layout.METRICS, layout.CONFUSION, layout.PREDICTIONS, "evaluate-",
     layout.Y_CRF, layout.Y_RET, layout.LABEL_MAP, "instances_", layout.PHOTOS, layout.OVERLAYS, layout.RECORD,
     layout.BACKGROUND_MASKS, "voc2012_", layout.SHEET, layout.REPORT,
 }  # fmt: skip

@@ -22,6 +22,7 @@ MODEL = "model.safetensors"
 LAST = "checkpoints/last.ckpt"
 HISTORY = "history.csv"
 WEIGHTS = "weights.json"  # what became of every pretrained tensor
+LOGGED_AS = "logged-as.txt"  # how W&B and MLflow know the training
 TENSORBOARD = "tensorboard"
 MLFLOW = "mlflow.db"
 

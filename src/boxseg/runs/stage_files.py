@@ -18,11 +18,14 @@ _TRAINING = (
     layout.LAST,
     layout.HISTORY,
     layout.WEIGHTS,
+    layout.LOGGED_AS,
+    f"{layout.TENSORBOARD}/events.out.tfevents.*",
+    f"{layout.TENSORBOARD}/hparams.yaml",
 )
 _SCORES = (layout.METRICS, layout.CONFUSION)
 
 # What verbs write to a folder that records its job, beside config.yaml and versions.json. Only such files are
-# ever removed: the user's own stay, and so do the files of loggers.
+# ever removed: the user's own stay, and so does what W&B and MLflow keep of earlier trainings.
 WRITTEN: dict[str, tuple[str, ...]] = {
     "classify": _TRAINING,
     "label": (

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,11 @@ from boxseg.config import LoggerName
 from boxseg.extras import import_extra
 from boxseg.options import flatten
 from boxseg.progress import Progress
-from boxseg.runs.layout import CONFIG, HISTORY, MLFLOW, TENSORBOARD
+from boxseg.runs.layout import CONFIG, HISTORY, LOGGED_AS, MLFLOW, TENSORBOARD
+
+# What boxseg's runs are kept under by W&B and MLflow, and MLflow's tag that tells them apart.
+PROJECT = "boxseg"
+_TAG = "boxseg.run"
 
 
 class History(Callback):
@@ -108,17 +112,35 @@ def _tensorboard(folder: Path) -> Logger:
 
 
 def _wandb(folder: Path) -> Logger:
-    # The same run again where a training goes on.
-    options = (folder / CONFIG).read_bytes() if (folder / CONFIG).is_file() else b""
-    name = hashlib.sha256(str(folder.resolve()).encode() + options).hexdigest()[:16]
     return theirs.WandbLogger(
-        project="boxseg", name=folder.as_posix(), save_dir=folder, id=name, resume="allow"
+        project=PROJECT, name=folder.as_posix(), save_dir=folder, id=logged_as(folder), resume="allow"
     )
 
 
 def _mlflow(folder: Path) -> Logger:
+    from mlflow import MlflowClient
+
     place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / MLFLOW).resolve().as_posix()}"
-    return theirs.MLFlowLogger(experiment_name="boxseg", run_name=folder.as_posix(), tracking_uri=place)
+    client, name = MlflowClient(place), logged_as(folder)
+    # MLflow chooses the ids of runs itself: ours is a tag.
+    experiment = client.get_experiment_by_name(PROJECT)
+    wanted = f"tags.`{_TAG}` = '{name}'"
+    known = client.search_runs([experiment.experiment_id], wanted) if experiment else []
+    return theirs.MLFlowLogger(
+        experiment_name=PROJECT,
+        run_name=folder.as_posix(),
+        tracking_uri=place,
+        tags={_TAG: name},
+        run_id=known[0].info.run_id if known else None,
+    )
+
+
+def logged_as(folder: Path) -> str:
+    """Id of the training in a folder, for loggers: the same where it goes on, another after overwrite=true."""
+    file = folder / LOGGED_AS
+    if not file.is_file():
+        write_text(file, uuid.uuid4().hex[:16] + "\n")
+    return file.read_text(encoding="utf-8").strip()
 
 
 LOGGERS: dict[str, Callable[[Path], Logger]] = {
