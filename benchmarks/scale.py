@@ -44,6 +44,7 @@ from boxseg.labelling.labeller import label_photos
 from boxseg.progress import quiet
 from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import label_paths
+from boxseg.runs.stage_files import label_files
 from boxseg.stages import predict
 from boxseg.stages.doctor import DoctorResult
 from boxseg.training.labels import training_labels
@@ -83,7 +84,7 @@ def cost_of_using(root: Path, folder: Path) -> tuple[float, ...]:
         path.touch()
     works: list[Callable[[], object]] = [
         lambda: open_folder(job),
-        lambda: [s for s in dataset.samples if not all(path.is_file() for path in label_paths(folder, s))],
+        label_files(folder, dataset.samples, job.label).missing,
         lambda: training_labels(dataset, segment),
         lambda: one_pass(dataset),
         lambda: DoctorResult(dataset=dataset, problems=()).tables(),

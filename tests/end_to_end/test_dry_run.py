@@ -69,7 +69,9 @@ def test_every_stage_by_itself(
     classify = ["classify", *few, f"data={toy}", f"out={tmp_path}/c"]
     assert execute(classify) == 0
     label = ["label", f"data={toy}", f"checkpoint={tmp_path}/c", f"out={tmp_path}/l", "crf=false"]
-    assert execute([*label, "data.limit=3"]) == 0
+    assert execute(label) == 0
+    for file in sorted((tmp_path / "l" / "y_ret").iterdir())[3:]:
+        file.unlink()
     made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     capsys.readouterr()
     assert execute([*classify, "dry_run=true"]) == 0
@@ -90,6 +92,14 @@ def test_every_stage_by_itself(
     assert 20e6 < network.disk < 200e6  # weights twice, momentum once, of some five million numbers
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == made
     assert execute([*label, "dry_run=true", f"checkpoint={tmp_path}/nowhere"]) == 2
+    capsys.readouterr()
+    for changed in (
+        [*label, "label.grid=2"],
+        [*classify, "classify.grid=2"],
+    ):  # what the command itself refuses
+        assert execute([*changed, "dry_run=true"]) == 2
+        assert "holds a run with other options" in capsys.readouterr().err
+        assert execute([*changed, "dry_run=true", "overwrite=true"]) == 0
     capsys.readouterr()
     (tmp_path / "file").touch()
     assert execute(["run", f"data={toy}", f"out={tmp_path}/file", "dry_run=true"]) == 2

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from boxseg import options
+from boxseg import formats, options
 from boxseg.cli import execute
-from boxseg.config import Model
+from boxseg.config import Data, Model
+from boxseg.formats.splits import Splits
 from boxseg.formats.voc_server import check_results
 from boxseg.stages import classify, label, segment
 from boxseg.stages.reproduce.experiments import EXPERIMENTS, RowSource
@@ -39,16 +40,18 @@ class Story:
         out: Their folder.
         runs: By go, the trainings and labellings that really happened, named like their folders.
         printed: By go, what was printed.
+        read: By go, the splits that were read.
     """
 
     out: Path
     runs: dict[str, list[str]] = field(default_factory=dict)
     printed: dict[str, str] = field(default_factory=dict)
+    read: dict[str, list[str]] = field(default_factory=dict)
 
 
 @contextmanager
-def spied(seen: list[str], stop_at: str = "") -> Iterator[None]:
-    """Write down what is trained and labelled; press Ctrl-C where a training of this name begins."""
+def spied(seen: list[str], read: list[str], stop_at: str = "") -> Iterator[None]:
+    """Write down what is trained, labelled and read; press Ctrl-C where a training of this name begins."""
 
     def spy(original: Callable[..., Any]) -> Callable[..., Any]:
         def called(*args: Any, **options: Any) -> Any:
@@ -61,7 +64,13 @@ def spied(seen: list[str], stop_at: str = "") -> Iterator[None]:
 
         return called
 
+    def reader(data: Data, boxes: bool) -> Any:
+        read.append(data.split)
+        return original_reader(data, boxes)
+
+    original_reader = formats._load
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(formats, "_load", reader)
         for module, name in ((classify, "train"), (segment, "train"), (label, "label_photos")):
             patch.setattr(module, name, spy(getattr(module, name)))
         yield
@@ -74,9 +83,10 @@ def story(toy: Path, miniature: tuple[str, ...], tmp_path_factory: pytest.TempPa
     words = [*RECIPE, *miniature, f"data={toy}", f"out={story.out}"]
 
     def go(name: str, table: str, *more: str, status: int = 0, stop_at: str = "") -> None:
-        text, seen = io.StringIO(), list[str]()
-        with spied(seen, stop_at), redirect_stdout(text):
+        text, seen, read = io.StringIO(), list[str](), list[str]()
+        with spied(seen, read, stop_at), redirect_stdout(text):
             assert execute(["reproduce", table, *words, *more]) == status
+        story.read[name] = read
         story.runs[name], story.printed[name] = seen, " ".join(text.getvalue().split())
 
     go("labels", "pseudo-labels")
@@ -98,6 +108,10 @@ def test_a_step_is_run_once_whichever_rows_and_tables_need_it(story: Story) -> N
     assert story.runs["second seed"] == [step.replace("seed0", "seed1") for step in steps]
     assert story.runs["interrupted"][0] == f"train-attention-n1-bap-n4-{NETWORK}"
     assert story.runs["again"] == []
+
+
+def test_a_split_is_read_once_for_all_steps(story: Story) -> None:
+    assert all(sorted(read) == ["train", "val"] for read in story.read.values())
 
 
 def test_an_interrupted_table_holds_what_is_done_and_goes_on_there(story: Story) -> None:
@@ -254,12 +268,12 @@ def test_the_test_split_of_voc_becomes_an_archive(
     assert "submission=voc2012" in source.step.command
     for step in source.step.chain():
         assert not step.done
-        step.run()
+        step.run(Splits())
         assert step.done
-    assert check_results(source.step.files[0], root) == []
+    assert check_results(source.step.files.whole[0], root) == []
     row_of_table = read_row("NAL (test)", Published(), [source], 1, [])
     assert (row_of_table.instead, row_of_table.ours) == ("archive", ((),))
-    assert str(source.step.files[0]) in row_of_table.remark
+    assert str(source.step.files.whole[0]) in row_of_table.remark
 
 
 def test_coco_is_labelled_by_the_classifier_of_voc(

@@ -135,6 +135,13 @@ def test_tensorboard_has_the_curves_and_the_options(toy: Path, tmp_path: Path) -
         logged = [(event.step, event.value) for event in events.Scalars(name)]
         assert logged == [(int(row[0]), pytest.approx(float(row[column]), rel=1e-4)) for row in rows]
     assert (tmp_path / "tensorboard" / "hparams.yaml").read_text().count("classify.batch: 4") == 1
+    (tmp_path / "tensorboard" / "notes.txt").touch()
+    assert execute([*words, "overwrite=true"]) == 0  # other curves, in the place of these
+    again = EventAccumulator(str(tmp_path / "tensorboard"))
+    again.Reload()
+    assert [event.step for event in again.Scalars("loss")] == [int(row[0]) for row in rows]
+    assert len(list((tmp_path / "tensorboard").glob("events*"))) == 1
+    assert (tmp_path / "tensorboard" / "notes.txt").is_file()
 
 
 def test_mlflow_has_the_curves(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +155,11 @@ def test_mlflow_has_the_curves(toy: Path, tmp_path: Path, monkeypatch: pytest.Mo
     experiment = client.get_experiment_by_name("boxseg")
     (run,) = client.search_runs([experiment.experiment_id])
     assert [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")] == [1, 2, 3, 4]
+    (tmp_path / "model.safetensors").unlink()
+    assert execute(words) == 0  # goes on after its last checkpoint
+    assert len(client.search_runs([experiment.experiment_id])) == 1
+    assert execute([*words, "overwrite=true"]) == 0
+    assert len(client.search_runs([experiment.experiment_id])) == 2
 
 
 def test_wandb_writes_a_run(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

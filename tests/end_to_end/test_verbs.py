@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import boxseg
-from boxseg import options
+from boxseg import formats, options
 from boxseg.cli import execute
+from boxseg.config import Data
+from boxseg.dataset import BoxDataset
 from boxseg.formats.masks import read_mask
 from boxseg.jobs import JOBS
+from boxseg.nn import checkpoint
 from boxseg.nn.losses import LOSSES
+from boxseg.runs.stage_files import clear_folder
 
 RECIPES = sorted(path.stem for path in options.RECIPES.glob("*.yaml"))
 
@@ -90,12 +97,61 @@ def test_a_network_is_scored_before_and_after_the_crf(run_folder: Path) -> None:
         assert 0 <= metrics[part]["miou"] <= 1
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A run of all stages, and what it read: splits and kinds of checkpoints."""
+
+    folder: Path
+    read: list[str]
+
+
 @pytest.fixture(scope="module")
-def run_folder(toy: Path, miniature: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(toy: Path, miniature: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """A whole run through the command line, with the embedded weights."""
-    out = tmp_path_factory.mktemp("run")
-    assert execute(["run", *miniature, f"data={toy}", f"out={out}"]) == 0
-    return out
+    out, read = tmp_path_factory.mktemp("run"), list[str]()
+
+    def read_split(data: Data, boxes: bool) -> BoxDataset:
+        read.append(data.split)
+        return split_reader(data, boxes)
+
+    def read_checkpoint(path: Path, kind: str) -> Any:
+        read.append(kind)
+        return checkpoint_reader(path, kind)
+
+    split_reader, checkpoint_reader = formats._load, checkpoint.load
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(formats, "_load", read_split)
+        patch.setattr(checkpoint, "load", read_checkpoint)
+        assert execute(["run", *miniature, f"data={toy}", f"out={out}"]) == 0
+    return Whole(out, read)
+
+
+@pytest.fixture
+def run_folder(whole: Whole) -> Path:
+    return whole.folder
+
+
+def test_a_run_reads_every_split_and_every_checkpoint_once(whole: Whole) -> None:
+    assert sorted(whole.read) == ["box-classifier", "segmenter", "train", "val"]
+
+
+def test_its_report_predicts_the_photos_that_were_not_scored(run_folder: Path) -> None:
+    predictions = run_folder / "segment" / "predictions"
+    assert {split.name: len(list(split.iterdir())) for split in predictions.iterdir()} == {
+        "train": 10,
+        "val": 4,
+    }
+
+
+def test_starting_anew_removes_all_that_a_run_wrote_and_nothing_else(run_folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run_folder, tmp_path / "copy"))
+    own = copy / "label" / "y_crf" / "notes.txt"
+    own.touch()
+    for folder in (copy, *(copy / stage for stage in ("classify", "label", "segment"))):
+        clear_folder(folder)
+    left = {path for path in copy.rglob("*") if path.is_file()}
+    assert left == {own, *copy.rglob("config.yaml"), *copy.rglob("versions.json")}
+    assert len(left) == 9
 
 
 def test_a_run_started_again_does_nothing_and_says_so(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from boxseg.cli import execute
 from boxseg.config import Classify, Crf, Evaluate, Label, Model, Segment
+from boxseg.data.toy import painted_photos
 from boxseg.dataset import VOC_CLASSES, Sample
 from boxseg.formats.masks import read_mask
 from boxseg.inference import multiscale
@@ -32,7 +33,6 @@ from boxseg.labelling.method import Origin
 from boxseg.nn import field, row_bands, views
 from boxseg.nn.deeplab import LargeFOV, Segmenter
 from boxseg.nn.pseudo import finish_crf
-from boxseg.stages.export import painted_photos
 from small_networks import Edges
 
 CPU = torch.device("cpu")

@@ -19,6 +19,7 @@ from torch import nn
 import boxseg
 from boxseg.cli import execute
 from boxseg.config import Classify, Model, Segment
+from boxseg.data.toy import painted_photos
 from boxseg.errors import BoxsegError, CheckpointError, ConfigError, ExportError, MissingExtraError
 from boxseg.inference.export_formats import FORMATS
 from boxseg.inference.networks import save_network, start_segmenter
@@ -27,7 +28,7 @@ from boxseg.nn.deeplab import LargeFOV, Segmenter, build_classifier
 from boxseg.nn.portable import PortableSegmenter
 from boxseg.palette import voc_palette
 from boxseg.stages import export
-from boxseg.stages.export import TOLERANCE, choose_format, painted_photos
+from boxseg.stages.export import TOLERANCE, choose_format
 from small_networks import Edges
 
 pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")

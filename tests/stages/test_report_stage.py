@@ -17,6 +17,7 @@ from boxseg.cli import execute
 from boxseg.config import Data, Report
 from boxseg.data.toy import write_toy
 from boxseg.errors import BoxsegError
+from boxseg.formats.splits import Splits
 from boxseg.jobs import ClassifyJob, SegmentJob
 from boxseg.options import to_yaml
 from boxseg.reporting.gallery import make_gallery
@@ -117,7 +118,8 @@ def test_stored_confusions_are_those_of_all_photos(run_folder: Path) -> None:
     stored = json.loads((run_folder / "label" / "confusion.json").read_text())
     truths = sum(np.array(stored["counts"]["y_crf"]).sum(1))
     assert truths == np.array(stored["counts"]["whole_box"]).sum()
-    shown = make_gallery(read_parts(run_folder, None), Report(photos=18), run_folder / "none")
+    parts = read_parts(run_folder, None, Splits())
+    shown = make_gallery(parts, Report(photos=18), run_folder / "none", parts.network())
     assert shown is not None
     np.testing.assert_array_equal(shown.confusion["train", "y_crf"].counts, stored["counts"]["y_crf"])
 

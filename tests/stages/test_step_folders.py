@@ -18,7 +18,7 @@ from boxseg.stages.reproduce.steps import Plan, Shared, Step
 class OnePhoto(Shared):
     """Data of one photo, whatever is asked for."""
 
-    def _read(self, data: Data, boxes: bool) -> tuple[BoxDataset, str]:
+    def load(self, data: Data, *, boxes: bool = True) -> BoxDataset:
         sample = Sample(
             id="photo",
             image=Path("photo.jpg"),
@@ -28,10 +28,12 @@ class OnePhoto(Shared):
             labels=np.array([1]),
             difficult=np.array([False]),
         )
-        dataset = BoxDataset(
+        return BoxDataset(
             root=Path("d"), format="voc", split=data.split, classes=VOC_CLASSES, samples=(sample,)
         )
-        return dataset, "fingerprint"
+
+    def fingerprint(self, data: Data, *, boxes: bool = True) -> str:
+        return "fingerprint"
 
 
 def steps(*words: str) -> list[Step]:

@@ -134,6 +134,12 @@ def paint_scene(rng: Rng, size: int = 160) -> Scene:
     )
 
 
+def painted_photos(batch: int, height: int, width: int) -> NDArray[np.uint8]:
+    """Photos (batch, height, width, 3) of the demo set's kind, the same at every call."""
+    scenes = [paint_scene(np.random.default_rng([height, width, number]), 160).image for number in range(batch)]
+    return np.stack([np.asarray(Image.fromarray(scene).resize((width, height))) for scene in scenes])
+
+
 @dataclass(frozen=True)
 class _Patch:
     alpha: FloatArray  # (n, n), n odd: the object's middle is the middle pixel

@@ -6,15 +6,17 @@ import copy
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
 
 from boxseg import plugins
-from boxseg.config import Classify, Model, Segment
+from boxseg.config import Classify, Model, Segment, TrainerOptions
 from boxseg.dataset import BoxDataset
 from boxseg.errors import CheckpointError
+from boxseg.inference.devices import torch_device
 from boxseg.nn import checkpoint
 from boxseg.nn.backbones.base import fold_batch_norm
 from boxseg.nn.deeplab import BoxClassifier, Segmenter, build_classifier, build_segmenter
@@ -128,6 +130,24 @@ def load_segmenter(path: Path, device: torch.device) -> Loaded[Segmenter]:
     meta, state = _read(path, "segmenter")
     network = build_segmenter(_model_of(meta, path), len(meta["classes"]), meta.get("backbone") or None)
     return _finish(network, meta, state, device, path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptSegmenter:
+    """A segmentation network that is read when it is first asked for, and kept as long as this object is.
+
+    Attributes:
+        path: Its checkpoint.
+        trainer: Where it works.
+    """
+
+    path: Path
+    trainer: TrainerOptions
+
+    @cached_property
+    def loaded(self) -> Loaded[Segmenter]:
+        """The network; errors as for `load_segmenter`."""
+        return load_segmenter(self.path, torch_device(self.trainer))
 
 
 def check_classes(known: Sequence[str], dataset: BoxDataset, checkpoint: Path) -> None:

@@ -27,7 +27,7 @@ from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.labelling.box_instances import box_instances, write_piece
 from boxseg.labelling.confidence_maps import write_maps
 from boxseg.labelling.methods import Method, Scored
-from boxseg.runs.layout import LABELS, label_paths, map_paths, piece_path
+from boxseg.runs.layout import LABELS, label_paths
 
 log = logging.getLogger("boxseg")
 
@@ -51,12 +51,6 @@ class Labeller:
     def on(self, device: torch.device) -> Labeller:
         """The same on another device."""
         return replace(self, method=self.method.on(device))
-
-    def files(self, sample: Sample) -> list[Path]:
-        """All files made of a photo."""
-        masks = [piece_path(self.folder, sample)] if self.options.instances else []
-        maps = map_paths(self.folder, sample) if self.options.maps else ()
-        return [*label_paths(self.folder, sample), *masks, *maps]
 
 
 def label_photos(labeller: Labeller, samples: Sequence[Sample], trainer: TrainerOptions) -> dict[str, str]:

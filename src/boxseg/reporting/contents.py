@@ -8,6 +8,7 @@ from boxseg.reporting.gallery import Shown
 from boxseg.reporting.html.charts import Curve, MatrixChart, confusion, training_curve
 from boxseg.reporting.html.page import Headline
 from boxseg.reporting.parts import Parts, evaluations, read_confusion, read_history, read_scores
+from boxseg.runs.layout import CONFIG, LABELS, VERSIONS, Y_CRF
 from boxseg.scoring.label_scores import LABEL_TITLES
 from boxseg.tables import Cell, Table
 
@@ -92,7 +93,7 @@ def headlines(parts: Parts, shown: Shown | None) -> tuple[Headline, ...]:
     network = "after_crf" if "after_crf" in found else "before_crf"
     for key, label in (
         ("whole_box", "mIoU of the boxes alone"),
-        ("y_crf", "mIoU of the labels, Y_crf"),
+        (Y_CRF, "mIoU of the labels, Y_crf"),
         ("labels", "mIoU of the labels"),
         (network, f"mIoU of the {NAMES[network]}"),
     ):
@@ -156,7 +157,7 @@ def curves(parts: Parts) -> tuple[Curve, ...]:
 def matrices(parts: Parts, shown: Shown | None) -> tuple[MatrixChart, ...]:
     """Confusions of labels and network: as the stages stored them, else of the photos that are shown."""
     found: list[MatrixChart | None] = []
-    for stage, keys in (("label", ("y_crf", "y_ret", "labels")), ("segment", ("before_crf", "after_crf"))):
+    for stage, keys in (("label", (*LABELS, "labels")), ("segment", ("before_crf", "after_crf"))):
         folder = parts.stages.get(stage)
         names, counts = read_confusion(folder)
         split = _split(parts, stage, read_scores(folder))
@@ -175,6 +176,6 @@ def matrices(parts: Parts, shown: Shown | None) -> tuple[MatrixChart, ...]:
 
 def details(parts: Parts) -> tuple[tuple[str, str], ...]:
     """Options and versions, as the run recorded them."""
-    files = [("Options: config.yaml", "config.yaml"), ("Versions: versions.json", "versions.json")]
-    texts = [(head, parts.folder / name) for head, name in files]
+    files = (("Options", CONFIG), ("Versions", VERSIONS))
+    texts = [(f"{head}: {name}", parts.folder / name) for head, name in files]
     return tuple((head, path.read_text(encoding="utf-8")) for head, path in texts if path.is_file())

@@ -20,14 +20,14 @@ from boxseg.dataset import IGNORE, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import read_image
 from boxseg.formats.masks import read_mask
-from boxseg.inference.devices import torch_device
 from boxseg.inference.multiscale import predict_photos
-from boxseg.inference.networks import check_classes, load_segmenter
+from boxseg.inference.networks import KeptSegmenter, check_classes
 from boxseg.inference.threads import Skipped
 from boxseg.progress import track
 from boxseg.reporting.html.page import Gallery, GalleryPhoto, Layer
 from boxseg.reporting.html.pictures import data_uri, fit, label_png, photo_jpeg, reliable_png, shrink_labels
 from boxseg.reporting.parts import Parts, Split
+from boxseg.runs.layout import LABELS, Y_CRF, Y_RET
 from boxseg.scoring.confusion import ConfusionMatrix
 from boxseg.scoring.label_scores import read_truth
 
@@ -38,9 +38,9 @@ Labels = NDArray[np.uint8]
 LAYERS = (
     Layer(key="photo", name="photo", short="photo", help="The photo alone"),
     Layer(key="boxes", name="boxes", short="boxes", help="The boxes that were given"),
-    Layer(key="y_crf", name="Y_crf", short="Y_crf", help="Labels after the dense CRF"),
+    Layer(key=Y_CRF, name="Y_crf", short="Y_crf", help="Labels after the dense CRF"),
     Layer(
-        key="y_ret",
+        key=Y_RET,
         name="Y_ret",
         short="Y_ret",
         help="The second labels: by retrieval with class prototypes, or as they were before the CRF",
@@ -82,13 +82,14 @@ class _Opened:
     wrong: str
 
 
-def make_gallery(parts: Parts, options: Report, files: Path) -> Shown | None:
+def make_gallery(parts: Parts, options: Report, files: Path, network: KeptSegmenter) -> Shown | None:
     """Choose photos, predict those that lack a prediction, and gather what is to be seen of them.
 
     Args:
         parts: What there is of the run.
         options: How many photos, of what size.
         files: Folder for originals, beside the page.
+        network: The network of the run, which need not be there.
 
     Returns:
         None where there is no photo to show.
@@ -103,7 +104,7 @@ def make_gallery(parts: Parts, options: Report, files: Path) -> Shown | None:
     skipped: dict[str, str] = {}
     if options.predict:
         for split, samples in chosen:
-            skipped |= predict_missing(parts, split, samples)
+            skipped |= predict_missing(parts, network, split, samples)
     classes = parts.splits[0].dataset.classes
     confusion: dict[tuple[str, str], ConfusionMatrix] = {}
     photos: list[GalleryPhoto] = []
@@ -142,7 +143,7 @@ def _layers(splits: Sequence[Split]) -> list[Layer]:
     last = [layers.pop(key) for key in ("prediction", "ground_truth")]
     for split in splits:
         for key, path in split.sources.items():
-            if key not in ("y_crf", "y_ret", "prediction") and len(split.compared) > 1:
+            if key not in (*LABELS, "prediction") and len(split.compared) > 1:
                 name = "/".join(path.parts[-2:])
                 layers[key] = Layer(key=key, name=name, short=path.name, help=f"Labels in {path}")
     return [*layers.values(), reliable, *last]
@@ -186,23 +187,23 @@ def choose(split: Split, photos: int) -> list[Sample]:
     return [samples[place] for place in places]
 
 
-def predict_missing(parts: Parts, split: Split, samples: Sequence[Sample]) -> dict[str, str]:
+def predict_missing(
+    parts: Parts, network: KeptSegmenter, split: Split, samples: Sequence[Sample]
+) -> dict[str, str]:
     """Let the network of a run predict the photos that it has not predicted yet, and keep the results there.
 
     Returns:
         Photos that could not be read, with the reason.
     """
     folder = split.sources.get("prediction")
-    checkpoint = parts.stages.get("segment", parts.folder) / "model.safetensors"
-    if folder is None or not checkpoint.is_file():
+    if folder is None or not network.path.is_file():
         return {}
     lacking = [sample for sample in samples if not (folder / f"{sample.id}.png").is_file()]
     if not lacking:
         return {}
-    loaded = load_segmenter(checkpoint, torch_device(parts.trainer))
-    check_classes(loaded.classes, split.dataset, checkpoint)
+    check_classes(network.loaded.classes, split.dataset, network.path)
     skipped: dict[str, str] = {}
-    for sample, prediction in predict_photos(loaded, lacking, parts.evaluate, parts.trainer):
+    for sample, prediction in predict_photos(network.loaded, lacking, parts.evaluate, parts.trainer):
         if isinstance(prediction, Skipped):
             skipped[sample.id] = prediction.reason
         else:

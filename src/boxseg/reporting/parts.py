@@ -13,22 +13,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boxseg import formats
 from boxseg.config import Data, Evaluate, TrainerOptions
 from boxseg.data.labels import GROUND_TRUTH
 from boxseg.dataset import BoxDataset
 from boxseg.errors import BoxsegError, DataError, did_you_mean
+from boxseg.formats.splits import Splits
+from boxseg.inference.networks import KeptSegmenter
 from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob
 from boxseg.options import build_job, flatten, load_mapping
 from boxseg.runs.label_source import label_sources
-from boxseg.runs.layout import predictions
+from boxseg.runs.layout import (
+    CONFIG,
+    CONFUSION,
+    EVALUATION,
+    HISTORY,
+    LABELS,
+    METRICS,
+    MODEL,
+    STAGES,
+    predictions,
+    stage_folder,
+)
+from boxseg.runs.stage_files import training_files
 
 log = logging.getLogger("boxseg")
 
 RunKind = ClassifyJob | LabelJob | SegmentJob | RunJob
-
-# Folders of the two labels that `label` makes.
-_PAIR = ("y_crf", "y_ret")
 
 # Files of which a stage is known by; the first option that is in config.yaml names the stage that wrote it.
 _VERBS = {"checkpoint": "label", "labels": "segment", "segment": "run", "classify": "classify"}
@@ -73,13 +83,18 @@ class Parts:
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     missing: tuple[str, ...] = ()
 
+    def network(self) -> KeptSegmenter:
+        """Its segmentation network, which need not be there."""
+        return KeptSegmenter(path=self.stages.get("segment", self.folder) / MODEL, trainer=self.trainer)
 
-def read_parts(folder: Path, root: Path | None) -> Parts:
+
+def read_parts(folder: Path, root: Path | None, splits: Splits) -> Parts:
     """Look through a run folder.
 
     Args:
         folder: Made by `run`, `demo`, `classify`, `label` or `segment`.
         root: Where the data set is, instead of where the run had it.
+        splits: Reads its photos, if that was not done before.
 
     Raises:
         DataError: It is no run folder.
@@ -89,23 +104,23 @@ def read_parts(folder: Path, root: Path | None) -> Parts:
     data = dataclasses.replace(job.data, root=root) if root else job.data
     stages = find_stages(folder, verb, job)
     missing: list[str] = []
-    splits: list[Split] = []
+    shown: list[Split] = []
     for split in [data] + ([data.with_split(data.val_split)] if "segment" in stages and data.val_split else []):
-        loaded = _load(split)
+        loaded = _load(split, splits)
         if isinstance(loaded, BoxDataset):
             sources, compared = _labels(split.split, data, _label_names(job, stages))
             if "segment" in stages:
                 sources["prediction"] = predictions(stages["segment"], split.split)
-            splits.append(Split(dataset=loaded, sources=sources, compared=compared))
+            shown.append(Split(dataset=loaded, sources=sources, compared=compared))
         else:
-            mend = "" if splits else " Is the data set elsewhere? Say where: boxseg report RUN data=DIR"
+            mend = "" if shown else " Is the data set elsewhere? Say where: boxseg report RUN data=DIR"
             missing.append(f"No photos of split {split.split}: {loaded}.{mend}")
     return Parts(
         folder=folder,
         verb=verb,
         data=data,
         stages=stages,
-        splits=tuple(splits),
+        splits=tuple(shown),
         evaluate=getattr(job, "evaluate", Evaluate()),
         trainer=job.trainer,
         missing=(*missing, *_what_is_missing(verb, stages)),
@@ -122,7 +137,7 @@ def read_job(folder: Path) -> tuple[str, RunKind]:
     if not folder.is_dir():
         siblings = [path.name for path in folder.absolute().parent.glob("*") if path.is_dir()]
         raise DataError(f"{folder}: no such folder{did_you_mean(folder.name, siblings)}, expected one of a run")
-    file = folder / "config.yaml"
+    file = folder / CONFIG
     if not file.is_file():
         raise DataError(
             f"{folder} holds no run: expected config.yaml, as run, demo, classify, label and segment write it"
@@ -139,7 +154,7 @@ def read_job(folder: Path) -> tuple[str, RunKind]:
 def find_stages(folder: Path, verb: str, job: RunKind) -> dict[str, Path]:
     """Folders of the stages that have left something, by stage."""
     if verb == "run":
-        return {name: path for name in ("classify", "label", "segment") if has_config(path := folder / name)}
+        return {stage: path for stage in STAGES if has_config(path := stage_folder(folder, stage))}
     stages = {verb: folder}
     made = [home for name in _label_names(job, stages) if has_config(home := _home(Path(name)))]
     return {"label": made[0], **stages} if made else stages
@@ -147,12 +162,12 @@ def find_stages(folder: Path, verb: str, job: RunKind) -> dict[str, Path]:
 
 def has_config(folder: Path) -> bool:
     """Whether a stage has begun in a folder."""
-    return (folder / "config.yaml").is_file()
+    return (folder / CONFIG).is_file()
 
 
-def _load(data: Data) -> BoxDataset | DataError:
+def _load(data: Data, splits: Splits) -> BoxDataset | DataError:
     try:
-        return formats.load(data)
+        return splits.load(data)
     except DataError as error:
         return error
 
@@ -166,7 +181,7 @@ def _label_names(job: RunKind, stages: dict[str, Path]) -> list[str]:
 
 def _home(labels: Path) -> Path:
     """The run folder of a source of labels: `label` makes two, in folders of their own."""
-    return labels.parent if labels.name in _PAIR and has_config(labels.parent) else labels
+    return labels.parent if labels.name in LABELS and has_config(labels.parent) else labels
 
 
 def _labels(name: str, data: Data, labels: list[str]) -> tuple[dict[str, Path], tuple[str, ...]]:
@@ -183,7 +198,7 @@ def _labels(name: str, data: Data, labels: list[str]) -> tuple[dict[str, Path], 
                 log.info(f"report: {label} holds no labels yet")
                 return sources, ()
             for path in found:
-                own = path.name if path.name in _PAIR else "labels"
+                own = path.name if path.name in LABELS else "labels"
                 key = own if own not in sources else f"labels_{len(sources) + 1}"
                 sources[key] = path
                 compared.append(key)
@@ -206,7 +221,7 @@ def _what_is_missing(verb: str, stages: dict[str, Path]) -> list[str]:
         lines.append("No segmentation network: this folder is of boxseg label, which trains none.")
     elif "segment" not in stages and verb == "run":
         lines.append("No segmentation network yet: the same boxseg run, started again, goes on.")
-    if "segment" in stages and not (stages["segment"] / "model.safetensors").is_file():
+    if "segment" in stages and not training_files(stages["segment"]).done:
         lines.append("The segmentation network is not trained to the end yet.")
     if verb == "classify":
         lines.append("Only a box classifier: boxseg label makes labels with it.")
@@ -215,17 +230,18 @@ def _what_is_missing(verb: str, stages: dict[str, Path]) -> list[str]:
 
 def read_scores(folder: Path | None) -> dict[str, Any]:
     """Content of a stage's metrics.json; empty where there is none or it cannot be read."""
-    return _read_json(folder / "metrics.json") if folder else {}
+    return _read_json(folder / METRICS) if folder else {}
 
 
 def evaluations(folder: Path | None) -> list[Path]:
     """Folders that `boxseg evaluate` left in that of a stage, one for each split."""
-    return sorted(path.parent for path in folder.glob("evaluate-*/metrics.json")) if folder else []
+    pattern = f"{EVALUATION.format(split='*')}/{METRICS}"
+    return sorted(path.parent for path in folder.glob(pattern)) if folder else []
 
 
 def read_confusion(folder: Path | None) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
     """Class names 0..L and counts (L + 1, L + 2) by name of scores; empty where none were stored."""
-    content = _read_json(folder / "confusion.json") if folder else {}
+    content = _read_json(folder / CONFUSION) if folder else {}
     counts = {name: np.array(rows, dtype=np.int64) for name, rows in content.get("counts", {}).items()}
     return tuple(content.get("classes", ())), counts
 
@@ -243,7 +259,7 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 def read_history(folder: Path) -> list[tuple[int, float, float]]:
     """(iteration, loss, learning rate) of a training; empty where there is none."""
-    file = folder / "history.csv"
+    file = folder / HISTORY
     if not file.is_file():
         return []
     with file.open(encoding="utf-8", newline="") as lines:

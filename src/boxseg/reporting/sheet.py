@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from boxseg import formats
 from boxseg.atomic import atomic_path
+from boxseg.config import Evaluate
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import read_image
 from boxseg.formats.masks import read_mask
-from boxseg.inference.devices import torch_device
 from boxseg.inference.multiscale import label_group
-from boxseg.inference.networks import load_segmenter
-from boxseg.jobs import RunJob
+from boxseg.inference.networks import Loaded
+from boxseg.nn.deeplab import Segmenter
 from boxseg.palette import overlay, voc_palette
 from boxseg.runs.layout import label_paths
 
@@ -90,15 +89,26 @@ def _shrink(picture: Picture | None, cell: int) -> Image.Image | None:
     )
 
 
-def make_sheet(path: Path, job: RunJob, labels: Path, checkpoint: Path) -> None:
-    """Photos of the training split with boxes, labels, prediction and ground truth, evenly drawn."""
-    dataset = formats.load(job.data)
-    loaded = load_segmenter(checkpoint, torch_device(job.trainer))
+def make_sheet(
+    path: Path, dataset: BoxDataset, labels: Path, loaded: Loaded[Segmenter], options: Evaluate
+) -> None:
+    """Draw photos with boxes, labels, prediction and ground truth, evenly drawn from a split.
+
+    Args:
+        path: PNG to write.
+        dataset: The split.
+        labels: Folder made by `label`.
+        loaded: The network.
+        options: Scales, flip and CRF.
+
+    Raises:
+        DataError: No photo has labels, or one cannot be read.
+    """
     rows = []
     for sample in _evenly(dataset, labels):
         image = read_image(sample.image)
         masks = [read_mask(file, len(dataset.classes)) for file in label_paths(labels, sample)]
-        predicted = label_group(loaded, [image], job.evaluate)[0].labels.cpu().numpy()
+        predicted = label_group(loaded, [image], options)[0].labels.cpu().numpy()
         truth = sample.ground_truth() if sample.ground_truth else None
         row: list[Picture | None] = [draw_boxes(image, sample.boxes, sample.labels)]
         rows.append(row + [label_picture(image, mask) for mask in (*masks, predicted, truth)])
@@ -111,7 +121,7 @@ def _evenly(dataset: BoxDataset, labels: Path) -> list[Sample]:
     Raises:
         DataError: There is none.
     """
-    done = [s for s in dataset.samples if len(s.labels) and (labels / "y_crf" / f"{s.id}.png").is_file()]
+    done = [s for s in dataset.samples if len(s.labels) and label_paths(labels, s)[0].is_file()]
     if not done:
         raise DataError(f"no labels in {labels}")
     places = np.linspace(0, len(done) - 1, min(_ROWS, len(done))).round().astype(int)

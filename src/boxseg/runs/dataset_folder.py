@@ -17,8 +17,9 @@ from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
 from boxseg.formats.writers import SPLIT_FOLDERS, WRITERS, Writing, Written
 from boxseg.options import load_mapping
-from boxseg.runs.folder import RECORD, check_folder
+from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import with_labels
+from boxseg.runs.layout import RECORD, Y_CRF
 
 log = logging.getLogger("boxseg")
 
@@ -100,7 +101,7 @@ def write_formats(
             lines.append(f"{name}: {out} (there already)")
             continue
         writing = Writing(photos="link")
-        labelled = with_labels(dataset, folder / "y_crf")
+        labelled = with_labels(dataset, folder / Y_CRF)
         written = write_dataset(labelled, out, name, writing, split=split, overwrite=True)
         done = WrittenDataset(
             folder=out,

@@ -7,21 +7,18 @@ import json
 import logging
 import os
 import platform
-import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from boxseg.atomic import write_json, write_text
-from boxseg.config import LabelFormat
 from boxseg.errors import ConfigError
 from boxseg.options import default_options, flatten, load_mapping, to_plain, to_yaml
+from boxseg.runs.layout import CONFIG, VERSIONS
+from boxseg.runs.stage_files import clear_folder, has_results
 
 log = logging.getLogger("boxseg")
-
-# What a data set written by `convert` or label.formats says of its splits.
-RECORD = "convert.yaml"
 
 # Options that change how fast a result comes or where it lies, not what it is.
 FREE = (
@@ -58,19 +55,31 @@ def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
         ConfigError: The folder holds the result of another job, or cannot be there.
     """
     folder = Path(job.out)
+    known = check_job(job, inputs=inputs)
+    if job.overwrite and _is_recorded(folder):
+        clear_folder(folder)
+    write_text(folder / CONFIG, to_yaml(job))
+    # A result still depends on an input that is gone.
+    write_json(folder / VERSIONS, {**versions(), "inputs": known})
+    return folder
+
+
+def check_job(job: Any, *, inputs: Mapping[str, Path] | None = None) -> dict[str, str]:
+    """Make sure that the folder `job.out` can take a job; arguments and errors as for `open_folder`.
+
+    Returns:
+        Digests of the inputs, with those that the folder records of files which are gone.
+    """
+    folder = Path(job.out)
     check_folder(folder)
     digests = {name: file_digest(path) for name, path in (inputs or {}).items()}
-    config_file, versions_file = folder / "config.yaml", folder / "versions.json"
-    known: dict[str, str] = {}
-    if config_file.is_file() and versions_file.is_file():
-        if job.overwrite:
-            clear_folder(folder)
-        elif has_results(folder):
-            known = _same_job_inputs(folder, job, digests)
-    write_text(config_file, to_yaml(job))
-    # A result still depends on an input that is gone.
-    write_json(versions_file, {**versions(), "inputs": {**known, **digests}})
-    return folder
+    if job.overwrite or not _is_recorded(folder) or not has_results(folder):
+        return digests
+    return {**_same_job_inputs(folder, job, digests), **digests}
+
+
+def _is_recorded(folder: Path) -> bool:
+    return (folder / CONFIG).is_file() and (folder / VERSIONS).is_file()
 
 
 def check_folder(folder: Path) -> None:
@@ -100,20 +109,14 @@ def _check_above(out: Path, folder: Path) -> None:
         raise ConfigError(f"out={out}: you may not write in {there}; choose another place")
 
 
-def has_results(folder: Path) -> bool:
-    """Whether a folder, or one below it, holds anything worth keeping from being overwritten."""
-    names = ("model.safetensors", "last.ckpt", "metrics.json", "y_crf/*.png", "Segmentation/*_cls/*.png")
-    return any(next(folder.rglob(name), None) for name in names)
-
-
 def _same_job_inputs(folder: Path, job: Any, digests: Mapping[str, str]) -> dict[str, str]:
     """Make sure that the job recorded in a folder is this one; the digests recorded of its inputs.
 
     Raises:
         ConfigError: It is another, or what is recorded cannot be read.
     """
-    recorded = load_mapping(folder / "config.yaml")
-    known = _known_inputs(folder / "versions.json")
+    recorded = load_mapping(folder / CONFIG)
+    known = _known_inputs(folder / VERSIONS)
     changes = _changes(recorded, job, known, digests)
     if not changes:
         return known
@@ -162,24 +165,6 @@ def _known_inputs(versions_file: Path) -> dict[str, str]:
             f"{versions_file} is damaged ({error}): remove it to go on with what the folder holds, "
             "or start anew with overwrite=true"
         ) from error
-
-
-def clear_folder(folder: Path) -> None:
-    """Remove the results of a stage, what was made of them, and nothing else from its folder."""
-    files = ["model.safetensors", "metrics.json", "history.csv", "checkpoints/last.ckpt"]
-    files += ["labelmap.json", "instances_y_crf.json", "instances_y_ret.json", "confusion.json"]
-    for name in files:
-        (folder / name).unlink(missing_ok=True)
-    patterns = ["y_crf/**/*.png", "y_ret/**/*.png", "instances/**/*.json", "predictions/**/*.png"]
-    patterns += ["confidence/**/*.png", "reliable/**/*.png"]
-    patterns += ["evaluate-*/metrics.json"]
-    patterns += ["results/VOC2012/Segmentation/*_cls/*.png", "voc2012_*.tgz"]
-    for pattern in patterns:
-        for file in folder.glob(pattern):
-            file.unlink()
-    for name in get_args(LabelFormat):  # of label.formats
-        if (folder / name / RECORD).is_file():
-            shutil.rmtree(folder / name)
 
 
 def file_digest(path: Path) -> str:

@@ -25,10 +25,7 @@ from boxseg.formats.masks import read_mask
 from boxseg.formats.photo_files import photo_sample
 from boxseg.jobs import ConvertJob
 from boxseg.options import build_job, flatten, load_mapping
-
-# What `predict` and `label` say of their labels, beside them.
-LABEL_MAP = "labelmap.json"
-PHOTOS = "photos.json"
+from boxseg.runs.layout import CONFIG, LABEL_MAP, LABELS, PHOTOS, PREDICTED, Y_CRF, Y_RET, stage_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,19 +127,19 @@ def _find(job: ConvertJob) -> _Found:
         raise DataError(
             f"{folder}: no such folder, expected one made by label, run or predict, or of masks ID.png"
         )
-    if (folder / "label" / "y_crf").is_dir():
-        folder = folder / "label"
-    if folder.name in ("y_crf", "y_ret") and is_file(folder.parent / "config.yaml"):
+    if (stage_folder(folder, "label") / Y_CRF).is_dir():
+        folder = stage_folder(folder, "label")
+    if folder.name in LABELS and is_file(folder.parent / CONFIG):
         return _Found(masks=folder, home=folder.parent, data=_data_of(folder.parent))
-    if (folder / "y_crf").is_dir():
-        pair = folder / "y_crf", folder / "y_ret"
-        masks = pair[1] if job.labels == "y_ret" else pair[0]
+    if (folder / Y_CRF).is_dir():
+        pair = folder / Y_CRF, folder / Y_RET
+        masks = pair[1] if job.labels == Y_RET else pair[0]
         other = pair[1] if job.labels == "agreed" else None
         return _Found(masks=masks, other=other, home=folder, data=_data_of(folder))
-    if job.labels != "y_crf":
+    if job.labels != Y_CRF:
         raise ConfigError(f"labels={job.labels} is for folders made by label, {folder} is none")
-    if (folder / "labels").is_dir():
-        return _Found(masks=folder / "labels", home=folder, predicted=True)
+    if (folder / PREDICTED).is_dir():
+        return _Found(masks=folder / PREDICTED, home=folder, predicted=True)
     if any(folder.rglob("*.png")):
         return _Found(masks=folder, home=folder)
     raise DataError(f"{folder} holds no labels: expected y_crf/, labels/ or masks ID.png")
@@ -150,7 +147,7 @@ def _find(job: ConvertJob) -> _Found:
 
 def _data_of(folder: Path) -> Data | None:
     """The data set of a folder made by `label`, from its config.yaml."""
-    file = folder / "config.yaml"
+    file = folder / CONFIG
     if not file.is_file():
         return None
     job: Any = build_job("label", flatten(load_mapping(file)))
@@ -268,7 +265,7 @@ def label_sources(folder: Path) -> dict[str, Path]:
     Raises:
         DataError: There are no masks.
     """
-    pair = {name: folder / name for name in ("y_crf", "y_ret")}
+    pair = {name: folder / name for name in LABELS}
     if all(path.is_dir() for path in pair.values()):
         return pair
     if folder.is_dir() and next(folder.rglob("*.png"), None):

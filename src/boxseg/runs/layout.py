@@ -1,4 +1,4 @@
-"""Names of the files and folders that a run writes and reads."""
+"""Names of the files and folders that a run writes and reads. They are written here and nowhere else."""
 
 from __future__ import annotations
 
@@ -8,39 +8,100 @@ from typing import Literal
 from boxseg.dataset import Sample
 
 CheckpointKind = Literal["box-classifier", "segmenter"]
+Stage = Literal["classify", "label", "segment"]
 
-# The two labels of a photo, as files and scores name them.
-LABELS = ("y_crf", "y_ret")
+# The stages of `run`, in order.
+STAGES: tuple[Stage, ...] = ("classify", "label", "segment")
+
+# What was asked for, and with which versions; in the folder of every stage.
+CONFIG = "config.yaml"
+VERSIONS = "versions.json"
+
+# A training.
+MODEL = "model.safetensors"
+LAST = "checkpoints/last.ckpt"
+HISTORY = "history.csv"
+WEIGHTS = "weights.json"  # what became of every pretrained tensor
+LOGGED_AS = "logged-as.txt"  # how W&B and MLflow know the training
+TENSORBOARD = "tensorboard"
+MLFLOW = "mlflow.db"
+
+# Scores.
+METRICS = "metrics.json"
+CONFUSION = "confusion.json"
+PREDICTIONS = "predictions"
+EVALUATION = "evaluate-{split}"
+
+# Labels of photos.
+Y_CRF, Y_RET = LABELS = ("y_crf", "y_ret")  # as files and scores name them
+CONFIDENCE = "confidence"
+RELIABLE = "reliable"
+INSTANCES = "instances"
+INSTANCE_RESULTS = "instances_{source}.json"
+LABEL_MAP = "labelmap.json"
+
+# Predictions for photos, with the label map.
+PREDICTED = "labels"
+OVERLAYS = "overlays"
+PHOTOS = "photos.json"
+
+# Masks of boxes, by the name that the method's original code looks for beside JPEGImages.
+BACKGROUND_MASKS = "BgMaskfromBoxes"
+
+# What a data set written by `convert` or label.formats says of its splits.
+RECORD = "convert.yaml"
+
+# Predictions packed for VOC's server.
+ARCHIVE = "voc2012_{name}.tgz"
+
+# What is made of a whole run.
+SHEET = "sheet.png"
+REPORT = "report.html"
+
+
+def stage_folder(folder: Path, stage: Stage) -> Path:
+    """Folder of a stage in that of `run`."""
+    return folder / stage
 
 
 def label_paths(folder: Path, sample: Sample) -> tuple[Path, Path]:
     """Files of Y_crf and Y_ret."""
-    return folder / LABELS[0] / f"{sample.id}.png", folder / LABELS[1] / f"{sample.id}.png"
+    return folder / Y_CRF / f"{sample.id}.png", folder / Y_RET / f"{sample.id}.png"
 
 
 def map_paths(folder: Path, sample: Sample) -> tuple[Path, Path]:
     """Files of the confidence and of the reliable region."""
-    return folder / "confidence" / f"{sample.id}.png", folder / "reliable" / f"{sample.id}.png"
+    return folder / CONFIDENCE / f"{sample.id}.png", folder / RELIABLE / f"{sample.id}.png"
 
 
 def piece_path(folder: Path, sample: Sample) -> Path:
     """File of one photo's masks."""
-    return folder / "instances" / f"{sample.id}.json"
+    return folder / INSTANCES / f"{sample.id}.json"
 
 
 def results_path(folder: Path, source: str) -> Path:
     """File of all photos' masks."""
-    return folder / f"instances_{source}.json"
+    return folder / INSTANCE_RESULTS.format(source=source)
 
 
 def predictions(folder: Path, split: str) -> Path:
     """Folder of the network's predictions ID.png for a split."""
-    return folder / "predictions" / split
+    return folder / PREDICTIONS / split
+
+
+def evaluation(folder: Path, split: str) -> Path:
+    """Folder of the scores of `evaluate`: the stages keep their own, of another split perhaps, in theirs."""
+    return folder / EVALUATION.format(split=split)
+
+
+def report_originals(page: Path) -> Path:
+    """Folder of the photos and labels in their own size, beside a report."""
+    return page.with_name(f"{page.stem}-files")
 
 
 def checkpoint_file(path: Path, kind: CheckpointKind) -> Path:
     """The file of a checkpoint that is given as a file, as its run folder or as that of all stages."""
     if not path.is_dir():
         return path
-    stage = path / ("segment" if kind == "segmenter" else "classify") / "model.safetensors"
-    return stage if stage.is_file() else path / "model.safetensors"
+    stage = stage_folder(path, "segment" if kind == "segmenter" else "classify") / MODEL
+    return stage if stage.is_file() else path / MODEL

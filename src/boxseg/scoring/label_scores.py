@@ -19,13 +19,14 @@ from boxseg.errors import DataError
 from boxseg.formats.masks import read_mask
 from boxseg.progress import track
 from boxseg.runs.label_source import label_sources
+from boxseg.runs.layout import CONFUSION, Y_CRF, Y_RET
 from boxseg.scoring.confusion import ConfusionMatrix, Scores
 from boxseg.tables import Table
 
 Labels = NDArray[np.uint8]
 
 # Sources of labels as tables name them.
-LABEL_TITLES = {"y_crf": "Y_crf", "y_ret": "Y_ret", "labels": "labels"}
+LABEL_TITLES = {Y_CRF: "Y_crf", Y_RET: "Y_ret", "labels": "labels"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,7 @@ def score_labels(folder: Path, dataset: BoxDataset) -> LabelScores:
         for name, labels in item.labels.items():
             matrices[name].update(labels, item.truth)
         if len(sources) == 2:
-            y_crf, y_ret = item.labels["y_crf"], item.labels["y_ret"]
+            y_crf, y_ret = item.labels[Y_CRF], item.labels[Y_RET]
             agree = (y_crf == y_ret) & (y_crf != IGNORE)
             reliable.update(y_crf, item.truth, where=agree)
             valid = item.truth != IGNORE
@@ -159,7 +160,7 @@ def write_confusion(folder: Path, parts: Mapping[str, Scores | None]) -> None:
         names = list(next(iter(known.values())).iou)
         counts = {name: scores.counts.tolist() for name, scores in known.items() if scores.counts is not None}
         # On one line a matrix of 80 classes is 40 kB, indented one number a line.
-        write_text(folder / "confusion.json", json.dumps({"classes": names, "counts": counts}) + "\n")
+        write_text(folder / CONFUSION, json.dumps({"classes": names, "counts": counts}) + "\n")
 
 
 def label_table(title: str, scores: LabelScores) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from boxseg.config import Evaluate, TrainerOptions
+from boxseg.config import Data, Evaluate, TrainerOptions
 from boxseg.dataset import BoxDataset, Sample
+from boxseg.errors import DataError
 from boxseg.formats.masks import write_mask
+from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_devices
 from boxseg.inference.multiscale import label_group
 from boxseg.inference.networks import Loaded
@@ -24,6 +27,8 @@ from boxseg.scoring.confusion import ConfusionMatrix, Scores
 from boxseg.scoring.device_counts import count_pixels
 from boxseg.scoring.label_scores import Labels, read_truth
 from boxseg.tables import Table
+
+log = logging.getLogger("boxseg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +80,26 @@ class _Counted:
     before: ConfusionMatrix
     after: ConfusionMatrix
     skipped: dict[str, str]
+
+
+def validation_split(data: Data, splits: Splits) -> BoxDataset | None:
+    """The split that a trained network is scored on; None, with a remark, where there is no ground truth.
+
+    Args:
+        data: What it was trained on.
+        splits: Reads it.
+    """
+    if not data.val_split:
+        return None
+    try:
+        dataset = splits.load(data.with_split(data.val_split))
+    except DataError as error:
+        log.info(f"segment: not scored: {error}")
+        return None
+    if not dataset.has_ground_truth:
+        log.info(f"segment: split {dataset.split} has no ground-truth masks, so the network is not scored")
+        return None
+    return dataset
 
 
 def score_network(

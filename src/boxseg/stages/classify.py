@@ -13,14 +13,16 @@ from pathlib import Path
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from boxseg import formats
 from boxseg.data.loading import BoxTraining
 from boxseg.dataset import BoxDataset
 from boxseg.formats.problems import report_problems
+from boxseg.formats.splits import Splits
 from boxseg.inference.networks import weight_inputs
 from boxseg.jobs import ClassifyJob
 from boxseg.results import Result
 from boxseg.runs.folder import open_folder
+from boxseg.runs.layout import MODEL
+from boxseg.runs.stage_files import training_files
 from boxseg.training.box_classifier import BoxClassifierModule
 from boxseg.training.labels import with_boxes
 from boxseg.training.loop import fit
@@ -47,12 +49,17 @@ class ClassifyResult(Result):
 
 
 def run(
-    job: ClassifyJob, *, callbacks: Sequence[Callback] = (), loggers: Sequence[Logger] = ()
+    job: ClassifyJob,
+    splits: Splits | None = None,
+    *,
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
 ) -> ClassifyResult:
     """Train a box classifier, or go on with it.
 
     Args:
         job: What to do.
+        splits: What other stages have read.
         callbacks: Lightning's, for the training.
         loggers: Lightning's, beside those of `trainer.loggers`.
 
@@ -60,10 +67,10 @@ def run(
         DataError: The data cannot be used.
         ConfigError: The folder holds another run, or what Lightning is given cannot be used.
     """
-    dataset = formats.load(job.data)
+    dataset = (splits or Splits()).load(job.data)
     folder = open_folder(job, inputs=weight_inputs(job.model))
-    file = folder / "model.safetensors"
-    if file.is_file():
+    file = folder / MODEL
+    if training_files(folder).done:
         log.info(f"classify: {file} is there already")
         return ClassifyResult(checkpoint=file, images=None)
     report_problems(dataset)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from boxseg.formats.writers import Writing
 from boxseg.jobs import ConvertJob
 from boxseg.results import Result
-from boxseg.runs.copied_maps import copy_maps, find_maps
 from boxseg.runs.dataset_folder import WrittenDataset, default_split, write_dataset
+from boxseg.runs.dataset_maps import copy_maps, find_maps
 from boxseg.runs.label_source import read_source
 
 

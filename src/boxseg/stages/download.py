@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import shlex
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from boxseg.atomic import write_text
 from boxseg.data.archives import ARCHIVES, Archive
-from boxseg.data.fetch import MEGABYTE, check, fetch, free_space, full_disk, part_of
-from boxseg.data.unpack import merge, unpack
-from boxseg.errors import ArchiveError, ConfigError, DownloadError, did_you_mean
+from boxseg.data.fetch import MEGABYTE, free_space, full_disk, part_of
+from boxseg.data.install import DOWNLOADS, install
+from boxseg.errors import ConfigError, DownloadError, did_you_mean
 from boxseg.formats.voc import split_ids
 from boxseg.jobs import DownloadJob
 from boxseg.results import Result
@@ -167,7 +164,7 @@ def _check_space(todo: list[Archive], job: DownloadJob) -> None:
     """
     held = peak = 0
     for archive in todo:
-        path = job.out / "downloads" / archive.file
+        path = job.out / DOWNLOADS / archive.file
         present = sum(file.stat().st_size for file in (path, part_of(path)) if file.is_file())
         local = Path(archive.url).is_file()
         size = 0 if local else max((archive.size or archive.unpacked) - present, 0)
@@ -187,61 +184,10 @@ def _archive_step(archive: Archive, root: Path, job: DownloadJob) -> DownloadSte
     if not job.dry_run:
         log.info(f"{archive.name}: {state}")
         if state == "to do":
-            _install(archive, root, job)
+            install(archive, root, job.out / DOWNLOADS, keep=job.keep_archives)
             state = "done"
     kind = archive.checksum.partition(":")[0] if archive.checksum else "none published"
     return DownloadStep(name=archive.name, holds=archive.holds, size=archive.size, checksum=kind, state=state)
-
-
-def _install(archive: Archive, root: Path, job: DownloadJob) -> None:
-    """Fetch and unpack one archive, and move what it holds into the data set."""
-    downloads = job.out / "downloads"
-    unpacked = downloads / "unpacked" / archive.name
-    shutil.rmtree(unpacked, ignore_errors=True)  # of a call that was killed
-    own = Path(archive.url)
-    source = own if own.is_file() else downloads / archive.file
-    try:
-        with _another_copy(source, fetchable=source != own):
-            _obtain(archive, source)
-            unpack(source, unpacked, top=archive.top, members=archive.members)
-            if found := archive.shortfall(unpacked):
-                raise ArchiveError(f"{source} brings {found}: cut short, or another archive")
-        # A list stands for its photos, so it follows them: what is cut off here is taken up by the next call.
-        merge(unpacked, root, last={PurePosixPath(name).parts[0] for name in archive.lists})
-        if source.parent == downloads and not job.keep_archives:
-            source.unlink()
-    finally:
-        shutil.rmtree(downloads / "unpacked", ignore_errors=True)
-        if downloads.is_dir() and not any(downloads.iterdir()):
-            downloads.rmdir()
-
-
-@contextmanager
-def _another_copy(source: Path, *, fetchable: bool) -> Iterator[None]:
-    """See to it that an archive which cannot be used does not stand in the way of fetching another copy.
-
-    One that came just now is removed. One that was found may have been put there by the user, who is told to.
-    """
-    found = source.is_file()
-    try:
-        yield
-    except ArchiveError as error:
-        if not (fetchable and source.is_file()):
-            raise
-        if found:
-            raise ArchiveError(f"{error}; remove it, and the same command fetches it anew") from error
-        source.unlink()
-        raise ArchiveError(f"{error}; it is removed, and the same command fetches it anew") from error
-
-
-def _obtain(archive: Archive, source: Path) -> None:
-    """Have the archive as a file: the user's own, one fetched before, or fetched now."""
-    if source.is_file():
-        check(source, size=archive.size, checksum=archive.checksum, called=str(source))
-    elif archive.url.startswith(("http://", "https://")):
-        fetch(archive.url, source, size=archive.size, checksum=archive.checksum)
-    else:
-        raise DownloadError(f"{archive.url}: no such file, and no address that begins with http:// or https://")
 
 
 def _check_train_aug(root: Path, only: list[str]) -> None:

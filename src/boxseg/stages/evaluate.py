@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from boxseg import formats
 from boxseg.atomic import write_json
 from boxseg.errors import ConfigError
 from boxseg.formats.problems import report_problems
+from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device
 from boxseg.inference.networks import check_classes, load_segmenter
 from boxseg.jobs import EvaluateJob
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
+from boxseg.runs.layout import METRICS, evaluation
 from boxseg.scoring.instance_scores import (
     InstanceScores,
     class_precision_table,
@@ -57,8 +58,12 @@ class EvaluateResult(Result):
         return [f"Scores: {self.file}"]
 
 
-def run(job: EvaluateJob) -> EvaluateResult:
+def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
     """Score what the job names.
+
+    Args:
+        job: What is asked for.
+        splits: What other stages have read.
 
     Raises:
         ConfigError: Not exactly one of checkpoint, labels and instances was given, or `out` cannot be written.
@@ -68,11 +73,10 @@ def run(job: EvaluateJob) -> EvaluateResult:
         raise ConfigError(
             "give one of checkpoint=FILE (network), labels=FOLDER (label masks), instances=FILE (COCO results)"
         )
-    dataset = formats.load(job.data)
+    dataset = (splits or Splits()).load(job.data)
     report_problems(dataset)
     home = _home(job)
-    # A folder of its own: the stages keep their own scores in metrics.json, of another split perhaps.
-    folder = job.out or home / f"evaluate-{dataset.split}"
+    folder = job.out or evaluation(home, dataset.split)
     if job.out is not None or home.is_dir():
         check_folder(folder)
     scores: NetworkScores | LabelScores | InstanceScores
@@ -87,7 +91,7 @@ def run(job: EvaluateJob) -> EvaluateResult:
     else:
         assert job.labels is not None
         scores = score_labels(job.labels, dataset)
-    file = folder / "metrics.json"
+    file = folder / METRICS
     write_json(file, {"split": dataset.split, **scores.as_dict()})
     return EvaluateResult(title=f"{dataset.split}, {scores.images} images", scores=scores, file=file)
 

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
 from boxseg.atomic import atomic_path
 from boxseg.config import Evaluate
-from boxseg.data.toy import paint_scene
+from boxseg.data.toy import painted_photos
 from boxseg.errors import ConfigError, ExportError, did_you_mean
 from boxseg.extras import import_extra
 from boxseg.inference.export_formats import FORMATS, Compute
@@ -177,9 +175,3 @@ def compare(loaded: Loaded[Segmenter], exported: Compute) -> Iterator[Parity]:
             difference=float(np.abs(there - here).max()),
             equal=float((there.argmax(1) == here.argmax(1)).mean()),
         )
-
-
-def painted_photos(batch: int, height: int, width: int) -> NDArray[np.uint8]:
-    """Photos (batch, height, width, 3) of the demo set's kind, the same at every call."""
-    scenes = [paint_scene(np.random.default_rng([height, width, number]), 160).image for number in range(batch)]
-    return np.stack([np.asarray(Image.fromarray(scene).resize((width, height))) for scene in scenes])

@@ -9,10 +9,10 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from boxseg import formats
 from boxseg.atomic import write_json
 from boxseg.dataset import BoxDataset
 from boxseg.formats.problems import report_problems
+from boxseg.formats.splits import Splits
 from boxseg.jobs import LabelJob
 from boxseg.labelling.box_instances import gather
 from boxseg.labelling.class_map import label_map
@@ -21,7 +21,8 @@ from boxseg.labelling.methods import start_method
 from boxseg.results import Result
 from boxseg.runs.dataset_folder import write_formats
 from boxseg.runs.folder import open_folder
-from boxseg.runs.layout import piece_path
+from boxseg.runs.layout import LABEL_MAP, METRICS, Y_CRF, Y_RET, piece_path
+from boxseg.runs.stage_files import label_files
 from boxseg.scoring.instance_scores import InstanceScores, precision_table, result_files, score_instances
 from boxseg.scoring.label_scores import LabelScores, label_table, score_labels, write_confusion
 from boxseg.tables import Table
@@ -65,8 +66,12 @@ class LabelResult(Result):
         return [line, *self.exported]
 
 
-def run(job: LabelJob) -> LabelResult:
+def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     """Write the labels that are missing, and score them where there is ground truth.
+
+    Args:
+        job: What is asked for.
+        splits: What other stages have read.
 
     Raises:
         CheckpointError: The network of the method cannot be used, or lacks classes that no class map accounts
@@ -75,14 +80,14 @@ def run(job: LabelJob) -> LabelResult:
         DataError: The data cannot be used.
         ConfigError: The folder holds another run, or the class map cannot be used.
     """
-    dataset = formats.load(job.data)
+    dataset = (splits or Splits()).load(job.data)
     method = start_method(job, dataset)
     folder = open_folder(job, inputs=method.origin.files)
     report_problems(dataset)
     names = label_map(dataset.classes, method.origin.matches, dataset.category_ids)
-    write_json(folder / "labelmap.json", names)
+    write_json(folder / LABEL_MAP, names)
     labeller = Labeller(method=method, options=job.label, folder=folder, category_ids=dataset.category_ids)
-    missing = [s for s in dataset.samples if not all(path.is_file() for path in labeller.files(s))]
+    missing = label_files(folder, dataset.samples, job.label).missing()
     present = len(dataset) - len(missing)
     if present:
         log.info(f"label: {present} of {len(dataset)} photos have their labels already")
@@ -91,7 +96,7 @@ def run(job: LabelJob) -> LabelResult:
     scores = score_labels(folder, dataset) if dataset.has_ground_truth else None
     if scores:
         parts = {"instances": masks.as_dict()} if masks else {}
-        write_json(folder / "metrics.json", {**scores.as_dict(), **parts, "skipped": skipped})
+        write_json(folder / METRICS, {**scores.as_dict(), **parts, "skipped": skipped})
         write_confusion(folder, {"whole_box": scores.whole_box, **scores.labels})
     exported = write_formats(job.label.formats, folder, dataset, changed=bool(missing))
     return LabelResult(
@@ -110,7 +115,7 @@ def score_masks(folder: Path, dataset: BoxDataset) -> InstanceScores | None:
     """Gather the masks of single boxes, and score them where the data has masks of its objects."""
     counts = gather(folder, dataset.samples)
     boxes = sum(len(sample.labels) for sample in dataset.samples)
-    log.info(f"label: {counts['y_crf']} masks of Y_crf and {counts['y_ret']} of Y_ret for {boxes} boxes")
+    log.info(f"label: {counts[Y_CRF]} masks of Y_crf and {counts[Y_RET]} of Y_ret for {boxes} boxes")
     labelled = [s for s in dataset.samples if piece_path(folder, s).is_file()]
     if all(sample.instances is None for sample in labelled):
         return None

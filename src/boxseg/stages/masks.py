@@ -18,11 +18,10 @@ from boxseg.jobs import MasksJob
 from boxseg.progress import Progress
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
+from boxseg.runs.layout import BACKGROUND_MASKS
+from boxseg.runs.stage_files import mask_files
 
 log = logging.getLogger("boxseg")
-
-# The name that the method's original code looks for, beside JPEGImages.
-FOLDER = "BgMaskfromBoxes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +59,8 @@ def run(job: MasksJob) -> MasksResult:
     check_folder(job.out)
     dataset = formats.load(job.data)
     report_problems(dataset)
-    folder = job.out / FOLDER
-    paths = {sample.id: folder / f"{sample.id}.png" for sample in dataset.samples}
-    missing = [sample for sample in dataset.samples if job.overwrite or not paths[sample.id].is_file()]
+    files = mask_files(job.out, dataset.samples)
+    missing = dataset.samples if job.overwrite else files.missing()
     present = len(dataset) - len(missing)
     if present:
         log.info(f"masks: {present} of {len(dataset)} photos have their masks already")
@@ -70,11 +68,12 @@ def run(job: MasksJob) -> MasksResult:
     with Progress("masks", len(missing)) as bar:
         for done, sample in enumerate(missing, start=1):
             mask = background_mask(sample)
-            write_grey(paths[sample.id], mask)
+            for path in files.of(sample):
+                write_grey(path, mask)
             shares.append(float(mask.mean()))
             bar.update(done)
     return MasksResult(
-        folder=folder,
+        folder=job.out / BACKGROUND_MASKS,
         written=len(missing),
         present=present,
         background=float(np.mean(shares)) if shares else None,

@@ -22,16 +22,18 @@ from boxseg.config import Classify, Evaluate, Segment, TrainerOptions
 from boxseg.data.fetch import free_space
 from boxseg.data.loading import BoxTraining, LabelTraining
 from boxseg.dataset import BoxDataset, Sample
-from boxseg.errors import DataError
+from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device
-from boxseg.inference.networks import load_segmenter
+from boxseg.inference.networks import load_segmenter, weight_inputs
 from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob, job_for
 from boxseg.labelling.labeller import Labeller, label_photos
-from boxseg.labelling.methods import start_method
+from boxseg.labelling.method import Method
 from boxseg.progress import quiet
 from boxseg.results import Result
-from boxseg.runs.folder import check_folder
-from boxseg.scoring.network_scores import score_network
+from boxseg.runs.folder import check_folder, check_job
+from boxseg.runs.layout import LAST, MODEL, STAGES, checkpoint_file, stage_folder
+from boxseg.runs.stage_files import label_files, score_files, training_files
+from boxseg.scoring.network_scores import score_network, validation_split
 from boxseg.tables import Cell, Table
 from boxseg.training.box_classifier import BoxClassifierModule
 from boxseg.training.labels import training_labels, with_boxes
@@ -136,20 +138,27 @@ def _stages(
     job: RunJob | ClassifyJob | LabelJob | SegmentJob, dataset: BoxDataset, scratch: Path
 ) -> Iterator[PlannedStage]:
     if isinstance(job, ClassifyJob):
+        check_job(job, inputs=weight_inputs(job.model))
         yield _classify(job, dataset, scratch)
     elif isinstance(job, LabelJob):
-        yield _label(job, dataset, scratch)
+        method = start_method(job, dataset)
+        check_job(job, inputs=method.origin.files)
+        yield _label(job, dataset, method, scratch)
     elif isinstance(job, SegmentJob):
+        check_job(job, inputs=weight_inputs(job.model))
         yield from _segment(job, dataset, scratch)
     else:
+        check_job(job, inputs=weight_inputs(job.model))
+        classify, label, segment = (stage_folder(job.out, stage) for stage in STAGES)
         checkpoint = None
         if job.label.by_classifier:
-            yield _classify(job_for(ClassifyJob, job, out=job.out / "classify"), dataset, scratch)
-            checkpoint = scratch / "classify" / "model.safetensors"
-        yield _label(job_for(LabelJob, job, out=job.out / "label", checkpoint=checkpoint), dataset, scratch)
-        labels = str(scratch / "label")
+            yield _classify(job_for(ClassifyJob, job, out=classify), dataset, scratch)
+            checkpoint = checkpoint_file(scratch, "box-classifier")
+        label_job = job_for(LabelJob, job, out=label, checkpoint=checkpoint)
+        yield _label(label_job, dataset, start_method(label_job, dataset), scratch)
+        labels = str(stage_folder(scratch, "label"))
         yield from _segment(
-            job_for(SegmentJob, job, out=job.out / "segment", labels=labels), dataset, scratch, whole=dataset
+            job_for(SegmentJob, job, out=segment, labels=labels), dataset, scratch, whole=dataset
         )
 
 
@@ -162,7 +171,7 @@ def _classify(job: ClassifyJob, dataset: BoxDataset, scratch: Path) -> PlannedSt
         classify=options,
         seed=seed,
     )
-    module.save(scratch / "classify" / "model.safetensors", dataset.classes)
+    module.save(stage_folder(scratch, "classify") / MODEL, dataset.classes)
     images = BoxTraining(dataset, options.augment, seed)
     return _training("classify", job, options, module, images, dataset)
 
@@ -180,7 +189,7 @@ def _segment(
         segment=options,
         seed=seed,
     )
-    file = scratch / "segment" / "model.safetensors"
+    file = stage_folder(scratch, "segment") / MODEL
     module.save(file, dataset.classes)
     images = LabelTraining(labels.dataset, options.augment, seed, labels.sources, labels.strong)
     yield _training("segment", job, options, module, images, whole or labels.dataset)
@@ -196,10 +205,8 @@ def _training(
     dataset: BoxDataset,
 ) -> PlannedStage:
     iterations = schedule_length(options, len(dataset), job.scale)
-    last, done = job.out / "checkpoints" / "last.ckpt", 0
-    finished = (job.out / "model.safetensors").is_file()
-    if last.is_file():
-        done, _ = progress_of(last)
+    finished, last = training_files(job.out).done, job.out / LAST
+    done = progress_of(last)[0] if last.is_file() else 0
     left = 0 if finished else max(0, iterations - done)
     weights = _bytes(module.network.state_dict().values())
     momentum = _bytes(p for p in module.network.parameters() if p.requires_grad)
@@ -214,12 +221,10 @@ def _training(
     )
 
 
-def _label(job: LabelJob, dataset: BoxDataset, scratch: Path) -> PlannedStage:
-    folder = scratch / "label"
-    method = start_method(job, dataset)
+def _label(job: LabelJob, dataset: BoxDataset, method: Method, scratch: Path) -> PlannedStage:
+    folder = stage_folder(scratch, "label")
     labeller = Labeller(method=method, options=job.label, folder=folder, category_ids=dataset.category_ids)
-    there = replace(labeller, folder=job.out)
-    missing = sum(not all(path.is_file() for path in there.files(s)) for s in dataset.samples)
+    missing = len(label_files(job.out, dataset.samples, job.label).missing())
     photos = _usual([s for s in dataset.samples if len(s.labels)] or dataset.samples)
     start = time.perf_counter()
     label_photos(labeller, photos, _alone(job.trainer))
@@ -242,11 +247,8 @@ def _label(job: LabelJob, dataset: BoxDataset, scratch: Path) -> PlannedStage:
 
 def _score(job: SegmentJob, checkpoint: Path, scratch: Path) -> Iterator[PlannedStage]:
     """The scoring of the network, where there is anything to score it on."""
-    try:
-        dataset = formats.load(job.data.with_split(job.data.val_split)) if job.data.val_split else None
-    except DataError:
-        dataset = None
-    if dataset is None or not dataset.has_ground_truth:
+    dataset = validation_split(job.data, Splits())
+    if dataset is None:
         return
     few = replace(dataset, samples=tuple(_usual([s for s in dataset.samples if s.ground_truth])))
     loaded = load_segmenter(checkpoint, torch_device(job.trainer))
@@ -254,7 +256,7 @@ def _score(job: SegmentJob, checkpoint: Path, scratch: Path) -> Iterator[Planned
     score_network(loaded, few, job.evaluate, _alone(job.trainer), keep=scratch / "scored")
     each = (time.perf_counter() - start) / len(few)
     written = sum(file.stat().st_size for file in (scratch / "scored").rglob("*.png")) / len(few)
-    done = (job.out / "metrics.json").is_file()
+    done = score_files(job.out).done
     yield PlannedStage(
         name=f"score on {dataset.split}",
         images=len(dataset),

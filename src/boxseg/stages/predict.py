@@ -15,6 +15,7 @@ from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
 from boxseg.errors import ConfigError, DataError
 from boxseg.formats.photo_files import find_photos, names_of, photo_sample
+from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device, torch_devices
 from boxseg.inference.multiscale import predict_photos
 from boxseg.inference.networks import Loaded, load_segmenter
@@ -25,6 +26,7 @@ from boxseg.nn.deeplab import Segmenter
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import record_photos
+from boxseg.runs.layout import CONFIDENCE, OVERLAYS, PREDICTED
 from boxseg.stages import submission
 from boxseg.stages.submission import SubmissionResult
 from boxseg.tables import Table
@@ -60,8 +62,12 @@ class PredictResult(Result):
         return lines + [f"  skipped {name}: {reason}" for name, reason in self.skipped.items()]
 
 
-def run(job: PredictJob) -> PredictResult | SubmissionResult:
+def run(job: PredictJob, splits: Splits | None = None) -> PredictResult | SubmissionResult:
     """Write labels and overlays of all photos, or a submission.
+
+    Args:
+        job: What is asked for.
+        splits: What other stages have read.
 
     Raises:
         CheckpointError: The checkpoint is no segmentation network.
@@ -70,7 +76,7 @@ def run(job: PredictJob) -> PredictResult | SubmissionResult:
         DataError: There is no such photo, or none at all.
     """
     if job.submission is not None:
-        return submission.run(job)
+        return submission.run(job, splits)
     if job.comp != "comp6" or job.overwrite:
         raise ConfigError("comp and overwrite are for submissions: give submission=voc2012, too")
     if (job.images is None) == (job.data is None):
@@ -100,11 +106,11 @@ def _predict_chunk(
         if isinstance(prediction, Skipped):
             skipped[sample.id] = prediction.reason
             continue
-        prediction.save(job.out / "labels" / f"{sample.id}.png")
-        with atomic_path(job.out / "overlays" / f"{sample.id}.jpg") as temporary:
+        prediction.save(job.out / PREDICTED / f"{sample.id}.png")
+        with atomic_path(job.out / OVERLAYS / f"{sample.id}.jpg") as temporary:
             prediction.overlay().save(temporary, quality=90)
         if job.confidence:
-            prediction.save_confidence(job.out / "confidence" / f"{sample.id}.png")
+            prediction.save_confidence(job.out / CONFIDENCE / f"{sample.id}.png")
         counts += np.bincount(prediction.labels.ravel(), minlength=len(counts))
     return counts, skipped
 

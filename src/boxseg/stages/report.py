@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from boxseg.formats.splits import Splits
+from boxseg.inference.networks import KeptSegmenter
 from boxseg.jobs import ReportJob
 from boxseg.reporting import contents
 from boxseg.reporting.gallery import make_gallery
@@ -13,6 +15,7 @@ from boxseg.reporting.html.page import Page, write_page
 from boxseg.reporting.parts import read_parts
 from boxseg.results import Result
 from boxseg.runs.folder import check_file
+from boxseg.runs.layout import REPORT, report_originals
 
 log = logging.getLogger("boxseg")
 
@@ -41,18 +44,23 @@ class ReportResult(Result):
         ]
 
 
-def run(job: ReportJob) -> ReportResult:
+def run(job: ReportJob, splits: Splits | None = None, network: KeptSegmenter | None = None) -> ReportResult:
     """Write the report of a run, as far as the run has come.
+
+    Args:
+        job: What is asked for.
+        splits: What other stages have read.
+        network: The network of the run, where other stages need it as well.
 
     Raises:
         DataError: The folder is not of a run.
         ConfigError: Its options cannot be used, or `out` cannot be written.
         CheckpointError: Its network cannot be used.
     """
-    file = job.out or job.run / "report.html"
-    check_file(file, "report.html")
-    parts = read_parts(job.run, job.data)
-    shown = make_gallery(parts, job.report, file.with_name(f"{file.stem}-files"))
+    file = job.out or job.run / REPORT
+    check_file(file, REPORT)
+    parts = read_parts(job.run, job.data, splits or Splits())
+    shown = make_gallery(parts, job.report, report_originals(file), network or parts.network())
     missing = (*parts.missing, *contents.unscored(parts), *contents.unread(shown))
     page = Page(
         title=contents.title(parts),

@@ -9,13 +9,14 @@ from pathlib import Path
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from boxseg import formats
 from boxseg.atomic import write_json
-from boxseg.inference.networks import weight_inputs
+from boxseg.formats.splits import Splits
+from boxseg.inference.networks import KeptSegmenter, weight_inputs
 from boxseg.jobs import ClassifyJob, LabelJob, ReportJob, RunJob, SegmentJob, job_for
 from boxseg.reporting.sheet import make_sheet
 from boxseg.results import Result
 from boxseg.runs.folder import open_folder
+from boxseg.runs.layout import METRICS, MODEL, SHEET, stage_folder
 from boxseg.scoring.label_scores import LABEL_TITLES
 from boxseg.stages import classify, label, report, segment
 from boxseg.stages.label import LabelResult
@@ -80,24 +81,31 @@ def run(job: RunJob, *, callbacks: Sequence[Callback] = (), loggers: Sequence[Lo
     Raises:
         BoxsegError: Something given cannot be used.
     """
-    formats.load(job.data)  # before anything is written
+    splits = Splits()
+    dataset = splits.load(job.data)  # before anything is written
     folder = open_folder(job, inputs=weight_inputs(job.model))
-    checkpoint = None
+    classifier = None
     if job.label.by_classifier:
-        stage = job_for(ClassifyJob, job, out=folder / "classify")
-        checkpoint = classify.run(stage, callbacks=callbacks, loggers=loggers).checkpoint
-    labels = label.run(job_for(LabelJob, job, out=folder / "label", checkpoint=checkpoint))
-    last = job_for(SegmentJob, job, out=folder / "segment", labels=str(labels.folder))
-    network = segment.run(last, callbacks=callbacks, loggers=loggers)
-    sheet = folder / "sheet.png"
-    make_sheet(sheet, job, labels.folder, network.checkpoint)
+        classify_job = job_for(ClassifyJob, job, out=stage_folder(folder, "classify"))
+        classifier = classify.run(classify_job, splits, callbacks=callbacks, loggers=loggers).checkpoint
+    label_job = job_for(LabelJob, job, out=stage_folder(folder, "label"), checkpoint=classifier)
+    labels = label.run(label_job, splits)
+    segment_job = job_for(SegmentJob, job, out=stage_folder(folder, "segment"), labels=str(labels.folder))
+    kept = KeptSegmenter(path=segment_job.out / MODEL, trainer=job.trainer)
+    network = segment.run(segment_job, splits, kept, callbacks=callbacks, loggers=loggers)
+    make_sheet(folder / SHEET, dataset, labels.folder, kept.loaded, job.evaluate)
     write_json(
-        folder / "metrics.json",
+        folder / METRICS,
         {
             "labels": labels.scores.as_dict() if labels.scores else None,
             "network": network.scores.as_dict() if network.scores else None,
         },
     )
-    page = report.run(ReportJob(run=folder, data=job.data.root, report=job.report))
-    splits = (job.data.split, job.data.val_split)
-    return RunResult(labels=labels, network=network, sheet=sheet, report=page, splits=splits)
+    page = report.run(ReportJob(run=folder, data=job.data.root, report=job.report), splits, kept)
+    return RunResult(
+        labels=labels,
+        network=network,
+        sheet=folder / SHEET,
+        report=page,
+        splits=(job.data.split, job.data.val_split),
+    )

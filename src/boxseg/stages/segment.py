@@ -14,20 +14,25 @@ from pathlib import Path
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from boxseg import formats
 from boxseg.atomic import write_json
 from boxseg.data.loading import LabelTraining
 from boxseg.dataset import BoxDataset
-from boxseg.errors import DataError
 from boxseg.formats.problems import report_problems
-from boxseg.inference.devices import torch_device
-from boxseg.inference.networks import load_segmenter, weight_inputs
+from boxseg.formats.splits import Splits
+from boxseg.inference.networks import KeptSegmenter, weight_inputs
 from boxseg.jobs import SegmentJob
 from boxseg.results import Result
 from boxseg.runs.folder import open_folder
-from boxseg.runs.layout import predictions
+from boxseg.runs.layout import METRICS, MODEL, predictions
+from boxseg.runs.stage_files import score_files, training_files
 from boxseg.scoring.label_scores import write_confusion
-from boxseg.scoring.network_scores import NetworkScores, class_table, network_table, score_network
+from boxseg.scoring.network_scores import (
+    NetworkScores,
+    class_table,
+    network_table,
+    score_network,
+    validation_split,
+)
 from boxseg.tables import Table
 from boxseg.training.labels import training_labels
 from boxseg.training.loop import fit
@@ -66,12 +71,19 @@ class SegmentResult(Result):
 
 
 def run(
-    job: SegmentJob, *, callbacks: Sequence[Callback] = (), loggers: Sequence[Logger] = ()
+    job: SegmentJob,
+    splits: Splits | None = None,
+    network: KeptSegmenter | None = None,
+    *,
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
 ) -> SegmentResult:
     """Train a segmentation network, or go on with it, and score it on `data.val_split`.
 
     Args:
         job: What to do.
+        splits: What other stages have read.
+        network: The network of this run, where other stages need it as well.
         callbacks: Lightning's, for the training.
         loggers: Lightning's, beside those of `trainer.loggers`.
 
@@ -79,16 +91,18 @@ def run(
         DataError: The data or the labels cannot be used.
         ConfigError: The folder holds another run, or what Lightning is given cannot be used.
     """
-    dataset = formats.load(job.data)
+    splits = splits or Splits()
+    dataset = splits.load(job.data)
     folder = open_folder(job, inputs=weight_inputs(job.model))
-    file = folder / "model.safetensors"
-    if file.is_file():
+    file = folder / MODEL
+    if training_files(folder).done:
         log.info(f"segment: {file} is there already")
     else:
         report_problems(dataset)
         train(dataset, job, folder, file, callbacks=callbacks, loggers=loggers)
     title = f"{job.data.val_split}, trained with {job.segment.loss} on {job.data.split}"
-    return SegmentResult(checkpoint=file, scores=score(job, folder, file), title=title)
+    network = network or KeptSegmenter(path=file, trainer=job.trainer)
+    return SegmentResult(checkpoint=file, scores=score(job, folder, splits, network), title=title)
 
 
 def train(
@@ -122,23 +136,16 @@ def train(
     module.save(file, dataset.classes)
 
 
-def score(job: SegmentJob, folder: Path, checkpoint: Path) -> NetworkScores | None:
+def score(job: SegmentJob, folder: Path, splits: Splits, network: KeptSegmenter) -> NetworkScores | None:
     """Score the network on the validation split, if there is one with ground truth, and write metrics.json."""
-    if not job.data.val_split:
+    dataset = validation_split(job.data, splits)
+    if dataset is None:
         return None
-    try:
-        dataset = formats.load(job.data.with_split(job.data.val_split))
-    except DataError as error:
-        log.info(f"segment: not scored: {error}")
-        return None
-    if not dataset.has_ground_truth:
-        log.info(f"segment: split {dataset.split} has no ground-truth masks, so the network is not scored")
-        return None
-    file = folder / "metrics.json"
-    if file.is_file():
+    file = folder / METRICS
+    if score_files(folder).done:
         return NetworkScores.from_dict(json.loads(file.read_text(encoding="utf-8")))
     scores = score_network(
-        load_segmenter(checkpoint, torch_device(job.trainer)),
+        network.loaded,
         dataset,
         job.evaluate,
         job.trainer,

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from boxseg import formats
 from boxseg.config import Evaluate, TrainerOptions
 from boxseg.dataset import VOC_CLASSES, Problem, Sample
 from boxseg.errors import CheckpointError, ConfigError
 from boxseg.formats.problems import problem_table, report_problems
+from boxseg.formats.splits import Splits
 from boxseg.formats.voc_server import check_results, pack, results_folder, split_ids
 from boxseg.inference.devices import torch_device, torch_devices
 from boxseg.inference.multiscale import predict_photos
@@ -25,6 +25,7 @@ from boxseg.nn.deeplab import Segmenter
 from boxseg.results import Result
 from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import checkpoint_file
+from boxseg.runs.stage_files import submission_files
 from boxseg.tables import Table
 
 log = logging.getLogger("boxseg")
@@ -76,8 +77,12 @@ class SubmissionResult(Result):
         return lines
 
 
-def run(job: PredictJob) -> SubmissionResult:
+def run(job: PredictJob, splits: Splits | None = None) -> SubmissionResult:
     """Label the photos that have no prediction yet, check all predictions, and pack them.
+
+    Args:
+        job: What is asked for.
+        splits: What other stages have read.
 
     Raises:
         CheckpointError: The checkpoint is no segmentation network of VOC's classes.
@@ -100,18 +105,19 @@ def run(job: PredictJob) -> SubmissionResult:
             f"{job.checkpoint} knows {len(loaded.classes)} classes ({', '.join(loaded.classes[:4])} …), "
             "a submission needs a network trained on VOC's 20 in their order"
         )
-    dataset = formats.load(data, boxes=False)
+    dataset = (splits or Splits()).load(data, boxes=False)
     split_ids(dataset.root, data.split)
     out = open_folder(job, inputs={"checkpoint": checkpoint_file(job.checkpoint, "segmenter")})
     report_problems(dataset)
     folder = results_folder(out, job.comp, data.split)
-    missing = [sample for sample in dataset.samples if not (folder / f"{sample.id}.png").is_file()]
+    files = submission_files(out, job.comp, data.split, dataset.samples)
+    missing = files.missing()
     if len(missing) < len(dataset):
         log.info(f"predict: {len(dataset) - len(missing)} of {len(dataset)} photos have their labels already")
     work = partial(_write_chunk, folder=folder, options=job.evaluate, trainer=job.trainer)
     parts = spread(work, loaded, missing, torch_devices(job.trainer), "predict")
     skipped = {name: reason for part in parts for name, reason in part.items()}
-    archive = out / f"voc2012_{folder.name}.tgz"
+    (archive,) = files.whole
     problems = check_results(out, dataset.root, data.split)
     if problems:
         archive.unlink(missing_ok=True)  # that of an earlier run is no longer what lies beside it

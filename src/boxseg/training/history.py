@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,11 @@ from boxseg.config import LoggerName
 from boxseg.extras import import_extra
 from boxseg.options import flatten
 from boxseg.progress import Progress
+from boxseg.runs.layout import CONFIG, HISTORY, LOGGED_AS, MLFLOW, TENSORBOARD
+
+# What boxseg's runs are kept under by W&B and MLflow, and MLflow's tag that tells them apart.
+PROJECT = "boxseg"
+_TAG = "boxseg.run"
 
 
 class History(Callback):
@@ -41,7 +46,7 @@ class History(Callback):
         self.rows = [tuple(row) for row in state_dict["rows"]]
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: D102
-        options = self.folder / "config.yaml"
+        options = self.folder / CONFIG
         if trainer.loggers and options.is_file():
             told = flatten(yaml.safe_load(options.read_text(encoding="utf-8")) or {})
             for logger in trainer.loggers:
@@ -71,7 +76,7 @@ class History(Callback):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("iteration", "loss", "lr"))
         writer.writerows((step, f"{loss:.6g}", f"{rate:.6g}") for step, loss, rate in self.rows)
-        write_text(self.folder / "history.csv", text.getvalue())
+        write_text(self.folder / HISTORY, text.getvalue())
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: D102
         self.bar.__exit__(None, None, None)
@@ -103,21 +108,39 @@ def make_loggers(names: LoggerName | list[LoggerName], folder: Path) -> list[Log
 
 
 def _tensorboard(folder: Path) -> Logger:
-    return theirs.TensorBoardLogger(save_dir=folder, name="tensorboard", version="")
+    return theirs.TensorBoardLogger(save_dir=folder, name=TENSORBOARD, version="")
 
 
 def _wandb(folder: Path) -> Logger:
-    # The same run again where a training goes on.
-    options = (folder / "config.yaml").read_bytes() if (folder / "config.yaml").is_file() else b""
-    name = hashlib.sha256(str(folder.resolve()).encode() + options).hexdigest()[:16]
     return theirs.WandbLogger(
-        project="boxseg", name=folder.as_posix(), save_dir=folder, id=name, resume="allow"
+        project=PROJECT, name=folder.as_posix(), save_dir=folder, id=logged_as(folder), resume="allow"
     )
 
 
 def _mlflow(folder: Path) -> Logger:
-    place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow.db').resolve().as_posix()}"
-    return theirs.MLFlowLogger(experiment_name="boxseg", run_name=folder.as_posix(), tracking_uri=place)
+    from mlflow import MlflowClient
+
+    place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / MLFLOW).resolve().as_posix()}"
+    client, name = MlflowClient(place), logged_as(folder)
+    # MLflow chooses the ids of runs itself: ours is a tag.
+    experiment = client.get_experiment_by_name(PROJECT)
+    wanted = f"tags.`{_TAG}` = '{name}'"
+    known = client.search_runs([experiment.experiment_id], wanted) if experiment else []
+    return theirs.MLFlowLogger(
+        experiment_name=PROJECT,
+        run_name=folder.as_posix(),
+        tracking_uri=place,
+        tags={_TAG: name},
+        run_id=known[0].info.run_id if known else None,
+    )
+
+
+def logged_as(folder: Path) -> str:
+    """Id of the training in a folder, for loggers: the same where it goes on, another after overwrite=true."""
+    file = folder / LOGGED_AS
+    if not file.is_file():
+        write_text(file, uuid.uuid4().hex[:16] + "\n")
+    return file.read_text(encoding="utf-8").strip()
 
 
 LOGGERS: dict[str, Callable[[Path], Logger]] = {

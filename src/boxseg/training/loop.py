@@ -23,6 +23,7 @@ from boxseg.errors import CheckpointError, ConfigError
 from boxseg.inference.devices import torch_devices
 from boxseg.inference.freed_memory import keep_freed_memory, return_freed_memory
 from boxseg.plugins import require_sendable
+from boxseg.runs.layout import LAST, WEIGHTS
 from boxseg.training.data_module import StreamDataModule
 from boxseg.training.history import History, make_loggers
 from boxseg.training.module import TrainingModule
@@ -87,10 +88,10 @@ def fit(
             have this precision; or something given cannot be sent to the processes of several devices.
         CheckpointError: The last checkpoint cannot be read.
     """
-    write_json(folder / "weights.json", module.weights.as_dict())
+    write_json(folder / WEIGHTS, module.weights.as_dict())
     log.info(module.weights.summary())
     name = module.stage
-    last = folder / "checkpoints" / "last.ckpt"
+    last = folder / LAST
     every = checkpoint_interval(trainer.checkpoint_every, scale)
     if last.is_file():
         log.info(f"{name}: going on from {last}")
@@ -160,8 +161,8 @@ class _KeepMemory(Callback):
 
 def _keep_last(folder: Path) -> ModelCheckpoint:
     return ModelCheckpoint(
-        dirpath=folder / "checkpoints",
-        filename="last",
+        dirpath=(folder / LAST).parent,
+        filename=(folder / LAST).stem,
         every_n_epochs=1,
         save_on_train_epoch_end=True,
         enable_version_counter=False,

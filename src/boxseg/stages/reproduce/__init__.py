@@ -142,7 +142,7 @@ def run(job: ReproduceJob) -> ReproduceResult | ReproducePlan:
     for place, step in enumerate(steps, start=1):
         if step.done:
             continue
-        _try(step, f"step {place} of {len(steps)}", failed, _rows_of(step, wanted))
+        _try(step, shared, f"step {place} of {len(steps)}", failed, _rows_of(step, wanted))
         results = _write(wanted, failed, job.out)
     return ReproduceResult(results=results, folder=job.out, failed=bool(failed))
 
@@ -187,13 +187,13 @@ def _job_of(name: str, job: ReproduceJob) -> ReproduceJob:
     return made
 
 
-def _try(step: Step, place: str, failed: dict[Step, str], rows: Sequence[str]) -> None:
+def _try(step: Step, shared: Shared, place: str, failed: dict[Step, str], rows: Sequence[str]) -> None:
     """Run a step, unless one that it needs has failed; a failure is kept with its reason."""
     reason = next((failed[need] for need in step.needs if need in failed), None)
     if reason is None:
         log.info(f"reproduce: {place}: {step.about}")
         try:
-            step.run()
+            step.run(shared.splits)
         except BoxsegError as error:
             reason = f"not run: {error}"
             log.error(f"reproduce: {step.about}, needed for {'; '.join(rows)}: {error}")

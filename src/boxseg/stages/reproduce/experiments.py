@@ -11,6 +11,7 @@ from boxseg.config import Data
 from boxseg.dataset import VOC_CLASSES
 from boxseg.errors import DataError
 from boxseg.plugins import BackboneName, LossName
+from boxseg.runs.layout import Y_CRF, Y_RET
 from boxseg.stages.reproduce import published
 from boxseg.stages.reproduce.published import IMAGENET, IMAGENET_COCO, VAL, Published
 from boxseg.stages.reproduce.steps import Plan, Step
@@ -82,10 +83,10 @@ def pseudo_labels(plan: Plan, seed: int) -> dict[str, RowSource]:
     agreed = "scored on the pixels where Y_crf = Y_ret and only there: {reliable_fraction} % of all"
     return {
         published.WHOLE_BOX: RowSource(step=labels, scores=("whole_box.miou",)),
-        published.GAP: RowSource(step=gap, scores=("y_crf.miou",), remark=complement),
-        published.WITHOUT_U0: RowSource(step=without, scores=("y_crf.miou",), remark=complement),
-        published.Y_CRF: RowSource(step=labels, scores=("y_crf.miou",)),
-        published.Y_RET: RowSource(step=labels, scores=("y_ret.miou",)),
+        published.GAP: RowSource(step=gap, scores=(f"{Y_CRF}.miou",), remark=complement),
+        published.WITHOUT_U0: RowSource(step=without, scores=(f"{Y_CRF}.miou",), remark=complement),
+        published.Y_CRF: RowSource(step=labels, scores=(f"{Y_CRF}.miou",)),
+        published.Y_RET: RowSource(step=labels, scores=(f"{Y_RET}.miou",)),
         published.BOTH: RowSource(step=labels, scores=("reliable_region_only.miou",), remark=agreed),
     }
 
@@ -97,7 +98,7 @@ def grid(plan: Plan, seed: int) -> dict[str, RowSource]:
         classifier = plan.classify(seed, pooling="bap", grid=trained)
         for generated in range(1, 4):
             labels = plan.label(classifier, plan.val, background="attention", grid=generated)
-            rows[published.grid_row(trained, generated)] = RowSource(step=labels, scores=("y_crf.miou",))
+            rows[published.grid_row(trained, generated)] = RowSource(step=labels, scores=(f"{Y_CRF}.miou",))
     return rows
 
 
@@ -137,7 +138,7 @@ def _test(plan: Plan, network: Step) -> RowSource:
         step = plan.submit(network)
     except DataError as error:
         return RowSource(step=None, why_not=f"no photos of VOC's test split: {error}")
-    return RowSource(step=step, remark=f"scored by VOC's server alone: upload {step.files[0]} there")
+    return RowSource(step=step, remark=f"scored by VOC's server alone: upload {step.files.whole[0]} there")
 
 
 def coco(plan: Plan, seed: int) -> dict[str, RowSource]:
@@ -151,7 +152,7 @@ def coco(plan: Plan, seed: int) -> dict[str, RowSource]:
     means = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
     return {
         name: RowSource(step=labels, scores=tuple(f"instances.{source}.{mean}" for mean in means))
-        for name, source in (("Y_crf", "y_crf"), ("Y_ret", "y_ret"))
+        for name, source in (("Y_crf", Y_CRF), ("Y_ret", Y_RET))
     }
 
 

@@ -18,22 +18,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from boxseg import formats
 from boxseg.config import Data, Evaluate, Label, Model
 from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
-from boxseg.formats.voc_server import results_folder
+from boxseg.formats.splits import Splits
 from boxseg.inference.networks import weight_inputs
 from boxseg.jobs import ClassifyJob, EvaluateJob, Job, LabelJob, PredictJob, ReproduceJob, SegmentJob
 from boxseg.options import to_words
 from boxseg.plugins import LossName
 from boxseg.runs.folder import FREE, file_digest
-from boxseg.runs.layout import label_paths
+from boxseg.runs.layout import METRICS
+from boxseg.runs.stage_files import StageFiles, label_files, score_files, submission_files, training_files
 from boxseg.stages import classify, evaluate, label, predict, segment
 
 StepJob = ClassifyJob | LabelJob | SegmentJob | EvaluateJob | PredictJob
 
-_STAGES: dict[type[Any], tuple[str, Callable[[Any], Any]]] = {
+_STAGES: dict[type[Any], tuple[str, Callable[[Any, Splits], Any]]] = {
     ClassifyJob: ("classify", classify.run),
     LabelJob: ("label", label.run),
     SegmentJob: ("segment", segment.run),
@@ -53,13 +53,13 @@ class Step:
         about: What it is, in a few words.
         job: Its options; `out` is its folder.
         needs: Steps whose results it uses.
-        files: What is there when it is done.
+        files: What it leaves.
     """
 
     about: str
     job: StepJob
     needs: tuple[Step, ...]
-    files: tuple[Path, ...]
+    files: StageFiles
 
     @property
     def folder(self) -> Path:
@@ -70,15 +70,15 @@ class Step:
     @property
     def done(self) -> bool:
         """Whether its results are all there."""
-        return all(file.is_file() for file in self.files)
+        return self.files.done
 
-    def run(self) -> None:
-        """Make the results, or what is missing of them.
+    def run(self, splits: Splits) -> None:
+        """Make the results, or what is missing of them, from splits that are read once for all steps.
 
         Raises:
             BoxsegError: Something given cannot be used.
         """
-        _STAGES[type(self.job)][1](self.job)
+        _STAGES[type(self.job)][1](self.job, splits)
 
     @cached_property
     def command(self) -> str:
@@ -87,7 +87,7 @@ class Step:
 
     def scores(self) -> dict[str, Any] | None:
         """What its metrics.json says; None before there is one."""
-        file = self.folder / "metrics.json"
+        file = self.folder / METRICS
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
     def chain(self) -> list[Step]:
@@ -107,12 +107,14 @@ class Shared:
 
     Attributes:
         steps: All steps, by folder, each after those it needs.
-        datasets: Splits that were read, each with a digest of its annotations.
+        splits: Splits that were read.
+        fingerprints: Digests of their annotations.
         files: Digests of the weight files that were read.
     """
 
     steps: dict[Path, Step] = field(default_factory=dict)
-    datasets: dict[Data, tuple[BoxDataset, str]] = field(default_factory=dict)
+    splits: Splits = field(default_factory=Splits)
+    fingerprints: dict[tuple[Data, bool], str] = field(default_factory=dict)
     files: dict[Path, str] = field(default_factory=dict)
 
     def load(self, data: Data, *, boxes: bool = True) -> BoxDataset:
@@ -121,28 +123,25 @@ class Shared:
         Raises:
             DataError: The data cannot be used.
         """
-        return self._read(data, boxes)[0]
+        return self.splits.load(data, boxes=boxes)
 
-    def fingerprint(self, data: Data) -> str:
+    def fingerprint(self, data: Data, *, boxes: bool = True) -> str:
         """Digest of the annotations of a split: which photos, with which boxes of which classes."""
-        return self._read(data, True)[1]
+        key = (data, boxes)
+        if key not in self.fingerprints:
+            dataset = self.load(data, boxes=boxes)
+            digest = hashlib.sha256(json.dumps(dataset.classes).encode())
+            for sample in dataset.samples:
+                digest.update(sample.id.encode())
+                digest.update(sample.boxes.tobytes() + sample.labels.tobytes())
+            self.fingerprints[key] = digest.hexdigest()
+        return self.fingerprints[key]
 
     def content(self, file: Path) -> str:
         """Digest of a weight file, which is read once."""
         if file not in self.files:
             self.files[file] = file_digest(file)
         return self.files[file]
-
-    def _read(self, data: Data, boxes: bool) -> tuple[BoxDataset, str]:
-        data = dataclasses.replace(data, val_split="")
-        if data not in self.datasets:
-            dataset = formats.load(data, boxes=boxes)
-            digest = hashlib.sha256(json.dumps(dataset.classes).encode())
-            for sample in dataset.samples:
-                digest.update(sample.id.encode())
-                digest.update(sample.boxes.tobytes() + sample.labels.tobytes())
-            self.datasets[data] = (dataset, digest.hexdigest())
-        return self.datasets[data]
 
 
 class Plan:
@@ -197,7 +196,7 @@ class Plan:
             trainer=dataclasses.replace(self.job.trainer, seed=seed),
         )
         name = f"{stage.pooling}-n{stage.grid}-{_word(model.backbone)}-seed{seed}"
-        return self._step(name, job, (), lambda folder: (folder / "model.safetensors",))
+        return self._step(name, job, (), training_files)
 
     def label(self, classifier: Step, data: Data, **options: Any) -> Step:
         """Labels of a split; `options` are those of stage 2 that the row asks for."""
@@ -206,8 +205,8 @@ class Plan:
             checkpoint=classifier.folder, data=data, out=Path(), label=stage, trainer=self._anywhere()
         )
         name = f"{data.split}-{stage.background}-n{stage.grid}-{_words(classifier)}"
-        dataset = self.shared.load(data)
-        return self._step(name, job, (classifier,), lambda folder: _label_files(folder, dataset))
+        samples = self.shared.load(data).samples
+        return self._step(name, job, (classifier,), lambda folder: label_files(folder, samples, stage))
 
     def segment(self, labels: Step, seed: int, loss: LossName) -> Step:
         """A segmentation network from these labels. Scoring is a step of its own: its options train nothing."""
@@ -221,7 +220,7 @@ class Plan:
             trainer=dataclasses.replace(self.job.trainer, seed=seed),
         )
         name = f"{loss}-{_word(self.job.model.backbone)}-seed{seed}"
-        return self._step(name, job, (labels,), lambda folder: (folder / "model.safetensors",))
+        return self._step(name, job, (labels,), training_files)
 
     def evaluate(self, network: Step) -> Step:
         """The scores of a network on the photos for that."""
@@ -230,7 +229,7 @@ class Plan:
             checkpoint=network.folder, data=self.val, out=Path(), evaluate=options, trainer=self._anywhere()
         )
         name = f"{self.val.split}-{_words(network)}"
-        return self._step(name, job, (network,), lambda folder: (folder / "metrics.json",))
+        return self._step(name, job, (network,), score_files)
 
     @property
     def test(self) -> Data:
@@ -250,7 +249,7 @@ class Plan:
 
     def submit(self, network: Step) -> Step:
         """An archive of predictions for VOC's server."""
-        self.shared.load(self.test, boxes=False)
+        samples = self.shared.load(self.test, boxes=False).samples
         job = PredictJob(
             checkpoint=network.folder,
             out=Path(),
@@ -259,18 +258,18 @@ class Plan:
             evaluate=self.job.evaluate,
             trainer=self._anywhere(),
         )
-        archive = f"voc2012_{results_folder(Path(), job.comp, self.test.split).name}.tgz"
         return self._step(
-            f"{self.test.split}-{_words(network)}", job, (network,), lambda folder: (folder / archive,)
+            f"{self.test.split}-{_words(network)}",
+            job,
+            (network,),
+            lambda folder: submission_files(folder, job.comp, self.test.split, samples),
         )
 
     def _anywhere(self) -> Any:
         """Device options for a step that draws nothing at random."""
         return dataclasses.replace(self.job.trainer, seed=0)
 
-    def _step(
-        self, name: str, job: Any, needs: tuple[Step, ...], files: Callable[[Path], tuple[Path, ...]]
-    ) -> Step:
+    def _step(self, name: str, job: Any, needs: tuple[Step, ...], files: Callable[[Path], StageFiles]) -> Step:
         verb = _STAGES[type(job)][0]
         folder = self.job.out / verb / f"{name}-{self._digest(verb, job, needs)}"
         steps = self.shared.steps
@@ -286,7 +285,8 @@ class Plan:
         fixed = tuple(f"{key}=" for key in (*FREE, *_LINKS, *inputs))
         words = [word for word in to_words(verb, job) if not word.startswith(fixed)]
         files = [self.shared.content(file) for file in inputs.values()]
-        content = [words, [need.folder.name for need in needs], self.shared.fingerprint(job.data), *files]
+        annotations = self.shared.fingerprint(job.data, boxes=not isinstance(job, PredictJob))
+        content = [words, [need.folder.name for need in needs], annotations, *files]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
 
 
@@ -298,10 +298,3 @@ def _word(backbone: str) -> str:
 def _words(step: Step) -> str:
     """The name of a step without its digest."""
     return step.folder.name.rpartition("-")[0]
-
-
-def _label_files(folder: Path, dataset: BoxDataset) -> tuple[Path, ...]:
-    """What labels leave when they are complete: their scores, or without ground truth every mask."""
-    if dataset.has_ground_truth:
-        return (folder / "metrics.json",)
-    return tuple(path for sample in dataset.samples for path in label_paths(folder, sample))

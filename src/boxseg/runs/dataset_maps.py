@@ -16,6 +16,7 @@ from boxseg.formats.files import is_file
 from boxseg.formats.masks import write_grey
 from boxseg.progress import track
 from boxseg.runs.label_source import read_agreed
+from boxseg.runs.layout import CONFIDENCE, Y_CRF, Y_RET, map_paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ def find_maps(home: Path) -> Maps:
     Raises:
         ConfigError: Nothing is.
     """
-    pair, confidence = (home / "y_crf", home / "y_ret"), home / "confidence"
+    pair, confidence = (home / Y_CRF, home / Y_RET), home / CONFIDENCE
     maps = Maps(
         pair=pair if all(folder.is_dir() for folder in pair) else None,
         confidence=confidence if confidence.is_dir() else None,
@@ -64,12 +65,13 @@ def copy_maps(maps: Maps, out: Path, samples: Sequence[Sample], classes: int) ->
     reliable = sure = 0
     for sample in track(samples, "maps"):
         name = f"{sample.id}.png"
+        confidence_file, reliable_file = map_paths(out, sample)
         if maps.pair and all(is_file(folder / name) for folder in maps.pair):
             agreed = read_agreed(maps.pair[0] / name, maps.pair[1] / name, classes) != IGNORE
-            write_grey(out / "reliable" / name, np.where(agreed, np.uint8(255), np.uint8(0)))
+            write_grey(reliable_file, np.where(agreed, np.uint8(255), np.uint8(0)))
             reliable += 1
         if maps.confidence and is_file(maps.confidence / name):
-            with atomic_path(out / "confidence" / name) as temporary:
+            with atomic_path(confidence_file) as temporary:
                 shutil.copyfile(maps.confidence / name, temporary)
             sure += 1
     return f"  maps: {reliable} reliable regions, {sure} confidence maps"

@@ -1,0 +1,77 @@
+"""One archive of a data set: had as a file, checked, unpacked, and moved to its place."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from boxseg.data.archives import Archive
+from boxseg.data.fetch import check, fetch
+from boxseg.data.unpack import merge, unpack
+from boxseg.errors import ArchiveError, DownloadError
+
+# Folder of the archives, in that of the data set.
+DOWNLOADS = "downloads"
+
+
+def install(archive: Archive, root: Path, downloads: Path, *, keep: bool) -> None:
+    """Fetch and unpack one archive, and move what it holds into the data set.
+
+    Args:
+        archive: Which one; its `url` may be a file.
+        root: The folder of the data set.
+        downloads: Folder for archives, removed when it is empty.
+        keep: Whether an archive that was fetched stays there.
+
+    Raises:
+        DownloadError: It cannot be had.
+        ArchiveError: It is damaged, or another.
+    """
+    unpacked = downloads / "unpacked" / archive.name
+    shutil.rmtree(unpacked, ignore_errors=True)  # of a call that was killed
+    own = Path(archive.url)
+    source = own if own.is_file() else downloads / archive.file
+    try:
+        with _another_copy(source, fetchable=source != own):
+            _obtain(archive, source)
+            unpack(source, unpacked, top=archive.top, members=archive.members)
+            if found := archive.shortfall(unpacked):
+                raise ArchiveError(f"{source} brings {found}: cut short, or another archive")
+        # A list stands for its photos, so it follows them: what is cut off here is taken up by the next call.
+        merge(unpacked, root, last={PurePosixPath(name).parts[0] for name in archive.lists})
+        if source.parent == downloads and not keep:
+            source.unlink()
+    finally:
+        shutil.rmtree(downloads / "unpacked", ignore_errors=True)
+        if downloads.is_dir() and not any(downloads.iterdir()):
+            downloads.rmdir()
+
+
+@contextmanager
+def _another_copy(source: Path, *, fetchable: bool) -> Iterator[None]:
+    """See to it that an archive which cannot be used does not stand in the way of fetching another copy.
+
+    One that came just now is removed. One that was found may have been put there by the user, who is told to.
+    """
+    found = source.is_file()
+    try:
+        yield
+    except ArchiveError as error:
+        if not (fetchable and source.is_file()):
+            raise
+        if found:
+            raise ArchiveError(f"{error}; remove it, and the same command fetches it anew") from error
+        source.unlink()
+        raise ArchiveError(f"{error}; it is removed, and the same command fetches it anew") from error
+
+
+def _obtain(archive: Archive, source: Path) -> None:
+    """Have the archive as a file: the user's own, one fetched before, or fetched now."""
+    if source.is_file():
+        check(source, size=archive.size, checksum=archive.checksum, called=str(source))
+    elif archive.url.startswith(("http://", "https://")):
+        fetch(archive.url, source, size=archive.size, checksum=archive.checksum)
+    else:
+        raise DownloadError(f"{archive.url}: no such file, and no address that begins with http:// or https://")

@@ -1,0 +1,122 @@
+"""What each stage leaves in its folder: when it is done, what it lacks, and what overwrite=true removes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from boxseg.config import Label, LabelFormat
+from boxseg.dataset import Sample
+from boxseg.formats.voc_server import TREE, results_folder
+from boxseg.runs import layout
+
+_TRAINING = (
+    layout.MODEL,
+    layout.LAST,
+    layout.HISTORY,
+    layout.WEIGHTS,
+    layout.LOGGED_AS,
+    f"{layout.TENSORBOARD}/events.out.tfevents.*",
+    f"{layout.TENSORBOARD}/hparams.yaml",
+)
+_SCORES = (layout.METRICS, layout.CONFUSION)
+
+# What verbs write to a folder that records its job, beside config.yaml and versions.json. Only such files are
+# ever removed: the user's own stay, and so does what W&B and MLflow keep of earlier trainings.
+WRITTEN: dict[str, tuple[str, ...]] = {
+    "classify": _TRAINING,
+    "label": (
+        *_SCORES,
+        *(f"{name}/**/*.png" for name in (*layout.LABELS, layout.CONFIDENCE, layout.RELIABLE)),
+        f"{layout.INSTANCES}/**/*.json",
+        *(layout.INSTANCE_RESULTS.format(source=source) for source in layout.LABELS),
+        layout.LABEL_MAP,
+    ),
+    "segment": (*_TRAINING, *_SCORES, f"{layout.PREDICTIONS}/**/*.png"),
+    "evaluate": (f"{layout.EVALUATION.format(split='*')}/{layout.METRICS}",),
+    "predict": (f"{TREE}/*_cls/*.png", layout.ARCHIVE.format(name="*")),
+    "run": (layout.METRICS, layout.SHEET),
+    "report": (layout.REPORT, f"{layout.report_originals(Path(layout.REPORT))}/[0-9]*-*.*"),
+}
+
+# Of these, what another job may not take for its own.
+RESULTS = (layout.MODEL, layout.LAST, layout.METRICS, f"{layout.Y_CRF}/**/*.png", f"{TREE}/*_cls/*.png")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageFiles:
+    """The files that are there when a stage is done.
+
+    Attributes:
+        whole: Those of all photos together. Where there are any, they come last and decide.
+        samples: Photos with files of their own, so that a stage can go on in the middle.
+        of: The files of a photo.
+    """
+
+    whole: tuple[Path, ...] = ()
+    samples: Sequence[Sample] = ()
+    of: Callable[[Sample], Iterable[Path]] = lambda _: ()
+
+    @property
+    def done(self) -> bool:
+        """Whether it is done. A photo that could not be read has no files: it is accounted for in the whole."""
+        return all(file.is_file() for file in self.whole) if self.whole else not self.missing()
+
+    def missing(self) -> list[Sample]:
+        """The photos that lack a file."""
+        return [sample for sample in self.samples if not all(file.is_file() for file in self.of(sample))]
+
+
+def training_files(folder: Path) -> StageFiles:
+    """A training, of `classify` or `segment`."""
+    return StageFiles(whole=(folder / layout.MODEL,))
+
+
+def score_files(folder: Path) -> StageFiles:
+    """Scores of a network, made by `segment` or `evaluate`."""
+    return StageFiles(whole=(folder / layout.METRICS,))
+
+
+def label_files(folder: Path, samples: Sequence[Sample], options: Label) -> StageFiles:
+    """Labels, with the masks of boxes and the maps that were asked for; scores where there is ground truth."""
+
+    def of(sample: Sample) -> list[Path]:
+        masks = [layout.piece_path(folder, sample)] if options.instances else []
+        maps = layout.map_paths(folder, sample) if options.maps else ()
+        return [*layout.label_paths(folder, sample), *masks, *maps]
+
+    scored = any(sample.ground_truth is not None for sample in samples)
+    return StageFiles(whole=(folder / layout.METRICS,) if scored else (), samples=samples, of=of)
+
+
+def submission_files(out: Path, competition: str, split: str, samples: Sequence[Sample]) -> StageFiles:
+    """Predictions for VOC's server, and the archive of them."""
+    folder = results_folder(out, competition, split)
+    archive = out / layout.ARCHIVE.format(name=folder.name)
+    return StageFiles(whole=(archive,), samples=samples, of=lambda sample: [folder / f"{sample.id}.png"])
+
+
+def mask_files(out: Path, samples: Sequence[Sample]) -> StageFiles:
+    """Masks made from the boxes alone."""
+    folder = out / layout.BACKGROUND_MASKS
+    return StageFiles(samples=samples, of=lambda sample: [folder / f"{sample.id}.png"])
+
+
+def has_results(folder: Path) -> bool:
+    """Whether a folder, or that of a stage in it, holds results of a job."""
+    homes = [folder, *(layout.stage_folder(folder, stage) for stage in layout.STAGES)]
+    return any(next(home.glob(pattern), None) for home in homes for pattern in RESULTS)
+
+
+def clear_folder(folder: Path) -> None:
+    """Remove what stages wrote to a folder, and nothing else."""
+    for pattern in {pattern for patterns in WRITTEN.values() for pattern in patterns}:
+        for file in list(folder.glob(pattern)):
+            if not file.is_dir():
+                file.unlink()
+    for name in get_args(LabelFormat):  # of label.formats
+        if (folder / name / layout.RECORD).is_file():
+            shutil.rmtree(folder / name)
