@@ -145,7 +145,7 @@ def test_an_option_newer_than_the_run_had_its_default_there(job: ClassifyJob) ->
 def test_stages_notice_another_weight_file_in_the_place_of_theirs(
     option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(dataset: BoxDataset, job: ClassifyJob | SegmentJob, folder: Path, file: Path) -> None:
+    def train(dataset: BoxDataset, job: ClassifyJob | SegmentJob, folder: Path, file: Path, **_: Any) -> None:
         file.write_text("result")
 
     file = tmp_path / "network" / "model.safetensors"

@@ -28,6 +28,7 @@ from boxseg.inference.networks import load_segmenter, weight_inputs
 from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob, job_for
 from boxseg.labelling.labeller import Labeller, label_photos
 from boxseg.labelling.method import Method
+from boxseg.labelling.methods import start_method
 from boxseg.progress import quiet
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder, check_job
