@@ -3,9 +3,9 @@
     python benchmarks/training_step.py                     # 20 crops of 321 pixels, 3 boxes a photo
     python benchmarks/training_step.py --backbone vgg16 --repetitions 1
 
-The network is timed forward and backward, beside the same computed layer by layer by torch's own functions,
-and with freed memory given back to the system at once or kept. The step is the whole of it: network forward
-and backward, loss, optimiser; pooling and losses are timed forward and backward on tensors of the same sizes,
+The network is timed forward and backward, beside the same computed layer by layer by torch's own functions.
+Freed memory is kept, as the command line keeps it, unless the environment has MALLOC_MMAP_MAX_=65536. The step
+is the whole of it: network forward and backward, loss, optimiser; pooling and losses are timed forward and backward on tensors of the same sizes,
 losses with the upsampling of the logits. `straightforward` loops over boxes, bins and grid cells (pooling),
 or works on full-size maps (losses). Peaks are those of tensors, beyond the inputs. Photos and labels are
 random: times do not depend on what they show, but for the share of doubtful pixels, 7 % as on VOC.
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from boxseg.config import Classify, LossName, Model, Segment
 from boxseg.data.geometry import background_map
-from boxseg.inference.freed_memory import keep_freed_memory, return_freed_memory
+from boxseg.freed_memory import keep_freed_memory
 from boxseg.inference.networks import start_classifier, start_segmenter
 from boxseg.nn.losses import LOSSES, LossOptions
 from boxseg.nn.pooling import background_aware_pooling, pooling_loss
@@ -94,23 +94,17 @@ def time_network(options: argparse.Namespace, folder: Path) -> None:
     network.train()
     images = box_batch(options.batch, options.crop, 1)["images"]
 
-    def run(layers: Callable[[], AbstractContextManager[None]], memory: Callable[[], None]) -> None:
-        memory()
+    def run(layers: Callable[[], AbstractContextManager[None]]) -> None:
         with layers():
             network.features(images).square().mean().backward()
 
     kinds = {"torch's": layer_by_layer, "boxseg's": nullcontext}
-    memories = {"given back": return_freed_memory, "kept": keep_freed_memory}
-    works = {
-        (layers, memory): functools.partial(run, kinds[layers], memories[memory])
-        for layers in kinds
-        for memory in memories
-    }
+    works = {name: functools.partial(run, layers) for name, layers in kinds.items()}
     cost = alternate(works, options.repetitions)
-    best = cost["boxseg's", "kept"]
-    rows = [(*work, ms.wall, ms.cpu, ms.wall / best.wall, ms.cpu / best.cpu) for work, ms in cost.items()]
+    best = cost["boxseg's"]
+    rows = [(name, ms.wall, ms.cpu, ms.wall / best.wall, ms.cpu / best.cpu) for name, ms in cost.items()]
     print(f"Network, forward and backward, {options.batch} crops of {options.crop} pixels:\n")
-    columns = ("layers", "freed memory", "wall, ms", "cpu, ms", "beside boxseg, wall", "beside boxseg, cpu")
+    columns = ("layers", "wall, ms", "cpu, ms", "beside boxseg, wall", "beside boxseg, cpu")
     print(table(columns, rows), end="\n\n")
 
 
@@ -242,10 +236,9 @@ def main(words: Sequence[str] | None = None) -> None:
     chosen = parts if options.part == "all" else [options.part]
     with settings(options), tempfile.TemporaryDirectory() as folder:
         for name in chosen:
-            keep_freed_memory()  # as a training does
             parts[name](options, Path(folder))
-    return_freed_memory()
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from boxseg.config import TrainerOptions
 from boxseg.data.loading import photos
 from boxseg.dataset import Sample
-from boxseg.inference.freed_memory import freed_memory_kept
 from boxseg.progress import track
 
 T = TypeVar("T")
@@ -30,7 +29,7 @@ Readable = tuple[Sample, NDArray[np.uint8]]
 BATCH = 8
 PIXELS = 2**24
 
-# Pixels of a photo that on a CPU has all threads, and the memory, to itself.
+# Pixels of a photo that on a CPU has all threads to itself.
 LARGE = 2**21
 
 
@@ -89,10 +88,7 @@ def _on_threads(
                     yield running.popleft().result()
                 if large:
                     torch.set_num_threads(threads)
-                    # Its tensors are so large that the system would clear each one's pages anew.
-                    with freed_memory_kept():
-                        result = work(group)
-                    yield result
+                    yield work(group)
                 elif threads == 1:
                     yield work(group)
                 else:

@@ -25,7 +25,6 @@ from boxseg.data.loading import BoxTraining, LabelTraining, StreamLoader, make_l
 from boxseg.data.sampler import StreamSampler
 from boxseg.errors import BoxsegError, CheckpointError, ConfigError
 from boxseg.inference.devices import torch_devices
-from boxseg.inference.freed_memory import keep_freed_memory, return_freed_memory
 from boxseg.nn.backbones.library import LibraryBackbone
 from boxseg.nn.weights.loading import parameter_groups
 from boxseg.training.history import History, make_loggers
@@ -75,9 +74,6 @@ class Training(L.LightningModule):
             totals: (n,), what the means of a part are divided by: its share of the mean over the whole.
         """
         raise NotImplementedError
-
-    def on_fit_start(self) -> None:  # noqa: D102
-        keep_freed_memory()  # in each process, where there are several
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """A step: the mean over the whole batch, in however many parts and processes it is computed.
@@ -246,15 +242,12 @@ def fit(
     module.parts = trainer.accumulate
     with quiet_lightning(), torch.random.fork_rng():
         lightning = _lightning(trainer, devices, module, sampler.epochs, folder, description, iterations)
-        try:
-            with ended_with(lightning), _ctrl_c_passes():
-                lightning.fit(
-                    module,
-                    datamodule=_Stream(dataset, sampler, trainer.workers),
-                    ckpt_path=str(last) if last.is_file() else None,
-                )
-        finally:
-            return_freed_memory()
+        with ended_with(lightning), _ctrl_c_passes():
+            lightning.fit(
+                module,
+                datamodule=_Stream(dataset, sampler, trainer.workers),
+                ckpt_path=str(last) if last.is_file() else None,
+            )
     if dataset.unreadable:
         names = ", ".join(dataset.unreadable[:5])
         log.info(
