@@ -23,7 +23,6 @@ from boxseg.inference.refine import refine
 from boxseg.inference.threads import Readable, photo_loop
 from boxseg.inference.windows import blended, window_side
 from boxseg.nn.deeplab import Segmenter
-from boxseg.nn.reproducible import softmax
 from boxseg.nn.views import Views
 
 # Probabilities of a photo that are held at once, 2 GB; with few classes it is the network's memory that counts.
@@ -90,7 +89,7 @@ def network_probabilities(loaded: Loaded[Segmenter], image: Tensor, options: Eva
     seen = see(loaded, image, options)
     whole = torch.empty(len(loaded.classes) + 1, *seen.size, device=image.device)
     for rows in seen.bands():
-        whole[:, rows] = softmax(loaded.network.logits(seen.mean(rows)))
+        whole[:, rows] = loaded.network.logits(seen.mean(rows)).softmax(0)
     return whole
 
 
@@ -130,7 +129,7 @@ def _labelled(before: Tensor, after: Tensor) -> NetworkLabels:
 def _label_bands(loaded: Loaded[Segmenter], image: NDArray[np.uint8], options: Evaluate) -> NetworkLabels:
     """Without a CRF a row of pixels needs no other: the probabilities of all are never held at once."""
     seen = see(loaded, torch.from_numpy(image).to(loaded.device), options)
-    parts = [_strongest(softmax(loaded.network.logits(seen.mean(rows)))) for rows in seen.bands()]
+    parts = [_strongest(loaded.network.logits(seen.mean(rows)).softmax(0)) for rows in seen.bands()]
     labels, confidence = (torch.cat(rows) for rows in zip(*parts, strict=True))
     return NetworkLabels(before=labels, labels=labels, confidence=confidence)
 

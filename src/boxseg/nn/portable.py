@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from boxseg.nn.deeplab import Segmenter
-from boxseg.nn.reproducible import settle_convolutions
+from boxseg.nn.pointwise import hurry_pointwise
 
 # Any number of photos of any size; what torch.export calls these dimensions, and ONNX files after it.
 DYNAMIC = {"photos": {0: "batch", 1: "height", 2: "width"}}
@@ -28,7 +28,7 @@ class PortableSegmenter(nn.Module):
         super().__init__()
         # The layout that trains fast would bind the graph to the sizes of its example.
         self.network = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        settle_convolutions(self.network, cpu=False)
+        hurry_pointwise(self.network, cpu=False)
         self.requires_grad_(False)
         self.eval()
 

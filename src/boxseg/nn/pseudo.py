@@ -19,7 +19,6 @@ from torch.nn import functional as F
 
 from boxseg.dataset import BACKGROUND, IGNORE
 from boxseg.nn.field import UpsampledFeatures, Window
-from boxseg.nn.reproducible import softmax
 
 Background = Literal["attention", "complement", "zero"]
 
@@ -194,7 +193,7 @@ def class_scores(
         else:
             own = u_0 if background == "attention" else torch.zeros_like(u_0)
         # Outside the boxes (1, 0, …) is there already: u_0 = 1, and the CAMs were divided by infinity.
-        probabilities = softmax(torch.cat([own[None], activation]))
+        probabilities = torch.cat([own[None], activation]).softmax(0)
         scores[:, rows, columns] = torch.where(boxes.outside[rows, columns], part, probabilities)
     if boxes.crowded:
         scores.masked_fill_(boxes.ignored & boxes.outside, 1 / len(scores))
