@@ -5,10 +5,11 @@
 
 The network is timed forward and backward, beside the same computed layer by layer by torch's own functions.
 Freed memory is kept, as the command line keeps it, unless the environment has MALLOC_MMAP_MAX_=65536. The step
-is the whole of it: network forward and backward, loss, optimiser; pooling and losses are timed forward and backward on tensors of the same sizes,
-losses with the upsampling of the logits. `straightforward` loops over boxes, bins and grid cells (pooling),
-or works on full-size maps (losses). Peaks are those of tensors, beyond the inputs. Photos and labels are
-random: times do not depend on what they show, but for the share of doubtful pixels, 7 % as on VOC.
+is the whole of it: network forward and backward, loss, optimiser; pooling and losses are timed forward and
+backward on tensors of the same sizes, losses with the upsampling of the logits. `straightforward` loops over
+boxes, bins and grid cells (pooling), or works on full-size maps (losses). Peaks are those of tensors, beyond
+the inputs. Photos and labels are random: times do not depend on what they show, but for the share of doubtful
+pixels, 7 % as on VOC.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from boxseg.data.geometry import background_map
 from boxseg.freed_memory import keep_freed_memory
 from boxseg.inference.networks import start_classifier, start_segmenter
 from boxseg.nn.losses import LOSSES, LossOptions
-from boxseg.nn.pooling import background_aware_pooling, pooling_loss
+from boxseg.nn.pooling import PoolingOptions, background_aware_pooling, pooling_loss
 from boxseg.training.box_classifier import BoxClassifierTraining
 from boxseg.training.loop import Training
 from boxseg.training.segmenter import SegmenterTraining
@@ -116,11 +117,13 @@ def pool(options: Classify, stride: int, features: Tensor, weight: Tensor, batch
         batch["boxes"],
         batch["batch_index"],
         batch["background"],
-        stride=stride,
-        grid=options.grid,
-        roi_bins=options.roi_bins,
-        min_background=options.min_background,
-        pooling=options.pooling,
+        PoolingOptions(
+            stride=stride,
+            grid=options.grid,
+            roi_bins=options.roi_bins,
+            min_background=options.min_background,
+            pooling=options.pooling,
+        ),
         valid=batch["valid"],
     )
     torch.autograd.grad(pooling_loss(pooled, batch["labels"]), (features, weight))

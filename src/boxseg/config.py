@@ -35,14 +35,14 @@ LabelFormat = Literal["palette", "voc", "masks", "coco", "yolo-seg"]
 def require_backbone(name: str, stage: int | None) -> None:
     """Check the name of a backbone: one of boxseg's own, or hf:NAME, timm:NAME."""
     known = get_args(BackboneName)
-    library, _, foreign = name.partition(":")
+    library, _, model = name.partition(":")
     require(
-        name in known or (library in LIBRARIES and bool(foreign)),
+        name in known or (library in LIBRARIES and bool(model)),
         f"unknown model.backbone={name}{did_you_mean(name, known)} (one of {', '.join(known)}; hf:NAME of "
         "transformers, a model of its hub or a folder; or timm:NAME)",
     )
     require(stage is None or stage >= 1, f"model.stage must be 1 or more, got {stage}")
-    require(stage is None or bool(foreign), f"model.stage is for hf: and timm: backbones, {name} has none")
+    require(stage is None or bool(model), f"model.stage is for hf: and timm: backbones, {name} has none")
 
 
 @dataclass(frozen=True, kw_only=True)

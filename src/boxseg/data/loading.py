@@ -239,7 +239,8 @@ class StreamLoader(DataLoader[Any]):
     """A DataLoader whose chunk of the stream is settled at the first batch, not when it is iterated.
 
     Lightning iterates a loader before it tells the sampler the epoch a training is resumed at, and loading
-    processes would by then have begun with the first chunk.
+    processes would by then have begun with the first chunk. No issue found; this can go when Lightning's fit
+    loop calls `set_epoch` before it makes the iterator.
     """
 
     def __iter__(self) -> Any:

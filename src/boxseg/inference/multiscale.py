@@ -70,7 +70,6 @@ def see(loaded: Loaded[Segmenter], image: Tensor, options: Evaluate) -> Views:
         scaled_size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
         scaled = photo
         if scaled_size != size:
-            # Enlarging leaves nothing to antialias; without, its rounding depends on the number of threads.
             scaled = F.interpolate(photo, scaled_size, mode="bilinear", antialias=True)
         if flip and scaled_size[0] * scaled_size[1] <= PAIR:
             both = network(torch.cat([scaled, scaled.flip(-1)]))
@@ -150,7 +149,8 @@ def _label_windows(
 
 def _strongest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
     """The most probable class of probabilities (L + 1, H, W), and its probability."""
-    if probabilities.device.type == "cpu":  # where NumPy's argmax takes a third of torch's time
+    # On a CPU NumPy's argmax takes a third of torch's time, until https://github.com/pytorch/pytorch/issues/140000.
+    if probabilities.device.type == "cpu":
         labels, confidence = strongest(probabilities.numpy())
         return torch.from_numpy(labels), torch.from_numpy(confidence)
     confidence_there, labels_there = probabilities.max(0)

@@ -269,7 +269,8 @@ def _strongest(parts: Iterable[tuple[Window, Tensor]], boxes: BoxMasks) -> Tenso
     """Class of the highest score at each pixel, (H, W) uint8; a class counts inside its boxes only.
 
     Where a crowd is and no class, 255. A class must beat the background and the classes before it strictly.
-    One map at a time: an argmax over the few classes of an image is many times slower on a CPU.
+    One map at a time: torch's argmax over few classes is many times slower on a CPU. `argmax` will do when that
+    is mended (https://github.com/pytorch/pytorch/issues/140000).
 
     Args:
         parts: Parts of the image that hold all boxes, with their scores (K + 1, n, m), background first, then

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from boxseg.atomic import write_text
-from boxseg.data.archives import ARCHIVES, Archive
-from boxseg.data.fetch import MEGABYTE, check, fetch, free_space, full_disk, part_of
-from boxseg.data.unpack import merge, unpack
+from boxseg.downloads.archives import ARCHIVES, Archive
+from boxseg.downloads.fetch import MEGABYTE, check, fetch, free_space, full_disk, part_of
+from boxseg.downloads.unpack import merge, unpack
 from boxseg.errors import ArchiveError, ConfigError, DownloadError, did_you_mean
 from boxseg.formats.voc import split_ids
 from boxseg.jobs import DownloadJob
@@ -239,7 +239,8 @@ def _obtain(archive: Archive, source: Path) -> None:
     if source.is_file():
         check(source, size=archive.size, checksum=archive.checksum, called=str(source))
     elif archive.url.startswith(("http://", "https://")):
-        fetch(archive.url, source, size=archive.size, checksum=archive.checksum)
+        moved = "name a folder or address that has it by mirror="
+        fetch(archive.url, source, size=archive.size, checksum=archive.checksum, moved=moved)
     else:
         raise DownloadError(f"{archive.url}: no such file, and no address that begins with http:// or https://")
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from boxseg.config import Classify
 from boxseg.nn.deeplab import BoxClassifier
-from boxseg.nn.pooling import background_aware_pooling, count_queries, pooling_loss
+from boxseg.nn.pooling import PoolingOptions, background_aware_pooling, count_queries, pooling_loss
 from boxseg.training.loop import StepsDown, Training
 
 log = logging.getLogger("boxseg")
@@ -49,11 +49,13 @@ class BoxClassifierTraining(Training):
             batch["boxes"],
             batch["batch_index"],
             batch["background"],
-            stride=self.network.stride,
-            grid=options.grid,
-            roi_bins=options.roi_bins,
-            min_background=options.min_background,
-            pooling=options.pooling,
+            PoolingOptions(
+                stride=self.network.stride,
+                grid=options.grid,
+                roi_bins=options.roi_bins,
+                min_background=options.min_background,
+                pooling=options.pooling,
+            ),
             valid=batch["valid"],
         )
         return pooling_loss(pooled, batch["labels"], None if totals is None else totals[0])

@@ -25,7 +25,7 @@ from boxseg.data.loading import BoxTraining, LabelTraining, StreamLoader, make_l
 from boxseg.data.sampler import StreamSampler
 from boxseg.errors import BoxsegError, CheckpointError, ConfigError
 from boxseg.inference.devices import torch_devices
-from boxseg.nn.backbones.library import LibraryBackbone
+from boxseg.nn.backbones.other_libraries import LibraryBackbone
 from boxseg.nn.weights.loading import parameter_groups
 from boxseg.training.history import History, make_loggers
 from boxseg.training.processes import SpawnedStrategy, ended_with, quiet_lightning

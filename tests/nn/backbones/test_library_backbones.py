@@ -18,7 +18,7 @@ import timm_stand_in
 from boxseg.config import Model, Optimiser
 from boxseg.errors import CheckpointError, ConfigError, MissingExtraError
 from boxseg.nn.backbones.base import TORCHVISION
-from boxseg.nn.backbones.library import LibraryBackbone, measure
+from boxseg.nn.backbones.other_libraries import LibraryBackbone, measure
 from boxseg.nn.backbones.registry import build_backbone
 from boxseg.nn.deeplab import build_classifier, build_segmenter
 from boxseg.nn.weights.loading import load_weights, parameter_groups

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boxseg.data.fetch import BLOCK, fetch
+from boxseg.downloads.fetch import BLOCK, fetch
 from boxseg.errors import DownloadError
 from faulty_server import FaultyServer
 
@@ -79,7 +79,7 @@ def test_attempts_are_counted_anew_when_anything_came(server: FaultyServer, path
 
 def test_pauses_double(server: FaultyServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("boxseg.data.fetch.time.sleep", pauses.append)
+    monkeypatch.setattr("boxseg.downloads.fetch.time.sleep", pauses.append)
     server.statuses = [503] * 9
     with pytest.raises(DownloadError, match=r"9 attempts .*Service Unavailable"):
         fetch(server.url("a.tar"), path, retries=8, wait=1)
@@ -170,8 +170,10 @@ def test_answers_that_are_final_and_those_that_pass(
     server: FaultyServer, path: Path, status: int, tries: int
 ) -> None:
     server.statuses = [status] * 3
-    with pytest.raises(DownloadError, match=f"answered {status} .*mirror=" if tries == 1 else "in 3 attempts"):
-        fetch(server.url("a.tar"), path, wait=0, retries=2)
+    with pytest.raises(
+        DownloadError, match=f"answered {status} .*moved, try b" if tries == 1 else "in 3 attempts"
+    ):
+        fetch(server.url("a.tar"), path, moved="try b", wait=0, retries=2)
     assert len(server.seen) == tries
     assert left(path) == set()
 
