@@ -2,8 +2,8 @@
 
 A photo at a time leaves cores idle: of its layers most are too small to share, and decoding, drawing and
 writing are not shared at all. So on a CPU each photo has one thread from its JPEG to its results, and there are
-as many photos at work as torch has threads. What is computed for them does not depend on their number;
-a large photo has all threads, and the last bits of its probabilities may.
+as many photos at work as torch has threads, whose number does not change the results. A large photo has all
+threads; the last bits of its probabilities may depend on how many they are.
 """
 
 from __future__ import annotations
