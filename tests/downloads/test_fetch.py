@@ -6,7 +6,10 @@ import errno
 import hashlib
 import io
 import shutil
+import sys
+import threading
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +71,23 @@ def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server: FaultyServer,
     fetch(server.url("a.tar"), path, checksum=MD5)
     assert path.read_bytes() == CONTENT
     assert server.seen == [(f"bytes={CUT}-", '"one"')]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks of folders")
+def test_of_several_that_want_one_file_one_fetches_it(server: FaultyServer, path: Path) -> None:
+    server.files["a.tar"] = CONTENT
+    server.cuts = [CUT]  # the others come in the middle
+    ready = threading.Barrier(4)
+
+    def want(_: int) -> None:
+        ready.wait(timeout=60)
+        fetch(server.url("a.tar"), path, checksum=MD5, wait=0)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(want, range(4)))
+    assert path.read_bytes() == CONTENT
+    assert [asked for asked, _ in server.seen] == [None, f"bytes={CUT}-"]
+    assert left(path) == {"a.tar"}
 
 
 def test_attempts_are_counted_anew_when_anything_came(server: FaultyServer, path: Path) -> None:
