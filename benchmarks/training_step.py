@@ -3,12 +3,13 @@
     python benchmarks/training_step.py                     # 20 crops of 321 pixels, 3 boxes a photo
     python benchmarks/training_step.py --backbone vgg16 --repetitions 1
 
-The network is timed forward and backward, beside the same computed layer by layer by torch's own functions,
-and with freed memory given back to the system at once or kept. The step is the whole of it: network forward
-and backward, loss, optimiser; pooling and losses are timed forward and backward on tensors of the same sizes,
-losses with the upsampling of the logits. `straightforward` loops over boxes, bins and grid cells (pooling),
-or works on full-size maps (losses). Peaks are those of tensors, beyond the inputs. Photos and labels are
-random: times do not depend on what they show, but for the share of doubtful pixels, 7 % as on VOC.
+The network is timed forward and backward, beside the same computed layer by layer by torch's own functions.
+Freed memory is kept, as the command line keeps it, unless the environment has MALLOC_MMAP_MAX_=65536. The step
+is the whole of it: network forward and backward, loss, optimiser; pooling and losses are timed forward and
+backward on tensors of the same sizes, losses with the upsampling of the logits. `straightforward` loops over
+boxes, bins and grid cells (pooling), or works on full-size maps (losses). Peaks are those of tensors, beyond
+the inputs. Photos and labels are random: times do not depend on what they show, but for the share of doubtful
+pixels, 7 % as on VOC.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from torch import Tensor
 
 from boxseg.config import Classify, Model, Segment
 from boxseg.data.geometry import background_map
-from boxseg.inference.freed_memory import keep_freed_memory, return_freed_memory
+from boxseg.freed_memory import keep_freed_memory
 from boxseg.inference.networks import start_classifier
 from boxseg.nn.losses import LOSSES, LossOptions
-from boxseg.nn.pooling import background_aware_pooling, pooling_loss
+from boxseg.nn.pooling import PoolingOptions, background_aware_pooling, pooling_loss
 from boxseg.plugins import LossName
 from boxseg.training.box_classifier import BoxClassifierModule
 from boxseg.training.module import TrainingModule
@@ -93,23 +94,17 @@ def time_network(options: argparse.Namespace) -> None:
     network.train()
     images = box_batch(options.batch, options.crop, 1)["images"]
 
-    def run(layers: Callable[[], AbstractContextManager[None]], memory: Callable[[], None]) -> None:
-        memory()
+    def run(layers: Callable[[], AbstractContextManager[None]]) -> None:
         with layers():
             network.features(images).square().mean().backward()
 
     kinds = {"torch's": layer_by_layer, "boxseg's": nullcontext}
-    memories = {"given back": return_freed_memory, "kept": keep_freed_memory}
-    works = {
-        (layers, memory): functools.partial(run, kinds[layers], memories[memory])
-        for layers in kinds
-        for memory in memories
-    }
+    works = {name: functools.partial(run, layers) for name, layers in kinds.items()}
     cost = alternate(works, options.repetitions)
-    best = cost["boxseg's", "kept"]
-    rows = [(*work, ms.wall, ms.cpu, ms.wall / best.wall, ms.cpu / best.cpu) for work, ms in cost.items()]
+    best = cost["boxseg's"]
+    rows = [(name, ms.wall, ms.cpu, ms.wall / best.wall, ms.cpu / best.cpu) for name, ms in cost.items()]
     print(f"Network, forward and backward, {options.batch} crops of {options.crop} pixels:\n")
-    columns = ("layers", "freed memory", "wall, ms", "cpu, ms", "beside boxseg, wall", "beside boxseg, cpu")
+    columns = ("layers", "wall, ms", "cpu, ms", "beside boxseg, wall", "beside boxseg, cpu")
     print(table(columns, rows), end="\n\n")
 
 
@@ -121,11 +116,13 @@ def pool(options: Classify, stride: int, features: Tensor, weight: Tensor, batch
         batch["boxes"],
         batch["batch_index"],
         batch["background"],
-        stride=stride,
-        grid=options.grid,
-        roi_bins=options.roi_bins,
-        min_background=options.min_background,
-        pooling=options.pooling,
+        PoolingOptions(
+            stride=stride,
+            grid=options.grid,
+            roi_bins=options.roi_bins,
+            min_background=options.min_background,
+            pooling=options.pooling,
+        ),
         valid=batch["valid"],
     )
     torch.autograd.grad(pooling_loss(pooled, batch["labels"]), (features, weight))
@@ -241,10 +238,9 @@ def main(words: Sequence[str] | None = None) -> None:
     chosen = parts if options.part == "all" else [options.part]
     with settings(options):
         for name in chosen:
-            keep_freed_memory()  # as a training does
             parts[name](options)
-    return_freed_memory()
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -33,6 +33,7 @@ LINE = 13  # pixels, of small text
 # Left and right end of a box, in pixels. A room without an entry is drawn at the right: give it a place.
 PLACES = {
     "cli": (200, 400),
+    "freed_memory": (30, 190),
     "api": (600, 800),
     "stages": (90, 910),
     "reporting": (690, 970),
@@ -43,6 +44,7 @@ PLACES = {
     "data": (640, 970),
     "runs": (330, 610),
     "nn": (160, 310),
+    "downloads": (180, 330),
     "formats": (510, 800),
     "options": (330, 490),
     "jobs": (330, 490),

@@ -1,4 +1,4 @@
-"""Layers as torch has them: batch norm after its convolution, and neither 3x3, depthwise nor ReLU6 of ours."""
+"""Layers as torch has them: batch norm after its convolution, and neither depthwise nor ReLU6 of ours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from boxseg.nn.backbones import efficientnet_lite, resnet
 from boxseg.nn.backbones.depthwise import DepthwiseConv2d
 from boxseg.nn.backbones.relu6 import ReLU6
-from boxseg.nn.backbones.winograd import Conv3x3
 
 
 @contextmanager
@@ -20,8 +19,7 @@ def layer_by_layer() -> Iterator[None]:
     with ExitStack() as stack:
         for module in (efficientnet_lite, resnet):
             stack.enter_context(patch.object(module, "convolve", _one_after_the_other))
-        for layer in (DepthwiseConv2d, Conv3x3):
-            stack.enter_context(patch.object(layer, "_conv_forward", nn.Conv2d._conv_forward))
+        stack.enter_context(patch.object(DepthwiseConv2d, "_conv_forward", nn.Conv2d._conv_forward))
         stack.enter_context(patch.object(ReLU6, "forward", nn.ReLU6.forward))
         yield
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from boxseg import __version__
 from boxseg.errors import BoxsegError, ConfigError, did_you_mean, is_failure, say_failure
+from boxseg.freed_memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from boxseg.tables import Table
@@ -71,6 +72,7 @@ def main(words: Sequence[str] | None = None) -> None:
     # Read by Pillow when it is imported: it keeps the memory of so many pictures for the next ones.
     # Fetched from the system anew for each, memory takes up to a fifth of the time of loading a training image.
     os.environ.setdefault("PILLOW_BLOCKS_MAX", "4")
+    keep_freed_memory()
     sys.exit(execute(list(sys.argv[1:] if words is None else words)))
 
 

@@ -19,7 +19,7 @@ from boxseg.formats.images import read_image
 from boxseg.formats.masks import read_mask
 from boxseg.labelling.labeller import label_photos
 from boxseg.nn.losses import LOSSES, LossOptions
-from boxseg.nn.pooling import background_aware_pooling, pooling_loss
+from boxseg.nn.pooling import PoolingOptions, background_aware_pooling, pooling_loss
 from boxseg.runs.layout import label_paths
 from label import make_labeller, network_of
 from straightforward import losses, pooling
@@ -85,15 +85,15 @@ def training_batch(photos: int, boxes: int, stride: int) -> dict[str, Tensor]:
 @pytest.mark.parametrize("grid", [1, 3, 4])
 def test_pooled_features_and_their_loss(stride: int, grid: int) -> None:
     inputs = training_batch(photos=5, boxes=2, stride=stride)
-    told = {"stride": stride, "grid": grid, "roi_bins": 2, "min_background": 0.125, "pooling": "bap"}
-    ours = background_aware_pooling(**inputs, weight=torch.eye(6, dtype=torch.float64), **told)
+    told = PoolingOptions(stride=stride, grid=grid, roi_bins=2, min_background=0.125, pooling="bap")
+    ours = background_aware_pooling(**inputs, weight=torch.eye(6, dtype=torch.float64), options=told)
     roi, query = pooling.bap(**inputs, stride=stride, grid=grid)
     torch.testing.assert_close(ours.roi, roi, atol=1e-5, rtol=0)
     torch.testing.assert_close(ours.query, query, atol=1e-5, rtol=0)
     weight = torch.randn(5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(len(inputs["boxes"])) % 4 + 1
     loss = pooling.bap_loss(roi, query, weight, labels)
-    scores = background_aware_pooling(**inputs, weight=weight, **told)
+    scores = background_aware_pooling(**inputs, weight=weight, options=told)
     torch.testing.assert_close(pooling_loss(scores, labels), loss, atol=1e-5, rtol=0)
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import boxseg
 from boxseg.cli import execute
@@ -98,23 +97,6 @@ def test_scores_and_predictions_of_two_processes(data: Path, networks: Path, tmp
         assert execute([*predict, f"out={out}/p", f"devices={devices}"]) == 0
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
     assert json.loads((tmp_path / "2" / "e" / "metrics.json").read_text())["images"] == 7
-
-
-def test_threads_change_nothing(data: Path, networks: Path, tmp_path: Path) -> None:
-    label = ["label", f"checkpoint={networks}/c", f"data={data}", "instances=true", "trainer.workers=0"]
-    evaluate = ["evaluate", f"checkpoint={networks}/s", f"data={data}", "data.split=val", *FEW]
-    predict = ["predict", f"checkpoint={networks}/s", f"images={data}/JPEGImages", *FEW]
-    before = torch.get_num_threads()
-    try:
-        for threads in (1, 3):
-            torch.set_num_threads(threads)
-            out = tmp_path / str(threads)
-            assert execute([*label, f"out={out}/l"]) == 0
-            assert execute([*evaluate, f"out={out}/e"]) == 0
-            assert execute([*predict, f"out={out}/p"]) == 0
-    finally:
-        torch.set_num_threads(before)
-    assert contents(tmp_path / "1") == contents(tmp_path / "3")
 
 
 def test_real_photos(shared_data: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -121,39 +120,6 @@ def test_a_large_photo_has_all_threads_and_no_company(
     for place, company, all_threads in results(loop(work, samples)):
         assert all_threads == (place >= 7)
         assert company == 1 or place < 7
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-def test_memory_is_kept_while_a_large_photo_is_worked_on(
-    samples: list[Sample], monkeypatch: pytest.MonkeyPatch, threads: int
-) -> None:
-    monkeypatch.setattr(module, "LARGE", 8 * 16)
-    torch.set_num_threads(threads)
-    kept: list[bool] = []
-
-    @contextmanager
-    def freed_memory_kept() -> Iterator[None]:
-        kept.append(True)
-        try:
-            yield
-        finally:
-            kept.clear()
-
-    def work(photo: Readable) -> tuple[int, bool]:
-        place = int(photo[0].id)
-        if place == 11:
-            raise DataError("photo 11 is broken")
-        return place, bool(kept)
-
-    monkeypatch.setattr(module, "freed_memory_kept", freed_memory_kept)
-    seen = loop(work, samples)
-    for place in range(11):
-        _, result = next(seen)
-        assert result == (place, place >= 7) or place == 4
-        assert not kept
-    with pytest.raises(DataError, match="photo 11 is broken"):
-        next(seen)
-    assert not kept
 
 
 def test_an_error_in_a_thread_is_the_callers(samples: list[Sample]) -> None:

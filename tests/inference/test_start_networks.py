@@ -11,6 +11,7 @@ from boxseg.cli import execute
 from boxseg.config import Model, Segment
 from boxseg.data.toy import write_toy
 from boxseg.inference.networks import load_segmenter, save_network, start_classifier, start_segmenter
+from boxseg.nn.pointwise import hurry_pointwise
 
 
 def full_vgg16(path: Path) -> Path:
@@ -85,3 +86,14 @@ def test_a_loaded_network_computes_what_the_saved_one_did(backbone: str, tmp_pat
     with torch.no_grad():
         torch.testing.assert_close(loaded(photo), network(photo), atol=1e-4, rtol=0)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in loaded.modules())
+
+
+def test_a_network_that_came_from_another_process_is_hurried_again(tmp_path: Path) -> None:
+    """Of one of another library, what is done to its layers gets lost on the way."""
+    model = Model(backbone="efficientnet_lite0", weights="none")
+    network, _ = start_segmenter(model, 3, 0, tmp_path)
+    save_network(tmp_path / "s.safetensors", network, classes=("a", "b", "c"), model=model, options=Segment())
+    loaded = load_segmenter(tmp_path / "s.safetensors", torch.device("cpu"))
+    assert loaded.network.head.fc7.dilation == (2, 2)  # type: ignore[union-attr]
+    hurry_pointwise(loaded.network, cpu=False)
+    assert loaded.on(torch.device("cpu")).network.head.fc7.dilation == (2, 2)  # type: ignore[union-attr]

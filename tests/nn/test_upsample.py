@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn import functional as F
 
 from boxseg.nn.upsample import cell_edges, interpolation_matrix, upsample_aligned, upsample_pixels
 
@@ -29,15 +28,6 @@ def test_matrix_interpolates_between_the_two_cells_around_a_pixel(size: int, str
     torch.testing.assert_close(matrix, expected, rtol=0, atol=1e-12)
 
 
-@given(size=st.integers(1, 60), cells=st.integers(1, 40))
-def test_matrix_without_stride_aligns_both_ends_with_the_image(size: int, cells: int) -> None:
-    values = torch.rand(cells, dtype=torch.float64, generator=torch.Generator().manual_seed(size))
-    matrix = interpolation_matrix(size, cells, None, dtype=torch.float64)
-    expected = F.interpolate(values[None, None], size=size, mode="linear", align_corners=True)[0, 0]
-    torch.testing.assert_close(matrix @ values, expected, rtol=0, atol=1e-12)
-    assert torch.all((matrix > 0).sum(1) <= 2)
-
-
 @given(height=st.integers(1, 40), width=st.integers(1, 40), stride=strides)
 def test_cells_keep_their_value_at_their_pixel(height: int, width: int, stride: int) -> None:
     h, w = cells_for(height, stride), cells_for(width, stride)
@@ -48,8 +38,8 @@ def test_cells_keep_their_value_at_their_pixel(height: int, width: int, stride: 
     torch.testing.assert_close(at_cells, maps[:, :, : at_cells.shape[2], : at_cells.shape[3]])
 
 
-@pytest.mark.parametrize("stride", [None, 4])
-def test_upsampling_is_the_two_matrices(stride: int | None) -> None:
+def test_upsampling_is_the_two_matrices() -> None:
+    stride = 4
     maps = torch.rand(2, 3, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     rows = interpolation_matrix(11, 4, stride, dtype=torch.float64)
     columns = interpolation_matrix(18, 6, stride, dtype=torch.float64)
@@ -73,10 +63,9 @@ def test_a_mirrored_map_gives_the_mirrored_image() -> None:
     torch.testing.assert_close(upsample_aligned(maps.flip(3), (17, 33), 8), full.flip(3))
 
 
-@given(size=st.integers(1, 70), stride=st.none() | strides, cells=st.integers(1, 20))
-def test_footprints_tile_the_image_and_are_mirror_symmetric(size: int, stride: int | None, cells: int) -> None:
-    if stride is not None:
-        size = stride * (cells - 1) + 1
+@given(stride=strides, cells=st.integers(1, 20))
+def test_footprints_tile_the_image_and_are_mirror_symmetric(stride: int, cells: int) -> None:
+    size = stride * (cells - 1) + 1
     edges = cell_edges(size, cells, stride)
     assert edges.shape == (cells + 1,)
     assert edges[0] == 0

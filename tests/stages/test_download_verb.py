@@ -18,8 +18,8 @@ from PIL import Image
 
 import boxseg
 from boxseg.cli import execute
-from boxseg.data.archives import ARCHIVES, Archive
 from boxseg.data.toy import write_toy
+from boxseg.downloads.archives import ARCHIVES, Archive
 from boxseg.errors import ConfigError, DownloadError
 from boxseg.formats.voc import split_ids
 from boxseg.stages.download import DownloadResult
@@ -79,7 +79,7 @@ def served(server: FaultyServer, contents: dict[str, bytes], monkeypatch: pytest
         replace(test, unpacked=10_000),
     )
     monkeypatch.setitem(ARCHIVES, "voc", small)
-    monkeypatch.setattr("boxseg.data.fetch.time.sleep", lambda _: None)
+    monkeypatch.setattr("boxseg.downloads.fetch.time.sleep", lambda _: None)
     return server
 
 

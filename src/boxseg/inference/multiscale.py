@@ -23,7 +23,6 @@ from boxseg.inference.refine import refine
 from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.inference.windows import blended, window_side
 from boxseg.nn.deeplab import Segmenter
-from boxseg.nn.reproducible import softmax
 from boxseg.nn.views import Views
 
 # Probabilities of a photo that are held at once, 2 GB; with few classes it is the network's memory that counts.
@@ -71,7 +70,6 @@ def see(loaded: Loaded[Segmenter], image: Tensor, options: Evaluate) -> Views:
         scaled_size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
         scaled = photo
         if scaled_size != size:
-            # Enlarging leaves nothing to antialias; without, its rounding depends on the number of threads.
             scaled = F.interpolate(photo, scaled_size, mode="bilinear", antialias=True)
         if flip and scaled_size[0] * scaled_size[1] <= PAIR:
             both = network(torch.cat([scaled, scaled.flip(-1)]))
@@ -90,7 +88,7 @@ def network_probabilities(loaded: Loaded[Segmenter], image: Tensor, options: Eva
     seen = see(loaded, image, options)
     whole = torch.empty(len(loaded.classes) + 1, *seen.size, device=image.device)
     for rows in seen.bands():
-        whole[:, rows] = softmax(loaded.network.logits(seen.mean(rows)))
+        whole[:, rows] = loaded.network.logits(seen.mean(rows)).softmax(0)
     return whole
 
 
@@ -130,7 +128,7 @@ def _labelled(before: Tensor, after: Tensor) -> NetworkLabels:
 def _label_bands(loaded: Loaded[Segmenter], image: NDArray[np.uint8], options: Evaluate) -> NetworkLabels:
     """Without a CRF a row of pixels needs no other: the probabilities of all are never held at once."""
     seen = see(loaded, torch.from_numpy(image).to(loaded.device), options)
-    parts = [_strongest(softmax(loaded.network.logits(seen.mean(rows)))) for rows in seen.bands()]
+    parts = [_strongest(loaded.network.logits(seen.mean(rows)).softmax(0)) for rows in seen.bands()]
     labels, confidence = (torch.cat(rows) for rows in zip(*parts, strict=True))
     return NetworkLabels(before=labels, labels=labels, confidence=confidence)
 
@@ -151,7 +149,8 @@ def _label_windows(
 
 def _strongest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
     """The most probable class of probabilities (L + 1, H, W), and its probability."""
-    if probabilities.device.type == "cpu":  # where NumPy's argmax takes a third of torch's time
+    # On a CPU NumPy's argmax takes a third of torch's time, until https://github.com/pytorch/pytorch/issues/140000.
+    if probabilities.device.type == "cpu":
         labels, confidence = strongest(probabilities.numpy())
         return torch.from_numpy(labels), torch.from_numpy(confidence)
     confidence_there, labels_there = probabilities.max(0)

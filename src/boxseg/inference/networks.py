@@ -20,7 +20,7 @@ from boxseg.inference.devices import torch_device
 from boxseg.nn import checkpoint
 from boxseg.nn.backbones.base import fold_batch_norm
 from boxseg.nn.deeplab import BoxClassifier, Segmenter, build_classifier, build_segmenter
-from boxseg.nn.reproducible import settle_convolutions
+from boxseg.nn.pointwise import hurry_pointwise
 from boxseg.nn.weights.loading import LoadReport, load_weights, weight_file
 from boxseg.palette import voc_palette
 from boxseg.runs.layout import CheckpointKind, checkpoint_file
@@ -47,10 +47,9 @@ class Loaded(Generic[NetworkT]):
 
     def on(self, device: torch.device) -> Loaded[NetworkT]:
         """The same on another device."""
-        if device == self.device:
-            return self
-        network = copy.deepcopy(self.network).to(device)
-        settle_convolutions(network, cpu=device.type == "cpu")
+        network = self.network if device == self.device else copy.deepcopy(self.network).to(device)
+        # Also on the same device: a network of another library forgets it on its way to a process.
+        hurry_pointwise(network, cpu=device.type == "cpu")
         return dataclasses.replace(self, network=network, device=device)
 
 
@@ -197,5 +196,5 @@ def _finish(
     if network.backbone.own_layers:
         fold_batch_norm(network)
     _channels_last(network)
-    settle_convolutions(network, cpu=device.type == "cpu")
+    hurry_pointwise(network, cpu=device.type == "cpu")
     return Loaded(network=network, classes=tuple(meta["classes"]), device=device, options=meta["options"])

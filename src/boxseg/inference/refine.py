@@ -9,8 +9,6 @@ from torch import Tensor
 from boxseg.config import Crf
 from boxseg.crf import Bilateral, DenseCRF, Gaussian
 from boxseg.errors import ConfigError
-from boxseg.inference.freed_memory import trim
-from boxseg.inference.threads import LARGE
 
 
 def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tensor]) -> list[Tensor]:
@@ -26,8 +24,6 @@ def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tenso
     """
     if not options.active:
         return list(probabilities)
-    if any(image.shape[0] * image.shape[1] > LARGE for image in images):
-        trim()  # what the network has left lies in pieces among what the CRF takes
     # A new one each time: kept, its memory would lie idle beside that of the next photo's forward.
     crf = DenseCRF(
         gaussian=Gaussian(sigma=options.gaussian_sigma, weight=options.gaussian_weight),

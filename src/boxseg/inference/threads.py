@@ -2,7 +2,8 @@
 
 A photo at a time leaves cores idle: of its layers most are too small to share, and decoding, drawing and
 writing are not shared at all. So on a CPU each photo has one thread from its JPEG to its results, and there are
-as many photos at work as torch has threads. What is computed does not depend on their number.
+as many photos at work as torch has threads, whose number does not change the results. A large photo has all
+threads; the last bits of its probabilities may depend on how many they are.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from numpy.typing import NDArray
 from boxseg.config import TrainerOptions
 from boxseg.data.loading import LoadedPhoto, photos
 from boxseg.dataset import Sample
-from boxseg.inference.freed_memory import freed_memory_kept
 from boxseg.progress import track
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ Readable = tuple[Sample, NDArray[np.uint8]]
 BATCH = 8
 PIXELS = 2**24
 
-# Pixels of a photo that on a CPU has all threads, and the memory, to itself.
+# Pixels of a photo that on a CPU has all threads to itself.
 LARGE = 2**21
 
 
@@ -116,10 +116,7 @@ def _on_threads(
                     yield running.popleft().result()
                 if large:
                     torch.set_num_threads(threads)
-                    # Its tensors are so large that the system would clear each one's pages anew.
-                    with freed_memory_kept():
-                        result = work(group)
-                    yield result
+                    yield work(group)
                 elif threads == 1:
                     yield work(group)
                 else:

@@ -83,7 +83,7 @@ def read_meta(path: Path | str, kind: str | None = None) -> dict[str, Any]:
     if header is None:
         raise CheckpointError(
             f"checkpoint {path} was not written by boxseg: expected a run's model.safetensors "
-            "(foreign weights to start from go into model.weights)"
+            "(weights of other projects to start from go into model.weights)"
         )
     content = json.loads(header)
     if content["version"] > VERSION:

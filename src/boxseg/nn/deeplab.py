@@ -9,10 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from boxseg.config import Model
-from boxseg.nn.backbones.base import Backbone, HeadName, init_convolutions
+from boxseg.nn.backbones.base import Backbone, HeadName, conv3x3, init_convolutions
 from boxseg.nn.backbones.registry import backbone_type, build_backbone
-from boxseg.nn.backbones.winograd import Conv3x3
-from boxseg.nn.reproducible import project
 from boxseg.nn.upsample import upsample_aligned
 
 
@@ -67,7 +65,7 @@ class LargeFOV(nn.Module):
     def __init__(self, channels: int, *, stride: int, width: int = 256, rate: int = 12) -> None:
         super().__init__()
         dilation = cells(rate, stride)
-        self.fc6 = Conv3x3(channels, width, dilation=dilation)
+        self.fc6 = conv3x3(channels, width, dilation=dilation)
         self.fc7 = nn.Conv2d(width, width, 1)
         self.dropout = nn.Dropout2d(0.5)
         self.channels = width
@@ -102,9 +100,7 @@ class ASPP(nn.Module):
     ) -> None:
         super().__init__()
         dilations = [cells(rate, stride) for rate in rates]
-        self.branches = nn.ModuleList(
-            nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation) for dilation in dilations
-        )
+        self.branches = nn.ModuleList(conv3x3(channels, width, dilation=dilation) for dilation in dilations)
         self.channels = width
         for branch in self.branches:
             assert isinstance(branch, nn.Conv2d)
@@ -152,7 +148,7 @@ class CosineClassifier(nn.Module):
 
     def _cosine(self, features: Tensor) -> Tensor:
         weight = F.normalize(self.weight, dim=1)
-        return project(F.normalize(features, dim=1), weight)
+        return F.conv2d(F.normalize(features, dim=1), weight[:, :, None, None])
 
     def logits(self, cosine: Tensor) -> Tensor:
         """Logits, of the shape of the cosines."""

@@ -31,14 +31,13 @@ class UpsampledFeatures:
     Args:
         features: (C, h, w) floating; half precisions are widened to float32.
         size: (H, W) of the image, pixels.
-        stride: Stride of the network (cell (i, j) lies over pixel (s * i, s * j)), or None for corners
-            aligned with the image itself.
+        stride: Stride of the network: cell (i, j) lies over pixel (s * i, s * j).
 
     Raises:
         ValueError: The features are not (C, h, w) or do not reach the end of the image.
     """
 
-    def __init__(self, features: Tensor, size: tuple[int, int], stride: int | None) -> None:
+    def __init__(self, features: Tensor, size: tuple[int, int], stride: int) -> None:
         if features.dim() != 3:
             raise ValueError(f"features of one image, (C, h, w), expected; got shape {tuple(features.shape)}")
         if features.dtype not in (torch.float32, torch.float64):

@@ -27,6 +27,25 @@ from boxseg.nn.upsample import cell_edges
 VANISHING = 1e-4
 
 
+@dataclass(frozen=True, kw_only=True)
+class PoolingOptions:
+    """How features are pooled.
+
+    Attributes:
+        stride: Stride of the network.
+        grid: N; queries are taken in N x N cells of the feature map.
+        roi_bins: Each box is pooled in roi_bins x roi_bins equal parts.
+        min_background: Share of background an image must exceed for BAP.
+        pooling: `bap`, or `gap` for every image.
+    """
+
+    stride: int
+    grid: int
+    roi_bins: int
+    min_background: float
+    pooling: Literal["bap", "gap"]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pooled:
     """Class scores, w · r and w · q, of the features that the box classifier is trained on.
@@ -50,12 +69,8 @@ def background_aware_pooling(
     boxes: Tensor,
     batch_index: Tensor,
     background: Tensor,
+    options: PoolingOptions,
     *,
-    stride: int | None,
-    grid: int,
-    roi_bins: int,
-    min_background: float,
-    pooling: Literal["bap", "gap"],
     valid: Tensor | None = None,
 ) -> Pooled:
     """Score the background queries and box features pooled from a batch of feature maps.
@@ -74,11 +89,7 @@ def background_aware_pooling(
         boxes: (R, 4) floating, x1 y1 x2 y2, pixel edges.
         batch_index: (R,) int64, the image 0..B-1 of each box, in any order.
         background: (B, H, W) bool, pixels outside every box and not padding.
-        stride: Stride of the network, or None for corners aligned with the image.
-        grid: N; queries are taken in N x N cells of the feature map.
-        roi_bins: Each box is pooled in roi_bins x roi_bins equal parts.
-        min_background: Share of background an image must exceed for BAP.
-        pooling: `bap`, or `gap` for every image.
+        options: How they are pooled.
         valid: (B, H, W) bool, pixels of the photo, False on padding; None where all are.
 
     Returns:
@@ -93,28 +104,22 @@ def background_aware_pooling(
         size = (background.shape[1], background.shape[2])
         cells = (features.shape[2], features.shape[3])
         rows, columns = (
-            cell_edges(n, count, stride).to(features) for n, count in zip(size, cells, strict=True)
+            cell_edges(n, count, options.stride).to(features) for n, count in zip(size, cells, strict=True)
         )
         flat = features.flatten(2)
         valid = torch.ones_like(background) if valid is None else valid
         share = background_share(background, valid, rows, columns).flatten(1)
-        query, present = _queries(flat, share, cells, grid)
-        attention = _attention(flat, query, present)
-
-        pixels = valid.flatten(1).sum(1).clamp_min(1)
-        enough = background.flatten(1).sum(1) > min_background * pixels
-        aware = enough & present.any(1) & (pooling == "bap")
-        foreground = torch.where(aware[:, None], 1 - attention, 1)
-
+        query, present = _queries(flat, share, cells, options.grid)
+        aware = _has_enough(background, valid, options) & present.any(1)
+        foreground = torch.where(aware[:, None], 1 - _attention(flat, query, present), 1)
         # A product an image: one of matrix and batch would copy the features to another layout first.
         maps = (weight.expand(len(flat), -1, -1) @ flat).reshape(len(flat), len(weight), *cells)
-        high, wide = bin_sides(boxes.to(features), rows, columns, roi_bins)
+        high, wide = bin_sides(boxes.to(features), rows, columns, options.roi_bins)
         roi = _pool(maps, foreground.reshape(-1, *cells), high, wide, batch_index)
         query = query[present] @ weight.T
-    bins = roi_bins * roi_bins
     return Pooled(
         roi=roi.flatten(0, 1),
-        roi_box=torch.arange(len(boxes), device=features.device).repeat_interleave(bins),
+        roi_box=torch.arange(len(boxes), device=features.device).repeat_interleave(options.roi_bins**2),
         query=query,
         query_image=present.nonzero()[:, 0],
     )
@@ -140,7 +145,7 @@ def pooling_loss(pooled: Pooled, labels: Tensor, total: Tensor | None = None) ->
 
 
 def count_queries(
-    background: Tensor, valid: Tensor, cells: tuple[int, int], *, stride: int | None, grid: int
+    background: Tensor, valid: Tensor, cells: tuple[int, int], *, stride: int, grid: int
 ) -> Tensor:
     """J: how many queries a batch has, known from its boxes alone; scalar int64.
 
@@ -148,7 +153,7 @@ def count_queries(
         background: (B, H, W) bool, as of `background_aware_pooling`.
         valid: (B, H, W) bool.
         cells: (h, w) of the feature maps.
-        stride: Stride of the network, or None for corners aligned with the image.
+        stride: Stride of the network.
         grid: N.
     """
     rows, columns = (
@@ -224,6 +229,13 @@ def _membership(cells: tuple[int, int], grid: int, like: Tensor) -> Tensor:
     """(h w, N * N): 1 where a cell of the feature map is in a cell of the grid."""
     row, column = (torch.arange(n, device=like.device) * grid // n for n in cells)
     return F.one_hot((row[:, None] * grid + column).flatten(), grid * grid).to(like.dtype)
+
+
+def _has_enough(background: Tensor, valid: Tensor, options: PoolingOptions) -> Tensor:
+    """(B,) bool, the images that are wanted with BAP and have enough background for it."""
+    pixels = valid.flatten(1).sum(1).clamp_min(1)
+    enough = background.flatten(1).sum(1) > options.min_background * pixels
+    return enough & (options.pooling == "bap")
 
 
 def _attention(flat: Tensor, query: Tensor, present: Tensor) -> Tensor:

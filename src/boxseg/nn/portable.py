@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from boxseg.nn.deeplab import Segmenter
-from boxseg.nn.reproducible import settle_convolutions
+from boxseg.nn.pointwise import hurry_pointwise
 
 # Any number of photos of any size; what torch.export calls these dimensions, and ONNX files after it.
 DYNAMIC = {"photos": {0: "batch", 1: "height", 2: "width"}}
@@ -26,9 +26,10 @@ class PortableSegmenter(nn.Module):
 
     def __init__(self, network: Segmenter) -> None:
         super().__init__()
-        # The layout that trains fast would bind the graph to the sizes of its example.
+        # The layout that trains fast would bind the graph to the sizes of its example: torch.export guesses a
+        # tensor's layout from its strides. No issue found; this can go when the test of exports passes without.
         self.network = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        settle_convolutions(self.network, cpu=False)
+        hurry_pointwise(self.network, cpu=False)
         self.requires_grad_(False)
         self.eval()
 
@@ -45,7 +46,8 @@ class PortableSegmenter(nn.Module):
         cosine = self.network(photos.permute(0, 3, 1, 2))
         padded = self.network.backbone.padded_size(height, width)
         full = F.interpolate(cosine, size=padded, mode="bilinear", align_corners=True)
-        # Not a slice: whether one copies depends on the size, and the graph would hold for one case only.
+        # Not a slice: whether one copies depends on the size, and the graph would hold for one case only
+        # (https://github.com/pytorch/pytorch/issues/146315; a slice will do when that is mended).
         full = full.index_select(2, torch.arange(height)).index_select(3, torch.arange(width))
         probabilities: Tensor = self.network.logits(full).softmax(1)
         return probabilities

@@ -19,7 +19,6 @@ from torch.nn import functional as F
 
 from boxseg.dataset import BACKGROUND, IGNORE
 from boxseg.nn.field import UpsampledFeatures, Window
-from boxseg.nn.reproducible import softmax
 
 Background = Literal["attention", "complement", "zero"]
 
@@ -194,7 +193,7 @@ def class_scores(
         else:
             own = u_0 if background == "attention" else torch.zeros_like(u_0)
         # Outside the boxes (1, 0, …) is there already: u_0 = 1, and the CAMs were divided by infinity.
-        probabilities = softmax(torch.cat([own[None], activation]))
+        probabilities = torch.cat([own[None], activation]).softmax(0)
         scores[:, rows, columns] = torch.where(boxes.outside[rows, columns], part, probabilities)
     if boxes.crowded:
         scores.masked_fill_(boxes.ignored & boxes.outside, 1 / len(scores))
@@ -270,7 +269,8 @@ def _strongest(parts: Iterable[tuple[Window, Tensor]], boxes: BoxMasks) -> Tenso
     """Class of the highest score at each pixel, (H, W) uint8; a class counts inside its boxes only.
 
     Where a crowd is and no class, 255. A class must beat the background and the classes before it strictly.
-    One map at a time: an argmax over the few classes of an image is many times slower on a CPU.
+    One map at a time: torch's argmax over few classes is many times slower on a CPU. `argmax` will do when that
+    is mended (https://github.com/pytorch/pytorch/issues/140000).
 
     Args:
         parts: Parts of the image that hold all boxes, with their scores (K + 1, n, m), background first, then

@@ -2,7 +2,7 @@
 
 A network of stride s pads its image at the right and bottom to s * k + 1 pixels, so that feature cell (i, j)
 lies exactly over pixel (s * i, s * j). Maps are then upsampled to the padded size, where corners are aligned,
-and cropped. `stride=None` is the papers' simpler rule: corners aligned with the image itself.
+and cropped.
 """
 
 from __future__ import annotations
@@ -18,40 +18,37 @@ from torch.nn import functional as F
 BLOCK = 256
 
 
-def cell_pitch(size: int, cells: int, stride: int | None) -> float:
-    """Distance in pixels between neighbouring cells along one side of the image.
+def check_cells(size: int, cells: int, stride: int) -> None:
+    """Make sure that the cells reach the end of the image along one side.
 
     Args:
         size: Length of the side, pixels.
         cells: Length of the feature map along it.
-        stride: Stride of the network, or None for corners aligned with the image.
+        stride: Stride of the network.
 
     Raises:
-        ValueError: The cells do not reach the end of the image, or a length is not positive.
+        ValueError: They do not, or a length is not positive.
     """
     if size < 1 or cells < 1:
         raise ValueError(f"{cells} cells over {size} pixels: both must be at least 1")
-    if stride is None:
-        return (size - 1) / (cells - 1) if cells > 1 else 0.0
     if stride * (cells - 1) + 1 < size:
         raise ValueError(
             f"{cells} cells of stride {stride} end at pixel {stride * (cells - 1)}, the image at {size - 1}: "
             "pad the image at the right and bottom to stride * k + 1 before the network"
         )
-    return float(stride)
 
 
-def cell_edges(size: int, cells: int, stride: int | None) -> Tensor:
+def cell_edges(size: int, cells: int, stride: int) -> Tensor:
     """Borders between the footprints of neighbouring cells along one side, clipped to the image.
 
-    A cell over pixel p has its centre at p + 0.5 (the middle of that pixel) and reaches half a pitch to either
+    A cell over pixel p has its centre at p + 0.5 (the middle of that pixel) and reaches half a stride to either
     side. The footprints tile the image: the first begins at 0, the last ends at `size`.
 
     Returns:
         (cells + 1,) float64 pixel edges, ascending from 0 to `size`; on the CPU.
     """
-    pitch = cell_pitch(size, cells, stride)
-    edges = 0.5 + pitch * (torch.arange(cells + 1, dtype=torch.float64) - 0.5)
+    check_cells(size, cells, stride)
+    edges = 0.5 + stride * (torch.arange(cells + 1, dtype=torch.float64) - 0.5)
     edges[0], edges[-1] = 0.0, size
     return edges.clamp(0.0, float(size))
 
@@ -59,7 +56,7 @@ def cell_edges(size: int, cells: int, stride: int | None) -> Tensor:
 def interpolation_matrix(
     size: int,
     cells: int,
-    stride: int | None,
+    stride: int,
     *,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str | None = None,
@@ -69,7 +66,7 @@ def interpolation_matrix(
     Args:
         size: Length of the side, pixels.
         cells: Length of the feature map along it.
-        stride: Stride of the network, or None for corners aligned with the image.
+        stride: Stride of the network.
         dtype: Type of the result.
         device: Device of the result.
 
@@ -79,22 +76,21 @@ def interpolation_matrix(
     Raises:
         ValueError: The cells do not reach the end of the image.
     """
-    pitch = cell_pitch(size, cells, stride)
+    check_cells(size, cells, stride)
     # Float64 on the CPU: some devices have none, and a rounded position would leak into a third cell.
     pixel = torch.arange(size, dtype=torch.float64)
-    position = pixel / pitch if pitch > 0 else torch.zeros_like(pixel)
-    position = position.clamp(max=cells - 1)
+    position = pixel / stride
     hat = 1 - (position[:, None] - torch.arange(cells, dtype=torch.float64)).abs()
     return hat.clamp(min=0).to(device=device, dtype=dtype)
 
 
-def upsample_aligned(maps: Tensor, size: tuple[int, int], stride: int | None) -> Tensor:
+def upsample_aligned(maps: Tensor, size: tuple[int, int], stride: int) -> Tensor:
     """Bilinear upsampling of feature maps to the image they came from.
 
     Args:
         maps: (B, C, h, w) floating.
         size: (H, W) of the image without its padding, pixels.
-        stride: Stride of the network, or None for corners aligned with the image.
+        stride: Stride of the network.
 
     Returns:
         (B, C, H, W), cell (i, j) at pixel (stride * i, stride * j).
@@ -105,8 +101,8 @@ def upsample_aligned(maps: Tensor, size: tuple[int, int], stride: int | None) ->
     height, width = size
     cells = maps.shape[-2:]
     for pixels, count in zip(size, cells, strict=True):
-        cell_pitch(pixels, count, stride)
-    padded = size if stride is None else (stride * (cells[0] - 1) + 1, stride * (cells[1] - 1) + 1)
+        check_cells(pixels, count, stride)
+    padded = (stride * (cells[0] - 1) + 1, stride * (cells[1] - 1) + 1)
     full = F.interpolate(maps, size=padded, mode="bilinear", align_corners=True)
     return full[..., :height, :width]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from boxseg.atomic import write_text
-from boxseg.data.archives import ARCHIVES, Archive
-from boxseg.data.fetch import MEGABYTE, free_space, full_disk, part_of
-from boxseg.data.install import DOWNLOADS, install
+from boxseg.downloads.archives import ARCHIVES, Archive
+from boxseg.downloads.fetch import MEGABYTE, free_space, full_disk, part_of
+from boxseg.downloads.install import DOWNLOADS, install
 from boxseg.errors import ConfigError, DownloadError, did_you_mean
 from boxseg.formats.voc import split_ids
 from boxseg.jobs import DownloadJob

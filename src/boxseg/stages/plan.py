@@ -19,9 +19,9 @@ import torch
 
 from boxseg import formats
 from boxseg.config import Classify, Evaluate, Segment, TrainerOptions
-from boxseg.data.fetch import free_space
 from boxseg.data.loading import BoxTraining, LabelTraining
 from boxseg.dataset import BoxDataset, Sample
+from boxseg.downloads.fetch import free_space
 from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device
 from boxseg.inference.networks import load_segmenter, weight_inputs

@@ -13,7 +13,7 @@ from torch import Tensor
 from boxseg.config import Classify, Model
 from boxseg.inference.networks import start_classifier
 from boxseg.nn.deeplab import BoxClassifier
-from boxseg.nn.pooling import background_aware_pooling, count_queries, pooling_loss
+from boxseg.nn.pooling import PoolingOptions, background_aware_pooling, count_queries, pooling_loss
 from boxseg.training.module import TrainingModule
 from boxseg.training.schedule import StepsDown
 
@@ -87,11 +87,13 @@ class BoxClassifierModule(TrainingModule):
             batch["boxes"],
             batch["batch_index"],
             batch["background"],
-            stride=self.network.stride,
-            grid=options.grid,
-            roi_bins=options.roi_bins,
-            min_background=options.min_background,
-            pooling=options.pooling,
+            PoolingOptions(
+                stride=self.network.stride,
+                grid=options.grid,
+                roi_bins=options.roi_bins,
+                min_background=options.min_background,
+                pooling=options.pooling,
+            ),
             valid=batch["valid"],
         )
         return pooling_loss(pooled, batch["labels"], None if totals is None else totals[0])

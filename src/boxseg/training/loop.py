@@ -21,7 +21,6 @@ from boxseg.data.loading import BoxTraining, LabelTraining
 from boxseg.data.sampler import StreamSampler
 from boxseg.errors import CheckpointError, ConfigError
 from boxseg.inference.devices import torch_devices
-from boxseg.inference.freed_memory import keep_freed_memory, return_freed_memory
 from boxseg.plugins import require_sendable
 from boxseg.runs.layout import LAST, WEIGHTS
 from boxseg.training.data_module import StreamDataModule
@@ -106,18 +105,15 @@ def fit(
         for thing in (*callbacks, *loggers, *module.plugged_in()):
             require_sendable(thing, f"{name}: {getattr(thing, '__qualname__', type(thing).__qualname__)}")
     with quiet_lightning(), torch.random.fork_rng():
-        ours = [History(folder, name, module.iterations), _KeepMemory(), _keep_last(folder)]
+        ours = [History(folder, name, module.iterations), _keep_last(folder)]
         wanted = [*make_loggers(trainer.loggers, folder), *loggers]
         lightning = _lightning(trainer, devices, module, sampler.epochs, [*ours, *callbacks], wanted, folder)
-        try:
-            with ended_with(lightning), _ctrl_c_passes():
-                lightning.fit(
-                    module,
-                    datamodule=StreamDataModule(images, sampler, trainer.workers),
-                    ckpt_path=str(last) if last.is_file() else None,
-                )
-        finally:
-            return_freed_memory()
+        with ended_with(lightning), _ctrl_c_passes():
+            lightning.fit(
+                module,
+                datamodule=StreamDataModule(images, sampler, trainer.workers),
+                ckpt_path=str(last) if last.is_file() else None,
+            )
     if images.unreadable:
         names = ", ".join(images.unreadable[:5])
         log.info(f"{name}: {len(images.unreadable)} photos could not be read and were replaced: {names}")
@@ -150,13 +146,6 @@ def _check_lightnings(callbacks: Sequence[Callback], loggers: Sequence[Logger]) 
                     f"{option}: expected objects of lightning.pytorch's {kind.__name__}, got a "
                     f"{type(thing).__module__}.{type(thing).__name__} (pytorch_lightning is another package)"
                 )
-
-
-class _KeepMemory(Callback):
-    """Keep freed memory, in each process where there are several."""
-
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        keep_freed_memory()
 
 
 def _keep_last(folder: Path) -> ModelCheckpoint:

@@ -13,7 +13,6 @@ from boxseg.data.loading import BoxTraining, LabelTraining, split_batch
 from boxseg.data.sampler import StreamSampler
 from boxseg.data.workers import choose_workers
 from boxseg.inference.devices import torch_device
-from boxseg.inference.freed_memory import keep_freed_memory, return_freed_memory
 from boxseg.training.module import TrainingModule
 
 # Seconds that a step on the whole batch may take to be tried; a longer one is extrapolated from a part.
@@ -43,7 +42,6 @@ def seconds_per_step(
     loading = time.perf_counter() - start
     whole: dict[str, Tensor] = {name: tensor.to(device) for name, tensor in loaded.items()}
     module.network.to(device).train()
-    keep_freed_memory()  # as a training does
     optimiser = module.configure_optimizers()["optimizer"]
 
     few = split_batch(whole, max(1, batch // 2))[0]
@@ -56,7 +54,6 @@ def seconds_per_step(
             computing = _step(module, optimiser, parts, trainer)  # whose memory is there now
     else:
         computing = _step(module, optimiser, [few], trainer) / share
-    return_freed_memory()
     if device.type != "cpu":
         computing /= torch.cuda.device_count() if trainer.devices == "auto" else trainer.devices
     workers = choose_workers(len(images)) if trainer.workers < 0 else trainer.workers

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,9 @@ from boxseg.nn.backbones.base import CAFFE, TORCHVISION
 from boxseg.nn.backbones.registry import build_backbone
 from boxseg.nn.deeplab import build_classifier, build_segmenter
 from boxseg.nn.weights import files
-from boxseg.nn.weights.files import download
 from boxseg.nn.weights.loading import load_weights
 from boxseg.plugins import BackboneName
+from faulty_server import FaultyServer
 from weight_files import caffe_resnet, caffe_vgg16, check_preprocessing, filled, resnet, torchvision_vgg16
 
 
@@ -67,7 +65,7 @@ def test_a_network_of_ours_is_a_weight_file(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "m.safetensors", classifier.state_dict(), {"kind": "box-classifier"})
     segmenter = build_segmenter(Model(backbone="resnet50"), 5)
     report = load_weights(segmenter, str(tmp_path / "m.safetensors"))
-    assert report.family == "boxseg"
+    assert report.scheme == "boxseg"
     assert report.ignored == ("weight",)
     assert {name.split(".")[0] for name in report.new} == {"head", "classifier"}
     assert segmenter.backbone.style == "caffe"
@@ -236,61 +234,50 @@ def test_files_with_code_or_without_tensors_are_refused(tmp_path: Path) -> None:
 
 # --- downloads, from a server of our own ---
 
-BODY = bytes(range(256)) * 8192
-DIGEST = hashlib.sha256(BODY).hexdigest()
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        if self.path == "/absent":
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(BODY)))
-        self.end_headers()
-        self.wfile.write(BODY[: len(BODY) // 2] if self.path == "/cut" else BODY)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
 
 @pytest.fixture
-def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_address[1]}"
-        http.shutdown()
-        thread.join()
+def torchvision(server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FaultyServer:
+    """The server of torchvision's files has one, which belongs to ResNet-50, and the cache is empty."""
+    torch.save(resnet((3, 4, 6, 3), "torchvision")[0], tmp_path / "file")
+    content = (tmp_path / "file").read_bytes()
+    name = f"resnet50-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    server.files[name] = content
+    monkeypatch.setenv("BOXSEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(files, "TORCHVISION_URL", server.url(""))
+    monkeypatch.setattr(files, "TORCHVISION_FILES", {"resnet50": name})
+    monkeypatch.setattr("boxseg.downloads.fetch.time.sleep", lambda _: None)
+    return server
 
 
-def test_download_arrives_whole(server: str, tmp_path: Path) -> None:
-    path = tmp_path / "cache" / "vgg16-0.pth"
-    download(f"{server}/good", path, sha256=DIGEST[:8])
-    assert path.read_bytes() == BODY
-    assert list(path.parent.iterdir()) == [path]
-
-
-@pytest.mark.parametrize(
-    ("page", "checksum", "fault"),
-    [
-        ("cut", DIGEST[:8], r"broke off after|cannot download"),
-        ("good", "00000000", r"arrived damaged: its SHA-256 .* does not begin with 00000000"),
-        ("absent", DIGEST[:8], r"cannot download vgg16-0\.pth: HTTP Error 404"),
-    ],
-)
-def test_failed_downloads_leave_nothing(
-    server: str, tmp_path: Path, page: str, checksum: str, fault: str
+def test_weights_are_downloaded_once_and_gone_on_with_after_a_cut(
+    torchvision: FaultyServer, tmp_path: Path
 ) -> None:
-    with pytest.raises(CheckpointError, match=fault) as caught:
-        download(f"{server}/{page}", tmp_path / "vgg16-0.pth", sha256=checksum)
-    assert f"{server}/{page}" in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
+    torchvision.cuts = [1000]
+    for _ in range(2):
+        assert load_weights(build_backbone("resnet50"), "imagenet").new == ()
+    assert [asked for asked, _ in torchvision.seen] == [None, "bytes=1000-"]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == list(torchvision.files)
+
+
+@pytest.mark.parametrize("fault", ["absent", "damaged"])
+def test_a_failed_download_names_file_address_and_option_and_leaves_nothing(
+    torchvision: FaultyServer, tmp_path: Path, fault: str
+) -> None:
+    (name,) = torchvision.files
+    torchvision.files = {name: b"another file"} if fault == "damaged" else {}
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(build_backbone("resnet50"), "imagenet")
+    message = str(caught.value)
+    assert message.startswith(f"cannot download {name}: {torchvision.url(name)}: ")
+    assert ("404 Not Found" if fault == "absent" else "damaged on its way, or another file") in message
+    assert f"fetch {torchvision.url(name)} elsewhere" in message
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_offline_names_file_address_and_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOXSEG_CACHE", str(tmp_path))
     monkeypatch.setattr(files, "TORCHVISION_URL", "http://127.0.0.1:9/models/")
+    monkeypatch.setattr("boxseg.downloads.fetch.time.sleep", lambda _: None)
     for name, file in (("vgg16", "vgg16-397923af.pth"), ("resnet101", "resnet101-63fe2227.pth")):
         with pytest.raises(CheckpointError) as caught:
             load_weights(build_backbone(name), "default")  # type: ignore[arg-type]

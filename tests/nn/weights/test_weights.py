@@ -52,7 +52,7 @@ def test_vgg16_files(tmp_path: Path, style: str) -> None:
 
 def test_vgg16_fully_connected_layers_are_decimated() -> None:
     """Every fourth channel, every third row and column of the 7x7 window; fc7 takes the channels fc6 gives."""
-    family = next(f for f in NAMING_SCHEMES if f.title == "torchvision VGG-16")
+    scheme = next(f for f in NAMING_SCHEMES if f.title == "torchvision VGG-16")
     outputs, inputs = torch.arange(4096.0), torch.arange(512.0 * 49)
     for axis in ("out", "in"):
         state = {
@@ -61,7 +61,7 @@ def test_vgg16_fully_connected_layers_are_decimated() -> None:
             "classifier.0.bias": outputs,
             "classifier.3.bias": outputs,
         }
-        tensors, _ = convert(family, state, fully_connected="subsample")
+        tensors, _ = convert(scheme, state, fully_connected="subsample")
         fc6, fc7 = tensors["fc6.weight"], tensors["fc7.weight"]
         assert fc6.shape == (1024, 512, 3, 3)
         assert fc7.shape == (1024, 1024, 1, 1)
@@ -123,7 +123,7 @@ def test_resnet_files_in_the_names_of_caffe(tmp_path: Path, name: Any, by_place:
     own = backbone.state_dict()
     assert set(report.loaded) == set(ours.values())
     assert all(torch.equal(own[ours[theirs]], state[theirs]) for theirs in ours)
-    assert (report.family, report.new, report.ignored) == ("Caffe ResNet", (), ("fc1000.weight",))
+    assert (report.scheme, report.new, report.ignored) == ("Caffe ResNet", (), ("fc1000.weight",))
     check_preprocessing(backbone, CAFFE)
     assert backbone.style == "caffe"
 
@@ -221,13 +221,13 @@ FILES: dict[str, tuple[str, Callable[[], dict[str, Tensor]]]] = {
 }
 
 
-@pytest.mark.parametrize("family", FILES)
-def test_every_tensor_of_file_and_network_is_accounted_for_once(tmp_path: Path, family: str) -> None:
-    name, make = FILES[family]
+@pytest.mark.parametrize("scheme", FILES)
+def test_every_tensor_of_file_and_network_is_accounted_for_once(tmp_path: Path, scheme: str) -> None:
+    name, make = FILES[scheme]
     torch.save(make(), tmp_path / "w.pth")
     network = build_segmenter(Model(backbone=name), 3)  # type: ignore[arg-type]
     report = load_weights(network, str(tmp_path / "w.pth"))
-    assert report.family == family
+    assert report.scheme == scheme
     parts = (*report.loaded, *report.new, *report.own)
     assert sorted(parts) == sorted(network.state_dict())
     assert {part.split(".")[-1] for part in report.own} <= {
@@ -235,7 +235,7 @@ def test_every_tensor_of_file_and_network_is_accounted_for_once(tmp_path: Path, 
     }  # fmt: skip
     assert set(report.new) == {n for n, _ in network.named_parameters() if not n.startswith("backbone.")}
     assert set(report.ignored) < set(make())
-    expected = "(RGB - (123.675, " if "torchvision" in family else "BGR - (104.008, "
+    expected = "(RGB - (123.675, " if "torchvision" in scheme else "BGR - (104.008, "
     assert str(report.preprocessing).startswith(expected)
     told = report.as_dict()
     assert told["loaded"] == list(report.loaded)

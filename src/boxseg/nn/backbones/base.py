@@ -175,6 +175,11 @@ class Backbone(nn.Module):
         return self
 
 
+def conv3x3(channels: int, out: int, *, dilation: int = 1, bias: bool = True) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size of its input."""
+    return nn.Conv2d(channels, out, 3, padding=dilation, dilation=dilation, bias=bias)
+
+
 def convolve(x: Tensor, convolution: nn.Conv2d, norm: nn.Module) -> Tensor:
     """`norm(convolution(x))`; batch norm on stored statistics within the convolution: the same, up to rounding.
 

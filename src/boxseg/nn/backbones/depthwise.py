@@ -1,7 +1,9 @@
 """Depthwise convolution whose backward pass is made of convolutions, as its forward pass is.
 
 On a processor torch's own backward takes many times as long as its forward where the filter is larger than 3x3
-or dilated. Both gradients of a convolution are convolutions themselves, and those are fast.
+or dilated: a training step of the default backbone takes 21 % more processor time with it. Both gradients of a
+convolution are convolutions themselves, and those are fast. This can go when torch's backward is as fast
+(https://github.com/pytorch/pytorch/issues/13716).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from torch import Tensor
 from boxseg.errors import CheckpointError, ConfigError, did_you_mean
 from boxseg.extras import import_extra
 from boxseg.nn.backbones.base import TORCHVISION, BatchNorm, Preprocessing
-from boxseg.nn.backbones.library import Geometry, LibraryBackbone, measure, short
+from boxseg.nn.backbones.other_libraries import Geometry, LibraryBackbone, measure, short
 
 # What lets a model take images of any size: vision transformers, windowed transformers, all others.
 ANY_SIZE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})
@@ -54,7 +54,7 @@ class TimmBackbone(LibraryBackbone):
         architecture: dict[str, Any] | None = None,
         batch_norm: BatchNorm = "frozen",
     ) -> TimmBackbone:
-        """The network with random weights; arguments and errors as of every foreign backbone."""
+        """The network with random weights; arguments and errors as of every other library's."""
         timm = import_extra("timm", extra="timm", purpose=f"backbone=timm:{name}")
         if architecture is not None:
             options, geometry = architecture["options"], Geometry(**architecture["geometry"])

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from boxseg.errors import CheckpointError, ConfigError
 from boxseg.extras import import_extra
 from boxseg.nn.backbones.base import TORCHVISION, BatchNorm, Preprocessing
-from boxseg.nn.backbones.library import Geometry, LibraryBackbone, measure, short
+from boxseg.nn.backbones.other_libraries import Geometry, LibraryBackbone, measure, short
 
 log = logging.getLogger("boxseg")
 
@@ -56,7 +56,7 @@ class HuggingFaceBackbone(LibraryBackbone):
         architecture: dict[str, Any] | None = None,
         batch_norm: BatchNorm = "frozen",
     ) -> HuggingFaceBackbone:
-        """The network with random weights; arguments and errors as of every foreign backbone."""
+        """The network with random weights; arguments and errors as of every other library's."""
         import_extra("transformers", extra="hf", purpose=f"backbone=hf:{name}")
         if architecture is not None:
             return cls(

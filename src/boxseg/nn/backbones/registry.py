@@ -11,7 +11,7 @@ from boxseg.nn.backbones.base import Backbone, BatchNorm
 from boxseg.nn.backbones.efficientnet_lite import EfficientNetLite0
 from boxseg.nn.backbones.from_timm import TimmBackbone
 from boxseg.nn.backbones.from_transformers import HuggingFaceBackbone
-from boxseg.nn.backbones.library import LibraryBackbone
+from boxseg.nn.backbones.other_libraries import LibraryBackbone
 from boxseg.nn.backbones.resnet import ResNet50, ResNet101
 from boxseg.nn.backbones.vgg import VGG16
 from boxseg.nn.upsample import upsample_aligned
@@ -26,7 +26,7 @@ BACKBONES: dict[str, type[Backbone]] = {
 }
 
 # By the word before the colon of `hf:NAME`.
-FOREIGN: dict[str, type[LibraryBackbone]] = {"hf": HuggingFaceBackbone, "timm": TimmBackbone}
+LIBRARIES: dict[str, type[LibraryBackbone]] = {"hf": HuggingFaceBackbone, "timm": TimmBackbone}
 
 
 def backbone_type(name: str) -> type[Backbone] | Callable[..., Backbone]:
@@ -36,8 +36,8 @@ def backbone_type(name: str) -> type[Backbone] | Callable[..., Backbone]:
         ConfigError: There is none of this name, or its plug-in cannot be imported.
     """
     library, colon, _ = name.partition(":")
-    if colon and library in FOREIGN:
-        return FOREIGN[library]
+    if colon and library in LIBRARIES:
+        return LIBRARIES[library]
     if name in BACKBONES:
         return BACKBONES[name]
     found: type[Backbone] | Callable[..., Backbone] = plugins.find("backbone", name)

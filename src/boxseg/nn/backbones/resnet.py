@@ -13,8 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from boxseg.errors import ConfigError
-from boxseg.nn.backbones.base import TORCHVISION, Backbone, BatchNorm, HeadName, convolve, init_convolutions
-from boxseg.nn.backbones.winograd import Conv3x3
+from boxseg.nn.backbones.base import (
+    TORCHVISION,
+    Backbone,
+    BatchNorm,
+    HeadName,
+    conv3x3,
+    convolve,
+    init_convolutions,
+)
 from boxseg.nn.row_bands import in_bands
 
 Style = Literal["torchvision", "caffe"]
@@ -124,7 +131,7 @@ class Bottleneck(nn.Module):
         out = 4 * width
         self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
         self.bn1 = batch_norm_layer(width)
-        self.conv2 = Conv3x3(width, width, bias=False)
+        self.conv2 = conv3x3(width, width, bias=False)
         self.bn2 = batch_norm_layer(width)
         self.conv3 = nn.Conv2d(width, out, 1, bias=False)
         self.bn3 = batch_norm_layer(out)

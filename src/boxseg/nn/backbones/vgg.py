@@ -11,8 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from boxseg.nn.backbones.base import CAFFE, Backbone, BatchNorm, HeadName, init_convolutions
-from boxseg.nn.backbones.winograd import Conv3x3
+from boxseg.nn.backbones.base import CAFFE, Backbone, BatchNorm, HeadName, conv3x3, init_convolutions
 from boxseg.nn.row_bands import in_bands
 
 # Channels of the convolutions of each block.
@@ -54,10 +53,10 @@ class VGG16(Backbone):
         for block, widths in enumerate(BLOCKS, start=1):
             dilation = 2 if block == 5 else 1
             for width in widths:
-                self.add_module(next(names), Conv3x3(previous, width, dilation=dilation))
+                self.add_module(next(names), conv3x3(previous, width, dilation=dilation))
                 previous = width
         if self.has_fc:
-            self.fc6 = Conv3x3(previous, FC_CHANNELS, dilation=fc_dilation)
+            self.fc6 = conv3x3(previous, FC_CHANNELS, dilation=fc_dilation)
             self.fc7 = nn.Conv2d(FC_CHANNELS, FC_CHANNELS, 1)
             self.dropout = nn.Dropout2d(0.5)
         init_convolutions(self)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import os
 import pickle
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
@@ -18,8 +15,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from boxseg.atomic import atomic_path
-from boxseg.errors import CheckpointError
+from boxseg.downloads.fetch import fetch
+from boxseg.errors import CheckpointError, DownloadError
 
 # As published by torchvision; each name carries the first digits of the file's SHA-256.
 TORCHVISION_URL = "https://download.pytorch.org/models/"
@@ -28,7 +25,6 @@ TORCHVISION_FILES = {
     "resnet50": "resnet50-0676ba61.pth",
     "resnet101": "resnet101-63fe2227.pth",
 }
-CHUNK = 1 << 20
 
 
 @contextmanager
@@ -68,44 +64,17 @@ def torchvision_file(backbone: str) -> Path:
     """
     name = TORCHVISION_FILES[backbone]
     path = cache_folder() / name
-    if not path.is_file():
-        download(TORCHVISION_URL + name, path, sha256=name.removesuffix(".pth").rsplit("-", 1)[1])
-    return path
-
-
-def download(url: str, path: Path, *, sha256: str) -> None:
-    """Fetch a weight file; it appears at `path` only whole and with the right checksum.
-
-    Args:
-        url: Its address.
-        path: Where it goes.
-        sha256: First digits of its SHA-256.
-
-    Raises:
-        CheckpointError: No connection, a cut one, or another checksum; names the file, the address and
-            the option.
-    """
-    instead = f"fetch {url} elsewhere and name the file by model.weights=FILE (or put it at {path})"
-    digest = hashlib.sha256()
+    if path.is_file():
+        return path
+    url, digits = TORCHVISION_URL + name, name.removesuffix(".pth").rsplit("-", 1)[1]
     try:
-        with atomic_path(path) as temporary:
-            with urllib.request.urlopen(url, timeout=30) as response, temporary.open("wb") as file:
-                while block := response.read(CHUNK):
-                    digest.update(block)
-                    file.write(block)
-                expected = response.headers.get("Content-Length")
-                if expected is not None and file.tell() != int(expected):
-                    raise CheckpointError(
-                        f"{path.name} broke off after {file.tell()} of {expected} bytes: try again, "
-                        f"or {instead}"
-                    )
-            if not digest.hexdigest().startswith(sha256):
-                raise CheckpointError(
-                    f"{path.name} arrived damaged: its SHA-256 {digest.hexdigest()[:16]}… does not begin with "
-                    f"{sha256}; try again, or {instead}"
-                )
-    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
-        raise CheckpointError(f"cannot download {path.name}: {error}; {instead}") from error
+        fetch(url, path, checksum=f"sha256:{digits}", retries=2)
+    except (DownloadError, OSError) as error:
+        raise CheckpointError(
+            f"cannot download {name}: {error}; fetch {url} elsewhere and name the file by model.weights=FILE "
+            f"(or put it at {path})"
+        ) from error
+    return path
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

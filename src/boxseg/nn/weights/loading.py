@@ -16,7 +16,7 @@ from boxseg.config import Optimiser
 from boxseg.errors import CheckpointError
 from boxseg.nn.backbones.base import PREPROCESSING, Backbone, Preprocessing
 from boxseg.nn.backbones.efficientnet_lite import EfficientNetLite0
-from boxseg.nn.backbones.library import LibraryBackbone
+from boxseg.nn.backbones.other_libraries import LibraryBackbone
 from boxseg.nn.backbones.registry import BACKBONES, is_built_in
 from boxseg.nn.backbones.resnet import ResNet
 from boxseg.nn.weights.files import embedded_lite0, read_state, torchvision_file
@@ -40,7 +40,7 @@ class LoadReport:
 
     Args:
         source: The file, or `none`.
-        family: Whose names the file has.
+        scheme: Whose names the file has.
         loaded: Taken from the file.
         new: Still random.
         own: The rest of the module: normalisation and counters, which are no weights.
@@ -49,7 +49,7 @@ class LoadReport:
     """
 
     source: str
-    family: str
+    scheme: str
     loaded: tuple[str, ...]
     new: tuple[str, ...]
     own: tuple[str, ...]
@@ -61,14 +61,14 @@ class LoadReport:
         if not self.loaded:
             lines = [f"weights: {self.source}, all {len(self.new)} tensors start random"]
         else:
-            lines = [f"weights: {self.source} ({self.family}): {len(self.loaded)} tensors loaded"]
+            lines = [f"weights: {self.source} ({self.scheme}): {len(self.loaded)} tensors loaded"]
             lines += [f"  new: {_listed(self.new)}", f"  ignored: {_listed(self.ignored)}"]
         return "\n".join([*lines, f"  input: {self.preprocessing}"])
 
     def as_dict(self) -> dict[str, Any]:
         """Every name, for weights.json."""
         named = {"loaded": self.loaded, "new": self.new, "own": self.own, "ignored": self.ignored}
-        told = {"source": self.source, "names": self.family, "input": str(self.preprocessing)}
+        told = {"source": self.source, "names": self.scheme, "input": str(self.preprocessing)}
         return {**told, **{word: list(names) for word, names in named.items()}}
 
 
@@ -90,8 +90,8 @@ def load_weights(
 
     Args:
         module: A Backbone, or a network with one as its attribute `backbone`.
-        source: `default` (embedded for efficientnet_lite0, a foreign backbone's own, else `imagenet`),
-            `imagenet` (torchvision's file, downloaded once), `none`, or a file.
+        source: `default` (embedded for efficientnet_lite0, the library's own for `hf:` and `timm:`, else
+            `imagenet`), `imagenet` (torchvision's file, downloaded once), `none`, or a file.
         fully_connected: VGG-16's full fc6 and fc7: `subsample` them as DeepLab did, or start `fresh`.
         preprocessing: What the weights expect of a photo; `auto` goes by the names in the file, and leaves a
             network without weights as it is.
@@ -103,7 +103,7 @@ def load_weights(
     backbone, prefix = _backbone_of(module)
     loaded: set[str] = set()
     ignored: list[str] = []
-    family, shown = "", source
+    scheme, shown = "", source
     if not is_built_in(backbone) and source in ("default", "imagenet"):
         shown = _name_of(backbone)
         if source == "imagenet":
@@ -111,14 +111,14 @@ def load_weights(
                 f"model.weights=imagenet: torchvision has no file for {shown}; default takes its own"
             )
         names, ignored = backbone.load_pretrained()
-        loaded, family = {prefix + name for name in names}, getattr(backbone, "library", "its own")
+        loaded, scheme = {prefix + name for name in names}, getattr(backbone, "library", "its own")
     elif source != "none":
         with ExitStack() as stack:
             path = _file(backbone, source, stack)
             state = read_state(path)
         shown = path.name if source in ("default", "imagenet") else source
-        found = _family(backbone, state, path)
-        family = found.title
+        found = _scheme(backbone, state, path)
+        scheme = found.title
         tensors, origin = convert(found, state, fully_connected=fully_connected)
         names = _fill(backbone, tensors, found, path)
         loaded = {prefix + name for name in names}
@@ -128,7 +128,7 @@ def load_weights(
     new = [name for name, _ in module.named_parameters() if name not in loaded]
     return LoadReport(
         source=shown,
-        family=family,
+        scheme=scheme,
         loaded=tuple(sorted(loaded)),
         new=tuple(new),
         own=tuple(name for name in module.state_dict() if name not in loaded and name not in set(new)),
@@ -198,23 +198,23 @@ def _file(backbone: Backbone, source: str, stack: ExitStack) -> Path:
     return torchvision_file(_name_of(backbone))
 
 
-def _family(backbone: Backbone, state: dict[str, Tensor], path: Path) -> NamingScheme:
-    for family in NAMING_SCHEMES:
-        if family.fits(backbone, state):
-            return family
-    known = ", ".join(family.title for family in NAMING_SCHEMES if isinstance(backbone, family.backbone))
+def _scheme(backbone: Backbone, state: dict[str, Tensor], path: Path) -> NamingScheme:
+    for scheme in NAMING_SCHEMES:
+        if scheme.fits(backbone, state):
+            return scheme
+    known = ", ".join(scheme.title for scheme in NAMING_SCHEMES if isinstance(backbone, scheme.backbone))
     raise CheckpointError(
         f"{path} has no weights of {_name_of(backbone)} (its tensors: {_listed(sorted(state))}); "
         f"known are the names of {known}"
     )
 
 
-def _fill(backbone: Backbone, tensors: dict[str, Tensor], family: NamingScheme, path: Path) -> list[str]:
+def _fill(backbone: Backbone, tensors: dict[str, Tensor], scheme: NamingScheme, path: Path) -> list[str]:
     """Load what fits, all or nothing; the names that were loaded."""
     own = backbone.state_dict()
     counters = {name for name in own if name.endswith("num_batches_tracked")}
     optional = set() if isinstance(backbone, ResNet) else _optional(own, tensors)
-    optional |= counters | (set(OWN) if family.preprocessing is not None else set())
+    optional |= counters | (set(OWN) if scheme.preprocessing is not None else set())
     missing = [name for name in own if name not in tensors and name not in optional]
     wrong = [
         f"{name} {tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
@@ -227,16 +227,16 @@ def _fill(backbone: Backbone, tensors: dict[str, Tensor], family: NamingScheme, 
         faults += [f"of another shape {_listed(wrong)}"] if wrong else []
         faults += [f"of layers that it lacks {_listed(lacking)}"] if lacking else []
         raise CheckpointError(
-            f"{path} ({family.title}) does not fit {_name_of(backbone)}: {'; '.join(faults)}: "
+            f"{path} ({scheme.title}) does not fit {_name_of(backbone)}: {'; '.join(faults)}: "
             "choose the model.backbone that it was made for"
         )
     loaded = [name for name in own if name in tensors]
     with torch.no_grad():
         backbone.load_state_dict({name: tensors[name] for name in loaded}, strict=False)
-    if family.preprocessing is not None:
-        backbone.set_preprocessing(family.preprocessing)
-    if isinstance(backbone, ResNet) and family.style is not None:
-        backbone.set_style(family.style)
+    if scheme.preprocessing is not None:
+        backbone.set_preprocessing(scheme.preprocessing)
+    if isinstance(backbone, ResNet) and scheme.style is not None:
+        backbone.set_style(scheme.style)
     return loaded
 
 

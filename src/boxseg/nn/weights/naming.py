@@ -1,6 +1,6 @@
-"""Weight families: how other projects name and shape the tensors of our backbones, and what input they expect.
+"""Naming schemes: how other projects name and shape the tensors of our backbones, and what input they expect.
 
-A family recognises its files by a telling name, and turns a state dict into ours without changing it.
+A scheme recognises its files by a telling name; `convert` turns a state dict into ours without changing it.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ class NamingScheme:
     style: Style | None = None
 
     def fits(self, backbone: Backbone, names: State) -> bool:
-        """Whether these are names of this family for this backbone."""
+        """Whether these are names of this scheme, for this backbone."""
         return isinstance(backbone, self.backbone) and any(re.fullmatch(self.telltale, n) for n in names)
 
 
 def convert(
-    family: NamingScheme, state: State, *, fully_connected: FullyConnected
+    scheme: NamingScheme, state: State, *, fully_connected: FullyConnected
 ) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
-    """A state dict of a family in our names and shapes.
+    """A state dict in our names and shapes.
 
     Args:
-        family: The family.
+        scheme: How its tensors are named.
         state: Its tensors.
         fully_connected: VGG-16's 4,096-channel fc6 and fc7: `subsample` them as DeepLab did, or leave them
             `fresh`.
@@ -71,11 +71,11 @@ def convert(
     tensors: dict[str, Tensor] = {}
     origin: dict[str, tuple[str, ...]] = {}
     for name, tensor in state.items():
-        ours = family.rename(name)
+        ours = scheme.rename(name)
         if ours is None or (fully_connected == "fresh" and ours.startswith(("fc6.", "fc7."))):
             continue
         if ours in origin:
-            raise CheckpointError(f"{family.title} weights: {origin[ours][0]} and {name} both claim {ours}")
+            raise CheckpointError(f"{scheme.title} weights: {origin[ours][0]} and {name} both claim {ours}")
         tensors[ours] = _subsample(ours, tensor) if ours.startswith(("fc6.", "fc7.")) else tensor
         origin[ours] = (name,)
     return _fold(tensors, origin)

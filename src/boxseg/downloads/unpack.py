@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from boxseg.data.fetch import MEGABYTE, READ_SIZE, free_space, full_disk
+from boxseg.downloads.fetch import MEGABYTE, READ_SIZE, free_space, full_disk
 from boxseg.errors import ArchiveError, DownloadError
 from boxseg.formats.files import leads_out
 from boxseg.progress import Progress

@@ -10,13 +10,21 @@ import errno
 import hashlib
 import http.client
 import logging
+import os
 import re
 import shutil
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
 
 from boxseg import __version__
 from boxseg.atomic import write_text
@@ -37,17 +45,19 @@ def fetch(
     *,
     size: int | None = None,
     checksum: str | None = None,
+    moved: str = "",
     retries: int = 5,
     wait: float = 1.0,
     timeout: float = 30.0,
 ) -> None:
-    """Download a file; an earlier, interrupted download of it is continued.
+    """Download a file, unless it is there; an earlier, interrupted download of it is continued.
 
     Args:
         url: Address.
         path: File to write; missing folders are made.
         size: Its length, bytes, where known.
-        checksum: `md5:HEX`, `sha256:HEX` …, where known.
+        checksum: `md5:HEX`, `sha256:HEX` …, where known; the first digits will do.
+        moved: What the user can do if the server has no such file.
         retries: Attempts in a row that may bring no data before giving up.
         wait: Seconds before the second attempt; each further one waits twice as long.
         timeout: Seconds without data after which a connection counts as broken.
@@ -58,20 +68,23 @@ def fetch(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(path)
-    receive = _Receiver(url, part, size, timeout)
-    for last in (False, True):
-        went_on = _length(part) > 0
-        _persist(receive, retries, wait)
-        try:
-            check(part, size=size, checksum=checksum, called=url)
-            break
-        except ArchiveError:
-            _drop(part)
-            if last or not (went_on or receive.joined):
-                raise
-            log.info(f"{path.name}: its parts do not fit together; starting again from the beginning")
-    part.replace(path)
-    _version_of(part).unlink(missing_ok=True)
+    receive = _Receiver(url, part, size, timeout, moved)
+    with _alone(path.parent):
+        if path.is_file():  # another process has fetched it meanwhile
+            return
+        for last in (False, True):
+            went_on = _length(part) > 0
+            _persist(receive, retries, wait)
+            try:
+                check(part, size=size, checksum=checksum, called=url)
+                break
+            except ArchiveError:
+                _drop(part)
+                if last or not (went_on or receive.joined):
+                    raise
+                log.info(f"{path.name}: its parts do not fit together; starting again from the beginning")
+        part.replace(path)
+        _version_of(part).unlink(missing_ok=True)
 
 
 def part_of(path: Path) -> Path:
@@ -96,7 +109,7 @@ def check(path: Path, *, size: int | None, checksum: str | None, called: str) ->
         while block := file.read(READ_SIZE):
             digest.update(block)
             bar.update(file.tell() // MEGABYTE)
-    if digest.hexdigest() != expected:
+    if not digest.hexdigest().startswith(expected):
         found = digest.hexdigest()
         raise ArchiveError(
             f"{called}: {algorithm} {found}, expected {expected}: damaged in transfer, or a different file"
@@ -118,6 +131,24 @@ def free_space(folder: Path) -> int:
     """Free bytes on the disk where a folder is or will be."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     return shutil.disk_usage(there).free
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Within the block no other process downloads into this folder, where the system can see to that.
+
+    Many jobs of a cluster may want the same file at once; two would write into one part.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # of file systems without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _persist(receive: _Receiver, retries: int, wait: float) -> None:
@@ -148,8 +179,8 @@ def _persist(receive: _Receiver, retries: int, wait: float) -> None:
 class _Receiver:
     """Receives the rest of a part file, one attempt a call."""
 
-    def __init__(self, url: str, part: Path, size: int | None, timeout: float) -> None:
-        self.url, self.part = url, part
+    def __init__(self, url: str, part: Path, size: int | None, timeout: float, moved: str) -> None:
+        self.url, self.part, self.moved = url, part, moved
         self.joined = False  # whether the part comes from several answers
         self._size, self._timeout = size, timeout
 
@@ -226,10 +257,8 @@ class _Receiver:
             return False
         if error.code in _PASSING:
             raise error
-        raise DownloadError(
-            f"{self.url}: the server answered {error.code} {error.reason}; "
-            "if the file has moved, name a folder or address that has it by mirror="
-        ) from error
+        instead = f"; if the file has moved, {self.moved}" if self.moved else ""
+        raise DownloadError(f"{self.url}: the server answered {error.code} {error.reason}{instead}") from error
 
 
 def _write(file: IO[bytes], block: bytes, folder: Path) -> None:

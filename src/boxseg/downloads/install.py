@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from boxseg.data.archives import Archive
-from boxseg.data.fetch import check, fetch
-from boxseg.data.unpack import merge, unpack
+from boxseg.downloads.archives import Archive
+from boxseg.downloads.fetch import check, fetch
+from boxseg.downloads.unpack import merge, unpack
 from boxseg.errors import ArchiveError, DownloadError
 
 # Folder of the archives, in that of the data set.
@@ -72,6 +72,7 @@ def _obtain(archive: Archive, source: Path) -> None:
     if source.is_file():
         check(source, size=archive.size, checksum=archive.checksum, called=str(source))
     elif archive.url.startswith(("http://", "https://")):
-        fetch(archive.url, source, size=archive.size, checksum=archive.checksum)
+        moved = "name a folder or address that has it by mirror="
+        fetch(archive.url, source, size=archive.size, checksum=archive.checksum, moved=moved)
     else:
         raise DownloadError(f"{archive.url}: no such file, and no address that begins with http:// or https://")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from boxseg.nn.backbones.base import Backbone, BatchNorm, Preprocessing
 
@@ -91,14 +91,10 @@ class LibraryBackbone(Backbone):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Built again where it is sent: models of other libraries hold functions that cannot be sent.
-        convolutions = {
-            name: part.dilation for name, part in self.named_modules() if isinstance(part, nn.Conv2d)
-        }
         state = {
             "tensors": self.state_dict(),
             "learning": [parameter.requires_grad for parameter in self.parameters()],
             "modes": [module.training for module in self.modules()],
-            "dilations": convolutions,
             "frozen": self.frozen,
         }
         return _rebuild, (type(self), self.name, self.architecture, self.batch_norm), state
@@ -109,8 +105,6 @@ class LibraryBackbone(Backbone):
             parameter.requires_grad_(learns)
         for module, training in zip(self.modules(), state["modes"], strict=True):
             module.training = training
-        for name, dilation in state["dilations"].items():
-            self.get_submodule(name).dilation = dilation
         self.frozen = state["frozen"]
 
     def features(self, x: Tensor) -> Tensor:

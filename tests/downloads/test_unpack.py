@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from boxseg.data.unpack import merge, unpack
+from boxseg.downloads.unpack import merge, unpack
 from boxseg.errors import DownloadError
 
 FILES = {

@@ -6,13 +6,16 @@ import errno
 import hashlib
 import io
 import shutil
+import sys
+import threading
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from boxseg.data.fetch import READ_SIZE, fetch
+from boxseg.downloads.fetch import READ_SIZE, fetch
 from boxseg.errors import DownloadError
 from faulty_server import FaultyServer
 
@@ -70,6 +73,23 @@ def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server: FaultyServer,
     assert server.seen == [(f"bytes={CUT}-", '"one"')]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks of folders")
+def test_of_several_that_want_one_file_one_fetches_it(server: FaultyServer, path: Path) -> None:
+    server.files["a.tar"] = CONTENT
+    server.cuts = [CUT]  # the others come in the middle
+    ready = threading.Barrier(4)
+
+    def want(_: int) -> None:
+        ready.wait(timeout=60)
+        fetch(server.url("a.tar"), path, checksum=MD5, wait=0)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(want, range(4)))
+    assert path.read_bytes() == CONTENT
+    assert [asked for asked, _ in server.seen] == [None, f"bytes={CUT}-"]
+    assert left(path) == {"a.tar"}
+
+
 def test_attempts_are_counted_anew_when_anything_came(server: FaultyServer, path: Path) -> None:
     server.files["a.tar"] = CONTENT
     server.cuts = [1000] * 10
@@ -79,7 +99,7 @@ def test_attempts_are_counted_anew_when_anything_came(server: FaultyServer, path
 
 def test_pauses_double(server: FaultyServer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("boxseg.data.fetch.time.sleep", pauses.append)
+    monkeypatch.setattr("boxseg.downloads.fetch.time.sleep", pauses.append)
     server.statuses = [503] * 9
     with pytest.raises(DownloadError, match=r"9 attempts .*Service Unavailable"):
         fetch(server.url("a.tar"), path, retries=8, wait=1)
@@ -170,8 +190,10 @@ def test_answers_that_are_final_and_those_that_pass(
     server: FaultyServer, path: Path, status: int, tries: int
 ) -> None:
     server.statuses = [status] * 3
-    with pytest.raises(DownloadError, match=f"answered {status} .*mirror=" if tries == 1 else "in 3 attempts"):
-        fetch(server.url("a.tar"), path, wait=0, retries=2)
+    with pytest.raises(
+        DownloadError, match=f"answered {status} .*moved, try b" if tries == 1 else "in 3 attempts"
+    ):
+        fetch(server.url("a.tar"), path, moved="try b", wait=0, retries=2)
     assert len(server.seen) == tries
     assert left(path) == set()
 

@@ -1,0 +1,1 @@
+"""Files from the network: what there is, fetched, checked, unpacked."""
