@@ -83,13 +83,12 @@ def forward(labeller: Labeller, images: Sequence[NDArray[np.uint8]]) -> None:
 def loop_forward(labeller: Labeller, samples: Sequence[Sample]) -> None:
     """The same as boxseg goes through photos: as many at a time."""
 
-    def work(group: Sequence[Readable]) -> None:
+    def work(group: Sequence[Readable]) -> list[None]:
         forward(labeller, [image for _, image in group])
+        return [None] * len(group)
 
     device = torch.device("cpu")
-    for _ in photo_loop(
-        work, samples, {}, description="forward", trainer=TrainerOptions(workers=0), device=device
-    ):
+    for _ in photo_loop(work, samples, description="forward", trainer=TrainerOptions(workers=0), device=device):
         pass
 
 

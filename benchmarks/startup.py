@@ -34,7 +34,7 @@ def mark(name):
     marks.append((name, time.perf_counter() - start, time.process_time()))
 start = time.perf_counter()
 from pathlib import Path
-from boxseg import options
+from boxseg import formats, options
 words = ["data.root=" + sys.argv[1], "out=" + sys.argv[2], "classify.iterations=1"]
 job = options.build_job("classify", options.parse_words(words + sys.argv[3:], "classify"))
 mark("options")
@@ -47,14 +47,14 @@ with collector_paused():  # as a command does
     from boxseg.stages import classify
     from boxseg.training import box_classifier, loop
     mark("import the rest")
-load, begin, fit = classify.formats.load, box_classifier.start_classifier, loop.L.Trainer.fit
+load, begin, fit = formats.load, box_classifier.start_classifier, loop.L.Trainer.fit
 def marking(name, work):
     def call(*arguments, **named):
         result = work(*arguments, **named)
         mark(name)
         return result
     return call
-classify.formats.load = marking("read the data set", load)
+formats.load = marking("read the data set", load)
 box_classifier.start_classifier = marking("build the network", begin)
 class Marked(classify.BoxClassifierModule):
     def on_train_batch_start(self, *arguments):

@@ -173,7 +173,6 @@ PROMISED = (
     "sure/reliable/train_0000.png",
     "sure/confidence/train_0000.png",
     "work/label/labelmap.json",
-    "work/label/report.html",
     "work/coco/annotations/instances_train.json",
     "predictions/overlays/val_0000.jpg",
     "runs/first/report.html",

@@ -91,7 +91,7 @@ def test_a_loaded_network_computes_what_the_saved_one_did(backbone: str, tmp_pat
 def test_a_network_that_came_from_another_process_is_hurried_again(tmp_path: Path) -> None:
     """Of one of another library, what is done to its layers gets lost on the way."""
     model = Model(backbone="efficientnet_lite0", weights="none")
-    network, _ = start_segmenter(model, 3, 0, tmp_path)
+    network, _ = start_segmenter(model, 3, 0)
     save_network(tmp_path / "s.safetensors", network, classes=("a", "b", "c"), model=model, options=Segment())
     loaded = load_segmenter(tmp_path / "s.safetensors", torch.device("cpu"))
     assert loaded.network.head.fc7.dilation == (2, 2)  # type: ignore[union-attr]

@@ -207,6 +207,7 @@ class OpenJob:
 
 
 def test_choices_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setitem(JOBS, "open", OpenJob)  # type: ignore[arg-type]
     assert parse("open", "loss=mine", "sizes=[1, a]") == OpenJob(loss="mine", sizes=(1, "a"))
     assert "loss=nal|er|TEXT  " in options.help_text("open")

@@ -454,7 +454,7 @@ def test_a_call_that_was_killed_while_unpacking(served: FaultyServer, tmp_path: 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["imagenet"], "'voc', 'coco'"),
+        (["imagenet"], "expected one of voc, coco"),
         ([], "missing option dataset="),
         (["voc", "only=[trainvla]"], "no step 'trainvla', did you mean 'trainval'?"),
         (["voc", "only=[test]"], "test_archive=FILE"),

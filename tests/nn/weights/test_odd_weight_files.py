@@ -269,7 +269,7 @@ def test_a_failed_download_names_file_address_and_option_and_leaves_nothing(
         load_weights(build_backbone("resnet50"), "imagenet")
     message = str(caught.value)
     assert message.startswith(f"cannot download {name}: {torchvision.url(name)}: ")
-    assert ("404 Not Found" if fault == "absent" else "damaged on its way, or another file") in message
+    assert ("404 Not Found" if fault == "absent" else "damaged in transfer, or a different file") in message
     assert f"fetch {torchvision.url(name)} elsewhere" in message
     assert list((tmp_path / "cache").iterdir()) == []
 
