@@ -12,7 +12,7 @@ from boxseg.errors import ConfigError, did_you_mean
 from boxseg.jobs import JOBS, TABLE_RECIPES, Job
 from boxseg.options.keys import Flat, flatten, known_keys, to_plain
 
-RECIPES = Path(__file__).parents[1] / "configs"
+RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 def recipe_path(name: str) -> Path:
