@@ -6,16 +6,16 @@ dataclasses of `boxseg.config`, or by any unambiguous name (`grid=3`). Each retu
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
+import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal
 
 from boxseg.config import Crf
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, Job
-from boxseg.options import complete_key, flatten, from_python, refuse_empty_paths
+from boxseg.options import docstring, from_python, options_of
 from boxseg.results import Result
 
 if TYPE_CHECKING:
@@ -24,18 +24,20 @@ if TYPE_CHECKING:
 
 # Verbs that train, and so take what a Trainer of Lightning takes, too.
 TRAINING_VERBS = ("classify", "segment", "run")
-LIGHTNINGS = {
-    "callbacks": "Lightning's callbacks for the training, a list; `run` gives them to both trainings. With\n"
-    "        several devices they work in other processes: they must be picklable, and do not change here.",
+# What the functions take besides the options of the command line, by name.
+OTHERS = {
+    "callbacks": "Lightning's callbacks for the training, a list; `run` gives them to both trainings. With "
+    "several devices they work in other processes: they must be picklable, and do not change here.",
     "loggers": "Names as of `trainer.loggers`, and loggers of Lightning, a list.",
+    "options": "Options of sections by any unambiguous shorter name: `grid=3`.",
 }
 
 
 def _verb(name: str) -> Callable[..., Result]:
     """The function of a verb; its exact type, by option, is in `__init__.pyi`."""
-    job: type[Job] = JOBS[name]
-    function = name.replace("-", "_")
-    unset = {item.name for item in dataclasses.fields(job) if item.default is None}
+    job = JOBS[name]
+    signature = _signature(name, job)
+    unset = {key for key, parameter in signature.parameters.items() if parameter.default is None}
 
     def call(**options: Any) -> Result:
         from boxseg.stages import run_verb
@@ -45,37 +47,43 @@ def _verb(name: str) -> Callable[..., Result]:
             options, lightnings = _split_lightnings(options)
         # None for what may be left out, such as a section, is to leave it out.
         given = {key: value for key, value in options.items() if not (key in unset and value is None)}
-        refuse_empty_paths(job, {complete_key(key, job, name): value for key, value in flatten(given).items()})
         return run_verb(name, from_python(name, job, given), **lightnings)
 
-    call.__name__ = call.__qualname__ = function
+    call.__name__ = call.__qualname__ = name.replace("-", "_")
     call.__module__ = "boxseg"
-    call.__signature__ = signature = _signature(job, LIGHTNINGS if name in TRAINING_VERBS else {})  # type: ignore[attr-defined]
-    call.__doc__ = inspect.cleandoc(job.__doc__ or "") + "\n"
-    if name in TRAINING_VERBS:
-        call.__doc__ += "".join(f"    {key}: {text}\n" for key, text in LIGHTNINGS.items())
-    if "options" in signature.parameters:
-        call.__doc__ += "    **options: Options of sections by any unambiguous shorter name: `grid=3`.\n"
-    call.__doc__ += "\nRaises:\n    BoxsegError: Something given cannot be used.\n"
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    summary, texts = docstring(job)
+    arguments = "\n".join(_described(key, (texts | OTHERS)[key]) for key in signature.parameters)
+    raises = "BoxsegError: Something given cannot be used."
+    call.__doc__ = f"{summary}\n\nArgs:\n{arguments}\n\nRaises:\n    {raises}\n"
     return call
 
 
-def _signature(job: type[Job], extra: dict[str, str]) -> inspect.Signature:
+def _signature(verb: str, job: type[Job]) -> inspect.Signature:
     """What `help` shows: the job's fields as keywords, then options of its sections by shorter names."""
-    kinds = get_type_hints(job)
-    parameters = [
-        inspect.Parameter(
-            item.name, inspect.Parameter.KEYWORD_ONLY, default=_default(item), annotation=kinds[item.name]
-        )
-        for item in dataclasses.fields(job)
-    ]
-    parameters += [
-        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=(), annotation="Sequence[Any]")
-        for key in extra
-    ]
-    if any(dataclasses.is_dataclass(part) for kind in kinds.values() for part in (kind, *get_args(kind))):
+    own = inspect.signature(job, eval_str=True)
+    parameters = list(own.parameters.values())
+    if verb in TRAINING_VERBS:
+        parameters += [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=(), annotation="Sequence[Any]")
+            for key in ("callbacks", "loggers")
+        ]
+    if any("." in key for key in options_of(job)):
         parameters.append(inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD, annotation=Any))
-    return inspect.Signature(parameters, return_annotation=Result)
+    return own.replace(parameters=parameters, return_annotation=Result)
+
+
+def _described(key: str, text: str) -> str:
+    """An argument as a docstring has it."""
+    stars = "**" if key == "options" else ""
+    return textwrap.fill(
+        f"{stars}{key}: {text}",
+        108,
+        initial_indent=" " * 4,
+        subsequent_indent=" " * 8,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _split_lightnings(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
@@ -94,12 +102,6 @@ def _listed(given: Any) -> list[Any]:
     if given is None:
         return []
     return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
-
-
-def _default(item: dataclasses.Field[Any]) -> Any:
-    if item.default_factory is not dataclasses.MISSING:
-        return item.default_factory()
-    return inspect.Parameter.empty if item.default is dataclasses.MISSING else item.default
 
 
 def load(

@@ -16,28 +16,7 @@ from boxseg.freed_memory import keep_freed_memory
 if TYPE_CHECKING:
     from boxseg.tables import Table
 
-VERBS = (
-    "run",
-    "classify",
-    "label",
-    "segment",
-    "evaluate",
-    "report",
-    "predict",
-    "export",
-    "convert",
-    "reproduce",
-    "doctor",
-    "masks",
-    "download",
-    "convert-config",
-    "demo",
-)
-
-SUMMARY = f"""boxseg {__version__}: from bounding boxes to segmentation masks and a trained network.
-
-usage: boxseg VERB [key=value …] [-c FILE.yaml]
-
+_VERBS = """\
   demo      make a small data set and run all stages on it, offline, in minutes
   doctor    check a data set: counts, classes, everything that is broken
   run       all stages: boxes → labels → segmentation network → scores
@@ -53,7 +32,14 @@ usage: boxseg VERB [key=value …] [-c FILE.yaml]
   reproduce run a table of the paper, and print ours beside the published numbers
   masks     write masks made from the boxes alone, for other programs
   convert-config  turn a configuration file of BANA's public code into options of boxseg
+"""
+VERBS = [line.split()[0] for line in _VERBS.splitlines()]
 
+SUMMARY = f"""boxseg {__version__}: from bounding boxes to segmentation masks and a trained network.
+
+usage: boxseg VERB [key=value …] [-c FILE.yaml]
+
+{_VERBS}
   boxseg VERB --help          all options of a verb
   boxseg VERB … --print-config  the resolved options as YAML, and no run
   -c FILE.yaml                options from a file, or a recipe by its name
@@ -116,16 +102,12 @@ def _dispatch(words: list[str]) -> int:
     if verb not in VERBS:
         raise ConfigError(f"unknown verb {verb!r}{did_you_mean(verb, VERBS)} (one of {', '.join(VERBS)})")
     from boxseg import options
-    from boxseg.jobs import JOBS
-    from boxseg.options import refuse_empty_paths
 
     if "-h" in rest or "--help" in rest:
         print(options.help_text(verb), end="")
         return 0
     print_config = _take(rest, "--print-config") or _take(rest, "--print_config")
-    given = options.parse_words(rest, verb)
-    refuse_empty_paths(JOBS[verb], given)
-    job = options.build_job(verb, given)
+    job = options.build_job(verb, options.parse_words(rest, verb))
     if print_config:
         print(options.to_yaml(job), end="")
         return 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import errno
-import math
 from collections.abc import Iterable
 
 
@@ -73,11 +72,6 @@ def require_schedule(section: str, batch: int, epochs: float, iterations: int | 
     require(batch >= 1, f"{section}.batch must be at least 1, got {batch}")
     require(epochs > 0, f"{section}.epochs must be positive, got {epochs}")
     require(iterations is None or iterations >= 1, f"{section}.iterations must be at least 1, got {iterations}")
-
-
-def require_scale(scale: float) -> None:
-    """Check the length of a schedule."""
-    require(0 < scale < math.inf, f"scale must be positive (0.1 is a tenth of the schedule), got {scale}")
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

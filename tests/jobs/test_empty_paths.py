@@ -9,8 +9,8 @@ import pytest
 import boxseg
 from boxseg.cli import execute
 from boxseg.errors import ConfigError
-from boxseg.jobs import JOBS, PredictJob
-from boxseg.options import build_job, parse_words, refuse_empty_paths
+from boxseg.jobs import PredictJob
+from boxseg.options import build_job, parse_words
 
 NAMED = r"= is empty: name a path, .*=\. for the current folder"
 
@@ -52,7 +52,7 @@ def test_in_a_file_and_in_python_too(tmp_path: Path) -> None:
     (tmp_path / "options.yaml").write_text("data: {root: ''}\n")
     given = parse_words(["-c", str(tmp_path / "options.yaml"), "out=o"], "classify")
     with pytest.raises(ConfigError, match=rf"data\.root{NAMED}"):
-        refuse_empty_paths(JOBS["classify"], given)
+        build_job("classify", given)
     with pytest.raises(ConfigError, match=rf"data\.root{NAMED}"):
         boxseg.doctor(data={"root": ""})
     with pytest.raises(ConfigError, match=rf"images{NAMED}"):
@@ -66,5 +66,4 @@ def test_a_list_without_photos() -> None:
 
 def test_the_current_folder_may_be_meant_and_other_options_may_be_empty() -> None:
     given = parse_words(["data=.", "out=.", "val_split=", "loggers=[]"], "run")
-    refuse_empty_paths(JOBS["run"], given)
     assert build_job("run", given).out == Path()  # type: ignore[union-attr]

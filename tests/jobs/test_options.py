@@ -79,8 +79,12 @@ def test_a_sections_name_is_its_switch(word: str, active: bool, tmp_path: Path) 
             "^option \"classify.grid\": expected a whole number, got 'three'$",
         ),
         (("data=d", "out=o", "grid=3.5"), "expected a whole number, got '3.5'$"),
+        (("data=d", "out=o", "grid=3.0"), "expected a whole number, got '3.0'$"),
+        (("data=d", "out=o", "devices=2.0"), "expected a whole number or auto, got '2.0'$"),
         (("data=d", "out=o", "grid=true"), "expected a whole number, got true$"),
         (("data=d", "out=o", "overwrite=maybe"), "\"overwrite\": expected true or false, got 'maybe'$"),
+        (("data=d", "out=o", "overwrite=1"), "\"overwrite\": expected true or false, got '1'$"),
+        (("data=d", "out=o", "freeze=y"), "\"model.freeze\": expected true or false, got 'y'$"),
         (("data=d", "out=o", "data.split=[a]"), r'"data.split": expected text, got \["a"\]$'),
         (("data=d", "out=o", "format=vco"), r"unknown data\.format=vco, did you mean 'voc'\?"),
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from boxseg.config.crf import Crf
@@ -27,7 +27,7 @@ class Evaluate:
     flip: bool = True
     tta: bool = True
     tile: int | Literal["auto"] = "auto"
-    crf: Crf = field(default_factory=lambda: Crf(sigma_xy=121.0, sigma_rgb=5.0))
+    crf: Crf = Crf(sigma_xy=121.0, sigma_rgb=5.0)
 
     def __post_init__(self) -> None:
         require(

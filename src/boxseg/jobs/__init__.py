@@ -5,32 +5,12 @@ One dataclass a verb, used alike by the command line, YAML files and the Python 
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, TypeVar
-
 from boxseg.config import POSITIONAL
 from boxseg.jobs.experiments import TABLE_RECIPES, ReproduceJob
+from boxseg.jobs.job import Job, job_for
 from boxseg.jobs.preparation import ConvertConfigJob, DoctorJob, DownloadJob, MasksJob
 from boxseg.jobs.training import ClassifyJob, DemoJob, LabelJob, RunJob, SegmentJob
 from boxseg.jobs.use import ConvertJob, EvaluateJob, ExportJob, PredictJob, ReportJob
-
-Job = (
-    ClassifyJob
-    | LabelJob
-    | SegmentJob
-    | EvaluateJob
-    | ReportJob
-    | PredictJob
-    | ExportJob
-    | ConvertJob
-    | DoctorJob
-    | MasksJob
-    | DownloadJob
-    | ConvertConfigJob
-    | RunJob
-    | ReproduceJob
-    | DemoJob
-)
 
 JOBS: dict[str, type[Job]] = {
     "run": RunJob,
@@ -72,12 +52,3 @@ __all__ = [
     "SegmentJob",
     "job_for",
 ]
-
-JobT = TypeVar("JobT", bound=Job)
-
-
-def job_for(kind: type[JobT], job: Job, **changes: Any) -> JobT:
-    """A job of one kind with the sections it shares with another."""
-    names = {item.name for item in dataclasses.fields(kind)}
-    shared = {name: value for name, value in vars(job).items() if name in names}
-    return kind(**{**shared, **changes})

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from boxseg.config import POSITIONAL, Classify, Data, Evaluate, Label, Model, Segment, TrainerOptions
-from boxseg.errors import require, require_scale
+from boxseg.errors import require
+from boxseg.jobs.job import TrainingJob
 
 TableName = Literal["pseudo-labels", "grid", "losses", "final-vgg", "final-resnet", "coco", "all"]
 
@@ -16,7 +17,7 @@ TABLE_RECIPES = {"final-resnet": "voc_resnet101"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReproduceJob:
+class ReproduceJob(TrainingJob):
     """Run an experiment of the paper, and compare its numbers with the published ones.
 
     Args:
@@ -34,12 +35,6 @@ class ReproduceJob:
         classifier: Backbone of the classifier that makes the labels; `auto` is vgg16 for the ResNet-101 of
             `final-resnet`, as in the paper, else that of the network.
         classifier_weights: Like model.weights, for a classifier with another backbone than the network.
-        model: Network.
-        classify: The box classifier (stage 1).
-        label: The labels (stage 2).
-        segment: The segmentation network (stage 3).
-        evaluate: Scoring (scales, windows and CRF).
-        trainer: Devices, precision and seed.
     """
 
     table: TableName = field(metadata=POSITIONAL)
@@ -52,15 +47,15 @@ class ReproduceJob:
     dry_run: bool = False
     classifier: Literal["auto", "efficientnet_lite0", "vgg16", "resnet50", "resnet101"] = "auto"
     classifier_weights: str = "default"
-    model: Model = field(default_factory=Model)
-    classify: Classify = field(default_factory=Classify)
-    label: Label = field(default_factory=Label)
-    segment: Segment = field(default_factory=Segment)
-    evaluate: Evaluate = field(default_factory=Evaluate)
-    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    model: Model = Model()
+    classify: Classify = Classify()
+    label: Label = Label()
+    segment: Segment = Segment()
+    evaluate: Evaluate = Evaluate()
+    trainer: TrainerOptions = TrainerOptions()
 
     def __post_init__(self) -> None:
-        require_scale(self.scale)
+        super().__post_init__()
         require(
             len(set(self.seeds)) == len(self.seeds) and min(self.seeds, default=0) >= 0,
             f"seeds must differ and be 0 or more, got {list(self.seeds)}",

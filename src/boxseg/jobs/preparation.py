@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from boxseg.config import POSITIONAL, Data
+from boxseg.jobs.job import Job
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoctorJob:
+class DoctorJob(Job):
     """Check a data set: counts, classes, and everything that is broken.
 
     Args:
-        data: Photos with boxes.
         decode: Read photos and masks completely, not just their headers.
         submission: Check an archive (.tgz) or folder of results for the VOC 2012 evaluation server instead,
             against the photos of `data.split`.
@@ -26,12 +26,11 @@ class DoctorJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MasksJob:
+class MasksJob(Job):
     """Write masks made from the boxes alone, for other programs; boxseg itself does not need them.
 
     Args:
         kind: `background`: an 8-bit grey PNG of each photo's size, 1 outside all boxes and 0 inside.
-        data: Photos with boxes.
         out: Output folder; masks are written to OUT/BgMaskfromBoxes/ID.png.
         overwrite: Write existing masks again.
     """
@@ -43,7 +42,7 @@ class MasksJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DownloadJob:
+class DownloadJob(Job):
     """Set up VOC 2012 or COCO 2017. Run again, it continues where it stopped and keeps what is complete.
 
     Args:
@@ -69,7 +68,7 @@ class DownloadJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvertConfigJob:
+class ConvertConfigJob(Job):
     """Turn a configuration file of BANA's public code, or of its reproduction, into options of boxseg.
 
     Args:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from boxseg.config import Classify, Data, Evaluate, Label, Model, Report, Segment, TrainerOptions
-from boxseg.errors import require, require_path, require_scale
+from boxseg.errors import require, require_path
+from boxseg.jobs.job import Job, TrainingJob
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifyJob:
+class ClassifyJob(TrainingJob):
     """Train the box classifier (stage 1).
 
     Args:
-        data: Photos with boxes.
         out: Run folder; the classifier is written to OUT/model.safetensors.
-        overwrite: Start again from scratch if OUT holds a run with other options.
-        dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
-        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
-            bootstrapping and checkpoints come correspondingly earlier.
-        model: Network.
-        classify: The box classifier (stage 1).
-        trainer: Devices, precision and seed.
     """
 
     data: Data
@@ -30,26 +23,18 @@ class ClassifyJob:
     overwrite: bool = False
     dry_run: bool = False
     scale: float = 1.0
-    model: Model = field(default_factory=Model)
-    classify: Classify = field(default_factory=Classify)
-    trainer: TrainerOptions = field(default_factory=TrainerOptions)
-
-    def __post_init__(self) -> None:
-        require_scale(self.scale)
+    model: Model = Model()
+    classify: Classify = Classify()
+    trainer: TrainerOptions = TrainerOptions()
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelJob:
+class LabelJob(Job):
     """Write pseudo labels for photos with boxes (stage 2).
 
     Args:
         checkpoint: Classifier made by `classify`, for the methods bap and gap; the other methods need none.
-        data: Photos with boxes.
         out: Folder for y_crf/ID.png and y_ret/ID.png, and for metrics.json if there is ground truth.
-        overwrite: Start again from scratch if OUT holds a run with other options.
-        dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
-        label: The labels (stage 2).
-        trainer: Devices, precision and seed.
     """
 
     checkpoint: Path | None = None
@@ -57,8 +42,8 @@ class LabelJob:
     out: Path
     overwrite: bool = False
     dry_run: bool = False
-    label: Label = field(default_factory=Label)
-    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    label: Label = Label()
+    trainer: TrainerOptions = TrainerOptions()
 
     def __post_init__(self) -> None:
         require(
@@ -69,7 +54,7 @@ class LabelJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentJob:
+class SegmentJob(TrainingJob):
     """Train the segmentation network (stage 3), then score it on `data.val_split`.
 
     Args:
@@ -82,14 +67,6 @@ class SegmentJob:
             default all of `data.split`.
         data: Photos.
         out: Run folder; the network is written to OUT/model.safetensors.
-        overwrite: Start again from scratch if OUT holds a run with other options.
-        dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
-        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
-            bootstrapping and checkpoints come correspondingly earlier.
-        model: Network.
-        segment: The segmentation network (stage 3).
-        evaluate: Scoring (scales, windows and CRF).
-        trainer: Devices, precision and seed.
     """
 
     labels: str | list[str]
@@ -100,13 +77,13 @@ class SegmentJob:
     overwrite: bool = False
     dry_run: bool = False
     scale: float = 1.0
-    model: Model = field(default_factory=Model)
-    segment: Segment = field(default_factory=Segment)
-    evaluate: Evaluate = field(default_factory=Evaluate)
-    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    model: Model = Model()
+    segment: Segment = Segment()
+    evaluate: Evaluate = Evaluate()
+    trainer: TrainerOptions = TrainerOptions()
 
     def __post_init__(self) -> None:
-        require_scale(self.scale)
+        super().__post_init__()
         require(len(self.labels) > 0, "labels names no source of labels; give labels=DIR or labels=[A,B]")
         if self.strong is not None:
             require_path("strong", self.strong)
@@ -117,23 +94,11 @@ class SegmentJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunJob:
+class RunJob(TrainingJob):
     """All stages: boxes to labels to a segmentation network. Run again, it continues where it stopped.
 
     Args:
-        data: Photos with boxes.
         out: Run folder: classify/, label/, segment/, report.html, sheet.png, metrics.json.
-        overwrite: Start again from scratch if OUT holds a run with other options.
-        dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
-        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
-            bootstrapping and checkpoints come correspondingly earlier.
-        model: Network.
-        classify: The box classifier (stage 1).
-        label: The labels (stage 2).
-        segment: The segmentation network (stage 3).
-        evaluate: Scoring (scales, windows and CRF).
-        report: The page report.html.
-        trainer: Devices, precision and seed.
     """
 
     data: Data
@@ -141,48 +106,32 @@ class RunJob:
     overwrite: bool = False
     dry_run: bool = False
     scale: float = 1.0
-    model: Model = field(default_factory=Model)
-    classify: Classify = field(default_factory=Classify)
-    label: Label = field(default_factory=Label)
-    segment: Segment = field(default_factory=Segment)
-    evaluate: Evaluate = field(default_factory=Evaluate)
-    report: Report = field(default_factory=Report)
-    trainer: TrainerOptions = field(default_factory=TrainerOptions)
-
-    def __post_init__(self) -> None:
-        require_scale(self.scale)
+    model: Model = Model()
+    classify: Classify = Classify()
+    label: Label = Label()
+    segment: Segment = Segment()
+    evaluate: Evaluate = Evaluate()
+    report: Report = Report()
+    trainer: TrainerOptions = TrainerOptions()
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoJob:
+class DemoJob(TrainingJob):
     """Make a demo data set and run all stages on it, offline, in a few minutes on two cores.
 
     Args:
         out: Run folder.
-        overwrite: Start again from scratch if OUT holds a run with other options.
-        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
-            bootstrapping and checkpoints come correspondingly earlier.
         images: Number of training photos to make; a quarter as many are added for scoring.
-        model: Network.
-        classify: The box classifier (stage 1).
-        label: The labels (stage 2).
-        segment: The segmentation network (stage 3).
-        evaluate: Scoring (scales, windows and CRF).
-        report: The page report.html.
-        trainer: Devices, precision and seed.
     """
 
     out: Path = Path("runs/demo")
     overwrite: bool = False
     scale: float = 1.0
     images: int = 200
-    model: Model = field(default_factory=Model)
-    classify: Classify = field(default_factory=Classify)
-    label: Label = field(default_factory=Label)
-    segment: Segment = field(default_factory=Segment)
-    evaluate: Evaluate = field(default_factory=Evaluate)
-    report: Report = field(default_factory=Report)
-    trainer: TrainerOptions = field(default_factory=TrainerOptions)
-
-    def __post_init__(self) -> None:
-        require_scale(self.scale)
+    model: Model = Model()
+    classify: Classify = Classify()
+    label: Label = Label()
+    segment: Segment = Segment()
+    evaluate: Evaluate = Evaluate()
+    report: Report = Report()
+    trainer: TrainerOptions = TrainerOptions()

@@ -8,21 +8,20 @@ from typing import Literal
 
 from boxseg.config import POSITIONAL, Data, Evaluate, LabelFormat, Report, TrainerOptions
 from boxseg.errors import require, require_path
+from boxseg.jobs.job import Job
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateJob:
+class EvaluateJob(Job):
     """Score a network, a folder of labels or masks of single objects against ground truth.
 
     Args:
-        checkpoint: Segmentation network made by `segment`.
         labels: Instead of a network: a folder made by `label`, or a folder of masks ID.png.
         instances: Instead of a network, for AP: COCO results with masks (JSON), or a folder made by `label`
             with `label.instances=true`.
         data: Photos with ground-truth masks.
         out: Folder for metrics.json. By default evaluate-SPLIT beside the checkpoint, or the label folder.
         evaluate: Scales, windows and CRF of a network.
-        trainer: Devices, precision and seed.
     """
 
     checkpoint: Path | None = None
@@ -30,12 +29,12 @@ class EvaluateJob:
     instances: Path | None = None
     data: Data
     out: Path | None = None
-    evaluate: Evaluate = field(default_factory=Evaluate)
-    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    evaluate: Evaluate = Evaluate()
+    trainer: TrainerOptions = TrainerOptions()
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportJob:
+class ReportJob(Job):
     """Show a run in one HTML file that opens offline: scores, training curves, confusions, and the photos.
 
     Args:
@@ -48,15 +47,14 @@ class ReportJob:
     run: Path = field(metadata=POSITIONAL)
     out: Path | None = None
     data: Path | None = None
-    report: Report = field(default_factory=Report)
+    report: Report = Report()
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictJob:
+class PredictJob(Job):
     """Label new photos, without boxes, with a segmentation network.
 
     Args:
-        checkpoint: Segmentation network made by `segment`.
         images: Photos: a file, a folder, a pattern such as "photos/*.jpg", or a list of these.
         out: Folder for labels/NAME.png, overlays/NAME.jpg and confidence/NAME.png.
         confidence: Write the probability of each pixel's label as 8-bit grey PNG; 255 stands for 1.
@@ -68,7 +66,6 @@ class PredictJob:
         overwrite: Submission only: start again from scratch if OUT holds one with other options.
         data: Photos of a data set, in place of `images` (boxes are not needed).
         evaluate: Scales, windows and CRF.
-        trainer: Devices, precision and seed.
     """
 
     checkpoint: Path
@@ -79,8 +76,8 @@ class PredictJob:
     comp: Literal["comp5", "comp6"] = "comp6"
     overwrite: bool = False
     data: Data | None = None
-    evaluate: Evaluate = field(default_factory=Evaluate)
-    trainer: TrainerOptions = field(default_factory=TrainerOptions)
+    evaluate: Evaluate = Evaluate()
+    trainer: TrainerOptions = TrainerOptions()
 
     def __post_init__(self) -> None:
         if self.images is not None:
@@ -90,11 +87,10 @@ class PredictJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportJob:
+class ExportJob(Job):
     """Write a segmentation network for use in other programs, and check that it computes the same.
 
     Args:
-        checkpoint: Segmentation network made by `segment`.
         out: File to write: .onnx, .pt2 (torch-export) or .safetensors. The first two take raw RGB photos, uint8
             (batch, height, width, 3), of any number and size, and return probabilities (batch, classes, height,
             width). By default `model` with the suffix of the format, in the current folder.
@@ -108,7 +104,7 @@ class ExportJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvertJob:
+class ConvertJob(Job):
     """Write labels as a data set for other programs: masks with colours, VOC, COCO instances, YOLO polygons.
 
     Args:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, get_origin
 
-from boxseg.errors import ConfigError, did_you_mean
+from boxseg.errors import ConfigError, did_you_mean, require_path
 from boxseg.jobs import JOBS, Job
 from boxseg.options.files import preset
 from boxseg.options.keys import (
@@ -18,6 +18,7 @@ from boxseg.options.keys import (
     kinds_in,
     options_of,
     placeholder,
+    to_plain,
     to_word,
 )
 
@@ -45,25 +46,32 @@ def build_job(verb: str, flat: Mapping[str, Any]) -> Job:
     """A checked job from a flat mapping of options.
 
     Raises:
-        ConfigError: An option is missing, or its value is not of its kind.
+        ConfigError: An option is missing, an empty path, or its value is not of its kind.
     """
     from pydantic import ValidationError
 
     job: Any = JOBS[verb]
+    options = options_of(job)
     values = {**default_options(job), **preset(verb, flat), **flat}
-    missing = [
-        option for option in options_of(job).values() if option.required and values.get(option.key) is None
-    ]
+    for key, option in options.items():
+        if Path in kinds_in(option.kind) and values.get(key) == "":
+            require_path(key, "")
+    missing = [option for key, option in options.items() if option.required and values.get(key) is None]
     for option in missing:
         if not option.left_out:
             raise ConfigError(f"missing option {option.key}=… (see `boxseg {verb} --help`)")
     # Recipes give options of a section that this job does without, too.
     without = {option.left_out for option in missing}
-    given = {key: values[key] for key, option in options_of(job).items() if option.left_out not in without}
+    given = {key: values[key] for key, option in options.items() if option.left_out not in without}
     try:
-        return cast(Job, _validator(job).validate_python(_nested(given)))
+        made = cast(Job, _validator(job).validate_python(_nested(given)))
     except ValidationError as error:
         raise _refusal(error.errors()[0]["loc"], job, values) from error
+    for key, value in flatten(to_plain(made)).items():
+        # pydantic makes whole numbers of 3.0, too, and switches of 1 and y.
+        if isinstance(value, int) and to_word(given[key]) != to_word(value):
+            raise _refusal((key,), job, values)
+    return made
 
 
 @cache

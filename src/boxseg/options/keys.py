@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from boxseg.errors import ConfigError, did_you_mean, require_path
+from boxseg.errors import ConfigError, did_you_mean
 
 Flat = dict[str, Any]
 
@@ -69,11 +70,9 @@ def _walk(
     hints, (_, texts) = get_type_hints(section), docstring(section)
     for item in dataclasses.fields(section):
         key, kind, text = f"{prefix}{item.name}", hints[item.name], texts.get(item.name, "")
-        default = item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
-        if made is not None:
-            default = getattr(made, item.name)
-        inner = section_of(kind)
-        if inner:
+        default = item.default if made is None else getattr(made, item.name)
+        inner = next((part for part in kinds_in(kind) if dataclasses.is_dataclass(part)), None)
+        if isinstance(inner, type):
             whole = default if isinstance(default, inner) else None
             yield from _walk(inner, whole, f"{key}.", left_out or (key if default is None else ""), text)
         else:
@@ -89,14 +88,13 @@ def _walk(
 
 
 def docstring(section: type[Any]) -> tuple[str, dict[str, str]]:
-    """What a dataclass is, on one line, and the text of each of its `Args:`."""
-    summary, _, arguments = inspect.cleandoc(section.__doc__ or "").partition("\n\nArgs:\n")
-    texts: dict[str, str] = {}
-    name = ""
-    for line in inspect.cleandoc(arguments).splitlines():
-        if not line.startswith(" "):
-            name, _, line = line.partition(":")
-        texts[name] = f"{texts.get(name, '')} {line.strip()}".strip()
+    """What a dataclass is, on one line, and the text of each of its `Args:` and those of its bases."""
+    summary, texts = "", {}
+    for kind in reversed(section.__mro__[:-1]):
+        summary, _, arguments = inspect.cleandoc(kind.__doc__ or "").partition("\n\nArgs:\n")
+        for entry in re.split(r"\n(?! )", inspect.cleandoc(arguments)):
+            name, _, text = entry.partition(":")
+            texts[name] = " ".join(text.split())
     return " ".join(summary.split()), texts
 
 
@@ -121,12 +119,6 @@ def placeholder(hint: Any) -> str:
     if origin in (list, tuple):
         return f"[{','.join('…' if item is Ellipsis else placeholder(item) for item in items)}]"
     return PLACEHOLDERS[kinds[0]]
-
-
-def section_of(hint: Any) -> type[Any] | None:
-    """The dataclass of a field that is a section of options, or None for a single option."""
-    sections = (kind for kind in kinds_in(hint) if isinstance(kind, type))
-    return next((kind for kind in sections if dataclasses.is_dataclass(kind)), None)
 
 
 def known_keys(job: type[Any]) -> tuple[str, ...]:
@@ -194,18 +186,3 @@ def complete_key(key: str, job: type[Any], verb: str) -> str:
             f"unknown option {key!r}{did_you_mean(key, sorted(words))} (see `boxseg {verb} --help`)"
         )
     return endings[0]
-
-
-def refuse_empty_paths(job: type[Any], options: Mapping[str, Any]) -> None:
-    """Check the options that name a file or folder.
-
-    Args:
-        job: Their job.
-        options: By dotted key, as they were given.
-
-    Raises:
-        ConfigError: One is empty.
-    """
-    for key, value in options.items():
-        if isinstance(value, str) and Path in kinds_in(options_of(job)[key].kind):
-            require_path(key, value)

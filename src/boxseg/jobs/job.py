@@ -1,0 +1,53 @@
+"""What jobs have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from boxseg.errors import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Base of the jobs. A job describes its own options; these mean the same in several of them.
+
+    Args:
+        checkpoint: Segmentation network made by `segment`.
+        data: Photos with boxes.
+        overwrite: Start again from scratch if OUT holds a run with other options.
+        dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
+            bootstrapping and checkpoints come correspondingly earlier.
+        model: Network.
+        classify: The box classifier (stage 1).
+        label: The labels (stage 2).
+        segment: The segmentation network (stage 3).
+        evaluate: Scoring (scales, windows and CRF).
+        report: The page report.html.
+        trainer: Devices, precision and seed.
+    """
+
+
+class TrainingJob(Job):
+    """A job with a schedule, which `scale` shortens."""
+
+    scale: float
+
+    def __post_init__(self) -> None:
+        require(
+            0 < self.scale < math.inf,
+            f"scale must be positive (0.1 is a tenth of the schedule), got {self.scale}",
+        )
+
+
+JobT = TypeVar("JobT", bound=Job)
+
+
+def job_for(kind: type[JobT], job: Job, **changes: Any) -> JobT:
+    """A job of one kind with the sections it shares with another."""
+    names = {item.name for item in dataclasses.fields(kind)}
+    shared = {name: value for name, value in vars(job).items() if name in names}
+    return kind(**{**shared, **changes})
