@@ -26,7 +26,8 @@ import boxseg
 from boxseg import api
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS
-from boxseg.options import RECIPES, complete_key, default_options, known_keys, load_mapping
+from boxseg.options import complete_key, known_keys
+from boxseg.options.keys import STAND_INS
 from boxseg.stages import plan
 
 STUB = Path(boxseg.__file__).with_name("__init__.pyi")
@@ -36,9 +37,6 @@ NAMES_OF_FILES = frozenset(
     {"labels", "strong", "images", "weights", "classifier_weights", "backbone", "sam", "class_map", "mirror"}
     | {"test_archive"}
 )
-
-# Options that their section's name alone stands for: `data="photos"`, `crf=False`.
-STAND_INS = ("root", "enabled")
 
 # Verbs whose result is another one where an option is given: {verb: {option: result}}.
 OTHER_RESULTS = {
@@ -56,6 +54,9 @@ HEAD = '''\
 """From bounding boxes to segmentation masks and a trained segmentation network."""
 
 # Written by scripts/make_stubs.py: edit the jobs and sections of options, then run it.
+#
+# The classes with an underscore are sections of `boxseg.config` as mappings, and the options of a verb by the
+# shortest name that will do.
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,16 +68,11 @@ from typing_extensions import Unpack
 
 def stub() -> str:
     """The text of the stub."""
-    sections: dict[str, type[Any]] = {}
-    for job in JOBS.values():
-        sections |= _sections(job)
-    modules = {module for kind in (*JOBS.values(), *sections.values()) for module in _modules(kind)}
-    parts = [HEAD, *(f"import {module}" for module in sorted(modules)), *_imports()]
-    parts += ["__version__: str", f"__all__ = {boxseg.__all__}"]
-    parts += [_section_type(section) for section in sections.values()]
+    sections = {owner.__name__: owner for job in JOBS.values() for _, owner in _paths(job).values()}
+    parts = [HEAD, *_imports(), "__version__: str", f"__all__ = {boxseg.__all__}"]
+    parts += [_section_type(owner) for owner in sections.values() if owner not in JOBS.values()]
     for verb in JOBS:
-        parts += [_options_type(verb)] if words_of(verb) else []
-        parts += _functions(verb)
+        parts += [*_options_type(verb)[1:], *_functions(verb)]
     return _formatted("\n\n".join(parts) + "\n")
 
 
@@ -95,51 +91,38 @@ def _imports() -> Iterator[str]:
             yield f"from boxseg import {name}" if home == f"boxseg.{name}" else f"from {home} import {name}"
 
 
-def _modules(kind: type[Any]) -> set[str]:
-    """Modules of other classes that the options of a job or section are of."""
-    parts = {part for hint in get_type_hints(kind).values() for part in _alternatives(hint)}
-    parts |= {inner for part in parts for inner in get_args(part)}
-    foreign = {part for part in parts if isinstance(part, type) and not dataclasses.is_dataclass(part)}
-    return {part.__module__ for part in foreign} - {"builtins", "pathlib", "types"}
-
-
-def _sections(kind: type[Any]) -> dict[str, type[Any]]:
-    """The sections of a job or section, and theirs, by the name of their class."""
-    found: dict[str, type[Any]] = {}
-    for hint in get_type_hints(kind).values():
-        for part in _alternatives(hint):
-            if dataclasses.is_dataclass(part):
-                found |= {**_sections(part), part.__name__: part}
-    return found
-
-
 def _section_type(section: type[Any]) -> str:
     """A section as a mapping of its options."""
     lines = [f"{item.name}: {_kind(item, section)}" for item in dataclasses.fields(section)]
-    return f"class _{section.__name__}(TypedDict, total=False):\n{_indented(_docstring(section), *lines)}"
+    return f"class _{section.__name__}(TypedDict, total=False):\n{_indented(*lines)}"
 
 
-def _options_type(verb: str) -> str:
-    """All options of a verb that one word will do for, besides its own fields."""
-    usual = _defaults(verb)
-    lines = []
-    for word, (key, kind) in words_of(verb).items():
-        default = f" = {usual[key]!r}" if key in usual else ""
-        lines.append(f"{word}: {kind}  # {key}{default}")
-    about = f'"""Options of `{verb}` by the shortest name that will do."""'
-    return f"class _{_camel(verb)}Options(TypedDict, total=False):\n{_indented(about, *lines)}"
+def _options_type(verb: str) -> list[str]:
+    """Name of the mapping of all words that stand for options of a verb, and its definition where it needs one.
 
-
-def words_of(verb: str) -> dict[str, tuple[str, str]]:
-    """Key and type by each word that stands for one option or section of a verb, besides its own fields.
-
-    The key of a section is that of the option which its name alone stands for, or else its own.
+    Sections of which every option has such a word are its bases.
     """
+    words, paths = words_of(verb), _paths(JOBS[verb])
+    owners = [paths[key][1] for key in words.values()]
+    bases = [owner for owner in dict.fromkeys(owners) if owners.count(owner) == len(dataclasses.fields(owner))]
+    names = [f"_{owner.__name__}" for owner in bases]
+    lines = [
+        f"{word}: {_kind(*paths[key])}  # {key}" for word, key in words.items() if paths[key][1] not in bases
+    ]
+    if not lines and len(names) < 2:
+        return names
+    name = f"_{verb.title().replace('-', '')}Options"
+    head = f"class {name}({', '.join(names or ['TypedDict'])}, total=False):"
+    return [name, f"{head}\n{_indented(*lines or ['...'])}"]
+
+
+def words_of(verb: str) -> dict[str, str]:
+    """Key by each word that stands for one option or section of a verb, besides its own fields."""
     job = JOBS[verb]
     own = inspect.signature(getattr(api, verb.replace("-", "_"))).parameters
-    words: dict[str, tuple[str, str]] = {}
-    for key, (item, section) in _paths(job).items():
-        word = item.name
+    words: dict[str, str] = {}
+    for key in _paths(job):
+        word = key.rpartition(".")[2]
         if word in own or word in words or "." not in key:
             continue
         inside = [option for option in known_keys(job) if option.startswith(f"{key}.")]
@@ -148,7 +131,7 @@ def words_of(verb: str) -> dict[str, tuple[str, str]]:
         else:
             meant = _complete(word, verb) == key
         if meant:
-            words[word] = (_complete(word, verb) or key, _kind(item, section))
+            words[word] = key
     return words
 
 
@@ -169,18 +152,6 @@ def _complete(word: str, verb: str) -> str | None:
         return complete_key(word, JOBS[verb], verb)
     except ConfigError:
         return None
-
-
-def _defaults(verb: str) -> dict[str, Any]:
-    """Defaults by key, without those that a recipe may set which the verb starts from."""
-    started_from = RECIPES.glob("*.yaml") if verb == "reproduce" else RECIPES.glob(f"{verb}.yaml")
-    sections = {section for file in started_from for section in load_mapping(file)}
-    usual = default_options(JOBS[verb]).items()
-    return {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in usual
-        if key.split(".")[0] not in sections
-    }
 
 
 def _functions(verb: str) -> Iterator[str]:
@@ -211,26 +182,27 @@ def _function(verb: str, changes: dict[str, str], result: str, *, about: bool = 
         result: What it returns.
         about: Whether it has a docstring.
     """
-    name, job, usual = verb.replace("-", "_"), JOBS[verb], _defaults(verb)
+    name, job = verb.replace("-", "_"), JOBS[verb]
     function = getattr(api, name)
-    parameters = []
-    for item in dataclasses.fields(job):
-        text = changes.get(item.name)
-        if text is None:
-            text = _kind(item, job)
-            if item.default is not dataclasses.MISSING or item.default_factory is not dataclasses.MISSING:
-                text += f" = {usual[item.name]!r}" if item.name in usual else " = ..."
-        parameters.append(f"    {item.name}: {text},")
-    fields = {item.name for item in dataclasses.fields(job)}
+    fields = {item.name: f"{_kind(item, job)}{_default(item)}" for item in dataclasses.fields(job)} | changes
+    parameters = [f"    {key}: {text}," for key, text in fields.items()]
     parameters += [  # what is for Python alone
         f"    {item.name}: {item.annotation} = {item.default!r},"
         for item in inspect.signature(function).parameters.values()
         if item.name not in fields and item.kind is item.KEYWORD_ONLY
     ]
-    if words_of(verb):
-        parameters.append(f"    **options: Unpack[_{_camel(verb)}Options],")
+    parameters += [f"    **options: Unpack[{options}]," for options in _options_type(verb)[:1]]
     body = _indented(_docstring(function)) if about else "    ..."
     return "\n".join([f"def {name}(", "    *,", *parameters, f") -> {result}:", body])
+
+
+def _default(item: dataclasses.Field[Any]) -> str:
+    if item.default is dataclasses.MISSING:
+        return ""
+    if dataclasses.is_dataclass(item.default):
+        return " = ..."
+    value = str(item.default) if isinstance(item.default, Path) else item.default
+    return f" = {value!r}"
 
 
 def _kind(item: dataclasses.Field[Any], owner: type[Any]) -> str:
@@ -281,10 +253,6 @@ def _docstring(documented: Any) -> str:
 def _indented(*blocks: str) -> str:
     lines = [line for block in blocks for line in block.split("\n")]
     return "\n".join(f"    {line}" if line else "" for line in lines)
-
-
-def _camel(verb: str) -> str:
-    return verb.title().replace("-", "")
 
 
 if __name__ == "__main__":

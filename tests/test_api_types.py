@@ -90,7 +90,13 @@ class Stub:
         functions = [node for node in body if isinstance(node, ast.FunctionDef)]
         imported = [name for node in body if isinstance(node, ast.ImportFrom) for name in node.names]
         self.functions = {node.name: node for node in reversed(functions)}  # the first of overloads
-        self.mappings = {node.name: _fields(node) for node in body if isinstance(node, ast.ClassDef)}
+        self.mappings: dict[str, dict[str, str]] = {"TypedDict": {}}
+        for node in body:
+            if isinstance(node, ast.ClassDef):
+                bases = [self.mappings[ast.unparse(base)] for base in node.bases]
+                self.mappings[node.name] = {
+                    key: kind for fields in [*bases, _fields(node)] for key, kind in fields.items()
+                }
         self.names = {*self.functions, *(name.asname or name.name for name in imported), "__version__"}
 
     def parameters(self, verb: str) -> dict[str, str]:

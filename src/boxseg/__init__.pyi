@@ -1,6 +1,9 @@
 """From bounding boxes to segmentation masks and a trained segmentation network."""
 
 # Written by scripts/make_stubs.py: edit the jobs and sections of options, then run it.
+#
+# The classes with an underscore are sections of `boxseg.config` as mappings, and the options of a verb by the
+# shortest name that will do.
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,23 +109,6 @@ __all__ = [
 ]
 
 class _Data(TypedDict, total=False):
-    """Photos with boxes.
-
-    Args:
-        root: Folder of the data set.
-        format: How the boxes are stored; `auto` recognises the format. Plug-ins add others.
-        split: Images to work on: a list in ImageSets/Segmentation (VOC), an annotation file
-            `instances_SPLIT.json` (COCO), an entry of data.yaml (YOLO), a subset or a file SPLIT.xml (CVAT), or
-            a file SPLIT.json (Label Studio).
-        val_split: Images that the network is scored on after training; empty for none.
-        annotations: Annotation file of COCO, CVAT or Label Studio, relative to root. By default the file of the
-            split.
-        images: Folder of the photos of COCO, CVAT or Label Studio, relative to root. By default it is searched
-            for.
-        masks: Folder of ground-truth masks ID.png, relative to root. By default the masks of the data set.
-        limit: Use only this many images, the first ones.
-    """
-
     root: Path | str
     format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str
     split: str
@@ -133,28 +119,6 @@ class _Data(TypedDict, total=False):
     limit: int | None
 
 class _Model(TypedDict, total=False):
-    """The network: a backbone and the layers on top of it.
-
-    Args:
-        backbone: Feature extractor: `efficientnet_lite0`, `vgg16`, `resnet50` or `resnet101`; `hf:NAME` for a
-            model of transformers (its name on the hub, or a folder); `timm:NAME` for a model of timm; or the
-            name of a plug-in's.
-        weights: Weights to start from. `default`: the ImageNet weights that come with boxseg
-            (efficientnet_lite0), the ones published with the model (`hf:` and `timm:`), else `imagenet`.
-            `imagenet`: download torchvision's file. `none`: random weights. Or a file (.safetensors, .pth) with
-            the names of torchvision, Caffe or deeplab-pytorch.
-        freeze: Keep the backbone fixed and train only the layers on top: each step takes less time and memory.
-        stage: `hf:` and `timm:` only: use the features of this stage, counted from 1. By default the last.
-        fully_connected: fc6 and fc7 of VGG-16: `subsample` the pretrained layers to 1,024 channels, as DeepLab
-            does, or start with `fresh` random weights.
-        preprocessing: How the weights expect a photo: `torchvision` (RGB, ImageNet's mean and deviation) or
-            `caffe` (BGR, 0..255, mean subtracted); `auto` decides by the names in the weight file.
-        head: `largefov` (DeepLab v1) or `aspp` (DeepLab v2); `auto` takes aspp for ResNets and largefov for the
-            rest.
-        batch_norm: `frozen` keeps the pretrained statistics during training, `train` updates them.
-        temperature: Temperature T of the cosine classifier.
-    """
-
     backbone: Path | str
     weights: Path | str
     freeze: bool
@@ -165,54 +129,7 @@ class _Model(TypedDict, total=False):
     batch_norm: Literal["frozen", "train"]
     temperature: float
 
-class _Optimiser(TypedDict, total=False):
-    """SGD with the papers' learning-rate multipliers: 1 weights, 2 biases, 10 new weights, 20 new biases.
-
-    Args:
-        lr: Learning rate of pretrained weights.
-        momentum: Momentum of SGD.
-        weight_decay: Weight decay of weights; biases have none.
-        new_lr: Factor on the learning rate for layers that start from random weights.
-        bias_lr: Factor on the learning rate for biases.
-    """
-
-    lr: float
-    momentum: float
-    weight_decay: float
-    new_lr: float
-    bias_lr: float
-
-class _Augment(TypedDict, total=False):
-    """Random changes of training images, applied in this order.
-
-    Args:
-        crop: Side of the square crop, in pixels.
-        scale: Smallest and largest scale.
-        flip: Probability of a horizontal flip.
-        jitter: Strength of the changes of brightness, contrast and saturation.
-    """
-
-    crop: int
-    scale: list[float] | tuple[float, float]
-    flip: float
-    jitter: float
-
 class _Classify(TypedDict, total=False):
-    """Stage 1: a box classifier with background-aware pooling.
-
-    Args:
-        pooling: `bap` (background-aware) or `gap` (plain average over each box).
-        grid: Background queries per image: N × N, one for each cell of a grid.
-        roi_bins: Each box is pooled into this many bins per side.
-        min_background: Share of an image that must be background for BAP; images with less use GAP.
-        batch: Images per step.
-        epochs: Passes over the data.
-        iterations: Number of steps; replaces epochs.
-        milestones: Where the learning rate drops to a tenth, as shares of the schedule.
-        optimiser: Learning rates of stage 1.
-        augment: Random changes of training images in stage 1.
-    """
-
     pooling: Literal["bap", "gap"]
     grid: int
     roi_bins: int
@@ -224,52 +141,20 @@ class _Classify(TypedDict, total=False):
     optimiser: _Optimiser | config.Optimiser
     augment: _Augment | config.Augment
 
-class _Crf(TypedDict, total=False):
-    """Dense CRF (Krähenbühl and Koltun, 2011) on the raw photo.
+class _Optimiser(TypedDict, total=False):
+    lr: float
+    momentum: float
+    weight_decay: float
+    new_lr: float
+    bias_lr: float
 
-    Args:
-        bilateral_weight: Weight of the bilateral kernel (position and colour).
-        sigma_xy: Standard deviation of its position, in pixels.
-        sigma_rgb: Standard deviation of its colour, on a scale of 0..255.
-        gaussian_weight: Weight of the Gaussian kernel (position only).
-        gaussian_sigma: Standard deviation of its position, in pixels.
-        iterations: Mean-field iterations; 0 turns the CRF off.
-        enabled: Whether to run the CRF; `crf=false` turns it off.
-    """
-
-    bilateral_weight: float
-    sigma_xy: float
-    sigma_rgb: float
-    gaussian_weight: float
-    gaussian_sigma: float
-    iterations: int
-    enabled: bool
+class _Augment(TypedDict, total=False):
+    crop: int
+    scale: list[float] | tuple[float, float]
+    flip: float
+    jitter: float
 
 class _Label(TypedDict, total=False):
-    """Stage 2: pseudo labels from the boxes.
-
-    Args:
-        method: How to make labels. `bap` and `gap`: from the activation maps of a classifier. `box`: the whole
-            boxes, small ones on top. `grabcut`: cut each object out of its box. `sam`: masks of a SAM network
-            prompted with the boxes. `auto`: bap or gap, as the classifier was trained. Plug-ins add others.
-        sam: SAM network for method=sam: a transformers folder, or a name on the Hugging Face hub.
-        background: Background score inside boxes, for bap and gap: `attention` (u_0), `complement` (1 - max
-            u_c), or `zero` (the value of u_0 where no feature resembles the background). `auto`: attention for
-            bap, complement for gap.
-        grid: Background queries per image for bap and gap: N × N; 1 takes a single query.
-        class_map: For data with other classes than the classifier's: `voc_to_coco`, a YAML or JSON file, or a
-            mapping {class of the data: class of the classifier}. Classes that it does not list are matched by
-            name; `names` matches all by name. Classes without a match are labelled without the classifier, by 1
-            - u_0. Without a class map, the classifier must know every class of the data.
-        instances: Also write a mask with a score for each box: instances_y_crf.json and instances_y_ret.json
-            (COCO results), and their AP if the data has object masks.
-        maps: Also write confidence maps as 8-bit grey PNG: confidence/ID.png (255 times the probability of
-            Y_crf after the CRF) and reliable/ID.png (255 where Y_crf and Y_ret agree).
-        formats: Also write Y_crf for other programs, to OUT/FORMAT, with links to the photos: palette, voc,
-            masks, coco, yolo-seg. `boxseg convert` has more options.
-        crf: Dense CRF of stage 2, for Y_crf.
-    """
-
     method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str
     sam: Path | str | None
     background: Literal["auto", "attention", "complement", "zero"]
@@ -283,23 +168,16 @@ class _Label(TypedDict, total=False):
     )
     crf: _Crf | config.Crf | bool
 
+class _Crf(TypedDict, total=False):
+    bilateral_weight: float
+    sigma_xy: float
+    sigma_rgb: float
+    gaussian_weight: float
+    gaussian_sigma: float
+    iterations: int
+    enabled: bool
+
 class _Segment(TypedDict, total=False):
-    """Stage 3: a segmentation network from the labels.
-
-    Args:
-        loss: `nal` (noise-aware), `er` (entropy regularisation), `bs` (bootstrapping), `baseline` (only where
-            Y_crf and Y_ret agree), `ce_crf` (Y_crf everywhere), `ce_ret` (Y_ret everywhere), or a plug-in's.
-        weight: Weight λ of the loss on pixels where the two labels disagree.
-        gamma: Exponent γ of the noise-aware confidence.
-        detach_confidence: Stop the gradient through the noise-aware confidence σ.
-        batch: Images per step.
-        epochs: Passes over the data.
-        iterations: Number of steps; replaces epochs.
-        poly_power: The learning rate falls with (1 - step / steps) to this power.
-        optimiser: Learning rates of stage 3.
-        augment: Random changes of training images in stage 3.
-    """
-
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str
     weight: float
     gamma: float
@@ -312,18 +190,6 @@ class _Segment(TypedDict, total=False):
     augment: _Augment | config.Augment
 
 class _Evaluate(TypedDict, total=False):
-    """How a network sees photos when it is scored or predicts.
-
-    Args:
-        scales: Scales at which each photo is seen; the logits are averaged.
-        flip: Also see each photo mirrored.
-        tta: Use scales and flip; `false` sees each photo once, as it is, in a tenth of the time.
-        tile: Photos longer than this, in pixels (64 or more), are seen in windows of this side, which overlap
-            by an eighth and are blended; 0 for never. `auto` sees photos whole up to 34 megapixels with 15
-            classes (2 GB of probabilities; fewer pixels with more classes), and larger ones in windows of 2048.
-        crf: Dense CRF after the network.
-    """
-
     scales: list[float] | tuple[float, ...]
     flip: bool
     tta: bool
@@ -331,39 +197,12 @@ class _Evaluate(TypedDict, total=False):
     crf: _Crf | config.Crf | bool
 
 class _Report(TypedDict, total=False):
-    """The report page of a run.
-
-    Args:
-        photos: Number of photos in the gallery, evenly drawn, half of them from the validation split; 0 for
-            none.
-        size: Longer side of a photo on the page, in pixels.
-        originals: Also write these photos and their labels at full size, to NAME-files/ beside NAME.html; the
-            detail view then shows them.
-        predict: Let the network predict the photos in the gallery that it has not predicted yet.
-    """
-
     photos: int
     size: int
     originals: bool
     predict: bool
 
 class _TrainerOptions(TypedDict, total=False):
-    """Devices, precision, data loading and seed.
-
-    Args:
-        accelerator: Device type, by its name in Lightning: auto, cpu, gpu, mps …
-        devices: Number of devices, or `auto`. Each device gets its own process, on a CPU too: there the
-            processes share the cores, and `auto` is 1. Trainings split each batch among the devices.
-        precision: Number format, by its name in Lightning: 32-true, bf16-mixed, 16-mixed …
-        accumulate: Split each training batch into this many parts and add up their gradients: needs the memory
-            of one part, and the step stays that of the whole batch.
-        loggers: Where to log training curves, one or a list: csv (history.csv, always written), tensorboard,
-            wandb, mlflow.
-        workers: Number of data-loading processes; -1 chooses by the number of cores.
-        seed: Random seed; the same seed gives the same bytes on the same machine.
-        checkpoint_every: Save a resumable checkpoint every so many iterations; `scale` shortens this, too.
-    """
-
     accelerator: str
     devices: int | Literal["auto"]
     precision: str
@@ -377,59 +216,36 @@ class _TrainerOptions(TypedDict, total=False):
     seed: int
     checkpoint_every: int
 
-class _RunOptions(TypedDict, total=False):
-    """Options of `run` by the shortest name that will do."""
-
-    root: Path | str  # data.root
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
-    split: str  # data.split = 'train'
-    val_split: str  # data.val_split = 'val'
-    annotations: Path | str | None  # data.annotations = None
-    images: Path | str | None  # data.images = None
-    masks: Path | str | None  # data.masks = None
-    limit: int | None  # data.limit = None
-    backbone: Path | str  # model.backbone = 'efficientnet_lite0'
-    weights: Path | str  # model.weights = 'default'
-    freeze: bool  # model.freeze = False
-    stage: int | None  # model.stage = None
-    fully_connected: Literal["subsample", "fresh"]  # model.fully_connected = 'subsample'
-    preprocessing: Literal["auto", "torchvision", "caffe"]  # model.preprocessing = 'auto'
-    head: Literal["auto", "largefov", "aspp"]  # model.head = 'auto'
-    batch_norm: Literal["frozen", "train"]  # model.batch_norm = 'frozen'
-    temperature: float  # model.temperature = 20.0
-    pooling: Literal["bap", "gap"]  # classify.pooling = 'bap'
-    roi_bins: int  # classify.roi_bins = 2
-    min_background: float  # classify.min_background = 0.125
-    milestones: list[float] | tuple[float, ...]  # classify.milestones = (0.625,)
-    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method = 'auto'
-    sam: Path | str | None  # label.sam = None
-    background: Literal["auto", "attention", "complement", "zero"]  # label.background = 'auto'
-    class_map: dict[str, str] | Path | str | None  # label.class_map = None
-    instances: bool  # label.instances = False
-    maps: bool  # label.maps = False
+class _RunOptions(_Data, _Model, _Report, total=False):
+    pooling: Literal["bap", "gap"]  # classify.pooling
+    roi_bins: int  # classify.roi_bins
+    min_background: float  # classify.min_background
+    milestones: list[float] | tuple[float, ...]  # classify.milestones
+    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method
+    sam: Path | str | None  # label.sam
+    background: Literal["auto", "attention", "complement", "zero"]  # label.background
+    class_map: dict[str, str] | Path | str | None  # label.class_map
+    instances: bool  # label.instances
+    maps: bool  # label.maps
     formats: (
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
-    )  # label.formats = ()
-    loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss = 'nal'
-    weight: float  # segment.weight = 0.1
-    gamma: float  # segment.gamma = 7.0
-    detach_confidence: bool  # segment.detach_confidence = False
-    poly_power: float  # segment.poly_power = 0.9
-    scales: list[float] | tuple[float, ...]  # evaluate.scales = (0.5, 0.75, 1.0, 1.5)
-    tta: bool  # evaluate.tta = True
-    tile: int | Literal["auto"]  # evaluate.tile = 'auto'
-    photos: int  # report.photos = 200
-    size: int  # report.size = 480
-    originals: bool  # report.originals = False
-    predict: bool  # report.predict = True
-    accelerator: str  # trainer.accelerator = 'auto'
-    devices: int | Literal["auto"]  # trainer.devices = 1
-    precision: str  # trainer.precision = '32-true'
-    accumulate: int  # trainer.accumulate = 1
-    workers: int  # trainer.workers = -1
-    seed: int  # trainer.seed = 0
-    checkpoint_every: int  # trainer.checkpoint_every = 100
+    )  # label.formats
+    loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
+    weight: float  # segment.weight
+    gamma: float  # segment.gamma
+    detach_confidence: bool  # segment.detach_confidence
+    poly_power: float  # segment.poly_power
+    scales: list[float] | tuple[float, ...]  # evaluate.scales
+    tta: bool  # evaluate.tta
+    tile: int | Literal["auto"]  # evaluate.tile
+    accelerator: str  # trainer.accelerator
+    devices: int | Literal["auto"]  # trainer.devices
+    precision: str  # trainer.precision
+    accumulate: int  # trainer.accumulate
+    workers: int  # trainer.workers
+    seed: int  # trainer.seed
+    checkpoint_every: int  # trainer.checkpoint_every
 
 @overload
 def run(
@@ -514,51 +330,17 @@ def run(
     **options: Unpack[_RunOptions],
 ) -> RunResult | PlanResult: ...
 
-class _ClassifyOptions(TypedDict, total=False):
-    """Options of `classify` by the shortest name that will do."""
-
-    root: Path | str  # data.root
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
-    split: str  # data.split = 'train'
-    val_split: str  # data.val_split = 'val'
-    annotations: Path | str | None  # data.annotations = None
-    images: Path | str | None  # data.images = None
-    masks: Path | str | None  # data.masks = None
-    limit: int | None  # data.limit = None
-    backbone: Path | str  # model.backbone = 'efficientnet_lite0'
-    weights: Path | str  # model.weights = 'default'
-    freeze: bool  # model.freeze = False
-    stage: int | None  # model.stage = None
-    fully_connected: Literal["subsample", "fresh"]  # model.fully_connected = 'subsample'
-    preprocessing: Literal["auto", "torchvision", "caffe"]  # model.preprocessing = 'auto'
-    head: Literal["auto", "largefov", "aspp"]  # model.head = 'auto'
-    batch_norm: Literal["frozen", "train"]  # model.batch_norm = 'frozen'
-    temperature: float  # model.temperature = 20.0
-    pooling: Literal["bap", "gap"]  # classify.pooling = 'bap'
-    grid: int  # classify.grid = 4
-    roi_bins: int  # classify.roi_bins = 2
-    min_background: float  # classify.min_background = 0.125
-    batch: int  # classify.batch = 20
-    epochs: float  # classify.epochs = 15.0
-    iterations: int | None  # classify.iterations = None
-    milestones: list[float] | tuple[float, ...]  # classify.milestones = (0.625,)
-    optimiser: _Optimiser | config.Optimiser  # classify.optimiser
-    lr: float  # classify.optimiser.lr = 0.0001
-    momentum: float  # classify.optimiser.momentum = 0.9
-    weight_decay: float  # classify.optimiser.weight_decay = 0.0005
-    new_lr: float  # classify.optimiser.new_lr = 100.0
-    bias_lr: float  # classify.optimiser.bias_lr = 2.0
-    augment: _Augment | config.Augment  # classify.augment
-    crop: int  # classify.augment.crop = 321
-    flip: float  # classify.augment.flip = 0.5
-    jitter: float  # classify.augment.jitter = 0.5
-    accelerator: str  # trainer.accelerator = 'auto'
-    devices: int | Literal["auto"]  # trainer.devices = 1
-    precision: str  # trainer.precision = '32-true'
-    accumulate: int  # trainer.accumulate = 1
-    workers: int  # trainer.workers = -1
-    seed: int  # trainer.seed = 0
-    checkpoint_every: int  # trainer.checkpoint_every = 100
+class _ClassifyOptions(_Data, _Model, _Classify, _Optimiser, total=False):
+    crop: int  # classify.augment.crop
+    flip: float  # classify.augment.flip
+    jitter: float  # classify.augment.jitter
+    accelerator: str  # trainer.accelerator
+    devices: int | Literal["auto"]  # trainer.devices
+    precision: str  # trainer.precision
+    accumulate: int  # trainer.accumulate
+    workers: int  # trainer.workers
+    seed: int  # trainer.seed
+    checkpoint_every: int  # trainer.checkpoint_every
 
 @overload
 def classify(
@@ -627,48 +409,7 @@ def classify(
     **options: Unpack[_ClassifyOptions],
 ) -> ClassifyResult | PlanResult: ...
 
-class _LabelOptions(TypedDict, total=False):
-    """Options of `label` by the shortest name that will do."""
-
-    root: Path | str  # data.root
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
-    split: str  # data.split = 'train'
-    val_split: str  # data.val_split = 'val'
-    annotations: Path | str | None  # data.annotations = None
-    images: Path | str | None  # data.images = None
-    masks: Path | str | None  # data.masks = None
-    limit: int | None  # data.limit = None
-    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method = 'auto'
-    sam: Path | str | None  # label.sam = None
-    background: Literal["auto", "attention", "complement", "zero"]  # label.background = 'auto'
-    grid: int  # label.grid = 1
-    class_map: dict[str, str] | Path | str | None  # label.class_map = None
-    instances: bool  # label.instances = False
-    maps: bool  # label.maps = False
-    formats: (
-        list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
-        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
-    )  # label.formats = ()
-    crf: _Crf | config.Crf | bool  # label.crf.enabled = True
-    bilateral_weight: float  # label.crf.bilateral_weight = 4.0
-    sigma_xy: float  # label.crf.sigma_xy = 55.0
-    sigma_rgb: float  # label.crf.sigma_rgb = 3.0
-    gaussian_weight: float  # label.crf.gaussian_weight = 3.0
-    gaussian_sigma: float  # label.crf.gaussian_sigma = 3.0
-    iterations: int  # label.crf.iterations = 10
-    enabled: bool  # label.crf.enabled = True
-    accelerator: str  # trainer.accelerator = 'auto'
-    devices: int | Literal["auto"]  # trainer.devices = 1
-    precision: str  # trainer.precision = '32-true'
-    accumulate: int  # trainer.accumulate = 1
-    loggers: (
-        Literal["csv", "tensorboard", "wandb", "mlflow"]
-        | list[Literal["csv", "tensorboard", "wandb", "mlflow"]]
-        | tuple[Literal["csv", "tensorboard", "wandb", "mlflow"], ...]
-    )  # trainer.loggers = 'csv'
-    workers: int  # trainer.workers = -1
-    seed: int  # trainer.seed = 0
-    checkpoint_every: int  # trainer.checkpoint_every = 100
+class _LabelOptions(_Data, _Label, _Crf, _TrainerOptions, total=False): ...
 
 @overload
 def label(
@@ -723,60 +464,26 @@ def label(
     **options: Unpack[_LabelOptions],
 ) -> LabelResult | PlanResult: ...
 
-class _SegmentOptions(TypedDict, total=False):
-    """Options of `segment` by the shortest name that will do."""
-
-    root: Path | str  # data.root
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
-    split: str  # data.split = 'train'
-    val_split: str  # data.val_split = 'val'
-    annotations: Path | str | None  # data.annotations = None
-    images: Path | str | None  # data.images = None
-    masks: Path | str | None  # data.masks = None
-    limit: int | None  # data.limit = None
-    backbone: Path | str  # model.backbone = 'efficientnet_lite0'
-    weights: Path | str  # model.weights = 'default'
-    freeze: bool  # model.freeze = False
-    stage: int | None  # model.stage = None
-    fully_connected: Literal["subsample", "fresh"]  # model.fully_connected = 'subsample'
-    preprocessing: Literal["auto", "torchvision", "caffe"]  # model.preprocessing = 'auto'
-    head: Literal["auto", "largefov", "aspp"]  # model.head = 'auto'
-    batch_norm: Literal["frozen", "train"]  # model.batch_norm = 'frozen'
-    temperature: float  # model.temperature = 20.0
-    loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss = 'nal'
-    weight: float  # segment.weight = 0.1
-    gamma: float  # segment.gamma = 7.0
-    detach_confidence: bool  # segment.detach_confidence = False
-    batch: int  # segment.batch = 20
-    epochs: float  # segment.epochs = 45.0
-    iterations: int | None  # segment.iterations = None
-    poly_power: float  # segment.poly_power = 0.9
-    optimiser: _Optimiser | config.Optimiser  # segment.optimiser
-    lr: float  # segment.optimiser.lr = 0.001
-    momentum: float  # segment.optimiser.momentum = 0.9
-    weight_decay: float  # segment.optimiser.weight_decay = 0.0005
-    new_lr: float  # segment.optimiser.new_lr = 10.0
-    bias_lr: float  # segment.optimiser.bias_lr = 2.0
-    augment: _Augment | config.Augment  # segment.augment
-    crop: int  # segment.augment.crop = 321
-    jitter: float  # segment.augment.jitter = 0.5
-    scales: list[float] | tuple[float, ...]  # evaluate.scales = (0.5, 0.75, 1.0, 1.5)
-    tta: bool  # evaluate.tta = True
-    tile: int | Literal["auto"]  # evaluate.tile = 'auto'
-    crf: _Crf | config.Crf | bool  # evaluate.crf.enabled = True
-    bilateral_weight: float  # evaluate.crf.bilateral_weight = 4.0
-    sigma_xy: float  # evaluate.crf.sigma_xy = 121.0
-    sigma_rgb: float  # evaluate.crf.sigma_rgb = 5.0
-    gaussian_weight: float  # evaluate.crf.gaussian_weight = 3.0
-    gaussian_sigma: float  # evaluate.crf.gaussian_sigma = 3.0
-    enabled: bool  # evaluate.crf.enabled = True
-    accelerator: str  # trainer.accelerator = 'auto'
-    devices: int | Literal["auto"]  # trainer.devices = 1
-    precision: str  # trainer.precision = '32-true'
-    accumulate: int  # trainer.accumulate = 1
-    workers: int  # trainer.workers = -1
-    seed: int  # trainer.seed = 0
-    checkpoint_every: int  # trainer.checkpoint_every = 100
+class _SegmentOptions(_Data, _Model, _Segment, _Optimiser, total=False):
+    crop: int  # segment.augment.crop
+    jitter: float  # segment.augment.jitter
+    scales: list[float] | tuple[float, ...]  # evaluate.scales
+    tta: bool  # evaluate.tta
+    tile: int | Literal["auto"]  # evaluate.tile
+    crf: _Crf | config.Crf | bool  # evaluate.crf
+    bilateral_weight: float  # evaluate.crf.bilateral_weight
+    sigma_xy: float  # evaluate.crf.sigma_xy
+    sigma_rgb: float  # evaluate.crf.sigma_rgb
+    gaussian_weight: float  # evaluate.crf.gaussian_weight
+    gaussian_sigma: float  # evaluate.crf.gaussian_sigma
+    enabled: bool  # evaluate.crf.enabled
+    accelerator: str  # trainer.accelerator
+    devices: int | Literal["auto"]  # trainer.devices
+    precision: str  # trainer.precision
+    accumulate: int  # trainer.accumulate
+    workers: int  # trainer.workers
+    seed: int  # trainer.seed
+    checkpoint_every: int  # trainer.checkpoint_every
 
 @overload
 def segment(
@@ -865,41 +572,7 @@ def segment(
     **options: Unpack[_SegmentOptions],
 ) -> SegmentResult | PlanResult: ...
 
-class _EvaluateOptions(TypedDict, total=False):
-    """Options of `evaluate` by the shortest name that will do."""
-
-    root: Path | str  # data.root
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
-    split: str  # data.split = 'train'
-    val_split: str  # data.val_split = 'val'
-    annotations: Path | str | None  # data.annotations = None
-    images: Path | str | None  # data.images = None
-    masks: Path | str | None  # data.masks = None
-    limit: int | None  # data.limit = None
-    scales: list[float] | tuple[float, ...]  # evaluate.scales = (0.5, 0.75, 1.0, 1.5)
-    flip: bool  # evaluate.flip = True
-    tta: bool  # evaluate.tta = True
-    tile: int | Literal["auto"]  # evaluate.tile = 'auto'
-    crf: _Crf | config.Crf | bool  # evaluate.crf.enabled = True
-    bilateral_weight: float  # evaluate.crf.bilateral_weight = 4.0
-    sigma_xy: float  # evaluate.crf.sigma_xy = 121.0
-    sigma_rgb: float  # evaluate.crf.sigma_rgb = 5.0
-    gaussian_weight: float  # evaluate.crf.gaussian_weight = 3.0
-    gaussian_sigma: float  # evaluate.crf.gaussian_sigma = 3.0
-    iterations: int  # evaluate.crf.iterations = 10
-    enabled: bool  # evaluate.crf.enabled = True
-    accelerator: str  # trainer.accelerator = 'auto'
-    devices: int | Literal["auto"]  # trainer.devices = 1
-    precision: str  # trainer.precision = '32-true'
-    accumulate: int  # trainer.accumulate = 1
-    loggers: (
-        Literal["csv", "tensorboard", "wandb", "mlflow"]
-        | list[Literal["csv", "tensorboard", "wandb", "mlflow"]]
-        | tuple[Literal["csv", "tensorboard", "wandb", "mlflow"], ...]
-    )  # trainer.loggers = 'csv'
-    workers: int  # trainer.workers = -1
-    seed: int  # trainer.seed = 0
-    checkpoint_every: int  # trainer.checkpoint_every = 100
+class _EvaluateOptions(_Data, _Evaluate, _Crf, _TrainerOptions, total=False): ...
 
 def evaluate(
     *,
@@ -929,21 +602,13 @@ def evaluate(
         BoxsegError: Something given cannot be used.
     """
 
-class _ReportOptions(TypedDict, total=False):
-    """Options of `report` by the shortest name that will do."""
-
-    photos: int  # report.photos = 200
-    size: int  # report.size = 480
-    originals: bool  # report.originals = False
-    predict: bool  # report.predict = True
-
 def report(
     *,
     run: Path | str,
     out: Path | str | None = None,
     data: Path | str | None = None,
     report: _Report | config.Report = ...,
-    **options: Unpack[_ReportOptions],
+    **options: Unpack[_Report],
 ) -> ReportResult:
     """Show a run in one HTML file that opens offline: scores, training curves, confusions, and the photos.
 
@@ -958,40 +623,14 @@ def report(
         BoxsegError: Something given cannot be used.
     """
 
-class _PredictOptions(TypedDict, total=False):
-    """Options of `predict` by the shortest name that will do."""
-
+class _PredictOptions(_Evaluate, _Crf, _TrainerOptions, total=False):
     root: Path | str  # data.root
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
-    split: str  # data.split = 'train'
-    val_split: str  # data.val_split = 'val'
-    annotations: Path | str | None  # data.annotations = None
-    masks: Path | str | None  # data.masks = None
-    limit: int | None  # data.limit = None
-    scales: list[float] | tuple[float, ...]  # evaluate.scales = (0.5, 0.75, 1.0, 1.5)
-    flip: bool  # evaluate.flip = True
-    tta: bool  # evaluate.tta = True
-    tile: int | Literal["auto"]  # evaluate.tile = 'auto'
-    crf: _Crf | config.Crf | bool  # evaluate.crf.enabled = True
-    bilateral_weight: float  # evaluate.crf.bilateral_weight = 4.0
-    sigma_xy: float  # evaluate.crf.sigma_xy = 121.0
-    sigma_rgb: float  # evaluate.crf.sigma_rgb = 5.0
-    gaussian_weight: float  # evaluate.crf.gaussian_weight = 3.0
-    gaussian_sigma: float  # evaluate.crf.gaussian_sigma = 3.0
-    iterations: int  # evaluate.crf.iterations = 10
-    enabled: bool  # evaluate.crf.enabled = True
-    accelerator: str  # trainer.accelerator = 'auto'
-    devices: int | Literal["auto"]  # trainer.devices = 1
-    precision: str  # trainer.precision = '32-true'
-    accumulate: int  # trainer.accumulate = 1
-    loggers: (
-        Literal["csv", "tensorboard", "wandb", "mlflow"]
-        | list[Literal["csv", "tensorboard", "wandb", "mlflow"]]
-        | tuple[Literal["csv", "tensorboard", "wandb", "mlflow"], ...]
-    )  # trainer.loggers = 'csv'
-    workers: int  # trainer.workers = -1
-    seed: int  # trainer.seed = 0
-    checkpoint_every: int  # trainer.checkpoint_every = 100
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format
+    split: str  # data.split
+    val_split: str  # data.val_split
+    annotations: Path | str | None  # data.annotations
+    masks: Path | str | None  # data.masks
+    limit: int | None  # data.limit
 
 @overload
 def predict(
@@ -1003,7 +642,7 @@ def predict(
     submission: None = None,
     comp: Literal["comp5", "comp6"] = "comp6",
     overwrite: bool = False,
-    data: _Data | config.Data | Path | str | None = ...,
+    data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     **options: Unpack[_PredictOptions],
@@ -1040,7 +679,7 @@ def predict(
     submission: Literal["voc2012"],
     comp: Literal["comp5", "comp6"] = "comp6",
     overwrite: bool = False,
-    data: _Data | config.Data | Path | str | None = ...,
+    data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     **options: Unpack[_PredictOptions],
@@ -1055,7 +694,7 @@ def predict(
     submission: Literal["voc2012"] | None,
     comp: Literal["comp5", "comp6"] = "comp6",
     overwrite: bool = False,
-    data: _Data | config.Data | Path | str | None = ...,
+    data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     **options: Unpack[_PredictOptions],
@@ -1081,13 +720,11 @@ def export(
     """
 
 class _ConvertOptions(TypedDict, total=False):
-    """Options of `convert` by the shortest name that will do."""
-
     root: Path | str  # data.root
-    val_split: str  # data.val_split = 'val'
-    annotations: Path | str | None  # data.annotations = None
-    masks: Path | str | None  # data.masks = None
-    limit: int | None  # data.limit = None
+    val_split: str  # data.val_split
+    annotations: Path | str | None  # data.annotations
+    masks: Path | str | None  # data.masks
+    limit: int | None  # data.limit
 
 def convert(
     *,
@@ -1104,7 +741,7 @@ def convert(
     images: Path | str | None = None,
     classes: list[str] | tuple[str, ...] = (),
     overwrite: bool = False,
-    data: _Data | config.Data | Path | str | None = ...,
+    data: _Data | config.Data | Path | str | None = None,
     **options: Unpack[_ConvertOptions],
 ) -> ConvertResult:
     """Write labels as a data set for other programs: masks with colours, VOC, COCO instances, YOLO polygons.
@@ -1137,25 +774,13 @@ def convert(
         BoxsegError: Something given cannot be used.
     """
 
-class _DoctorOptions(TypedDict, total=False):
-    """Options of `doctor` by the shortest name that will do."""
-
-    root: Path | str  # data.root
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
-    split: str  # data.split = 'train'
-    val_split: str  # data.val_split = 'val'
-    annotations: Path | str | None  # data.annotations = None
-    images: Path | str | None  # data.images = None
-    masks: Path | str | None  # data.masks = None
-    limit: int | None  # data.limit = None
-
 @overload
 def doctor(
     *,
     data: _Data | config.Data | Path | str,
     decode: bool = True,
     submission: None = None,
-    **options: Unpack[_DoctorOptions],
+    **options: Unpack[_Data],
 ) -> DoctorResult:
     """Check a data set: counts, classes, and everything that is broken.
 
@@ -1176,7 +801,7 @@ def doctor(
     data: _Data | config.Data | Path | str,
     decode: bool = True,
     submission: Path | str,
-    **options: Unpack[_DoctorOptions],
+    **options: Unpack[_Data],
 ) -> SubmissionCheckResult: ...
 @overload
 def doctor(
@@ -1184,28 +809,15 @@ def doctor(
     data: _Data | config.Data | Path | str,
     decode: bool = True,
     submission: Path | str | None,
-    **options: Unpack[_DoctorOptions],
+    **options: Unpack[_Data],
 ) -> DoctorResult | SubmissionCheckResult: ...
-
-class _MasksOptions(TypedDict, total=False):
-    """Options of `masks` by the shortest name that will do."""
-
-    root: Path | str  # data.root
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format = 'auto'
-    split: str  # data.split = 'train'
-    val_split: str  # data.val_split = 'val'
-    annotations: Path | str | None  # data.annotations = None
-    images: Path | str | None  # data.images = None
-    masks: Path | str | None  # data.masks = None
-    limit: int | None  # data.limit = None
-
 def masks(
     *,
     kind: Literal["background"],
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
-    **options: Unpack[_MasksOptions],
+    **options: Unpack[_Data],
 ) -> MasksResult:
     """Write masks made from the boxes alone, for other programs; boxseg itself does not need them.
 
@@ -1248,26 +860,7 @@ def download(
         BoxsegError: Something given cannot be used.
     """
 
-class _ReproduceOptions(TypedDict, total=False):
-    """Options of `reproduce` by the shortest name that will do."""
-
-    root: Path | str  # data.root
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format
-    split: str  # data.split
-    val_split: str  # data.val_split
-    annotations: Path | str | None  # data.annotations
-    images: Path | str | None  # data.images
-    masks: Path | str | None  # data.masks
-    limit: int | None  # data.limit
-    backbone: Path | str  # model.backbone
-    weights: Path | str  # model.weights
-    freeze: bool  # model.freeze
-    stage: int | None  # model.stage
-    fully_connected: Literal["subsample", "fresh"]  # model.fully_connected
-    preprocessing: Literal["auto", "torchvision", "caffe"]  # model.preprocessing
-    head: Literal["auto", "largefov", "aspp"]  # model.head
-    batch_norm: Literal["frozen", "train"]  # model.batch_norm
-    temperature: float  # model.temperature
+class _ReproduceOptions(_Data, _Model, _TrainerOptions, total=False):
     pooling: Literal["bap", "gap"]  # classify.pooling
     roi_bins: int  # classify.roi_bins
     min_background: float  # classify.min_background
@@ -1290,18 +883,6 @@ class _ReproduceOptions(TypedDict, total=False):
     scales: list[float] | tuple[float, ...]  # evaluate.scales
     tta: bool  # evaluate.tta
     tile: int | Literal["auto"]  # evaluate.tile
-    accelerator: str  # trainer.accelerator = 'auto'
-    devices: int | Literal["auto"]  # trainer.devices = 1
-    precision: str  # trainer.precision = '32-true'
-    accumulate: int  # trainer.accumulate = 1
-    loggers: (
-        Literal["csv", "tensorboard", "wandb", "mlflow"]
-        | list[Literal["csv", "tensorboard", "wandb", "mlflow"]]
-        | tuple[Literal["csv", "tensorboard", "wandb", "mlflow"], ...]
-    )  # trainer.loggers = 'csv'
-    workers: int  # trainer.workers = -1
-    seed: int  # trainer.seed = 0
-    checkpoint_every: int  # trainer.checkpoint_every = 100
 
 @overload
 def reproduce(
@@ -1414,32 +995,21 @@ def convert_config(
         BoxsegError: Something given cannot be used.
     """
 
-class _DemoOptions(TypedDict, total=False):
-    """Options of `demo` by the shortest name that will do."""
-
-    backbone: Path | str  # model.backbone
-    weights: Path | str  # model.weights
-    freeze: bool  # model.freeze
-    stage: int | None  # model.stage
-    fully_connected: Literal["subsample", "fresh"]  # model.fully_connected
-    preprocessing: Literal["auto", "torchvision", "caffe"]  # model.preprocessing
-    head: Literal["auto", "largefov", "aspp"]  # model.head
-    batch_norm: Literal["frozen", "train"]  # model.batch_norm
-    temperature: float  # model.temperature
+class _DemoOptions(_Model, _Report, _TrainerOptions, total=False):
     pooling: Literal["bap", "gap"]  # classify.pooling
     roi_bins: int  # classify.roi_bins
     min_background: float  # classify.min_background
     milestones: list[float] | tuple[float, ...]  # classify.milestones
-    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method = 'auto'
-    sam: Path | str | None  # label.sam = None
-    background: Literal["auto", "attention", "complement", "zero"]  # label.background = 'auto'
-    class_map: dict[str, str] | Path | str | None  # label.class_map = None
-    instances: bool  # label.instances = False
-    maps: bool  # label.maps = False
+    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method
+    sam: Path | str | None  # label.sam
+    background: Literal["auto", "attention", "complement", "zero"]  # label.background
+    class_map: dict[str, str] | Path | str | None  # label.class_map
+    instances: bool  # label.instances
+    maps: bool  # label.maps
     formats: (
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
-    )  # label.formats = ()
+    )  # label.formats
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
     weight: float  # segment.weight
     gamma: float  # segment.gamma
@@ -1448,22 +1018,6 @@ class _DemoOptions(TypedDict, total=False):
     scales: list[float] | tuple[float, ...]  # evaluate.scales
     tta: bool  # evaluate.tta
     tile: int | Literal["auto"]  # evaluate.tile
-    photos: int  # report.photos = 200
-    size: int  # report.size = 480
-    originals: bool  # report.originals = False
-    predict: bool  # report.predict = True
-    accelerator: str  # trainer.accelerator = 'auto'
-    devices: int | Literal["auto"]  # trainer.devices = 1
-    precision: str  # trainer.precision = '32-true'
-    accumulate: int  # trainer.accumulate = 1
-    loggers: (
-        Literal["csv", "tensorboard", "wandb", "mlflow"]
-        | list[Literal["csv", "tensorboard", "wandb", "mlflow"]]
-        | tuple[Literal["csv", "tensorboard", "wandb", "mlflow"], ...]
-    )  # trainer.loggers = 'csv'
-    workers: int  # trainer.workers = -1
-    seed: int  # trainer.seed = 0
-    checkpoint_every: int  # trainer.checkpoint_every = 100
 
 def demo(
     *,
