@@ -17,18 +17,17 @@ import importlib
 import inspect
 import subprocess
 import sys
-import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import boxseg
 from boxseg import api
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS
 from boxseg.options import complete_key, known_keys
-from boxseg.options.keys import STAND_INS
-from boxseg.stages import plan
+from boxseg.options.keys import STAND_INS, kinds_in
 
 STUB = Path(boxseg.__file__).with_name("__init__.pyi")
 
@@ -38,16 +37,12 @@ NAMES_OF_FILES = frozenset(
     | {"test_archive"}
 )
 
-# Verbs whose result is another one where an option is given: {verb: {option: result}}.
+# Verbs whose result is another one where an option is given: that option and the result.
 OTHER_RESULTS = {
-    "predict": {"submission": "SubmissionResult"},
-    "doctor": {"submission": "SubmissionCheckResult"},
-    "reproduce": {"dry_run": "ReproducePlan"},
-    **{
-        verb: {"dry_run": "PlanResult"}
-        for verb, job in JOBS.items()
-        if job in get_args(get_type_hints(plan.run)["job"])
-    },
+    "predict": ("submission", "SubmissionResult"),
+    "doctor": ("submission", "SubmissionCheckResult"),
+    "reproduce": ("dry_run", "ReproducePlan"),
+    **dict.fromkeys(("run", "classify", "label", "segment"), ("dry_run", "PlanResult")),
 }
 
 HEAD = '''\
@@ -93,7 +88,7 @@ def _imports() -> Iterator[str]:
 
 def _section_type(section: type[Any]) -> str:
     """A section as a mapping of its options."""
-    lines = [f"{item.name}: {_kind(item, section)}" for item in dataclasses.fields(section)]
+    lines = [f"{name}: {_kind(hint, name)}" for name, hint in get_type_hints(section).items()]
     return f"class _{section.__name__}(TypedDict, total=False):\n{_indented(*lines)}"
 
 
@@ -107,7 +102,9 @@ def _options_type(verb: str) -> list[str]:
     bases = [owner for owner in dict.fromkeys(owners) if owners.count(owner) == len(dataclasses.fields(owner))]
     names = [f"_{owner.__name__}" for owner in bases]
     lines = [
-        f"{word}: {_kind(*paths[key])}  # {key}" for word, key in words.items() if paths[key][1] not in bases
+        f"{word}: {_kind(paths[key][0], word)}  # {key}"
+        for word, key in words.items()
+        if paths[key][1] not in bases
     ]
     if not lines and len(names) < 2:
         return names
@@ -135,15 +132,13 @@ def words_of(verb: str) -> dict[str, str]:
     return words
 
 
-def _paths(kind: type[Any], prefix: str = "") -> dict[str, tuple[dataclasses.Field[Any], type[Any]]]:
-    """Every option and section of a job by its full name, with the class it is a field of."""
-    found: dict[str, tuple[dataclasses.Field[Any], type[Any]]] = {}
-    hints = get_type_hints(kind)
-    for item in dataclasses.fields(kind):
-        found[f"{prefix}{item.name}"] = (item, kind)
-        for part in _alternatives(hints[item.name]):
-            if dataclasses.is_dataclass(part):
-                found |= _paths(part, f"{prefix}{item.name}.")
+def _paths(owner: type[Any], prefix: str = "") -> dict[str, tuple[Any, type[Any]]]:
+    """Every option and section of a job by its full name: its type, and the class it is a field of."""
+    found: dict[str, tuple[Any, type[Any]]] = {}
+    for name, hint in get_type_hints(owner).items():
+        found[f"{prefix}{name}"] = (hint, owner)
+        for part in filter(dataclasses.is_dataclass, kinds_in(hint)):
+            found |= _paths(part, f"{prefix}{name}.")
     return found
 
 
@@ -156,77 +151,61 @@ def _complete(word: str, verb: str) -> str | None:
 
 def _functions(verb: str) -> Iterator[str]:
     """A verb as a function, with an overload for each kind of result."""
-    result = get_type_hints(importlib.import_module(f"boxseg.stages.{verb.replace('-', '_')}").run)["return"]
-    others = OTHER_RESULTS.get(verb, {})
-    main_result = next(part.__name__ for part in _alternatives(result) if part.__name__ not in others.values())
-    if not others:
-        yield _function(verb, {}, main_result)
+    stage = importlib.import_module(f"boxseg.stages.{verb.replace('-', '_')}")
+    option, other = OTHER_RESULTS.get(verb, ("", ""))
+    results = [kind.__name__ for kind in kinds_in(get_type_hints(stage.run)["return"])]
+    usual = next(name for name in results if name != other)
+    if not other:
+        yield _function(verb, {}, usual)
         return
-    [(option, other)] = others.items()
-    job = JOBS[verb]
-    item = next(item for item in dataclasses.fields(job) if item.name == option)
-    kind = _kind(item, job)
-    given = "Literal[True]" if kind == "bool" else kind.removesuffix(" | None")
-    idle = "Literal[False]" if kind == "bool" else "None"
-    yield "@overload\n" + _function(verb, {option: f"{idle} = {item.default!r}"}, main_result)
+    kind = _kind(get_type_hints(JOBS[verb])[option], option)
+    given, idle = ("Literal[True]", "Literal[False] = False")
+    if kind != "bool":
+        given, idle = (kind.removesuffix(" | None"), "None = None")
+    yield "@overload\n" + _function(verb, {option: idle}, usual)
     yield "@overload\n" + _function(verb, {option: given}, other, about=False)
-    yield "@overload\n" + _function(verb, {option: kind}, f"{main_result} | {other}", about=False)
+    yield "@overload\n" + _function(verb, {option: kind}, f"{usual} | {other}", about=False)
 
 
 def _function(verb: str, changes: dict[str, str], result: str, *, about: bool = True) -> str:
-    """One signature of a verb.
-
-    Args:
-        verb: Its name.
-        changes: Types of parameters that are others here, with their default.
-        result: What it returns.
-        about: Whether it has a docstring.
-    """
-    name, job = verb.replace("-", "_"), JOBS[verb]
-    function = getattr(api, name)
-    fields = {item.name: f"{_kind(item, job)}{_default(item)}" for item in dataclasses.fields(job)} | changes
-    parameters = [f"    {key}: {text}," for key, text in fields.items()]
-    parameters += [  # what is for Python alone
-        f"    {item.name}: {item.annotation} = {item.default!r},"
-        for item in inspect.signature(function).parameters.values()
-        if item.name not in fields and item.kind is item.KEYWORD_ONLY
-    ]
-    parameters += [f"    **options: Unpack[{options}]," for options in _options_type(verb)[:1]]
-    body = _indented(_docstring(function)) if about else "    ..."
-    return "\n".join([f"def {name}(", "    *,", *parameters, f") -> {result}:", body])
+    """One signature of a verb, with other types of some parameters; with its docstring, or without."""
+    function = getattr(api, verb.replace("-", "_"))
+    lines = [f"def {function.__name__}(", "    *,"]
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            lines.append(f"    **options: Unpack[{_options_type(verb)[0]}],")
+        else:
+            kind = changes.get(name) or _kind(parameter.annotation, name) + _default(parameter.default)
+            lines.append(f"    {name}: {kind},")
+    body = _indented(f'"""{inspect.cleandoc(function.__doc__)}\n"""') if about else "    ..."
+    return "\n".join([*lines, f") -> {result}:", body])
 
 
-def _default(item: dataclasses.Field[Any]) -> str:
-    if item.default is dataclasses.MISSING:
+def _default(value: Any) -> str:
+    if value is inspect.Parameter.empty:
         return ""
-    if dataclasses.is_dataclass(item.default):
+    if dataclasses.is_dataclass(value):
         return " = ..."
-    value = str(item.default) if isinstance(item.default, Path) else item.default
-    return f" = {value!r}"
+    return f" = {(str(value) if isinstance(value, Path) else value)!r}"
 
 
-def _kind(item: dataclasses.Field[Any], owner: type[Any]) -> str:
-    """The type of a field, as it may be given."""
-    hint = get_type_hints(owner)[item.name]
-    parts = [text for part in _alternatives(hint) for text in _texts(part, item.name)]
-    return " | ".join(dict.fromkeys(parts))
-
-
-def _alternatives(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+def _kind(hint: Any, name: str) -> str:
+    """The type of an option, as it may be given."""
+    texts = [text for part in kinds_in(hint) for text in _texts(part, name)]
+    return " | ".join(dict.fromkeys([*texts, "None"] if NoneType in get_args(hint) else texts))
 
 
 def _texts(kind: Any, name: str) -> list[str]:
     """A type, and what else may be given for it, such as text for a path."""
     origin, inner = get_origin(kind), get_args(kind)
+    if isinstance(kind, str):  # what is for Python alone
+        return [kind]
     if kind is Path or (kind is str and name in NAMES_OF_FILES):
         return ["Path", "str"]
-    if kind is type(None):
-        return ["None"]
-    if kind is Any:
-        return ["Any"]
-    if dataclasses.is_dataclass(kind):
-        return _section_texts(kind)
+    if dataclasses.is_dataclass(kind):  # a mapping of its options, itself, or what its name alone stands for
+        hints = get_type_hints(kind)
+        stand_ins = [_kind(hints[option], option) for option in STAND_INS if option in hints]
+        return [f"_{kind.__name__}", f"config.{kind.__name__}", *stand_ins]
     if origin is Literal:
         return [f"Literal[{', '.join(map(repr, inner))}]"]
     if origin in (tuple, list):
@@ -234,20 +213,9 @@ def _texts(kind: Any, name: str) -> list[str]:
         each = " | ".join(dict.fromkeys(ends))
         many = origin is list or Ellipsis in inner
         return [f"list[{each}]", f"tuple[{each}, ...]" if many else f"tuple[{', '.join(ends)}]"]
-    if origin is not None:
-        return [f"{origin.__name__}[{', '.join(' | '.join(_texts(part, '')) for part in inner)}]"]
-    return [kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"]
-
-
-def _section_texts(section: type[Any]) -> list[str]:
-    """A section: a mapping of its options, its dataclass, or what its name alone stands for."""
-    stand_in = next((item for item in dataclasses.fields(section) if item.name in STAND_INS), None)
-    texts = [f"_{section.__name__}", f"config.{section.__name__}"]
-    return [*texts, _kind(stand_in, section)] if stand_in else texts
-
-
-def _docstring(documented: Any) -> str:
-    return f'"""{inspect.cleandoc(documented.__doc__)}\n"""'
+    if origin is dict:
+        return [f"dict[{', '.join(' | '.join(_texts(part, '')) for part in inner)}]"]
+    return [kind.__name__]
 
 
 def _indented(*blocks: str) -> str:

@@ -70,31 +70,17 @@ def register(kind: Kind, name: str, plugin: Any) -> None:
 
 
 def names(kind: Kind) -> tuple[str, ...]:
-    """Names that plug-ins add, sorted. None of them is imported.
-
-    Raises:
-        ConfigError: A package uses one of boxseg's own names, or two use the same.
-    """
+    """Names that plug-ins add, sorted; ConfigError where two packages use the same. None is imported."""
     return tuple(sorted({name for of, name in _registered if of == kind} | set(_listed(kind))))
 
 
 def is_known(kind: Kind, name: str) -> bool:
-    """Whether a name is one of boxseg's own or a plug-in's; arguments and errors as for `require_name`."""
+    """Whether a name is one of boxseg's own or a plug-in's."""
     return name in BUILT_IN[kind] or (kind, name) in _registered or name in _listed(kind)
 
 
 def require_name(kind: Kind, option: str, name: str, others: str = "") -> None:
-    """Check the value of an option that plug-ins may extend; the plug-in is not imported.
-
-    Args:
-        kind: What the option names.
-        option: Its dotted key.
-        name: Its value.
-        others: What else it may be, for the message.
-
-    Raises:
-        ConfigError: There is none of this name, or the names of plug-ins clash.
-    """
+    """Check the value of an option that plug-ins may extend; `others` names what else it may be."""
     if is_known(kind, name):
         return
     added = names(kind)
@@ -106,11 +92,7 @@ def require_name(kind: Kind, option: str, name: str, others: str = "") -> None:
 
 
 def find(kind: Kind, name: str) -> Any:
-    """What a plug-in adds under a name; imported now, if it was not before.
-
-    Raises:
-        ConfigError: There is none of this name, it cannot be imported, or the names of plug-ins clash.
-    """
+    """What a plug-in adds under a name, imported if need be; ConfigError where it cannot be had."""
     if (kind, name) in _registered:
         return _registered[kind, name]
     require_name(kind, _noun(kind), name)
@@ -134,29 +116,19 @@ def package_of(kind: Kind, name: str) -> str | None:
 
 
 def require_sendable(thing: object, what: str) -> None:
-    """Check that an object can be sent to another process, which imports its class or function.
-
-    Args:
-        thing: The object, class or function.
-        what: What to call it in the message.
-
-    Raises:
-        ConfigError: It cannot.
-    """
+    """Check that an object can be sent to another process, which imports its class or function."""
     home = getattr(thing, "__module__", None) or type(thing).__module__
-    reason = ""
-    if home == "__main__" and not hasattr(sys.modules["__main__"], "__file__"):
-        reason = "it is defined in a notebook or prompt"
-    else:
+    reason = "it is defined in a notebook or prompt"
+    if home != "__main__" or hasattr(sys.modules["__main__"], "__file__"):
         try:
             pickle.dumps(thing)
-        except Exception as error:  # of pickle anything, according to what the object is made of
+            return
+        except Exception as error:  # whatever the object's own code raises
             reason = " ".join(str(error).split())[:300]
-    if reason:
-        raise ConfigError(
-            f"{what} cannot be sent to the processes of several devices ({reason}): define it at the top level "
-            "of a file that they can import, or use trainer.devices=1"
-        )
+    raise ConfigError(
+        f"{what} cannot be sent to the processes of several devices ({reason}): define it at the top level "
+        "of a file that they can import, or use trainer.devices=1"
+    )
 
 
 def _listed(kind: Kind) -> dict[str, EntryPoint]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import TracebackType
-from typing import TYPE_CHECKING, TextIO, TypeVar
-
-if TYPE_CHECKING:
-    import rich.progress
+from typing import Any, TextIO, TypeVar
 
 T = TypeVar("T")
 
@@ -36,12 +33,7 @@ def track(iterable: Iterable[T], description: str, total: int | None = None) -> 
     """The items of `iterable`, with progress shown on stderr while they are consumed.
 
     Python closes a generator late when the loop around it fails, so a loop whose body is expected to raise
-    is better off with `Progress`, whose block ends at once.
-
-    Args:
-        iterable: Anything to loop over.
-        description: What is being done, a few words.
-        total: Number of items; by default the length of `iterable` where it has one.
+    is better off with `Progress`, whose block ends at once. `total` is by default the length of `iterable`.
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
@@ -94,20 +86,13 @@ class Progress:
             self._display = _Lines(self.description, self.total, stream, self._clock)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if self._display is not None:
             self._display.close(finished=kind is None)
             self._display = None
 
     def update(self, completed: int, note: str = "") -> None:
-        """Say how far the loop is.
-
-        Args:
-            completed: Steps done since the beginning, not since the last call.
-            note: A few words on the present state, such as the loss; an empty one leaves the last one standing.
-        """
+        """Say how many steps are done since the beginning; a note (the loss …) stands until the next one."""
         if self._display is not None:
             self._display.update(completed, note)
 
@@ -116,24 +101,17 @@ class _Bar:
     """A bar drawn by rich, which is imported only here: it takes a tenth of a second."""
 
     def __init__(self, description: str, total: int | None, stream: TextIO) -> None:
+        from rich import progress
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-        from rich.progress import Progress as RichProgress
 
-        self._bar: rich.progress.Progress = RichProgress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left", style="dim"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left", style="dim"),
+            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.fields[note]}", markup=False),
             console=Console(file=stream),
             redirect_stdout=sys.stdout.isatty(),  # a piped stdout holds results, not progress
         )
@@ -141,10 +119,8 @@ class _Bar:
         self._bar.start()
 
     def update(self, completed: int, note: str) -> None:
-        if note:
-            self._bar.update(self._task, completed=completed, note=note)
-        else:
-            self._bar.update(self._task, completed=completed)
+        fields: dict[str, Any] = {"note": note} if note else {}
+        self._bar.update(self._task, completed=completed, **fields)
 
     def close(self, finished: bool) -> None:
         self._bar.stop()
@@ -156,7 +132,7 @@ class _Lines:
     def __init__(self, description: str, total: int | None, stream: TextIO, clock: Callable[[], float]) -> None:
         self._description, self._total, self._stream, self._clock = description, total, stream, clock
         self._start = clock()
-        self._written: float | None = None  # when the last line was written
+        self._written = -math.inf  # when the last line was written
         self._shown = -1
         self._completed = 0
         self._first: tuple[int, float] | None = None  # a resumed loop does not start at 0: count from here
@@ -167,14 +143,12 @@ class _Lines:
         if self._first is None:
             self._first = (completed, now)
         self._completed, self._note = completed, note or self._note
-        if self._written is None or now - self._written >= LINE_EVERY:
+        if now - self._written >= LINE_EVERY:
             self._write(now, "")
 
     def close(self, finished: bool) -> None:
-        if not finished:
-            self._write(self._clock(), "stopped")
-        elif self._shown != self._completed:
-            self._write(self._clock(), "")
+        if not finished or self._shown != self._completed:
+            self._write(self._clock(), "" if finished else "stopped")
 
     def _write(self, now: float, state: str) -> None:
         count = str(self._completed) if self._total is None else f"{self._completed}/{self._total}"
