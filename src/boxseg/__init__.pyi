@@ -273,8 +273,8 @@ def run(
         out: Run folder: classify/, label/, segment/, report.html, sheet.png, metrics.json.
         overwrite: Start again from scratch if OUT holds a run with other options.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
-        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
-            bootstrapping and checkpoints come correspondingly earlier.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end
+            of bootstrapping and checkpoints come correspondingly earlier.
         model: Network.
         classify: The box classifier (stage 1).
         label: The labels (stage 2).
@@ -364,8 +364,8 @@ def classify(
         out: Run folder; the classifier is written to OUT/model.safetensors.
         overwrite: Start again from scratch if OUT holds a run with other options.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
-        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
-            bootstrapping and checkpoints come correspondingly earlier.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end
+            of bootstrapping and checkpoints come correspondingly earlier.
         model: Network.
         classify: The box classifier (stage 1).
         trainer: Devices, precision and seed.
@@ -512,14 +512,14 @@ def segment(
             combines several: pixels where all agree are reliable, elsewhere the first counts as Y_crf.
         strong: True masks for some of the images (semi-supervised training): `ground-truth`, or a folder of
             masks ID.png. An image with a true mask is trained with it, whether or not `labels` has one.
-        strong_split: Split of the images with true masks; images that `data.split` lacks are added to it. By
-            default all of `data.split`.
+        strong_split: Split of the images with true masks; images that `data.split` lacks are added to it.
+            By default all of `data.split`.
         data: Photos.
         out: Run folder; the network is written to OUT/model.safetensors.
         overwrite: Start again from scratch if OUT holds a run with other options.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
-        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
-            bootstrapping and checkpoints come correspondingly earlier.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end
+            of bootstrapping and checkpoints come correspondingly earlier.
         model: Network.
         segment: The segmentation network (stage 3).
         evaluate: Scoring (scales, windows and CRF).
@@ -654,11 +654,12 @@ def predict(
         images: Photos: a file, a folder, a pattern such as "photos/*.jpg", or a list of these.
         out: Folder for labels/NAME.png, overlays/NAME.jpg and confidence/NAME.png.
         confidence: Write the probability of each pixel's label as 8-bit grey PNG; 255 stands for 1.
-        submission: `voc2012` labels the photos of data.split=test for the VOC 2012 evaluation server. It writes
-            the folder OUT/results/ that the server expects and, if its check finds nothing wrong, the archive
-            to upload. Run again, it continues where it stopped.
-        comp: Competition of the submission: `comp5` for networks trained only on the train and val images of
-            VOC 2012, `comp6` for any other training data, such as ImageNet weights or the masks of train_aug.
+        submission: `voc2012` labels the photos of data.split=test for the VOC 2012 evaluation server. It
+            writes the folder OUT/results/ that the server expects and, if its check finds nothing wrong, the
+            archive to upload. Run again, it continues where it stopped.
+        comp: Competition of the submission: `comp5` for networks trained only on the train and val images
+            of VOC 2012, `comp6` for any other training data, such as ImageNet weights or the masks of
+            train_aug.
         overwrite: Submission only: start again from scratch if OUT holds one with other options.
         data: Photos of a data set, in place of `images` (boxes are not needed).
         evaluate: Scales, windows and CRF.
@@ -709,9 +710,9 @@ def export(
 
     Args:
         checkpoint: Segmentation network made by `segment`.
-        out: File to write: .onnx, .pt2 (torch-export) or .safetensors. The first two take raw RGB photos, uint8
-            (batch, height, width, 3), of any number and size, and return probabilities (batch, classes, height,
-            width). By default `model` with the suffix of the format, in the current folder.
+        out: File to write: .onnx, .pt2 (torch-export) or .safetensors. The first two take raw RGB photos,
+            uint8 (batch, height, width, 3), of any number and size, and return probabilities (batch, classes,
+            height, width). By default `model` with the suffix of the format, in the current folder.
         format: `onnx` for onnxruntime and others, `torch-export` for torch.export.load, `safetensors` for
             boxseg.load and `boxseg predict`; `auto` goes by the suffix of `out`.
 
@@ -748,15 +749,16 @@ def convert(
 
     Args:
         source: Folder made by `label`, `run` or `predict`, or a folder of masks ID.png.
-        out: Folder of the data set: a new one, or one made by this command, to which another split is added.
+        out: Folder of the data set: a new one, or one made by this command, to which another split is
+            added.
         format: `palette` (PNG with labelmap.txt: CVAT's "Segmentation mask 1.1"), `voc` (devkit folder),
             `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances) or
             `yolo-seg` (polygons).
-        labels: Which labels of a folder made by `label`: Y_crf, Y_ret, or `agreed`: Y_crf with 255 where the
-            two differ.
-        objects: What counts as one object: `boxes` (the pixels of a box's class inside that box) or `regions`
-            (connected regions of a class). `auto` takes boxes where they are known, and regions elsewhere and
-            for predictions.
+        labels: Which labels of a folder made by `label`: Y_crf, Y_ret, or `agreed`: Y_crf with 255 where
+            the two differ.
+        objects: What counts as one object: `boxes` (the pixels of a box's class inside that box) or
+            `regions` (connected regions of a class). `auto` takes boxes where they are known, and regions
+            elsewhere and for predictions.
         segmentation: COCO only: `rle` (run-length codes), or `polygons`, which fill holes.
         min_area: Leave out objects with fewer pixels than this; masks stay as they are.
         maps: Also write confidence maps as 8-bit grey PNG: OUT/reliable/ID.png (255 where Y_crf and Y_ret
@@ -846,13 +848,13 @@ def download(
 
     Args:
         dataset: `voc` (PASCAL VOC 2012) or `coco` (COCO 2017).
-        out: Folder for the data set: OUT/VOCdevkit/VOC2012, or OUT/annotations, OUT/train2017 and OUT/val2017.
-            Archives go to OUT/downloads.
+        out: Folder for the data set: OUT/VOCdevkit/VOC2012, or OUT/annotations, OUT/train2017 and
+            OUT/val2017. Archives go to OUT/downloads.
         only: Steps to do, such as `only=val,train`. Steps of voc: trainval, augmented, train_aug, test; of
             coco: annotations, val, train.
         mirror: Folder or URL with the archives under their file names, in place of the original hosts.
-        test_archive: VOC only: path or URL of VOC2012test.tar, which the evaluation server offers to registered
-            users.
+        test_archive: VOC only: path or URL of VOC2012test.tar, which the evaluation server offers to
+            registered users.
         keep_archives: Keep the archives in OUT/downloads after unpacking.
         dry_run: Only list the steps and their sizes.
 
@@ -911,8 +913,8 @@ def reproduce(
         table: `pseudo-labels`, `grid` (N in training and in label generation), `losses`, `final-vgg`,
             `final-resnet`, `coco`, or `all`. Without `-c RECIPE` or a backbone, the paper's own recipe is used.
         data: PASCAL VOC 2012, or other photos with boxes; `val_split` is scored.
-        out: Folder for the tables (TABLE.md, TABLE.csv, TABLE.json) and a run folder for each step. Run again,
-            it does only what is missing.
+        out: Folder for the tables (TABLE.md, TABLE.csv, TABLE.json) and a run folder for each step. Run
+            again, it does only what is missing.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations.
         seeds: Run everything once with each of these seeds; tables then give mean ± spread. By default only
             trainer.seed.
@@ -988,7 +990,8 @@ def convert_config(
     Args:
         file: The YAML file of that code, with sections such as DATA, MODEL and SOLVER.
         out: File to write. By default FILE.boxseg.yaml beside it.
-        stage: Stage that the file is for; `auto` goes by its name (stage1, stage2, stage3), else by its keys.
+        stage: Stage that the file is for; `auto` goes by its name (stage1, stage2, stage3), else by its
+            keys.
         overwrite: Replace `out` if it exists.
 
     Raises:
@@ -1039,8 +1042,8 @@ def demo(
     Args:
         out: Run folder.
         overwrite: Start again from scratch if OUT holds a run with other options.
-        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
-            bootstrapping and checkpoints come correspondingly earlier.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end
+            of bootstrapping and checkpoints come correspondingly earlier.
         images: Number of training photos to make; a quarter as many are added for scoring.
         model: Network.
         classify: The box classifier (stage 1).

@@ -7,7 +7,6 @@ dataclasses of `boxseg.config`, or by any unambiguous name (`grid=3`). Each retu
 from __future__ import annotations
 
 import inspect
-import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from boxseg.config import Crf
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, Job
-from boxseg.options import docstring, from_python, options_of
+from boxseg.options import docstring, from_python, options_of, wrapped
 from boxseg.results import Result
 
 if TYPE_CHECKING:
@@ -53,9 +52,11 @@ def _verb(name: str) -> Callable[..., Result]:
     call.__module__ = "boxseg"
     call.__signature__ = signature  # type: ignore[attr-defined]
     summary, texts = docstring(job)
-    arguments = "\n".join(_described(key, (texts | OTHERS)[key]) for key in signature.parameters)
-    raises = "BoxsegError: Something given cannot be used."
-    call.__doc__ = f"{summary}\n\nArgs:\n{arguments}\n\nRaises:\n    {raises}\n"
+    lines = [summary, "", "Args:"]
+    for key in signature.parameters:
+        first, *others = wrapped(f"{key}: {(texts | OTHERS)[key]}".replace("options:", "**options:"), 100)
+        lines += [f"    {first}", *(f"        {line}" for line in others)]
+    call.__doc__ = "\n".join([*lines, "", "Raises:", "    BoxsegError: Something given cannot be used.", ""])
     return call
 
 
@@ -71,19 +72,6 @@ def _signature(verb: str, job: type[Job]) -> inspect.Signature:
     if any("." in key for key in options_of(job)):
         parameters.append(inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD, annotation=Any))
     return own.replace(parameters=parameters, return_annotation=Result)
-
-
-def _described(key: str, text: str) -> str:
-    """An argument as a docstring has it."""
-    stars = "**" if key == "options" else ""
-    return textwrap.fill(
-        f"{stars}{key}: {text}",
-        108,
-        initial_indent=" " * 4,
-        subsequent_indent=" " * 8,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def _split_lightnings(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
@@ -145,18 +133,5 @@ def load(
     return torch_predictor.load(path, device=device, tta=tta, crf=crf, tile=tile)
 
 
-run = _verb("run")
-classify = _verb("classify")
-label = _verb("label")
-segment = _verb("segment")
-evaluate = _verb("evaluate")
-report = _verb("report")
-predict = _verb("predict")
-export = _verb("export")
-convert = _verb("convert")
-doctor = _verb("doctor")
-masks = _verb("masks")
-download = _verb("download")
-reproduce = _verb("reproduce")
-convert_config = _verb("convert-config")
-demo = _verb("demo")
+# The verbs by their names in Python, which `__init__.pyi` declares.
+globals().update({verb.replace("-", "_"): _verb(verb) for verb in JOBS})

@@ -70,11 +70,6 @@ def execute(words: list[str]) -> int:
     _show_log()
     try:
         return _dispatch(words)
-    except BoxsegError as error:
-        if debug:
-            traceback.print_exc()
-        print(f"boxseg: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("boxseg: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
@@ -83,12 +78,13 @@ def execute(words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if not is_failure(error):
+        ours = isinstance(error, BoxsegError)
+        if not ours and not is_failure(error):
             raise
         if debug:
             traceback.print_exc()
-        print(f"boxseg: {say_failure(error)}", file=sys.stderr)
-        return 1
+        print(f"boxseg: {error if ours else say_failure(error)}", file=sys.stderr)
+        return 2 if ours else 1
 
 
 def _dispatch(words: list[str]) -> int:

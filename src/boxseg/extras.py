@@ -9,16 +9,7 @@ from boxseg.errors import MissingExtraError
 
 
 def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """A package of one of the extras in pyproject.toml.
-
-    Args:
-        module: Its name.
-        extra: The extra that brings it.
-        purpose: What needs it, the beginning of a sentence.
-
-    Raises:
-        MissingExtraError: It is not installed, or does not load.
-    """
+    """A package of an extra in pyproject.toml; `purpose` opens the MissingExtraError where it does not load."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

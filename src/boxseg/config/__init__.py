@@ -14,7 +14,6 @@ from boxseg.config.stages import Augment, Classify, Label, LabelFormat, Optimise
 from boxseg.config.trainer import PRECISIONS, SHORT_PRECISIONS, LoggerName, TrainerOptions
 
 __all__ = [
-    "POSITIONAL",
     "PRECISIONS",
     "SHORT_PRECISIONS",
     "Augment",
@@ -31,6 +30,3 @@ __all__ = [
     "Segment",
     "TrainerOptions",
 ]
-
-# `field(metadata=POSITIONAL)` marks options that the command line also takes as bare words.
-POSITIONAL = {"positional": True}

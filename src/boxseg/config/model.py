@@ -12,17 +12,6 @@ from boxseg.plugins import require_name
 LIBRARIES = ("hf", "timm")
 
 
-def require_backbone(name: str, stage: int | None) -> None:
-    """Check the name of a backbone: one of boxseg's own, of a plug-in, or hf:NAME, timm:NAME."""
-    library, _, foreign = name.partition(":")
-    if library not in LIBRARIES or not foreign:
-        others = "hf:NAME of transformers, a model of its hub or a folder; timm:NAME; "
-        require_name("backbone", "model.backbone", name, others)
-        foreign = ""
-    require(stage is None or stage >= 1, f"model.stage must be 1 or more, got {stage}")
-    require(stage is None or bool(foreign), f"model.stage is for hf: and timm: backbones, {name} has none")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """The network: a backbone and the layers on top of it.
@@ -58,5 +47,14 @@ class Model:
     temperature: float = 20.0
 
     def __post_init__(self) -> None:
-        require_backbone(self.backbone, self.stage)
+        library, _, name = self.backbone.partition(":")
+        borrowed = library in LIBRARIES and bool(name)
+        if not borrowed:
+            others = "hf:NAME of transformers, a model of its hub or a folder; timm:NAME; "
+            require_name("backbone", "model.backbone", self.backbone, others)
+        require(self.stage is None or self.stage >= 1, f"model.stage must be 1 or more, got {self.stage}")
+        require(
+            self.stage is None or borrowed,
+            f"model.stage is for hf: and timm: backbones only, not for {self.backbone}",
+        )
         require(self.temperature > 0, f"model.temperature must be positive, got {self.temperature}")

@@ -51,12 +51,12 @@ class TrainerOptions:
             self.devices == "auto" or self.devices >= 1,
             f"trainer.devices must be 1 or more, got {self.devices}",
         )
+        named = str(self.precision)
         require(
-            str(self.precision) in PRECISIONS,
-            f"unknown trainer.precision={self.precision}{did_you_mean(str(self.precision), PRECISIONS)} "
+            named in PRECISIONS,
+            f"unknown trainer.precision={named}{did_you_mean(named, PRECISIONS)} "
             f"(one of {', '.join(PRECISIONS)})",
         )
-        named = str(self.precision)
         object.__setattr__(self, "precision", SHORT_PRECISIONS.get(named, named))
         require(self.accumulate >= 1, f"trainer.accumulate must be 1 or more, got {self.accumulate}")
         require(self.workers >= -1, f"trainer.workers must be -1 (choose), 0 or more, got {self.workers}")

@@ -5,9 +5,8 @@ One dataclass a verb, used alike by the command line, YAML files and the Python 
 
 from __future__ import annotations
 
-from boxseg.config import POSITIONAL
 from boxseg.jobs.experiments import TABLE_RECIPES, ReproduceJob
-from boxseg.jobs.job import Job, job_for
+from boxseg.jobs.job import POSITIONAL, Job, job_for
 from boxseg.jobs.preparation import ConvertConfigJob, DoctorJob, DownloadJob, MasksJob
 from boxseg.jobs.training import ClassifyJob, DemoJob, LabelJob, RunJob, SegmentJob
 from boxseg.jobs.use import ConvertJob, EvaluateJob, ExportJob, PredictJob, ReportJob

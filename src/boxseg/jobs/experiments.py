@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from boxseg.config import POSITIONAL, Classify, Data, Evaluate, Label, Model, Segment, TrainerOptions
+from boxseg.config import Classify, Data, Evaluate, Label, Model, Segment, TrainerOptions
 from boxseg.errors import require
-from boxseg.jobs.job import TrainingJob
+from boxseg.jobs.job import POSITIONAL, TrainingJob
 
 TableName = Literal["pseudo-labels", "grid", "losses", "final-vgg", "final-resnet", "coco", "all"]
 

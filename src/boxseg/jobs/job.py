@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 
 from boxseg.errors import require
 
+# `field(metadata=POSITIONAL)` marks options that the command line also takes as bare words.
+POSITIONAL = {"positional": True}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:

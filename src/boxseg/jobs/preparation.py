@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from boxseg.config import POSITIONAL, Data
-from boxseg.jobs.job import Job
+from boxseg.config import Data
+from boxseg.jobs.job import POSITIONAL, Job
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from boxseg.config import POSITIONAL, Data, Evaluate, LabelFormat, Report, TrainerOptions
+from boxseg.config import Data, Evaluate, LabelFormat, Report, TrainerOptions
 from boxseg.errors import require, require_path
-from boxseg.jobs.job import Job
+from boxseg.jobs.job import POSITIONAL, Job
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from boxseg.options.build import build_job, from_python
 from boxseg.options.files import RECIPES, load_mapping, read_yaml, recipe_path, to_yaml
-from boxseg.options.help_page import help_text
+from boxseg.options.help_page import help_text, wrapped
 from boxseg.options.keys import (
     Flat,
     complete_key,
@@ -40,4 +40,5 @@ __all__ = [
     "to_plain",
     "to_words",
     "to_yaml",
+    "wrapped",
 ]

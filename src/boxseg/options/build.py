@@ -32,11 +32,7 @@ NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "
 
 
 def from_python(verb: str, kind: type[JobT], options: Mapping[str, Any]) -> JobT:
-    """A job from the keyword arguments of a Python call.
-
-    Raises:
-        ConfigError: An option is unknown, missing or not of its kind.
-    """
+    """A job from the keyword arguments of a Python call."""
     job = JOBS[verb]
     flat = {complete_key(key, job, verb): value for key, value in flatten(options).items()}
     return cast(JobT, build_job(verb, flat))

@@ -25,10 +25,10 @@ def help_text(verb: str) -> str:
     for option in options:
         sections.setdefault(option.key.rpartition(".")[0], []).append(option)
     usage = " ".join(["usage: boxseg", verb, *required, "[key=value …] [-c FILE.yaml]"])
-    lines = [usage, "", *_wrapped(docstring(job)[0], width)]
+    lines = [usage, "", *wrapped(docstring(job)[0], width)]
     for inside in sections.values():
         heading = inside[0].heading.removesuffix(".") or "Input and output"
-        lines += ["", *_wrapped(f"{heading}:", width)]
+        lines += ["", *wrapped(f"{heading}:", width)]
         lines += [line for option in inside for line in _described(option, usual, width)]
     return "\n".join(lines) + "\n"
 
@@ -41,12 +41,13 @@ def _described(option: Option, usual: dict[str, Any], width: int) -> list[str]:
     else:
         note = "" if usual[option.key] is None else f"(default: {to_word(usual[option.key])})"
     text = f"{option.text} {note.replace(' ', UNBROKEN)}"
-    lines = [" " * column + line for line in _wrapped(text, width - column)]
+    lines = [" " * column + line for line in wrapped(text, width - column)]
     if len(typed) + 2 > column:
         return [typed, *lines]
     return [typed + lines[0][len(typed) :], *lines[1:]]
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int) -> list[str]:
+    """Text as lines; words stay whole."""
     lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
     return [line.replace(UNBROKEN, " ") for line in lines]

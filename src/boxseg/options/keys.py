@@ -32,7 +32,7 @@ class Option:
     Args:
         key: Its dotted name.
         kind: Its type.
-        default: Its default; dataclasses.MISSING where there is none.
+        default: dataclasses.MISSING where there is none.
         positional: Whether the command line also takes it as a bare word.
         left_out: The section around it that may be left out as a whole; empty where there is none.
         text: What it does.
@@ -140,8 +140,8 @@ def flatten(options: Mapping[str, Any], prefix: str = "") -> Flat:
     """Nested mappings and dataclasses as one mapping of dotted keys."""
     flat: Flat = {}
     for key, value in options.items():
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            value = dataclasses.asdict(value)
+        if dataclasses.is_dataclass(value):
+            value = to_plain(value)
         if isinstance(value, Mapping) and key not in MAPPINGS:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
