@@ -26,7 +26,7 @@ import boxseg
 from boxseg import api
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS
-from boxseg.options import complete_key, known_keys
+from boxseg.options import complete_key, options_of
 from boxseg.options.keys import STAND_INS, kinds_in
 
 STUB = Path(boxseg.__file__).with_name("__init__.pyi")
@@ -122,7 +122,7 @@ def words_of(verb: str) -> dict[str, str]:
         word = key.rpartition(".")[2]
         if word in own or word in words or "." not in key:
             continue
-        inside = [option for option in known_keys(job) if option.startswith(f"{key}.")]
+        inside = [option for option in options_of(job) if option.startswith(f"{key}.")]
         if inside:  # a section: unambiguous where all its options are
             meant = all(_complete(f"{word}{option[len(key) :]}", verb) == option for option in inside)
         else:

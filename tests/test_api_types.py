@@ -19,7 +19,7 @@ import boxseg
 import make_stubs
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS
-from boxseg.options import complete_key, known_keys
+from boxseg.options import complete_key, options_of
 from boxseg.results import Result
 
 ROOT = Path(__file__).parents[1]
@@ -140,12 +140,12 @@ def test_functions_take_what_the_command_line_takes(verb: str, stub: Stub) -> No
         except ConfigError:
             return None
 
-    for key in known_keys(job):  # nested, as `data={"root": …}`
+    for key in options_of(job):  # nested, as `data={"root": …}`
         names, fields = key.split("."), parameters
         for name in names[:-1]:
             fields = stub.mappings[fields[name].partition(" | ")[0]]
         assert names[-1] in fields, key
-    words = {word for key in known_keys(job) for word in key.split(".")}
+    words = {word for key in options_of(job) for word in key.split(".")}
     sections = {name for name, kind in parameters.items() if kind.startswith("_")}
     accepted = {word for word in words if key_of(word)} | sections
     assert accepted <= parameters.keys()

@@ -198,7 +198,7 @@ def resolve(command: Command) -> list[str]:
 
 
 def small(verb: str) -> list[str]:
-    known = options.known_keys(JOBS[verb])
+    known = options.options_of(JOBS[verb])
     return [*(word for word in SHORT if word.partition("=")[0] in known), *EXTRA.get(verb, ())]
 
 

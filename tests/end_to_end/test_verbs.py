@@ -31,7 +31,7 @@ def test_every_recipe_goes_through_every_verb(
     recipe: str, toy: Path, miniature: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(verb: str, *words: str) -> str:
-        known = options.known_keys(JOBS[verb])
+        known = options.options_of(JOBS[verb])
         small = [word for word in (*miniature, "model.weights=none") if word.partition("=")[0] in known]
         assert execute([verb, "-c", recipe, *small, *words]) == 0
         return capsys.readouterr().out

@@ -285,7 +285,7 @@ def test_every_recipe_is_known_to_every_verb(recipe: str, verb: str) -> None:
     flat = options.read_yaml(recipe, JOBS[verb])
     content = yaml.safe_load(options.recipe_path(recipe).read_text())
     assert content
-    assert set(flat) <= set(options.known_keys(JOBS[verb]))
+    assert set(flat) <= set(options.options_of(JOBS[verb]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,6 @@ from boxseg.options.keys import (
     default_options,
     docstring,
     flatten,
-    known_keys,
     options_of,
     to_plain,
 )
@@ -31,7 +30,6 @@ __all__ = [
     "flatten",
     "from_python",
     "help_text",
-    "known_keys",
     "load_mapping",
     "options_of",
     "parse_words",

@@ -10,7 +10,7 @@ import yaml
 
 from boxseg.errors import ConfigError, did_you_mean
 from boxseg.jobs import JOBS, TABLE_RECIPES, Job
-from boxseg.options.keys import Flat, flatten, known_keys, to_plain
+from boxseg.options.keys import Flat, flatten, options_of, to_plain
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -37,9 +37,6 @@ def read_yaml(name: str, job: type[Job]) -> Flat:
 
     One recipe serves all verbs, so options that only other verbs have are left out; options that no verb
     has are errors.
-
-    Raises:
-        ConfigError: The file cannot be read, is no mapping, or holds an unknown option.
     """
     path = recipe_path(name)
     content = load_mapping(path)
@@ -48,22 +45,18 @@ def read_yaml(name: str, job: type[Job]) -> Flat:
             f"{path} has upper-case keys, as the files of other BANA code: "
             f"`boxseg convert-config {path}` makes them options of boxseg"
         )
-    everywhere = {key for other in JOBS.values() for key in known_keys(other)}
+    everywhere = {key for other in JOBS.values() for key in options_of(other)}
     flat = flatten(content)
     for section in [key for key in flat if f"{key}.enabled" in everywhere]:
         flat[f"{section}.enabled"] = flat.pop(section)
     for key in flat:
         if key not in everywhere:
             raise ConfigError(f"unknown option {key!r} in {path}{did_you_mean(key, everywhere)}")
-    return {key: value for key, value in flat.items() if key in known_keys(job)}
+    return {key: value for key, value in flat.items() if key in options_of(job)}
 
 
 def load_mapping(path: Path) -> dict[Any, Any]:
-    """The content of a YAML file that holds `key: value` lines.
-
-    Raises:
-        ConfigError: The file cannot be read, or holds something else.
-    """
+    """The content of a YAML file of `key: value` lines; ConfigError where it cannot be read or holds others."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -121,16 +121,6 @@ def placeholder(hint: Any) -> str:
     return PLACEHOLDERS[kinds[0]]
 
 
-def known_keys(job: type[Any]) -> tuple[str, ...]:
-    """Dotted names of all options of a job or section, in their order."""
-    return tuple(options_of(job))
-
-
-def positional_keys(job: type[Any]) -> tuple[str, ...]:
-    """Options that the command line also takes as bare words, in their order."""
-    return tuple(key for key, option in options_of(job).items() if option.positional)
-
-
 def default_options(job: type[Any]) -> Flat:
     """Options of a job or section that have a default, as they are written in YAML, by dotted key."""
     return {key: to_plain(option.default) for key, option in options_of(job).items() if not option.required}
@@ -172,7 +162,7 @@ def complete_key(key: str, job: type[Any], verb: str) -> str:
     Raises:
         ConfigError: There is no such option, or there are several.
     """
-    known = known_keys(job)
+    known = options_of(job)
     names = (key, *(f"{key}.{option}" for option in STAND_INS))
     for candidate in (name for exact in names for name in (exact, f"{verb}.{exact}")):
         if candidate in known:

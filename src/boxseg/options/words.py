@@ -16,8 +16,7 @@ from boxseg.options.keys import (
     complete_key,
     default_options,
     flatten,
-    known_keys,
-    positional_keys,
+    options_of,
     to_plain,
     to_word,
 )
@@ -32,24 +31,26 @@ def parse_words(words: Iterable[str], verb: str) -> Flat:
         ConfigError: A word is no option, or an option is unknown.
     """
     job, flat = JOBS[verb], Flat()
-    rest = list(words)
+    rest, places = list(words), _positional(job)
     while rest:
         word = rest.pop(0)
         key, equals, value = word.lstrip("-").partition("=")
-        place = next((name for name in positional_keys(job) if name not in flat), None)
-        if not equals and not word.startswith("-") and place:
-            flat[place] = _parse_value(word, place)
-            continue
-        if not equals:
-            if not word.startswith("-") or not rest:
-                raise ConfigError(f"expected key=value, got {word!r} (see `boxseg {verb} --help`)")
-            value = rest.pop(0)
+        if not equals and not word.startswith("-"):
+            key, value = next((place for place in places if place not in flat), ""), word
+        elif not equals:
+            key, value = (key, rest.pop(0)) if rest else ("", "")
+        if not key:
+            raise ConfigError(f"expected key=value, got {word!r} (see `boxseg {verb} --help`)")
         if word.startswith("-") and key in ("c", "config"):
             flat |= read_yaml(value, job)
         else:
             key = complete_key(key, job, verb)
             flat[key] = _parse_value(value, key)
     return flat
+
+
+def _positional(job: type[Job]) -> list[str]:
+    return [key for key, option in options_of(job).items() if option.positional]
 
 
 def _parse_value(text: str, key: str) -> Any:
@@ -71,9 +72,9 @@ def to_words(verb: str, job: Job) -> list[str]:
     usual = default_options(kind) | preset(verb, values)
     if verb == "reproduce":
         usual.pop("model.backbone")  # given, it says that no recipe is meant
-    bare = positional_keys(kind)
+    bare = _positional(kind)
     words = [verb, *(str(values[key]) for key in bare)]
-    for key in known_keys(kind):
+    for key in options_of(kind):
         if key in bare or key not in values:  # a section that was left out has no keys
             continue
         if key not in usual or values[key] != usual[key]:

@@ -16,7 +16,7 @@ from boxseg.atomic import write_text
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, ConvertConfigJob
 from boxseg.jobs.bana_keys import Meaning, Seen, Stage, backbone_in, meaning_of
-from boxseg.options import Flat, build_job, flatten, known_keys, load_mapping
+from boxseg.options import Flat, build_job, flatten, load_mapping, options_of
 from boxseg.results import Result
 from boxseg.tables import Table
 
@@ -121,7 +121,7 @@ def _look(job: ConvertConfigJob, theirs: Flat) -> Seen:
 
 
 def _convert(theirs: Flat, seen: Seen) -> tuple[tuple[str, Any, Meaning], ...]:
-    known = {key for kind in JOBS.values() for key in known_keys(kind)}
+    known = {key for kind in JOBS.values() for key in options_of(kind)}
     meanings = {key: meaning_of(key, value, seen) for key, value in theirs.items()}
     together = {
         name: part for m in meanings.values() for name, part in m.options.items() if set(m.options) <= known
