@@ -17,6 +17,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType
@@ -65,7 +66,10 @@ def stub() -> str:
     """The text of the stub."""
     sections = {owner.__name__: owner for job in JOBS.values() for _, owner in _paths(job).values()}
     parts = [HEAD, *_imports(), "__version__: str", f"__all__ = {boxseg.__all__}"]
-    parts += [_section_type(owner) for owner in sections.values() if owner not in JOBS.values()]
+    for name, owner in sections.items():
+        if owner not in JOBS.values():
+            lines = [f"{option}: {_kind(hint, option)}" for option, hint in get_type_hints(owner).items()]
+            parts.append(_mapping(f"_{name}", [], lines))
     for verb in JOBS:
         parts += [*_options_type(verb)[1:], *_functions(verb)]
     return _formatted("\n\n".join(parts) + "\n")
@@ -86,10 +90,10 @@ def _imports() -> Iterator[str]:
             yield f"from boxseg import {name}" if home == f"boxseg.{name}" else f"from {home} import {name}"
 
 
-def _section_type(section: type[Any]) -> str:
-    """A section as a mapping of its options."""
-    lines = [f"{name}: {_kind(hint, name)}" for name, hint in get_type_hints(section).items()]
-    return f"class _{section.__name__}(TypedDict, total=False):\n{_indented(*lines)}"
+def _mapping(name: str, bases: list[str], lines: list[str]) -> str:
+    """A class of mappings with these keys."""
+    head = f"class {name}({', '.join(bases or ['TypedDict'])}, total=False):"
+    return "\n    ".join([head, *(lines or ["..."])])
 
 
 def _options_type(verb: str) -> list[str]:
@@ -109,8 +113,7 @@ def _options_type(verb: str) -> list[str]:
     if not lines and len(names) < 2:
         return names
     name = f"_{verb.title().replace('-', '')}Options"
-    head = f"class {name}({', '.join(names or ['TypedDict'])}, total=False):"
-    return [name, f"{head}\n{_indented(*lines or ['...'])}"]
+    return [name, _mapping(name, names, lines)]
 
 
 def words_of(verb: str) -> dict[str, str]:
@@ -122,12 +125,9 @@ def words_of(verb: str) -> dict[str, str]:
         word = key.rpartition(".")[2]
         if word in own or word in words or "." not in key:
             continue
-        inside = [option for option in options_of(job) if option.startswith(f"{key}.")]
-        if inside:  # a section: unambiguous where all its options are
-            meant = all(_complete(f"{word}{option[len(key) :]}", verb) == option for option in inside)
-        else:
-            meant = _complete(word, verb) == key
-        if meant:
+        # A section is unambiguous where all its options are.
+        meant = [option for option in options_of(job) if f"{option}.".startswith(f"{key}.")]
+        if all(_complete(f"{word}{option[len(key) :]}", verb) == option for option in meant):
             words[word] = key
     return words
 
@@ -177,7 +177,7 @@ def _function(verb: str, changes: dict[str, str], result: str, *, about: bool = 
         else:
             kind = changes.get(name) or _kind(parameter.annotation, name) + _default(parameter.default)
             lines.append(f"    {name}: {kind},")
-    body = _indented(f'"""{inspect.cleandoc(function.__doc__)}\n"""') if about else "    ..."
+    body = textwrap.indent(f'"""{inspect.cleandoc(function.__doc__)}\n"""', "    ") if about else "    ..."
     return "\n".join([*lines, f") -> {result}:", body])
 
 
@@ -216,11 +216,6 @@ def _texts(kind: Any, name: str) -> list[str]:
     if origin is dict:
         return [f"dict[{', '.join(' | '.join(_texts(part, '')) for part in inner)}]"]
     return [kind.__name__]
-
-
-def _indented(*blocks: str) -> str:
-    lines = [line for block in blocks for line in block.split("\n")]
-    return "\n".join(f"    {line}" if line else "" for line in lines)
 
 
 if __name__ == "__main__":

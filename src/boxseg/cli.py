@@ -64,12 +64,12 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def execute(words: list[str]) -> int:
     """Run one command and return its exit status."""
-    debug = _take(words, "--debug")
-    if _take(words, "--quiet"):
+    debug = "--debug" in words
+    if "--quiet" in words:
         os.environ["BOXSEG_QUIET"] = "1"
     _show_log()
     try:
-        return _dispatch(words)
+        return _dispatch([word for word in words if word not in ("--debug", "--quiet")])
     except KeyboardInterrupt:
         print("boxseg: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
@@ -102,9 +102,9 @@ def _dispatch(words: list[str]) -> int:
     if "-h" in rest or "--help" in rest:
         print(options.help_text(verb), end="")
         return 0
-    print_config = _take(rest, "--print-config") or _take(rest, "--print_config")
-    job = options.build_job(verb, options.parse_words(rest, verb))
-    if print_config:
+    given = [word for word in rest if word not in ("--print-config", "--print_config")]
+    job = options.build_job(verb, options.parse_words(given, verb))
+    if len(given) < len(rest):
         print(options.to_yaml(job), end="")
         return 0
     from boxseg.stages import run_verb
@@ -130,13 +130,6 @@ def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
         screen.print(note, markup=False)
 
 
-def _take(words: list[str], flag: str) -> bool:
-    """Remove a flag from the words, and say whether it was there."""
-    found = flag in words
-    words[:] = [word for word in words if word != flag]
-    return found
-
-
 def _show_log() -> None:
     """Send what the stages say to stderr, one plain line each."""
     log = logging.getLogger("boxseg")
@@ -144,7 +137,6 @@ def _show_log() -> None:
     log.handlers = [handler for handler in log.handlers if handler.get_name() != "boxseg"]
     handler = logging.StreamHandler()
     handler.set_name("boxseg")
-    handler.setFormatter(logging.Formatter("%(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False

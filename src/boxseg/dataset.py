@@ -43,7 +43,6 @@ class Sample:
 
     Attributes:
         id: Name in the data set, without suffix, unique; names the files made from it. May hold `/`.
-        image: Path of the photo.
         width: Width of the upright photo, pixels.
         height: Height of the upright photo, pixels.
         boxes: (n, 4) float64, x1 y1 x2 y2 in pixels: 0-based half-open edges, inside the photo, positive area.
@@ -99,9 +98,6 @@ class BoxDataset:
     """Samples of one split, in the order of the data set.
 
     Attributes:
-        root: Folder it was read from.
-        format: Name of its format.
-        split: Name of the split.
         classes: Names of classes 1..L, in order, without the background.
         samples: The usable images.
         problems: What was skipped, clipped or ignored.

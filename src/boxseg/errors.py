@@ -63,7 +63,7 @@ def require_path(key: str, text: str) -> None:
     """Check that a path says something; an empty one would be the current folder."""
     if not text:
         raise ConfigError(
-            f"{key}= is empty: name a path, {key}=. for the current folder (a shell variable that is not set?)"
+            f"{key}= is empty: give a path, or {key}=. for the current folder (is a shell variable not set?)"
         )
 
 

@@ -12,7 +12,7 @@ from boxseg.errors import ConfigError
 from boxseg.jobs import PredictJob
 from boxseg.options import build_job, parse_words
 
-NAMED = r"= is empty: name a path, .*=\. for the current folder"
+NAMED = r"= is empty: give a path, or .*=\. for the current folder"
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_it_is_refused_and_nothing_is_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert execute(words) == 2
-    line = f"boxseg: {key}= is empty: name a path, {key}=. for the current folder "
+    line = f"boxseg: {key}= is empty: give a path, or {key}=. for the current folder "
     assert capsys.readouterr().err.startswith(line)
     assert not list(tmp_path.iterdir())
 
@@ -60,7 +60,7 @@ def test_in_a_file_and_in_python_too(tmp_path: Path) -> None:
 
 
 def test_a_list_without_photos() -> None:
-    with pytest.raises(ConfigError, match="images names no photos"):
+    with pytest.raises(ConfigError, match="images= is empty"):
         PredictJob(checkpoint=Path("c"), images=[], out=Path("o"))
 
 

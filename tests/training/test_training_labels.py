@@ -133,7 +133,7 @@ def test_what_cannot_be_meant_is_an_error_of_one_line(root: Path, runs: Path) ->
     labels = str(runs / "label")
     with pytest.raises(ConfigError, match=r"strong_split=few needs strong="):
         chosen(root, labels=labels, strong_split="few")
-    with pytest.raises(ConfigError, match="labels names no source"):
+    with pytest.raises(ConfigError, match="labels= is empty"):
         chosen(root, labels=[])
     with pytest.raises(DataError, match=r"strong=.*nowhere: no image of split train .* has a mask"):
         chosen(root, labels=labels, strong=str(runs / "nowhere"))

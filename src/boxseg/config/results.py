@@ -30,10 +30,7 @@ class Evaluate:
     crf: Crf = Crf(sigma_xy=121.0, sigma_rgb=5.0)
 
     def __post_init__(self) -> None:
-        require(
-            bool(self.scales) and min(self.scales) > 0,
-            f"evaluate.scales must be positive, got {list(self.scales)}",
-        )
+        require(min(self.scales, default=0) > 0, f"evaluate.scales must be positive, got {list(self.scales)}")
         require(
             self.tile == "auto" or self.tile == 0 or self.tile >= 64,
             f"evaluate.tile must be 64 pixels or more, 0 (never) or auto, got {self.tile}",

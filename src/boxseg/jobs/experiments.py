@@ -62,7 +62,7 @@ class ReproduceJob(TrainingJob):
         )
         require(
             self.label.by_classifier,
-            f"label.method={self.label.method}: the paper's tables are of labels from a classifier, "
-            "by the methods auto, bap and gap",
+            f"label.method={self.label.method}: the paper's tables need labels from a classifier: "
+            "auto, bap or gap",
         )
         require(self.table != "coco" or self.coco is not None, "the table coco needs coco=DIR, COCO 2017")

@@ -84,7 +84,7 @@ class SegmentJob(TrainingJob):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(len(self.labels) > 0, "labels names no source of labels; give labels=DIR or labels=[A,B]")
+        require(len(self.labels) > 0, "labels= is empty; give labels=DIR or labels=[A,B]")
         if self.strong is not None:
             require_path("strong", self.strong)
         require(

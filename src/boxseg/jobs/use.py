@@ -81,7 +81,7 @@ class PredictJob(Job):
 
     def __post_init__(self) -> None:
         if self.images is not None:
-            require(self.images != [], "images names no photos; give images=DIR or images=[A,B]")
+            require(self.images != [], "images= is empty; give images=DIR or images=[A,B]")
             for name in [self.images] if isinstance(self.images, str) else self.images:
                 require_path("images", name)
 
