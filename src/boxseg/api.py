@@ -44,7 +44,7 @@ def _verb(name: str) -> Callable[..., Result]:
         lightnings: dict[str, list[Any]] = {}
         if name in TRAINING_VERBS:
             options, lightnings = _split_lightnings(options)
-        # None for what may be left out, such as a section, is to leave it out.
+        # None leaves an optional option or section out.
         given = {key: value for key, value in options.items() if not (key in unset and value is None)}
         return run_verb(name, from_python(name, job, given), **lightnings)
 

@@ -55,8 +55,8 @@ Example: boxseg run data.root=photos out=runs/first
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 something failed, 2 something given cannot be used."""
-    # Read by Pillow when it is imported: it keeps the memory of so many pictures for the next ones.
-    # Fetched from the system anew for each, memory takes up to a fifth of the time of loading a training image.
+    # Pillow reads this when it is imported, and keeps the memory of that many pictures for the next ones. To
+    # get it from the system each time takes up to a fifth of the time of loading a training image.
     os.environ.setdefault("PILLOW_BLOCKS_MAX", "4")
     keep_freed_memory()
     sys.exit(execute(list(sys.argv[1:] if words is None else words)))
@@ -133,7 +133,7 @@ def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
 def _show_log() -> None:
     """Send what the stages say to stderr, one plain line each."""
     log = logging.getLogger("boxseg")
-    # That of an earlier command in this process writes to the stderr of that time.
+    # A handler of an earlier command in this process writes to the stderr of that time.
     log.handlers = [handler for handler in log.handlers if handler.get_name() != "boxseg"]
     handler = logging.StreamHandler()
     handler.set_name("boxseg")

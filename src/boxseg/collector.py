@@ -1,4 +1,4 @@
-"""Python's collector of garbage."""
+"""Python's garbage collector."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Look for no garbage within a block that makes many objects and throws few away, such as an import.
+    """Pause the garbage collector in a block that makes many objects and drops few, such as an import.
 
-    The collector walks through all of them again and again: a sixth of the time to import torch and Lightning,
+    It walks through all of them again and again: a sixth of the time to import torch and Lightning,
     a third of that to read a large JSON file.
     """
     enabled = gc.isenabled()

@@ -1,6 +1,6 @@
 """Everything boxseg raises on purpose.
 
-A message says what was given, what was expected and how to mend it, in one line:
+A message says what was given, what was expected and what to do, in one line:
 the command line prints it as it stands and exits with status 2.
 """
 
@@ -79,12 +79,12 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 # Some messages hold whole tracebacks of other processes.
 _LONGEST = 300
 
-# What torch calls itself when it has no memory on a CPU; for accelerators it has a class of errors.
+# Part of torch's message when memory for the CPU runs out; for accelerators there is OutOfMemoryError.
 _CPU_ALLOCATOR = "DefaultCPUAllocator"
 
 
 def is_failure(error: Exception) -> bool:
-    """Whether the system refused something. Of torch's errors that is want of memory, known without torch."""
+    """Whether the system refused a file or memory; torch's errors are recognised without importing torch."""
     short_of_memory = type(error).__name__ == "OutOfMemoryError" or _CPU_ALLOCATOR in str(error)
     return isinstance(error, OSError | MemoryError) or (isinstance(error, RuntimeError) and short_of_memory)
 

@@ -103,7 +103,7 @@ def find(kind: Kind, name: str) -> Any:
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(
             f"{_noun(kind)} {name!r}: {entry.value} of {_package(entry)} cannot be imported "
-            f"({type(error).__name__}: {reason}): mend that package, or uninstall it"
+            f"({type(error).__name__}: {reason}): fix that package, or uninstall it"
         ) from error
 
 

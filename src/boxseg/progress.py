@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, TextIO, TypeVar
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ def track(iterable: Iterable[T], description: str, total: int | None = None) -> 
             bar.update(done + 1)
 
 
+@dataclass
 class Progress:
     """Progress of a loop that reports for itself.
 
@@ -62,28 +64,20 @@ class Progress:
         clock: Seconds, from any start.
     """
 
-    def __init__(
-        self,
-        description: str,
-        total: int | None = None,
-        *,
-        stream: TextIO | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.description = description
-        self.total = total
-        self._stream = stream
-        self._clock = clock
-        self._display: _Bar | _Lines | None = None
+    description: str
+    total: int | None = None
+    stream: TextIO | None = field(default=None, kw_only=True)
+    clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
+    _display: _Bar | _Lines | None = field(default=None, init=False)
 
     def __enter__(self) -> Progress:
         if _quiet.get() or os.environ.get("BOXSEG_QUIET", "") not in ("", "0"):
             return self
-        stream = self._stream or sys.stderr
+        stream = self.stream or sys.stderr
         if stream.isatty() and os.environ.get("TERM") != "dumb":
             self._display = _Bar(self.description, self.total, stream)
         else:
-            self._display = _Lines(self.description, self.total, stream, self._clock)
+            self._display = _Lines(self.description, self.total, stream, self.clock)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:

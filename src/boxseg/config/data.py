@@ -42,7 +42,7 @@ class Data:
         require(self.limit is None or self.limit > 0, f"data.limit must be positive, got {self.limit}")
 
     def with_split(self, split: str) -> Data:
-        """Another split of the data set; annotations and images named for this one do not hold for it."""
+        """Another split of the data set, without `annotations` and `images`, which belong to this one."""
         if split == self.split:
             return self
         return replace(self, split=split, annotations=None, images=None)

@@ -9,13 +9,13 @@ from boxseg.errors import did_you_mean, require
 
 LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
 
-# Lightning's, by their names and the short ones that it takes for them.
+# The names that Lightning knows, long and short.
 PRECISIONS = (
     "32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "32", "16", "bf16", "64",
     "transformer-engine", "transformer-engine-float16",
 )  # fmt: skip
 
-# Its short names, and what they mean: two names of one thing are no two runs.
+# Lightning's short names are replaced: two names of one precision must not count as different options.
 SHORT_PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
 
 
@@ -63,5 +63,5 @@ class TrainerOptions:
         require(
             self.checkpoint_every > 0, f"trainer.checkpoint_every must be positive, got {self.checkpoint_every}"
         )
-        # torch's generators take 64 bits, in which the steps of a training have to find room beside the seed.
+        # The seed and the step of a training share the 64 bits that torch's generators take.
         require(0 <= self.seed < 2**32, f"trainer.seed must be 0 or more and below {2**32}, got {self.seed}")

@@ -1,4 +1,4 @@
-"""From a flat mapping of options to a checked job: pydantic converts and checks, in the words of our types."""
+"""Make a checked job from a flat mapping of options: pydantic converts and checks, errors name our options."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def build_job(verb: str, flat: Mapping[str, Any]) -> Job:
     for option in missing:
         if not option.left_out:
             raise ConfigError(f"missing option {option.key}=… (see `boxseg {verb} --help`)")
-    # Recipes give options of a section that this job does without, too.
+    # A recipe may set options of a section that this job leaves out.
     without = {option.left_out for option in missing}
     given = {key: values[key] for key, option in options.items() if option.left_out not in without}
     try:
@@ -64,7 +64,7 @@ def build_job(verb: str, flat: Mapping[str, Any]) -> Job:
     except ValidationError as error:
         raise _refusal(error.errors()[0]["loc"], job, values) from error
     for key, value in flatten(to_plain(made)).items():
-        # pydantic makes whole numbers of 3.0, too, and switches of 1 and y.
+        # pydantic also accepts 3.0 for a whole number, and 1 or y for true.
         if isinstance(value, int) and to_word(given[key]) != to_word(value):
             raise _refusal((key,), job, values)
     return made
@@ -72,7 +72,7 @@ def build_job(verb: str, flat: Mapping[str, Any]) -> Job:
 
 @cache
 def _validator(job: Any) -> TypeAdapter[Any]:
-    from pydantic import TypeAdapter  # takes as long to import as all of boxseg that a command needs by then
+    from pydantic import TypeAdapter  # slow to import: not needed for --help
 
     return TypeAdapter(job)
 
@@ -90,7 +90,7 @@ def _nested(flat: Flat) -> dict[str, Any]:
 
 
 def _as_text(value: Any) -> Any:
-    """Text is what pydantic makes numbers and paths of; it makes no text of numbers, and numbers of true."""
+    """A value as text, which pydantic converts to any type; it converts no number to text, but true to 1."""
     if isinstance(value, Mapping):
         return {str(key): _as_text(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -99,7 +99,7 @@ def _as_text(value: Any) -> Any:
 
 
 def _refusal(place: tuple[int | str, ...], job: type[Any], values: Flat) -> ConfigError:
-    """What is wrong at a place that pydantic names: in a value, it goes on after the option's key."""
+    """The error at a place that pydantic names: an option's key, and what comes after it inside the value."""
     names = (".".join(map(str, place[:depth])) for depth in range(1, len(place) + 1))
     option = next(options_of(job)[name] for name in names if name in options_of(job))
     value, kinds = values[option.key], kinds_in(option.kind)

@@ -42,8 +42,8 @@ def read_yaml(name: str, job: type[Job]) -> Flat:
     content = load_mapping(path)
     if any(str(key).isupper() for key in content):
         raise ConfigError(
-            f"{path} has upper-case keys, as the files of other BANA code: "
-            f"`boxseg convert-config {path}` makes them options of boxseg"
+            f"{path} has upper-case keys, like the files of BANA's public code: "
+            f"`boxseg convert-config {path}` converts them to options of boxseg"
         )
     everywhere = {key for other in JOBS.values() for key in options_of(other)}
     flat = flatten(content)
@@ -56,7 +56,7 @@ def read_yaml(name: str, job: type[Job]) -> Flat:
 
 
 def load_mapping(path: Path) -> dict[Any, Any]:
-    """The content of a YAML file of `key: value` lines; ConfigError where it cannot be read or holds others."""
+    """The content of a YAML file of `key: value` lines; ConfigError if it is none or cannot be read."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -73,7 +73,7 @@ def to_yaml(job: Any) -> str:
 
 
 def preset(verb: str, flat: Mapping[str, Any]) -> Flat:
-    """Options that hold unless given: a recipe of the verb's name (`demo`), or the paper's of a table."""
+    """Defaults that a verb takes from a recipe: the one of its name (`demo`), or the paper's for a table."""
     name = verb
     if verb == "reproduce" and "model.backbone" not in flat:
         name = TABLE_RECIPES.get(str(flat.get("table")), "voc_vgg16")

@@ -60,18 +60,18 @@ def _parse_value(text: str, key: str) -> Any:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
-    # 1e-3 is text to YAML 1.1, and dates or octal numbers are not wanted: the type of the option decides later.
+    # YAML 1.1 takes 1e-3 for text and 007 for octal: numbers and dates stay text, the option's type decides.
     kinds = (bool, list, type(None), *((dict,) if key.rpartition(".")[2] in MAPPINGS else ()))
     return value if isinstance(value, kinds) else text
 
 
 def to_words(verb: str, job: Job) -> list[str]:
-    """The words after `boxseg` that make this job, without those that say what holds anyway."""
+    """The words after `boxseg` that make this job, without options at their defaults."""
     kind = type(job)
     values = flatten(to_plain(job))
     usual = default_options(kind) | preset(verb, values)
     if verb == "reproduce":
-        usual.pop("model.backbone")  # given, it says that no recipe is meant
+        usual.pop("model.backbone")  # setting it turns the paper's recipe off
     bare = _positional(kind)
     words = [verb, *(str(values[key]) for key in bare)]
     for key in options_of(kind):
