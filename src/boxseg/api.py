@@ -54,7 +54,8 @@ def _verb(name: str) -> Callable[..., Result]:
     summary, texts = docstring(job)
     lines = [summary, "", "Args:"]
     for key in signature.parameters:
-        first, *others = wrapped(f"{key}: {(texts | OTHERS)[key]}".replace("options:", "**options:"), 100)
+        stars = "**" if key == "options" else ""
+        first, *others = wrapped(f"{stars}{key}: {(texts | OTHERS)[key]}", 100)
         lines += [f"    {first}", *(f"        {line}" for line in others)]
     call.__doc__ = "\n".join([*lines, "", "Raises:", "    BoxsegError: Something given cannot be used.", ""])
     return call

@@ -74,8 +74,6 @@ def require_schedule(section: str, batch: int, epochs: float, iterations: int | 
     require(iterations is None or iterations >= 1, f"{section}.iterations must be at least 1, got {iterations}")
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-
 # Some messages hold whole tracebacks of other processes.
 _LONGEST = 300
 
@@ -98,6 +96,6 @@ def say_failure(error: Exception) -> str:
         return f"{what}: try smaller batches and crops, fewer trainer.workers, or evaluate.tile=1024"
     path = error.filename2 or error.filename  # of a copy, where it goes
     where = f"{path}: " if path else ""
-    if error.errno in FULL:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{where}no space left on this disk; make room and give the same command again"
     return f"{where}{reason or type(error).__name__} (--debug shows where in the code this arose)"

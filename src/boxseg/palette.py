@@ -20,15 +20,10 @@ def voc_palette(size: int = 256) -> NDArray[np.uint8]:
     return colours
 
 
-def colourise(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colours (H, W, 3) uint8 of labels (H, W) uint8."""
-    return np.asarray(voc_palette()[labels])
-
-
 def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float = 0.55) -> NDArray[np.uint8]:
     """The photo (H, W, 3) uint8 with its labels (H, W) painted over it; background and 255 stay clear."""
-    painted = image.copy()
+    painted, palette = image.copy(), voc_palette()
     for picture, row, label in zip(painted, image, labels, strict=True):  # a photo of floats is large
         paint = (label != 0) & (label != 255)
-        picture[paint] = ((1 - opacity) * row[paint] + opacity * colourise(label[paint])).round()
+        picture[paint] = ((1 - opacity) * row[paint] + opacity * palette[label[paint]]).round()
     return painted
