@@ -6,6 +6,7 @@ dataclasses of `boxseg.config`, or by any unambiguous name (`grid=3`). Each retu
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from boxseg.config import Crf
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, Job
-from boxseg.options import docstring, from_python, options_of, wrapped
+from boxseg.options import docstring, from_python, wrapped
+from boxseg.options.keys import kinds_in
 from boxseg.results import Result
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def _signature(verb: str, job: type[Job]) -> inspect.Signature:
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=(), annotation="Sequence[Any]")
             for key in ("callbacks", "loggers")
         ]
-    if any("." in key for key in options_of(job)):
+    if any(dataclasses.is_dataclass(kind) for item in parameters for kind in kinds_in(item.annotation)):
         parameters.append(inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD, annotation=Any))
     return own.replace(parameters=parameters, return_annotation=Result)
 
