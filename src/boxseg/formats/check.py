@@ -39,7 +39,7 @@ def _look(sample: Sample, classes: tuple[str, ...]) -> list[Problem]:
     except DataError as error:
         # Found only here, because loading a data set reads headers.
         reason = without_path(error, sample.image)
-        return [Problem(file=sample.image, kind="damaged photo", detail=reason, action="skipped")]
+        return [Problem.skipped(sample.image, "damaged photo", reason)]
     if sample.ground_truth is None:
         return []
     try:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
+from boxseg.formats.files import read_json
 
 CocoResult = dict[str, Any]
 
@@ -26,12 +27,12 @@ def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def encode_window(window: NDArray[np.bool_], left: int, top: int, size: tuple[int, int]) -> dict[str, Any]:
-    """The same of a mask that is false outside a window, in time with the window's pixels.
+    """The code of a mask that is false outside a window, in time with the window's pixels.
 
     Args:
         window: (h, w) of the mask.
-        left: Its first column in the mask.
-        top: Its first row in the mask.
+        left: First column of the window in the mask.
+        top: First row of the window in the mask.
         size: (H, W) of the mask.
     """
     height, width = size
@@ -73,14 +74,11 @@ def read_results(path: Path) -> list[CocoResult]:
     """Read results of masks.
 
     Raises:
-        DataError: Not a file, no JSON, or not such a list.
+        DataError: It is not a file, not JSON, or not such a list.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such results file, expected COCO results (JSON)")
-    try:
-        results = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: results file is not valid JSON ({error})") from error
+    results = read_json(path, "results file")
     if not isinstance(results, list):
         raise DataError(f"{path}: expected COCO results, a list of objects, got a {type(results).__name__}")
     for number, result in enumerate(results):

@@ -17,7 +17,7 @@ devkit around them are read by `voc_loose`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -50,8 +50,7 @@ def find_root(root: Path) -> Path | None:
         DataError: There are several and none is VOC2012.
     """
     for pattern in ("", "*", "*/*"):
-        found = [root] if not pattern else sorted(path for path in root.glob(pattern) if path.is_dir())
-        found = [path for path in found if _is_root(path)]
+        found = [path for path in (sorted(root.glob(pattern)) if pattern else [root]) if _is_root(path)]
         if len(found) > 1:
             found = [path for path in found if path.name == "VOC2012"] or found
         if len(found) > 1:
@@ -105,15 +104,16 @@ def _photos(root: Path, data: Data, classes: tuple[str, ...]) -> Iterator[Annota
             mask, problem = _mask_file(root, name, listed_mask, folders)
             if problem is not None:
                 yield problem
-            yield replace(photo, ground_truth=_mask_reader(mask, len(classes)))
+            if mask is not None:
+                photo = replace(photo, ground_truth=partial(_mask_reader, mask, len(classes)))
+            yield photo
 
 
 def _bare_photos(root: Path, data: Data) -> Iterator[AnnotatedPhoto | Problem]:
     for name in split_ids(root, data.split)[: data.limit]:
         image = photo_file(root, name)
         if image is None:
-            path = root / "JPEGImages" / f"{name}.jpg"
-            yield Problem(file=path, kind="listed without a photo", detail=name, action="skipped")
+            yield Problem.skipped(root / "JPEGImages" / f"{name}.jpg", "listed without a photo", name)
         else:
             yield AnnotatedPhoto(id=name, image=image, source=image)
 
@@ -135,9 +135,7 @@ def photo_file(root: Path, name: str) -> Path | None:
 
 def class_names(annotations: Path) -> tuple[str, ...]:
     """Names of classes 1..L of a folder of VOC annotation files."""
-    names: set[str] = set()
-    for path in annotations.rglob("*.xml"):
-        names |= object_names(path.read_bytes())
+    names = set().union(*(object_names(path.read_bytes()) for path in annotations.rglob("*.xml")))
     listed = read_label_map(annotations.parent / LABELMAP_TXT)
     if listed and names <= set(listed):
         return listed
@@ -214,7 +212,7 @@ def _photo(root: Path, name: str, classes: tuple[str, ...]) -> Iterator[Annotate
         kind, detail = "annotation without photo", f"no JPEGImages/{name}.jpg (.jpeg, .png)"
     else:
         kind, detail = "neither photo nor annotation", name
-    yield Problem(file=source, kind=kind, detail=detail, action="skipped")
+    yield Problem.skipped(source, kind, detail)
 
 
 def _mask_file(
@@ -231,8 +229,5 @@ def _mask_file(
     return mask, Problem(file=paths[0], kind=kind, detail=listed, action=action)
 
 
-def _mask_reader(mask: Path | None, classes: int) -> Callable[[int, int], MaskReader] | None:
-    if mask is None:
-        return None
-    reader = partial(read_mask, mask, classes)
-    return lambda width, height: reader
+def _mask_reader(mask: Path, classes: int, _width: int, _height: int) -> MaskReader:
+    return partial(read_mask, mask, classes)

@@ -50,14 +50,13 @@ def _photos(data: Data, folder: Path, classes: tuple[str, ...]) -> Iterator[Anno
         image = _photo_file(data, source)
         if image is None:
             missing = f"no {source.stem}.jpg (.jpeg, .png) beside it or in images/"
-            yield Problem(file=source, kind="annotation without photo", detail=missing, action="skipped")
+            yield Problem.skipped(source, "annotation without photo", missing)
         else:
             yield from read_photo(source.stem, image, source, classes)
     names = {source.stem for source in annotated}
     for image in sorted(path for suffix in SUFFIXES for path in folder.glob(f"*{suffix}")):
         if image.stem not in names:
-            kind = "photo without annotation file"
-            yield Problem(file=image, kind=kind, detail=image.name, action="skipped")
+            yield Problem.skipped(image, "photo without annotation file", image.name)
 
 
 def _folders(root: Path) -> list[Path]:
