@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import numpy as np
@@ -28,8 +29,8 @@ class StreamSampler(Sampler[tuple[int, int]]):
         dataset_size: n, number of images.
         batch: Images a step, over all ranks together.
         iterations: Steps of the whole stream.
-        seed: Seed of the order; 0 is a seed.
-        chunk: Steps an epoch; the last one may be shorter. None makes the stream one chunk.
+        seed: Seed of the order.
+        chunk: Steps an epoch, of which the last may be shorter; None makes the stream one chunk.
 
     Raises:
         ConfigError: A number is out of range.
@@ -38,8 +39,8 @@ class StreamSampler(Sampler[tuple[int, int]]):
     def __init__(
         self, dataset_size: int, *, batch: int, iterations: int, seed: int, chunk: int | None = None
     ) -> None:
-        numbers = {"dataset_size": dataset_size, "batch": batch, "iterations": iterations}
-        numbers["chunk"] = iterations if chunk is None else chunk
+        chunk = iterations if chunk is None else chunk
+        numbers = {"dataset_size": dataset_size, "batch": batch, "iterations": iterations, "chunk": chunk}
         for name, value in numbers.items():
             if value < 1:
                 raise ConfigError(f"{name} is {value}, expected a number of at least 1")
@@ -49,7 +50,7 @@ class StreamSampler(Sampler[tuple[int, int]]):
         self.batch = batch
         self.iterations = iterations
         self.seed = seed
-        self.chunk = numbers["chunk"]
+        self.chunk = chunk
         self.epoch = 0
         self.rank = 0
         self.world = 1
@@ -81,10 +82,8 @@ class StreamSampler(Sampler[tuple[int, int]]):
                 f"a batch of {self.batch} images cannot be shared by {world} processes, "
                 f"choose a multiple of {world}"
             )
-        part = StreamSampler(
-            self.dataset_size, batch=self.batch, iterations=self.iterations, seed=self.seed, chunk=self.chunk
-        )
-        part.epoch, part.rank, part.world = self.epoch, rank, world
+        part = copy.copy(self)
+        part.rank, part.world = rank, world
         return part
 
     def order(self, lap: int) -> list[int]:
@@ -106,6 +105,4 @@ class StreamSampler(Sampler[tuple[int, int]]):
                 yield order[position % self.dataset_size], position
 
     def _steps(self) -> range:
-        return range(
-            min(self.epoch * self.chunk, self.iterations), min((self.epoch + 1) * self.chunk, self.iterations)
-        )
+        return range(self.iterations)[self.epoch * self.chunk : (self.epoch + 1) * self.chunk]

@@ -18,8 +18,8 @@ from PIL import Image
 
 from boxseg.config import Augment
 from boxseg.data.colour import draw_jitter, jitter_colours
-from boxseg.data.geometry import clip_boxes
 from boxseg.dataset import IGNORE
+from boxseg.formats.boxes import box_areas, clip_boxes
 
 T = TypeVar("T", bound=np.generic)
 
@@ -75,8 +75,8 @@ class CropWindow:
 
     Attributes:
         scaled: (width, height) the image is resized to, pixels.
-        left: First column of the window in the resized image, 0 or more.
-        top: First row of the window in the resized image, 0 or more.
+        left: First column of the window in the resized image.
+        top: First row of the window in the resized image.
         size: (width, height) of the window, pixels.
     """
 
@@ -199,9 +199,5 @@ def _window_boxes(
     """Boxes (n, 4) in the window, clipped, and the share (n,) of each one's area that is left."""
     scaled = boxes * np.tile(window.scaled, 2) / np.tile(size, 2) - np.tile((window.left, window.top), 2)
     clipped = clip_boxes(scaled, *window.size)
-    before, after = _area(scaled), _area(clipped)
+    before, after = box_areas(scaled), box_areas(clipped)
     return clipped, np.divide(after, before, out=np.zeros_like(after), where=before > 0)
-
-
-def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))

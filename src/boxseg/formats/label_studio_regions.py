@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boxseg.errors import DataError
+from boxseg.formats.boxes import mask_bounds
 from boxseg.formats.coco_results import encode_mask
 from boxseg.formats.images import image_size
 from boxseg.formats.listing import Corners
-from boxseg.formats.shapes import Shape, bounds, mask_bounds, rotated_corners
+from boxseg.formats.shapes import Shape, bounds, rotated_corners
 
 Kind = Literal["rectangle", "polygon", "brush", "other"]
 

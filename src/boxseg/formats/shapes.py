@@ -14,9 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from faster_coco_eval.core import mask as coco_mask
-from numpy.typing import NDArray
 
 from boxseg.dataset import Instance, Problem
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners
@@ -144,15 +142,3 @@ def rotated_corners(box: Corners, degrees: float, pivot: tuple[float, float]) ->
     corners = ((left, top), (right, top), (right, bottom), (left, bottom))
     about = [(x - pivot[0], y - pivot[1]) for x, y in corners]
     return [(pivot[0] + x * cosine - y * sine, pivot[1] + x * sine + y * cosine) for x, y in about]
-
-
-def mask_bounds(mask: NDArray[np.bool_]) -> Corners:
-    """The box around the pixels of a mask (H, W).
-
-    Raises:
-        ValueError: It has none.
-    """
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        raise ValueError("a mask without a pixel")
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
