@@ -39,8 +39,8 @@ class Written:
     """How much was written; `+` adds up photos.
 
     Attributes:
-        photos: Photos.
-        objects: Objects.
+        photos: All photos.
+        objects: All objects.
         empty: Objects left out: boxes without a pixel of their class, and those that are too small.
         ignored: Photos with pixels of 255.
         stray: Photos with pixels of a class that are in none of its objects.
@@ -62,10 +62,10 @@ class LabelObject:
     """One object of a label mask.
 
     Attributes:
-        place: Its box is that place in `Sample.boxes`.
+        place: Of its box in `Sample.boxes`.
         label: Class 1..L.
-        box: (4,) float64, x1 y1 x2 y2 in pixels: the annotated box, or the bounds of the region.
-        mask: (h, w) bool, its pixels, cut to a window.
+        box: (4,) x1 y1 x2 y2 in pixels: the annotated box, or the bounds of the region.
+        mask: (h, w), its pixels, cut to a window.
         corner: Left and top of that window, pixels.
     """
 
@@ -75,13 +75,12 @@ class LabelObject:
     mask: NDArray[np.bool_] = field(repr=False)
     corner: tuple[int, int]
 
-    def whole_mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """Its pixels in a photo of (H, W) pixels."""
-        whole = np.zeros(shape, dtype=bool)
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns of the window in the photo."""
         left, top = self.corner
         height, width = self.mask.shape
-        whole[top : top + height, left : left + width] = self.mask
-        return whole
+        return slice(top, top + height), slice(left, left + width)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,8 +89,8 @@ class PhotoLabels:
 
     Attributes:
         sample: The photo, with the boxes of its objects, of which some may have no pixel.
-        labels: (H, W) uint8.
-        objects: Its objects with at least one pixel.
+        labels: (H, W).
+        objects: Those that are written.
         counts: This photo as one of those written.
     """
 
@@ -102,11 +101,7 @@ class PhotoLabels:
 
 
 def labelled_photos(dataset: BoxDataset, writing: Writing) -> Iterator[PhotoLabels]:
-    """The photos of a data set one by one, with progress.
-
-    Args:
-        dataset: Its ground truth is the labels to write.
-        writing: What an object is.
+    """The photos of a data set whose ground truth is the labels, one by one, with progress.
 
     Raises:
         DataError: A mask is damaged, or of another size than its photo.
@@ -170,9 +165,7 @@ def _strays(labels: NDArray[np.uint8], objects: list[LabelObject]) -> bool:
     """Whether a pixel of a class is in none of the objects."""
     left_over = (labels != BACKGROUND) & (labels != IGNORE)
     for item in objects:
-        left, top = item.corner
-        height, width = item.mask.shape
-        left_over[top : top + height, left : left + width][item.mask] = False
+        left_over[item.window][item.mask] = False
     return bool(left_over.any())
 
 
