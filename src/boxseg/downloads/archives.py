@@ -22,13 +22,13 @@ class Archive:
     Attributes:
         name: Of the step.
         holds: What is in it, a few words.
-        url: Its address; empty where the user must give one.
-        result: What is there when the step is done: files (1) and folders (how many files they hold at least),
-            relative to the folder of the data set.
-        lists: VOC's lists, relative to that folder, whose photos are all there when the step is done.
-        unpacked: Bytes it takes on disk when unpacked, about.
-        size: Its length, bytes; None where it is not published.
-        checksum: `md5:HEX`; None where it is not published.
+        url: Empty where the user must give one.
+        result: What is there when the step is done, relative to the folder of the data set: files (1) and
+            folders (how many files they hold at least).
+        lists: VOC's lists, likewise, whose photos are all there when the step is done.
+        unpacked: About how many bytes it takes on disk when unpacked.
+        size: Its length, bytes, if it is published.
+        checksum: `md5:HEX`, if it is published.
         top: Folder of the archive that becomes the folder of the data set.
         members: Pattern of the files below `top` that are wanted.
     """
@@ -54,7 +54,7 @@ class Archive:
         return not self.shortfall(root)
 
     def shortfall(self, root: Path) -> str:
-        """What is missing from its result in a folder, in words; empty where all is there."""
+        """What is in a folder instead of the whole result, in words; empty if the result is complete."""
         for name, count in self.result.items():
             found = count_files(root / name)
             if found < count:

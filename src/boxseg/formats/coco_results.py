@@ -78,7 +78,7 @@ def read_results(path: Path) -> list[CocoResult]:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such results file, expected COCO results (JSON)")
-    results = read_json(path, "results file")
+    results = read_json(path)
     if not isinstance(results, list):
         raise DataError(f"{path}: expected COCO results, a list of objects, got a {type(results).__name__}")
     for number, result in enumerate(results):

@@ -28,7 +28,7 @@ def read_lines(path: Path) -> list[str]:
         raise DataError(f"{path}: cannot be read as UTF-8 text ({error})") from error
 
 
-def read_json(path: Path, called: str = "annotation file") -> Any:
+def read_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
@@ -37,7 +37,7 @@ def read_json(path: Path, called: str = "annotation file") -> Any:
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: {called} is not valid JSON ({error})") from error
+        raise DataError(f"{path} is not valid JSON ({error})") from error
 
 
 def is_file(path: Path) -> bool:

@@ -27,10 +27,9 @@ from boxseg.dataset import VOC_CLASSES, Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats import voc_loose
 from boxseg.formats.files import is_file, leads_out, read_lines
-from boxseg.formats.label_map import LABELMAP_TXT, read_label_map
 from boxseg.formats.listing import AnnotatedPhoto, Listing, MaskReader, sort_out
 from boxseg.formats.masks import read_mask
-from boxseg.formats.voc_xml import SUFFIXES, object_names, read_photo
+from boxseg.formats.voc_xml import SUFFIXES, class_names, read_photo
 
 LOOKED_FOR = "JPEGImages/ with Annotations/ or ImageSets/, or VOC's XML files beside photos (voc)"
 _LISTS = ("Segmentation", "Main")
@@ -39,7 +38,7 @@ _OWN_SPLITS = ("train", "val", "trainval")
 
 
 def matches(root: Path) -> bool:
-    """Whether there is a devkit folder in a folder; `voc_loose` recognises VOC's files without one."""
+    """Whether there is a devkit folder in a folder."""
     return find_root(root) is not None
 
 
@@ -69,27 +68,22 @@ def _is_root(path: Path) -> bool:
 def read(data: Data) -> Listing:
     """List the images of one split with their boxes.
 
-    The classes are those of labelmap.txt where there is one, as CVAT and others write it. Otherwise they are
-    VOC's own 20, in VOC's order, if every name in Annotations is among them, or else the sorted names of all
-    files in Annotations. They do not depend on the split.
+    The classes are those of labelmap.txt, VOC's own 20, or the sorted names of all files in Annotations: the
+    first of these that has every name in Annotations. They do not depend on the split.
 
     Raises:
-        DataError: No VOC folder, or no such split.
+        DataError: Not a VOC folder, or no such split.
     """
     if find_root(data.root) is None and voc_loose.matches(data.root):
         return voc_loose.read(data)
     root = _root(data)
-    classes = class_names(root / "Annotations")
+    classes = class_names((root / "Annotations").rglob("*.xml"), root, VOC_CLASSES)
     photos, problems = sort_out(_photos(root, data, classes))
     return Listing(root=root, classes=classes, photos=photos, problems=problems)
 
 
 def read_photos(data: Data) -> Listing:
-    """List the photos of one split without reading their annotations, which need not exist.
-
-    Raises:
-        DataError: No VOC folder, or no such split.
-    """
+    """List the photos of one split without reading their annotations, which need not exist."""
     root = _root(data)
     photos, problems = sort_out(_bare_photos(root, data))
     return Listing(root=root, classes=(), photos=photos, problems=problems)
@@ -133,20 +127,6 @@ def photo_file(root: Path, name: str) -> Path | None:
     return next((path for path in candidates if is_file(path)), None)
 
 
-def class_names(annotations: Path) -> tuple[str, ...]:
-    """Names of classes 1..L of a folder of VOC annotation files."""
-    names = set().union(*(object_names(path.read_bytes()) for path in annotations.rglob("*.xml")))
-    listed = read_label_map(annotations.parent / LABELMAP_TXT)
-    if listed and names <= set(listed):
-        return listed
-    return VOC_CLASSES if names <= set(VOC_CLASSES) else tuple(sorted(names))
-
-
-def splits(root: Path) -> list[str]:
-    """Names of the splits of a devkit folder."""
-    return sorted({path.stem for name in _LISTS for path in (root / "ImageSets" / name).glob("*.txt")})
-
-
 def split_ids(root: Path, split: str) -> list[str]:
     """IDs of a split of a devkit folder, in the order of its list.
 
@@ -161,7 +141,7 @@ def _entries(root: Path, split: str) -> dict[str, str | None]:
         path = root / "ImageSets" / folder / f"{split}.txt"
         if path.is_file():
             return read_list(root, path)
-    known = splits(root)
+    known = sorted({path.stem for name in _LISTS for path in (root / "ImageSets" / name).glob("*.txt")})
     annotated = sorted((root / "Annotations").glob("*.xml")) if split == "train" and not known else []
     if annotated:  # without lists, every photo is for training
         return {path.stem: None for path in annotated}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from boxseg.dataset import VOC_CLASSES, Problem, Sample
+from boxseg.formats.label_map import LABELMAP_TXT, read_label_map
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, sort_out
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
@@ -33,6 +34,18 @@ def object_names(content: bytes) -> set[str]:
     except (ET.ParseError, ValueError, LookupError):
         return set()  # listed when its image is read
     return {(node.findtext("name") or "").strip() for node in objects} - {""}
+
+
+def class_names(files: Iterable[Path], root: Path, usual: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Names of classes 1..L: those of labelmap.txt, else the usual ones, if all that are used are among them.
+
+    Otherwise they are the names used in the annotation files, sorted.
+    """
+    names = set().union(*(object_names(path.read_bytes()) for path in files))
+    for known in (read_label_map(root / LABELMAP_TXT), usual):
+        if known and names <= set(known):
+            return known
+    return tuple(sorted(names))
 
 
 def read_photo(
