@@ -80,8 +80,8 @@ def judge_boxes(
         height: Height, likewise.
 
     Returns:
-        The clipped boxes (n, 4); which of them to keep (n,); and a verdict on every box that is dropped, or is
-        clipped by half a pixel or more.
+        The clipped boxes (n, 4); which to keep (n,); and a verdict on every box that is dropped, or clipped by
+        half a pixel or more.
     """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     clipped = clip_boxes(np.where(np.isfinite(boxes), boxes, 0.0), width, height)

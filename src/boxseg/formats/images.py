@@ -84,11 +84,7 @@ def read_header(path: Path | str) -> Header:
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
-    """(width, height) of the upright photo, without decoding the pixels.
-
-    Raises:
-        DataError: The file is missing or not an image.
-    """
+    """(width, height) of the upright photo, as `read_header` reads it, with its errors."""
     header = read_header(path)
     return header.width, header.height
 

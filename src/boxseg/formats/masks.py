@@ -42,17 +42,16 @@ def write_grey(path: Path | str, levels: NDArray[np.uint8]) -> None:
 
 
 def read_mask(path: Path | str, classes: int | None = None) -> NDArray[np.uint8]:
-    """Read labels (H, W) uint8 from a palette or greyscale image, or one painted in VOC colours.
+    """Read labels (H, W) uint8 from a palette or greyscale image, whose pixel values are the classes.
 
-    In palette and greyscale images the pixel values are the classes, whatever their colours. RGB images are
-    read through the VOC colour table.
+    RGB images are read through the VOC colour table. JPEG is refused: it is not lossless.
 
     Args:
-        path: Image file; lossless, so no JPEG.
+        path: Image file.
         classes: L, to check that values are 0..L or 255; None allows any.
 
     Raises:
-        DataError: Unreadable, a value out of range, or a colour that is not in the VOC table.
+        DataError: The file is unreadable, a value out of range, or a colour not in the VOC table.
     """
     with opened(path) as image:
         if image.format == "JPEG":

@@ -9,14 +9,12 @@ from boxseg.config import Data
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.files import is_file
 
-_HEAD_BYTES = 1 << 16
-
 
 def head(path: Path) -> bytes:
     """The beginning of a file, to tell formats apart by; empty where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(_HEAD_BYTES)
+            return file.read(1 << 16)
     except OSError:
         return b""
 
@@ -27,29 +25,17 @@ def split_files(root: Path, suffix: str, accepts: Callable[[Path], bool]) -> lis
 
 
 def annotations_option(data: Data) -> Path | None:
-    """The file that `data.annotations` names, where it is set.
-
-    Raises:
-        DataError: There is none.
-    """
-    if data.annotations is None:
-        return None
-    path = data.root / data.annotations
-    if not path.is_file():
+    """The file that `data.annotations` names, if it is set."""
+    path = None if data.annotations is None else data.root / data.annotations
+    if path is not None and not path.is_file():
         raise DataError(f"{path}: no such annotation file (data.annotations, relative to data.root)")
     return path
 
 
 def images_option(data: Data) -> Path | None:
-    """The folder that `data.images` names, where it is set.
-
-    Raises:
-        DataError: There is none.
-    """
-    if data.images is None:
-        return None
-    path = data.root / data.images
-    if not path.is_dir():
+    """The folder that `data.images` names, if it is set."""
+    path = None if data.images is None else data.root / data.images
+    if path is not None and not path.is_dir():
         raise DataError(f"{path}: no such image folder (data.images, relative to data.root)")
     return path
 
@@ -94,12 +80,12 @@ def find_image_folder(
 def find_split_file(data: Data, suffix: str, accepts: Callable[[Path], bool], kind: str) -> Path:
     """The annotation file of a split: SPLIT.xml, annotations/SPLIT.xml, SPLIT/anything.xml, or the only one.
 
-    The only file, where it names no split, is that of `train`: taking it for another split would score a
-    network on its own training photos.
+    The only file, if it names no split, is that of `train`: taking it for another split would score a network
+    on its own training photos.
 
     Args:
         data: What was asked for.
-        suffix: Ending of the format's files.
+        suffix: Of the format's files.
         accepts: Whether a file is of the format.
         kind: What the format is called.
 

@@ -42,7 +42,7 @@ def split_ids(root: Path, split: str) -> tuple[str, ...]:
     """The IDs that the server expects: those of ImageSets/Segmentation, and of no other list.
 
     Raises:
-        DataError: There is no such list, or it is empty.
+        DataError: The list is missing or empty.
     """
     path = root / "ImageSets" / "Segmentation" / f"{split}.txt"
     if not path.is_file():
@@ -80,8 +80,8 @@ def check_results(results: Path, root: Path, split: str = "test") -> list[Proble
         split: Name of the list there.
 
     Returns:
-        Missing and unexpected files, other formats, modes and sizes, labels outside 0..20, in the order of the
-        files; `file` of a problem is its path in the archive.
+        Missing and unexpected files, wrong formats, modes and sizes, and labels outside 0..20, by their paths
+        in the archive and in its order.
 
     Raises:
         DataError: There are no results or no such data set, or the archive is damaged.

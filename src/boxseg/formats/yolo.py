@@ -52,7 +52,7 @@ def read(data: Data) -> Listing:
     """List the images of one split with their boxes.
 
     Raises:
-        DataError: No data.yaml, no such split in it, or no names.
+        DataError: No data.yaml, or no such split or no names in it.
     """
     path = find_yaml(data.root)
     if path is None:
@@ -97,10 +97,9 @@ def read_description(path: Path) -> dict[str, Any]:
 def label_file(photo: Path) -> Path:
     """Where the labels of a photo are: the last folder `images` on its path becomes `labels`."""
     parts = list(photo.parts)
-    for index in range(len(parts) - 2, -1, -1):
-        if parts[index] == "images":
-            parts[index] = "labels"
-            break
+    places = [place for place, part in enumerate(parts[:-1]) if part == "images"]
+    if places:
+        parts[places[-1]] = "labels"
     return Path(*parts).with_suffix(".txt")
 
 
