@@ -39,8 +39,8 @@ def confront(labels: Sequence[Labels]) -> tuple[Labels, Labels]:
     """Any number of labels as the two that the losses compare.
 
     The first is Y_crf. Y_ret is, at each pixel, the first of the others that differs from it, so the two are
-    equal, and the pixel reliable, where all agree. 255 in the first excludes a pixel; 255 in another differs, as
-    any label does.
+    equal, and the pixel reliable, where all agree. 255 in the first excludes a pixel; 255 in another differs,
+    as any label does.
     """
     y_crf, *others = labels
     y_ret = y_crf

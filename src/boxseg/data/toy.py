@@ -34,19 +34,12 @@ _CONTRAST = 75.0  # between mean colours of object and ground, where a class has
 
 @dataclass(frozen=True)
 class Scene:
-    """A painted photo.
+    """A painted photo."""
 
-    Attributes:
-        image: (H, W, 3) RGB.
-        mask: (H, W), class of each pixel.
-        boxes: (n, 4) xyxy of what is visible of each object.
-        labels: (n,), class 1..5 of each object.
-    """
-
-    image: NDArray[np.uint8]
-    mask: NDArray[np.uint8]
-    boxes: NDArray[np.float64]
-    labels: NDArray[np.int64]
+    image: NDArray[np.uint8]  # (H, W, 3) RGB
+    mask: NDArray[np.uint8]  # (H, W), class of each pixel
+    boxes: NDArray[np.float64]  # (n, 4) xyxy of what is visible of each object
+    labels: NDArray[np.int64]  # (n,) class 1..5 of each object
 
 
 def write_toy(

@@ -32,23 +32,14 @@ SLIVER_SHARE = 0.1  # of the box's area
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Item:
-    """A photo with its boxes and label maps, which are transformed together.
+    """A photo with its boxes and label maps, which are transformed together."""
 
-    Attributes:
-        image: Mode RGB, W x H pixels.
-        boxes: (n, 4) float64, x1 y1 x2 y2 in pixels, half-open edges, inside the image.
-        labels: (n,) int64, class 1..L of each box.
-        visible: (n,) float64, share of each annotated box's area that is still in the image.
-        maps: Label maps by name, (H, W) uint8 each.
-        valid: (H, W) bool, False on padding.
-    """
-
-    image: Image.Image
-    boxes: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    visible: NDArray[np.float64]
-    maps: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
-    valid: NDArray[np.bool_]
+    image: Image.Image  # of mode RGB, W x H pixels
+    boxes: NDArray[np.float64]  # (n, 4) x1 y1 x2 y2 in pixels, half-open edges, inside the image
+    labels: NDArray[np.int64]  # (n,) class 1..L of each box
+    visible: NDArray[np.float64]  # (n,) share of each annotated box's area that is still in the image
+    maps: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)  # label maps by name, (H, W) each
+    valid: NDArray[np.bool_]  # (H, W), False on padding
 
     @classmethod
     def of(
@@ -71,19 +62,12 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class CropWindow:
-    """A rectangle cut out of a resized image; where it reaches past the right or lower edge, padding follows.
+    """A rectangle cut out of a resized image, in pixels; past the right or lower edge padding follows."""
 
-    Attributes:
-        scaled: (width, height) the image is resized to, pixels.
-        left: First column of the window in the resized image.
-        top: First row of the window in the resized image.
-        size: (width, height) of the window, pixels.
-    """
-
-    scaled: tuple[int, int]
-    left: int
-    top: int
-    size: tuple[int, int]
+    scaled: tuple[int, int]  # (width, height) the image is resized to
+    left: int  # first column of the window in the resized image
+    top: int  # first row, likewise
+    size: tuple[int, int]  # (width, height) of the window
 
 
 def view(item: Item, window: CropWindow) -> Item:

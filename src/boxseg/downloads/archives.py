@@ -19,30 +19,20 @@ from boxseg.formats.voc import photo_file, read_list
 class Archive:
     """One step of a download.
 
-    Attributes:
-        name: Of the step.
-        holds: What is in it, a few words.
-        url: Empty where the user must give one.
-        result: What is there when the step is done, relative to the folder of the data set: files (1) and
-            folders (how many files they hold at least).
-        lists: VOC's lists, likewise, whose photos are all there when the step is done.
-        unpacked: About how many bytes it takes on disk when unpacked.
-        size: Its length, bytes, if it is published.
-        checksum: `md5:HEX`, if it is published.
-        top: Folder of the archive that becomes the folder of the data set.
-        members: Pattern of the files below `top` that are wanted.
+    When it is done, the folder of the data set has the files (1) and folders (at least so many files) of
+    `result`, and all photos of `lists`.
     """
 
     name: str
-    holds: str
-    url: str
+    holds: str  # what is in it, a few words
+    url: str  # empty if the user must give one
     result: Mapping[str, int] = field(repr=False)
-    lists: tuple[str, ...] = ()
-    unpacked: int
-    size: int | None = None
-    checksum: str | None = None
-    top: str = ""
-    members: str = "*"
+    lists: tuple[str, ...] = ()  # of VOC
+    unpacked: int  # about how many bytes it takes on disk
+    size: int | None = None  # bytes, if published
+    checksum: str | None = None  # `md5:HEX`, if published
+    top: str = ""  # the folder of the archive that becomes the folder of the data set
+    members: str = "*"  # pattern of the files below `top` that are wanted
 
     @property
     def file(self) -> str:

@@ -94,11 +94,7 @@ def part_of(path: Path) -> Path:
 
 
 def check(path: Path, *, size: int | None, checksum: str | None, called: str) -> None:
-    """Compare a file with its published length and checksum, where there are any.
-
-    Raises:
-        ArchiveError: It differs.
-    """
+    """Raise an ArchiveError if a file differs from its published length and checksum, if there are any."""
     length = _length(path)
     if size is not None and length != size:
         raise ArchiveError(f"{called}: {length} bytes, expected {size}: cut short, or a different file")

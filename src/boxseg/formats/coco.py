@@ -42,11 +42,7 @@ def matches(root: Path) -> bool:
 
 
 def read(data: Data) -> Listing:
-    """List the images of one annotation file with their boxes.
-
-    Raises:
-        DataError: No such split, or not a file of COCO instances.
-    """
+    """List the photos of one split with their boxes."""
     path = find_annotations(data)
     content = _parse(path)
     labels, classes = _categories(content["categories"], path)
@@ -101,11 +97,7 @@ def _by_image(
 
 
 def find_annotations(data: Data) -> Path:
-    """The annotation file of a split.
-
-    Raises:
-        DataError: There is none, or there are several.
-    """
+    """The annotation file of a split."""
     if (path := annotations_option(data)) is not None:
         return path
     exact = ("annotations/instances_{}.json", "{}/_annotations.coco.json", "annotations/{}.json", "{}.json")

@@ -47,11 +47,7 @@ def matches(root: Path) -> bool:
 
 
 def read(data: Data) -> Listing:
-    """List the images of one split with their boxes.
-
-    Raises:
-        DataError: No such split, or the file is not CVAT for images 1.1.
-    """
+    """List the photos of one split with their boxes."""
     path, nodes, classes = _split(data)
     photos, problems = sort_out(_photos(data, path, nodes, classes))
     return Listing(root=data.root, classes=classes, photos=photos, problems=problems)

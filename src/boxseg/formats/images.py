@@ -46,17 +46,11 @@ DAMAGE = (
 
 @dataclass(frozen=True)
 class Header:
-    """What a photo says of itself without being decoded.
+    """What a photo says of itself without being decoded."""
 
-    Attributes:
-        width: Of the upright photo, pixels.
-        height: Likewise.
-        turned: Whether EXIF turns or mirrors the stored rows to make it upright.
-    """
-
-    width: int
+    width: int  # of the upright photo, pixels
     height: int
-    turned: bool
+    turned: bool  # whether EXIF turns or mirrors the stored rows
 
 
 @contextmanager

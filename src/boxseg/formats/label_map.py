@@ -20,11 +20,7 @@ _BACKGROUND, _IGNORED = "background", "ignored"
 
 
 def write_label_map(path: Path, classes: Sequence[str], *, ignored: bool) -> None:
-    """Write the names of classes 0..L, and that of 255 if masks contain it.
-
-    Raises:
-        DataError: A name is not allowed in such a file.
-    """
+    """Write the names of classes 0..L, and that of 255 if masks contain it."""
     for name in classes:
         if ":" in name or name != name.strip() or not name or name.startswith("#"):
             raise DataError(

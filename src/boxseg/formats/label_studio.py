@@ -53,11 +53,7 @@ def matches(root: Path) -> bool:
 
 
 def read(data: Data) -> Listing:
-    """List the photos of one split with their boxes.
-
-    Raises:
-        DataError: No such split, not an export of Label Studio, or a name stands for several photos.
-    """
+    """List the photos of one split with their boxes."""
     path = find_split_file(data, ".json", is_export, "Label Studio, .json")
     tasks = {file: _parse(file) for file in dict.fromkeys([*split_files(data.root, ".json", is_export), path])}
     every = [result for found in tasks.values() for task in found for result in _results(task)]
@@ -102,11 +98,7 @@ class _Files:
                 self._paths[path.name].append(path)
 
     def find(self, name: PurePosixPath) -> Path | None:
-        """The photo that a path of another place stands for; of several, the one in the folders it names.
-
-        Raises:
-            DataError: It stands for several.
-        """
+        """The photo that a path of another place stands for; of several, the one in the folders it names."""
         uploaded = _UPLOADED.fullmatch(name.name)
         bare = uploaded[1] if uploaded else name.name
         # An upload has its spaces replaced, too.

@@ -19,23 +19,10 @@ from boxseg.formats.shapes import Shape, bounds, rotated_corners
 
 Kind = Literal["rectangle", "polygon", "brush", "other"]
 
+_TOOLS: dict[str, Kind] = {"rectangle": "rectangle", "polygon": "polygon", "brush": "brush"}
+_TOOLS |= dict.fromkeys(("ellipse", "keypoint", "bitmask", "vector"), "other")
 # What may be drawn, by the type of a result.
-REGIONS: dict[str, Kind] = {
-    "rectanglelabels": "rectangle",
-    "rectangle": "rectangle",
-    "polygonlabels": "polygon",
-    "polygon": "polygon",
-    "brushlabels": "brush",
-    "brush": "brush",
-    "ellipselabels": "other",
-    "ellipse": "other",
-    "keypointlabels": "other",
-    "keypoint": "other",
-    "bitmasklabels": "other",
-    "bitmask": "other",
-    "vectorlabels": "other",
-    "vector": "other",
-}
+REGIONS: dict[str, Kind] = _TOOLS | {f"{tool}labels": kind for tool, kind in _TOOLS.items()}
 # Larger photos are refused by Pillow as well.
 _MOST_PIXELS = 1 << 28
 
@@ -82,11 +69,7 @@ def read_region(result: dict[str, Any], label: int | None, name: str, image: Pat
 
 
 def rotation(result: dict[str, Any]) -> float:
-    """Degrees by which a rectangle is turned; 0 for any other region.
-
-    Raises:
-        ValueError: It is not a number.
-    """
+    """Degrees by which a rectangle is turned; 0 for any other region."""
     degrees = result["value"].get("rotation") if REGIONS[result["type"]] == "rectangle" else 0
     return _float(degrees or 0) % 360
 
@@ -137,13 +120,8 @@ def decode_brush(code: Any, width: int, height: int) -> NDArray[np.bool_]:
     less 1 in 4 each. Then, until there are enough values: one bit, whether a run follows; two, which of the
     widths its length has; the length less 1; and one value for all of a run, or a value each.
 
-    Args:
-        code: Bytes as a list of numbers.
-        width: Of the photo, pixels.
-        height: Likewise.
-
     Raises:
-        ValueError: It is not such a code, or not of this size.
+        ValueError: The bytes are not such a code, or not of this size.
 
     Source: RLE of `@thi.ng/rle-pack`, which Label Studio's editor packs RGBA pixels with.
     """

@@ -4,7 +4,7 @@ A format that is read is one file with three names, and an entry in `formats.REA
 
     LOOKED_FOR       what tells such a data set, for the error that says that a folder is of no known format
     matches(root)    whether a folder looks like such a data set
-    read(data)       the `Listing` of one split
+    read(data)       the `Listing` of one split, or a DataError if there is none or its files are of another kind
 
 Readers open no photo and judge no box: `formats.assemble` does that for all formats. The functions inside a
 reader are generators. They yield what they read, and a `Problem` for each item that cannot be used; `sort_out`

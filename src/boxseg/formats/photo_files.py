@@ -62,11 +62,7 @@ def names_of(files: list[Path]) -> dict[str, Path]:
 
 
 def photo_sample(name: str, photo: Path) -> Sample:
-    """A photo without boxes, as a sample of this ID.
-
-    Raises:
-        DataError: It cannot be read.
-    """
+    """A photo without boxes, as a sample of this ID."""
     width, height = image_size(photo)
     return Sample(
         id=name,

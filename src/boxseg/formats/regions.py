@@ -24,28 +24,16 @@ UNREADABLE_REGION = (ValueError, TypeError, KeyError, RuntimeError, OverflowErro
 
 @dataclass(frozen=True)
 class RegionMask:
-    """Ground truth that is painted on demand: smaller objects on top, ignored crowds below all others.
+    """Ground truth that is painted on demand: smaller objects on top, ignored crowds below all others."""
 
-    Attributes:
-        regions: One object each: polygons [[x0, y0, x1, y1, …], …] in pixels, or a COCO run-length code.
-        labels: Class 1..L of each; 255 for a crowd.
-        source: Named in errors.
-        width: Of the mask, pixels.
-        height: Likewise.
-    """
-
-    regions: tuple[Any, ...] = field(repr=False)
-    labels: tuple[int, ...]
-    source: str
-    width: int
+    regions: tuple[Any, ...] = field(repr=False)  # as in `Instance`
+    labels: tuple[int, ...]  # class 1..L of each; 255 for a crowd
+    source: str  # named in errors
+    width: int  # pixels
     height: int
 
     def __call__(self) -> NDArray[np.uint8]:
-        """The (H, W) uint8 mask.
-
-        Raises:
-            DataError: A region is neither a polygon nor a run-length code of this size.
-        """
+        """The (H, W) uint8 mask; a DataError if a region is neither polygons nor a code of this size."""
         try:
             runs = [_runs(encode_region(region, self.width, self.height)) for region in self.regions]
         except UNREADABLE_REGION as error:

@@ -25,19 +25,12 @@ _FIT = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """One thing drawn on a photo.
+    """One thing drawn on a photo."""
 
-    Attributes:
-        label: Class 1..L.
-        box: x1 y1 x2 y2 in pixels, half-open edges; of an outline, its bounds.
-        name: What to call it in a problem: `box 3 (dog)`.
-        region: Polygons in pixels or a COCO run-length code; None for a box.
-    """
-
-    label: int
-    box: Corners
-    name: str
-    region: Any = None
+    label: int  # class 1..L
+    box: Corners  # in pixels, half-open edges; of an outline, its bounds
+    name: str  # what to call it in a problem: `box 3 (dog)`
+    region: Any = None  # polygons in pixels or a COCO run-length code; None for a box
 
 
 def with_shapes(
@@ -124,11 +117,7 @@ def _around(boxes: list[Corners]) -> Corners:
 
 
 def bounds(points: list[tuple[float, float]]) -> Corners:
-    """The upright box around points.
-
-    Raises:
-        ValueError: There is no point, or one is not finite.
-    """
+    """The upright box around points; a ValueError if there is none, or one is not finite."""
     if not points or not all(math.isfinite(value) for point in points for value in point):
         raise ValueError("points that are no numbers")
     across, down = zip(*points, strict=True)

@@ -43,11 +43,7 @@ def matches(root: Path) -> bool:
 
 
 def find_root(root: Path) -> Path | None:
-    """The devkit folder: `root` itself or one up to two levels below it; None where there is none.
-
-    Raises:
-        DataError: There are several and none is VOC2012.
-    """
+    """The devkit folder: `root` itself or the only one, or VOC2012, up to two levels below it."""
     for pattern in ("", "*", "*/*"):
         found = [path for path in (sorted(root.glob(pattern)) if pattern else [root]) if _is_root(path)]
         if len(found) > 1:
@@ -66,13 +62,10 @@ def _is_root(path: Path) -> bool:
 
 
 def read(data: Data) -> Listing:
-    """List the images of one split with their boxes.
+    """List the photos of one split with their boxes.
 
     The classes are those of labelmap.txt, VOC's own 20, or the sorted names of all files in Annotations: the
     first of these that has every name in Annotations. They do not depend on the split.
-
-    Raises:
-        DataError: Not a VOC folder, or no such split.
     """
     if find_root(data.root) is None and voc_loose.matches(data.root):
         return voc_loose.read(data)
@@ -128,11 +121,7 @@ def photo_file(root: Path, name: str) -> Path | None:
 
 
 def split_ids(root: Path, split: str) -> list[str]:
-    """IDs of a split of a devkit folder, in the order of its list.
-
-    Raises:
-        DataError: There is no such list, or it cannot be read.
-    """
+    """IDs of a split of a devkit folder, in the order of its list."""
     return list(_entries(root, split))
 
 
@@ -153,11 +142,7 @@ def _entries(root: Path, split: str) -> dict[str, str | None]:
 
 
 def read_list(root: Path, path: Path) -> dict[str, str | None]:
-    """IDs of a list, each with the path of its mask relative to the root where the list names one.
-
-    Raises:
-        DataError: The list cannot be read.
-    """
+    """IDs of a list, each with the path of its mask relative to the root if the list names one."""
     entries: dict[str, str | None] = {}
     for line in filter(None, read_lines(path)):
         name, mask = _entry(root, line)

@@ -31,11 +31,7 @@ def matches(root: Path) -> bool:
 
 
 def read(data: Data) -> Listing:
-    """List the images of one split with their boxes.
-
-    Raises:
-        DataError: No such split.
-    """
+    """List the photos of one split with their boxes."""
     every = [folder for folder in _folders(data.root) if _is_folder(folder)]
     folder = _of_split(data, every)
     classes = class_names((path for each in every for path in each.glob("*.xml")), data.root)

@@ -49,11 +49,7 @@ def find_yaml(root: Path) -> Path | None:
 
 
 def read(data: Data) -> Listing:
-    """List the images of one split with their boxes.
-
-    Raises:
-        DataError: No data.yaml, or no such split or no names in it.
-    """
+    """List the photos of one split with their boxes."""
     path = find_yaml(data.root)
     if path is None:
         raise DataError(f"{data.root}: no data.yaml, expected a YOLO data set (names, train, val)")
@@ -80,11 +76,7 @@ def _photos(
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """The content of a data.yaml.
-
-    Raises:
-        DataError: It cannot be read, or is not a mapping.
-    """
+    """The content of a data.yaml."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -1,7 +1,7 @@
 """Labels in the formats of other programs: one format, one file.
 
-Each writes a data set whose ground truth is the labels. The file that lists a split comes last, so a split that
-is listed is complete.
+Each `write` writes one split of a data set whose ground truth is the labels. The file that lists the split comes
+last, so a split that is listed is complete. A DataError says which mask, photo, split or class name is not allowed.
 """
 
 from __future__ import annotations

@@ -27,9 +27,6 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     """Write the labels of one split, and last the annotation file.
 
     Images and categories keep the numbers that they have in COCO data, and are numbered from 1 elsewhere.
-
-    Raises:
-        DataError: A mask cannot be used.
     """
     written = Written()
     folder = root / "images" / dataset.split

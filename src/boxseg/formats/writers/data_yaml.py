@@ -13,11 +13,7 @@ from boxseg.formats.yolo import SPLITS, read_description
 
 
 def start_description(root: Path, split: str, names: dict[int, str]) -> dict[str, Any]:
-    """The content of data.yaml before a split is written: what is there already, or a new one.
-
-    Raises:
-        DataError: The split has no place in data.yaml, or other classes are in it already.
-    """
+    """The content of data.yaml before a split is written: what is there already, or a new one."""
     if split not in SPLITS:
         raise DataError(f"split {split!r} has no place in data.yaml, expected one of {', '.join(SPLITS)}")
     path = root / "data.yaml"

@@ -18,11 +18,7 @@ from boxseg.formats.writers.labelled import Writing, Written, labelled_photos
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
-    """Write the labels of one split, and last its entry in data.yaml.
-
-    Raises:
-        DataError: A mask cannot be used, the split is not train, val or test, or data.yaml has other classes.
-    """
+    """Write the labels of one split, and last its entry in data.yaml."""
     written = Written()
     names = dict(enumerate(("background", *dataset.classes)))
     description = start_description(root, dataset.split, names)

@@ -28,12 +28,7 @@ from boxseg.formats.writers.labelled import PhotoLabels, Writing, Written, label
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing, *, devkit: bool = True) -> Written:
-    """Write the labels of one split, with photos and boxes if it is a devkit, and last the list of its IDs.
-
-    Raises:
-        DataError: A mask cannot be used, a class name is not allowed in labelmap.txt, or a photo of a devkit is
-            neither JPEG nor PNG.
-    """
+    """Write the labels of one split, with photos and boxes if it is a devkit, and last the list of its IDs."""
     written = Written()
     write_label_map(root / LABELMAP_TXT, dataset.classes, ignored=False)
     for photo in labelled_photos(dataset, writing):

@@ -23,11 +23,7 @@ from boxseg.formats.writers.labelled import LabelObject, Writing, Written, label
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
-    """Write the labels of one split, and last its entry in data.yaml.
-
-    Raises:
-        DataError: A mask cannot be used, the split is not train, val or test, or data.yaml has other classes.
-    """
+    """Write the labels of one split, and last its entry in data.yaml."""
     written = Written()
     description = start_description(root, dataset.split, dict(enumerate(dataset.classes)))
     for photo in labelled_photos(dataset, writing):
