@@ -55,8 +55,5 @@ def whole_box_labels(
 
 
 def painting_order(boxes: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Places of boxes (n, 4) from the largest, so that smaller ones are painted over it.
-
-    Of boxes of one size the lower class comes last.
-    """
+    """Places of boxes (n, 4) from the largest to the smallest; of boxes of one size the lower class is last."""
     return np.lexsort((labels, box_areas(boxes)))[::-1]

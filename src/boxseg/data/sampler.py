@@ -17,13 +17,12 @@ _ORDER = 1
 class StreamSampler(Sampler[tuple[int, int]]):
     """A stream of `iterations * batch` images that depends on the seed alone.
 
-    Position k of the stream shows image `order(k // n)[k % n]` of the n images, so each pass over the data
-    holds every image once and a batch may reach from one pass into the next. The sampler yields
-    `(index, position)`: what is drawn at random for an image is drawn from `[seed, position]`, whichever
-    process loads it.
+    Position k of the stream shows image `order(k // n)[k % n]` of the n images, so each pass over the data has
+    every image once, and a batch may reach from one pass into the next. The sampler yields `(index, position)`:
+    what is random in an image is drawn from `[seed, position]`, whichever process loads it.
 
-    An epoch, in Lightning's sense, is a chunk of so many steps and no pass over the data: checkpoints fall on
-    the end of a chunk, so `set_epoch(e)` after a resumption goes on exactly where the stream was cut.
+    An epoch, in Lightning's sense, is a chunk of so many steps, not a pass over the data: checkpoints fall on
+    the end of a chunk, so `set_epoch(e)` resumes exactly where the stream was cut.
 
     Args:
         dataset_size: n, number of images.
@@ -66,14 +65,14 @@ class StreamSampler(Sampler[tuple[int, int]]):
         return self.batch // self.world
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to chunk `epoch`; Lightning calls this before each of its epochs."""
+        """Go to chunk `epoch`, as Lightning asks before each of its epochs."""
         self.epoch = epoch
 
     def shard(self, rank: int, world: int) -> StreamSampler:
         """The part of every batch that process `rank` of `world` loads.
 
         Raises:
-            ConfigError: The batch cannot be shared evenly: ranks of unequal size would weigh images unequally.
+            ConfigError: The batch cannot be shared evenly, so that images would be weighed unequally.
         """
         if not 0 <= rank < world:
             raise ConfigError(f"rank is {rank}, expected 0 to {world - 1} for {world} processes")

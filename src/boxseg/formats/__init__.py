@@ -53,7 +53,7 @@ def load(data: Data, *, boxes: bool = True) -> BoxDataset:
 
     Args:
         data: The data set.
-        boxes: Whether boxes are wanted. Without, VOC needs no annotations, and there are no classes.
+        boxes: Whether boxes are wanted; without them, VOC needs no annotations and has no classes.
 
     Raises:
         DataError: The folder or the split is missing, the format is unknown, or no image is usable.

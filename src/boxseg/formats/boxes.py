@@ -29,10 +29,7 @@ Side = int | NDArray[np.int64]
 
 
 def clip_boxes(boxes: NDArray[np.float64], width: Side, height: Side) -> NDArray[np.float64]:
-    """Boxes (n, 4) xyxy in pixels, cut at the photo's edges (0, 0, width, height).
-
-    A box outside the photo becomes one without area.
-    """
+    """Boxes (n, 4) xyxy in pixels, cut at the photo's edges; a box outside becomes one without area."""
     edges = np.stack([width, height, width, height], axis=-1).astype(np.float64)
     return np.clip(np.asarray(boxes, dtype=np.float64).reshape(-1, 4), 0.0, edges)
 
@@ -43,11 +40,7 @@ def box_areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def mask_bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """The box x1 y1 x2 y2 around the pixels of a mask (H, W).
-
-    Raises:
-        ValueError: It has none.
-    """
+    """The box x1 y1 x2 y2 around the pixels of a mask (H, W); a ValueError if there are none."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         raise ValueError("a mask without a pixel")
@@ -55,12 +48,7 @@ def mask_bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def pixel_ranges(boxes: NDArray[np.float64], height: int, width: int) -> NDArray[np.int64]:
-    """First and one past the last pixel column and row of each box.
-
-    Args:
-        boxes: (n, 4) xyxy, pixels; may stick out of the image.
-        height: Of the image, pixels.
-        width: Likewise.
+    """First and one past the last pixel column and row of boxes (n, 4) xyxy, which may stick out of the image.
 
     Returns:
         (n, 4) int64 x1 y1 x2 y2 within the image: the pixels `[y1:y2, x1:x2]` have their centres in the box.

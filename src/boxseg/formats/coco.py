@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 from boxseg.config import Data
 from boxseg.dataset import Instance, Problem
@@ -177,9 +177,7 @@ def _repeated(annotations: list[Any], path: Path) -> Iterator[Problem]:
 _Numbered = tuple[int, dict[str, Any]]  # an annotation and its place in the file
 
 
-class _Object(NamedTuple):
-    box: AnnotatedBox
-    instance: Instance
+_Object = tuple[AnnotatedBox, Instance]
 
 
 def _with_objects(
@@ -188,16 +186,13 @@ def _with_objects(
     """The photo with its objects; with ground truth, too, where all of them have a segmentation."""
     objects, problems = sort_out(_objects(photo, annotations, labels))
     yield from problems
-    crowds = [found for found in objects if found.instance.crowd]
-    photo = replace(
-        photo,
-        boxes=[found.box for found in objects if not found.instance.crowd],
-        crowds=[found.box.corners for found in crowds],
-    )
+    crowds = [(box, instance) for box, instance in objects if instance.crowd]
+    boxes = [box for box, instance in objects if not instance.crowd]
+    photo = replace(photo, boxes=boxes, crowds=[box.corners for box, _ in crowds])
     source = f"{photo.source}: {photo.image.name}"
     if crowds:
-        photo = replace(photo, ignored=painter([_drawn(crowd) for crowd in crowds], source))
-    bare = [found.box.name for found in objects if found.instance.region is None]
+        photo = replace(photo, ignored=painter([_drawn(*crowd) for crowd in crowds], source))
+    bare = [box.name for box, instance in objects if instance.region is None]
     # With an object missing, the mask would call it background.
     segmented = segmented and not problems
     if segmented and bare:
@@ -209,7 +204,7 @@ def _with_objects(
             action="image kept without ground truth",
         )
     elif segmented:
-        instances = tuple(found.instance for found in objects)
+        instances = tuple(instance for _, instance in objects)
         photo = replace(photo, ground_truth=painter(instances, source), instances=instances)
     yield photo
 
@@ -235,14 +230,13 @@ def _objects(
                 bool(annotation.get("iscrowd")),
                 float(area) if _is_number(area) else None,
             )
-            yield _Object(AnnotatedBox((x, y, x + width, y + height), label, called), instance)
+            yield AnnotatedBox((x, y, x + width, y + height), label, called), instance
 
 
-def _drawn(crowd: _Object) -> Instance:
-    """A crowd with its region; its box where it has none."""
-    left, top, right, bottom = crowd.box.corners
-    outline = [[left, top, right, top, right, bottom, left, bottom]]
-    return replace(crowd.instance, region=crowd.instance.region or outline)
+def _drawn(box: AnnotatedBox, crowd: Instance) -> Instance:
+    """A crowd with its region, or its box if it has none."""
+    left, top, right, bottom = box.corners
+    return replace(crowd, region=crowd.region or [[left, top, right, top, right, bottom, left, bottom]])
 
 
 def _stated_size(image: dict[str, Any]) -> tuple[int, int] | None:

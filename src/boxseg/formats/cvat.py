@@ -162,11 +162,7 @@ def _shapes(
 def _shape(
     node: ET.Element, label: str, classes: tuple[str, ...], called: str, size: tuple[int, int] | None
 ) -> Shape:
-    """One thing drawn on a photo.
-
-    Raises:
-        ValueError: It cannot be used; the message is the kind of the problem.
-    """
+    """One thing drawn on a photo; the message of a ValueError is the kind of its problem."""
     if node.tag in _NOT_READ:
         raise ValueError("neither box, polygon nor mask")
     if label not in classes:

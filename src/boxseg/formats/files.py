@@ -17,11 +17,7 @@ _ROOTED = re.compile(r"[/\\]|[A-Za-z]:")  # at the root of a disk or network sha
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a text file, stripped; empty ones are kept, so that numbers fit.
-
-    Raises:
-        DataError: The file cannot be read, or is not UTF-8.
-    """
+    """Lines of a text file in UTF-8, stripped; empty ones are kept, so that numbers fit."""
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -29,11 +25,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        DataError: It cannot be read, or is not JSON.
-    """
+    """The content of a JSON file."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -41,7 +33,7 @@ def read_json(path: Path) -> Any:
 
 
 def is_file(path: Path) -> bool:
-    """Whether it is a file; a name that the file system cannot hold is none."""
+    """Whether it is a file; a name that the file system does not allow is none."""
     try:
         return path.is_file()
     except (OSError, ValueError):

@@ -64,11 +64,7 @@ def opened(path: Path | str) -> Iterator[Image.Image]:
 
 
 def read_header(path: Path | str) -> Header:
-    """Size and orientation, without decoding the pixels.
-
-    Raises:
-        DataError: The file is missing or not an image.
-    """
+    """Size and orientation, without decoding the pixels; errors are those of `opened`."""
     with opened(path) as image:
         turn = _turn(image)
         width, height = image.size
@@ -78,7 +74,7 @@ def read_header(path: Path | str) -> Header:
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
-    """(width, height) of the upright photo, as `read_header` reads it, with its errors."""
+    """(width, height) of the upright photo, without decoding it; errors are those of `opened`."""
     header = read_header(path)
     return header.width, header.height
 

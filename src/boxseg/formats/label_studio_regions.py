@@ -39,16 +39,9 @@ def label_of(result: dict[str, Any]) -> str | None:
 
 
 def read_region(result: dict[str, Any], label: int | None, name: str, image: Path) -> Shape:
-    """A region in pixels.
+    """A region, of a type in `REGIONS`, in pixels; the message of a ValueError is the kind of its problem.
 
-    Args:
-        result: The region, of a type in `REGIONS`.
-        label: Class 1..L; None where the region has no label.
-        name: What to call it in a problem.
-        image: The photo, whose size is read if the region does not state it.
-
-    Raises:
-        ValueError: It cannot be used; the message is the kind of the problem.
+    The size of the photo is read from `image` if the region does not state it.
     """
     kind, value = REGIONS[result["type"]], result["value"]
     if kind == "other":

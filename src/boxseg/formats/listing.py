@@ -2,13 +2,13 @@
 
 A format that is read is one file with three names, and an entry in `formats.READERS`:
 
-    LOOKED_FOR       what tells such a data set, for the error that says that a folder is of no known format
+    LOOKED_FOR       what such a data set is recognised by, for the error about an unknown format
     matches(root)    whether a folder looks like such a data set
-    read(data)       the `Listing` of one split, or a DataError if there is none or its files are of another kind
+    read(data)       the `Listing` of one split; a DataError if there is none, or its files are of another kind
 
-Readers open no photo and judge no box: `formats.assemble` does that for all formats. The functions inside a
+Readers open no photo and check no box: `formats.assemble` does that for all formats. The functions inside a
 reader are generators. They yield what they read, and a `Problem` for each item that cannot be used; `sort_out`
-separates the two, so that every reader ends alike:
+separates the two:
 
     photos, problems = sort_out(_photos(data, …))
     return Listing(root=data.root, classes=classes, photos=photos, problems=problems)

@@ -46,14 +46,11 @@ def find_image_folder(
     """The folder of photos: what `data.images` names, else the first that has one of them.
 
     Args:
-        data: What was asked for.
-        source: The annotation file. Photos may lie beside it or in `images` beside it.
+        data: Options of the data set.
+        source: The annotation file; photos may lie beside it, or in `images` beside it.
         names: Of the photos.
         below: Folders below the root, the likeliest first.
         anywhere: Whether any other folder will do, up to two levels down, if it is the only one with photos.
-
-    Raises:
-        DataError: There is none.
     """
     if (folder := images_option(data)) is not None:
         return folder
@@ -84,13 +81,10 @@ def find_split_file(data: Data, suffix: str, accepts: Callable[[Path], bool], ki
     on its own training photos.
 
     Args:
-        data: What was asked for.
+        data: Options of the data set.
         suffix: Of the format's files.
         accepts: Whether a file is of the format.
         kind: What the format is called.
-
-    Raises:
-        DataError: There is none, or there are several.
     """
     if (path := annotations_option(data)) is not None:
         return path

@@ -39,11 +39,7 @@ def results_folder(out: Path, comp: str, split: str) -> Path:
 
 
 def split_ids(root: Path, split: str) -> tuple[str, ...]:
-    """The IDs that the server expects: those of ImageSets/Segmentation, and of no other list.
-
-    Raises:
-        DataError: The list is missing or empty.
-    """
+    """The IDs that the server expects: those of ImageSets/Segmentation, and of no other list."""
     path = root / "ImageSets" / "Segmentation" / f"{split}.txt"
     if not path.is_file():
         known = sorted(file.stem for file in path.parent.glob("*.txt"))

@@ -22,6 +22,7 @@ from typing import Any
 
 import yaml
 
+from boxseg.atomic import write_text
 from boxseg.config import Data
 from boxseg.dataset import Problem
 from boxseg.errors import DataError, did_you_mean
@@ -84,6 +85,23 @@ def read_description(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected keys names, train, val, got {type(content).__name__}")
     return content
+
+
+def start_description(root: Path, split: str, names: dict[int, str]) -> dict[str, Any]:
+    """The content of data.yaml before a split is written: what is there already, or a new one."""
+    if split not in SPLITS:
+        raise DataError(f"split {split!r} has no place in data.yaml, expected one of {', '.join(SPLITS)}")
+    path = root / "data.yaml"
+    description: dict[str, Any] = read_description(path) if path.is_file() else {"names": names}
+    if (there := description.get("names")) != names:
+        raise DataError(f"{path} has other classes ({there}) than are to be written ({names})")
+    return description
+
+
+def finish_description(root: Path, split: str, description: dict[str, Any]) -> None:
+    """Write data.yaml with an entry for a split, after the files of the split."""
+    entries = {**description, split: f"images/{split}"}
+    write_text(root / "data.yaml", yaml.safe_dump(entries, sort_keys=False, allow_unicode=True))
 
 
 def label_file(photo: Path) -> Path:

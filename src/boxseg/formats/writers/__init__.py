@@ -1,7 +1,7 @@
 """Labels in the formats of other programs: one format, one file.
 
-Each `write` writes one split of a data set whose ground truth is the labels. The file that lists the split comes
-last, so a split that is listed is complete. A DataError says which mask, photo, split or class name is not allowed.
+Each `write` writes one split of a data set whose ground truth is the labels. The file that lists the split
+comes last, so a split that is listed is complete. A DataError says what cannot be written.
 """
 
 from __future__ import annotations

@@ -71,11 +71,7 @@ class PhotoLabels:
 
 
 def labelled_photos(dataset: BoxDataset, writing: Writing) -> Iterator[PhotoLabels]:
-    """The photos of a data set whose ground truth is the labels, one by one, with progress.
-
-    Raises:
-        DataError: A mask is damaged, or of another size than its photo.
-    """
+    """The photos of a data set whose ground truth is the labels, one by one, with progress."""
     for sample in track(dataset.samples, "convert"):
         assert sample.ground_truth is not None
         labels = sample.ground_truth()

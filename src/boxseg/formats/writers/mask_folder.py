@@ -13,8 +13,8 @@ from boxseg.dataset import BoxDataset
 from boxseg.formats.files import place_photo
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import write_grey
-from boxseg.formats.writers.data_yaml import finish_description, start_description
 from boxseg.formats.writers.labelled import Writing, Written, labelled_photos
+from boxseg.formats.yolo import finish_description, start_description
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
