@@ -1,8 +1,8 @@
 """The embedded demo set: photos of five kinds of things, painted by NumPy, written as a VOC folder.
 
 Textured things of several sizes lie on textured grounds and on each other. Boxes bound what is visible of each,
-as annotators draw them, and masks are exact. The set can be learnt in minutes, but boxes alone are poor labels:
-a star or a ring fills little of its box.
+and masks are exact. The set can be learnt in minutes, but boxes alone are poor labels: a star fills little of
+its box.
 """
 
 from __future__ import annotations

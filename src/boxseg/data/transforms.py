@@ -1,9 +1,7 @@
 """Random changes of a training image, its boxes and its label maps together.
 
-Scale, pad, crop, flip and colour jitter are pure functions; only `augment` draws random numbers. Scale, pad and
-crop are one step, `view`: the part of the photo that the crop shows is cut out while it is resized, so nothing
-is computed for pixels that are thrown away. The photo stays a Pillow image until it is a crop, because
-conversion to an array and back makes two copies.
+Only `augment` draws random numbers. Scale, pad and crop are one step, `view`, so that nothing is computed for
+pixels that are thrown away. The photo stays a Pillow image until it is a crop: arrays would be copies.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ T = TypeVar("T", bound=np.generic)
 MEAN_COLOUR = (124, 117, 104)  # of ImageNet; after a network's normalisation padding is about zero
 
 # A box of which the crop shows less than this does not show its class: see `is_sliver`.
-SLIVER_SIDE = 4.0  # pixels of the crop
+SLIVER_SIDE = 4.0  # pixels of the crop: half a cell of a feature map of stride 8
 SLIVER_SHARE = 0.1  # of the box's area
 
 
@@ -107,11 +105,9 @@ def flip(item: Item) -> Item:
 
 
 def is_sliver(item: Item) -> NDArray[np.bool_]:
-    """Which boxes show too little of their object to tell its class, (n,) bool.
+    """Which boxes (n,) show too little of their object to tell its class.
 
-    A box is a sliver when it is less than 4 pixels wide or high (half a cell of a stride-8 feature map), or
-    when less than a tenth of its area is left. A sliver is no example of its class, but no background either:
-    draw the background map from all boxes.
+    A sliver is no example of its class, but no background either: draw the background map from all boxes.
     """
     sides = item.boxes[:, 2:] - item.boxes[:, :2]
     return np.asarray((sides.min(axis=1, initial=np.inf) < SLIVER_SIDE) | (item.visible < SLIVER_SHARE))

@@ -57,6 +57,4 @@ def _tell_unless_cut_off(kind: type[BaseException], error: BaseException, trace:
 
 def _cores() -> int:
     """Cores this process may use; containers often allow fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,17 +17,16 @@ DOWNLOADS = "downloads"
 
 
 def install(archive: Archive, root: Path, downloads: Path, *, keep: bool) -> None:
-    """Fetch and unpack one archive, and move what it holds into the data set.
+    """Fetch and unpack one archive, whose `url` may be a file, and move its content into the data set.
 
     Args:
-        archive: Which one; its `url` may be a file.
+        archive: Which one.
         root: The folder of the data set.
         downloads: Folder for archives, removed when it is empty.
-        keep: Whether an archive that was fetched stays there.
+        keep: Whether a fetched archive stays there.
 
     Raises:
-        DownloadError: It cannot be fetched.
-        ArchiveError: It is damaged, or is another archive.
+        DownloadError: It cannot be fetched, or is damaged or another archive.
     """
     unpacked = downloads / "unpacked" / archive.name
     shutil.rmtree(unpacked, ignore_errors=True)  # of a call that was killed

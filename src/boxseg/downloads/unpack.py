@@ -1,7 +1,7 @@
 """Archives unpacked safely: only regular files are written, and none outside the folder.
 
-Names, sizes and kinds of all members are checked before the first file is written. Links, devices, owners and
-permissions never reach the disk: this is stricter than tarfile's `filter="data"`, which Python 3.10 may lack.
+All members are checked before the first file is written. Links, devices, owners and permissions never reach the
+disk: this is stricter than tarfile's `filter="data"`, which Python 3.10 may lack.
 """
 
 from __future__ import annotations
@@ -35,16 +35,13 @@ class _Member:
 
 
 def unpack(archive: Path, folder: Path, *, top: str = "", members: str = "*") -> int:
-    """Write files of a tar or zip archive below a folder.
+    """Write files of a tar or zip archive below a folder; returns how many.
 
     Args:
         archive: The archive, compressed or not.
-        folder: Where the files go; made where missing.
+        folder: Where the files go; made if missing.
         top: Folder of the archive whose content is wanted; the names written are relative to it.
         members: Pattern of the names below `top` that are wanted; `*` matches `/`, too.
-
-    Returns:
-        The number of files written.
 
     Raises:
         ArchiveError: It is not an archive, is damaged, or contains none of the files wanted, a link, or a file

@@ -142,12 +142,10 @@ def _check_root(root: Path) -> None:
 def _with_masks(samples: list[Sample], folder: Path, classes: int) -> list[Sample]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of masks (data.masks, relative to data.root)")
-    there = [folder / f"{sample.id}.png" for sample in samples]
-    if not any(path.is_file() for path in there):
+    paths = [folder / f"{sample.id}.png" for sample in samples]
+    readers = [partial(read_mask, path, classes) if path.is_file() else None for path in paths]
+    if not any(readers):
         raise DataError(
-            f"{folder} has no mask for any of {len(samples)} images, expected {there[0].name} and so on"
+            f"{folder} has no mask for any of {len(samples)} images, expected {paths[0].name} and so on"
         )
-    return [
-        replace(sample, ground_truth=partial(read_mask, path, classes) if path.is_file() else None)
-        for sample, path in zip(samples, there, strict=True)
-    ]
+    return [replace(sample, ground_truth=read) for sample, read in zip(samples, readers, strict=True)]

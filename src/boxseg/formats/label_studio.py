@@ -7,8 +7,8 @@ Boxes are shares of the photo in percent. A rotated rectangle is replaced by the
 and brushed masks are ground truth (see `formats.shapes`). Classes 1..L are the names used, sorted.
 
 A task names its photo as an upload (/data/upload/1/3fa85f64-photo.jpg), in local storage
-(/data/local-files/?d=dir/photo.jpg), by an address or by a path: the name is looked up below the folder, also
-without the eight digits that an upload puts before it.
+(/data/local-files/?d=dir/photo.jpg), by an address or by a path: the name is looked up below the folder, for an
+upload also without the eight digits before it.
 """
 
 from __future__ import annotations
@@ -39,10 +39,7 @@ Task = dict[str, Any]
 
 
 def is_export(path: Path) -> bool:
-    """Whether a file looks like the JSON export of Label Studio: a list, of tasks.
-
-    JSON-MIN is one, too, and refused with a hint when it is read. COCO has lists only of results.
-    """
+    """Whether a file looks like an export of Label Studio, also JSON-MIN: a list, but not of COCO results."""
     start = head(path).lstrip(b"\xef\xbb\xbf \t\r\n")
     return start.startswith(b"[") and b'"category_id"' not in start
 

@@ -20,11 +20,7 @@ _SINGLE = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")  # modes of on
 
 
 def write_mask(path: Path | str, labels: NDArray[np.uint8]) -> None:
-    """Write labels (H, W) uint8 as a palette PNG in VOC colours, whole or not at all.
-
-    Raises:
-        ValueError: It is not a (H, W) uint8 array of at least one pixel.
-    """
+    """Write labels (H, W) uint8 of at least one pixel as a palette PNG in VOC colours, whole or not at all."""
     if labels.dtype != np.uint8 or labels.ndim != 2 or labels.size == 0:
         raise ValueError(f"Invalid mask, expected (H, W) uint8, got {labels.shape} {labels.dtype}")
     height, width = labels.shape

@@ -39,10 +39,10 @@ def with_shapes(
     """The photo with its objects; with ground truth, too, where all of them have an outline.
 
     Args:
-        photo: The photo, without objects.
+        photo: Without objects.
         shapes: What was drawn on it.
         complete: Whether everything that was drawn on it is among them.
-        outlined: Whether the data set has any outline; else a photo with nothing on it has no ground truth.
+        outlined: Whether the data set has any outline; else an empty photo has no ground truth.
     """
     objects = _objects(shapes)
     photo = replace(photo, boxes=[AnnotatedBox(shape.box, shape.label, shape.name) for shape in objects])

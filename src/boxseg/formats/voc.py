@@ -10,9 +10,8 @@
                                                trainval, the second for other splits
     ROOT/labelmap.txt                          names of the classes, optional
 
-Where only photos are asked for, as for the test images whose annotations are not public, Annotations is not
-needed. ROOT may also be given as the folder above it (VOCdevkit), or the one above that. XML files without a
-devkit around them are read by `voc_loose`.
+If only photos are wanted, as of the test images, Annotations is not needed. ROOT may also be given as the
+folder above it (VOCdevkit), or the one above that. XML files without a devkit are read by `voc_loose`.
 """
 
 from __future__ import annotations
