@@ -43,16 +43,15 @@ class Sample:
 
     Attributes:
         id: Name in the data set, without suffix, unique; names the files made from it. May hold `/`.
-        width: Width of the upright photo, pixels.
-        height: Height of the upright photo, pixels.
+        image: Path of the photo.
+        width: Of the upright photo, pixels.
+        height: Likewise.
         boxes: (n, 4) float64, x1 y1 x2 y2 in pixels: 0-based half-open edges, inside the photo, positive area.
         labels: (n,) int64, class 1..L of each box.
         difficult: (n,) bool, objects the annotators marked as difficult.
         crowds: (m, 4) float64 like boxes, around crowds (COCO): no objects, no sure background.
-        ground_truth: Reads the (H, W) uint8 mask (0 background, 1..L, 255 ignored), or None where there is
-            none. Used for scoring only. Picklable.
-        ignored: Reads the (H, W) uint8 mask of the crowds, 255 on their pixels and 0 elsewhere; None where
-            there is no crowd. Picklable.
+        ground_truth: Reads the (H, W) uint8 mask: 0 background, 1..L, 255 ignored. For scoring; picklable.
+        ignored: Reads the (H, W) uint8 mask of the crowds: 255 on their pixels, 0 elsewhere. Picklable.
         instances: Every object and crowd with its mask (COCO), or None where one is missing.
         image_id: The image's number or name in COCO files; None stands for `id`.
     """
@@ -77,7 +76,7 @@ class Problem:
 
     Attributes:
         file: The file it is in.
-        kind: What is wrong, in the same words for every problem of this kind: problems are counted by it.
+        kind: What is wrong; problems are counted by it.
         detail: Which item it is, and the values found there; empty where the file says it all.
         action: What boxseg does about it: image `skipped`, box `dropped` or `clipped`, `kept` …
     """
@@ -86,6 +85,16 @@ class Problem:
     kind: str
     detail: str = ""
     action: str
+
+    @classmethod
+    def skipped(cls, file: Path, kind: str, detail: str = "") -> Problem:
+        """An image that is left out."""
+        return cls(file=file, kind=kind, detail=detail, action="skipped")
+
+    @classmethod
+    def dropped(cls, file: Path, kind: str, detail: str = "") -> Problem:
+        """A box that is left out."""
+        return cls(file=file, kind=kind, detail=detail, action="dropped")
 
     @property
     def what(self) -> str:
@@ -98,10 +107,13 @@ class BoxDataset:
     """Samples of one split, in the order of the data set.
 
     Attributes:
-        classes: Names of classes 1..L, in order, without the background.
+        root: Folder it was read from.
+        format: Name of its format.
+        split: Name of the split.
+        classes: Names of classes 1..L, without the background.
         samples: The usable images.
         problems: What was skipped, clipped or ignored.
-        category_ids: COCO's ids of classes 1..L; empty where the format has none, for 1..L.
+        category_ids: COCO's ids of classes 1..L; empty where they are 1..L.
     """
 
     root: Path
@@ -109,8 +121,8 @@ class BoxDataset:
     split: str
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
-    problems: tuple[Problem, ...] = field(default=())
-    category_ids: tuple[int, ...] = field(default=())
+    problems: tuple[Problem, ...] = ()
+    category_ids: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.samples)

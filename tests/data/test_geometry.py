@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from boxseg.data.geometry import background_map, clip_boxes, pixel_ranges, rasterise, whole_box_labels
+from boxseg.data.geometry import background_map, whole_box_labels
+from boxseg.formats.boxes import clip_boxes, pixel_ranges
 
 HEIGHT, WIDTH = 7, 9
 
@@ -31,18 +32,6 @@ def scenes(draw: st.DrawFn, inside: bool = False) -> tuple[NDArray[np.float64], 
 def holds(box: NDArray[np.float64], x: int, y: int) -> bool:
     """Whether the centre of a pixel is in a half-open box."""
     return bool(box[0] <= x + 0.5 < box[2] and box[1] <= y + 0.5 < box[3])
-
-
-@given(scenes())
-def test_rasterise_equals_per_pixel_reference(scene) -> None:
-    boxes, labels = scene
-    classes, masks = rasterise(boxes, labels, HEIGHT, WIDTH)
-    assert classes.tolist() == sorted(set(labels.tolist()))
-    for label, mask in zip(classes, masks, strict=True):
-        for y in range(HEIGHT):
-            for x in range(WIDTH):
-                expected = any(holds(box, x, y) for box, own in zip(boxes, labels, strict=True) if own == label)
-                assert mask[y, x] == expected
 
 
 @given(scenes())
@@ -114,10 +103,8 @@ def test_whole_image_and_no_box() -> None:
     assert not background_map(whole, HEIGHT, WIDTH).any()
     assert background_map(none, HEIGHT, WIDTH).all()
     assert (whole_box_labels(whole, np.array([3]), HEIGHT, WIDTH) == 3).all()
-    assert rasterise(none, np.zeros(0, dtype=np.int64), HEIGHT, WIDTH)[1].shape == (0, HEIGHT, WIDTH)
 
 
-@pytest.mark.parametrize("function", [rasterise, whole_box_labels])
-def test_labels_must_fit_boxes(function) -> None:
+def test_labels_must_fit_boxes() -> None:
     with pytest.raises(ValueError, match=r"expected \(2, 4\) for 2 labels, got \(1, 4\)"):
-        function(np.zeros((1, 4)), np.array([1, 2]), HEIGHT, WIDTH)
+        whole_box_labels(np.zeros((1, 4)), np.array([1, 2]), HEIGHT, WIDTH)

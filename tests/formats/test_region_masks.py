@@ -33,7 +33,7 @@ def test_smaller_objects_lie_on_larger_ones_and_all_on_crowds(
         if here:
             top = min(here, key=lambda k: (labels[k] == IGNORE, masks[k].sum(), -labels[k]))
             expected[row, column] = labels[top]
-    painted = RegionMask(regions, labels, width, height, "here")()
+    painted = RegionMask(regions, labels, "here", width, height)()
     assert painted.dtype == np.uint8
     assert painted.flags.c_contiguous
     np.testing.assert_array_equal(painted, expected)
@@ -41,5 +41,5 @@ def test_smaller_objects_lie_on_larger_ones_and_all_on_crowds(
 
 def test_codes_of_nothing_and_of_everything() -> None:
     codes = tuple({"size": [3, 4], "counts": counts} for counts in ([12], [0, 12]))
-    np.testing.assert_array_equal(RegionMask(codes[:1], (5,), 4, 3, "here")(), np.zeros((3, 4)))
-    np.testing.assert_array_equal(RegionMask(codes, (5, 6), 4, 3, "here")(), np.full((3, 4), 6))
+    np.testing.assert_array_equal(RegionMask(codes[:1], (5,), "here", 4, 3)(), np.zeros((3, 4)))
+    np.testing.assert_array_equal(RegionMask(codes, (5, 6), "here", 4, 3)(), np.full((3, 4), 6))

@@ -11,7 +11,7 @@ from boxseg.config import Data
 from boxseg.dataset import VOC_CLASSES, BoxDataset
 from boxseg.errors import DataError
 from boxseg.formats.masks import write_mask
-from boxseg.formats.voc import class_names
+from boxseg.formats.voc_xml import class_names
 
 BOX = "<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>"
 PERSON = "<object><name>person</name>{}" + BOX + "</object>"
@@ -210,10 +210,10 @@ def test_other_classes_are_sorted_over_all_annotations_not_the_split(tmp_path: P
 )
 def test_names_found_by_search_are_those_of_a_parse(tmp_path: Path, content: str, names) -> None:
     (tmp_path / "a.xml").write_bytes(content.encode())
-    assert class_names(tmp_path) == names
+    assert class_names([tmp_path / "a.xml"], tmp_path, VOC_CLASSES) == names
     if not content.startswith("\ufeff"):
         (tmp_path / "a.xml").write_bytes(content.encode("utf-16"))
-        assert class_names(tmp_path) == names
+        assert class_names([tmp_path / "a.xml"], tmp_path, VOC_CLASSES) == names
 
 
 def test_ground_truth(tmp_path: Path, add) -> None:

@@ -100,7 +100,7 @@ def test_an_interrupted_conversion_is_written_again(labels: Path, tmp_path: Path
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("boxseg.formats.writers.coco_instances.encode_mask", fail)
+        patch.setattr("boxseg.formats.writers.coco_instances.encode_window", fail)
         with pytest.raises(KeyboardInterrupt):
             boxseg.convert(**options)
     assert not (tmp_path / "o" / "annotations").exists()

@@ -225,10 +225,10 @@ def write_test_tar(path: Path, photos: list[str], listed: str = "\n".join(LISTED
 @pytest.mark.parametrize(
     ("photos", "listed", "message"),
     [
-        (LISTED[:5], "\n".join(LISTED), "brings 5 photos of the 20 in ImageSets/Segmentation/test.txt"),
-        ([], "\n".join(LISTED), "brings 0 photos of the 20 in"),
-        (LISTED, "\n", "brings 0 photos of the 0 in"),
-        (LISTED, "\udcff", "brings a list ImageSets/Segmentation/test.txt that cannot be read"),
+        (LISTED[:5], "\n".join(LISTED), "contains 5 photos of the 20 in ImageSets/Segmentation/test.txt"),
+        ([], "\n".join(LISTED), "contains 0 photos of the 20 in"),
+        (LISTED, "\n", "contains 0 photos of the 0 in"),
+        (LISTED, "\udcff", "contains a list ImageSets/Segmentation/test.txt that cannot be read"),
     ],
 )
 def test_a_test_archive_without_the_photos_it_lists(
@@ -236,7 +236,7 @@ def test_a_test_archive_without_the_photos_it_lists(
 ) -> None:
     half = write_test_tar(tmp_path / "half.tar", photos, listed)
     out = tmp_path / "out"
-    with pytest.raises(DownloadError, match=rf"half.tar {message}.*: cut short, or another archive"):
+    with pytest.raises(DownloadError, match=rf"half.tar {message}.*: it was cut short, or is another archive"):
         boxseg.download(dataset="voc", out=out, only=["test"], test_archive=half)
     assert files(out) == []
     whole = write_test_tar(tmp_path / "full.tar", LISTED)
@@ -350,7 +350,7 @@ def test_a_wrong_archive_leaves_no_half_data_set(
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("boxseg: ")]
     assert len(lines) == 1
     assert name in lines[0]
-    assert ("leads out of the folder" in lines[0]) == (fault == "leads out")
+    assert ("a file outside the folder" in lines[0]) == (fault == "leads out")
     assert files(tmp_path) == []
     assert not (tmp_path / "VOCdevkit").exists()
     served.files[name] = content
@@ -362,7 +362,7 @@ def test_a_wrong_archive_leaves_no_half_data_set(
 def test_a_useless_archive_is_not_taken_again(served: FaultyServer, tmp_path: Path, content: bytes) -> None:
     served.files[ZIP], whole = content, served.files[ZIP]
     call = {"dataset": "voc", "out": tmp_path, "only": ["augmented"], "keep_archives": True}
-    with pytest.raises(DownloadError, match=r"; it is removed, and the same command fetches it anew$"):
+    with pytest.raises(DownloadError, match=r"; it was removed, and the same command fetches it again$"):
         boxseg.download(**call)
     # What lies there already may be the user's: it is named, and left to them.
     kept = tmp_path / "downloads" / ZIP
@@ -405,7 +405,7 @@ def test_an_archive_with_too_few_files(served: FaultyServer, tmp_path: Path, mon
     trainval, augmented, test = ARCHIVES["voc"]
     more = replace(augmented, result={"SegmentationClassAug": 7})
     monkeypatch.setitem(ARCHIVES, "voc", (trainval, more, test))
-    with pytest.raises(DownloadError, match=r"brings 6 files SegmentationClassAug, expected 7"):
+    with pytest.raises(DownloadError, match=r"contains 6 files SegmentationClassAug, expected 7"):
         boxseg.download(dataset="voc", out=tmp_path)
     assert not (tmp_path / "VOCdevkit" / "VOC2012" / "SegmentationClassAug").exists()
 
@@ -462,7 +462,7 @@ def test_a_call_that_was_killed_while_unpacking(served: FaultyServer, tmp_path: 
         (["voc", "only=train_aug", "dry_run=true"], "as well, only=trainval,augmented,train_aug"),
         (["voc", "only=augmented,train_aug"], "needs trainval, not found in"),
         (["coco", "test_archive=x.tar"], "test_archive is for voc"),
-        (["voc", "only=[trainval]", "mirror=/nowhere"], "no such file, and no address"),
+        (["voc", "only=[trainval]", "mirror=/nowhere"], "is neither a file nor a web address"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(tmp_path: Path, capsys, words: list[str], message: str) -> None:
@@ -481,7 +481,7 @@ def test_out_is_a_file(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_to(served: FaultyServer, tmp_path: Path) -> None:
     (tmp_path / "downloads").write_text("a file where a folder should be")
-    with pytest.raises(DownloadError, match="cannot be written to"):
+    with pytest.raises(DownloadError, match="cannot write there"):
         boxseg.download(dataset="voc", out=tmp_path)
 
 

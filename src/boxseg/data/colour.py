@@ -14,11 +14,8 @@ GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601, what Pillow's mode L holds
 class Jitter:
     """Factors of a colour change, 1 for none, and the order they are applied in.
 
-    Attributes:
-        brightness: Factor of the colours.
-        contrast: Factor of the distance of colours from the mean grey of the image.
-        saturation: Factor of the distance of colours from their own grey.
-        order: A permutation of 0 (brightness), 1 (contrast), 2 (saturation); it matters where colours clip.
+    Contrast scales the distance of colours from the mean grey of the image, saturation that from their own
+    grey. The order is a permutation of 0 (brightness), 1 (contrast), 2 (saturation).
     """
 
     brightness: float = 1.0

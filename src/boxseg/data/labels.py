@@ -26,9 +26,8 @@ def read_labels(sample: Sample, sources: Sequence[Source], classes: int) -> tupl
 
     Args:
         sample: The photo.
-        sources: One or more, the first in the role of Y_crf; a single one, or one that is given twice, serves
-            as both.
-        classes: L, number of classes the masks may hold.
+        sources: One or more, the first in the role of Y_crf; a single one serves as both.
+        classes: L; masks have values 0..L or 255.
 
     Raises:
         DataError: A mask is missing, damaged, of another size than the photo or has a value out of range.
@@ -39,12 +38,9 @@ def read_labels(sample: Sample, sources: Sequence[Source], classes: int) -> tupl
 def confront(labels: Sequence[Labels]) -> tuple[Labels, Labels]:
     """Any number of labels as the two that the losses compare.
 
-    The first stands for Y_crf. Y_ret is, at each pixel, the first of the others that differs from it, so the
-    two are equal, and the pixel reliable, where all agree. 255 in the first excludes a pixel; 255 in another
-    differs, as any label does.
-
-    Args:
-        labels: One or more, (H, W) uint8 each.
+    The first is Y_crf. Y_ret is, at each pixel, the first of the others that differs from it, so the two are
+    equal, and the pixel reliable, where all agree. 255 in the first excludes a pixel; 255 in another differs,
+    as any label does.
     """
     y_crf, *others = labels
     y_ret = y_crf

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -26,54 +25,34 @@ from boxseg.errors import DataError
 from boxseg.formats.images import read_picture
 
 
-class BoxItem(TypedDict):
-    """One training image of stage 1; S is the crop, R the number of its boxes."""
-
-    image: Tensor  # (3, S, S) uint8 RGB
-    boxes: Tensor  # (R, 4) float32, x1 y1 x2 y2 in pixels of the crop
-    labels: Tensor  # (R,) int64, 1..L
-    background: Tensor  # (S, S) bool, outside every box; False on padding
-    valid: Tensor  # (S, S) bool, False on padding
-
-
 class BoxBatch(TypedDict):
-    """B training images of stage 1; R boxes in all, those of an image in a row."""
+    """B training images of stage 1, of S x S pixels, with R boxes in all; those of an image in a row."""
 
     images: Tensor  # (B, 3, S, S) uint8 RGB
-    boxes: Tensor  # (R, 4) float32
+    boxes: Tensor  # (R, 4) float32, x1 y1 x2 y2 in pixels of the crop
     batch_index: Tensor  # (R,) int64, the image of each box
-    labels: Tensor  # (R,) int64
-    background: Tensor  # (B, S, S) bool
-    valid: Tensor  # (B, S, S) bool
-
-
-class LabelItem(TypedDict):
-    """One training image of stage 3."""
-
-    image: Tensor  # (3, S, S) uint8 RGB
-    y_crf: Tensor  # (S, S) uint8, 0..L or 255; 255 on padding
-    y_ret: Tensor  # (S, S) uint8, 0..L or 255; 255 on padding
+    labels: Tensor  # (R,) int64, 1..L
+    background: Tensor  # (B, S, S) bool, outside every box; False on padding
+    valid: Tensor  # (B, S, S) bool, False on padding
 
 
 class LabelBatch(TypedDict):
-    """B training images of stage 3."""
+    """B training images of stage 3, of S x S pixels."""
 
     images: Tensor  # (B, 3, S, S) uint8 RGB
-    y_crf: Tensor  # (B, S, S) uint8
-    y_ret: Tensor  # (B, S, S) uint8
+    y_crf: Tensor  # (B, S, S) uint8, 0..L or 255; 255 on padding
+    y_ret: Tensor  # (B, S, S) uint8, likewise
+
+
+Tensors = dict[str, Tensor]
 
 
 # The entries of a batch that hold one row for each box, not for each image.
 PER_BOX = frozenset({"boxes", "batch_index", "labels"})
 
 
-def split_batch(batch: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
-    """Split a batch into so many smaller ones of about equally many images, in their order.
-
-    Args:
-        batch: A BoxBatch or LabelBatch.
-        parts: How many; at most the number of its images.
-    """
+def split_batch(batch: Tensors, parts: int) -> list[Tensors]:
+    """Split a BoxBatch or LabelBatch into `parts` of about equally many images, in their order."""
     if parts == 1:
         return [batch]
     images = len(batch["images"])
@@ -91,10 +70,7 @@ def split_batch(batch: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]
 
 
 class _Training(Dataset[Any]):
-    """Reads the photo that a sampler asks for, or, where it cannot be read, the next one of the data set.
-
-    Which photos cannot be read is kept in memory that the loading processes share.
-    """
+    """Reads the photo that a sampler asks for or, if it is unreadable, the next one of the data set."""
 
     def __init__(self, dataset: BoxDataset, augment: Augment, seed: int) -> None:
         if not dataset.samples:
@@ -102,6 +78,7 @@ class _Training(Dataset[Any]):
         self._samples = dataset.samples
         self._augment = augment
         self._seed = seed
+        # In memory that the loading processes share.
         self._unreadable = torch.zeros(len(dataset), dtype=torch.bool)
         self._unreadable.share_memory_()  # type: ignore[no-untyped-call]
 
@@ -110,7 +87,7 @@ class _Training(Dataset[Any]):
 
     @property
     def unreadable(self) -> tuple[str, ...]:
-        """Ids of the photos that were asked for until now and could not be read, in order of the data set."""
+        """IDs of the photos that could not be read until now, in the order of the data set."""
         return tuple(self._samples[int(index)].id for index in self._unreadable.nonzero())
 
     def _read(self, index: int) -> tuple[Sample, Image.Image]:
@@ -136,18 +113,18 @@ class BoxTraining(_Training):
     """Training images of stage 1, with all their boxes, difficult ones too, and without their crowds.
 
     Indexed by the (index, position) pairs of a `StreamSampler`: the photo, and what its augmentation is drawn
-    from, together with the seed.
+    from, together with the seed. An item is one image of a `BoxBatch`.
 
     Args:
         dataset: Photos with boxes.
         augment: Random changes.
-        seed: Seed of the changes; 0 is a seed.
+        seed: Seed of the changes.
 
     Raises:
         DataError: There are no photos; when indexed, no photo can be read.
     """
 
-    def __getitem__(self, key: tuple[int, int]) -> BoxItem:
+    def __getitem__(self, key: tuple[int, int]) -> Tensors:
         index, position = key
         sample, image = self._read(index)
         # Crowds are added as boxes of no class: they are examples of no class, and no background either.
@@ -166,21 +143,21 @@ class BoxTraining(_Training):
         }
 
     @staticmethod
-    def collate(items: list[BoxItem]) -> BoxBatch:
+    def collate(items: list[Tensors]) -> BoxBatch:
         """Put images of one size into a batch."""
         counts = torch.tensor([len(item["labels"]) for item in items])
         return {
-            "images": torch.stack([item["image"] for item in items]),
+            "images": _stack("image", items),
             "boxes": torch.cat([item["boxes"] for item in items]),
             "batch_index": torch.arange(len(items)).repeat_interleave(counts),
             "labels": torch.cat([item["labels"] for item in items]),
-            "background": torch.stack([item["background"] for item in items]),
-            "valid": torch.stack([item["valid"] for item in items]),
+            "background": _stack("background", items),
+            "valid": _stack("valid", items),
         }
 
 
 class LabelTraining(_Training):
-    """Training images of stage 3, with both their labels.
+    """Training images of stage 3, with both their labels; an item is one image of a `LabelBatch`.
 
     Indexed as `BoxTraining` is. An unreadable photo is replaced; a missing or wrong mask is an error, for it
     was made for this photo.
@@ -188,9 +165,9 @@ class LabelTraining(_Training):
     Args:
         dataset: Photos; their boxes are not used.
         augment: Random changes.
-        seed: Seed of the changes; 0 is a seed.
-        sources: Where the labels are, one or more, the first in the role of Y_crf: see `read_labels`.
-        strong: Ids of photos whose ground truth takes the place of all sources.
+        seed: Seed of the changes.
+        sources: Where the labels are, see `read_labels`.
+        strong: IDs of photos whose ground truth takes the place of all sources.
 
     Raises:
         DataError: There are no photos; when indexed, no photo can be read, or labels cannot be used.
@@ -209,7 +186,7 @@ class LabelTraining(_Training):
         self._strong = frozenset(strong)
         self._classes = len(dataset.classes)
 
-    def __getitem__(self, key: tuple[int, int]) -> LabelItem:
+    def __getitem__(self, key: tuple[int, int]) -> Tensors:
         index, position = key
         sample, image = self._read(index)
         sources = (GROUND_TRUTH,) if sample.id in self._strong else self._sources
@@ -219,19 +196,16 @@ class LabelTraining(_Training):
             raise LoadingError(str(error)) from error
         whole = Item.of(image, np.zeros((0, 4)), np.zeros(0, np.int64), {"y_crf": y_crf, "y_ret": y_ret})
         item = self._augmented(whole, position)
-        return {
-            "image": _tensor(np.asarray(item.image).transpose(2, 0, 1)),
-            "y_crf": _tensor(item.maps["y_crf"]),
-            "y_ret": _tensor(item.maps["y_ret"]),
-        }
+        maps = {name: _tensor(values) for name, values in item.maps.items()}
+        return {"image": _tensor(np.asarray(item.image).transpose(2, 0, 1)), **maps}
 
     @staticmethod
-    def collate(items: list[LabelItem]) -> LabelBatch:
+    def collate(items: list[Tensors]) -> LabelBatch:
         """Put images of one size into a batch."""
         return {
-            "images": torch.stack([item["image"] for item in items]),
-            "y_crf": torch.stack([item["y_crf"] for item in items]),
-            "y_ret": torch.stack([item["y_ret"] for item in items]),
+            "images": _stack("image", items),
+            "y_crf": _stack("y_crf", items),
+            "y_ret": _stack("y_ret", items),
         }
 
 
@@ -254,7 +228,7 @@ def make_loader(
 
     Args:
         dataset: What is loaded.
-        sampler: Which photos, in which order, how many a batch; its `shard` for one of several ranks.
+        sampler: Which photos, in which order, how many a batch; for one of several ranks, its `shard`.
         workers: Loading processes; -1 chooses, see `choose_workers`.
     """
     workers = choose_workers(len(dataset)) if workers < 0 else workers
@@ -272,23 +246,16 @@ def make_loader(
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LoadedPhoto:
-    """A whole photo, or why there is none.
-
-    Attributes:
-        sample: Its boxes, ground truth and name.
-        image: (H, W, 3) uint8 RGB, upright; None where it cannot be read.
-        error: Why it cannot be read; None where it can.
-    """
+class LoadedPhoto(NamedTuple):
+    """A whole photo, (H, W, 3) uint8 RGB, upright; or None and why it cannot be read."""
 
     sample: Sample
     image: NDArray[np.uint8] | None
-    error: str | None = None
+    error: str | None
 
 
 class Photos(Dataset[tuple[NDArray[np.uint8] | None, str | None]]):
-    """Whole photos as they are: the image (H, W, 3) uint8 RGB, or None and why it cannot be read."""
+    """Image and error of each `LoadedPhoto`."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         self._samples = samples
@@ -304,22 +271,17 @@ class Photos(Dataset[tuple[NDArray[np.uint8] | None, str | None]]):
 
 
 def photos(samples: Sequence[Sample], *, workers: int = -1) -> Iterator[LoadedPhoto]:
-    """Whole photos, one at a time, in order; loading processes read the next ones ahead.
-
-    Args:
-        samples: Which photos.
-        workers: Loading processes; -1 chooses, see `choose_workers`.
-    """
+    """Whole photos, one at a time, in order; loading processes (-1 chooses) read the next ones ahead."""
     loader = DataLoader(
         Photos(samples),
         batch_size=None,
-        collate_fn=_as_it_is,
+        collate_fn=_unchanged,
         num_workers=choose_workers(len(samples)) if workers < 0 else workers,
         worker_init_fn=start_worker,
         generator=torch.Generator(),
     )
     for sample, (image, error) in zip(samples, loader, strict=True):
-        yield LoadedPhoto(sample=sample, image=image, error=error)
+        yield LoadedPhoto(sample, image, error)
 
 
 def _read_photo(sample: Sample) -> Image.Image:
@@ -336,5 +298,9 @@ def _tensor(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def _as_it_is(item: Any) -> Any:
+def _stack(name: str, items: list[Tensors]) -> Tensor:
+    return torch.stack([item[name] for item in items])
+
+
+def _unchanged(item: Any) -> Any:
     return item

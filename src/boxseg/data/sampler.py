@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,20 +17,19 @@ _ORDER = 1
 class StreamSampler(Sampler[tuple[int, int]]):
     """A stream of `iterations * batch` images that depends on the seed alone.
 
-    Position k of the stream shows image `order(k // n)[k % n]` of the n images, so each pass over the data
-    holds every image once and a batch may reach from one pass into the next. The sampler yields
-    `(index, position)`: what is drawn at random for an image is drawn from `[seed, position]`, whichever
-    process loads it.
+    Position k of the stream shows image `order(k // n)[k % n]` of the n images, so each pass over the data has
+    every image once, and a batch may reach from one pass into the next. The sampler yields `(index, position)`:
+    what is random in an image is drawn from `[seed, position]`, whichever process loads it.
 
-    An epoch, in Lightning's sense, is a chunk of so many steps and no pass over the data: checkpoints fall on
-    the end of a chunk, so `set_epoch(e)` after a resumption goes on exactly where the stream was cut.
+    An epoch, in Lightning's sense, is a chunk of so many steps, not a pass over the data: checkpoints fall on
+    the end of a chunk, so `set_epoch(e)` resumes exactly where the stream was cut.
 
     Args:
         dataset_size: n, number of images.
         batch: Images a step, over all ranks together.
         iterations: Steps of the whole stream.
-        seed: Seed of the order; 0 is a seed.
-        chunk: Steps an epoch; the last one may be shorter. None makes the stream one chunk.
+        seed: Seed of the order.
+        chunk: Steps an epoch, of which the last may be shorter; None makes the stream one chunk.
 
     Raises:
         ConfigError: A number is out of range.
@@ -38,8 +38,8 @@ class StreamSampler(Sampler[tuple[int, int]]):
     def __init__(
         self, dataset_size: int, *, batch: int, iterations: int, seed: int, chunk: int | None = None
     ) -> None:
-        numbers = {"dataset_size": dataset_size, "batch": batch, "iterations": iterations}
-        numbers["chunk"] = iterations if chunk is None else chunk
+        chunk = iterations if chunk is None else chunk
+        numbers = {"dataset_size": dataset_size, "batch": batch, "iterations": iterations, "chunk": chunk}
         for name, value in numbers.items():
             if value < 1:
                 raise ConfigError(f"{name} is {value}, expected a number of at least 1")
@@ -49,7 +49,7 @@ class StreamSampler(Sampler[tuple[int, int]]):
         self.batch = batch
         self.iterations = iterations
         self.seed = seed
-        self.chunk = numbers["chunk"]
+        self.chunk = chunk
         self.epoch = 0
         self.rank = 0
         self.world = 1
@@ -65,14 +65,14 @@ class StreamSampler(Sampler[tuple[int, int]]):
         return self.batch // self.world
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to chunk `epoch`; Lightning calls this before each of its epochs."""
+        """Go to chunk `epoch`, as Lightning asks before each of its epochs."""
         self.epoch = epoch
 
     def shard(self, rank: int, world: int) -> StreamSampler:
         """The part of every batch that process `rank` of `world` loads.
 
         Raises:
-            ConfigError: The batch cannot be shared evenly: ranks of unequal size would weigh images unequally.
+            ConfigError: The batch cannot be shared evenly, so that images would be weighed unequally.
         """
         if not 0 <= rank < world:
             raise ConfigError(f"rank is {rank}, expected 0 to {world - 1} for {world} processes")
@@ -81,10 +81,8 @@ class StreamSampler(Sampler[tuple[int, int]]):
                 f"a batch of {self.batch} images cannot be shared by {world} processes, "
                 f"choose a multiple of {world}"
             )
-        part = StreamSampler(
-            self.dataset_size, batch=self.batch, iterations=self.iterations, seed=self.seed, chunk=self.chunk
-        )
-        part.epoch, part.rank, part.world = self.epoch, rank, world
+        part = copy.copy(self)
+        part.rank, part.world = rank, world
         return part
 
     def order(self, lap: int) -> list[int]:
@@ -106,6 +104,4 @@ class StreamSampler(Sampler[tuple[int, int]]):
                 yield order[position % self.dataset_size], position
 
     def _steps(self) -> range:
-        return range(
-            min(self.epoch * self.chunk, self.iterations), min((self.epoch + 1) * self.chunk, self.iterations)
-        )
+        return range(self.iterations)[self.epoch * self.chunk : (self.epoch + 1) * self.chunk]

@@ -1,8 +1,8 @@
 """The embedded demo set: photos of five kinds of things, painted by NumPy, written as a VOC folder.
 
 Textured things of several sizes lie on textured grounds and on each other. Boxes bound what is visible of each,
-as annotators draw them, and masks are exact. The set can be learnt in minutes, but boxes alone are poor labels:
-a star or a ring fills little of its box.
+and masks are exact. The set can be learnt in minutes, but boxes alone are poor labels: a star fills little of
+its box.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from boxseg.atomic import atomic_path, write_text
 from boxseg.data.toy_objects import OBJECTS
 from boxseg.data.toy_textures import FloatArray, Rng, ground
 from boxseg.dataset import Sample
+from boxseg.formats.boxes import mask_bounds
 from boxseg.formats.masks import write_mask
 from boxseg.formats.voc_xml import annotation_xml
 
@@ -33,19 +34,12 @@ _CONTRAST = 75.0  # between mean colours of object and ground, where a class has
 
 @dataclass(frozen=True)
 class Scene:
-    """A painted photo.
+    """A painted photo."""
 
-    Attributes:
-        image: (H, W, 3) uint8 RGB.
-        mask: (H, W) uint8, class of each pixel.
-        boxes: (n, 4) float64 xyxy of what is visible of each object.
-        labels: (n,) int64, class 1..5 of each object.
-    """
-
-    image: NDArray[np.uint8]
-    mask: NDArray[np.uint8]
-    boxes: NDArray[np.float64]
-    labels: NDArray[np.int64]
+    image: NDArray[np.uint8]  # (H, W, 3) RGB
+    mask: NDArray[np.uint8]  # (H, W), class of each pixel
+    boxes: NDArray[np.float64]  # (n, 4) xyxy of what is visible of each object
+    labels: NDArray[np.int64]  # (n,) class 1..5 of each object
 
 
 def write_toy(
@@ -63,10 +57,10 @@ def write_toy(
 
     Args:
         root: Folder to write to; made when missing.
-        train: Photos of the split `train`.
-        val: Photos of the split `val`.
+        train: Number of photos of the split `train`.
+        val: Number of photos of the split `val`.
         size: About the longer side of the photos, pixels.
-        seed: Seed of everything that is drawn at random; 0 is a seed.
+        seed: Seed of everything that is drawn at random.
         progress: Called with (done, total) after each photo.
     """
     done = 0
@@ -125,7 +119,7 @@ def paint_scene(rng: Rng, size: int = 160) -> Scene:
         if len(labels) == wanted:
             break
     noisy = image + rng.normal(0, 2.5, image.shape)
-    boxes = [_bounds(owner == number) for number in range(1, len(labels) + 1)]
+    boxes = [mask_bounds(owner == number) for number in range(1, len(labels) + 1)]
     return Scene(
         image=noisy.clip(0, 255).round().astype(np.uint8),
         mask=np.array([0, *labels], dtype=np.uint8)[owner],
@@ -182,7 +176,7 @@ def _all_visible(owner: NDArray[np.int64], areas: list[int], least_side: float) 
         visible = owner == number
         if visible.sum() < _VISIBLE * area:
             return False
-        x1, y1, x2, y2 = _bounds(visible)
+        x1, y1, x2, y2 = mask_bounds(visible)
         if min(x2 - x1, y2 - y1) < least_side:
             return False
     return True
@@ -196,8 +190,3 @@ def _compose(image: FloatArray, alpha: FloatArray, colour: FloatArray, radius: f
     shadow[shift:, shift:] = np.asarray(cast, dtype=np.float32)[:-shift, :-shift] / 255
     shaded = image * (1 - 0.45 * shadow[..., None])
     return np.asarray(shaded + alpha[..., None] * (colour - shaded), dtype=np.float32)
-
-
-def _bounds(visible: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    columns, rows = np.flatnonzero(visible.any(axis=0)), np.flatnonzero(visible.any(axis=1))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

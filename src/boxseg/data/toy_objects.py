@@ -49,9 +49,8 @@ def donut(rng: Rng, u: FloatArray, v: FloatArray, colours: tuple[Colour, Colour]
         turn = rng.uniform(0, np.pi)
         along = np.cos(turn) * (u - x) + np.sin(turn) * (v - y)
         aside = -np.sin(turn) * (u - x) + np.cos(turn) * (v - y)
-        image[(np.abs(along) < 0.085) & (np.abs(aside) < 0.032) & icing] = _SPRINKLES[
-            sprinkle % len(_SPRINKLES)
-        ]
+        covered = (np.abs(along) < 0.085) & (np.abs(aside) < 0.032) & icing
+        image[covered] = _SPRINKLES[sprinkle % len(_SPRINKLES)]
     return depth.astype(np.float32), image
 
 

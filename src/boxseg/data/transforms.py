@@ -1,9 +1,7 @@
 """Random changes of a training image, its boxes and its label maps together.
 
-Scale, pad, crop, flip and colour jitter are pure functions; only `augment` draws random numbers. Scale, pad and
-crop are one step, `view`: the part of the photo that the crop shows is cut out while it is resized, so nothing
-is computed for pixels that are thrown away. The photo stays a Pillow image until it is a crop, because
-conversion to an array and back makes two copies.
+Only `augment` draws random numbers. Scale, pad and crop are one step, `view`, so that nothing is computed for
+pixels that are thrown away. The photo stays a Pillow image until it is a crop: arrays would be copies.
 """
 
 from __future__ import annotations
@@ -18,37 +16,28 @@ from PIL import Image
 
 from boxseg.config import Augment
 from boxseg.data.colour import draw_jitter, jitter_colours
-from boxseg.data.geometry import clip_boxes
 from boxseg.dataset import IGNORE
+from boxseg.formats.boxes import box_areas, clip_boxes
 
 T = TypeVar("T", bound=np.generic)
 
 MEAN_COLOUR = (124, 117, 104)  # of ImageNet; after a network's normalisation padding is about zero
 
 # A box of which the crop shows less than this does not show its class: see `is_sliver`.
-SLIVER_SIDE = 4.0  # pixels of the crop
+SLIVER_SIDE = 4.0  # pixels of the crop: half a cell of a feature map of stride 8
 SLIVER_SHARE = 0.1  # of the box's area
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Item:
-    """A photo with its boxes and label maps, which are transformed together.
+    """A photo with its boxes and label maps, which are transformed together."""
 
-    Attributes:
-        image: Mode RGB, W x H pixels.
-        boxes: (n, 4) float64, x1 y1 x2 y2 in pixels, half-open edges, inside the image.
-        labels: (n,) int64, class 1..L of each box.
-        visible: (n,) float64, share of each annotated box's area that is still in the image.
-        maps: Label maps by name, (H, W) uint8 each.
-        valid: (H, W) bool, False on padding.
-    """
-
-    image: Image.Image
-    boxes: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    visible: NDArray[np.float64]
-    maps: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
-    valid: NDArray[np.bool_]
+    image: Image.Image  # of mode RGB, W x H pixels
+    boxes: NDArray[np.float64]  # (n, 4) x1 y1 x2 y2 in pixels, half-open edges, inside the image
+    labels: NDArray[np.int64]  # (n,) class 1..L of each box
+    visible: NDArray[np.float64]  # (n,) share of each annotated box's area that is still in the image
+    maps: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)  # label maps by name, (H, W) each
+    valid: NDArray[np.bool_]  # (H, W), False on padding
 
     @classmethod
     def of(
@@ -71,19 +60,12 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class CropWindow:
-    """A rectangle cut out of a resized image; where it reaches past the right or lower edge, padding follows.
+    """A rectangle cut out of a resized image, in pixels; past the right or lower edge padding follows."""
 
-    Attributes:
-        scaled: (width, height) the image is resized to, pixels.
-        left: First column of the window in the resized image, 0 or more.
-        top: First row of the window in the resized image, 0 or more.
-        size: (width, height) of the window, pixels.
-    """
-
-    scaled: tuple[int, int]
-    left: int
-    top: int
-    size: tuple[int, int]
+    scaled: tuple[int, int]  # (width, height) the image is resized to
+    left: int  # first column of the window in the resized image
+    top: int  # first row, likewise
+    size: tuple[int, int]  # (width, height) of the window
 
 
 def view(item: Item, window: CropWindow) -> Item:
@@ -123,11 +105,9 @@ def flip(item: Item) -> Item:
 
 
 def is_sliver(item: Item) -> NDArray[np.bool_]:
-    """Which boxes show too little of their object to tell its class, (n,) bool.
+    """Which boxes (n,) show too little of their object to tell its class.
 
-    A box is a sliver when it is less than 4 pixels wide or high (half a cell of a stride-8 feature map), or
-    when less than a tenth of its area is left. A sliver is no example of its class, but no background either:
-    draw the background map from all boxes.
+    A sliver is no example of its class, but no background either: draw the background map from all boxes.
     """
     sides = item.boxes[:, 2:] - item.boxes[:, :2]
     return np.asarray((sides.min(axis=1, initial=np.inf) < SLIVER_SIDE) | (item.visible < SLIVER_SHARE))
@@ -199,9 +179,5 @@ def _window_boxes(
     """Boxes (n, 4) in the window, clipped, and the share (n,) of each one's area that is left."""
     scaled = boxes * np.tile(window.scaled, 2) / np.tile(size, 2) - np.tile((window.left, window.top), 2)
     clipped = clip_boxes(scaled, *window.size)
-    before, after = _area(scaled), _area(clipped)
+    before, after = box_areas(scaled), box_areas(clipped)
     return clipped, np.divide(after, before, out=np.zeros_like(after), where=before > 0)
-
-
-def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))

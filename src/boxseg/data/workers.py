@@ -17,10 +17,10 @@ _FEW = 64
 
 
 class LoadingError(DataError):
-    """A DataError that leaves a loading process.
+    """A DataError of a loading process.
 
-    PyTorch raises it again in the main process, with the traceback of the loading process before its message.
-    Only the message is kept here, so that it is one line as every other.
+    PyTorch raises it again in the main process with a traceback before its message, of which only the message
+    is kept.
     """
 
     def __init__(self, message: str) -> None:
@@ -30,10 +30,9 @@ class LoadingError(DataError):
 def choose_workers(photos: int) -> int:
     """The number of loading processes for so many photos on this machine.
 
-    Few photos or a single core need none. On a CPU, even a small network takes some seventy times as long for
-    an image as loading it does (0.33 s and 5 ms of one core) and uses all cores: with two cores, processes
-    would gain a hundredth at best; with more, up to four processes keep the loading out of the network's way. A
-    GPU waits for images: it gets one process a core, up to eight.
+    Few photos or a single core need none. On a CPU, a network takes seventy times as long for an image as
+    loading does and uses all cores: with two, processes gain nothing; with more, up to four keep the loading
+    out of the network's way. A GPU waits for images: it gets one process a core, up to eight.
     """
     cores = _cores()
     if photos < _FEW or cores == 1:
@@ -58,6 +57,4 @@ def _tell_unless_cut_off(kind: type[BaseException], error: BaseException, trace:
 
 def _cores() -> int:
     """Cores this process may use; containers often allow fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

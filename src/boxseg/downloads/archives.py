@@ -19,30 +19,20 @@ from boxseg.formats.voc import photo_file, read_list
 class Archive:
     """One step of a download.
 
-    Attributes:
-        name: Of the step.
-        holds: What is in it, a few words.
-        url: Its address; empty where the user must give one.
-        result: What is there when the step is done: files (1) and folders (how many files they hold at least),
-            relative to the folder of the data set.
-        lists: VOC's lists, relative to that folder, whose photos are all there when the step is done.
-        unpacked: Bytes it takes on disk when unpacked, about.
-        size: Its length, bytes; None where it is not published.
-        checksum: `md5:HEX`; None where it is not published.
-        top: Folder of the archive that becomes the folder of the data set.
-        members: Pattern of the files below `top` that are wanted.
+    When it is done, the folder of the data set has the files (1) and folders (at least so many files) of
+    `result`, and all photos of `lists`.
     """
 
     name: str
-    holds: str
-    url: str
+    holds: str  # what is in it, a few words
+    url: str  # empty if the user must give one
     result: Mapping[str, int] = field(repr=False)
-    lists: tuple[str, ...] = ()
-    unpacked: int
-    size: int | None = None
-    checksum: str | None = None
-    top: str = ""
-    members: str = "*"
+    lists: tuple[str, ...] = ()  # of VOC
+    unpacked: int  # about how many bytes it takes on disk
+    size: int | None = None  # bytes, if published
+    checksum: str | None = None  # `md5:HEX`, if published
+    top: str = ""  # the folder of the archive that becomes the folder of the data set
+    members: str = "*"  # pattern of the files below `top` that are wanted
 
     @property
     def file(self) -> str:
@@ -54,7 +44,7 @@ class Archive:
         return not self.shortfall(root)
 
     def shortfall(self, root: Path) -> str:
-        """What is missing from its result in a folder, in words; empty where all is there."""
+        """What is in a folder instead of the whole result, in words; empty if the result is complete."""
         for name, count in self.result.items():
             found = count_files(root / name)
             if found < count:

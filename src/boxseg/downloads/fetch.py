@@ -18,6 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -58,7 +59,7 @@ def fetch(
         size: Its length, bytes, where known.
         checksum: `md5:HEX`, `sha256:HEX` …, where known; the first digits will do.
         moved: What the user can do if the server has no such file.
-        retries: Attempts in a row that may bring no data before giving up.
+        retries: Attempts in a row that may bring no data.
         wait: Seconds before the second attempt; each further one waits twice as long.
         timeout: Seconds without data after which a connection counts as broken.
 
@@ -93,11 +94,7 @@ def part_of(path: Path) -> Path:
 
 
 def check(path: Path, *, size: int | None, checksum: str | None, called: str) -> None:
-    """Compare a file with its published length and checksum, where there are any.
-
-    Raises:
-        ArchiveError: It differs.
-    """
+    """Raise an ArchiveError if a file differs from its published length and checksum, if there are any."""
     length = _length(path)
     if size is not None and length != size:
         raise ArchiveError(f"{called}: {length} bytes, expected {size}: cut short, or a different file")
@@ -117,9 +114,9 @@ def check(path: Path, *, size: int | None, checksum: str | None, called: str) ->
 
 
 def full_disk(error: OSError, folder: Path) -> DownloadError:
-    """The error for a file that could not be written."""
+    """The error to raise for a file that could not be written."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return DownloadError(f"{folder}: cannot be written to ({error.strerror or error})")
+        return DownloadError(f"{folder}: cannot write there ({error.strerror or error})")
     free = free_space(folder) // MEGABYTE
     return DownloadError(
         f"{folder}: no space left ({free} MB free); make room and give the same command again: "
@@ -135,7 +132,7 @@ def free_space(folder: Path) -> int:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Within the block no other process downloads into this folder, where the system can see to that.
+    """Keep other processes from downloading into this folder, where the system has locks.
 
     Many jobs of a cluster may want the same file at once; two would write into one part.
     """
@@ -176,29 +173,30 @@ def _persist(receive: _Receiver, retries: int, wait: float) -> None:
         time.sleep(pause)
 
 
+@dataclass
 class _Receiver:
     """Receives the rest of a part file, one attempt a call."""
 
-    def __init__(self, url: str, part: Path, size: int | None, timeout: float, moved: str) -> None:
-        self.url, self.part, self.moved = url, part, moved
-        self.joined = False  # whether the part comes from several answers
-        self._size, self._timeout = size, timeout
+    url: str
+    part: Path
+    size: int | None
+    timeout: float
+    moved: str
+    joined: bool = False  # whether the part comes from several answers
 
     def __call__(self) -> bool:
         """Receive what is missing, and return whether the file is whole now.
 
-        Raises:
-            DownloadError: Another attempt will not help.
-            OSError, http.client.HTTPException: Another attempt may help.
+        After a DownloadError another attempt will not help; after an OSError or HTTPException it may.
         """
         start = _length(self.part)
-        if self._size is not None and start >= self._size:
-            if start == self._size:
+        if self.size is not None and start >= self.size:
+            if start == self.size:
                 return True
             _drop(self.part)
             start = 0
         try:
-            with urllib.request.urlopen(self._request(start), timeout=self._timeout) as response:
+            with urllib.request.urlopen(self._request(start), timeout=self.timeout) as response:
                 return self._store(response, start)
         except urllib.error.HTTPError as error:
             return self._refused(error, start)
@@ -216,11 +214,11 @@ class _Receiver:
         total = self._total(response, start)
         if response.status != 206:  # the whole file: no ranges here, or another version than ours
             start = 0
-        if self._size is not None and total is not None and total != self._size:
+        if self.size is not None and total is not None and total != self.size:
             raise DownloadError(
-                f"{self.url}: the server's file has {total} bytes, expected {self._size}: a different file"
+                f"{self.url}: the server's file has {total} bytes, expected {self.size}: a different file"
             )
-        total = self._size if total is None else total
+        total = self.size if total is None else total
         self.joined = start > 0
         if not start:
             _drop(self.part)

@@ -1,4 +1,4 @@
-"""One archive of a data set: had as a file, checked, unpacked, and moved to its place."""
+"""One archive of a data set: fetched, checked, unpacked, and moved to its place."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ DOWNLOADS = "downloads"
 
 
 def install(archive: Archive, root: Path, downloads: Path, *, keep: bool) -> None:
-    """Fetch and unpack one archive, and move what it holds into the data set.
+    """Fetch and unpack one archive, whose `url` may be a file, and move its content into the data set.
 
     Args:
-        archive: Which one; its `url` may be a file.
+        archive: Which one.
         root: The folder of the data set.
         downloads: Folder for archives, removed when it is empty.
-        keep: Whether an archive that was fetched stays there.
+        keep: Whether a fetched archive stays there.
 
     Raises:
-        DownloadError: It cannot be had.
-        ArchiveError: It is damaged, or another.
+        DownloadError: It cannot be fetched, or is damaged or another archive.
     """
     unpacked = downloads / "unpacked" / archive.name
     shutil.rmtree(unpacked, ignore_errors=True)  # of a call that was killed
@@ -38,8 +37,8 @@ def install(archive: Archive, root: Path, downloads: Path, *, keep: bool) -> Non
             _obtain(archive, source)
             unpack(source, unpacked, top=archive.top, members=archive.members)
             if found := archive.shortfall(unpacked):
-                raise ArchiveError(f"{source} brings {found}: cut short, or another archive")
-        # A list stands for its photos, so it follows them: what is cut off here is taken up by the next call.
+                raise ArchiveError(f"{source} contains {found}: it was cut short, or is another archive")
+        # A list stands for its photos, so it comes last: the next call goes on if this one is interrupted.
         merge(unpacked, root, last={PurePosixPath(name).parts[0] for name in archive.lists})
         if source.parent == downloads and not keep:
             source.unlink()
@@ -51,9 +50,9 @@ def install(archive: Archive, root: Path, downloads: Path, *, keep: bool) -> Non
 
 @contextmanager
 def _another_copy(source: Path, *, fetchable: bool) -> Iterator[None]:
-    """See to it that an archive which cannot be used does not stand in the way of fetching another copy.
+    """Remove an unusable archive that was fetched within the block, so that the next call fetches another copy.
 
-    One that came just now is removed. One that was found may have been put there by the user, who is told to.
+    One that was there before may be the user's: the error says to remove it.
     """
     found = source.is_file()
     try:
@@ -62,17 +61,17 @@ def _another_copy(source: Path, *, fetchable: bool) -> Iterator[None]:
         if not (fetchable and source.is_file()):
             raise
         if found:
-            raise ArchiveError(f"{error}; remove it, and the same command fetches it anew") from error
+            raise ArchiveError(f"{error}; remove it, and the same command fetches it again") from error
         source.unlink()
-        raise ArchiveError(f"{error}; it is removed, and the same command fetches it anew") from error
+        raise ArchiveError(f"{error}; it was removed, and the same command fetches it again") from error
 
 
 def _obtain(archive: Archive, source: Path) -> None:
-    """Have the archive as a file: the user's own, one fetched before, or fetched now."""
+    """Check the archive file that is there, or fetch it."""
     if source.is_file():
         check(source, size=archive.size, checksum=archive.checksum, called=str(source))
     elif archive.url.startswith(("http://", "https://")):
         moved = "name a folder or address that has it by mirror="
         fetch(archive.url, source, size=archive.size, checksum=archive.checksum, moved=moved)
     else:
-        raise DownloadError(f"{archive.url}: no such file, and no address that begins with http:// or https://")
+        raise DownloadError(f"{archive.url} is neither a file nor a web address (http:// or https://)")

@@ -31,6 +31,16 @@ READERS: dict[str, Callable[[Data], Listing]] = {
     "cvat": cvat.read,
     "label-studio": label_studio.read,
 }
+# What tells formats apart, the surest signs first.
+_DETECTORS: tuple[tuple[str, Callable[[Path], object]], ...] = (
+    ("voc", voc.matches),
+    ("yolo", yolo.matches),
+    ("coco", coco.matches),
+    ("cvat", cvat.matches),
+    ("label-studio", label_studio.matches),
+    ("voc", voc_loose.matches),
+    ("coco", coco.annotation_files),
+)
 # Formats that can list photos without their boxes.
 PHOTO_READERS: dict[str, Callable[[Data], Listing]] = {"voc": voc.read_photos}
 
@@ -38,12 +48,12 @@ PHOTO_READERS: dict[str, Callable[[Data], Listing]] = {"voc": voc.read_photos}
 def load(data: Data, *, boxes: bool = True) -> BoxDataset:
     """Read one split of a data set in any known format.
 
-    Only the headers of photos are read. Boxes are clipped; broken items are left out and listed in `problems`.
-    The rules are in `boxseg.formats.assemble`. With `limit`, only the first photos listed are looked at.
+    Only the headers of photos are read. Boxes are clipped; broken items are left out and listed in `problems`,
+    by the rules in `boxseg.formats.assemble`.
 
     Args:
         data: The data set.
-        boxes: Whether boxes are wanted. Without, VOC needs no annotations, and there are no classes.
+        boxes: Whether boxes are wanted; without them, VOC needs no annotations and has no classes.
 
     Raises:
         DataError: The folder or the split is missing, the format is unknown, or no image is usable.
@@ -80,12 +90,7 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
 
 
 def _list(name: str, data: Data, boxes: bool) -> Listing:
-    """What the format's reader finds.
-
-    Raises:
-        ConfigError: It is a plug-in's, which cannot be imported or gives something else.
-        DataError: The data set cannot be read.
-    """
+    """What the format's reader finds, or that of a plug-in."""
     readers = READERS if boxes else READERS | PHOTO_READERS
     if name in readers:
         return readers[name](data)
@@ -99,31 +104,19 @@ def _list(name: str, data: Data, boxes: bool) -> Listing:
 
 
 def detect(data: Data) -> str:
-    """Name of the format of the folder `data.root`. Plug-ins are asked where it is none of boxseg's own.
+    """Name of the format of the folder `data.root`. Plug-ins are asked last.
 
     Raises:
-        DataError: It looks like none.
+        DataError: The format is not recognised.
         ConfigError: A plug-in cannot be imported.
     """
-    if voc.matches(data.root):
-        return "voc"
-    if yolo.matches(data.root):
-        return "yolo"
-    if data.annotations is not None:
+    if data.annotations is not None and not (voc.matches(data.root) or yolo.matches(data.root)):
         return _detect_file(data.root / data.annotations)
-    if coco.matches(data.root):
-        return "coco"
-    if cvat.matches(data.root):
-        return "cvat"
-    if label_studio.matches(data.root):
-        return "label-studio"
-    if voc_loose.matches(data.root):
-        return "voc"
-    if coco.annotation_files(data.root):
-        return "coco"
+    for name, matches in _DETECTORS:
+        if matches(data.root):
+            return name
     for name in plugins.names("format"):
-        matches = getattr(plugins.find("format", name), "matches", None)
-        if matches is not None and matches(data.root):
+        if getattr(plugins.find("format", name), "matches", lambda _: False)(data.root):
             return name
     looked_for = "; ".join(reader.LOOKED_FOR for reader in (voc, yolo, coco, cvat, label_studio))
     raise DataError(f"{data.root}: format not recognised, looked for {looked_for}; state it by data.format=")
@@ -149,12 +142,10 @@ def _check_root(root: Path) -> None:
 def _with_masks(samples: list[Sample], folder: Path, classes: int) -> list[Sample]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of masks (data.masks, relative to data.root)")
-    there = [folder / f"{sample.id}.png" for sample in samples]
-    if not any(path.is_file() for path in there):
+    paths = [folder / f"{sample.id}.png" for sample in samples]
+    readers = [partial(read_mask, path, classes) if path.is_file() else None for path in paths]
+    if not any(readers):
         raise DataError(
-            f"{folder} has no mask for any of {len(samples)} images, expected {there[0].name} and so on"
+            f"{folder} has no mask for any of {len(samples)} images, expected {paths[0].name} and so on"
         )
-    return [
-        replace(sample, ground_truth=partial(read_mask, path, classes) if path.is_file() else None)
-        for sample, path in zip(samples, there, strict=True)
-    ]
+    return [replace(sample, ground_truth=read) for sample, read in zip(samples, readers, strict=True)]

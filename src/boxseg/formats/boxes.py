@@ -16,16 +16,9 @@ _NARROWEST = 0.99
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of one box that cannot be used as it stands.
+    """What becomes of one box that cannot be used as it stands; kind, detail and action as in `Problem`."""
 
-    Attributes:
-        index: Its place among the boxes given.
-        kind: What is wrong, as in `Problem`.
-        detail: Its corners, and the photo's size where that matters.
-        action: `dropped` or `clipped`.
-    """
-
-    index: int
+    index: int  # its place among the boxes given
     kind: str
     detail: str
     action: str
@@ -36,21 +29,26 @@ Side = int | NDArray[np.int64]
 
 
 def clip_boxes(boxes: NDArray[np.float64], width: Side, height: Side) -> NDArray[np.float64]:
-    """Boxes (n, 4) xyxy in pixels, cut at the photo's edges (0, 0, width, height).
-
-    A box outside the photo becomes one without area.
-    """
+    """Boxes (n, 4) xyxy in pixels, cut at the photo's edges; a box outside becomes one without area."""
     edges = np.stack([width, height, width, height], axis=-1).astype(np.float64)
     return np.clip(np.asarray(boxes, dtype=np.float64).reshape(-1, 4), 0.0, edges)
 
 
-def pixel_ranges(boxes: NDArray[np.float64], height: int, width: int) -> NDArray[np.int64]:
-    """First and one past the last pixel column and row of each box.
+def box_areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Areas (n,) of boxes (n, 4) xyxy."""
+    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
 
-    Args:
-        boxes: (n, 4) xyxy, pixels; may stick out of the image.
-        height: Height of the image, pixels.
-        width: Width of the image, pixels.
+
+def mask_bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """The box x1 y1 x2 y2 around the pixels of a mask (H, W); a ValueError if there are none."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        raise ValueError("a mask without a pixel")
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def pixel_ranges(boxes: NDArray[np.float64], height: int, width: int) -> NDArray[np.int64]:
+    """First and one past the last pixel column and row of boxes (n, 4) xyxy, which may stick out of the image.
 
     Returns:
         (n, 4) int64 x1 y1 x2 y2 within the image: the pixels `[y1:y2, x1:x2]` have their centres in the box.
@@ -70,8 +68,8 @@ def judge_boxes(
         height: Height, likewise.
 
     Returns:
-        The clipped boxes (n, 4); which of them to keep (n,); and a verdict on every box that is dropped, or is
-        clipped by half a pixel or more.
+        The clipped boxes (n, 4); which to keep (n,); and a verdict on every box that is dropped, or clipped by
+        half a pixel or more.
     """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     clipped = clip_boxes(np.where(np.isfinite(boxes), boxes, 0.0), width, height)

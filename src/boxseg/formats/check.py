@@ -15,11 +15,11 @@ from boxseg.formats.images import decode, without_path
 def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = None) -> list[Problem]:
     """Problems that only show when photos and masks are decoded, in the order of the samples.
 
-    Finds truncated photos, masks that cannot be read, are of another size or hold values out of range, and
-    boxes without a pixel of their class in the mask.
+    Finds truncated photos, masks that are unreadable, of another size or with values out of range, and boxes
+    without a pixel of their class in the mask; problems of the data set itself are not listed again.
 
     Args:
-        dataset: What `load` returned; what it has listed is not listed again.
+        dataset: What `load` returned.
         progress: Called with (done, total) after each image.
     """
     problems: list[Problem] = []
@@ -35,11 +35,10 @@ def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = N
 def _look(sample: Sample, classes: tuple[str, ...]) -> list[Problem]:
     mend = "to be mended or removed"
     try:
-        decode(sample.image)
+        decode(sample.image)  # loading a data set reads headers only
     except DataError as error:
-        # Found only here, because loading a data set reads headers.
         reason = without_path(error, sample.image)
-        return [Problem(file=sample.image, kind="damaged photo", detail=reason, action="skipped")]
+        return [Problem.skipped(sample.image, "damaged photo", reason)]
     if sample.ground_truth is None:
         return []
     try:

@@ -4,7 +4,7 @@
                                                SPLIT/_annotations.coco.json, SPLIT.json; data.annotations names
                                                any other)
     ROOT/SPLIT/FILE_NAME                       photos (else images/SPLIT, images, the folder of the annotations,
-                                               ROOT itself; data.images names any other)
+                                               ROOT itself, the only other folder; data.images names any other)
 
 Classes 1..L are the categories by ascending ID. Crowds give no box and are ignored in the ground truth, which
 is painted from the segmentations, smaller objects on top; an image has one when all of its objects have one.
@@ -13,20 +13,19 @@ is painted from the segmentations, smaller objects on top; an image has one when
 from __future__ import annotations
 
 import glob
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 from boxseg.config import Data
-from boxseg.dataset import IGNORE, Instance, Problem
+from boxseg.dataset import Instance, Problem
 from boxseg.errors import DataError, did_you_mean
-from boxseg.formats.files import is_file, leads_out
+from boxseg.formats.files import leads_out, read_json
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Listing, sort_out
-from boxseg.formats.regions import RegionMask, is_void, packed
-from boxseg.formats.split_files import annotations_option
+from boxseg.formats.regions import is_void, packed, painter
+from boxseg.formats.split_files import annotations_option, find_image_folder
 
 LOOKED_FOR = "annotations/instances_*.json or */_annotations.coco.json (coco)"
 _PATTERNS = ("annotations/instances_*.json", "*/_annotations.coco.json", "annotations/*.json", "*.json")
@@ -43,11 +42,7 @@ def matches(root: Path) -> bool:
 
 
 def read(data: Data) -> Listing:
-    """List the images of one annotation file with their boxes.
-
-    Raises:
-        DataError: No such split, or the file is no COCO instances file.
-    """
+    """List the photos of one split with their boxes."""
     path = find_annotations(data)
     content = _parse(path)
     labels, classes = _categories(content["categories"], path)
@@ -72,7 +67,9 @@ def _photos(
     # Where nothing at all is segmented, a photo without objects has no ground truth either.
     segmented = any(annotation.get("segmentation") for found in objects.values() for _, annotation in found)
     images = images[: data.limit]
-    folder = _image_folder(data, path, images)
+    split = _split_name(path)
+    below = (split, f"images/{split}", data.split, f"images/{data.split}", "images")
+    folder = find_image_folder(data, path, [image["file_name"] for image in images], below, anywhere=True)
     for image in images:
         photo = AnnotatedPhoto(
             id=str(PurePosixPath(image["file_name"]).with_suffix("")),
@@ -95,18 +92,12 @@ def _by_image(
         if isinstance(image_id, (int, str)) and image_id in found:
             found[image_id].append((number, annotation))
         else:
-            called = _called(annotation, number)
-            kind = "annotation without photo"
-            problems.append(Problem(file=path, kind=kind, detail=called, action="skipped"))
+            problems.append(Problem.skipped(path, "annotation without photo", _called(annotation, number)))
     return found, problems
 
 
 def find_annotations(data: Data) -> Path:
-    """The annotation file of a split.
-
-    Raises:
-        DataError: There is none, or no telling which.
-    """
+    """The annotation file of a split."""
     if (path := annotations_option(data)) is not None:
         return path
     exact = ("annotations/instances_{}.json", "{}/_annotations.coco.json", "annotations/{}.json", "{}.json")
@@ -134,10 +125,7 @@ def _split_name(path: Path) -> str:
 
 
 def _parse(path: Path) -> dict[str, list[Any]]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: annotation file is not valid JSON ({error})") from error
+    content = read_json(path)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DataError(
@@ -169,8 +157,7 @@ def _images(images: list[Any], path: Path) -> Iterator[dict[str, Any] | Problem]
             raise DataError(f"{path}: image number {number} has no id or no file_name: {image}")
         # An annotation file may come from anywhere; it must not make us read, or name files, elsewhere.
         if leads_out(name):
-            kind = "file_name leads out of the image folder"
-            yield Problem(file=path, kind=kind, detail=name, action="skipped")
+            yield Problem.skipped(path, "file_name leads out of the image folder", name)
         else:
             yield image
     (value, count), *_ = Counter(image["id"] for image in images).most_common(1)
@@ -187,41 +174,10 @@ def _repeated(annotations: list[Any], path: Path) -> Iterator[Problem]:
             yield Problem(file=path, kind=kind, detail=f"{number}, {count} times", action="kept")
 
 
-def _holds(folder: Path, images: list[dict[str, Any]]) -> bool:
-    """Whether any of the first photos is there."""
-    return any(is_file(folder / image["file_name"]) for image in images[:50])
-
-
-def _image_folder(data: Data, path: Path, images: list[dict[str, Any]]) -> Path:
-    if data.images is not None:
-        if not (data.root / data.images).is_dir():
-            raise DataError(
-                f"{data.root / data.images}: no such image folder (data.images, relative to data.root)"
-            )
-        return data.root / data.images
-    split = _split_name(path)
-    below = (split, f"images/{split}", data.split, f"images/{data.split}", "images")
-    folders = [*(data.root / name for name in below), path.parent, data.root]
-    for folder in folders:
-        if _holds(folder, images):
-            return folder
-    if not images:
-        return data.root
-    others = [path for pattern in ("*/", "*/*/") for path in data.root.glob(pattern) if _holds(path, images)]
-    if len(others) == 1:
-        return others[0]
-    raise DataError(
-        f"{path}: no photo found ({images[0]['file_name']} and others looked for in {data.root}: "
-        f"{', '.join(below)}); name their folder by data.images"
-    )
-
-
 _Numbered = tuple[int, dict[str, Any]]  # an annotation and its place in the file
 
 
-class _Object(NamedTuple):
-    box: AnnotatedBox
-    instance: Instance
+_Object = tuple[AnnotatedBox, Instance]
 
 
 def _with_objects(
@@ -230,17 +186,13 @@ def _with_objects(
     """The photo with its objects; with ground truth, too, where all of them have a segmentation."""
     objects, problems = sort_out(_objects(photo, annotations, labels))
     yield from problems
-    crowds = [found for found in objects if found.instance.crowd]
-    photo = replace(
-        photo,
-        boxes=[found.box for found in objects if not found.instance.crowd],
-        crowds=[found.box.corners for found in crowds],
-    )
+    crowds = [(box, instance) for box, instance in objects if instance.crowd]
+    boxes = [box for box, instance in objects if not instance.crowd]
+    photo = replace(photo, boxes=boxes, crowds=[box.corners for box, _ in crowds])
     source = f"{photo.source}: {photo.image.name}"
     if crowds:
-        painter = _painter([_crowd_region(crowd) for crowd in crowds], [IGNORE] * len(crowds), source)
-        photo = replace(photo, ignored=painter)
-    bare = [found.box.name for found in objects if found.instance.region is None]
+        photo = replace(photo, ignored=painter([_drawn(*crowd) for crowd in crowds], source))
+    bare = [box.name for box, instance in objects if instance.region is None]
     # With an object missing, the mask would call it background.
     segmented = segmented and not problems
     if segmented and bare:
@@ -252,10 +204,8 @@ def _with_objects(
             action="image kept without ground truth",
         )
     elif segmented:
-        instances = tuple(found.instance for found in objects)
-        values = [IGNORE if instance.crowd else instance.label for instance in instances]
-        painter = _painter([instance.region for instance in instances], values, source)
-        photo = replace(photo, ground_truth=painter, instances=instances)
+        instances = tuple(instance for _, instance in objects)
+        photo = replace(photo, ground_truth=painter(instances, source), instances=instances)
     yield photo
 
 
@@ -268,11 +218,9 @@ def _objects(
         label = labels.get(category) if _is_number(category) else None
         box = annotation.get("bbox")
         if label is None:
-            detail = f"id {category}, {called}"
-            yield Problem(file=photo.source, kind="class unknown", detail=detail, action="dropped")
+            yield Problem.dropped(photo.source, "class unknown", f"id {category}, {called}")
         elif not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
-            kind = "box without four numbers"
-            yield Problem(file=photo.source, kind=kind, detail=called, action="dropped")
+            yield Problem.dropped(photo.source, "box without four numbers", called)
         else:
             x, y, width, height = box
             region, area = packed(annotation.get("segmentation")), annotation.get("area")
@@ -282,17 +230,13 @@ def _objects(
                 bool(annotation.get("iscrowd")),
                 float(area) if _is_number(area) else None,
             )
-            yield _Object(AnnotatedBox((x, y, x + width, y + height), label, called), instance)
+            yield AnnotatedBox((x, y, x + width, y + height), label, called), instance
 
 
-def _crowd_region(crowd: _Object) -> Any:
-    """What is drawn of a crowd; its box where nothing is."""
-    left, top, right, bottom = crowd.box.corners
-    return crowd.instance.region or [[left, top, right, top, right, bottom, left, bottom]]
-
-
-def _painter(regions: Sequence[Any], values: Sequence[int], source: str) -> Callable[[int, int], RegionMask]:
-    return lambda width, height: RegionMask(tuple(regions), tuple(values), width, height, source)
+def _drawn(box: AnnotatedBox, crowd: Instance) -> Instance:
+    """A crowd with its region, or its box if it has none."""
+    left, top, right, bottom = box.corners
+    return replace(crowd, region=crowd.region or [[left, top, right, top, right, bottom, left, bottom]])
 
 
 def _stated_size(image: dict[str, Any]) -> tuple[int, int] | None:
@@ -307,8 +251,5 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _called(annotation: Any, number: int) -> str:
-    return (
-        f"annotation {annotation['id']}"
-        if isinstance(annotation, dict) and "id" in annotation
-        else f"number {number}"
-    )
+    has_id = isinstance(annotation, dict) and "id" in annotation
+    return f"annotation {annotation['id']}" if has_id else f"number {number}"

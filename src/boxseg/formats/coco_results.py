@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
+from boxseg.formats.files import read_json
 
 CocoResult = dict[str, Any]
 
@@ -26,13 +27,9 @@ def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def encode_window(window: NDArray[np.bool_], left: int, top: int, size: tuple[int, int]) -> dict[str, Any]:
-    """The same of a mask that is false outside a window, in time with the window's pixels.
+    """The code of a mask of `size` (H, W) that is false outside a window (h, w).
 
-    Args:
-        window: (h, w) of the mask.
-        left: Its first column in the mask.
-        top: Its first row in the mask.
-        size: (H, W) of the mask.
+    It takes time with the window's pixels only; `left` and `top` are its first column and row in the mask.
     """
     height, width = size
     # Down the columns, as runs go; a run ends at the window's edge at the latest.
@@ -54,11 +51,7 @@ def _as_text(code: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_results(path: Path, results: Iterable[CocoResult]) -> int:
-    """Write results as they come, one a line, none kept in memory; the file appears whole or not at all.
-
-    Returns:
-        The number of results.
-    """
+    """Write results as they come, one a line, whole or not at all; returns their number."""
     count = 0
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for result in results:
@@ -73,14 +66,11 @@ def read_results(path: Path) -> list[CocoResult]:
     """Read results of masks.
 
     Raises:
-        DataError: Not a file, no JSON, or not such a list.
+        DataError: The file is missing, or is not a list of such results.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such results file, expected COCO results (JSON)")
-    try:
-        results = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: results file is not valid JSON ({error})") from error
+    results = read_json(path)
     if not isinstance(results, list):
         raise DataError(f"{path}: expected COCO results, a list of objects, got a {type(results).__name__}")
     for number, result in enumerate(results):

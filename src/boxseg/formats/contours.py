@@ -16,13 +16,10 @@ _STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
 
 
 def trace_rings(mask: NDArray[np.bool_]) -> list[Ring]:
-    """Every boundary between a mask and the rest, in the order of their first pixels, row by row.
+    """Every boundary between a mask (H, W) and the rest, in the order of their first pixels, row by row.
 
     Pixels that touch at a corner only are kept apart: each ring is the outline of pixels joined by their sides,
     or of a hole in them.
-
-    Args:
-        mask: (H, W).
 
     Returns:
         The corners of each, (n, 2) x and y in pixels, the mask on the right hand: outlines run clockwise as
@@ -37,11 +34,10 @@ def trace_rings(mask: NDArray[np.bool_]) -> list[Ring]:
     following = follow.tolist()
     seen = bytearray(len(starts))
     rings: list[Ring] = []
-    for first in range(len(starts)):
-        if seen[first]:
+    for edge in range(len(starts)):
+        if seen[edge]:
             continue
         edges = []
-        edge = first
         while not seen[edge]:
             seen[edge] = 1
             edges.append(edge)
@@ -91,11 +87,7 @@ def outlines(mask: NDArray[np.bool_]) -> list[Ring]:
 
 
 def join_rings(rings: list[Ring]) -> Ring:
-    """One ring that goes round all, over bridges of no width, there and back, where two are nearest.
-
-    Args:
-        rings: At least one; the first is where it starts.
-    """
+    """One ring that goes round all of at least one, over bridges of no width where two are nearest."""
     joined, rest = rings[0], list(rings[1:])
     links = [_nearest(joined, ring) for ring in rest]
     while rest:
@@ -105,10 +97,8 @@ def join_rings(rings: list[Ring]) -> Ring:
         entry = int(np.flatnonzero((ring == end).all(axis=1))[0])
         around = np.roll(ring, -entry, axis=0)
         joined = np.concatenate([joined[: place + 1], around, around[:1], joined[place:]])
-        links = [
-            min(link, _nearest(ring, other), key=lambda found: found[0])
-            for link, other in zip(links, rest, strict=True)
-        ]
+        new = [_nearest(ring, other) for other in rest]
+        links = [min(pair, key=lambda link: link[0]) for pair in zip(links, new, strict=True)]
     return joined
 
 
@@ -117,28 +107,19 @@ _Link = tuple[int, Ring, Ring]
 
 def _nearest(one: Ring, other: Ring) -> _Link:
     """Squared distance of the nearest corners of two rings, pixels², and those corners."""
-    best: _Link | None = None
+    links: list[_Link] = []
     for start in range(0, len(one), 1024):  # in parts: long outlines have thousands of corners
         part = one[start : start + 1024]
         distances = (part[:, :1] - other[:, 0]) ** 2 + (part[:, 1:] - other[:, 1]) ** 2
-        place = int(distances.argmin())
-        row, column = divmod(place, len(other))
-        if best is None or distances[row, column] < best[0]:
-            best = int(distances[row, column]), part[row], other[column]
-    assert best is not None
-    return best
+        row, column = divmod(int(distances.argmin()), len(other))
+        links.append((int(distances[row, column]), part[row], other[column]))
+    return min(links, key=lambda link: link[0])
 
 
 def connected_regions(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """Number the regions of a mask, in the order of their first pixels, row by row.
+    """Number the regions of a mask (H, W) in the order of their first pixels: 0 outside, 1..n inside; and n.
 
     Pixels that touch, also at a corner only, are of one region.
-
-    Args:
-        mask: (H, W).
-
-    Returns:
-        (H, W), 0 outside and 1..n inside; and n.
     """
     height, width = mask.shape
     flat = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8)

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from boxseg.config import Data
 from boxseg.dataset import Problem
 from boxseg.errors import DataError, did_you_mean
-from boxseg.formats.coco_results import encode_mask
-from boxseg.formats.files import is_file, leads_out
+from boxseg.formats.coco_results import encode_window
+from boxseg.formats.files import leads_out
 from boxseg.formats.listing import AnnotatedPhoto, Corners, Listing, sort_out
 from boxseg.formats.shapes import Shape, bounds, rotated_corners, with_shapes
-from boxseg.formats.split_files import find_split_file, head, split_files
+from boxseg.formats.split_files import find_image_folder, find_split_file, head, split_files
 
 LOOKED_FOR = "annotations.xml of CVAT for images (cvat)"
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
@@ -47,11 +47,7 @@ def matches(root: Path) -> bool:
 
 
 def read(data: Data) -> Listing:
-    """List the images of one split with their boxes.
-
-    Raises:
-        DataError: No such split, or the file is not CVAT for images 1.1.
-    """
+    """List the photos of one split with their boxes."""
     path, nodes, classes = _split(data)
     photos, problems = sort_out(_photos(data, path, nodes, classes))
     return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
@@ -63,7 +59,9 @@ def _photos(
     images, problems = sort_out(_images(nodes, path))
     yield from problems
     images = images[: data.limit]
-    folder = _image_folder(data, path, images)
+    subsets = dict.fromkeys(f"images/{subset}" for _, node in images if (subset := node.get("subset")))
+    below = ("images", *subsets, f"images/{data.split}", data.split)
+    folder = find_image_folder(data, path, [name for name, _ in images], below)
     outlined = any(node.find(kind) is not None for node in nodes for kind in _OUTLINES)
     for name, node in images:
         photo = AnnotatedPhoto(
@@ -85,7 +83,7 @@ def _images(nodes: list[ET.Element], path: Path) -> Iterator[tuple[str, ET.Eleme
         # An annotation file may come from anywhere; it must not make us read, or name files, elsewhere.
         if not name or leads_out(name):
             kind = "image name leads out of the image folder" if name else "image without name"
-            yield Problem(file=path, kind=kind, detail=name or f"number {number}", action="skipped")
+            yield Problem.skipped(path, kind, name or f"number {number}")
         else:
             yield name, node
 
@@ -129,33 +127,10 @@ def _parse(path: Path) -> ET.Element:
 def _classes(trees: list[ET.Element]) -> tuple[str, ...]:
     """Labels of the projects, in their order; without a list of them, all that are used, sorted."""
     labels = [label for tree in trees for label in tree.findall("meta//labels/label")]
-    stated = [
-        (label.findtext("name") or "").strip() for label in labels if label.find("parent") is None
-    ]  # parts of a skeleton have a parent
+    labels = [label for label in labels if label.find("parent") is None]  # parts of a skeleton have a parent
+    stated = dict.fromkeys((label.findtext("name") or "").strip() for label in labels)
     used = {node.get("label", "") for tree in trees for image in tree.findall("image") for node in image}
-    names = list(dict.fromkeys(filter(None, stated)))
-    return tuple(names or sorted(used - {""}))
-
-
-def _image_folder(data: Data, path: Path, images: list[tuple[str, ET.Element]]) -> Path:
-    if data.images is not None:
-        if not (data.root / data.images).is_dir():
-            raise DataError(
-                f"{data.root / data.images}: no such image folder (data.images, relative to data.root)"
-            )
-        return data.root / data.images
-    subsets = dict.fromkeys(f"images/{node.get('subset')}" for _, node in images if node.get("subset"))
-    below = ("images", *subsets, f"images/{data.split}", data.split)
-    folders = [*(data.root / name for name in below), path.parent / "images", path.parent, data.root]
-    for folder in folders:
-        if any(is_file(folder / name) for name, _ in images[:50]):
-            return folder
-    if not images:
-        return data.root
-    raise DataError(
-        f"{path}: no photo found ({images[0][0]} and others looked for in {data.root}: {', '.join(below)}); "
-        "name their folder by data.images"
-    )
+    return tuple(filter(None, stated)) or tuple(sorted(used - {""}))
 
 
 def _size(node: ET.Element) -> tuple[int, int] | None:
@@ -175,7 +150,7 @@ def _shapes(
         try:
             shape = _shape(node, label, classes, called, photo.stated_size)
         except ValueError as error:
-            yield Problem(file=photo.source, kind=str(error), detail=called, action="dropped")
+            yield Problem.dropped(photo.source, str(error), called)
             continue
         if _rotation(node):
             detail = f"{called}, by {_rotation(node):g} degrees"
@@ -187,11 +162,7 @@ def _shapes(
 def _shape(
     node: ET.Element, label: str, classes: tuple[str, ...], called: str, size: tuple[int, int] | None
 ) -> Shape:
-    """One thing drawn on a photo.
-
-    Raises:
-        ValueError: It cannot be used; the message is the kind of the problem.
-    """
+    """One thing drawn on a photo; the message of a ValueError is the kind of its problem."""
     if node.tag in _NOT_READ:
         raise ValueError("neither box, polygon nor mask")
     if label not in classes:
@@ -201,16 +172,14 @@ def _shape(
         return Shape(label=number, box=_box(node), name=called)
     if node.tag == "polygon":
         points = _points(node)
-        region = [[value for point in points for value in point]]
-        return Shape(label=number, box=bounds(points), name=called, region=region)
+        outline = [value for point in points for value in point]
+        return Shape(label=number, box=bounds(points), name=called, region=[outline])
     if size is None:
         raise ValueError("mask of an image without width and height")
     left, top, mask = _mask(node, size)
-    height, width = mask.shape
-    whole = np.zeros((size[1], size[0]), dtype=bool)
-    whole[top : top + height, left : left + width] = mask
-    box = (float(left), float(top), float(left + width), float(top + height))
-    return Shape(label=number, box=box, name=called, region=encode_mask(whole))
+    box = (float(left), float(top), float(left + mask.shape[1]), float(top + mask.shape[0]))
+    region = encode_window(mask, left, top, (size[1], size[0]))
+    return Shape(label=number, box=box, name=called, region=region)
 
 
 def _rotation(node: ET.Element) -> float:

@@ -1,11 +1,12 @@
-"""Text files and photos: what all formats share."""
+"""Text files, names and photos: what all formats share."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
@@ -16,19 +17,23 @@ _ROOTED = re.compile(r"[/\\]|[A-Za-z]:")  # at the root of a disk or network sha
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a text file, stripped; empty ones are kept, so that numbers fit.
-
-    Raises:
-        DataError: The file cannot be read, or is no UTF-8.
-    """
+    """Lines of a text file in UTF-8, stripped; empty ones are kept, so that numbers fit."""
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as UTF-8 text ({error})") from error
 
 
+def read_json(path: Path) -> Any:
+    """The content of a JSON file."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not valid JSON ({error})") from error
+
+
 def is_file(path: Path) -> bool:
-    """Whether it is a file; a name that the file system cannot hold is none."""
+    """Whether it is a file; a name that the file system does not allow is none."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -48,14 +53,10 @@ def place_photo(
 ) -> Path:
     """Put the photo of a sample at `folder`/ID, unless it is there already; returns the path.
 
-    Args:
-        sample: The photo.
-        folder: Where to.
-        suffixes: Endings that the format allows, in small letters or capitals.
-        how: `copy` it; make a symbolic `link`, where the system refuses that a copy; or `none`.
+    Where the system refuses a symbolic link, the photo is copied.
 
     Raises:
-        DataError: The format does not allow photos of this suffix.
+        DataError: The suffix of the photo is none of `suffixes`, which the format allows.
     """
     if sample.image.suffix.lower() not in suffixes:
         raise DataError(f"{sample.image}: expected a photo of suffix {', '.join(suffixes)} in this format")

@@ -6,6 +6,8 @@ as every viewer and most annotation tools show it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -44,42 +46,35 @@ DAMAGE = (
 
 @dataclass(frozen=True)
 class Header:
-    """What a photo says of itself without being decoded.
+    """What a photo says of itself without being decoded."""
 
-    Attributes:
-        width: Width of the upright photo, pixels.
-        height: Height of the upright photo, pixels.
-        turned: Whether its stored rows are turned or mirrored by EXIF to make it upright.
-    """
-
-    width: int
+    width: int  # of the upright photo, pixels
     height: int
-    turned: bool
+    turned: bool  # whether EXIF turns or mirrors the stored rows
+
+
+@contextmanager
+def opened(path: Path | str) -> Iterator[Image.Image]:
+    """An image file; what Pillow raises for a missing or damaged one becomes a DataError."""
+    try:
+        with Image.open(path) as image:
+            yield image
+    except DAMAGE as error:
+        raise unreadable(path, error) from error
 
 
 def read_header(path: Path | str) -> Header:
-    """Size and orientation, without decoding the pixels.
-
-    Raises:
-        DataError: The file is missing or no image.
-    """
-    try:
-        with Image.open(path) as image:
-            turn = _turn(image)
-            width, height = image.size
-    except DAMAGE as error:
-        raise unreadable(path, error) from error
+    """Size and orientation, without decoding the pixels; errors are those of `opened`."""
+    with opened(path) as image:
+        turn = _turn(image)
+        width, height = image.size
     if turn in (5, 6, 7, 8):
         width, height = height, width
     return Header(width, height, turn != 1)
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
-    """(width, height) of the upright photo, without decoding the pixels.
-
-    Raises:
-        DataError: The file is missing or no image.
-    """
+    """(width, height) of the upright photo, without decoding it; errors are those of `opened`."""
     header = read_header(path)
     return header.width, header.height
 
@@ -91,37 +86,24 @@ def read_picture(path: Path | str) -> Image.Image:
     shown on white. Of an animation, the first frame.
 
     Raises:
-        DataError: The file is missing, truncated, no image, or of floating-point pixels.
+        DataError: The file is missing, truncated, not an image, or has floating-point pixels.
     """
-    try:
-        with Image.open(path) as image:
-            return _upright(image)
-    except DAMAGE as error:
-        raise unreadable(path, error) from error
+    with opened(path) as image:
+        return _upright(image)
 
 
 def decode(path: Path | str) -> None:
-    """Decode a photo as `read_picture` does and throw it away; a JPEG at an eighth of its size.
+    """Decode a photo as `read_picture` does, with its errors; a JPEG at an eighth of its size.
 
-    That reads all of its bytes, and so meets all that is damaged, in half of the time.
-
-    Raises:
-        DataError: As there.
+    That reads all of its bytes, and so finds all damage, in half of the time.
     """
-    try:
-        with Image.open(path) as image:
-            image.draft(image.mode, (1, 1))
-            _upright(image)
-    except DAMAGE as error:
-        raise unreadable(path, error) from error
+    with opened(path) as image:
+        image.draft(image.mode, (1, 1))
+        _upright(image)
 
 
 def read_image(path: Path | str) -> NDArray[np.uint8]:
-    """The upright photo, (H, W, 3) uint8 RGB, as `read_picture` reads it.
-
-    Raises:
-        DataError: As there.
-    """
+    """The upright photo, (H, W, 3) uint8 RGB, as `read_picture` reads it, with its errors."""
     return np.array(read_picture(path))
 
 
@@ -198,5 +180,5 @@ def unreadable(path: Path | str, error: BaseException) -> DataError:
 
 
 def without_path(error: DataError, path: Path) -> str:
-    """What an error of reading a photo says of it, for where the path stands beside it."""
+    """The message of a reading error, for use beside the path."""
     return str(error).removeprefix(f"{path}: ")

@@ -20,11 +20,7 @@ _BACKGROUND, _IGNORED = "background", "ignored"
 
 
 def write_label_map(path: Path, classes: Sequence[str], *, ignored: bool) -> None:
-    """Write the names of classes 0..L, and that of 255 where masks hold it.
-
-    Raises:
-        DataError: A name is not allowed in such a file.
-    """
+    """Write the names of classes 0..L, and that of 255 if masks contain it."""
     for name in classes:
         if ":" in name or name != name.strip() or not name or name.startswith("#"):
             raise DataError(
@@ -49,9 +45,9 @@ def read_label_map(path: Path) -> tuple[str, ...]:
         lines = [line.split(":") for line in read_lines(path) if line and not line.startswith("#")]
     except DataError:
         return ()
+    if lines and lines[-1][0] == _IGNORED:
+        del lines[-1]
     names = [words[0] for words in lines]
     colours = [words[1].replace(" ", "") if len(words) > 1 else "" for words in lines]
-    if names[-1:] == [_IGNORED]:
-        names, colours = names[:-1], colours[:-1]
     usual = [",".join(map(str, colour)) for colour in voc_palette()[: len(names)].tolist()]
     return tuple(names[1:]) if names[:1] == [_BACKGROUND] and colours == usual else ()

@@ -7,30 +7,30 @@ Boxes are shares of the photo in percent. A rotated rectangle is replaced by the
 and brushed masks are ground truth (see `formats.shapes`). Classes 1..L are the names used, sorted.
 
 A task names its photo as an upload (/data/upload/1/3fa85f64-photo.jpg), in local storage
-(/data/local-files/?d=dir/photo.jpg), by an address or by a path: the name is looked up below the folder, also
-without the eight digits that an upload puts before it.
+(/data/local-files/?d=dir/photo.jpg), by an address or by a path: the name is looked up below the folder, for an
+upload also without the eight digits before it.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from boxseg.config import Data
 from boxseg.dataset import Problem
 from boxseg.errors import DataError
+from boxseg.formats.files import read_json
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.label_studio_regions import REGIONS, label_of, read_region, rotation, stated_size
 from boxseg.formats.listing import AnnotatedPhoto, Listing, sort_out
 from boxseg.formats.shapes import Shape, with_shapes
-from boxseg.formats.split_files import find_split_file, head, split_files
+from boxseg.formats.split_files import find_split_file, head, images_option, split_files
 
 LOOKED_FOR = "a JSON list of tasks (label-studio)"
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
@@ -39,10 +39,7 @@ Task = dict[str, Any]
 
 
 def is_export(path: Path) -> bool:
-    """Whether a file looks like the JSON export of Label Studio: a list, of tasks.
-
-    JSON-MIN is one, too, and refused with a hint when it is read. COCO has lists only of results.
-    """
+    """Whether a file looks like an export of Label Studio, also JSON-MIN: a list, but not of COCO results."""
     start = head(path).lstrip(b"\xef\xbb\xbf \t\r\n")
     return start.startswith(b"[") and b'"category_id"' not in start
 
@@ -53,11 +50,7 @@ def matches(root: Path) -> bool:
 
 
 def read(data: Data) -> Listing:
-    """List the photos of one split with their boxes.
-
-    Raises:
-        DataError: No such split, the file is no export of Label Studio, or a name stands for several photos.
-    """
+    """List the photos of one split with their boxes."""
     path = find_split_file(data, ".json", is_export, "Label Studio, .json")
     tasks = {file: _parse(file) for file in dict.fromkeys([*split_files(data.root, ".json", is_export), path])}
     every = [result for found in tasks.values() for task in found for result in _results(task)]
@@ -80,10 +73,7 @@ def _photos(
 
 
 def _parse(path: Path) -> list[Task]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: annotation file is not valid JSON ({error})") from error
+    content = read_json(path)
     if not isinstance(content, list) or not content:
         raise DataError(f"{path}: expected the JSON export of Label Studio, a list of tasks")
     for number, task in enumerate(content, start=1):
@@ -98,20 +88,14 @@ class _Files:
     """The photos below a folder, by name."""
 
     def __init__(self, data: Data) -> None:
-        self._top = data.root / data.images if data.images else data.root
-        if not self._top.is_dir():
-            raise DataError(f"{self._top}: no such image folder (data.images, relative to data.root)")
+        self._top = images_option(data) or data.root
         self._paths: defaultdict[str, list[Path]] = defaultdict(list)
         for path in sorted(self._top.rglob("*")):
             if path.suffix.lower() in SUFFIXES:
                 self._paths[path.name].append(path)
 
     def find(self, name: PurePosixPath) -> Path | None:
-        """The photo that a path of another place stands for; of several, the one in the folders it names.
-
-        Raises:
-            DataError: It stands for several.
-        """
+        """The photo that a path of another place stands for; of several, the one in the folders it names."""
         uploaded = _UPLOADED.fullmatch(name.name)
         bare = uploaded[1] if uploaded else name.name
         # An upload has its spaces replaced, too.
@@ -145,7 +129,7 @@ def _photo_files(tasks: list[Task], files: _Files, path: Path) -> Iterator[tuple
             continue
         else:
             kind, detail = "photo not found", address
-        yield Problem(file=path, kind=kind, detail=detail, action="skipped")
+        yield Problem.skipped(path, kind, detail)
 
 
 def _address(fields: dict[str, Any]) -> str | None:
@@ -161,7 +145,7 @@ def _place(address: str) -> PurePosixPath:
     """The path in an address, decoded."""
     try:
         parts = urlsplit(address.replace("\\", "/"))
-    except ValueError:  # no address: brackets and the like
+    except ValueError:  # not an address: brackets and the like
         return PurePosixPath(address)
     stored = parse_qs(parts.query).get("d") if parts.path.rstrip("/").endswith("local-files") else None
     return PurePosixPath(stored[0].replace("\\", "/") if stored else unquote(parts.path))
@@ -195,7 +179,7 @@ def _with_objects(
     source, name = photo.source, photo.image.name
     count = len(_annotations(task))
     if count == 0:
-        yield Problem(file=source, kind="task not annotated", detail=name, action="skipped")
+        yield Problem.skipped(source, "task not annotated", name)
         return
     if count > 1:
         yield Problem(
@@ -207,19 +191,15 @@ def _with_objects(
     results = _results(task)
     regions, problems = sort_out(_regions(photo, results, classes))
     yield from problems
-    size = next((region.stated_size for region in regions if region.stated_size), None)
-    shapes, complete = [region.shape for region in regions], len(regions) == len(results)
+    size = next((size for _, size in regions if size), None)
+    shapes, complete = [shape for shape, _ in regions], len(regions) == len(results)
     yield from with_shapes(replace(photo, stated_size=size), shapes, complete=complete, outlined=outlined)
-
-
-class _Region(NamedTuple):
-    shape: Shape
-    stated_size: tuple[int, int] | None  # (width, height) of the photo
 
 
 def _regions(
     photo: AnnotatedPhoto, results: list[dict[str, Any]], classes: tuple[str, ...]
-) -> Iterator[_Region | Problem]:
+) -> Iterator[tuple[Shape, tuple[int, int] | None] | Problem]:
+    """Each region with the (width, height) of the photo as it states them."""
     for number, result in enumerate(results, start=1):
         name = label_of(result)
         called = f"{result['type']} {number} ({name or 'no label'}) of {photo.image.name}"
@@ -228,10 +208,10 @@ def _regions(
             shape = read_region(result, label, called, photo.image)
             degrees = rotation(result)
         except ValueError as error:
-            yield Problem(file=photo.source, kind=str(error), detail=called, action="dropped")
+            yield Problem.dropped(photo.source, str(error), called)
             continue
         if degrees:
             detail = f"{called}, by {degrees:g} degrees"
             action = "kept, as the upright box around it"
             yield Problem(file=photo.source, kind="rotated rectangle", detail=detail, action=action)
-        yield _Region(shape, stated_size(result))
+        yield shape, stated_size(result)

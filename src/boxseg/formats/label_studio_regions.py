@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,30 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boxseg.errors import DataError
+from boxseg.formats.boxes import mask_bounds
 from boxseg.formats.coco_results import encode_mask
 from boxseg.formats.images import image_size
 from boxseg.formats.listing import Corners
-from boxseg.formats.shapes import Shape, bounds, mask_bounds, rotated_corners
+from boxseg.formats.shapes import Shape, bounds, rotated_corners
 
 Kind = Literal["rectangle", "polygon", "brush", "other"]
 
+_TOOLS: dict[str, Kind] = {"rectangle": "rectangle", "polygon": "polygon", "brush": "brush"}
+_TOOLS |= dict.fromkeys(("ellipse", "keypoint", "bitmask", "vector"), "other")
 # What may be drawn, by the type of a result.
-REGIONS: dict[str, Kind] = {
-    "rectanglelabels": "rectangle",
-    "rectangle": "rectangle",
-    "polygonlabels": "polygon",
-    "polygon": "polygon",
-    "brushlabels": "brush",
-    "brush": "brush",
-    "ellipselabels": "other",
-    "ellipse": "other",
-    "keypointlabels": "other",
-    "keypoint": "other",
-    "bitmasklabels": "other",
-    "bitmask": "other",
-    "vectorlabels": "other",
-    "vector": "other",
-}
+REGIONS: dict[str, Kind] = _TOOLS | {f"{tool}labels": kind for tool, kind in _TOOLS.items()}
 # Larger photos are refused by Pillow as well.
 _MOST_PIXELS = 1 << 28
 
@@ -49,16 +39,9 @@ def label_of(result: dict[str, Any]) -> str | None:
 
 
 def read_region(result: dict[str, Any], label: int | None, name: str, image: Path) -> Shape:
-    """A region in pixels.
+    """A region, of a type in `REGIONS`, in pixels; the message of a ValueError is the kind of its problem.
 
-    Args:
-        result: The region, of a type in `REGIONS`.
-        label: Class 1..L; None where the region has no label.
-        name: What to call it in a problem.
-        image: The photo; its size counts where the region does not state one.
-
-    Raises:
-        ValueError: It cannot be used; the message is the kind of the problem.
+    The size of the photo is read from `image` if the region does not state it.
     """
     kind, value = REGIONS[result["type"]], result["value"]
     if kind == "other":
@@ -79,11 +62,7 @@ def read_region(result: dict[str, Any], label: int | None, name: str, image: Pat
 
 
 def rotation(result: dict[str, Any]) -> float:
-    """Degrees by which a rectangle is turned; 0 for any other region.
-
-    Raises:
-        ValueError: It is no number.
-    """
+    """Degrees by which a rectangle is turned; 0 for any other region."""
     degrees = result["value"].get("rotation") if REGIONS[result["type"]] == "rectangle" else 0
     return _float(degrees or 0) % 360
 
@@ -134,13 +113,8 @@ def decode_brush(code: Any, width: int, height: int) -> NDArray[np.bool_]:
     less 1 in 4 each. Then, until there are enough values: one bit, whether a run follows; two, which of the
     widths its length has; the length less 1; and one value for all of a run, or a value each.
 
-    Args:
-        code: Bytes as a list of numbers.
-        width: Width of the photo, pixels.
-        height: Height of the photo, pixels.
-
     Raises:
-        ValueError: It is no such code, or not of this size.
+        ValueError: The bytes are not such a code, or not of this size.
 
     Source: RLE of `@thi.ng/rle-pack`, which Label Studio's editor packs RGBA pixels with.
     """
@@ -148,43 +122,32 @@ def decode_brush(code: Any, width: int, height: int) -> NDArray[np.bool_]:
     if width * height > _MOST_PIXELS:
         raise ValueError("brushed mask of too large a photo")
     try:
-        bits = _Bits(bytes(list(code)))
+        bits = iter("".join(f"{byte:08b}" for byte in bytes(list(code))))
     except (TypeError, ValueError):
         raise ValueError("brush without run-length code") from None
-    if bits.take(32) != total:
+    if _take(bits, 32) != total:
         raise ValueError(f"brushed mask of another size than {width} x {height}")
-    word = bits.take(5) + 1
-    widths = [bits.take(4) + 1 for _ in range(4)]
-    values: list[NDArray[np.int64]] = []
+    word = _take(bits, 5) + 1
+    widths = [_take(bits, 4) + 1 for _ in range(4)]
+    runs: list[tuple[bool, int]] = []  # whether the value is not 0, and how often it follows
     filled = 0
     while filled < total:
-        run = bits.take(1)
-        length = bits.take(widths[bits.take(2)]) + 1
-        if run:
-            values.append(np.array([bits.take(word), length], dtype=np.int64)[None])
-        else:
-            values.append(np.array([(bits.take(word), 1) for _ in range(length)], dtype=np.int64))
+        is_run = _take(bits, 1)
+        length = _take(bits, widths[_take(bits, 2)]) + 1
+        repeated = length if is_run else 1
+        runs += [(_take(bits, word) != 0, repeated) for _ in range(length // repeated)]
         filled += length
     if filled != total:
         raise ValueError("brushed mask whose runs do not fill it")
-    runs = np.concatenate(values)
-    ends = np.cumsum(runs[:, 1])
+    inside, lengths = np.array(runs, dtype=np.int64).T
     alpha = np.arange(3, total, 4)
-    mask: NDArray[np.bool_] = (runs[:, 0] != 0)[np.searchsorted(ends, alpha, side="right")]
+    mask: NDArray[np.bool_] = (inside != 0)[np.searchsorted(np.cumsum(lengths), alpha, side="right")]
     return mask.reshape(height, width)
 
 
-class _Bits:
-    """Numbers from a stream of bits, the highest bit first."""
-
-    def __init__(self, content: bytes) -> None:
-        self._text = "".join(f"{byte:08b}" for byte in content)
-        self._place = 0
-
-    def take(self, count: int) -> int:
-        end = self._place + count
-        if end > len(self._text):
-            raise ValueError("brushed mask that ends too early")
-        number = int(self._text[self._place : end], 2)
-        self._place = end
-        return number
+def _take(bits: Iterator[str], count: int) -> int:
+    """The number in the next bits, the highest first."""
+    number = "".join(itertools.islice(bits, count))
+    if len(number) < count:
+        raise ValueError("brushed mask that ends too early")
+    return int(number, 2)

@@ -2,13 +2,13 @@
 
 A format that is read is one file with three names, and an entry in `formats.READERS`:
 
-    LOOKED_FOR       what tells such a data set, for the error that says that a folder is of no known format
+    LOOKED_FOR       what such a data set is recognised by, for the error about an unknown format
     matches(root)    whether a folder looks like such a data set
-    read(data)       the `Listing` of one split
+    read(data)       the `Listing` of one split; a DataError if there is none, or its files are of another kind
 
-Readers open no photo and judge no box: `formats.assemble` does that for all formats. The functions inside a
+Readers open no photo and check no box: `formats.assemble` does that for all formats. The functions inside a
 reader are generators. They yield what they read, and a `Problem` for each item that cannot be used; `sort_out`
-separates the two, so that every reader ends alike:
+separates the two:
 
     photos, problems = sort_out(_photos(data, …))
     return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
@@ -62,8 +62,8 @@ class AnnotatedPhoto:
         normalised: Whether corners are shares of width and height.
         stated_size: (width, height) in the annotation, where stated.
         crowds: Corners of the boxes around crowds.
-        ground_truth: Makes the reader of the ground truth from (width, height), or None.
-        ignored: Makes the reader of the crowds' mask from (width, height), or None.
+        ground_truth: Makes the reader of the ground truth from (width, height).
+        ignored: Makes the reader of the crowds' mask from (width, height).
         instances: As in `Sample`.
         image_id: As in `Sample`.
     """
@@ -89,8 +89,8 @@ class Listing:
         root: Folder of the data set proper.
         classes: Names of classes 1..L.
         photos: Photos in the order of the data set.
-        problems: Photos that are not among them, and boxes that are not among theirs.
-        category_ids: COCO's ids of the classes; empty where the format has none.
+        problems: Photos and boxes that were left out.
+        category_ids: COCO's ids of the classes, if the format has them.
     """
 
     root: Path
@@ -102,11 +102,6 @@ class Listing:
 
 def sort_out(found: Iterable[T | Problem]) -> tuple[list[T], list[Problem]]:
     """What was read, and the problems met on the way, each in order."""
-    values: list[T] = []
-    problems: list[Problem] = []
-    for one in found:
-        if isinstance(one, Problem):
-            problems.append(one)
-        else:
-            values.append(one)
-    return values, problems
+    everything = list(found)
+    problems = [one for one in everything if isinstance(one, Problem)]
+    return [one for one in everything if not isinstance(one, Problem)], problems

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import zlib
 from pathlib import Path
 
@@ -13,29 +12,23 @@ from PIL import Image
 from boxseg.atomic import atomic_path
 from boxseg.dataset import IGNORE
 from boxseg.errors import DataError
-from boxseg.formats.images import DAMAGE, unreadable
+from boxseg.formats.images import opened
 from boxseg.palette import voc_palette
+
+_PALETTE = voc_palette().tobytes()
+_SINGLE = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")  # modes of one channel
 
 
 def write_mask(path: Path | str, labels: NDArray[np.uint8]) -> None:
-    """Write labels (H, W) uint8 as a palette PNG in VOC colours, whole or not at all.
-
-    Raises:
-        ValueError: Not a (H, W) uint8 array of at least one pixel.
-    """
+    """Write labels (H, W) uint8 of at least one pixel as a palette PNG in VOC colours, whole or not at all."""
     if labels.dtype != np.uint8 or labels.ndim != 2 or labels.size == 0:
         raise ValueError(f"Invalid mask, expected (H, W) uint8, got {labels.shape} {labels.dtype}")
     height, width = labels.shape
     image = Image.frombytes("P", (width, height), labels.tobytes())
-    image.putpalette(_palette())
+    image.putpalette(_PALETTE)
     with atomic_path(path) as temporary:
         # Only repetitions of one value are looked for: two fifths of the time, files a fifth larger.
         image.save(temporary, format="PNG", compress_type=zlib.Z_RLE)
-
-
-@functools.cache
-def _palette() -> bytes:
-    return voc_palette().tobytes()
 
 
 def write_grey(path: Path | str, levels: NDArray[np.uint8]) -> None:
@@ -45,26 +38,22 @@ def write_grey(path: Path | str, levels: NDArray[np.uint8]) -> None:
 
 
 def read_mask(path: Path | str, classes: int | None = None) -> NDArray[np.uint8]:
-    """Read labels (H, W) uint8 from a palette or greyscale image, or one painted in VOC colours.
+    """Read labels (H, W) uint8 from a palette or greyscale image, whose pixel values are the classes.
 
-    In palette and greyscale images the pixel values are the classes, whatever their colours. RGB images are
-    read through the VOC colour table.
+    RGB images are read through the VOC colour table. JPEG is refused: it is not lossless.
 
     Args:
-        path: Image file; lossless, so no JPEG.
+        path: Image file.
         classes: L, to check that values are 0..L or 255; None allows any.
 
     Raises:
-        DataError: Unreadable, a value out of range, or a colour that is not in the VOC table.
+        DataError: The file is unreadable, a value out of range, or a colour not in the VOC table.
     """
-    try:
-        with Image.open(path) as image:
-            if image.format == "JPEG":
-                raise DataError(f"{path}: a JPEG cannot be a mask, it blurs the labels; expected PNG")
-            image.load()
-            values = np.asarray(image if image.mode in _SINGLE else image.convert("RGB"))
-    except DAMAGE as error:
-        raise unreadable(path, error) from error
+    with opened(path) as image:
+        if image.format == "JPEG":
+            raise DataError(f"{path}: a JPEG cannot be a mask, it blurs the labels; expected PNG")
+        image.load()
+        values = np.asarray(image if image.mode in _SINGLE else image.convert("RGB"))
     if values.ndim == 3:
         values = _from_colours(values, path)
     wrong = values[(values > (255 if classes is None else classes)) & (values != IGNORE) | (values < 0)]
@@ -72,9 +61,6 @@ def read_mask(path: Path | str, classes: int | None = None) -> NDArray[np.uint8]
         limit = "0..255" if classes is None else f"0..{classes} or {IGNORE}"
         raise DataError(f"{path}: value {wrong[0]} in {wrong.size} pixels of the mask, expected {limit}")
     return np.array(values, dtype=np.uint8)
-
-
-_SINGLE = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 def _from_colours(colours: NDArray[np.uint8], path: Path | str) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ def find_photos(given: list[str]) -> list[Path]:
     Patterns are those of shells: `*`, `?`, `[ab]`, and `**` for folders of any depth; they may name folders.
 
     Raises:
-        DataError: Something given is not there, or holds no photo.
+        DataError: Something given does not exist, or contains no photo.
     """
     files: list[Path] = []
     for path in (path for text in given for path in _expand(text)):
@@ -48,7 +48,7 @@ def _expand(text: str) -> list[Path]:
 
 
 def names_of(files: list[Path]) -> dict[str, Path]:
-    """A name for the results of each photo: its own, with its folder or suffix where two are alike."""
+    """A name for the results of each photo: its own, with its folder or suffix if two are alike."""
     names: dict[str, Path] = {}
     for file in dict.fromkeys(files):
         for name in (file.stem, f"{file.parent.name}_{file.stem}", f"{file.stem}_{file.suffix[1:]}"):
@@ -62,11 +62,7 @@ def names_of(files: list[Path]) -> dict[str, Path]:
 
 
 def photo_sample(name: str, photo: Path) -> Sample:
-    """A photo without boxes, as a sample of this ID.
-
-    Raises:
-        DataError: It cannot be read.
-    """
+    """A photo without boxes, as a sample of this ID."""
     width, height = image_size(photo)
     return Sample(
         id=name,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from faster_coco_eval.core import mask as coco_mask
 from faster_coco_eval.mask_api_new_cpp import toUncompressedRLE
 from numpy.typing import NDArray
 
-from boxseg.dataset import IGNORE
+from boxseg.dataset import IGNORE, Instance
 from boxseg.errors import DataError
 
 _FAR = 20  # times the photo's longer side
@@ -22,28 +24,16 @@ UNREADABLE_REGION = (ValueError, TypeError, KeyError, RuntimeError, OverflowErro
 
 @dataclass(frozen=True)
 class RegionMask:
-    """Ground truth that is painted when it is asked for: smaller objects on top, and ignored crowds below all.
+    """Ground truth that is painted on demand: smaller objects on top, ignored crowds below all others."""
 
-    Attributes:
-        regions: One object each: polygons [[x0, y0, x1, y1, …], …] in pixels, or a COCO run-length code.
-        labels: Class 1..L of each; 255 for a crowd.
-        width: Width of the mask, pixels.
-        height: Height of the mask, pixels.
-        source: Named in errors.
-    """
-
-    regions: tuple[Any, ...] = field(repr=False)
-    labels: tuple[int, ...]
-    width: int
+    regions: tuple[Any, ...] = field(repr=False)  # as in `Instance`
+    labels: tuple[int, ...]  # class 1..L of each; 255 for a crowd
+    source: str  # named in errors
+    width: int  # pixels
     height: int
-    source: str
 
     def __call__(self) -> NDArray[np.uint8]:
-        """The (H, W) uint8 mask.
-
-        Raises:
-            DataError: A region is no polygon and no run-length code of this size.
-        """
+        """The (H, W) uint8 mask; a DataError if a region is neither polygons nor a code of this size."""
         try:
             runs = [_runs(encode_region(region, self.width, self.height)) for region in self.regions]
         except UNREADABLE_REGION as error:
@@ -56,6 +46,12 @@ class RegionMask:
             inside = np.repeat(np.arange(len(runs[index])) % 2 == 1, runs[index])
             np.copyto(columns, np.uint8(self.labels[index]), where=inside)
         return np.ascontiguousarray(columns.reshape(self.width, self.height).T)
+
+
+def painter(instances: Sequence[Instance], source: str) -> Callable[[int, int], RegionMask]:
+    """Makes the ground truth of objects and crowds from (width, height)."""
+    labels = tuple(IGNORE if instance.crowd else instance.label for instance in instances)
+    return partial(RegionMask, tuple(instance.region for instance in instances), labels, source)
 
 
 def _runs(code: dict[str, Any]) -> NDArray[np.int64]:
@@ -102,8 +98,8 @@ def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
 
     Args:
         region: Polygons in pixels, or a run-length code, compressed or not.
-        width: Width of the photo, pixels.
-        height: Height of the photo, pixels.
+        width: Of the photo, pixels.
+        height: Likewise.
 
     Raises:
         ValueError: It is neither, or lies far outside the photo, or its size is not the photo's.

@@ -14,32 +14,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from faster_coco_eval.core import mask as coco_mask
-from numpy.typing import NDArray
 
 from boxseg.dataset import Instance, Problem
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners
-from boxseg.formats.regions import RegionMask, encode_region
+from boxseg.formats.regions import encode_region, painter
 
 _FIT = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """One thing drawn on a photo.
+    """One thing drawn on a photo."""
 
-    Attributes:
-        label: Class 1..L.
-        box: x1 y1 x2 y2 in pixels, half-open edges; of an outline, its bounds.
-        name: What to call it in a problem: `box 3 (dog)`.
-        region: Polygons in pixels or a COCO run-length code; None for a box.
-    """
-
-    label: int
-    box: Corners
-    name: str
-    region: Any = None
+    label: int  # class 1..L
+    box: Corners  # in pixels, half-open edges; of an outline, its bounds
+    name: str  # what to call it in a problem: `box 3 (dog)`
+    region: Any = None  # polygons in pixels or a COCO run-length code; None for a box
 
 
 def with_shapes(
@@ -47,13 +38,11 @@ def with_shapes(
 ) -> Iterator[AnnotatedPhoto | Problem]:
     """The photo with its objects; with ground truth, too, where all of them have an outline.
 
-    A problem says when only some of its objects have one.
-
     Args:
-        photo: The photo, without objects.
+        photo: Without objects.
         shapes: What was drawn on it.
         complete: Whether everything that was drawn on it is among them.
-        outlined: Whether the data set has any outline; else a photo with nothing on it has no ground truth.
+        outlined: Whether the data set has any outline; else an empty photo has no ground truth.
     """
     objects = _objects(shapes)
     photo = replace(photo, boxes=[AnnotatedBox(shape.box, shape.label, shape.name) for shape in objects])
@@ -69,47 +58,33 @@ def with_shapes(
     if bare or not complete or not outlined:
         yield photo
         return
-    regions, labels = tuple(shape.region for shape in objects), tuple(shape.label for shape in objects)
-    source = f"{photo.source}: {photo.image.name}"
-
-    def ground_truth(width: int, height: int) -> RegionMask:
-        return RegionMask(regions, labels, width, height, source)
-
     instances = tuple(Instance(shape.label, shape.region, False, None) for shape in objects)
-    yield replace(photo, ground_truth=ground_truth, instances=instances)
+    source = f"{photo.source}: {photo.image.name}"
+    yield replace(photo, ground_truth=painter(instances, source), instances=instances)
 
 
 def _objects(shapes: list[Shape]) -> list[Shape]:
-    boxes = [shape for shape in shapes if shape.region is None]
-    owners = [_owner(shape, boxes) if shape.region is not None else None for shape in shapes]
-    parts = {
-        place: [shape for shape, owner in zip(shapes, owners, strict=True) if owner == place]
-        for place in range(len(boxes))
-    }
-    fitting = {
-        place: found
-        for place, found in parts.items()
-        if found and _iou(boxes[place].box, _around([part.box for part in found])) >= _FIT
-    }
-    objects: list[Shape] = []
-    place = -1
-    for shape, owner in zip(shapes, owners, strict=True):
-        if shape.region is None:
-            place += 1
-            region = _join([part.region for part in fitting[place]]) if place in fitting else None
-            objects.append(replace(shape, region=region))
-        elif owner not in fitting:
-            objects.append(shape)
-    return objects
+    """Boxes with their outlines, and outlines without a box, in the order they were drawn in."""
+    owners = {place: _owner(shape, shapes) for place, shape in enumerate(shapes) if shape.region is not None}
+    objects = dict(enumerate(shapes))
+    for box in {owner for owner in owners.values() if owner is not None}:
+        parts = [place for place, owner in owners.items() if owner == box]
+        if _iou(shapes[box].box, _around([shapes[place].box for place in parts])) >= _FIT:
+            objects[box] = replace(shapes[box], region=_join([shapes[place].region for place in parts]))
+            for place in parts:
+                del objects[place]
+    return list(objects.values())
 
 
-def _owner(outline: Shape, boxes: list[Shape]) -> int | None:
+def _owner(outline: Shape, shapes: list[Shape]) -> int | None:
+    """Place of the box that an outline belongs to."""
     fits = {
-        place: _iou(outline.box, box.box)
-        for place, box in enumerate(boxes)
-        if box.label == outline.label and _overlap(outline.box, box.box) >= _FIT * _area(outline.box)
+        place: _iou(outline.box, shape.box)
+        for place, shape in enumerate(shapes)
+        if shape.region is None and shape.label == outline.label
+        if _overlap(outline.box, shape.box) >= _FIT * _area(outline.box)
     }
-    return max(fits, key=lambda place: fits[place]) if fits else None
+    return max(fits, key=lambda place: fits[place], default=None)
 
 
 def _join(regions: list[Any]) -> Any:
@@ -126,8 +101,9 @@ def _area(box: Corners) -> float:
 
 
 def _overlap(one: Corners, other: Corners) -> float:
-    corners = (max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
-    return _area(corners)
+    left, top = map(max, one[:2], other[:2])
+    right, bottom = map(min, one[2:], other[2:])
+    return _area((left, top, right, bottom))
 
 
 def _iou(one: Corners, other: Corners) -> float:
@@ -137,16 +113,11 @@ def _iou(one: Corners, other: Corners) -> float:
 
 
 def _around(boxes: list[Corners]) -> Corners:
-    left, top, right, bottom = zip(*boxes, strict=True)
-    return min(left), min(top), max(right), max(bottom)
+    return bounds([corner for box in boxes for corner in (box[:2], box[2:])])
 
 
 def bounds(points: list[tuple[float, float]]) -> Corners:
-    """The upright box around points.
-
-    Raises:
-        ValueError: There is no point, or one is not finite.
-    """
+    """The upright box around points; a ValueError if there is none, or one is not finite."""
     if not points or not all(math.isfinite(value) for point in points for value in point):
         raise ValueError("points that are no numbers")
     across, down = zip(*points, strict=True)
@@ -160,15 +131,3 @@ def rotated_corners(box: Corners, degrees: float, pivot: tuple[float, float]) ->
     corners = ((left, top), (right, top), (right, bottom), (left, bottom))
     about = [(x - pivot[0], y - pivot[1]) for x, y in corners]
     return [(pivot[0] + x * cosine - y * sine, pivot[1] + x * sine + y * cosine) for x, y in about]
-
-
-def mask_bounds(mask: NDArray[np.bool_]) -> Corners:
-    """The box around the pixels of a mask (H, W).
-
-    Raises:
-        ValueError: It has none.
-    """
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        raise ValueError("a mask without a pixel")
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

@@ -1,21 +1,20 @@
-"""Which annotation file holds a split, in formats that keep the annotations of many photos in one file."""
+"""Which annotation file and which folder of photos belong to a split, where one file is of many photos."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from boxseg.config import Data
 from boxseg.errors import DataError, did_you_mean
-
-_HEAD_BYTES = 1 << 16
+from boxseg.formats.files import is_file
 
 
 def head(path: Path) -> bytes:
     """The beginning of a file, to tell formats apart by; empty where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(_HEAD_BYTES)
+            return file.read(1 << 16)
     except OSError:
         return b""
 
@@ -26,33 +25,66 @@ def split_files(root: Path, suffix: str, accepts: Callable[[Path], bool]) -> lis
 
 
 def annotations_option(data: Data) -> Path | None:
-    """The file that `data.annotations` names, where it is set.
-
-    Raises:
-        DataError: There is none.
-    """
-    if data.annotations is None:
-        return None
-    path = data.root / data.annotations
-    if not path.is_file():
+    """The file that `data.annotations` names, if it is set."""
+    path = None if data.annotations is None else data.root / data.annotations
+    if path is not None and not path.is_file():
         raise DataError(f"{path}: no such annotation file (data.annotations, relative to data.root)")
     return path
+
+
+def images_option(data: Data) -> Path | None:
+    """The folder that `data.images` names, if it is set."""
+    path = None if data.images is None else data.root / data.images
+    if path is not None and not path.is_dir():
+        raise DataError(f"{path}: no such image folder (data.images, relative to data.root)")
+    return path
+
+
+def find_image_folder(
+    data: Data, source: Path, names: list[str], below: Iterable[str], *, anywhere: bool = False
+) -> Path:
+    """The folder of photos: what `data.images` names, else the first that has one of them.
+
+    Args:
+        data: Options of the data set.
+        source: The annotation file; photos may lie beside it, or in `images` beside it.
+        names: Of the photos.
+        below: Folders below the root, the likeliest first.
+        anywhere: Whether any other folder will do, up to two levels down, if it is the only one with photos.
+    """
+    if (folder := images_option(data)) is not None:
+        return folder
+    if not names:
+        return data.root
+
+    def holds(folder: Path) -> bool:
+        return any(is_file(folder / name) for name in names[:50])
+
+    below = tuple(below)
+    likely = [*(data.root / name for name in below), source.parent / "images", source.parent, data.root]
+    if (found := next(filter(holds, likely), None)) is not None:
+        return found
+    patterns = ("*/", "*/*/") if anywhere else ()
+    others = [path for pattern in patterns for path in data.root.glob(pattern) if holds(path)]
+    if len(others) == 1:
+        return others[0]
+    raise DataError(
+        f"{source}: no photo found ({names[0]} and others looked for in {data.root}: {', '.join(below)}); "
+        "name their folder by data.images"
+    )
 
 
 def find_split_file(data: Data, suffix: str, accepts: Callable[[Path], bool], kind: str) -> Path:
     """The annotation file of a split: SPLIT.xml, annotations/SPLIT.xml, SPLIT/anything.xml, or the only one.
 
-    The only file, where it names no split, is that of `train`: taking it for another split would score a
-    network on its own training photos.
+    The only file, if it names no split, is that of `train`: taking it for another split would score a network
+    on its own training photos.
 
     Args:
-        data: What was asked for.
-        suffix: Ending of the format's files.
+        data: Options of the data set.
+        suffix: Of the format's files.
         accepts: Whether a file is of the format.
         kind: What the format is called.
-
-    Raises:
-        DataError: There is none, or no telling which.
     """
     if (path := annotations_option(data)) is not None:
         return path

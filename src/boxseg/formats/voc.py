@@ -10,14 +10,13 @@
                                                trainval, the second for other splits
     ROOT/labelmap.txt                          names of the classes, optional
 
-Where only photos are asked for, as for the test images whose annotations are not public, Annotations is not
-needed. ROOT may also be given as the folder above it (VOCdevkit), or the one above that. XML files without a
-devkit around them are read by `voc_loose`.
+If only photos are wanted, as of the test images, Annotations is not needed. ROOT may also be given as the
+folder above it (VOCdevkit), or the one above that. XML files without a devkit are read by `voc_loose`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -27,10 +26,9 @@ from boxseg.dataset import VOC_CLASSES, Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats import voc_loose
 from boxseg.formats.files import is_file, leads_out, read_lines
-from boxseg.formats.label_map import LABELMAP_TXT, read_label_map
 from boxseg.formats.listing import AnnotatedPhoto, Listing, MaskReader, sort_out
 from boxseg.formats.masks import read_mask
-from boxseg.formats.voc_xml import SUFFIXES, object_names, read_photo
+from boxseg.formats.voc_xml import SUFFIXES, class_names, read_photo
 
 LOOKED_FOR = "JPEGImages/ with Annotations/ or ImageSets/, or VOC's XML files beside photos (voc)"
 _LISTS = ("Segmentation", "Main")
@@ -39,19 +37,14 @@ _OWN_SPLITS = ("train", "val", "trainval")
 
 
 def matches(root: Path) -> bool:
-    """Whether there is a devkit folder in a folder; `voc_loose` recognises VOC's files without one."""
+    """Whether there is a devkit folder in a folder."""
     return find_root(root) is not None
 
 
 def find_root(root: Path) -> Path | None:
-    """The devkit folder: `root` itself or one up to two levels below it; None where there is none.
-
-    Raises:
-        DataError: There are several and none is VOC2012.
-    """
+    """The devkit folder: `root` itself or the only one, or VOC2012, up to two levels below it."""
     for pattern in ("", "*", "*/*"):
-        found = [root] if not pattern else sorted(path for path in root.glob(pattern) if path.is_dir())
-        found = [path for path in found if _is_root(path)]
+        found = [path for path in (sorted(root.glob(pattern)) if pattern else [root]) if _is_root(path)]
         if len(found) > 1:
             found = [path for path in found if path.name == "VOC2012"] or found
         if len(found) > 1:
@@ -68,29 +61,21 @@ def _is_root(path: Path) -> bool:
 
 
 def read(data: Data) -> Listing:
-    """List the images of one split with their boxes.
+    """List the photos of one split with their boxes.
 
-    The classes are those of labelmap.txt where there is one, as CVAT and others write it. Otherwise they are
-    VOC's own 20, in VOC's order, if every name in Annotations is among them, or else the sorted names of all
-    files in Annotations. They do not depend on the split.
-
-    Raises:
-        DataError: No VOC folder, or no such split.
+    The classes are those of labelmap.txt, VOC's own 20, or the sorted names of all files in Annotations: the
+    first of these that has every name in Annotations. They do not depend on the split.
     """
     if find_root(data.root) is None and voc_loose.matches(data.root):
         return voc_loose.read(data)
     root = _root(data)
-    classes = class_names(root / "Annotations")
+    classes = class_names((root / "Annotations").rglob("*.xml"), root, VOC_CLASSES)
     photos, problems = sort_out(_photos(root, data, classes))
     return Listing(root=root, classes=classes, photos=photos, problems=problems)
 
 
 def read_photos(data: Data) -> Listing:
-    """List the photos of one split without reading their annotations, which need not exist.
-
-    Raises:
-        DataError: No VOC folder, or no such split.
-    """
+    """List the photos of one split without reading their annotations, which need not exist."""
     root = _root(data)
     photos, problems = sort_out(_bare_photos(root, data))
     return Listing(root=root, classes=(), photos=photos, problems=problems)
@@ -105,15 +90,16 @@ def _photos(root: Path, data: Data, classes: tuple[str, ...]) -> Iterator[Annota
             mask, problem = _mask_file(root, name, listed_mask, folders)
             if problem is not None:
                 yield problem
-            yield replace(photo, ground_truth=_mask_reader(mask, len(classes)))
+            if mask is not None:
+                photo = replace(photo, ground_truth=partial(_mask_reader, mask, len(classes)))
+            yield photo
 
 
 def _bare_photos(root: Path, data: Data) -> Iterator[AnnotatedPhoto | Problem]:
     for name in split_ids(root, data.split)[: data.limit]:
         image = photo_file(root, name)
         if image is None:
-            path = root / "JPEGImages" / f"{name}.jpg"
-            yield Problem(file=path, kind="listed without a photo", detail=name, action="skipped")
+            yield Problem.skipped(root / "JPEGImages" / f"{name}.jpg", "listed without a photo", name)
         else:
             yield AnnotatedPhoto(id=name, image=image, source=image)
 
@@ -133,28 +119,8 @@ def photo_file(root: Path, name: str) -> Path | None:
     return next((path for path in candidates if is_file(path)), None)
 
 
-def class_names(annotations: Path) -> tuple[str, ...]:
-    """Names of classes 1..L of a folder of VOC annotation files."""
-    names: set[str] = set()
-    for path in annotations.rglob("*.xml"):
-        names |= object_names(path.read_bytes())
-    listed = read_label_map(annotations.parent / LABELMAP_TXT)
-    if listed and names <= set(listed):
-        return listed
-    return VOC_CLASSES if names <= set(VOC_CLASSES) else tuple(sorted(names))
-
-
-def splits(root: Path) -> list[str]:
-    """Names of the splits of a devkit folder."""
-    return sorted({path.stem for name in _LISTS for path in (root / "ImageSets" / name).glob("*.txt")})
-
-
 def split_ids(root: Path, split: str) -> list[str]:
-    """IDs of a split of a devkit folder, in the order of its list.
-
-    Raises:
-        DataError: There is no such list, or it cannot be read.
-    """
+    """IDs of a split of a devkit folder, in the order of its list."""
     return list(_entries(root, split))
 
 
@@ -163,7 +129,7 @@ def _entries(root: Path, split: str) -> dict[str, str | None]:
         path = root / "ImageSets" / folder / f"{split}.txt"
         if path.is_file():
             return read_list(root, path)
-    known = splits(root)
+    known = sorted({path.stem for name in _LISTS for path in (root / "ImageSets" / name).glob("*.txt")})
     annotated = sorted((root / "Annotations").glob("*.xml")) if split == "train" and not known else []
     if annotated:  # without lists, every photo is for training
         return {path.stem: None for path in annotated}
@@ -175,11 +141,7 @@ def _entries(root: Path, split: str) -> dict[str, str | None]:
 
 
 def read_list(root: Path, path: Path) -> dict[str, str | None]:
-    """IDs of a list, each with the path of its mask relative to the root where the list names one.
-
-    Raises:
-        DataError: The list cannot be read.
-    """
+    """IDs of a list, each with the path of its mask relative to the root if the list names one."""
     entries: dict[str, str | None] = {}
     for line in filter(None, read_lines(path)):
         name, mask = _entry(root, line)
@@ -214,7 +176,7 @@ def _photo(root: Path, name: str, classes: tuple[str, ...]) -> Iterator[Annotate
         kind, detail = "annotation without photo", f"no JPEGImages/{name}.jpg (.jpeg, .png)"
     else:
         kind, detail = "neither photo nor annotation", name
-    yield Problem(file=source, kind=kind, detail=detail, action="skipped")
+    yield Problem.skipped(source, kind, detail)
 
 
 def _mask_file(
@@ -231,8 +193,5 @@ def _mask_file(
     return mask, Problem(file=paths[0], kind=kind, detail=listed, action=action)
 
 
-def _mask_reader(mask: Path | None, classes: int) -> Callable[[int, int], MaskReader] | None:
-    if mask is None:
-        return None
-    reader = partial(read_mask, mask, classes)
-    return lambda width, height: reader
+def _mask_reader(mask: Path, classes: int, _width: int, _height: int) -> MaskReader:
+    return partial(read_mask, mask, classes)

@@ -17,10 +17,9 @@ from boxseg.config import Data
 from boxseg.dataset import Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.files import is_file
-from boxseg.formats.label_map import LABELMAP_TXT, read_label_map
 from boxseg.formats.listing import AnnotatedPhoto, Listing, sort_out
 from boxseg.formats.split_files import head
-from boxseg.formats.voc_xml import SUFFIXES, object_names, read_photo
+from boxseg.formats.voc_xml import SUFFIXES, class_names, read_photo
 
 _ANNOTATIONS = ("annotations", "Annotations", "xml", "xmls")
 _PHOTOS = ("images", "Images", "JPEGImages", "photos")
@@ -32,14 +31,10 @@ def matches(root: Path) -> bool:
 
 
 def read(data: Data) -> Listing:
-    """List the images of one split with their boxes.
-
-    Raises:
-        DataError: No such split.
-    """
+    """List the photos of one split with their boxes."""
     every = [folder for folder in _folders(data.root) if _is_folder(folder)]
     folder = _of_split(data, every)
-    classes = _class_names(data.root, every)
+    classes = class_names((path for each in every for path in each.glob("*.xml")), data.root)
     photos, problems = sort_out(_photos(data, folder, classes))
     return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
 
@@ -50,14 +45,13 @@ def _photos(data: Data, folder: Path, classes: tuple[str, ...]) -> Iterator[Anno
         image = _photo_file(data, source)
         if image is None:
             missing = f"no {source.stem}.jpg (.jpeg, .png) beside it or in images/"
-            yield Problem(file=source, kind="annotation without photo", detail=missing, action="skipped")
+            yield Problem.skipped(source, "annotation without photo", missing)
         else:
             yield from read_photo(source.stem, image, source, classes)
     names = {source.stem for source in annotated}
     for image in sorted(path for suffix in SUFFIXES for path in folder.glob(f"*{suffix}")):
         if image.stem not in names:
-            kind = "photo without annotation file"
-            yield Problem(file=image, kind=kind, detail=image.name, action="skipped")
+            yield Problem.skipped(image, "photo without annotation file", image.name)
 
 
 def _folders(root: Path) -> list[Path]:
@@ -94,20 +88,12 @@ def _of_split(data: Data, folders: list[Path]) -> Path:
     )
 
 
-def _class_names(root: Path, folders: list[Path]) -> tuple[str, ...]:
-    files = (path for folder in folders for path in folder.glob("*.xml"))
-    names = set().union(*(object_names(path.read_bytes()) for path in files))
-    listed = read_label_map(root / LABELMAP_TXT)
-    return listed if listed and names <= set(listed) else tuple(sorted(names))
-
-
 def _photo_file(data: Data, source: Path) -> Path | None:
     """The photo of an annotation file: beside it, or in the folder of photos of its split, or of all."""
-    folders = [source.parent]
+    folders = [] if data.images is None else [data.root / data.images]
+    folders.append(source.parent)
     for name in _PHOTOS:
-        folders += [source.parent / name, source.parent.parent / name, data.root / name / data.split]
-        folders.append(data.root / name)
-    if data.images is not None:
-        folders.insert(0, data.root / data.images)
+        folders += [source.parent / name, source.parent.parent / name]
+        folders += [data.root / name / data.split, data.root / name]
     candidates = (folder / f"{source.stem}{suffix}" for folder in folders for suffix in SUFFIXES)
     return next((path for path in candidates if is_file(path)), None)

@@ -39,11 +39,7 @@ def results_folder(out: Path, comp: str, split: str) -> Path:
 
 
 def split_ids(root: Path, split: str) -> tuple[str, ...]:
-    """The IDs that the server expects: those of ImageSets/Segmentation, and of no other list.
-
-    Raises:
-        DataError: There is no such list, or it is empty.
-    """
+    """The IDs that the server expects: those of ImageSets/Segmentation, and of no other list."""
     path = root / "ImageSets" / "Segmentation" / f"{split}.txt"
     if not path.is_file():
         known = sorted(file.stem for file in path.parent.glob("*.txt"))
@@ -80,8 +76,8 @@ def check_results(results: Path, root: Path, split: str = "test") -> list[Proble
         split: Name of the list there.
 
     Returns:
-        Missing and unexpected files, other formats, modes and sizes, labels outside 0..20, in the order of the
-        files; `file` of a problem is its path in the archive.
+        Missing and unexpected files, wrong formats, modes and sizes, and labels outside 0..20, by their paths
+        in the archive and in its order.
 
     Raises:
         DataError: There are no results or no such data set, or the archive is damaged.
@@ -93,18 +89,15 @@ def check_results(results: Path, root: Path, split: str = "test") -> list[Proble
     wanted = {TREE / f"{comp}_{split}_cls" / f"{name}.png": name for comp in _COMPETITIONS for name in ids}
     seen: Counter[PurePosixPath] = Counter()
     problems: list[Problem] = []
-    total = len(ids)
-    for path, content in track(_entries(results), "check", total=total):
+    for path, content in track(_entries(results), "check", total=len(ids)):
         seen[path] += 1
         if path not in wanted:
-            problems.append(Problem(file=Path(path), kind="unexpected file", action="to be removed"))
+            problems.append(_problem(path, "unexpected file", "to be removed"))
         elif seen[path] > 1:
-            problems.append(Problem(file=Path(path), kind="second file of this name", action="to be removed"))
+            problems.append(_problem(path, "second file of this name", "to be removed"))
         else:
-            problems += [
-                Problem(file=Path(path), kind=kind, detail=detail, action="to be written anew")
-                for kind, detail in _faults(content, _photo_size(root, wanted[path]))
-            ]
+            faults = _faults(content, _photo_size(root, wanted[path]))
+            problems += [_problem(path, kind, "to be written again", detail) for kind, detail in faults]
     return problems + _missing(seen, ids, split)
 
 
@@ -113,13 +106,13 @@ def _missing(seen: Mapping[PurePosixPath, int], ids: tuple[str, ...], split: str
     there = [folder for folder in folders if any(path.parent == folder for path in seen)]
     if not there:
         expected = f"expected {folders[0].name} or {folders[1].name}"
-        return [Problem(file=Path(TREE), kind="no predictions", detail=expected, action="to be added")]
-    return [
-        Problem(file=Path(folder / f"{name}.png"), kind="missing", action="to be added")
-        for folder in there
-        for name in ids
-        if folder / f"{name}.png" not in seen
-    ]
+        return [_problem(TREE, "no predictions", "to be added", expected)]
+    wanted = (folder / f"{name}.png" for folder in there for name in ids)
+    return [_problem(path, "missing", "to be added") for path in wanted if path not in seen]
+
+
+def _problem(path: PurePosixPath, kind: str, action: str, detail: str = "") -> Problem:
+    return Problem(file=Path(path), kind=kind, detail=detail, action=action)
 
 
 def _entries(results: Path) -> Iterator[tuple[PurePosixPath, bytes]]:

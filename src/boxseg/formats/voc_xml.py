@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from boxseg.dataset import VOC_CLASSES, Problem, Sample
+from boxseg.formats.label_map import LABELMAP_TXT, read_label_map
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, sort_out
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
@@ -21,7 +22,7 @@ _VOC_NAMES = frozenset(name.encode() for name in VOC_CLASSES)
 
 
 def object_names(content: bytes) -> set[str]:
-    """Names of the objects of an annotation file; none where it is no XML."""
+    """Names of the objects of an annotation file; none where it is not XML."""
     # A search is ten times faster than a parse. It finds the same where only objects hold a <name> (owners of
     # photos and parts of persons have one too) and where nothing can hide one (entities, CDATA, encodings).
     if content[:1] == b"<" and not any(mark in content for mark in (b"&", b"<!", b"<part", b"<owner")):
@@ -35,21 +36,26 @@ def object_names(content: bytes) -> set[str]:
     return {(node.findtext("name") or "").strip() for node in objects} - {""}
 
 
+def class_names(files: Iterable[Path], root: Path, usual: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Names of classes 1..L: those of labelmap.txt, else the usual ones, if all that are used are among them.
+
+    Otherwise they are the names used in the annotation files, sorted.
+    """
+    names = set().union(*(object_names(path.read_bytes()) for path in files))
+    for known in (read_label_map(root / LABELMAP_TXT), usual):
+        if known and names <= set(known):
+            return known
+    return tuple(sorted(names))
+
+
 def read_photo(
     name: str, image: Path, source: Path, classes: tuple[str, ...]
 ) -> Iterator[AnnotatedPhoto | Problem]:
-    """The photo of an annotation file with its boxes, and a problem for each object that is dropped.
-
-    Args:
-        name: ID.
-        image: Photo.
-        source: Annotation file.
-        classes: Names of classes 1..L.
-    """
+    """The photo `name` of the annotation file `source`, and a problem for each object that is dropped."""
     try:
         tree = ET.parse(source).getroot()
     except (ET.ParseError, ValueError, LookupError) as error:  # the last two: encodings
-        yield Problem(file=source, kind="annotation file is not valid XML", detail=str(error), action="skipped")
+        yield Problem.skipped(source, "annotation file is not valid XML", str(error))
         return
     boxes, problems = sort_out(_boxes(tree, source, classes))
     yield from problems
@@ -65,8 +71,7 @@ def _boxes(tree: ET.Element, source: Path, classes: tuple[str, ...]) -> Iterator
             left, top, right, bottom = (float(corners.get(key, "")) for key in _CORNERS)
             label = classes.index(name) + 1
         except ValueError:
-            kind = "box without four numbers" if name else "class missing"
-            yield Problem(file=source, kind=kind, detail=called, action="dropped")
+            yield Problem.dropped(source, "box without four numbers" if name else "class missing", called)
             continue
         difficult = texts.get("difficult", "").strip() not in ("0", "")
         yield AnnotatedBox((left - 1, top - 1, right, bottom), label, called, difficult)
@@ -88,13 +93,7 @@ def _stated_size(tree: ET.Element) -> tuple[int, int] | None:
 
 
 def annotation_xml(sample: Sample, image: Path, classes: tuple[str, ...]) -> str:
-    """The annotation file of a photo.
-
-    Args:
-        sample: The photo with its boxes; it is marked as segmented where it has ground truth.
-        image: Where the photo is in the data set; only its name is written.
-        classes: Names of classes 1..L.
-    """
+    """The annotation file of a photo, marked as segmented if it has ground truth; only `image.name` is used."""
     top = ET.Element("annotation")
     _add(top, filename=image.name)
     _add(ET.SubElement(top, "size"), width=sample.width, height=sample.height, depth=3)

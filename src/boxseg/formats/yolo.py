@@ -12,14 +12,17 @@ polygon is the polygon's bounds. Where all objects of a file are polygons, they 
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
+from boxseg.atomic import write_text
 from boxseg.config import Data
 from boxseg.dataset import Problem
 from boxseg.errors import DataError, did_you_mean
@@ -47,11 +50,7 @@ def find_yaml(root: Path) -> Path | None:
 
 
 def read(data: Data) -> Listing:
-    """List the images of one split with their boxes.
-
-    Raises:
-        DataError: No data.yaml, no such split in it, or no names.
-    """
+    """List the photos of one split with their boxes."""
     path = find_yaml(data.root)
     if path is None:
         raise DataError(f"{data.root}: no data.yaml, expected a YOLO data set (names, train, val)")
@@ -78,11 +77,7 @@ def _photos(
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """The content of a data.yaml.
-
-    Raises:
-        DataError: It cannot be read, or is no mapping.
-    """
+    """The content of a data.yaml."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -92,13 +87,29 @@ def read_description(path: Path) -> dict[str, Any]:
     return content
 
 
+def start_description(root: Path, split: str, names: dict[int, str]) -> dict[str, Any]:
+    """The content of data.yaml before a split is written: what is there already, or a new one."""
+    if split not in SPLITS:
+        raise DataError(f"split {split!r} has no place in data.yaml, expected one of {', '.join(SPLITS)}")
+    path = root / "data.yaml"
+    description: dict[str, Any] = read_description(path) if path.is_file() else {"names": names}
+    if (there := description.get("names")) != names:
+        raise DataError(f"{path} has other classes ({there}) than are to be written ({names})")
+    return description
+
+
+def finish_description(root: Path, split: str, description: dict[str, Any]) -> None:
+    """Write data.yaml with an entry for a split, after the files of the split."""
+    entries = {**description, split: f"images/{split}"}
+    write_text(root / "data.yaml", yaml.safe_dump(entries, sort_keys=False, allow_unicode=True))
+
+
 def label_file(photo: Path) -> Path:
     """Where the labels of a photo are: the last folder `images` on its path becomes `labels`."""
     parts = list(photo.parts)
-    for index in range(len(parts) - 2, -1, -1):
-        if parts[index] == "images":
-            parts[index] = "labels"
-            break
+    places = [place for place, part in enumerate(parts[:-1]) if part == "images"]
+    if places:
+        parts[places[-1]] = "labels"
     return Path(*parts).with_suffix(".txt")
 
 
@@ -131,13 +142,9 @@ def _photo_files(description: dict[str, Any], path: Path, split: str) -> tuple[l
     top = path.parent / str(description.get("path") or "")
     # The `path` of a downloaded data.yaml often is another machine's.
     base = top if top.is_dir() else path.parent
-    photos: list[Path] = []
-    folders: list[Path] = []
-    for one in entry if isinstance(entry, list) else [entry]:
-        found, folder = _entry(base, str(one), path, split)
-        photos += found
-        folders.append(folder)
-    return list(dict.fromkeys(photos)), Path(os.path.commonpath(folders))
+    places = entry if isinstance(entry, list) else [entry]
+    photos, folders = zip(*(_entry(base, str(place), path, split) for place in places), strict=True)
+    return list(dict.fromkeys(itertools.chain(*photos))), Path(os.path.commonpath(folders))
 
 
 def _entry(base: Path, entry: str, path: Path, split: str) -> tuple[list[Path], Path]:
@@ -150,58 +157,50 @@ def _entry(base: Path, entry: str, path: Path, split: str) -> tuple[list[Path], 
             f"{path}: {split} names a path that this system cannot read ({error.strerror})"
         ) from error
     if place.is_dir():
-        return sorted(
-            photo for photo in place.rglob("*") if photo.suffix.lower() in SUFFIXES and photo.is_file()
-        ), place
+        found = (path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        return sorted(found), place
     if place.is_file() and place.suffix == ".txt":
-        photos = [Path(os.path.normpath(_listed(base, place, line))) for line in read_lines(place) if line]
+        # `./` is relative to the list itself.
+        lines = [(place.parent if line.startswith("./") else base) / line for line in read_lines(place) if line]
+        photos = [Path(os.path.normpath(line)) for line in lines]
         return photos, Path(os.path.commonpath([photo.parent for photo in photos])) if photos else base
     raise DataError(f"{path}: {split} names {entry}, which is neither a folder nor a .txt list ({place})")
 
 
-def _listed(base: Path, place: Path, line: str) -> Path:
-    if line.startswith("./"):  # relative to the list itself
-        return place.parent / line
-    return base / line
-
-
 def _with_objects(photo: AnnotatedPhoto, ids: dict[int, int]) -> Iterator[AnnotatedPhoto | Problem]:
-    """The photo with the objects of its label file; with ground truth, too, where all are polygons."""
+    """The photo with the objects of its label file; with ground truth, too, if all are polygons."""
     source = photo.source
     if not is_file(source):
-        kind = "image without label file"
-        yield Problem(file=source, kind=kind, detail=photo.image.name, action="kept as background")
+        missing = Problem.skipped(source, "image without label file", photo.image.name)
+        yield replace(missing, action="kept as background")
         yield photo
         return
     try:
         lines = read_lines(source)
     except DataError as error:
-        yield Problem(file=source, kind="label file cannot be read", detail=str(error), action="skipped")
+        yield Problem.skipped(source, "label file cannot be read", str(error))
         return
     objects, problems = sort_out(_objects(lines, source, ids))
     yield from problems
-    photo = replace(photo, boxes=[found.box for found in objects])
-    polygons = [found.polygon for found in objects if found.polygon is not None]
-    if problems or len(polygons) < len(objects):
-        yield photo
-        return
-    labels = tuple(found.box.label for found in objects)
-
-    def ground_truth(width: int, height: int) -> RegionMask:
-        regions = tuple(
-            [[v * (height if i % 2 else width) for i, v in enumerate(polygon)]] for polygon in polygons
-        )
-        return RegionMask(regions, labels, width, height, str(source))
-
-    yield replace(photo, ground_truth=ground_truth)
+    photo = replace(photo, boxes=[box for box, _ in objects])
+    polygons = [polygon for _, polygon in objects if polygon is not None]
+    if not problems and len(polygons) == len(objects):
+        labels = tuple(box.label for box in photo.boxes)
+        photo = replace(photo, ground_truth=partial(_mask, polygons, labels, str(source)))
+    yield photo
 
 
-class _Object(NamedTuple):
-    box: AnnotatedBox
-    polygon: list[float] | None  # x0 y0 x1 y1 … as shares of the photo
+def _mask(
+    polygons: list[list[float]], labels: tuple[int, ...], source: str, width: int, height: int
+) -> RegionMask:
+    regions = tuple([[v * (height if i % 2 else width) for i, v in enumerate(polygon)]] for polygon in polygons)
+    return RegionMask(regions, labels, source, width, height)
 
 
-def _objects(lines: list[str], source: Path, ids: dict[int, int]) -> Iterator[_Object | Problem]:
+def _objects(
+    lines: list[str], source: Path, ids: dict[int, int]
+) -> Iterator[tuple[AnnotatedBox, list[float] | None] | Problem]:
+    """Each object with its polygon x0 y0 x1 y1 …, if it has one, as shares of the photo."""
     for row, line in enumerate(lines, start=1):
         if not line:
             continue
@@ -210,41 +209,39 @@ def _objects(lines: list[str], source: Path, ids: dict[int, int]) -> Iterator[_O
         try:
             key, values = float(word), [float(value) for value in rest]
         except ValueError:
-            yield Problem(file=source, kind="not all numbers", detail=called, action="dropped")
+            yield Problem.dropped(source, "not all numbers", called)
             continue
         if key not in ids:
-            yield Problem(file=source, kind="class unknown", detail=f"{word}, {called}", action="dropped")
+            yield Problem.dropped(source, "class unknown", f"{word}, {called}")
         elif len(values) == 4:
             x, y, width, height = values
             corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-            yield _Object(AnnotatedBox(corners, ids[int(key)], called), None)
+            yield AnnotatedBox(corners, ids[int(key)], called), None
         elif len(values) >= 6 and len(values) % 2 == 0:
             across, down = values[::2], values[1::2]
             corners = (min(across), min(down), max(across), max(down))
-            yield _Object(AnnotatedBox(corners, ids[int(key)], called), values)
+            yield AnnotatedBox(corners, ids[int(key)], called), values
         else:
             kind = "neither a box (class cx cy w h) nor a polygon (class x0 y0 x1 y1 x2 y2 …)"
-            yield Problem(file=source, kind=kind, detail=called, action="dropped")
+            yield Problem.dropped(source, kind, called)
 
 
 def _orphans(photos: list[Path]) -> list[Problem]:
     """Label files whose photo is not there."""
     wanted = {label_file(photo) for photo in photos}
     folders = {label_file(photo).parent: photo.parent for photo in photos if "images" in photo.parts}
-    alone = [
-        path
+    return [
+        Problem.skipped(path, "annotation without photo", path.stem)
         for folder, images in folders.items()
         for path in sorted(set(folder.glob("*.txt")) - wanted - {folder / "classes.txt"})
         # Photos of another split may lie in the same folder.
         if not any((images / f"{path.stem}{suffix}").is_file() for suffix in SUFFIXES)
     ]
-    kind = "annotation without photo"
-    return [Problem(file=path, kind=kind, detail=path.stem, action="skipped") for path in alone]
 
 
 def _with_empty_masks(photos: list[AnnotatedPhoto]) -> list[AnnotatedPhoto]:
     """The photos; those without objects keep an empty mask only in a data set of polygons."""
-    # Among boxes, an empty label file says nothing of pixels.
+    # In a data set of boxes, an empty label file says nothing of pixels.
     if any(photo.boxes and photo.ground_truth for photo in photos):
         return photos
     return [replace(photo, ground_truth=None) for photo in photos]

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from boxseg.data.geometry import painting_order, pixel_ranges
+from boxseg.data.geometry import painting_order
 from boxseg.dataset import BACKGROUND, BoxDataset, Sample
 from boxseg.extras import import_extra
+from boxseg.formats.boxes import pixel_ranges
 from boxseg.inference.devices import torch_device
 from boxseg.jobs import LabelJob
 from boxseg.labelling.method import Origin, Scored, pixel_boxes

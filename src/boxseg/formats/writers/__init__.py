@@ -1,17 +1,18 @@
 """Labels in the formats of other programs: one format, one file.
 
-Each writes a data set whose ground truth is the labels. The file that lists a split comes last, so a split that
-is listed is complete.
+Each `write` writes one split of a data set whose ground truth is the labels. The file that lists the split
+comes last, so a split that is listed is complete. A DataError says what cannot be written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from boxseg.config import LabelFormat
 from boxseg.dataset import BoxDataset
-from boxseg.formats.writers import coco_instances, mask_folder, palette, voc_tree, yolo_polygons
+from boxseg.formats.writers import coco_instances, mask_folder, voc_tree, yolo_polygons
 from boxseg.formats.writers.labelled import Writing, Written
 
 __all__ = ["SPLIT_FOLDERS", "WRITERS", "Writing", "Written"]
@@ -19,7 +20,7 @@ __all__ = ["SPLIT_FOLDERS", "WRITERS", "Writing", "Written"]
 Writer = Callable[[BoxDataset, Path, Writing], Written]
 
 WRITERS: dict[LabelFormat, Writer] = {
-    "palette": palette.write,
+    "palette": partial(voc_tree.write, devkit=False),
     "voc": voc_tree.write,
     "masks": mask_folder.write,
     "coco": coco_instances.write,

@@ -15,7 +15,7 @@ from faster_coco_eval.core import mask as coco_mask
 
 from boxseg.atomic import write_text
 from boxseg.dataset import BoxDataset, Sample
-from boxseg.formats.coco_results import encode_mask
+from boxseg.formats.coco_results import encode_window
 from boxseg.formats.contours import outlines
 from boxseg.formats.files import place_photo
 from boxseg.formats.images import SUFFIXES
@@ -27,9 +27,6 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     """Write the labels of one split, and last the annotation file.
 
     Images and categories keep the numbers that they have in COCO data, and are numbered from 1 elsewhere.
-
-    Raises:
-        DataError: A mask cannot be used.
     """
     written = Written()
     folder = root / "images" / dataset.split
@@ -65,9 +62,8 @@ def _image_numbers(dataset: BoxDataset) -> dict[str, int]:
 
 
 def _object(item: LabelObject, sample: Sample, writing: Writing) -> dict[str, Any]:
-    whole = item.whole_mask((sample.height, sample.width))
     x1, y1, x2, y2 = map(float, item.box)
-    segmentation: Any = encode_mask(whole)
+    segmentation: Any = encode_window(item.mask, *item.corner, (sample.height, sample.width))
     area = int(item.mask.sum())
     if writing.segmentation == "polygons":
         corner = np.array(item.corner)

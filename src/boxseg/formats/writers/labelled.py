@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -18,39 +18,24 @@ from boxseg.progress import track
 
 @dataclass(frozen=True, kw_only=True)
 class Writing:
-    """How labels are written.
+    """How labels are written."""
 
-    Attributes:
-        objects: `boxes`: an object is what has a box's class inside that box; `regions`: connected pixels of
-            one class.
-        segmentation: COCO: run-length codes, which keep holes, or polygons, which do not.
-        photos: Copy them, link them, or leave them out.
-        min_area: Smallest object, pixels; smaller ones are left out of objects, not of masks.
-    """
-
+    # What an object is: all that has a box's class inside that box, or connected pixels of one class.
     objects: Literal["boxes", "regions"] = "boxes"
-    segmentation: Literal["rle", "polygons"] = "rle"
+    segmentation: Literal["rle", "polygons"] = "rle"  # of COCO: run-length codes keep holes
     photos: Literal["copy", "link", "none"] = "copy"
-    min_area: int = 1
+    min_area: int = 1  # pixels; smaller objects are left out, but not of masks
 
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """How much was written; `+` adds up photos.
-
-    Attributes:
-        photos: Photos.
-        objects: Objects.
-        empty: Objects left out: boxes without a pixel of their class, and those that are too small.
-        ignored: Photos with pixels of 255.
-        stray: Photos with pixels of a class that are in none of its objects.
-    """
+    """How much was written; `+` adds up photos."""
 
     photos: int = 0
     objects: int = 0
-    empty: int = 0
-    ignored: int = 0
-    stray: int = 0
+    empty: int = 0  # objects left out: boxes without a pixel of their class, and those that are too small
+    ignored: int = 0  # photos with pixels of 255
+    stray: int = 0  # photos with pixels of a class that are in none of its objects
 
     def __add__(self, other: Written) -> Written:
         names = (entry.name for entry in fields(self))
@@ -59,58 +44,34 @@ class Written:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelObject:
-    """One object of a label mask.
+    """One object of a label mask."""
 
-    Attributes:
-        place: Its box is that place in `Sample.boxes`.
-        label: Class 1..L.
-        box: (4,) float64, x1 y1 x2 y2 in pixels: the annotated box, or the bounds of the region.
-        mask: (h, w) bool, its pixels, cut to a window.
-        corner: Left and top of that window, pixels.
-    """
+    place: int  # of its box in `Sample.boxes`
+    label: int  # class 1..L
+    box: NDArray[np.float64]  # (4,) x1 y1 x2 y2 in pixels: the annotated box, or the bounds of the region
+    mask: NDArray[np.bool_]  # (h, w), its pixels, cut to a window
+    corner: tuple[int, int]  # left and top of that window
 
-    place: int
-    label: int
-    box: NDArray[np.float64]
-    mask: NDArray[np.bool_] = field(repr=False)
-    corner: tuple[int, int]
-
-    def whole_mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """Its pixels in a photo of (H, W) pixels."""
-        whole = np.zeros(shape, dtype=bool)
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns of the window in the photo."""
         left, top = self.corner
         height, width = self.mask.shape
-        whole[top : top + height, left : left + width] = self.mask
-        return whole
+        return slice(top, top + height), slice(left, left + width)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PhotoLabels:
-    """A photo with what is to be written of it.
+    """A photo with what is to be written of it."""
 
-    Attributes:
-        sample: The photo, with the boxes of its objects, of which some may have no pixel.
-        labels: (H, W) uint8.
-        objects: Its objects with at least one pixel.
-        counts: This photo as one of those written.
-    """
-
-    sample: Sample
-    labels: NDArray[np.uint8]
-    objects: list[LabelObject]
-    counts: Written
+    sample: Sample  # with the boxes of its objects, of which some may have no pixel
+    labels: NDArray[np.uint8]  # (H, W)
+    objects: list[LabelObject]  # those that are written
+    counts: Written  # of this photo
 
 
 def labelled_photos(dataset: BoxDataset, writing: Writing) -> Iterator[PhotoLabels]:
-    """The photos of a data set one by one, with progress.
-
-    Args:
-        dataset: Its ground truth is the labels to write.
-        writing: What an object is.
-
-    Raises:
-        DataError: A mask is damaged, or of another size than its photo.
-    """
+    """The photos of a data set whose ground truth is the labels, one by one, with progress."""
     for sample in track(dataset.samples, "convert"):
         assert sample.ground_truth is not None
         labels = sample.ground_truth()
@@ -170,9 +131,7 @@ def _strays(labels: NDArray[np.uint8], objects: list[LabelObject]) -> bool:
     """Whether a pixel of a class is in none of the objects."""
     left_over = (labels != BACKGROUND) & (labels != IGNORE)
     for item in objects:
-        left, top = item.corner
-        height, width = item.mask.shape
-        left_over[top : top + height, left : left + width][item.mask] = False
+        left_over[item.window][item.mask] = False
     return bool(left_over.any())
 
 

@@ -13,16 +13,12 @@ from boxseg.dataset import BoxDataset
 from boxseg.formats.files import place_photo
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import write_grey
-from boxseg.formats.writers.data_yaml import finish_description, start_description
 from boxseg.formats.writers.labelled import Writing, Written, labelled_photos
+from boxseg.formats.yolo import finish_description, start_description
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
-    """Write the labels of one split, and last its entry in data.yaml.
-
-    Raises:
-        DataError: A mask cannot be used, the split is not train, val or test, or data.yaml has other classes.
-    """
+    """Write the labels of one split, and last its entry in data.yaml."""
     written = Written()
     names = dict(enumerate(("background", *dataset.classes)))
     description = start_description(root, dataset.split, names)

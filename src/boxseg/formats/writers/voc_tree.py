@@ -1,38 +1,56 @@
-"""A VOC devkit folder with labels: photos, boxes, masks of classes and of objects, lists.
+"""Masks as palette PNG with names and colours, alone or in a VOC devkit folder.
 
-OUT/JPEGImages/ID.jpg                      photos
-OUT/Annotations/ID.xml                     boxes
-and everything of `writers.palette`
+    OUT/labelmap.txt                           names and colours of the classes
+    OUT/ImageSets/Segmentation/SPLIT.txt       one ID a line
+    OUT/SegmentationClass/ID.png               classes
+    OUT/SegmentationObject/ID.png              objects, numbered from 1
+
+is what CVAT reads as "Segmentation mask 1.1"; the task in CVAT has the photos. A devkit has also
+
+    OUT/JPEGImages/ID.jpg                      photos
+    OUT/Annotations/ID.xml                     boxes
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from boxseg.atomic import write_text
-from boxseg.dataset import BoxDataset
+from boxseg.dataset import IGNORE, BoxDataset
 from boxseg.formats import voc_xml
 from boxseg.formats.files import place_photo
 from boxseg.formats.label_map import LABELMAP_TXT, write_label_map
-from boxseg.formats.writers import palette
-from boxseg.formats.writers.labelled import Writing, Written, labelled_photos
+from boxseg.formats.masks import write_mask
+from boxseg.formats.writers.labelled import PhotoLabels, Writing, Written, labelled_photos
 
 
-def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
-    """Write the labels of one split, and last the list of its IDs.
-
-    Raises:
-        DataError: A mask cannot be used, a photo is neither JPEG nor PNG, or a class name is not allowed in
-            labelmap.txt.
-    """
+def write(dataset: BoxDataset, root: Path, writing: Writing, *, devkit: bool = True) -> Written:
+    """Write the labels of one split, with photos and boxes if it is a devkit, and last the list of its IDs."""
     written = Written()
     write_label_map(root / LABELMAP_TXT, dataset.classes, ignored=False)
     for photo in labelled_photos(dataset, writing):
         sample = photo.sample
-        image = place_photo(sample, root / "JPEGImages", voc_xml.SUFFIXES, writing.photos)
-        xml = voc_xml.annotation_xml(sample, image, dataset.classes)
-        write_text(root / "Annotations" / f"{sample.id}.xml", xml)
-        palette.write_masks(photo, root)
+        if devkit:
+            image = place_photo(sample, root / "JPEGImages", voc_xml.SUFFIXES, writing.photos)
+            xml = voc_xml.annotation_xml(sample, image, dataset.classes)
+            write_text(root / "Annotations" / f"{sample.id}.xml", xml)
+        write_mask(root / "SegmentationClass" / f"{sample.id}.png", photo.labels)
+        if len(sample.labels) < IGNORE:  # pixels are bytes
+            write_mask(root / "SegmentationObject" / f"{sample.id}.png", _object_numbers(photo))
         written += photo.counts
-    palette.finish(dataset, root, written)
+    if written.ignored:
+        write_label_map(root / LABELMAP_TXT, dataset.classes, ignored=True)
+    ids = "".join(f"{sample.id}\n" for sample in dataset.samples)
+    write_text(root / "ImageSets" / "Segmentation" / f"{dataset.split}.txt", ids)
     return written
+
+
+def _object_numbers(photo: PhotoLabels) -> NDArray[np.uint8]:
+    """The mask of objects, numbered as their boxes, from 1, smaller ones on top."""
+    numbers = np.where(photo.labels == IGNORE, IGNORE, 0).astype(np.uint8)
+    for item in sorted(photo.objects, key=lambda item: -int(item.mask.sum())):
+        numbers[item.window][item.mask] = item.place + 1
+    return numbers

@@ -18,16 +18,12 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.formats.contours import join_rings, outlines
 from boxseg.formats.files import place_photo
 from boxseg.formats.images import SUFFIXES
-from boxseg.formats.writers.data_yaml import finish_description, start_description
 from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
+from boxseg.formats.yolo import finish_description, start_description
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
-    """Write the labels of one split, and last its entry in data.yaml.
-
-    Raises:
-        DataError: A mask cannot be used, the split is not train, val or test, or data.yaml has other classes.
-    """
+    """Write the labels of one split, and last its entry in data.yaml."""
     written = Written()
     description = start_description(root, dataset.split, dict(enumerate(dataset.classes)))
     for photo in labelled_photos(dataset, writing):
