@@ -229,7 +229,7 @@ def test_what_cannot_be_used_is_refused(
 ) -> None:
     line = refused(capsys, [*command, f"out={tmp_path}/l", "class_map=null"])
     assert "voc_to_coco" in line
-    assert "lacking: motorcycle, airplane" in line
+    assert "missing: motorcycle, airplane" in line
     assert not (tmp_path / "l").exists()
     voc = ["evaluate", f"data={shared_data}/voc2012", "data.limit=2", f"out={tmp_path}/e"]
     assert "needs COCO annotations" in refused(capsys, [*voc, f"instances={labelled}"])

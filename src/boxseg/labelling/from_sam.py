@@ -64,8 +64,7 @@ class Sam:
     Attributes:
         network: From transformers, in evaluation mode.
         family: How it is prompted.
-        device: Where it is.
-        origin: Its weights, where they are in a folder.
+        origin: Its weights, if they are in a folder.
     """
 
     network: Any
@@ -73,8 +72,7 @@ class Sam:
     device: torch.device
     origin: Origin
 
-    def on(self, device: torch.device) -> Sam:
-        """The same on another device."""
+    def on(self, device: torch.device) -> Sam:  # noqa: D102
         if device == self.device:
             return self
         return replace(self, network=copy.deepcopy(self.network).to(device), device=device)
@@ -97,12 +95,13 @@ class Sam:
         if len(boxes) == 0:
             return
         height, width = image.shape[:2]
-        side = _side(self.network.config)
+        size = self.network.config.prompt_encoder_config.image_size
+        side = int(size if isinstance(size, int) else size[0])
         pixels, (new_height, new_width) = prepare(image, side, self.family.stretched)
         scale = boxes.new_tensor([new_width / width, new_height / height] * 2)
         embeddings = self.network.get_image_embeddings(pixels)
         for some in torch.split(boxes * scale, _BATCH):
-            # Embeddings go along as they are; transformers repeats them for the boxes itself.
+            # transformers itself repeats the photo's embeddings for the boxes.
             logits = self.network(
                 image_embeddings=embeddings, input_boxes=some[None], multimask_output=False
             ).pred_masks[0, :, :1]
@@ -139,7 +138,7 @@ def start(job: LabelJob, dataset: BoxDataset) -> Sam:
     """Load the network `label.sam` from its folder, or from the Hugging Face hub.
 
     Raises:
-        MissingExtraError: transformers is not there.
+        MissingExtraError: transformers is not installed.
         CheckpointError: There is no such network, or it is of another kind.
     """
     name, device = str(job.label.sam), torch_device(job.trainer)
@@ -149,21 +148,15 @@ def start(job: LabelJob, dataset: BoxDataset) -> Sam:
             kind = transformers.AutoConfig.from_pretrained(name).model_type
             if kind not in SAM_FAMILIES:
                 known = ", ".join(SAM_FAMILIES)
-                raise CheckpointError(f"label.sam={name} is of the kind {kind}; expected one of {known}")
+                raise CheckpointError(f"label.sam={name} is a model of type {kind}; expected one of {known}")
             family = SAM_FAMILIES[kind]
             network = getattr(transformers, family.network).from_pretrained(name, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"label.sam={name}: no folder of a SAM checkpoint (config.json, model.safetensors), and not to be "
-            f"had from the Hugging Face hub: {reason}"
+            f"label.sam={name}: not a folder with a SAM checkpoint (config.json, model.safetensors), and it "
+            f"cannot be fetched from the Hugging Face hub: {reason}"
         ) from error
     weights = Path(name) / "model.safetensors"
     files = {"sam": weights} if weights.is_file() else {}
     return Sam(network=network.eval().to(device), family=family, device=device, origin=Origin(files=files))
-
-
-def _side(config: Any) -> int:
-    """Side of the square input, pixels."""
-    size = config.prompt_encoder_config.image_size
-    return int(size if isinstance(size, int) else size[0])

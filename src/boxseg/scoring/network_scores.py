@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from boxseg.config import Data, Evaluate, TrainerOptions
@@ -73,15 +75,6 @@ class NetworkScores:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Counted:
-    """Pixels of some photos, counted by class; and photos that could not be read, with the reason."""
-
-    before: ConfusionMatrix
-    after: ConfusionMatrix
-    skipped: dict[str, str]
-
-
 def validation_split(data: Data, splits: Splits) -> BoxDataset | None:
     """The split that a trained network is scored on; None, with a remark, where there is no ground truth.
 
@@ -116,15 +109,14 @@ def score_network(
         dataset: Images.
         options: Scales, flip and CRF.
         trainer: Loading processes.
-        keep: Folder for the final predictions, ID.png; None to keep none.
+        keep: Folder for the final predictions, ID.png; None to write none.
     """
     samples = [sample for sample in dataset.samples if sample.ground_truth is not None]
     work = partial(_score_chunk, classes=dataset.classes, options=options, trainer=trainer, keep=keep)
     parts = spread(work, loaded, samples, torch_devices(trainer), "evaluate")
-    skipped = {name: reason for part in parts for name, reason in part.skipped.items()}
-    nothing = ConfusionMatrix(dataset.classes)
-    before = sum((part.before for part in parts), start=nothing).scores()
-    after = sum((part.after for part in parts), start=nothing).scores()
+    skipped = {name: reason for _, part in parts for name, reason in part.items()}
+    counts = np.sum([part for part, _ in parts], axis=0)
+    before, after = (ConfusionMatrix(dataset.classes, part).scores() for part in counts)
     return NetworkScores(
         images=len(samples) - len(skipped),
         skipped=skipped,
@@ -140,19 +132,18 @@ def _score_chunk(
     options: Evaluate,
     trainer: TrainerOptions,
     keep: Path | None,
-) -> _Counted:
-    before, after = ConfusionMatrix(classes), ConfusionMatrix(classes)
+) -> tuple[NDArray[np.int64], dict[str, str]]:
+    """Pixels (2, L + 1, L + 2) before and after the CRF; and photos that could not be read, with the reason."""
+    nothing, device = ConfusionMatrix(classes), loaded.device
+    work = partial(_count_group, loaded, options, nothing.check, keep)
+    total = torch.zeros(2, *nothing.counts.shape, dtype=torch.int64, device=device)
     skipped: dict[str, str] = {}
-    work = partial(_count_group, loaded, options, before.check, keep)
-    device = loaded.device
-    total = torch.zeros(2, *before.counts.shape, dtype=torch.int64, device=device)
     for sample, result in photo_loop(work, samples, description="evaluate", trainer=trainer, device=device):
         if isinstance(result, Skipped):
             skipped[sample.id] = result.reason
         else:
             total += result
-    before.counts, after.counts = total.cpu().numpy()
-    return _Counted(before=before, after=after, skipped=skipped)
+    return total.cpu().numpy(), skipped
 
 
 def _count_group(
@@ -162,7 +153,7 @@ def _count_group(
     keep: Path | None,
     group: Sequence[Readable],
 ) -> list[Tensor]:
-    """Pixels (2, L + 1, L + 2) of each photo before and after the CRF; predictions are written to `keep`."""
+    """Pixels (2, L + 1, L + 2) of each photo; predictions are written to `keep`."""
     counts = []
     answers = label_group(loaded, [image for _, image in group], options)
     for (sample, _), answer in zip(group, answers, strict=True):
@@ -177,13 +168,11 @@ def _count_group(
 
 def network_table(title: str, scores: NetworkScores) -> Table:
     """mIoU and accuracies before and after the CRF."""
-    rows = [("before CRF", scores.before_crf)]
-    if scores.after_crf:
-        rows.append(("after CRF", scores.after_crf))
+    rows = [("before CRF", scores.before_crf), ("after CRF", scores.after_crf)]
     return Table(
         title=f"Network on {title}",
         columns=("", "mIoU", "mean accuracy", "pixel accuracy"),
-        rows=tuple((name, s.miou, s.mean_accuracy, s.pixel_accuracy) for name, s in rows),
+        rows=tuple((name, s.miou, s.mean_accuracy, s.pixel_accuracy) for name, s in rows if s),
     )
 
 
