@@ -241,4 +241,4 @@ def test_what_cannot_be_used_is_refused(
         '[{"image_id": 1, "category_id": 1, "segmentation": {}, "score": 1}]'
     )
     line = refused(capsys, ["evaluate", *data, f"instances={labelled}/strange.json"])
-    assert "no result is of an image" in line
+    assert "none of the results is for an image" in line

@@ -50,7 +50,7 @@ class ConfusionMatrix:
 
     Args:
         classes: Names of classes 1..L, without the background.
-        counts: (L + 1, L + 2) int64, rows are the truth, columns the prediction, the last one 255; zeros if None.
+        counts: (L + 1, L + 2) int64, rows are the truth, columns the prediction, last 255; zeros if None.
 
     Attributes:
         names: Names of classes 0..L.
