@@ -76,7 +76,8 @@ def spread(
     threads = max(1, torch.get_num_threads() // count)
     size = chunk_size(len(samples), devices[:count], threads)
     chunks = [samples[start : start + size] for start in range(0, len(samples), size)]
-    # All before any is started: an executor starts Python's tracker of semaphores, which would lift `_deaf`.
+    # All before any is started: an executor starts Python's tracker of resources, which would lift `_deaf`:
+    # https://github.com/python/cpython/issues/127586, not mended for Python 3.11.
     workers = [_Worker(number, device, threads) for number, device in enumerate(devices[:count], start=1)]
     with Progress(description, len(samples)) as bar:
         bar.update(0)

@@ -24,7 +24,7 @@ class InstanceScores:
 
     Attributes:
         images: Images scored.
-        whole_box: Every box is its object's mask.
+        whole_box: The baseline: every box is its object's mask.
         parts: By source: `y_crf` and `y_ret`, or the name of a results file.
     """
 

@@ -40,8 +40,7 @@ class NetworkScores:
     Attributes:
         images: Images scored.
         skipped: Photos that could not be read, with the reason.
-        before_crf: Scores of the network alone.
-        after_crf: Scores after the dense CRF; None where it is off.
+        after_crf: None if the CRF is off.
     """
 
     images: int
@@ -76,12 +75,7 @@ class NetworkScores:
 
 
 def validation_split(data: Data, splits: Splits) -> BoxDataset | None:
-    """The split that a trained network is scored on; None, with a remark, where there is no ground truth.
-
-    Args:
-        data: What it was trained on.
-        splits: Reads it.
-    """
+    """The split to score a network on, after training on `data`; None, with a remark, without ground truth."""
     if not data.val_split:
         return None
     try:
@@ -108,7 +102,7 @@ def score_network(
         loaded: The network.
         dataset: Images.
         options: Scales, flip and CRF.
-        trainer: Loading processes.
+        trainer: Devices and loading processes.
         keep: Folder for the final predictions, ID.png; None to write none.
     """
     samples = [sample for sample in dataset.samples if sample.ground_truth is not None]
