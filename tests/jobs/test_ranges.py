@@ -86,9 +86,7 @@ def test_learning_without_momentum_or_from_fixed_weights_is_none_of_these() -> N
 @pytest.mark.parametrize("name", ["mps", "xpu", "meta"])
 def test_a_device_that_is_not_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(
-        ConfigError, match=rf"trainer\.accelerator={name}: torch finds no such device; try auto"
-    ):
+    with pytest.raises(ConfigError, match=rf"trainer\.accelerator={name}: torch finds no such device"):
         torch_devices(TrainerOptions(accelerator=name))
 
 

@@ -27,8 +27,7 @@ def torch_devices(trainer: TrainerOptions) -> list[torch.device]:
     except RuntimeError as error:
         raise ConfigError(f"unknown trainer.accelerator={trainer.accelerator}; try auto, cpu or gpu") from error
     if not _is_there(device.type):
-        missing = "no CUDA device" if kind == "cuda" else "no such device"
-        raise ConfigError(f"trainer.accelerator={trainer.accelerator}: torch finds {missing}; try auto")
+        raise ConfigError(f"trainer.accelerator={trainer.accelerator}: torch finds no such device; try auto")
     if kind == "cpu":
         return [device] * (1 if trainer.devices == "auto" else trainer.devices)
     there = torch.cuda.device_count() if kind == "cuda" else 1

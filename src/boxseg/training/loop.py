@@ -76,11 +76,11 @@ def fit(
     Args:
         module: What is trained; changed in place.
         images: Training images.
-        folder: Run folder; weights.json, checkpoints/last.ckpt and history.csv are kept there.
+        folder: Run folder, for weights.json, checkpoints/last.ckpt and history.csv.
         trainer: Devices, precision, seed.
-        scale: Length of the schedule; checkpoints are as much closer.
-        callbacks: Lightning's, beside ours.
-        loggers: Lightning's, beside those of `trainer.loggers`.
+        scale: Length of the schedule, and of the time between checkpoints.
+        callbacks: Lightning's, in addition to ours.
+        loggers: Lightning's, in addition to those of `trainer.loggers`.
 
     Raises:
         ConfigError: The batch cannot be shared by the devices, or cut into that many parts; the device does not
@@ -105,21 +105,9 @@ def fit(
             f"trainer.accumulate={module.accumulate}: a step has only {share} images"
             f"{' on each device' if devices > 1 else ''}, so it can have at most {share} parts"
         )
-    _check_lightnings(callbacks, loggers)
-    if devices > 1:
-        for thing in (*callbacks, *loggers, *module.plugged_in()):
-            require_sendable(thing, f"{name}: {getattr(thing, '__qualname__', type(thing).__qualname__)}")
+    _check_given(module, callbacks, loggers, devices)
     with quiet_lightning(), torch.random.fork_rng():
-        ours = [
-            History(folder, name, module.iterations),
-            ModelCheckpoint(
-                dirpath=last.parent,
-                filename=last.stem,
-                every_n_epochs=1,
-                save_on_train_epoch_end=True,
-                enable_version_counter=False,
-            ),
-        ]
+        ours = [History(folder, name, module.iterations), _keep_last(last)]
         wanted = [*make_loggers(trainer.loggers, folder), *loggers]
         lightning = _lightning(trainer, devices, module, sampler.epochs, [*ours, *callbacks], wanted, folder)
         with ended_with(lightning), _ctrl_c_passes():
@@ -133,8 +121,10 @@ def fit(
         log.info(f"{name}: {len(images.unreadable)} photos could not be read and were replaced: {names}")
 
 
-def _check_lightnings(callbacks: Sequence[Callback], loggers: Sequence[Logger]) -> None:
-    """Check that what a caller gives is Lightning's; a ConfigError says what is not."""
+def _check_given(
+    module: TrainingModule, callbacks: Sequence[Callback], loggers: Sequence[Logger], devices: int
+) -> None:
+    """Check that callbacks and loggers are Lightning's, and that other processes can import all they need."""
     for option, given, kind in (("callbacks", callbacks, Callback), ("loggers", loggers, Logger)):
         for thing in given:
             if not isinstance(thing, kind):
@@ -142,6 +132,20 @@ def _check_lightnings(callbacks: Sequence[Callback], loggers: Sequence[Logger]) 
                     f"{option}: expected objects of lightning.pytorch's {kind.__name__}, got a "
                     f"{type(thing).__module__}.{type(thing).__name__} (pytorch_lightning is another package)"
                 )
+    if devices > 1:
+        for thing in (*callbacks, *loggers, *module.plugged_in()):
+            name = getattr(thing, "__qualname__", type(thing).__qualname__)
+            require_sendable(thing, f"{module.stage}: {name}")
+
+
+def _keep_last(file: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        dirpath=file.parent,
+        filename=file.stem,
+        every_n_epochs=1,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
 
 
 def _lightning(
