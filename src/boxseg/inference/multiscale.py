@@ -65,14 +65,11 @@ def see(loaded: Loaded[Segmenter], image: Tensor, options: Evaluate) -> Views:
         scaled = photo
         if scaled_size != size:
             scaled = F.interpolate(photo, scaled_size, mode="bilinear", antialias=True)
-        if flip and scaled_size[0] * scaled_size[1] <= PAIR:
-            both = network(torch.cat([scaled, scaled.flip(-1)]))
-            views = [(both[0], False), (both[1], True)]
-        else:
-            views = [(network(scaled)[0], False)]
-            views += [(network(scaled.flip(-1))[0], True)] if flip else []
-        for cosine, mirrored in views:
-            seen.add(cosine, scaled_size, mirrored=mirrored)
+        views = [scaled, scaled.flip(-1)] if flip else [scaled]
+        together = flip and scaled_size[0] * scaled_size[1] <= PAIR
+        cosines = network(torch.cat(views)) if together else [network(view)[0] for view in views]
+        for mirrored, cosine in enumerate(cosines):
+            seen.add(cosine, scaled_size, mirrored=bool(mirrored))
     return seen
 
 

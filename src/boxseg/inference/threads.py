@@ -63,11 +63,9 @@ def photo_loop(
     """
     loaded = track(photos(samples, workers=trainer.workers), description, total=len(samples))
     groups = _grouped(loaded, 1 if device.type == "cpu" else BATCH)
-    if device.type == "cpu":
-        results = _on_threads(partial(_worked, work), groups, torch.get_num_threads())
-    else:
-        results = map(partial(_worked, work), groups)
-    for group in results:
+    work_on = partial(_worked, work)
+    on_cpu = device.type == "cpu"
+    for group in _on_threads(work_on, groups, torch.get_num_threads()) if on_cpu else map(work_on, groups):
         yield from group
 
 

@@ -71,13 +71,11 @@ def _spans(length: int, side: int) -> list[tuple[int, int, ScoreMaps]]:
     last = max(0, length - side) // STEP * STEP
     starts = sorted({*range(0, last, (side - overlap) // STEP * STEP), last})
     spans = [(start, min(start + side, length) if start < last else length) for start in starts]
-    ramps = []
+    ramps, total = [], np.zeros(length)
     for start, stop in spans:
         near = np.minimum(np.arange(1, stop - start + 1), np.arange(stop - start, 0, -1))
         ramps.append(np.minimum(near / (overlap + 1), 1))
-    total = np.zeros(length)
-    for (start, stop), ramp in zip(spans, ramps, strict=True):
-        total[start:stop] += ramp
+        total[start:stop] += ramps[-1]
     return [
         (start, stop, (ramp / total[start:stop]).astype(np.float32))
         for (start, stop), ramp in zip(spans, ramps, strict=True)

@@ -68,7 +68,7 @@ def match_classes(
         option: `label.class_map`; classes that are not in it are matched by equal names.
         classifier: Names of the classifier's classes.
         data: Names of the data's classes.
-        checkpoint: The classifier's file, named in errors.
+        checkpoint: Named in errors.
 
     Raises:
         CheckpointError: No map is given, and the classifier lacks a class of the data.
@@ -137,9 +137,11 @@ def label_map(
     """
     entries: list[dict[str, Any]] = [{"value": BACKGROUND, "name": BACKGROUND_NAME}]
     for place, name in enumerate(data):
-        ids = {"category_id": category_ids[place]} if category_ids else {}
-        served = {"classifier_class": matches[place]} if matches else {}
-        entries.append({"value": place + 1, "name": name, **ids, **served})
+        entries.append({"value": place + 1, "name": name})
+        if category_ids:
+            entries[-1]["category_id"] = category_ids[place]
+        if matches:
+            entries[-1]["classifier_class"] = matches[place]
     return entries
 
 

@@ -145,11 +145,10 @@ def write_confusion(folder: Path, parts: Mapping[str, Scores | None]) -> None:
         folder: Where metrics.json is.
         parts: Scores by their name in metrics.json; those without counts are left out.
     """
-    known = {name: scores for name, scores in parts.items() if scores is not None and scores.counts is not None}
-    if known:
-        names = list(next(iter(known.values())).iou)
-        counts = {name: scores.counts.tolist() for name, scores in known.items() if scores.counts is not None}
-        # On one line a matrix of 80 classes is 40 kB, indented one number a line.
+    counts = {name: part.counts.tolist() for name, part in parts.items() if part and part.counts is not None}
+    if counts:
+        names = next(list(part.iou) for part in parts.values() if part)
+        # On one line: with each number on its own line a matrix of 80 classes would have 6,600.
         write_text(folder / CONFUSION, json.dumps({"classes": names, "counts": counts}) + "\n")
 
 

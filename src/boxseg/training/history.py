@@ -106,16 +106,6 @@ def make_loggers(names: LoggerName | list[LoggerName], folder: Path) -> list[Log
     return made
 
 
-def _tensorboard(folder: Path) -> Logger:
-    return theirs.TensorBoardLogger(save_dir=folder, name=TENSORBOARD, version="")
-
-
-def _wandb(folder: Path) -> Logger:
-    return theirs.WandbLogger(
-        project=PROJECT, name=folder.as_posix(), save_dir=folder, id=logged_as(folder), resume="allow"
-    )
-
-
 def _mlflow(folder: Path) -> Logger:
     from mlflow import MlflowClient
 
@@ -143,7 +133,9 @@ def logged_as(folder: Path) -> str:
 
 
 LOGGERS: dict[str, Callable[[Path], Logger]] = {
-    "tensorboard": _tensorboard,
-    "wandb": _wandb,
+    "tensorboard": lambda folder: theirs.TensorBoardLogger(save_dir=folder, name=TENSORBOARD, version=""),
+    "wandb": lambda folder: theirs.WandbLogger(
+        project=PROJECT, name=folder.as_posix(), save_dir=folder, id=logged_as(folder), resume="allow"
+    ),
     "mlflow": _mlflow,
 }

@@ -32,19 +32,6 @@ from boxseg.training.schedule import checkpoint_interval
 log = logging.getLogger("boxseg")
 
 
-def interval_of(checkpoint: Path) -> int:
-    """Iterations between two checkpoints of the run that wrote this one; a resumed run keeps them.
-
-    With another interval it would count its steps wrongly. The last interval may be shorter: then the number
-    found is too small, and leaves nothing to do.
-
-    Raises:
-        CheckpointError: It cannot be read.
-    """
-    step, epoch = progress_of(checkpoint)
-    return math.ceil(step / (epoch + 1))
-
-
 def progress_of(checkpoint: Path) -> tuple[int, int]:
     """Step and epoch that a checkpoint of a training was written at.
 
@@ -94,7 +81,10 @@ def fit(
     every = checkpoint_interval(trainer.checkpoint_every, scale)
     if last.is_file():
         log.info(f"{name}: resuming from {last}")
-        every = interval_of(last)
+        # A resumed run keeps its interval, or it would count steps wrongly. The last one may have been shorter:
+        # then the number found is too small, and leaves nothing to do.
+        step, epoch = progress_of(last)
+        every = math.ceil(step / (epoch + 1))
     devices = len(torch_devices(trainer))
     sampler = StreamSampler(
         len(images), batch=module.options.batch, iterations=module.iterations, seed=trainer.seed, chunk=every
@@ -133,9 +123,9 @@ def _check_given(
                     f"{type(thing).__module__}.{type(thing).__name__} (pytorch_lightning is another package)"
                 )
     if devices > 1:
-        for thing in (*callbacks, *loggers, *module.plugged_in()):
-            name = getattr(thing, "__qualname__", type(thing).__qualname__)
-            require_sendable(thing, f"{module.stage}: {name}")
+        for part in (*callbacks, *loggers, *module.plugged_in()):
+            name = getattr(part, "__qualname__", type(part).__qualname__)
+            require_sendable(part, f"{module.stage}: {name}")
 
 
 def _keep_last(file: Path) -> ModelCheckpoint:

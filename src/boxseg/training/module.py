@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import lightning as L
 import torch
@@ -107,8 +107,7 @@ class TrainingModule(L.LightningModule):
         if len(parts) * world > 1:
             counts = torch.stack([self.counts(part) for part in parts]).sum(0).float()
             totals = self._sum_of_ranks(counts) / world  # the gradients of the ranks are averaged
-        optimiser = self.optimizers()
-        assert isinstance(optimiser, LightningOptimizer)
+        optimiser = cast(LightningOptimizer, self.optimizers())
         optimiser.zero_grad()
         losses = []
         for place, part in enumerate(parts):
@@ -124,9 +123,7 @@ class TrainingModule(L.LightningModule):
             )
         self.log("loss", mean, prog_bar=True)
         optimiser.step()
-        schedule = self.lr_schedulers()
-        assert isinstance(schedule, LRScheduler)
-        schedule.step()
+        cast(LRScheduler, self.lr_schedulers()).step()
         return mean
 
     def _seed(self, part: int) -> None:
@@ -137,9 +134,7 @@ class TrainingModule(L.LightningModule):
     def _sum_of_ranks(self, value: Tensor) -> Tensor:
         if self.trainer.world_size == 1:
             return value
-        total = self.trainer.strategy.reduce(value, reduce_op="sum")
-        assert isinstance(total, Tensor)
-        return total
+        return cast(Tensor, self.trainer.strategy.reduce(value, reduce_op="sum"))
 
     def _gradients_stay_here(self) -> AbstractContextManager[None]:
         """Processes exchange gradients only after the last part."""
