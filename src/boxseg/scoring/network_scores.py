@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.nn.deeplab import Segmenter
 from boxseg.scoring.confusion import ConfusionMatrix, Scores
 from boxseg.scoring.device_counts import count_pixels
-from boxseg.scoring.label_scores import Labels, read_truth
+from boxseg.scoring.label_scores import read_truth
 from boxseg.tables import Table
 
 log = logging.getLogger("boxseg")
@@ -106,7 +106,7 @@ def score_network(
         keep: Folder for the final predictions, ID.png; None to write none.
     """
     samples = [sample for sample in dataset.samples if sample.ground_truth is not None]
-    work = partial(_score_chunk, classes=dataset.classes, options=options, trainer=trainer, keep=keep)
+    work = partial(_score_chunk, options=options, trainer=trainer, keep=keep)
     parts = spread(work, loaded, samples, torch_devices(trainer), "evaluate")
     skipped = {name: reason for _, part in parts for name, reason in part.items()}
     counts = np.sum([part for part, _ in parts], axis=0)
@@ -122,15 +122,13 @@ def score_network(
 def _score_chunk(
     loaded: Loaded[Segmenter],
     samples: Sequence[Sample],
-    classes: Sequence[str],
     options: Evaluate,
     trainer: TrainerOptions,
     keep: Path | None,
 ) -> tuple[NDArray[np.int64], dict[str, str]]:
     """Pixels (2, L + 1, L + 2) before and after the CRF; and photos that could not be read, with the reason."""
-    nothing, device = ConfusionMatrix(classes), loaded.device
-    work = partial(_count_group, loaded, options, nothing.check, keep)
-    total = torch.zeros(2, *nothing.counts.shape, dtype=torch.int64, device=device)
+    work, device, size = partial(_count_group, loaded, options, keep), loaded.device, len(loaded.classes) + 1
+    total = torch.zeros(2, size, size + 1, dtype=torch.int64, device=device)
     skipped: dict[str, str] = {}
     for sample, result in photo_loop(work, samples, description="evaluate", trainer=trainer, device=device):
         if isinstance(result, Skipped):
@@ -141,20 +139,16 @@ def _score_chunk(
 
 
 def _count_group(
-    loaded: Loaded[Segmenter],
-    options: Evaluate,
-    check: Callable[[str, Labels], None],
-    keep: Path | None,
-    group: Sequence[Readable],
+    loaded: Loaded[Segmenter], options: Evaluate, keep: Path | None, group: Sequence[Readable]
 ) -> list[Tensor]:
     """Pixels (2, L + 1, L + 2) of each photo; predictions are written to `keep`."""
-    counts = []
+    matrix, counts = ConfusionMatrix(loaded.classes), []
     answers = label_group(loaded, [image for _, image in group], options)
     for (sample, _), answer in zip(group, answers, strict=True):
         if keep is not None:
             write_mask(keep / f"{sample.id}.png", answer.labels.cpu().numpy())
         labels = read_truth(sample)
-        check("ground truth", labels)
+        matrix.check("ground truth", labels)
         truth, size = torch.from_numpy(labels).to(loaded.device), len(loaded.classes) + 1
         counts.append(torch.stack([count_pixels(p, truth, size) for p in (answer.before, answer.labels)]))
     return counts

@@ -49,7 +49,8 @@ class _Launcher(_MultiProcessingLauncher):
     """Lightning's, also for notebooks: it refuses them because of classes defined there, which none is here.
 
     Attributes:
-        raised: Errors of boxseg that processes ended with; torch passes on the text of a traceback only.
+        raised: Errors of boxseg that processes ended with. torch passes on only the text of a traceback; no issue
+            found, and this can go when it passes on the error.
     """
 
     def __init__(self, strategy: DDPStrategy) -> None:
@@ -106,8 +107,11 @@ def ended_with(trainer: L.Trainer) -> Iterator[None]:
             raise
         raise launcher.raised.get() from error
     except ProcessExitedException as error:
+        cause = error.signal_name or f"status {error.exit_code}"
+        if cause == "SIGKILL":
+            cause = "killed: memory may have run out"
         raise BoxsegError(
-            f"process {error.error_index + 1} of the training ended ({_cause(error)}): "
+            f"process {error.error_index + 1} of the training ended ({cause}): "
             "try a smaller batch, trainer.accumulate or fewer devices"
         ) from error
     finally:
@@ -115,10 +119,3 @@ def ended_with(trainer: L.Trainer) -> Iterator[None]:
         end_processes(processes)
         if processes and sys.stderr.isatty():
             sys.stderr.write("\x1b[?25h")  # the cursor, which the bar of a killed process has hidden
-
-
-def _cause(error: ProcessExitedException) -> str:
-    name = error.signal_name
-    if name == "SIGKILL":
-        return "killed: memory may have run out"
-    return name or f"status {error.exit_code}"
