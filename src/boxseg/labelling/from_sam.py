@@ -1,7 +1,7 @@
 """Masks of a SAM (Segment Anything) network, prompted with each box.
 
-Photos are prepared here and not by transformers' processors: SAM 2's needs torchvision. No issue found; `prepare`
-can go when it needs no torchvision.
+Photos are prepared here and not by transformers' processors: SAM 2's needs torchvision. No issue found;
+`prepare` can go when it needs no torchvision.
 
 Source: Kirillov et al., "Segment anything", ICCV 2023; Ravi et al., "SAM 2", 2024.
 """

@@ -49,8 +49,8 @@ class _Launcher(_MultiProcessingLauncher):
     """Lightning's, also for notebooks: it refuses them because of classes defined there, which none is here.
 
     Attributes:
-        raised: Errors of boxseg that processes ended with. torch passes on only the text of a traceback; no issue
-            found, and this can go when it passes on the error.
+        raised: Errors of boxseg that processes ended with. torch passes on the text of a traceback only; no
+            issue found, and this can go when it passes on the error.
     """
 
     def __init__(self, strategy: DDPStrategy) -> None:
