@@ -48,7 +48,7 @@ from boxseg.runs.stage_files import label_files
 from boxseg.stages import predict
 from boxseg.stages.doctor import DoctorResult
 from boxseg.training.labels import training_labels
-from boxseg.training.schedule import iterations_of
+from boxseg.training.schedule import schedule_length
 from generated import write_coco, write_voc
 from label import make_labeller
 from measure import Cost, in_child, memory_held, parser, photos, resident_growth, settings, table, timed
@@ -94,9 +94,9 @@ def cost_of_using(root: Path, folder: Path) -> tuple[float, ...]:
 
 def one_pass(dataset: BoxDataset) -> list[tuple[int, int]]:
     """Draw the order of one pass over all images."""
-    batch = Classify().batch
-    iterations = iterations_of(len(dataset), batch=batch, epochs=1, iterations=None)
-    return list(StreamSampler(len(dataset), batch=batch, iterations=iterations, seed=0))
+    options = Classify(epochs=1)
+    iterations = schedule_length(options, len(dataset))
+    return list(StreamSampler(len(dataset), batch=options.batch, iterations=iterations, seed=0))
 
 
 def photo_with_boxes(folder: Path, megapixels: float, boxes: int) -> Sample:

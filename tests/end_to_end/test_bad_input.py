@@ -89,7 +89,7 @@ def test_a_checkpoint_of_other_classes(
     for file in (broken / "Annotations").glob("*.xml"):
         file.write_text(file.read_text().replace("<name>fish</name>", "<name>trout</name>"))
     line = fails(capsys, "label", f"checkpoint={classifier}", f"data={broken}", f"out={tmp_path}/l")
-    assert "lacking: trout" in line
+    assert "missing: trout" in line
     assert "class_map" in line
 
 

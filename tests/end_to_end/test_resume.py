@@ -38,7 +38,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(toy: Path, boxseg, tm
     if (broken / "model.safetensors").exists():
         pytest.skip("the training ended before it could be killed")
     done = boxseg(*CLASSIFY, f"data={toy}", f"out={broken}")
-    assert "going on from" in done.stderr
+    assert "resuming from" in done.stderr
     for name in ("model.safetensors", "history.csv"):
         assert (broken / name).read_bytes() == (whole / name).read_bytes()
 

@@ -101,8 +101,8 @@ def test_an_error_in_a_process_is_one_line(toy: Path, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["devices=3"], "a batch of 4 images cannot be shared by 3 processes"),
-        (["accumulate=5"], "trainer.accumulate=5: there are only 4 images to a step, which make no more parts"),
-        (["devices=2", "accumulate=3"], "trainer.accumulate=3: there are only 2 images to a step and device"),
+        (["accumulate=5"], "trainer.accumulate=5: a step has only 4 images, so it can have at most 4 parts"),
+        (["devices=2", "accumulate=3"], "trainer.accumulate=3: a step has only 2 images on each device"),
         (["accumulate=0"], "trainer.accumulate must be 1 or more"),
         (["loggers=tensorbored"], "tensorbored"),
     ],

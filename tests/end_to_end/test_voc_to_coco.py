@@ -229,7 +229,7 @@ def test_what_cannot_be_used_is_refused(
 ) -> None:
     line = refused(capsys, [*command, f"out={tmp_path}/l", "class_map=null"])
     assert "voc_to_coco" in line
-    assert "lacking: motorcycle, airplane" in line
+    assert "missing: motorcycle, airplane" in line
     assert not (tmp_path / "l").exists()
     voc = ["evaluate", f"data={shared_data}/voc2012", "data.limit=2", f"out={tmp_path}/e"]
     assert "needs COCO annotations" in refused(capsys, [*voc, f"instances={labelled}"])
@@ -241,4 +241,4 @@ def test_what_cannot_be_used_is_refused(
         '[{"image_id": 1, "category_id": 1, "segmentation": {}, "score": 1}]'
     )
     line = refused(capsys, ["evaluate", *data, f"instances={labelled}/strange.json"])
-    assert "no result is of an image" in line
+    assert "none of the results is for an image" in line

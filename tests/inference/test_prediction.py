@@ -163,7 +163,7 @@ def test_photos_longer_than_a_tile_are_seen_in_windows_and_come_in_order() -> No
         assert [p.labels.shape for p in model.predict_many(photos)] == [p.shape[:2] for p in photos]
     assert model.groups == [3]
     for tile in (63, -1, "all", 64.0):
-        with pytest.raises(ConfigError, match="expected pixels, at least 64, 0 for no windows, or 'auto'"):
+        with pytest.raises(ConfigError, match="expected at least 64 pixels, 0 for no windows, or 'auto'"):
             Brightness(tile=tile)
 
 

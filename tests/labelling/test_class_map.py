@@ -43,7 +43,7 @@ def test_the_shipped_map_joins_every_voc_class_to_one_coco_class(shared_data: Pa
 
 def test_without_a_map_classes_go_by_name_in_any_order() -> None:
     assert match(None, "person", "sofa") == ("person", "sofa")
-    with pytest.raises(CheckpointError, match=r"lacking: couch, zebra\).*voc_to_coco.*class_map=names"):
+    with pytest.raises(CheckpointError, match=r"missing: couch, zebra\).*voc_to_coco.*class_map=names"):
         match(None, "couch", "person", "zebra")
 
 
@@ -68,7 +68,7 @@ def test_a_file_is_a_mapping(write, tmp_path: Path) -> None:  # type: ignore[no-
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("voc2coco", "no class map 'voc2coco', did you mean 'voc_to_coco'"),
+        ("voc2coco", "label.class_map=voc2coco: no such class map, did you mean 'voc_to_coco'"),
         ({"cuoch": "sofa"}, "the data has no class 'cuoch', did you mean 'couch'"),
         ({"couch": "soda"}, "knows no class 'soda', did you mean 'sofa'"),
         ({"couch": 3}, "must hold `class of the data: class of the classifier`"),

@@ -359,7 +359,7 @@ def test_sam_checkpoints_that_cannot_be_used(
     with pytest.raises(CheckpointError, match=r"label\.sam=.*nowhere.*hub"):
         make_sam(tmp_path / "nowhere", root)
     transformers.BertConfig().save_pretrained(tmp_path / "bert")
-    with pytest.raises(CheckpointError, match="of the kind bert; expected one of sam, sam2"):
+    with pytest.raises(CheckpointError, match="a model of type bert; expected one of sam, sam2"):
         make_sam(tmp_path / "bert", root)
     words = {"method": "sam", "data": root, "out": tmp_path / "l", "workers": 0}
     boxseg.label(sam=str(sam_folder), **words)

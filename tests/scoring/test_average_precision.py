@@ -191,11 +191,11 @@ def test_areas_are_counted_where_none_is_stated_and_ids_may_be_names() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"category_id": 4}, "result 0: category_id 4 is no class of the data"),
-        ({"score": float("nan")}, "score nan is no finite number"),
-        ({"score": "high"}, "score high is no finite number"),
-        ({"segmentation": {"size": [10, 10], "counts": "zz"}}, "segmentation is no mask of"),
-        ({"segmentation": 7}, "segmentation is no mask of"),
+        ({"category_id": 4}, "result 0: category_id 4 is not a class of the data"),
+        ({"score": float("nan")}, "score nan is not a finite number"),
+        ({"score": "high"}, "score high is not a finite number"),
+        ({"segmentation": {"size": [10, 10], "counts": "zz"}}, "segmentation is not a mask of"),
+        ({"segmentation": 7}, "segmentation is not a mask of"),
     ],
 )
 def test_results_that_cannot_be_used_are_named(change: dict[str, Any], message: str) -> None:

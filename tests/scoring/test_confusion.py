@@ -141,5 +141,5 @@ def test_a_mask_of_another_size_is_refused() -> None:
 def test_other_classes_are_refused() -> None:
     with pytest.raises(DataError, match="unique"):
         ConfusionMatrix(("cat", "cat"))
-    with pytest.raises(DataError, match="do not add"):
+    with pytest.raises(DataError, match="cannot be added"):
         ConfusionMatrix(("cat",)) + ConfusionMatrix(("dog",))

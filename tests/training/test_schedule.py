@@ -11,12 +11,13 @@ import yaml
 
 from boxseg import options
 from boxseg.cli import execute
+from boxseg.config import Classify
 from boxseg.data.toy import write_toy
 from boxseg.errors import ConfigError
 from boxseg.nn.losses import LossOptions
 from boxseg.stages import classify, segment
 from boxseg.training import loop
-from boxseg.training.schedule import checkpoint_interval, iterations_of
+from boxseg.training.schedule import checkpoint_interval, schedule_length
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,8 @@ from boxseg.training.schedule import checkpoint_interval, iterations_of
 def test_iterations_are_scaled_and_rounded(
     images: int, batch: int, epochs: float, iterations: int | None, scale: float, expected: int
 ) -> None:
-    assert iterations_of(images, batch=batch, epochs=epochs, iterations=iterations, scale=scale) == expected
+    options = Classify(batch=batch, epochs=epochs, iterations=iterations)
+    assert schedule_length(options, images, scale) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Files of exported networks: how each format is written, and opened again as its users do."""
+"""Formats of exported networks: how each is written, and opened as its users do."""
 
 from __future__ import annotations
 
@@ -29,13 +29,12 @@ OPSET = 18
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """A kind of file.
+    """A file format.
 
     Attributes:
-        suffix: Of its files.
         needs: Packages of the extra `onnx`.
-        write: Writes the network; gets its checkpoint too.
-        open: Reads the file as its users do.
+        write: Writes a file from a network and its checkpoint.
+        open: Opens a file as its users do.
         usage: A line of Python.
     """
 
@@ -47,7 +46,7 @@ class Format:
 
 
 def describe(source: Path) -> dict[str, str]:
-    """What users of a file without boxseg must know of it, from its checkpoint; lists as JSON."""
+    """What users of a file need to know without boxseg, from its checkpoint; lists as JSON."""
     meta = checkpoint.read_meta(source)
     return {
         "boxseg": __version__,
@@ -97,7 +96,7 @@ def _open_program(path: Path) -> Compute:
 
 
 def _write_checkpoint(path: Path, network: PortableSegmenter, source: Path) -> None:
-    meta, state = checkpoint.load(source)  # as it was trained: a loaded network has its batch norm folded
+    meta, state = checkpoint.load(source)  # with the batch norm that a loaded network has folded
     checkpoint.save(path, state, meta)
 
 
@@ -108,9 +107,9 @@ def _open_checkpoint(path: Path) -> Compute:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Without torch's remarks on its own code, and on torchvision's operators, which no network here uses.
+    """Without torch's warnings about its own code and about torchvision's operators, which are not used.
 
-    No issue found; this can go when an export without torchvision says nothing.
+    No issue found; this can go when an export without torchvision prints nothing.
     """
     log = logging.getLogger("torch.onnx")
     level = log.level

@@ -25,21 +25,21 @@ from boxseg.inference.windows import blended, window_side
 from boxseg.nn.deeplab import Segmenter
 from boxseg.nn.views import Views
 
-# Probabilities of a photo that are held at once, 2 GB; with few classes it is the network's memory that counts.
+# Probabilities of a photo that are held at once, 2 GB; with fewer classes the network's memory is the limit.
 MOST_SCORES, FEWEST_CLASSES = 2**29, 16
 
-# Pixels up to which a photo and its mirror image are seen at once: faster on a GPU, but twice the memory.
+# Pixels up to which a photo and its mirror image are predicted at once: faster on a GPU, twice the memory.
 PAIR = 2**21
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkLabels:
-    """What a network says of a photo, on its device.
+    """What a network predicts for a photo, on the network's device.
 
     Attributes:
         before: The most probable class before the CRF, (H, W) uint8.
-        labels: And after it.
-        confidence: Its probability, (H, W) float32.
+        labels: The most probable class after it, (H, W) uint8.
+        confidence: The probability of `labels`, (H, W) float32.
     """
 
     before: Tensor
@@ -48,19 +48,13 @@ class NetworkLabels:
 
 
 def most_pixels(classes: int) -> int:
-    """Pixels of the largest photo that is seen whole, by a network of so many classes beside the background."""
+    """Pixels of the largest photo that a network of so many classes, without the background, sees whole."""
     return MOST_SCORES // max(FEWEST_CLASSES, classes + 1)
 
 
 @torch.inference_mode()
 def see(loaded: Loaded[Segmenter], image: Tensor, options: Evaluate) -> Views:
-    """Cosines of a photo at every scale and mirrored.
-
-    Args:
-        loaded: The network.
-        image: (H, W, 3) uint8 RGB, on the network's device.
-        options: Scales and flip.
-    """
+    """Cosines of a photo (H, W, 3) uint8 RGB, on the network's device, at every scale and mirrored."""
     network = loaded.network
     size = (image.shape[0], image.shape[1])
     photo = image.permute(2, 0, 1)[None].float()
@@ -71,14 +65,11 @@ def see(loaded: Loaded[Segmenter], image: Tensor, options: Evaluate) -> Views:
         scaled = photo
         if scaled_size != size:
             scaled = F.interpolate(photo, scaled_size, mode="bilinear", antialias=True)
-        if flip and scaled_size[0] * scaled_size[1] <= PAIR:
-            both = network(torch.cat([scaled, scaled.flip(-1)]))
-            views = [(both[0], False), (both[1], True)]
-        else:
-            views = [(network(scaled)[0], False)]
-            views += [(network(scaled.flip(-1))[0], True)] if flip else []
-        for cosine, mirrored in views:
-            seen.add(cosine, scaled_size, mirrored=mirrored)
+        views = [scaled, scaled.flip(-1)] if flip else [scaled]
+        together = flip and scaled_size[0] * scaled_size[1] <= PAIR
+        cosines = network(torch.cat(views)) if together else [network(view)[0] for view in views]
+        for mirrored, cosine in enumerate(cosines):
+            seen.add(cosine, scaled_size, mirrored=bool(mirrored))
     return seen
 
 
@@ -126,7 +117,7 @@ def _labelled(before: Tensor, after: Tensor) -> NetworkLabels:
 
 
 def _label_bands(loaded: Loaded[Segmenter], image: NDArray[np.uint8], options: Evaluate) -> NetworkLabels:
-    """Without a CRF a row of pixels needs no other: the probabilities of all are never held at once."""
+    """Without a CRF rows of pixels are independent: the probabilities of all are never held at once."""
     seen = see(loaded, torch.from_numpy(image).to(loaded.device), options)
     parts = [_strongest(loaded.network.logits(seen.mean(rows)).softmax(0)) for rows in seen.bands()]
     labels, confidence = (torch.cat(rows) for rows in zip(*parts, strict=True))
@@ -160,14 +151,7 @@ def _strongest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
 def predict_photos(
     loaded: Loaded[Segmenter], samples: Sequence[Sample], options: Evaluate, trainer: TrainerOptions
 ) -> Iterator[tuple[Sample, LabelledPhoto | Skipped]]:
-    """Samples with what the network says of them, behind a progress bar.
-
-    Args:
-        loaded: The network.
-        samples: Photos to label.
-        options: Scales, flip and CRF.
-        trainer: Loading processes.
-    """
+    """Photos with what the network predicts for them, in their order, with a progress bar."""
     work = partial(_predicted, loaded, options)
     return photo_loop(work, samples, description="predict", trainer=trainer, device=loaded.device)
 

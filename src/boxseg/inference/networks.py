@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,9 +34,8 @@ class Loaded(Generic[NetworkT]):
     """A network from a checkpoint, on its device, in evaluation mode.
 
     Attributes:
-        network: The network, its batch norm folded into the convolutions: it cannot be trained on or saved.
+        network: The network, its batch norm folded into the convolutions: it can neither be trained nor saved.
         classes: Names of classes 1..L.
-        device: Where it is.
         options: Options it was trained with, by section.
     """
 
@@ -48,13 +47,13 @@ class Loaded(Generic[NetworkT]):
     def on(self, device: torch.device) -> Loaded[NetworkT]:
         """The same on another device."""
         network = self.network if device == self.device else copy.deepcopy(self.network).to(device)
-        # Also on the same device: a network of another library forgets it on its way to a process.
+        # Also on the same device: a network of another library loses it when it is pickled.
         hurry_pointwise(network, cpu=device.type == "cpu")
         return dataclasses.replace(self, network=network, device=device)
 
 
 def weight_inputs(model: Model) -> dict[str, Path]:
-    """The weight files that a network starts from, as inputs of its run; what is done needs them no more."""
+    """The weight files that a network starts from, as inputs of its run."""
     library, _, folder = model.backbone.partition(":")
     files = {"model.weights": weight_file(model.weights)}
     if library == "hf" and model.weights == "default":  # a folder, if it is no name of the hub
@@ -64,26 +63,25 @@ def weight_inputs(model: Model) -> dict[str, Path]:
 
 def start_classifier(model: Model, classes: int, seed: int) -> tuple[BoxClassifier, LoadReport]:
     """A box classifier on pretrained features, and what became of every tensor."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = build_classifier(model, classes)
-    return network, _pretrain(network, model)
+    return _start(build_classifier, model, classes, seed)
 
 
 def start_segmenter(model: Model, classes: int, seed: int) -> tuple[Segmenter, LoadReport]:
-    """The same for a segmentation network."""
+    """A segmentation network on pretrained features, and what became of every tensor."""
+    return _start(build_segmenter, model, classes, seed)
+
+
+def _start(
+    build: Callable[[Model, int], NetworkT], model: Model, classes: int, seed: int
+) -> tuple[NetworkT, LoadReport]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = build_segmenter(model, classes)
-    return network, _pretrain(network, model)
-
-
-def _pretrain(network: Network, model: Model) -> LoadReport:
+        network = build(model, classes)
     report = load_weights(
         network, model.weights, fully_connected=model.fully_connected, preprocessing=model.preprocessing
     )
     _channels_last(network)
-    return report
+    return network, report
 
 
 def _channels_last(network: Network) -> None:
@@ -115,9 +113,7 @@ def load_classifier(path: Path, device: torch.device) -> Loaded[BoxClassifier]:
     Raises:
         CheckpointError: The file is missing, damaged, or holds something else.
     """
-    meta, state = _read(path, "box-classifier")
-    network = build_classifier(_model_of(meta, path), len(meta["classes"]), meta.get("backbone") or None)
-    return _finish(network, meta, state, device, path)
+    return _load(path, "box-classifier", build_classifier, device)
 
 
 def load_segmenter(path: Path, device: torch.device) -> Loaded[Segmenter]:
@@ -126,19 +122,12 @@ def load_segmenter(path: Path, device: torch.device) -> Loaded[Segmenter]:
     Raises:
         CheckpointError: The file is missing, damaged, or holds something else.
     """
-    meta, state = _read(path, "segmenter")
-    network = build_segmenter(_model_of(meta, path), len(meta["classes"]), meta.get("backbone") or None)
-    return _finish(network, meta, state, device, path)
+    return _load(path, "segmenter", build_segmenter, device)
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeptSegmenter:
-    """A segmentation network that is read when it is first asked for, and kept as long as this object is.
-
-    Attributes:
-        path: Its checkpoint.
-        trainer: Where it works.
-    """
+    """A segmentation network that is read when it is first asked for, and kept as long as this object is."""
 
     path: Path
     trainer: TrainerOptions
@@ -150,7 +139,7 @@ class KeptSegmenter:
 
 
 def check_classes(known: Sequence[str], dataset: BoxDataset, checkpoint: Path) -> None:
-    """Make sure that a network and a data set speak of the same classes.
+    """Make sure that a network and a data set have the same classes.
 
     Raises:
         CheckpointError: They do not.
@@ -164,16 +153,8 @@ def check_classes(known: Sequence[str], dataset: BoxDataset, checkpoint: Path) -
         )
 
 
-def _read(path: Path, kind: CheckpointKind) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    return checkpoint.load(checkpoint_file(path, kind), kind)
-
-
 def _model_of(meta: dict[str, Any], path: Path) -> Model:
-    """The network's options.
-
-    Raises:
-        CheckpointError: Its backbone is of a plug-in that is not there.
-    """
+    """The network's options; a CheckpointError where its backbone is of a plug-in that is not there."""
     name = meta["model"]["backbone"]
     if ":" not in name and not plugins.is_known("backbone", name):
         package = meta.get("plugin")
@@ -184,9 +165,11 @@ def _model_of(meta: dict[str, Any], path: Path) -> Model:
     return Model(**meta["model"])
 
 
-def _finish(
-    network: NetworkT, meta: dict[str, Any], state: dict[str, torch.Tensor], device: torch.device, path: Path
+def _load(
+    path: Path, kind: CheckpointKind, build: Callable[..., NetworkT], device: torch.device
 ) -> Loaded[NetworkT]:
+    meta, state = checkpoint.load(checkpoint_file(path, kind), kind)
+    network = build(_model_of(meta, path), len(meta["classes"]), meta.get("backbone") or None)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

@@ -15,7 +15,7 @@ from boxseg.extras import import_extra
 from boxseg.inference.prediction import BasePredictor
 from boxseg.inference.windows import Tile
 
-# A graph is run on all of a photo at once: pixels that take it some gigabytes.
+# A graph is run on a whole photo at once; this many pixels take some gigabytes.
 MOST_PIXELS = 6_000_000
 
 
@@ -25,17 +25,18 @@ class OnnxPredictor(BasePredictor):
         model = boxseg.OnnxPredictor("model.onnx")
         model("photo.jpg").overlay().save("overlay.png")
 
-    It sees a photo once, as it is, and has no CRF: the labels are those of `boxseg.load(checkpoint)`.
+    A photo goes through the network once, at its own size, without a CRF: the labels are those of
+    `boxseg.load(checkpoint)`.
 
     Args:
         path: File made by `boxseg export format=onnx`.
         providers: onnxruntime's execution providers, such as `["CUDAExecutionProvider"]`; by default all that
             are installed.
-        tile: Photos longer than so many pixels are seen in windows of that side, which overlap and are blended;
-            0 for never; `auto`: windows of 2048 for photos of more than 6 megapixels.
+        tile: Photos with a longer side are predicted in windows of this side, pixels, which overlap and are
+            blended; 0 for never; `auto`: windows of 2048 for photos of more than 6 megapixels.
 
     Raises:
-        ConfigError: There are no windows of this size.
+        ConfigError: `tile` is not a possible side.
         CheckpointError: The file is missing, damaged, or was not exported by boxseg.
         MissingExtraError: onnxruntime is not installed.
     """

@@ -1,4 +1,4 @@
-"""What a network says of a photo, and what all programs that ask networks have in common; no torch."""
+"""What a network predicts for a photo, and the base of all predictors; without torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from boxseg.inference.windows import SMALLEST, Tile, blended, window_side
 # Longer side of the picture in a notebook, pixels.
 _SHOWN = 1024
 
-# Bytes of photos that are worked on together; of larger ones the probabilities alone would fill the memory.
+# Bytes of photos that are predicted together; the probabilities of larger ones would fill the memory.
 _TOGETHER = 3 * 2**22
 
 
@@ -46,7 +46,7 @@ class LabelledPhoto:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of the photo that each class takes, of those that are there; the largest first."""
+        """Share of the photo that each of its classes covers, the largest first."""
         counts = np.bincount(self.labels.ravel(), minlength=len(self.classes) + 1) / self.labels.size
         found = {name: float(n) for name, n in zip(("background", *self.classes), counts, strict=True) if n}
         return dict(sorted(found.items(), key=lambda item: -item[1]))
@@ -84,18 +84,13 @@ class LabelledPhoto:
 
 
 class Prediction(LabelledPhoto):
-    """What a network says of a photo: its labels, and the probability of every class at every pixel.
-
-    Args:
-        image: The upright photo, (H, W, 3) uint8 RGB.
-        probabilities: (L + 1, H, W) float32, background first; each pixel sums to 1.
-        classes: Names of classes 1..L.
+    """What a network predicts for a photo: its labels, and the probability of every class at every pixel.
 
     Attributes:
-        image: The photo.
+        image: The upright photo, (H, W, 3) uint8 RGB.
         labels: The most probable class, (H, W) uint8: 0 background, 1..L.
         confidence: Its probability, (H, W) float32.
-        probabilities: Of all classes, (L + 1, H, W) float32.
+        probabilities: Of all classes, (L + 1, H, W) float32, background first; each pixel sums to 1.
         classes: Names of classes 1..L.
     """
 
@@ -109,9 +104,7 @@ class Prediction(LabelledPhoto):
         object.__setattr__(self, "probabilities", probabilities)
 
     def to_coco(self, image_id: int | str = 1, category_ids: Sequence[int] = ()) -> list[dict[str, Any]]:
-        """The labels as COCO results: one mask for each class that is there, background left out.
-
-        A segmentation network does not tell objects of a class apart, so its pixels are one mask.
+        """The labels as COCO results: one mask for all pixels of a class, without the background.
 
         Args:
             image_id: The photo's id in the COCO file these results go with.
@@ -122,7 +115,7 @@ class Prediction(LabelledPhoto):
             pixels), `area` (pixels) and `score`, the mean probability of the class over its mask.
 
         Raises:
-            ValueError: The ids are not as many as the classes.
+            ValueError: There are not as many ids as classes.
         """
         ids = tuple(category_ids) or tuple(range(1, len(self.classes) + 1))
         if len(ids) != len(self.classes):
@@ -148,7 +141,7 @@ class Prediction(LabelledPhoto):
 def strongest(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The most probable class (H, W) uint8 and its probability (H, W), of probabilities (L + 1, H, W)."""
     labels = np.empty(probabilities.shape[1:], dtype=np.uint8)
-    for row, scores in enumerate(probabilities.swapaxes(0, 1)):  # at once, argmax takes 8 bytes a pixel
+    for row, scores in enumerate(probabilities.swapaxes(0, 1)):  # argmax of all takes 8 bytes a pixel
         labels[row] = scores.argmax(0)
     return labels, np.asarray(probabilities.max(0))
 
@@ -157,22 +150,21 @@ class BasePredictor(ABC):
     """A trained segmentation network that is called with a photo.
 
     A photo is a path, a PIL image, an (H, W, 3) or (H, W) uint8 NumPy array (RGB or grey), or a (3, H, W) uint8
-    torch tensor. Any size will do: a large one is seen in windows that overlap and are blended.
+    torch tensor, of any size. Large ones are predicted in windows that overlap and are blended.
 
     Args:
         classes: Names of classes 1..L.
         tile: Side of the windows for photos that are longer, pixels, at least 64; 0 for none; `auto`: 2048 for
             photos of more than `most` pixels.
-        most: Pixels.
 
     Raises:
-        ConfigError: There are no windows of this size.
+        ConfigError: `tile` is not a possible side.
     """
 
     def __init__(self, classes: Sequence[str], tile: Tile = "auto", most: int = 2**25) -> None:
         if tile != "auto" and (not isinstance(tile, int) or 0 != tile < SMALLEST):
             raise ConfigError(
-                f"tile={tile!r}, expected pixels, at least {SMALLEST}, 0 for no windows, or 'auto'"
+                f"tile={tile!r}: expected at least {SMALLEST} pixels, 0 for no windows, or 'auto'"
             )
         self.classes = tuple(classes)
         self._tile: Tile = tile
@@ -182,15 +174,15 @@ class BasePredictor(ABC):
         """Label one photo.
 
         Raises:
-            DataError: It cannot be read, or is no photo.
+            DataError: It cannot be read, or is not a photo.
         """
         return next(self.predict_many([image]))
 
     def predict_many(self, images: Iterable[Any], batch: int = 8) -> Iterator[Prediction]:
-        """Label photos of any sizes, in their order, reading so many at a time.
+        """Label photos of any sizes, in their order, and read `batch` of them at a time.
 
         Raises:
-            DataError: One cannot be read, or is no photo.
+            DataError: One cannot be read, or is not a photo.
             ConfigError: A single image was given, or a batch below 1.
         """
         if isinstance(images, (str, Path, Image.Image)) or batch < 1:

@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 from multiprocessing import parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -32,16 +32,16 @@ from boxseg.progress import Progress, quiet
 T = TypeVar("T")
 ToolsT = TypeVar("ToolsT", bound="Tools")
 
-# Seconds that a process is given to end by itself.
+# Seconds that a process has to end by itself.
 GRACE = 10.0
 
-# Photos in a chunk: for each thread of a CPU so many that all are busy until near its end; on an accelerator so
-# many that starting its loading processes, which takes as long as to read some 64 photos, does not count.
+# Photos in a chunk: on a CPU so many for each thread that all are busy until near its end; on an accelerator so
+# many that it pays to start its loading processes, which takes as long as reading some 64 photos.
 FOR_A_THREAD, FOR_AN_ACCELERATOR = 8, 256
 
 
 class Tools(Protocol):
-    """What photos are worked on with: a network, and what goes with it. Picklable."""
+    """What photos are worked on with: a network, and what goes with it. It can be pickled."""
 
     def on(self: ToolsT, device: torch.device) -> ToolsT:
         """The same on another device."""
@@ -54,21 +54,21 @@ def spread(
     devices: Sequence[torch.device],
     description: str,
 ) -> list[T]:
-    """What `work(tools, chunk)` gives for chunks of the photos, which together are all photos in their order.
+    """Results of `work(tools, chunk)` for chunks of the photos, in the order of the photos.
 
     For one device this process works, on one chunk. For several there is a process each, which gets the tools
     once and then a chunk whenever it has none; they share this process's threads. How the photos are cut must
-    not matter to what becomes of the results.
+    not change what the results add up to.
 
     Args:
-        work: Picklable. Its results are small and hold no tensors.
+        work: Can be pickled. Its results are small and hold no tensors.
         tools: Its first argument.
         samples: All photos.
-        devices: Where to work, all of a kind; may name the CPU more than once.
+        devices: Where to work, all of a kind; the CPU may be named more than once.
         description: Name of the progress bar.
 
     Raises:
-        BoxsegError: What a process raised; or it died, or failed for reasons unforeseen.
+        BoxsegError: What a process raised; or it died, or failed for another reason.
     """
     count = max(1, min(len(devices), len(samples)))
     if count == 1:
@@ -76,13 +76,21 @@ def spread(
     threads = max(1, torch.get_num_threads() // count)
     size = chunk_size(len(samples), devices[:count], threads)
     chunks = [samples[start : start + size] for start in range(0, len(samples), size)]
-    with Progress(description, len(samples)) as bar, _workers(devices[:count], threads) as workers:
+    # All before any is started: an executor starts Python's tracker of resources, which would lift `_deaf`:
+    # https://github.com/python/cpython/issues/127586, not mended for Python 3.11.
+    workers = [_Worker(number, device, threads) for number, device in enumerate(devices[:count], start=1)]
+    with Progress(description, len(samples)) as bar:
         bar.update(0)
-        return _gather(workers, _hand_over(workers, work, tools), chunks, bar)
+        try:
+            return _gather(workers, _hand_over(workers, work, tools), chunks, bar)
+        finally:
+            end_processes([process for worker in workers for process in worker.started.processes])
+            for worker in workers:
+                worker.shutdown(cancel_futures=True)
 
 
 def chunk_size(photos: int, devices: Sequence[torch.device], threads: int) -> int:
-    """How many photos a process gets at once: four chunks or more to each, where they keep it busy.
+    """How many photos a process gets at once: at least four chunks for each process, if they keep it busy.
 
     Args:
         photos: How many there are in all.
@@ -95,48 +103,15 @@ def chunk_size(photos: int, devices: Sequence[torch.device], threads: int) -> in
     return min(share, most, max(at_once, ceil(share / 4)))
 
 
-class _Process(ProcessPoolExecutor):
-    """An executor of one process, which does not hear Ctrl-C, can be ended, and ends when this process does.
-
-    One each, and not one executor of many: so it is known which process died, and what it was doing.
-    """
-
-    def __init__(self, threads: int) -> None:
-        self._started = _Started()
-        super().__init__(1, mp_context=self._started, initializer=_start, initargs=(threads,))
-
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        if not hasattr(signal, "pthread_sigmask"):
-            return super().submit(_unwound, fn, *args, **kwargs)
-        # The first call starts the process, which inherits what is blocked. To create the executor has started
-        # Python's tracker of semaphores, which would lift the block.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            return super().submit(_unwound, fn, *args, **kwargs)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    def terminate(self) -> None:
-        """Tell the process to end, with nothing half written."""
-        for process in self._started.processes:
-            process.terminate()
-
-    def close(self, patience: float) -> None:
-        """Wait for its end; at that time of the monotonic clock it is killed."""
-        for process in self._started.processes:
-            process.join(max(0, patience - monotonic()))
-            process.kill()
-        self.shutdown(cancel_futures=True)
-
-    def how_it_died(self) -> str:
-        """In words."""
-        self.shutdown()  # then its status is known
-        code = self._started.processes[0].exitcode
-        if code == -signal.SIGKILL:
-            return "was killed (memory may have run out: try fewer devices)"
-        return (
-            f"was ended by {signal.Signals(-code).name}" if code and code < 0 else f"ended with status {code}"
-        )
+def end_processes(processes: Sequence[BaseProcess]) -> None:
+    """Tell processes to end, with nothing half written, and kill those that still run after GRACE seconds."""
+    for process in processes:
+        process.terminate()
+    patience = monotonic() + GRACE
+    for process in processes:
+        process.join(max(0, patience - monotonic()))
+        process.kill()
+        process.join()
 
 
 class _Started(SpawnContext):
@@ -158,19 +133,12 @@ class _Started(SpawnContext):
         return [process for process in self._all if process.pid is not None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Worker:
-    """Takes one chunk after the other.
+class _Worker(ProcessPoolExecutor):
+    """An executor of one process: so it is known which process died, and at which photos."""
 
-    Attributes:
-        number: 1, 2, 3 …
-        executor: Runs what it is given.
-        device: Where it works.
-    """
-
-    number: int
-    executor: _Process
-    device: torch.device
+    def __init__(self, number: int, device: torch.device, threads: int) -> None:
+        self.number, self.device, self.started = number, device, _Started()
+        super().__init__(1, mp_context=self.started, initializer=_start, initargs=(threads,))
 
     @contextmanager
     def explained(self, chunk: Sequence[Sample] = ()) -> Iterator[None]:
@@ -180,50 +148,60 @@ class _Worker:
         except BoxsegError:
             raise
         except Exception as error:
-            how = " ".join(f"failed ({type(error).__name__}: {error}".split())[:300] + ")"
             if isinstance(error, BrokenExecutor):
-                how = self.executor.how_it_died()
+                how = self._end()
+            else:
+                how = " ".join(f"failed ({type(error).__name__}: {error}".split())[:300] + ")"
             if chunk:
                 photos = f"photos {chunk[0].id} to {chunk[-1].id}" if len(chunk) > 1 else f"photo {chunk[0].id}"
-                raise BoxsegError(f"process {self.number} {how} while it worked on {photos}") from error
-            if "status" not in how:
-                raise BoxsegError(f"process {self.number} {how} before its first photo") from error
-            raise BoxsegError(
-                f"process {self.number} {how} before its first photo; a script that asks for several devices "
-                'must do so under `if __name__ == "__main__":`'
-            ) from error
+                how += f" while it worked on {photos}"
+            elif how.startswith("ended"):
+                how += (
+                    " before its first photo; a script that asks for several devices must do so under "
+                    '`if __name__ == "__main__":`'
+                )
+            else:
+                how += " before its first photo"
+            raise BoxsegError(f"process {self.number} {how}") from error
 
-
-@contextmanager
-def _workers(devices: Sequence[torch.device], threads: int) -> Iterator[list[_Worker]]:
-    """A process for each device; none is left when the block ends."""
-    workers = [
-        _Worker(number=number, executor=_Process(threads), device=device)
-        for number, device in enumerate(devices, start=1)
-    ]
-    try:
-        yield workers
-    finally:
-        for worker in workers:
-            worker.executor.terminate()
-        patience = monotonic() + GRACE
-        for worker in workers:
-            worker.executor.close(patience)
+    def _end(self) -> str:
+        """How the process died, in words."""
+        self.shutdown()  # then its status is known
+        code = self.started.processes[0].exitcode
+        if code == -signal.SIGKILL:
+            return "was killed (memory may have run out: try fewer devices)"
+        return (
+            f"was ended by {signal.Signals(-code).name}" if code and code < 0 else f"ended with status {code}"
+        )
 
 
 def _hand_over(workers: Sequence[_Worker], work: Callable[..., Any], tools: Tools) -> Path:
-    """Give work and tools to all processes; returns the name that they know them by.
+    """Start all processes and give them work and tools; returns the name that they know them by.
 
     By a file, which all read at the same time: what is sent to a process that starts, or dies, may wait for it.
     """
     with TemporaryDirectory(prefix="boxseg-") as folder:
         task = Path(folder) / "task"
         task.write_bytes(pickle.dumps((work, tools.on(torch.device("cpu")))))
-        ready = [worker.executor.submit(_open, task, worker.device) for worker in workers]
+        with _deaf():
+            ready = [worker.submit(_open, task, worker.device) for worker in workers]
         for worker, future in zip(workers, ready, strict=True):
             with worker.explained():
                 future.result()
         return task
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes started in this block do not hear Ctrl-C: they inherit what is blocked."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _gather(
@@ -232,13 +210,12 @@ def _gather(
     """Hand out the chunks, each to the next process that is free; the results, in the order of the chunks."""
     results: dict[int, Any] = {}
     running: dict[Future[Any], tuple[_Worker, int]] = {}
-    free, waiting = list(workers), deque(range(len(chunks)))
-    done = 0
+    free, waiting, done = list(workers), deque(range(len(chunks))), 0
     while len(results) < len(chunks):
         while free and waiting:
             worker, place = free.pop(0), waiting.popleft()
             with worker.explained(chunks[place]):
-                running[worker.executor.submit(_work_on, task, worker.device, chunks[place])] = worker, place
+                running[worker.submit(_work_on, task, worker.device, chunks[place])] = worker, place
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             worker, place = running.pop(future)
             with worker.explained(chunks[place]):
@@ -266,24 +243,6 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _unwound(call: Callable[..., Any], *args: Any) -> Any:
-    """`call(*args)`; at SIGTERM it is left as by an exception, and then the process ends."""
-    try:
-        signal.signal(signal.SIGTERM, _leave)
-        result = call(*args)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        return result
-    except SystemExit:
-        pass
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.raise_signal(signal.SIGTERM)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough
-    sys.exit()
-
-
 def _open(task: Path, device: torch.device) -> None:
     _opened(task, device)
 
@@ -299,6 +258,19 @@ def _opened(task: Path, device: torch.device) -> tuple[Callable[..., Any], Any]:
 
 
 def _work_on(task: Path, device: torch.device, chunk: Sequence[Sample]) -> Any:
+    """The work on a chunk; at SIGTERM it is left as by an exception, and then the process ends."""
     work, tools = _opened(task, device)
-    with quiet():  # the main process shows how far all are
-        return work(tools, chunk)
+    try:
+        signal.signal(signal.SIGTERM, _leave)
+        with quiet():  # the main process shows how far all are
+            result = work(tools, chunk)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        return result
+    except SystemExit:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough
+    sys.exit()

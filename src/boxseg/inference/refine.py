@@ -12,19 +12,19 @@ from boxseg.errors import ConfigError
 
 
 def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tensor]) -> list[Tensor]:
-    """Class probabilities after the dense CRF; unchanged where it is switched off.
+    """Class probabilities after the dense CRF; unchanged if it is switched off.
 
     Args:
         options: Kernels and iterations.
-        images: Raw photos (H, W, 3) uint8 RGB, of any sizes.
+        images: Photos (H, W, 3) uint8 RGB, of any sizes.
         probabilities: Class probabilities (C, H, W) of each.
 
     Raises:
-        ConfigError: A σ is too small for a photo, or the probabilities are none.
+        ConfigError: A σ is too small for a photo, or the probabilities are not valid.
     """
     if not options.active:
         return list(probabilities)
-    # A new one each time: kept, its memory would lie idle beside that of the next photo's forward.
+    # A new one each time: kept, it would hold memory during the next photo's forward pass.
     crf = DenseCRF(
         gaussian=Gaussian(sigma=options.gaussian_sigma, weight=options.gaussian_weight),
         bilateral=Bilateral(

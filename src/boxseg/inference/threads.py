@@ -1,9 +1,9 @@
 """The loop over photos outside training: what a stage does with each, on all cores.
 
-A photo at a time leaves cores idle: of its layers most are too small to share, and decoding, drawing and
-writing are not shared at all. So on a CPU each photo has one thread from its JPEG to its results, and there are
-as many photos at work as torch has threads, whose number does not change the results. A large photo has all
-threads; the last bits of its probabilities may depend on how many they are.
+One photo at a time would leave cores idle: most layers are too small to share, and files are read and written
+by one thread. So on a CPU each photo has one thread from its JPEG to its results, for as many photos as torch
+has threads; their number does not change the results. A large photo has all threads; the last bits of its
+probabilities may depend on their number.
 """
 
 from __future__ import annotations
@@ -28,21 +28,17 @@ T = TypeVar("T")
 
 Readable = tuple[Sample, NDArray[np.uint8]]
 
-# Photos worked on together on an accelerator, and how many pixels they may have; a larger photo goes alone.
+# Photos that an accelerator gets together, and their pixels at most; a larger photo goes alone.
 BATCH = 8
 PIXELS = 2**24
 
-# Pixels of a photo that on a CPU has all threads to itself.
+# Pixels above which a photo has all threads of a CPU.
 LARGE = 2**21
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """What there is of a photo that could not be worked on.
-
-    Attributes:
-        reason: Why.
-    """
+    """Why there is no result for a photo."""
 
     reason: str
 
@@ -55,23 +51,21 @@ def photo_loop(
     trainer: TrainerOptions,
     device: torch.device,
 ) -> Iterator[tuple[Sample, T | Skipped]]:
-    """What `work` makes of photos, in their order, behind a progress bar; of unreadable ones, why.
+    """Results of `work` for photos, in their order, with a progress bar; for unreadable ones, the reason.
 
     Args:
-        work: Takes samples with their photos (H, W, 3), a few at a time, and gives a result for each. On a CPU
-            it is called from several threads.
-        samples: Those that are wanted.
+        work: Takes samples with their photos (H, W, 3), a few at a time, and returns a result for each. It is
+            called from several threads on a CPU.
+        samples: The photos.
         description: Name of the progress bar.
-        trainer: Loading processes.
-        device: Where they are worked on.
+        trainer: Its number of loading processes.
+        device: Where `work` computes.
     """
     loaded = track(photos(samples, workers=trainer.workers), description, total=len(samples))
     groups = _grouped(loaded, 1 if device.type == "cpu" else BATCH)
-    if device.type == "cpu":
-        results = _on_threads(partial(_worked, work), groups, torch.get_num_threads())
-    else:
-        results = map(partial(_worked, work), groups)
-    for group in results:
+    work_on = partial(_worked, work)
+    on_cpu = device.type == "cpu"
+    for group in _on_threads(work_on, groups, torch.get_num_threads()) if on_cpu else map(work_on, groups):
         yield from group
 
 
@@ -111,7 +105,7 @@ def _on_threads(
         try:
             for group in groups:
                 large = any(_pixels(photo) > LARGE for photo in group)
-                # Some more than are worked on, for a slow photo must not make the others wait.
+                # More than there are threads, so that a slow photo does not make the others wait.
                 while running and (large or len(running) >= 2 * threads):
                     yield running.popleft().result()
                 if large:

@@ -19,12 +19,7 @@ from boxseg.nn.deeplab import Segmenter
 
 
 class TorchPredictor(BasePredictor):
-    """A segmentation network, called with photos.
-
-    Args:
-        loaded: The network.
-        options: Scales, flip, windows and CRF.
-    """
+    """A segmentation network, called with photos; `options` has scales, flip, windows and CRF."""
 
     def __init__(self, loaded: Loaded[Segmenter], options: Evaluate) -> None:
         super().__init__(loaded.classes, options.tile, most_pixels(len(loaded.classes)))

@@ -16,8 +16,7 @@ ScoreMaps = NDArray[np.float32]
 SIDE = 2048
 # Smaller windows would be all overlap.
 SMALLEST = 64
-# Windows begin at multiples of every network's stride, so that far from their edges they show the very features
-# of the whole photo.
+# Windows begin at multiples of every network's stride: far from edges, features are those of the whole photo.
 STEP = 32
 
 
@@ -37,9 +36,9 @@ def window_side(size: tuple[int, int], tile: Tile, most: int) -> int | None:
 def blended(
     photo: Pixels, side: int, compute: Callable[[Pixels], ScoreMaps]
 ) -> Iterator[tuple[slice, ScoreMaps]]:
-    """What `compute` gives for all of a photo, from overlapping windows: rows from the top, as they get ready.
+    """Scores of a whole photo from overlapping windows: rows from the top, as they get ready.
 
-    From one window to the next the weights pass over gradually, along the eighth of the side that they share.
+    Along the eighth of the side that two windows share, the weight passes gradually from one to the other.
 
     Args:
         photo: (H, W, 3).
@@ -67,21 +66,16 @@ def blended(
 
 
 def _spans(length: int, side: int) -> list[tuple[int, int, ScoreMaps]]:
-    """First pixel, one past the last, and weights of the windows along a side of a photo.
-
-    At each pixel the weights sum to 1.
-    """
+    """First pixel, one past the last, and weights of the windows along a side; they sum to 1 at each pixel."""
     overlap = max(side // 8, 1)
     last = max(0, length - side) // STEP * STEP
     starts = sorted({*range(0, last, (side - overlap) // STEP * STEP), last})
     spans = [(start, min(start + side, length) if start < last else length) for start in starts]
-    ramps = []
+    ramps, total = [], np.zeros(length)
     for start, stop in spans:
         near = np.minimum(np.arange(1, stop - start + 1), np.arange(stop - start, 0, -1))
         ramps.append(np.minimum(near / (overlap + 1), 1))
-    total = np.zeros(length)
-    for (start, stop), ramp in zip(spans, ramps, strict=True):
-        total[start:stop] += ramp
+        total[start:stop] += ramps[-1]
     return [
         (start, stop, (ramp / total[start:stop]).astype(np.float32))
         for (start, stop), ramp in zip(spans, ramps, strict=True)

@@ -27,8 +27,7 @@ def box_instances(
 ) -> list[CocoResult]:
     """A mask for each box, {Y = c} inside it, in the order of the boxes; none for a box without such a pixel.
 
-    The score is the mean probability of c over the mask, after the CRF: how sure the label is, whichever of
-    the two labels it is.
+    The score is the mean probability of c over the mask, after the CRF, for Y_crf and Y_ret alike.
 
     Args:
         sample: The photo.

@@ -29,10 +29,10 @@ MATCH_NAMES = "names"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClassWeights:
-    """A classifier's weights, one row a class of the data.
+    """A classifier's weights, with a row for each class of the data.
 
     Attributes:
-        weight: (L + 1, C), background first; zeros for a class the classifier does not know.
+        weight: (L + 1, C), background first; zeros for a class that the classifier does not know.
         known: (L + 1,) bool, whether it knows the class.
     """
 
@@ -65,10 +65,10 @@ def match_classes(
     """For each class of the data, the name of the classifier's class that serves it, or None.
 
     Args:
-        option: `label.class_map`: what is not in it goes by equal names.
+        option: `label.class_map`; classes that are not in it are matched by equal names.
         classifier: Names of the classifier's classes.
         data: Names of the data's classes.
-        checkpoint: The classifier, named in errors.
+        checkpoint: Named in errors.
 
     Raises:
         CheckpointError: No map is given, and the classifier lacks a class of the data.
@@ -90,13 +90,13 @@ def match_classes(
     lacking = [name for name, match in zip(data, matches, strict=True) if match is None]
     if lacking and option is None:
         raise CheckpointError(
-            f"{checkpoint} knows {len(classifier)} classes, not all {len(data)} of the data (lacking: "
-            f"{_few(lacking)}): name those that differ by label.class_map (a file, or voc_to_coco), or "
-            f"label the lacking ones without the classifier by class_map={MATCH_NAMES}"
+            f"{checkpoint} knows {len(classifier)} classes, but not all {len(data)} of the data (missing: "
+            f"{_few(lacking)}): say with label.class_map (a file, or voc_to_coco) which class serves which, or "
+            f"give class_map={MATCH_NAMES} to label the missing ones without the classifier"
         )
     if lacking:
         log.info(
-            f"label: {len(lacking)} of {len(data)} classes are unknown to the classifier and labelled "
+            f"label: the classifier does not know {len(lacking)} of {len(data)} classes; they are labelled "
             f"by 1 - u_0 instead of an activation map: {_few(lacking)}"
         )
     return matches
@@ -137,9 +137,11 @@ def label_map(
     """
     entries: list[dict[str, Any]] = [{"value": BACKGROUND, "name": BACKGROUND_NAME}]
     for place, name in enumerate(data):
-        ids = {"category_id": category_ids[place]} if category_ids else {}
-        served = {"classifier_class": matches[place]} if matches else {}
-        entries.append({"value": place + 1, "name": name, **ids, **served})
+        entries.append({"value": place + 1, "name": name})
+        if category_ids:
+            entries[-1]["category_id"] = category_ids[place]
+        if matches:
+            entries[-1]["classifier_class"] = matches[place]
     return entries
 
 
@@ -148,7 +150,8 @@ def _parse(option: str) -> Any:
     if path is None or not path.is_file():
         names = [MATCH_NAMES, *sorted(file.stem for file in SHIPPED.glob("*.yaml"))]
         raise ConfigError(
-            f"no class map {option!r}{did_you_mean(option, names)} (a YAML or JSON file, or {', '.join(names)})"
+            f"label.class_map={option}: no such class map{did_you_mean(option, names)} "
+            f"(a YAML or JSON file, or {', '.join(names)})"
         )
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))

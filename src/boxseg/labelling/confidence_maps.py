@@ -23,7 +23,7 @@ def write_maps(
         sample: The photo.
         y_crf: (H, W) uint8.
         y_ret: (H, W) uint8.
-        probabilities: (K + 1, H, W) after the CRF, background first, then `boxes.classes`.
+        probabilities: As for `confidence`.
         boxes: Its boxes.
     """
     sure, reliable = map_paths(folder, sample)

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from boxseg.config import Label
 from boxseg.dataset import BoxDataset, Sample
@@ -24,7 +22,7 @@ from boxseg.labelling.class_map import ClassWeights, map_file, match_classes, se
 from boxseg.labelling.method import Origin, Scored, pixel_boxes
 from boxseg.nn.deeplab import BoxClassifier
 from boxseg.nn.field import UpsampledFeatures
-from boxseg.nn.pseudo import Background, BoxMasks, class_scores, retrieve
+from boxseg.nn.pseudo import Background, class_scores, retrieve
 from boxseg.runs.layout import checkpoint_file
 
 log = logging.getLogger("boxseg")
@@ -37,8 +35,8 @@ class FromClassifier:
     Attributes:
         loaded: The classifier.
         weights: Its weights for the classes of the data.
-        options: Stage 2.
-        origin: Its file, and the class map.
+        options: Options of stage 2.
+        origin: The classifier's file, and the class map.
     """
 
     loaded: Loaded[BoxClassifier]
@@ -47,12 +45,10 @@ class FromClassifier:
     origin: Origin
 
     @property
-    def device(self) -> torch.device:
-        """Where the classifier is."""
+    def device(self) -> torch.device:  # noqa: D102
         return self.loaded.device
 
-    def on(self, device: torch.device) -> FromClassifier:
-        """The same on another device."""
+    def on(self, device: torch.device) -> FromClassifier:  # noqa: D102
         return replace(self, loaded=self.loaded.on(device), weights=self.weights.on(device))
 
     def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:
@@ -74,14 +70,10 @@ class FromClassifier:
             image=image,
             boxes=boxes,
             probabilities=probabilities,
-            retrieve=partial(_retrieve, field, weights, boxes, options.grid),
+            retrieve=lambda y_crf: retrieve(
+                field, y_crf, weights.weight, boxes, grid=options.grid, known=weights.known
+            ),
         )
-
-
-def _retrieve(
-    field: UpsampledFeatures, weights: ClassWeights, boxes: BoxMasks, grid: int, y_crf: Tensor
-) -> Tensor:
-    return retrieve(field, y_crf, weights.weight, boxes, grid=grid, known=weights.known)
 
 
 def start(job: LabelJob, dataset: BoxDataset) -> FromClassifier:

@@ -6,11 +6,10 @@ Source: Rother, Kolmogorov and Blake, "GrabCut: interactive foreground extractio
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from boxseg.data.geometry import painting_order
@@ -19,50 +18,24 @@ from boxseg.extras import import_extra
 from boxseg.formats.boxes import pixel_ranges
 from boxseg.inference.devices import torch_device
 from boxseg.jobs import LabelJob
-from boxseg.labelling.method import Origin, Scored, pixel_boxes
-from boxseg.nn.mask_scores import label_scores
+from boxseg.labelling.method import HardLabels
 
 # Alternations between colour models and cut, as in OpenCV's own example.
 _ITERATIONS = 5
 
 
-@dataclass(frozen=True, kw_only=True)
-class GrabCut:
+def start(job: LabelJob, dataset: BoxDataset) -> HardLabels:
     """GrabCut, box by box.
 
-    Attributes:
-        device: Where the CRF starts.
-        seed: Seed of the colour models.
-        origin: Nothing else.
-    """
-
-    device: torch.device
-    seed: int
-    origin: Origin = field(default_factory=Origin)
-
-    def on(self, device: torch.device) -> GrabCut:
-        """The same on another device."""
-        return replace(self, device=device)
-
-    def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:
-        """The objects that are cut out of the boxes, as sure as hard labels are."""
-        boxes = pixel_boxes(sample, self.device)
-        labels = grabcut_labels(photo, sample.boxes, sample.labels, self.seed)
-        return Scored(
-            image=torch.from_numpy(photo).to(self.device),
-            boxes=boxes,
-            probabilities=label_scores(torch.from_numpy(labels).to(self.device), boxes),
-        )
-
-
-def start(job: LabelJob, dataset: BoxDataset) -> GrabCut:
-    """Make sure that OpenCV is there.
-
     Raises:
-        MissingExtraError: It is not.
+        MissingExtraError: OpenCV is not installed.
     """
     _opencv()
-    return GrabCut(device=torch_device(job.trainer), seed=job.trainer.seed)
+    return HardLabels(paint=partial(_paint, seed=job.trainer.seed), device=torch_device(job.trainer))
+
+
+def _paint(sample: Sample, photo: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+    return grabcut_labels(photo, sample.boxes, sample.labels, seed)
 
 
 def grabcut_labels(

@@ -1,6 +1,7 @@
 """Masks of a SAM (Segment Anything) network, prompted with each box.
 
-Photos are prepared here and not by transformers' processors, of which SAM 2's needs torchvision.
+Photos are prepared here and not by transformers' processors: SAM 2's needs torchvision. No issue found;
+`prepare` can go when it needs no torchvision.
 
 Source: Kirillov et al., "Segment anything", ICCV 2023; Ravi et al., "SAM 2", 2024.
 """
@@ -28,26 +29,9 @@ from boxseg.labelling.method import Origin, Scored, pixel_boxes
 from boxseg.nn.backbones.from_transformers import quiet_transformers
 from boxseg.nn.mask_scores import mask_scores
 
-
-@dataclass(frozen=True, kw_only=True)
-class SamFamily:
-    """Networks that are prompted alike.
-
-    Attributes:
-        network: Name of the class in transformers.
-        stretched: Whether photos are stretched to a square; if not, they keep their shape and are padded.
-    """
-
-    network: str
-    stretched: bool
-
-
-# By `model_type` of config.json. The checkpoints of SAM 2 are those of its video network, which holds this one.
-SAM_FAMILIES = {
-    "sam": SamFamily(network="SamModel", stretched=False),
-    "sam2": SamFamily(network="Sam2Model", stretched=True),
-    "sam2_video": SamFamily(network="Sam2Model", stretched=True),
-}
+# Classes of transformers by `model_type` of config.json. SAM 2's checkpoints are of its video network, which
+# contains this one.
+NETWORKS = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
 
 # Boxes that are decoded together; the photo is encoded once for all.
 _BATCH = 32
@@ -63,18 +47,16 @@ class Sam:
 
     Attributes:
         network: From transformers, in evaluation mode.
-        family: How it is prompted.
-        device: Where it is.
-        origin: Its weights, where they are in a folder.
+        stretched: Whether photos are stretched to a square, as for SAM 2, or keep their shape and are padded.
+        origin: Its weights, if they are in a folder.
     """
 
     network: Any
-    family: SamFamily
+    stretched: bool
     device: torch.device
     origin: Origin
 
-    def on(self, device: torch.device) -> Sam:
-        """The same on another device."""
+    def on(self, device: torch.device) -> Sam:  # noqa: D102
         if device == self.device:
             return self
         return replace(self, network=copy.deepcopy(self.network).to(device), device=device)
@@ -97,16 +79,17 @@ class Sam:
         if len(boxes) == 0:
             return
         height, width = image.shape[:2]
-        side = _side(self.network.config)
-        pixels, (new_height, new_width) = prepare(image, side, self.family.stretched)
+        size = self.network.config.prompt_encoder_config.image_size
+        side = int(size if isinstance(size, int) else size[0])
+        pixels, (new_height, new_width) = prepare(image, side, self.stretched)
         scale = boxes.new_tensor([new_width / width, new_height / height] * 2)
         embeddings = self.network.get_image_embeddings(pixels)
         for some in torch.split(boxes * scale, _BATCH):
-            # Embeddings go along as they are; transformers repeats them for the boxes itself.
+            # transformers itself repeats the photo's embeddings for the boxes.
             logits = self.network(
                 image_embeddings=embeddings, input_boxes=some[None], multimask_output=False
             ).pred_masks[0, :, :1]
-            if not self.family.stretched:
+            if not self.stretched:
                 padded = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
                 logits = padded[..., :new_height, :new_width]
             yield F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)[:, 0]
@@ -139,7 +122,7 @@ def start(job: LabelJob, dataset: BoxDataset) -> Sam:
     """Load the network `label.sam` from its folder, or from the Hugging Face hub.
 
     Raises:
-        MissingExtraError: transformers is not there.
+        MissingExtraError: transformers is not installed.
         CheckpointError: There is no such network, or it is of another kind.
     """
     name, device = str(job.label.sam), torch_device(job.trainer)
@@ -147,23 +130,16 @@ def start(job: LabelJob, dataset: BoxDataset) -> Sam:
     try:
         with quiet_transformers():
             kind = transformers.AutoConfig.from_pretrained(name).model_type
-            if kind not in SAM_FAMILIES:
-                known = ", ".join(SAM_FAMILIES)
-                raise CheckpointError(f"label.sam={name} is of the kind {kind}; expected one of {known}")
-            family = SAM_FAMILIES[kind]
-            network = getattr(transformers, family.network).from_pretrained(name, dtype=torch.float32)
+            if kind not in NETWORKS:
+                known = ", ".join(NETWORKS)
+                raise CheckpointError(f"label.sam={name} is a model of type {kind}; expected one of {known}")
+            network = getattr(transformers, NETWORKS[kind]).from_pretrained(name, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"label.sam={name}: no folder of a SAM checkpoint (config.json, model.safetensors), and not to be "
-            f"had from the Hugging Face hub: {reason}"
+            f"label.sam={name}: not a folder with a SAM checkpoint (config.json, model.safetensors), and it "
+            f"cannot be fetched from the Hugging Face hub: {reason}"
         ) from error
     weights = Path(name) / "model.safetensors"
-    files = {"sam": weights} if weights.is_file() else {}
-    return Sam(network=network.eval().to(device), family=family, device=device, origin=Origin(files=files))
-
-
-def _side(config: Any) -> int:
-    """Side of the square input, pixels."""
-    size = config.prompt_encoder_config.image_size
-    return int(size if isinstance(size, int) else size[0])
+    origin = Origin(files={"sam": weights} if weights.is_file() else {})
+    return Sam(network=network.eval().to(device), stretched=kind != "sam", device=device, origin=origin)

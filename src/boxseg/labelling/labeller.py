@@ -38,7 +38,7 @@ class Labeller:
 
     Attributes:
         method: The way from its boxes to labels.
-        options: Stage 2.
+        options: Options of stage 2.
         folder: Where the labels go.
         category_ids: COCO's ids of the classes; empty where the data has none.
     """
@@ -54,7 +54,7 @@ class Labeller:
 
 
 def label_photos(labeller: Labeller, samples: Sequence[Sample], trainer: TrainerOptions) -> dict[str, str]:
-    """Label these photos and write the results; returns those that could not be read, with the reason."""
+    """Write the labels of these photos; returns the photos that could not be read, with the reason."""
     work = partial(_label_chunk, trainer=trainer)
     parts = spread(work, labeller, samples, torch_devices(trainer), "label")
     return {name: reason for part in parts for name, reason in part.items()}
@@ -89,15 +89,14 @@ def _score(labeller: Labeller, sample: Sample, photo: NDArray[np.uint8]) -> Scor
 def _finish(labeller: Labeller, sample: Sample, scored: Scored, refined: Tensor) -> None:
     """Write the labels of a photo, and its masks where they are wanted."""
     folder = labeller.folder
-    y_crf, y_ret = scored.labels(refined)
-    both = dict(zip(LABELS, (y_crf, y_ret), strict=True))
-    for path, labels in zip(label_paths(folder, sample), both.values(), strict=True):
+    both = scored.labels(refined)
+    for path, labels in zip(label_paths(folder, sample), both, strict=True):
         write_mask(path, labels.cpu().numpy())
     if labeller.options.maps:
-        write_maps(folder, sample, y_crf, y_ret, refined, scored.boxes)
+        write_maps(folder, sample, *both, refined, scored.boxes)
     if labeller.options.instances:
         masks = {
             source: box_instances(sample, labels, refined, scored.boxes, labeller.category_ids)
-            for source, labels in both.items()
+            for source, labels in zip(LABELS, both, strict=True)
         }
         write_piece(folder, sample, masks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boxseg.dataset import IGNORE, Sample
+from boxseg.nn.mask_scores import label_scores
 from boxseg.nn.pseudo import BoxMasks, box_masks, finish_crf
 
 MethodT = TypeVar("MethodT", bound="Method")
@@ -51,7 +52,7 @@ class Origin:
     """What labels depend on beside photos, boxes and options.
 
     Attributes:
-        files: Files by name, recognised again by their content when labelling goes on.
+        files: Files by name; when labelling is resumed, their content must be the same.
         matches: For each class of the data, the classifier's class that serves it, or None; empty without a
             classifier.
     """
@@ -61,7 +62,7 @@ class Origin:
 
 
 class Method(Protocol):
-    """A way from boxes to labels. Picklable: photos may be labelled in several processes."""
+    """A way from boxes to labels. It can be pickled: photos may be labelled in several processes."""
 
     @property
     def origin(self) -> Origin:
@@ -80,6 +81,31 @@ class Method(Protocol):
         Raises:
             DataError: The region of a crowd cannot be read.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardLabels:
+    """A method that gives each pixel of a photo one class, from its boxes and without a network.
+
+    Attributes:
+        paint: Labels (H, W) uint8 of a sample and its photo (H, W, 3). Picklable.
+        device: Where the CRF starts.
+    """
+
+    paint: Callable[[Sample, NDArray[np.uint8]], NDArray[np.uint8]]
+    device: torch.device
+    origin: Origin = field(default_factory=Origin)
+
+    def on(self, device: torch.device) -> HardLabels:  # noqa: D102
+        return replace(self, device=device)
+
+    def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:  # noqa: D102
+        boxes, labels = pixel_boxes(sample, self.device), self.paint(sample, photo)
+        return Scored(
+            image=torch.from_numpy(photo).to(self.device),
+            boxes=boxes,
+            probabilities=label_scores(torch.from_numpy(labels).to(self.device), boxes),
+        )
 
 
 def pixel_boxes(sample: Sample, device: torch.device) -> BoxMasks:

@@ -1,7 +1,4 @@
-"""The ways from boxes to labels. Each method is a file; all that differs between them is here.
-
-What they share is in `boxseg.stages.label`: reading photos, the CRF, writing labels, scores and masks of boxes.
-"""
+"""The methods by name. Each is a file; reading photos, the CRF and writing labels are the same for all."""
 
 from __future__ import annotations
 
@@ -28,11 +25,11 @@ __all__ = ["METHODS", "Method", "Scored", "start_method"]
 
 
 def start_method(job: LabelJob, dataset: BoxDataset) -> Method:
-    """The way of `label.method`, ready to label these photos.
+    """The method `label.method`, ready to label these photos.
 
     Raises:
-        BoxsegError: It cannot start; or its plug-in cannot be imported, gives something else, or cannot be sent
-            to the processes of several devices.
+        BoxsegError: It cannot start; or its plug-in cannot be imported, returns something else, or cannot be
+            sent to the processes of several devices.
     """
     name = job.label.method
     if name in METHODS:

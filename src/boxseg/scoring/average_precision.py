@@ -21,11 +21,6 @@ from boxseg.errors import DataError
 from boxseg.formats.coco_results import image_id
 from boxseg.formats.regions import UNREADABLE_REGION, encode_region
 
-# Places in COCO's precision table (overlaps, recalls, classes, sizes, detections an image).
-_ALL, _SMALL, _MEDIUM, _LARGE = range(4)
-_HALF, _THREE_QUARTERS = [0], [5]
-_HUNDRED = -1
-
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
@@ -68,9 +63,10 @@ class Precision:
 
     def as_dict(self) -> dict[str, Any]:
         """For metrics.json."""
-        counts = {"images": self.images, "results": self.results, "results_elsewhere": self.elsewhere}
         return {
-            **counts,
+            "images": self.images,
+            "results": self.results,
+            "results_elsewhere": self.elsewhere,
             **asdict(self.mean),
             "classes": {name: asdict(part) for name, part in self.classes.items()},
         }
@@ -88,7 +84,7 @@ def average_precision(
         source: File of the results, named in errors.
 
     Raises:
-        DataError: A result is of an unknown class, is no mask of its image, or has no finite score; a region of
+        DataError: A result has an unknown class, no finite score or no mask that fits its image; or a region of
             the ground truth is broken.
 
     Source: COCO, Detection Evaluation (https://cocodataset.org/#detection-eval).
@@ -144,13 +140,13 @@ def _detection(
     """A result with images and classes numbered as in `_truth`."""
     category, score = result["category_id"], result["score"]
     if category not in labels:
-        raise DataError(f"{name}: category_id {category} is no class of the data")
+        raise DataError(f"{name}: category_id {category} is not a class of the data")
     if isinstance(score, bool) or not isinstance(score, (int, float)) or not math.isfinite(score):
-        raise DataError(f"{name}: score {score} is no finite number")
+        raise DataError(f"{name}: score {score} is not a finite number")
     try:
         code = encode_region(result["segmentation"], sample.width, sample.height)
     except UNREADABLE_REGION as error:
-        raise DataError(f"{name}: segmentation is no mask of {sample.image.name} ({error})") from error
+        raise DataError(f"{name}: segmentation is not a mask of {sample.image.name} ({error})") from error
     return {"image_id": number, "category_id": labels[category], "segmentation": code, "score": float(score)}
 
 
@@ -160,19 +156,20 @@ def _precision_table(truth: dict[str, Any], detections: list[dict[str, Any]]) ->
     evaluation = COCOeval_faster(known, known.loadRes(detections), iouType="segm")
     evaluation.evaluate()
     evaluation.accumulate()
-    table: NDArray[np.float64] = np.asarray(evaluation.eval["precision"])[..., _HUNDRED]
-    return table
+    most_detections: NDArray[np.float64] = np.asarray(evaluation.eval["precision"])[..., -1]  # 100 an image
+    return most_detections
 
 
 def _means(table: NDArray[np.float64]) -> Means:
     """Means of a table (overlap, recall, class, size) over the classes that have an object."""
+    whole, small, medium, large = (table[..., size] for size in range(4))
     return Means(
-        ap=_mean(table[..., _ALL]),
-        ap50=_mean(table[_HALF][..., _ALL]),
-        ap75=_mean(table[_THREE_QUARTERS][..., _ALL]),
-        ap_small=_mean(table[..., _SMALL]),
-        ap_medium=_mean(table[..., _MEDIUM]),
-        ap_large=_mean(table[..., _LARGE]),
+        ap=_mean(whole),
+        ap50=_mean(whole[0]),  # of the overlaps 0.5, 0.55 … 0.95
+        ap75=_mean(whole[5]),
+        ap_small=_mean(small),
+        ap_medium=_mean(medium),
+        ap_large=_mean(large),
     )
 
 

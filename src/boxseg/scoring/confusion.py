@@ -1,8 +1,7 @@
 """Scores of label maps against ground truth, from one confusion matrix.
 
-Plain NumPy counts: labels come from files and from the CRF as uint8 arrays, a label of 255 in a prediction
-must count as an error (torchmetrics refuses it), and scoring a folder should not need torch. Matrices of
-several workers add up.
+In NumPy: scoring a folder needs no torch, and torchmetrics refuses a prediction of 255, which has to count as
+an error.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Scores:
         miou: Mean of `iou` over the classes that truth or prediction have, background included.
         mean_accuracy: Mean over the classes that the truth has of the share of their pixels labelled right.
         pixel_accuracy: Share of pixels labelled right.
-        iou: Per class name, intersection over union; None where neither truth nor prediction has the class.
+        iou: Intersection over union by class name; None where neither truth nor prediction has the class.
         counts: What they were computed from, as in `ConfusionMatrix`; None for scores read from a file.
     """
 
@@ -51,20 +50,23 @@ class ConfusionMatrix:
 
     Args:
         classes: Names of classes 1..L, without the background.
+        counts: (L + 1, L + 2) int64, rows are the truth, columns the prediction, last 255; zeros if None.
 
     Attributes:
         names: Names of classes 0..L.
-        counts: (L + 1, L + 2) int64, rows are the truth, columns the prediction; the last column is 255.
 
     Raises:
         DataError: Two classes have one name.
     """
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    def __init__(self, classes: Sequence[str], counts: NDArray[np.int64] | None = None) -> None:
         self.names = (BACKGROUND_NAME, *classes)
-        if len(set(self.names)) < len(self.names):
-            raise DataError(f"class names {self.names} repeat; scores are listed by name, make them unique")
-        self.counts: NDArray[np.int64] = np.zeros((len(self.names), len(self.names) + 1), dtype=np.int64)
+        size = len(self.names)
+        if len(set(self.names)) < size:
+            raise DataError(
+                f"class names {self.names} are not unique, but scores are listed by name: rename one of two"
+            )
+        self.counts = np.zeros((size, size + 1), dtype=np.int64) if counts is None else counts
 
     def update(
         self,
@@ -96,7 +98,7 @@ class ConfusionMatrix:
         self.counts += cells.reshape(size, size + 1)
 
     def check(self, what: str, labels: NDArray[np.integer[Any]]) -> None:
-        """Raise a DataError if these labels hold a value that is neither a class nor 255."""
+        """Check that all labels are classes or 255; `what` names them in the DataError."""
         size = len(self.names)
         wrong = labels[((labels < 0) | (labels >= size)) & (labels != IGNORE)]
         if wrong.size:
@@ -106,10 +108,10 @@ class ConfusionMatrix:
 
     def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
         if self.names != other.names:
-            raise DataError(f"confusion matrices of other classes do not add: {self.names} and {other.names}")
-        total = ConfusionMatrix(self.names[1:])
-        total.counts = self.counts + other.counts
-        return total
+            raise DataError(
+                f"confusion matrices of different classes cannot be added: {self.names} and {other.names}"
+            )
+        return ConfusionMatrix(self.names[1:], self.counts + other.counts)
 
     def scores(self) -> Scores:
         """The scores of everything counted so far.

@@ -9,7 +9,7 @@ from boxseg.dataset import IGNORE
 
 
 def count_pixels(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:
-    """Counts as a `ConfusionMatrix` has them, on the device of the predictions, from which nothing is fetched.
+    """Counts as in a `ConfusionMatrix`, on the device of the predictions.
 
     Args:
         prediction: (H, W) uint8, 0..L.

@@ -52,21 +52,11 @@ class LabelScores:
     def as_dict(self) -> dict[str, Any]:
         """For metrics.json."""
         scores: dict[str, Any] = {"images": self.images, "missing": self.missing}
-        scores["whole_box"] = self.whole_box.as_dict()
-        scores |= {name: part.as_dict() for name, part in self.labels.items()}
+        scores |= {name: part.as_dict() for name, part in {"whole_box": self.whole_box, **self.labels}.items()}
         if self.reliable is not None:
             scores["reliable_region_only"] = self.reliable.as_dict()
             scores["reliable_fraction"] = self.reliable_fraction
         return scores
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Compared:
-    """One image: ground truth, whole-box labels, and its labels by source."""
-
-    truth: Labels
-    whole_box: Labels
-    labels: dict[str, Labels]
 
 
 def no_truth(dataset: BoxDataset) -> DataError:
@@ -90,20 +80,17 @@ def score_labels(folder: Path, dataset: BoxDataset) -> LabelScores:
     if not scored:
         raise DataError(f"{folder} has no labels for the images of split {dataset.split} in {dataset.root}")
     classes = dataset.classes
-    whole_box = ConfusionMatrix(classes)
+    whole_box, reliable = ConfusionMatrix(classes), ConfusionMatrix(classes)
     matrices = {name: ConfusionMatrix(classes) for name in sources}
-    reliable = ConfusionMatrix(classes)
-    agreed = counted = 0
-    for item in track(_compare_all(scored, sources, len(classes)), "score", total=len(scored)):
-        whole_box.update(item.whole_box, item.truth)
-        for name, labels in item.labels.items():
-            matrices[name].update(labels, item.truth)
+    for sample, truth, labels in track(_read_all(scored, sources, len(classes)), "score", total=len(scored)):
+        boxes = whole_box_labels(sample.boxes, sample.labels, sample.height, sample.width)
+        whole_box.update(boxes, truth)
+        for name, matrix in matrices.items():
+            matrix.update(labels[name], truth)
         if len(sources) == 2:
-            y_crf, y_ret = item.labels[Y_CRF], item.labels[Y_RET]
-            agree = (y_crf == y_ret) & (y_crf != IGNORE)
-            reliable.update(y_crf, item.truth, where=agree)
-            valid = item.truth != IGNORE
-            agreed, counted = agreed + int((agree & valid).sum()), counted + int(valid.sum())
+            y_crf, y_ret = labels[Y_CRF], labels[Y_RET]
+            reliable.update(y_crf, truth, where=(y_crf == y_ret) & (y_crf != IGNORE))
+    agreed, counted = int(reliable.counts.sum()), int(whole_box.counts.sum())
     return LabelScores(
         images=len(scored),
         missing=len(known) - len(scored),
@@ -114,12 +101,16 @@ def score_labels(folder: Path, dataset: BoxDataset) -> LabelScores:
     )
 
 
-def _compare_all(samples: list[Sample], sources: dict[str, Path], classes: int) -> Iterator[_Compared]:
+_Read = tuple[Sample, Labels, dict[str, Labels]]
+
+
+def _read_all(samples: list[Sample], sources: dict[str, Path], classes: int) -> Iterator[_Read]:
+    """Photos with their ground truth, and their labels by source."""
     with ThreadPoolExecutor(max_workers=2) as pool:
-        yield from pool.map(lambda sample: _compare(sample, sources, classes), samples)
+        yield from pool.map(lambda sample: _read(sample, sources, classes), samples)
 
 
-def _compare(sample: Sample, sources: dict[str, Path], classes: int) -> _Compared:
+def _read(sample: Sample, sources: dict[str, Path], classes: int) -> _Read:
     truth = read_truth(sample)
     labels = {name: read_mask(folder / f"{sample.id}.png", classes) for name, folder in sources.items()}
     for name, mask in labels.items():
@@ -128,8 +119,7 @@ def _compare(sample: Sample, sources: dict[str, Path], classes: int) -> _Compare
                 f"{sources[name] / sample.id}.png is {mask.shape[1]}x{mask.shape[0]} pixels, "
                 f"its photo {truth.shape[1]}x{truth.shape[0]}"
             )
-    whole_box = whole_box_labels(sample.boxes, sample.labels, sample.height, sample.width)
-    return _Compared(truth=truth, whole_box=whole_box, labels=labels)
+    return sample, truth, labels
 
 
 def read_truth(sample: Sample) -> Labels:
@@ -155,11 +145,10 @@ def write_confusion(folder: Path, parts: Mapping[str, Scores | None]) -> None:
         folder: Where metrics.json is.
         parts: Scores by their name in metrics.json; those without counts are left out.
     """
-    known = {name: scores for name, scores in parts.items() if scores is not None and scores.counts is not None}
-    if known:
-        names = list(next(iter(known.values())).iou)
-        counts = {name: scores.counts.tolist() for name, scores in known.items() if scores.counts is not None}
-        # On one line a matrix of 80 classes is 40 kB, indented one number a line.
+    counts = {name: part.counts.tolist() for name, part in parts.items() if part and part.counts is not None}
+    if counts:
+        names = next(list(part.iou) for part in parts.values() if part)
+        # On one line: with each number on its own line a matrix of 80 classes would have 6,600.
         write_text(folder / CONFUSION, json.dumps({"classes": names, "counts": counts}) + "\n")
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from boxseg.config import Data, Evaluate, TrainerOptions
@@ -25,7 +27,7 @@ from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.nn.deeplab import Segmenter
 from boxseg.scoring.confusion import ConfusionMatrix, Scores
 from boxseg.scoring.device_counts import count_pixels
-from boxseg.scoring.label_scores import Labels, read_truth
+from boxseg.scoring.label_scores import read_truth
 from boxseg.tables import Table
 
 log = logging.getLogger("boxseg")
@@ -38,8 +40,7 @@ class NetworkScores:
     Attributes:
         images: Images scored.
         skipped: Photos that could not be read, with the reason.
-        before_crf: Scores of the network alone.
-        after_crf: Scores after the dense CRF; None where it is off.
+        after_crf: None if the CRF is off.
     """
 
     images: int
@@ -73,22 +74,8 @@ class NetworkScores:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Counted:
-    """Pixels of some photos, counted by class; and photos that could not be read, with the reason."""
-
-    before: ConfusionMatrix
-    after: ConfusionMatrix
-    skipped: dict[str, str]
-
-
 def validation_split(data: Data, splits: Splits) -> BoxDataset | None:
-    """The split that a trained network is scored on; None, with a remark, where there is no ground truth.
-
-    Args:
-        data: What it was trained on.
-        splits: Reads it.
-    """
+    """The split to score a network on, after training on `data`; None, with a remark, without ground truth."""
     if not data.val_split:
         return None
     try:
@@ -115,16 +102,15 @@ def score_network(
         loaded: The network.
         dataset: Images.
         options: Scales, flip and CRF.
-        trainer: Loading processes.
-        keep: Folder for the final predictions, ID.png; None to keep none.
+        trainer: Devices and loading processes.
+        keep: Folder for the final predictions, ID.png; None to write none.
     """
     samples = [sample for sample in dataset.samples if sample.ground_truth is not None]
-    work = partial(_score_chunk, classes=dataset.classes, options=options, trainer=trainer, keep=keep)
+    work = partial(_score_chunk, options=options, trainer=trainer, keep=keep)
     parts = spread(work, loaded, samples, torch_devices(trainer), "evaluate")
-    skipped = {name: reason for part in parts for name, reason in part.skipped.items()}
-    nothing = ConfusionMatrix(dataset.classes)
-    before = sum((part.before for part in parts), start=nothing).scores()
-    after = sum((part.after for part in parts), start=nothing).scores()
+    skipped = {name: reason for _, part in parts for name, reason in part.items()}
+    counts = np.sum([part for part, _ in parts], axis=0)
+    before, after = (ConfusionMatrix(dataset.classes, part).scores() for part in counts)
     return NetworkScores(
         images=len(samples) - len(skipped),
         skipped=skipped,
@@ -136,40 +122,33 @@ def score_network(
 def _score_chunk(
     loaded: Loaded[Segmenter],
     samples: Sequence[Sample],
-    classes: Sequence[str],
     options: Evaluate,
     trainer: TrainerOptions,
     keep: Path | None,
-) -> _Counted:
-    before, after = ConfusionMatrix(classes), ConfusionMatrix(classes)
+) -> tuple[NDArray[np.int64], dict[str, str]]:
+    """Pixels (2, L + 1, L + 2) before and after the CRF; and photos that could not be read, with the reason."""
+    work, device, size = partial(_count_group, loaded, options, keep), loaded.device, len(loaded.classes) + 1
+    total = torch.zeros(2, size, size + 1, dtype=torch.int64, device=device)
     skipped: dict[str, str] = {}
-    work = partial(_count_group, loaded, options, before.check, keep)
-    device = loaded.device
-    total = torch.zeros(2, *before.counts.shape, dtype=torch.int64, device=device)
     for sample, result in photo_loop(work, samples, description="evaluate", trainer=trainer, device=device):
         if isinstance(result, Skipped):
             skipped[sample.id] = result.reason
         else:
             total += result
-    before.counts, after.counts = total.cpu().numpy()
-    return _Counted(before=before, after=after, skipped=skipped)
+    return total.cpu().numpy(), skipped
 
 
 def _count_group(
-    loaded: Loaded[Segmenter],
-    options: Evaluate,
-    check: Callable[[str, Labels], None],
-    keep: Path | None,
-    group: Sequence[Readable],
+    loaded: Loaded[Segmenter], options: Evaluate, keep: Path | None, group: Sequence[Readable]
 ) -> list[Tensor]:
-    """Pixels (2, L + 1, L + 2) of each photo before and after the CRF; predictions are written to `keep`."""
-    counts = []
+    """Pixels (2, L + 1, L + 2) of each photo; predictions are written to `keep`."""
+    matrix, counts = ConfusionMatrix(loaded.classes), []
     answers = label_group(loaded, [image for _, image in group], options)
     for (sample, _), answer in zip(group, answers, strict=True):
         if keep is not None:
             write_mask(keep / f"{sample.id}.png", answer.labels.cpu().numpy())
         labels = read_truth(sample)
-        check("ground truth", labels)
+        matrix.check("ground truth", labels)
         truth, size = torch.from_numpy(labels).to(loaded.device), len(loaded.classes) + 1
         counts.append(torch.stack([count_pixels(p, truth, size) for p in (answer.before, answer.labels)]))
     return counts
@@ -177,13 +156,11 @@ def _count_group(
 
 def network_table(title: str, scores: NetworkScores) -> Table:
     """mIoU and accuracies before and after the CRF."""
-    rows = [("before CRF", scores.before_crf)]
-    if scores.after_crf:
-        rows.append(("after CRF", scores.after_crf))
+    rows = [("before CRF", scores.before_crf), ("after CRF", scores.after_crf)]
     return Table(
         title=f"Network on {title}",
         columns=("", "mIoU", "mean accuracy", "pixel accuracy"),
-        rows=tuple((name, s.miou, s.mean_accuracy, s.pixel_accuracy) for name, s in rows),
+        rows=tuple((name, s.miou, s.mean_accuracy, s.pixel_accuracy) for name, s in rows if s),
     )
 
 

@@ -21,8 +21,8 @@ from boxseg.training.schedule import StepsDown
 class BoxClassifierModule(TrainingModule):
     """A box classifier and its training, for `lightning.Trainer(…).fit(module, datamodule=BoxDataModule(…))`.
 
-    The loss is the mean cross-entropy over the pooled features of all boxes and of the background queries. What
-    the Trainer needs is said in `SegmenterModule`.
+    The loss is the mean cross-entropy over the pooled features of all boxes and of the background queries.
+    `SegmenterModule` says what the Trainer needs.
 
     Args:
         classes: L, object classes; the background is added.
@@ -35,7 +35,7 @@ class BoxClassifierModule(TrainingModule):
 
     Raises:
         ConfigError: There is no such backbone, or its plug-in cannot be imported.
-        CheckpointError: The pretrained weights cannot be had.
+        CheckpointError: The pretrained weights cannot be read or fetched.
     """
 
     network: BoxClassifier
@@ -69,13 +69,9 @@ class BoxClassifierModule(TrainingModule):
 
     def counts(self, batch: dict[str, Tensor]) -> Tensor:  # noqa: D102
         options, network = self.options, self.network
-        height, width = batch["images"].shape[-2:]
+        size = network.backbone.feature_size(*batch["images"].shape[-2:])
         queries = count_queries(
-            batch["background"],
-            batch["valid"],
-            network.backbone.feature_size(height, width),
-            stride=network.stride,
-            grid=options.grid,
+            batch["background"], batch["valid"], size, stride=network.stride, grid=options.grid
         )
         return (queries + len(batch["labels"]) * options.roi_bins**2)[None]
 

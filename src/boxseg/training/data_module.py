@@ -25,11 +25,11 @@ _ENDLESS = 2**40
 
 
 class StreamDataModule(L.LightningDataModule):
-    """Training images in the order of a sampler.
+    """Training images in the order of a sampler, for all processes of a training.
 
     Args:
         images: Training images.
-        sampler: Their order, over all processes together.
+        sampler: Their order.
         workers: Loading processes of each process; -1 chooses by the number of cores.
     """
 
@@ -43,7 +43,7 @@ class StreamDataModule(L.LightningDataModule):
         """The share of this process.
 
         Raises:
-            ConfigError: Lightning would cut it down once more, or the batch cannot be shared.
+            ConfigError: Lightning would share it out once more, or the batch cannot be shared.
         """
         assert self.trainer is not None
         world = self.trainer.world_size
@@ -56,10 +56,10 @@ class StreamDataModule(L.LightningDataModule):
 
 
 class BoxDataModule(StreamDataModule):
-    """Photos with boxes for a `BoxClassifierModule`, drawn and changed as by `boxseg classify`.
+    """Photos with boxes for a `BoxClassifierModule`, in the order and with the changes of `boxseg classify`.
 
     The same seed gives the same batches. An epoch is a pass over the photos, rounded up to whole batches; the
-    next one goes on in the same stream. Photos without a box are left out.
+    next one continues the same stream. Photos without a box are left out.
 
     Args:
         data: The data set: its folder, `{"root": DIR, "split": "train", …}`, or a `boxseg.config.Data`.
@@ -94,7 +94,7 @@ class BoxDataModule(StreamDataModule):
 
 
 class LabelDataModule(StreamDataModule):
-    """Photos with labels for a `SegmenterModule`, drawn and changed as by `boxseg segment`.
+    """Photos with labels for a `SegmenterModule`, in the order and with the changes of `boxseg segment`.
 
     An epoch is a pass over the photos, as in `BoxDataModule`. Photos without labels are left out.
 
@@ -104,7 +104,7 @@ class LabelDataModule(StreamDataModule):
         batch: Images a step, over all processes together.
         crop: Side of the training crop, pixels, instead of that of `augment`.
         augment: Random changes.
-        strong: Masks of photos that are trained with those instead: a folder, or `ground-truth`.
+        strong: True masks that take the place of labels: a folder, or `ground-truth`.
         seed: Seed of order and changes; 0 is a seed.
         workers: Loading processes; -1 chooses by the number of cores.
 
@@ -138,16 +138,10 @@ class LabelDataModule(StreamDataModule):
 
 
 def _read_data(data: AnyData) -> Data:
-    """A data set as the verbs take it.
-
-    Raises:
-        ConfigError: An option is unknown or of another kind.
-    """
-    return (
-        data
-        if isinstance(data, Data)
-        else from_python("classify", ClassifyJob, {"data": data, "out": "."}).data
-    )
+    """A data set, given as the verbs take it."""
+    if isinstance(data, Data):
+        return data
+    return from_python("classify", ClassifyJob, {"data": data, "out": "."}).data
 
 
 def _cropped(augment: Augment | None, crop: int | None) -> Augment:

@@ -1,4 +1,4 @@
-"""What is kept of a training while it runs: history.csv, a progress bar, and what loggers were asked for."""
+"""What a training shows and writes while it runs: history.csv, a progress bar, and loggers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from boxseg.options import flatten
 from boxseg.progress import Progress
 from boxseg.runs.layout import CONFIG, HISTORY, LOGGED_AS, MLFLOW, TENSORBOARD
 
-# What boxseg's runs are kept under by W&B and MLflow, and MLflow's tag that tells them apart.
+# The project of boxseg's runs in W&B and MLflow, and MLflow's tag that identifies a run.
 PROJECT = "boxseg"
 _TAG = "boxseg.run"
 
@@ -31,7 +31,7 @@ _TAG = "boxseg.run"
 class History(Callback):
     """Loss and learning rate of every iteration: a bar, the loggers and, at each checkpoint, history.csv.
 
-    In a training on several devices the first process keeps them.
+    On several devices the first process writes them.
     """
 
     def __init__(self, folder: Path, description: str, iterations: int) -> None:
@@ -88,7 +88,7 @@ class History(Callback):
 
 
 def make_loggers(names: LoggerName | list[LoggerName], folder: Path) -> list[Logger]:
-    """Lightning's loggers of these names; csv is not among them, for history.csv is written anyway.
+    """Lightning's loggers of these names; csv needs none, for history.csv is always written.
 
     Args:
         names: One or several.
@@ -98,23 +98,12 @@ def make_loggers(names: LoggerName | list[LoggerName], folder: Path) -> list[Log
     Raises:
         MissingExtraError: The package of one is not installed.
     """
-    chosen = [names] if isinstance(names, str) else list(dict.fromkeys(names))
     made = []
-    for name in chosen:
+    for name in [names] if isinstance(names, str) else dict.fromkeys(names):
         if name != "csv":
             import_extra(name, extra=name, purpose=f"trainer.loggers={name}")
             made.append(LOGGERS[name](folder))
     return made
-
-
-def _tensorboard(folder: Path) -> Logger:
-    return theirs.TensorBoardLogger(save_dir=folder, name=TENSORBOARD, version="")
-
-
-def _wandb(folder: Path) -> Logger:
-    return theirs.WandbLogger(
-        project=PROJECT, name=folder.as_posix(), save_dir=folder, id=logged_as(folder), resume="allow"
-    )
 
 
 def _mlflow(folder: Path) -> Logger:
@@ -136,7 +125,7 @@ def _mlflow(folder: Path) -> Logger:
 
 
 def logged_as(folder: Path) -> str:
-    """Id of the training in a folder, for loggers: the same where it goes on, another after overwrite=true."""
+    """Id of the training in a folder, for loggers: a resumed one keeps it, overwrite=true makes a new one."""
     file = folder / LOGGED_AS
     if not file.is_file():
         write_text(file, uuid.uuid4().hex[:16] + "\n")
@@ -144,7 +133,9 @@ def logged_as(folder: Path) -> str:
 
 
 LOGGERS: dict[str, Callable[[Path], Logger]] = {
-    "tensorboard": _tensorboard,
-    "wandb": _wandb,
+    "tensorboard": lambda folder: theirs.TensorBoardLogger(save_dir=folder, name=TENSORBOARD, version=""),
+    "wandb": lambda folder: theirs.WandbLogger(
+        project=PROJECT, name=folder.as_posix(), save_dir=folder, id=logged_as(folder), resume="allow"
+    ),
     "mlflow": _mlflow,
 }

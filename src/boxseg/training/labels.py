@@ -19,7 +19,7 @@ from boxseg.runs.label_source import label_sources
 
 log = logging.getLogger("boxseg")
 
-# Losses that look at fewer sources than there are: the others decide only which pixels are reliable.
+# Losses that use only the first sources of labels: the others tell only which pixels are reliable.
 _LOOKED_AT = {"ce_crf": 1, "ce_ret": 2}
 
 
@@ -29,7 +29,7 @@ class TrainingLabels:
 
     Attributes:
         dataset: The photos. Those in `strong` have their true masks as ground truth.
-        sources: Where the labels of the others are, the first in the role of Y_crf.
+        sources: Where the labels of the others are; the first takes the role of Y_crf.
         strong: Ids of photos with true masks, which take the place of all sources.
     """
 
@@ -85,34 +85,34 @@ def _has(sample: Sample, source: Source) -> bool:
 
 
 def _strong(dataset: BoxDataset, job: SegmentJob) -> list[Sample]:
-    """Photos with true masks, these as their ground truth.
-
-    Raises:
-        DataError: There is none, or they are of other classes.
-    """
+    """Photos with true masks, these as their ground truth."""
     if job.strong is None:
         return []
     split = job.strong_split or dataset.split
     folder = None if job.strong == GROUND_TRUTH else Path(job.strong)
+    samples = dataset.samples
     if split != dataset.split:
         data = job.data.with_split(split)
-        # With masks of their own, photos need nothing of the data set but to be listed.
+        # With masks of their own, photos only have to be listed by the data set.
         there = formats.load(dataclasses.replace(data, masks=None) if folder else data, boxes=folder is None)
         if there.classes not in ((), dataset.classes):
-            raise DataError(f"split {split} of {dataset.root} has other classes than split {dataset.split}")
-    else:
-        there = dataset
-    samples = there.samples
-    if folder is not None:
-        paths = {sample.id: folder / f"{sample.id}.png" for sample in samples}
-        samples = tuple(
-            dataclasses.replace(s, ground_truth=partial(read_mask, paths[s.id], len(dataset.classes)))
-            for s in samples
-            if paths[s.id].is_file()
-        )
-    found = [sample for sample in samples if sample.ground_truth is not None]
+            raise DataError(
+                f"split {split} of {dataset.root} has other classes than split {dataset.split}: "
+                "both need the same list of classes"
+            )
+        samples = there.samples
+    found = []
+    for sample in samples:
+        if folder is None:
+            mask = sample.ground_truth
+        elif (path := folder / f"{sample.id}.png").is_file():
+            mask = partial(read_mask, path, len(dataset.classes))
+        else:
+            mask = None
+        if mask is not None:
+            found.append(dataclasses.replace(sample, ground_truth=mask))
     if not found:
-        raise DataError(f"strong={job.strong}: no image of split {split} in {dataset.root} has a mask there")
+        raise DataError(f"strong={job.strong}: it has no mask for any image of split {split} in {dataset.root}")
     return found
 
 

@@ -32,19 +32,6 @@ from boxseg.training.schedule import checkpoint_interval
 log = logging.getLogger("boxseg")
 
 
-def interval_of(checkpoint: Path) -> int:
-    """Iterations between two checkpoints of the run that wrote one; a resumed run keeps to them.
-
-    A run goes on at a whole number of intervals: with others it would count its steps wrongly. Where the
-    checkpoint is the last one, of a shorter interval, the number found leaves nothing to be done.
-
-    Raises:
-        CheckpointError: It cannot be read.
-    """
-    step, epoch = progress_of(checkpoint)
-    return math.ceil(step / (epoch + 1))
-
-
 def progress_of(checkpoint: Path) -> tuple[int, int]:
     """Step and epoch that a checkpoint of a training was written at.
 
@@ -54,10 +41,10 @@ def progress_of(checkpoint: Path) -> tuple[int, int]:
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         return int(state["global_step"]), int(state["epoch"])
-    except Exception as error:  # of pickle anything, according to what the bytes happen to say
+    except Exception as error:  # pickle raises anything, depending on the bytes
         raise CheckpointError(
-            f"{checkpoint} is damaged, as a full disk or a copy cut short leaves it: remove it, and the same "
-            "command trains from the start"
+            f"{checkpoint} is damaged (a full disk or an interrupted copy can be the reason): remove it, and "
+            "the same command trains from the start"
         ) from error
 
 
@@ -76,14 +63,14 @@ def fit(
     Args:
         module: What is trained; changed in place.
         images: Training images.
-        folder: Run folder; weights.json, checkpoints/last.ckpt and history.csv are kept there.
+        folder: Run folder, for weights.json, checkpoints/last.ckpt and history.csv.
         trainer: Devices, precision, seed.
-        scale: Length of the schedule; checkpoints are as much closer.
-        callbacks: Lightning's, beside ours.
-        loggers: Lightning's, beside those of `trainer.loggers`.
+        scale: Length of the schedule, and of the time between checkpoints.
+        callbacks: Lightning's, in addition to ours.
+        loggers: Lightning's, in addition to those of `trainer.loggers`.
 
     Raises:
-        ConfigError: The batch cannot be shared by the devices, or cut into so many parts; the device does not
+        ConfigError: The batch cannot be shared by the devices, or cut into that many parts; the device does not
             have this precision; or something given cannot be sent to the processes of several devices.
         CheckpointError: The last checkpoint cannot be read.
     """
@@ -93,19 +80,24 @@ def fit(
     last = folder / LAST
     every = checkpoint_interval(trainer.checkpoint_every, scale)
     if last.is_file():
-        log.info(f"{name}: going on from {last}")
-        every = interval_of(last)
+        log.info(f"{name}: resuming from {last}")
+        # A resumed run keeps its interval, or it would count steps wrongly. The last one may have been shorter:
+        # then the number found is too small, and leaves nothing to do.
+        step, epoch = progress_of(last)
+        every = math.ceil(step / (epoch + 1))
     devices = len(torch_devices(trainer))
     sampler = StreamSampler(
         len(images), batch=module.options.batch, iterations=module.iterations, seed=trainer.seed, chunk=every
     )
-    _check_parts(sampler, devices, module.accumulate)
-    _check_lightnings(callbacks, loggers)
-    if devices > 1:
-        for thing in (*callbacks, *loggers, *module.plugged_in()):
-            require_sendable(thing, f"{name}: {getattr(thing, '__qualname__', type(thing).__qualname__)}")
+    share = sampler.shard(0, devices).rank_batch
+    if share < module.accumulate:
+        raise ConfigError(
+            f"trainer.accumulate={module.accumulate}: a step has only {share} images"
+            f"{' on each device' if devices > 1 else ''}, so it can have at most {share} parts"
+        )
+    _check_given(module, callbacks, loggers, devices)
     with quiet_lightning(), torch.random.fork_rng():
-        ours = [History(folder, name, module.iterations), _keep_last(folder)]
+        ours = [History(folder, name, module.iterations), _keep_last(last)]
         wanted = [*make_loggers(trainer.loggers, folder), *loggers]
         lightning = _lightning(trainer, devices, module, sampler.epochs, [*ours, *callbacks], wanted, folder)
         with ended_with(lightning), _ctrl_c_passes():
@@ -119,26 +111,10 @@ def fit(
         log.info(f"{name}: {len(images.unreadable)} photos could not be read and were replaced: {names}")
 
 
-def _check_parts(sampler: StreamSampler, devices: int, parts: int) -> None:
-    """Check that the images of a step can be shared by the devices, and each share cut into parts.
-
-    Raises:
-        ConfigError: They cannot.
-    """
-    share = sampler.shard(0, devices).rank_batch
-    if share < parts:
-        raise ConfigError(
-            f"trainer.accumulate={parts}: there are only {share} images to a step"
-            f"{' and device' if devices > 1 else ''}, which make no more parts"
-        )
-
-
-def _check_lightnings(callbacks: Sequence[Callback], loggers: Sequence[Logger]) -> None:
-    """Check that what a caller gives is Lightning's.
-
-    Raises:
-        ConfigError: Something is not.
-    """
+def _check_given(
+    module: TrainingModule, callbacks: Sequence[Callback], loggers: Sequence[Logger], devices: int
+) -> None:
+    """Check that callbacks and loggers are Lightning's, and that other processes can import all they need."""
     for option, given, kind in (("callbacks", callbacks, Callback), ("loggers", loggers, Logger)):
         for thing in given:
             if not isinstance(thing, kind):
@@ -146,12 +122,16 @@ def _check_lightnings(callbacks: Sequence[Callback], loggers: Sequence[Logger]) 
                     f"{option}: expected objects of lightning.pytorch's {kind.__name__}, got a "
                     f"{type(thing).__module__}.{type(thing).__name__} (pytorch_lightning is another package)"
                 )
+    if devices > 1:
+        for part in (*callbacks, *loggers, *module.plugged_in()):
+            name = getattr(part, "__qualname__", type(part).__qualname__)
+            require_sendable(part, f"{module.stage}: {name}")
 
 
-def _keep_last(folder: Path) -> ModelCheckpoint:
+def _keep_last(file: Path) -> ModelCheckpoint:
     return ModelCheckpoint(
-        dirpath=(folder / LAST).parent,
-        filename=(folder / LAST).stem,
+        dirpath=file.parent,
+        filename=file.stem,
         every_n_epochs=1,
         save_on_train_epoch_end=True,
         enable_version_counter=False,
@@ -171,10 +151,11 @@ def _lightning(
         return L.Trainer(
             accelerator=trainer.accelerator,
             devices=devices,
-            # Of other backbones some layers may have no part in the features.
+            # Some layers of other libraries' backbones may have no part in the features.
             strategy=SpawnedStrategy(unused=not module.network.backbone.own_layers) if devices > 1 else "auto",
             precision=trainer.precision,  # type: ignore[arg-type]
-            # Not max_steps: with it Lightning takes a checkpoint at the end of a chunk for one in its middle.
+            # Not max_steps: with it Lightning resumes wrongly from a checkpoint at the end of an epoch, until
+            # https://github.com/Lightning-AI/pytorch-lightning/issues/19617.
             max_epochs=epochs,
             callbacks=callbacks,
             logger=loggers or False,
@@ -184,17 +165,20 @@ def _lightning(
             use_distributed_sampler=False,
             default_root_dir=folder,
         )
-    except Exception as error:  # of what Lightning finds wrong with a device, or a package that one lacks
+    except Exception as error:  # whatever Lightning finds wrong with a device, or a package that it needs
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(
-            f"trainer.accelerator={trainer.accelerator} with trainer.precision={trainer.precision} cannot be "
-            f"had here: {reason}"
+            f"trainer.accelerator={trainer.accelerator} with trainer.precision={trainer.precision} does not "
+            f"work on this machine: {reason}"
         ) from error
 
 
 @contextmanager
 def _ctrl_c_passes() -> Iterator[None]:
-    """Ctrl-C ends a training as it ends anything else; Lightning would exit and leave the signal ignored."""
+    """Ctrl-C raises KeyboardInterrupt; Lightning would exit and leave the signal ignored.
+
+    Until https://github.com/Lightning-AI/pytorch-lightning/issues/11924.
+    """
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield

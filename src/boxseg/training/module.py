@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import lightning as L
 import torch
@@ -24,8 +24,8 @@ from boxseg.nn.weights.loading import LoadReport, parameter_groups
 class TrainingModule(L.LightningModule):
     """A network, its loss and its schedule. Subclasses give `counts(batch)` and `loss(batch)`.
 
-    It steps its optimiser itself (`automatic_optimization` is off), so that Lightning's gradient clipping and
-    accumulation are not for it. Each step seeds torch's random generator, for dropout.
+    It steps its optimiser itself (`automatic_optimization` is off), so Lightning's gradient clipping and
+    accumulation have no effect. Each step seeds torch's random generator, for dropout.
 
     Args:
         network: The network that is trained.
@@ -72,16 +72,16 @@ class TrainingModule(L.LightningModule):
 
         Args:
             batch: The batch, or a part of one.
-            totals: (n,), what the means of a part are divided by: its share of the mean over the whole.
+            totals: (n,), what the sums of a part are divided by; None for the counts of the batch itself.
         """
         raise NotImplementedError
 
     def plugged_in(self) -> tuple[object, ...]:
-        """What other processes have to import to train this, beside boxseg's own."""
+        """What other processes have to import to train this, apart from boxseg."""
         return (type(self.network.backbone),)
 
     def save(self, path: Path | str, classes: Sequence[str]) -> None:
-        """Write a checkpoint that `boxseg.load` and the verbs take, as `model.safetensors` of a run.
+        """Write a checkpoint as `model.safetensors` of a run, for `boxseg.load` and the verbs.
 
         Args:
             path: The file.
@@ -98,7 +98,7 @@ class TrainingModule(L.LightningModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """A step: the mean over the whole batch, in however many parts and processes it is computed.
 
-        Each part's sums are divided by the numbers of the whole batch, so that gradients add up to those of the
+        Each part's sums are divided by the counts of the whole batch, so that gradients add up to those of the
         whole, and not to a mean of means.
         """
         parts = split_batch(batch, self.accumulate)
@@ -107,8 +107,7 @@ class TrainingModule(L.LightningModule):
         if len(parts) * world > 1:
             counts = torch.stack([self.counts(part) for part in parts]).sum(0).float()
             totals = self._sum_of_ranks(counts) / world  # the gradients of the ranks are averaged
-        optimiser = self.optimizers()
-        assert isinstance(optimiser, LightningOptimizer)
+        optimiser = cast(LightningOptimizer, self.optimizers())
         optimiser.zero_grad()
         losses = []
         for place, part in enumerate(parts):
@@ -124,9 +123,7 @@ class TrainingModule(L.LightningModule):
             )
         self.log("loss", mean, prog_bar=True)
         optimiser.step()
-        schedule = self.lr_schedulers()
-        assert isinstance(schedule, LRScheduler)
-        schedule.step()
+        cast(LRScheduler, self.lr_schedulers()).step()
         return mean
 
     def _seed(self, part: int) -> None:
@@ -137,12 +134,10 @@ class TrainingModule(L.LightningModule):
     def _sum_of_ranks(self, value: Tensor) -> Tensor:
         if self.trainer.world_size == 1:
             return value
-        total = self.trainer.strategy.reduce(value, reduce_op="sum")
-        assert isinstance(total, Tensor)
-        return total
+        return cast(Tensor, self.trainer.strategy.reduce(value, reduce_op="sum"))
 
     def _gradients_stay_here(self) -> AbstractContextManager[None]:
-        """Gradients are not exchanged between processes before those of the last part."""
+        """Processes exchange gradients only after the last part."""
         strategy = self.trainer.strategy
         return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
 

@@ -1,4 +1,4 @@
-"""Several devices: a process for each, started by Lightning, and what it leaves to be done."""
+"""Training on several devices: a process for each, started by Lightning."""
 
 from __future__ import annotations
 
@@ -18,17 +18,15 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from boxseg.errors import BoxsegError
-
-# Seconds that a process is given to end by itself.
-GRACE = 10.0
+from boxseg.inference.processes import end_processes
 
 TALKATIVE = ("lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn")
 
 
 class SpawnedStrategy(DDPStrategy):
-    """Lightning's DDP in processes of their own, quiet and deaf to Ctrl-C: the first process ends them.
+    """Lightning's DDP in new processes, which are quiet and ignore Ctrl-C: this process ends them.
 
-    Not by running the command again in each, as Lightning's own choice would: a verb does more than train.
+    Lightning would run the whole command again in each process, but a verb does more than train.
 
     Args:
         unused: Whether some parameters may have no part in the loss.
@@ -48,10 +46,11 @@ class SpawnedStrategy(DDPStrategy):
 
 
 class _Launcher(_MultiProcessingLauncher):
-    """Lightning's, also for notebooks: it refuses classes defined there, but what runs here is importable.
+    """Lightning's, also for notebooks: it refuses them because of classes defined there, which none is here.
 
     Attributes:
-        raised: Errors of ours that processes ended with; torch passes on the text of a traceback only.
+        raised: Errors of boxseg that processes ended with. torch passes on the text of a traceback only; no
+            issue found, and this can go when it passes on the error.
     """
 
     def __init__(self, strategy: DDPStrategy) -> None:
@@ -72,7 +71,7 @@ class _Launcher(_MultiProcessingLauncher):
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """`hush_lightning`, for a block."""
+    """`hush_lightning` for a block."""
     loggers = [logging.getLogger(name) for name in TALKATIVE]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -85,7 +84,7 @@ def quiet_lightning() -> Iterator[None]:
 
 
 def hush_lightning() -> None:
-    """Leave out what Lightning says of its own set-up, and torch of processes that it ends; errors pass."""
+    """Suppress Lightning's remarks on its set-up, and torch's on processes that it ends; errors are shown."""
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
@@ -95,7 +94,7 @@ def hush_lightning() -> None:
 
 @contextmanager
 def ended_with(trainer: L.Trainer) -> Iterator[None]:
-    """No process is left when the block ends, and their errors are raised as if there were none.
+    """No process is left when the block ends; what a process raised is raised here.
 
     Raises:
         BoxsegError: What a process raised, or that it was killed.
@@ -108,26 +107,15 @@ def ended_with(trainer: L.Trainer) -> Iterator[None]:
             raise
         raise launcher.raised.get() from error
     except ProcessExitedException as error:
+        cause = error.signal_name or f"status {error.exit_code}"
+        if cause == "SIGKILL":
+            cause = "killed: memory may have run out"
         raise BoxsegError(
-            f"process {error.error_index + 1} of the training was ended ({_cause(error)}): "
+            f"process {error.error_index + 1} of the training ended ({cause}): "
             "try a smaller batch, trainer.accumulate or fewer devices"
         ) from error
     finally:
         processes: list[BaseProcess] = list(getattr(trainer.strategy.launcher, "procs", []))
-        for process in processes:
-            if process.is_alive():
-                process.terminate()
-        for process in processes:
-            process.join(GRACE)
-            if process.is_alive():
-                process.kill()
-                process.join()
+        end_processes(processes)
         if processes and sys.stderr.isatty():
             sys.stderr.write("\x1b[?25h")  # the cursor, which the bar of a killed process has hidden
-
-
-def _cause(error: ProcessExitedException) -> str:
-    name = error.signal_name
-    if name == "SIGKILL":
-        return "killed: memory may have run out"
-    return name or f"status {error.exit_code}"

@@ -8,26 +8,20 @@ from dataclasses import dataclass
 from boxseg.config import Classify, Segment
 
 
-def iterations_of(images: int, *, batch: int, epochs: float, iterations: int | None, scale: float = 1.0) -> int:
-    """Length of a schedule in steps: as given, or so many passes over the images, rounded up.
+def schedule_length(options: Classify | Segment, images: int, scale: float = 1.0) -> int:
+    """Length of a stage's schedule in steps: as given, or so many passes over the images, rounded up.
 
-    A scale shortens that, to the nearest whole step and to at least one. Whatever else depends on the length
-    of a schedule is a share of this number: the milestones of stage 1, the end of the polynomial fall, the β
-    of bootstrapping.
+    It is multiplied by `scale` and rounded, to at least one. All that depends on it is a share of this number:
+    the milestones of stage 1, the end of the polynomial fall, the β of bootstrapping.
     """
-    whole = iterations if iterations is not None else max(1, math.ceil(epochs * images / batch))
+    whole = options.iterations
+    if whole is None:
+        whole = max(1, math.ceil(options.epochs * images / options.batch))
     return max(1, round(whole * scale))
 
 
-def schedule_length(options: Classify | Segment, images: int, scale: float) -> int:
-    """`iterations_of` a stage's options."""
-    return iterations_of(
-        images, batch=options.batch, epochs=options.epochs, iterations=options.iterations, scale=scale
-    )
-
-
 def checkpoint_interval(every: int, scale: float) -> int:
-    """Iterations between two checkpoints of a scaled schedule: fewer, but not below 10 for that reason."""
+    """Iterations between two checkpoints of a scaled schedule; a scale makes them no fewer than 10."""
     return max(min(every, 10), round(every * scale))
 
 

@@ -38,7 +38,7 @@ class SegmenterModule(TrainingModule):
 
     Raises:
         ConfigError: There is no such backbone or loss, or its plug-in cannot be imported.
-        CheckpointError: The pretrained weights cannot be had.
+        CheckpointError: The pretrained weights cannot be read or fetched.
     """
 
     network: Segmenter
@@ -72,7 +72,7 @@ class SegmenterModule(TrainingModule):
             accumulate=accumulate,
         )
         self.loss_function = find_loss(options.loss)
-        # Whether it divides by LossOptions.totals: the six do, of others it is found out at the first step.
+        # Whether it divides by LossOptions.totals: boxseg's losses do, others are tested at the first step.
         self._heeds_totals = options.loss in LOSSES
 
     def counts(self, batch: dict[str, Tensor]) -> Tensor:  # noqa: D102
@@ -98,11 +98,7 @@ class SegmenterModule(TrainingModule):
         return (*super().plugged_in(), self.loss_function)
 
     def _check_totals(self, logits: Tensor, batch: dict[str, Tensor], told: LossOptions) -> None:
-        """Make sure that a plug-in's loss divides by `totals`, or its parts would not add up to the whole.
-
-        Raises:
-            ConfigError: It does not.
-        """
+        """Make sure that a plug-in's loss divides by `totals`, or its parts would not add up to the whole."""
         assert told.totals is not None
         labels = batch["y_crf"], batch["y_ret"]
         with torch.no_grad():

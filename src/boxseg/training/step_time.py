@@ -15,24 +15,18 @@ from boxseg.data.workers import choose_workers
 from boxseg.inference.devices import torch_device
 from boxseg.training.module import TrainingModule
 
-# Seconds that a step on the whole batch may take to be tried; a longer one is extrapolated from a part.
+# Seconds above which a step on the whole batch is not tried, but extrapolated from a part.
 LONGEST = 20.0
 
 
 def seconds_per_step(
     module: TrainingModule, images: BoxTraining | LabelTraining, batch: int, trainer: TrainerOptions
 ) -> float:
-    """Seconds of a step on a real batch: loaded, through the network and back, weights changed.
+    """Seconds of a step on a real batch: loading, forward, backward and optimiser; the weights are changed.
 
-    One step on a few images comes first, to warm up; where it says that a whole batch takes longer than
-    LONGEST, another such step is extrapolated. Several GPUs are taken to share the work without loss, processes
-    of a CPU to gain nothing.
-
-    Args:
-        module: What is trained; its weights are changed.
-        images: Training images.
-        batch: Images a step.
-        trainer: Device, precision, parts.
+    A step on half the images comes first, to warm up; if a whole batch would take longer than LONGEST, another
+    such step is extrapolated. Several GPUs are assumed to share the work without loss, processes of a CPU to
+    gain nothing.
     """
     device = torch_device(trainer)
     stream = StreamSampler(len(images), batch=batch, iterations=1, seed=trainer.seed)
