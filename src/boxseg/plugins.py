@@ -54,7 +54,7 @@ def register(kind: Kind, name: str, plugin: Any) -> None:
         plugin: A loss is a function as those of `boxseg.nn.losses.LOSSES`; a backbone a subclass of
             `boxseg.nn.backbones.base.Backbone` or a function that returns one; a label method a function
             `start(job, dataset)` that returns a `boxseg.labelling.method.Method`; a format a function
-            `read(data)` that returns a `boxseg.formats.assemble.Listing`, or a module with that function and,
+            `read(data)` that returns a `boxseg.formats.listing.Listing`, or a module with that function and,
             for `data.format=auto`, `matches(root)`.
 
     Raises:
