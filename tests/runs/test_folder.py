@@ -48,7 +48,7 @@ def test_another_job_is_refused_by_name_of_the_change(job: ClassifyJob) -> None:
 
 def test_what_another_command_made_is_called_that(job: ClassifyJob) -> None:
     (open_folder(job) / "model.safetensors").write_text("result")
-    with pytest.raises(ConfigError, match=r"holds what another command made, with .*classify: choose another"):
+    with pytest.raises(ConfigError, match=r"the results of another command, with .*classify: choose another"):
         open_folder(LabelJob(data=job.data, checkpoint=job.out, out=job.out))
 
 
@@ -145,8 +145,8 @@ def test_an_option_newer_than_the_run_had_its_default_there(job: ClassifyJob) ->
 def test_stages_notice_another_weight_file_in_the_place_of_theirs(
     option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(dataset: BoxDataset, job: ClassifyJob | SegmentJob, folder: Path, file: Path, **_: Any) -> None:
-        file.write_text("result")
+    def train(dataset: BoxDataset, job: ClassifyJob | SegmentJob, folder: Path, **_: Any) -> None:
+        (folder / "model.safetensors").write_text("result")
 
     file = tmp_path / "network" / "model.safetensors"
     file.parent.mkdir()

@@ -203,7 +203,7 @@ def test_the_command_says_what_each_key_became(tmp_path: Path, capsys: pytest.Ca
     printed = capsys.readouterr().out
     for key in ("DATA.ROOT", "MODEL.LOSS", "SOLVER.LR", "segment.loss=ce_ret", "unknown key"):
         assert key in printed
-    assert "Not taken over: MODEL.TEMP, MODEL.WIDGET, SOLVER.GAMMA" in printed
+    assert "Not converted: MODEL.TEMP, MODEL.WIDGET, SOLVER.GAMMA" in printed
     assert f"Next: boxseg segment -c voc_vgg16 -c {tmp_path}/ours.yaml labels=LABELS" in printed
     ours = (tmp_path / "ours.yaml").read_text()
     assert "#   MODEL.WIDGET: 7  (unknown key)" in ours
@@ -237,7 +237,7 @@ def test_other_files_are_refused(tmp_path: Path, text: str, name: str, message: 
 def test_results_are_not_overwritten_unasked(tmp_path: Path) -> None:
     (tmp_path / "stage1.yml").write_text(STAGE1)
     (tmp_path / "stage1.boxseg.yaml").write_text("mine")
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         boxseg.convert_config(file=tmp_path / "stage1.yml")
     assert (tmp_path / "stage1.boxseg.yaml").read_text() == "mine"
 
@@ -262,7 +262,7 @@ NAMES = sorted({name.split(".")[-1] for name in (*RENAMED, *SPECIAL)} | {"WIDGET
     stage=st.sampled_from(["classify", "label", "segment"]),
 )
 def test_every_key_has_a_meaning_or_a_remark(name: str, value: Any, others: dict[str, Any], stage: Any) -> None:
-    seen = Seen(stage=stage, mode="train", keys=others)
+    seen = Seen(stage=stage, keys=others)
     meaning = meaning_of(f"DATA.{name}", value, seen)
     assert meaning.options or meaning.remark
     assert not (meaning.options and meaning.lost)

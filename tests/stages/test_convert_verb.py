@@ -62,7 +62,7 @@ def test_a_label_folder_in_every_format(name: str, labels: Path, tmp_path: Path,
     assert "(boxes)" in printed
     record = yaml.safe_load((out / "convert.yaml").read_text())
     assert (record["format"], record["splits"]["train"]["complete"]) == (name, True)
-    assert "holds split 'train' already" in refused(capsys, labels, out, f"format={name}")
+    assert "already has split 'train'" in refused(capsys, labels, out, f"format={name}")
     assert execute(["convert", str(labels), str(out), f"format={name}", "overwrite=true"]) == 0
     other = next(one for one in FORMATS if one != name)
     assert f"holds a data set in the format {name}" in refused(capsys, labels, out, f"format={other}")
@@ -75,7 +75,7 @@ def test_what_is_there_is_never_touched(labels: Path, toy: Path, tmp_path: Path,
     (tmp_path / "file").write_text("")
     assert "is a file; give a folder" in refused(capsys, labels, tmp_path / "file", "format=coco")
     for split in ("../x", "a/b", "..", "c:"):
-        assert "cannot be the name" in refused(capsys, labels, tmp_path / "o", "format=coco", f"split={split}")
+        assert "cannot be used as" in refused(capsys, labels, tmp_path / "o", "format=coco", f"split={split}")
     assert not (tmp_path / "o").exists()
     assert {path: path.read_bytes() for path in toy.rglob("*") if path.is_file()} == before
 
@@ -138,7 +138,7 @@ def test_how_sure_the_labels_are_goes_along(labels: Path, toy: Path, tmp_path: P
     write_mask(tmp_path / "masks" / "a.png", np.zeros((4, 4), np.uint8))
     Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg")
     own = [tmp_path / "masks", tmp_path / "q", "format=voc", f"images={tmp_path}", "classes=[cat]"]
-    assert "has neither y_crf/ and y_ret/ nor confidence/" in refused(capsys, *own, "maps=true")
+    assert "has no y_crf/ and y_ret/ and no confidence/" in refused(capsys, *own, "maps=true")
     assert not (tmp_path / "q").exists()
 
 

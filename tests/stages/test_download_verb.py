@@ -171,7 +171,9 @@ def test_train_aug_alone_needs_what_it_is_made_from(served: FaultyServer, tmp_pa
     (lists / "train_aug.txt").unlink()
     (lists / "val.txt").rename(lists / "own.txt")  # as many lists as the archive brings
     assert states(boxseg.download(dataset="voc", out=tmp_path))["train_aug"] == "needs trainval"
-    with pytest.raises(ConfigError, match=r"step 'train_aug' needs trainval, not found in .*VOC2012: fetch"):
+    with pytest.raises(
+        ConfigError, match=r"'train_aug' needs trainval, which .*VOC2012 does not have; also fetch"
+    ):
         boxseg.download(dataset="voc", out=tmp_path, only="train_aug")
 
 
@@ -456,11 +458,11 @@ def test_a_call_that_was_killed_while_unpacking(served: FaultyServer, tmp_path: 
     [
         (["imagenet"], "expected one of voc, coco"),
         ([], "missing option dataset="),
-        (["voc", "only=[trainvla]"], "no step 'trainvla', did you mean 'trainval'?"),
+        (["voc", "only=[trainvla]"], "only=trainvla: no such step, did you mean 'trainval'?"),
         (["voc", "only=[test]"], "test_archive=FILE"),
-        (["voc", "only=train_aug"], "needs trainval and augmented, not found in"),
-        (["voc", "only=train_aug", "dry_run=true"], "as well, only=trainval,augmented,train_aug"),
-        (["voc", "only=augmented,train_aug"], "needs trainval, not found in"),
+        (["voc", "only=train_aug"], "needs trainval and augmented, which"),
+        (["voc", "only=train_aug", "dry_run=true"], "missing: only=trainval,augmented,train_aug"),
+        (["voc", "only=augmented,train_aug"], "needs trainval, which"),
         (["coco", "test_archive=x.tar"], "test_archive is for voc"),
         (["voc", "only=[trainval]", "mirror=/nowhere"], "is neither a file nor a web address"),
     ],

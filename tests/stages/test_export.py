@@ -235,8 +235,8 @@ def test_wrong_words_are_explained(
         assert execute(["export", f"checkpoint={run_folder}", *words]) == 2
         return capsys.readouterr().err
 
-    assert "no format ends in '.onxx', did you mean '.onnx'?" in said(f"out={tmp_path}/n.onxx")
-    assert "no format ends in 'nothing'" in said(f"out={tmp_path}/n")
+    assert "no format has the ending .onxx, did you mean '.onnx'?" in said(f"out={tmp_path}/n.onxx")
+    assert "no format has the ending (none)" in said(f"out={tmp_path}/n")
     assert "expected one of auto, onnx" in said(f"out={tmp_path}/n.onnx", "format=tflite")
     assert "is the checkpoint itself" in said(f"out={run_folder}/model.safetensors")
     assert not list(tmp_path.iterdir())

@@ -150,7 +150,7 @@ def test_a_network_is_trained_and_shown_from_a_list_typed_on_the_command_line(
     assert execute([*words, labels, *strong]) == 0
     assert "3 images with true masks, 3 with labels" in capsys.readouterr().err
     assert execute([*words, labels, *strong]) == 0
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert execute([*words, f"labels=[{runs}/other, {runs}/label]", *strong]) == 2
     assert "other options (labels:" in capsys.readouterr().err
 

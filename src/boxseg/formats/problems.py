@@ -12,6 +12,21 @@ from boxseg.tables import Table
 log = logging.getLogger("boxseg")
 
 
+class Checked:
+    """For results with `problems`: they are its table, and make the exit status 1."""
+
+    problems: tuple[Problem, ...]
+
+    @property
+    def status(self) -> int:
+        """1 where anything is wrong."""
+        return int(bool(self.problems))
+
+    def tables(self) -> list[Table]:
+        """What is wrong."""
+        return [problem_table(self.problems)] if self.problems else []
+
+
 def problem_table(problems: Sequence[Problem], shown: int = 5) -> Table:
     """The first few problems of each kind, and how many more there are."""
     kinds = Counter(problem.kind for problem in problems)

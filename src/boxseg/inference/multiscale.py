@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -154,6 +155,23 @@ def predict_photos(
     """Photos with what the network predicts for them, in their order, with a progress bar."""
     work = partial(_predicted, loaded, options)
     return photo_loop(work, samples, description="predict", trainer=trainer, device=loaded.device)
+
+
+def write_predictions(
+    loaded: Loaded[Segmenter],
+    samples: Sequence[Sample],
+    folder: Path,
+    options: Evaluate,
+    trainer: TrainerOptions,
+) -> dict[str, str]:
+    """Write what the network says of photos to FOLDER/ID.png; returns unreadable photos, with the reason."""
+    skipped: dict[str, str] = {}
+    for sample, prediction in predict_photos(loaded, samples, options, trainer):
+        if isinstance(prediction, Skipped):
+            skipped[sample.id] = prediction.reason
+        else:
+            prediction.save(folder / f"{sample.id}.png")
+    return skipped
 
 
 def _predicted(loaded: Loaded[Segmenter], options: Evaluate, group: Sequence[Readable]) -> list[LabelledPhoto]:

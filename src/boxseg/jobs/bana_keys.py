@@ -13,43 +13,35 @@ from typing import Any, Literal
 
 Stage = Literal["classify", "label", "segment"]
 
-# Our option for the last part of their key; STAGE stands for the section of the stage.
-RENAMED = {
-    "SEED": "trainer.seed",
-    "ROOT": "data.root",
-    "DATA_ROOT": "data.root",
-    "NUM_WORKERS": "trainer.workers",
-    "WORKERS": "trainer.workers",
-    "BATCH_SIZE": "STAGE.batch",
-    "BATCH": "STAGE.batch",
-    "CROP_SIZE": "STAGE.augment.crop",
-    "INPUT_SIZE": "STAGE.augment.crop",
-    "SCALE_RANGE": "STAGE.augment.scale",
-    "ROI_SIZE": "STAGE.roi_bins",
-    "GRID_SIZE": "STAGE.grid",
-    "TEMP": "model.temperature",
-    "TEMPERATURE": "model.temperature",
-    "LAMBDA": "segment.weight",
-    "LR": "STAGE.optimiser.lr",
-    "BASE_LR": "STAGE.optimiser.lr",
-    "MOMENTUM": "STAGE.optimiser.momentum",
-    "WEIGHT_DECAY": "STAGE.optimiser.weight_decay",
-    "MAX_ITER": "STAGE.iterations",
-    "ITER_MAX": "STAGE.iterations",
-    "MAX_ITERS": "STAGE.iterations",
-    "MAX_EPOCH": "STAGE.epochs",
-    "EPOCHS": "STAGE.epochs",
-    "POWER": "STAGE.poly_power",
-    "ITER_SAVE": "trainer.checkpoint_every",
-    "TEST.SCALES": "evaluate.scales",
-    "TEST.FLIP": "evaluate.flip",
+# What their keys are called that become each of our options: STAGE stands for the section of the stage.
+_NAMES = {
+    "trainer.seed": "SEED",
+    "trainer.workers": "NUM_WORKERS WORKERS",
+    "trainer.checkpoint_every": "ITER_SAVE",
+    "data.root": "ROOT DATA_ROOT",
+    "data.split": "SPLIT",
+    "model.temperature": "TEMP TEMPERATURE",
+    "STAGE.batch": "BATCH_SIZE BATCH",
+    "STAGE.augment.crop": "CROP_SIZE INPUT_SIZE",
+    "STAGE.augment.scale": "SCALE_RANGE",
+    "STAGE.roi_bins": "ROI_SIZE",
+    "STAGE.grid": "GRID_SIZE",
+    "STAGE.optimiser.lr": "LR BASE_LR",
+    "STAGE.optimiser.momentum": "MOMENTUM",
+    "STAGE.optimiser.weight_decay": "WEIGHT_DECAY",
+    "STAGE.iterations": "MAX_ITER ITER_MAX MAX_ITERS",
+    "STAGE.epochs": "MAX_EPOCH EPOCHS",
+    "STAGE.poly_power": "POWER",
+    "segment.weight": "LAMBDA",
+    "segment.gamma": "MODEL.GAMMA",
+    "evaluate.scales": "TEST.SCALES",
+    "evaluate.flip": "TEST.FLIP",
 }
+RENAMED = {theirs: ours for ours, names in _NAMES.items() for theirs in names.split()}
 
 # Below a section DCRF or CRF.
 CRF_NAMES = {
-    "ITER": "iterations",
-    "ITER_MAX": "iterations",
-    "ITERATIONS": "iterations",
+    **dict.fromkeys(("ITER", "ITER_MAX", "ITERATIONS"), "iterations"),
     "POS_W": "gaussian_weight",
     "POS_XY_STD": "gaussian_sigma",
     "BI_W": "bilateral_weight",
@@ -64,12 +56,9 @@ CRF_OPTIONS = ("bilateral_weight", "sigma_xy", "sigma_rgb", "gaussian_weight", "
 
 @dataclass(frozen=True, kw_only=True)
 class Meaning:
-    """What a key becomes.
+    """What a key becomes: our options with their values, if any, and a remark that says why.
 
-    Args:
-        options: Our options and their values; none where there is nothing to set.
-        remark: Why, in a few words.
-        lost: Whether the key says something that boxseg does not take over.
+    A key is `lost` where it says something that boxseg does not take over.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -77,22 +66,23 @@ class Meaning:
     lost: bool = False
 
 
-NEITHER = Meaning(remark="expected True or False", lost=True)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """The file that a key stands in.
-
-    Args:
-        stage: Of the method.
-        mode: DATA.MODE in lower case, `train` where there is none.
-        keys: All its keys, dotted, in upper case.
-    """
+    """The file that a key stands in: its stage of the method, and all its keys, dotted, in upper case."""
 
     stage: Stage
-    mode: str
     keys: Mapping[str, Any]
+
+    @property
+    def mode(self) -> str:
+        """DATA.MODE in lower case, `train` where there is none."""
+        mode = self.last("MODE")
+        return "train" if mode is None else str(mode).lower()
+
+    @property
+    def crf(self) -> str:
+        """Our section for its CRF."""
+        return "label.crf" if self.stage == "label" else "evaluate.crf"
 
     @property
     def labels_coco(self) -> bool:
@@ -110,13 +100,17 @@ def meaning_of(key: str, value: Any, seen: Seen) -> Meaning:
     if value is None:
         return Meaning(remark="empty")
     if len(parts) > 1 and parts[-2] in ("DCRF", "CRF") and parts[-1] in CRF_NAMES:
-        return Meaning(options={f"{_crf_section(seen)}.{CRF_NAMES[parts[-1]]}": value})
+        return Meaning(options={f"{seen.crf}.{CRF_NAMES[parts[-1]]}": value})
     for name in (".".join(parts[-2:]), parts[-1]):
         if name in SPECIAL:
             return SPECIAL[name](value, seen)
         if name in RENAMED:
             return Meaning(options={RENAMED[name].replace("STAGE", seen.stage): _square(value, RENAMED[name])})
-    return Meaning(remark="unknown key", lost=True)
+    return _lost("unknown key")
+
+
+def _lost(remark: str) -> Meaning:
+    return Meaning(remark=remark, lost=True)
 
 
 def _truth(value: Any) -> bool | None:
@@ -140,17 +134,17 @@ def _augmented(value: Any, seen: Seen) -> Meaning:
         return Meaning(remark=f"says what was trained on; here MODE is {seen.mode}")
     augmented = _truth(value)
     if augmented is None:
-        return NEITHER
-    images = "10,582 images" if augmented else "1,464 images"
-    return Meaning(options={"data.split": "train_aug" if augmented else "train"}, remark=images)
+        return _lost("expected True or False")
+    split, images = ("train_aug", "10,582 images") if augmented else ("train", "1,464 images")
+    return Meaning(options={"data.split": split}, remark=images)
 
 
 def _mode(value: Any, seen: Seen) -> Meaning:
     verbs = {"train": "trains", "val": "scores: `boxseg evaluate`", "test": "for the server: `boxseg predict`"}
     if seen.mode not in verbs:
-        return Meaning(remark="expected train, val or test", lost=True)
+        return _lost("expected train, val or test")
     if seen.stage == "classify" and seen.mode != "train":
-        return Meaning(remark="stage 1 has only training; name other photos by data.split", lost=True)
+        return _lost("stage 1 has only training; name other photos by data.split")
     remark = verbs[seen.mode] if seen.stage == "segment" else "which images"
     return Meaning(options={} if seen.mode == "train" else {"data.split": seen.mode}, remark=remark)
 
@@ -159,38 +153,22 @@ def _pooling(value: Any, seen: Seen) -> Meaning:
     if seen.stage == "label":
         return Meaning(remark="the classifier's file says how it was trained")
     gap = _truth(value)
-    return NEITHER if gap is None else Meaning(options={"classify.pooling": "gap" if gap else "bap"})
-
-
-def _loss(value: Any, seen: Seen) -> Meaning:
-    return Meaning(options={"segment.loss": str(value).lower()})
-
-
-def _classes(value: Any, seen: Seen) -> Meaning:
-    return Meaning(remark="COCO, by a VOC classifier" if seen.labels_coco else "the data set says it")
-
-
-def _crf_section(seen: Seen) -> str:
-    return "label.crf" if seen.stage == "label" else "evaluate.crf"
+    if gap is None:
+        return _lost("expected True or False")
+    return Meaning(options={"classify.pooling": "gap" if gap else "bap"})
 
 
 def _crf(value: Any, seen: Seen) -> Meaning:
-    section = _crf_section(seen)
     if isinstance(value, bool):
-        return Meaning(options={} if value else {f"{section}.iterations": 0}, remark="on" if value else "off")
+        return Meaning(options={} if value else {f"{seen.crf}.iterations": 0}, remark="on" if value else "off")
     numbers = sorted(value) if isinstance(value, list) and all(map(_is_number, value)) else []
     for published in PUBLISHED_CRFS:
         options = dict(zip(CRF_OPTIONS, published, strict=True))
         for known in (options, {**options, "iterations": 10}):
             if numbers == sorted(known.values()):
-                return Meaning(
-                    options={f"{section}.{name}": number for name, number in known.items()},
-                    remark="the paper's numbers",
-                )
-    return Meaning(
-        remark=f"which number is which is not known, and they are not the paper's: set {section}.* by hand",
-        lost=True,
-    )
+                ours = {f"{seen.crf}.{name}": number for name, number in known.items()}
+                return Meaning(options=ours, remark="the paper's numbers")
+    return _lost(f"which number is which is not known, and they are not the paper's: set {seen.crf}.* by hand")
 
 
 def _is_number(value: Any) -> bool:
@@ -199,36 +177,32 @@ def _is_number(value: Any) -> bool:
 
 def _milestones(value: Any, seen: Seen) -> Meaning:
     if seen.stage != "classify":
-        return Meaning(remark="the learning rate falls by poly_power here", lost=True)
-    length = seen.last("MAX_ITER", "ITER_MAX", "MAX_ITERS")
+        return _lost("the learning rate falls by poly_power here")
+    length = seen.last(*_NAMES["STAGE.iterations"].split())
     steps = value if isinstance(value, list) else [value]
     if not all(_is_number(number) and number > 0 for number in (length, *steps)):
-        return Meaning(remark="shares of the schedule here, and its length is not given", lost=True)
-    return Meaning(
-        options={"classify.milestones": [round(step / length, 6) for step in steps]},
-        remark="as shares of the schedule",
-    )
+        return _lost("shares of the schedule here, and its length is not given")
+    shares = [round(step / length, 6) for step in steps]
+    return Meaning(options={"classify.milestones": shares}, remark="as shares of the schedule")
 
 
 def _decay(value: Any, seen: Seen) -> Meaning:
     if seen.stage != "classify":
-        return Meaning(remark="the learning rate falls by poly_power here", lost=True)
+        return _lost("the learning rate falls by poly_power here")
     return Meaning(remark="the learning rate always falls to a tenth", lost=value != 0.1)
 
 
 def _weights(value: Any, seen: Seen) -> Meaning:
     if seen.stage == "label" or seen.mode != "train":
-        return Meaning(remark="their checkpoints do not load; give checkpoint=… of a run of boxseg", lost=True)
+        return _lost("their checkpoints do not load; give checkpoint=… of a run of boxseg")
     if isinstance(value, bool):
-        return Meaning(options={"model.weights": "imagenet" if value else "none"})
+        value = "imagenet" if value else "none"
     return Meaning(options={"model.weights": str(value)})
 
 
 def _backbone(value: Any, seen: Seen) -> Meaning:
     name = backbone_in(str(value))
-    if name is None:
-        return Meaning(remark="unknown network", lost=True)
-    return Meaning(options={"model.backbone": name})
+    return Meaning(options={"model.backbone": name}) if name else _lost("unknown network")
 
 
 def backbone_in(text: str) -> str | None:
@@ -241,33 +215,23 @@ def backbone_in(text: str) -> str | None:
     return "vgg16" if any(part in text for part in ("vgg", "fov")) else None
 
 
-def _in_command(value: Any, seen: Seen) -> Meaning:
-    return Meaning(remark="out=… of the command")
-
-
-def _shown(value: Any, seen: Seen) -> Meaning:
-    return Meaning(remark="progress is always shown")
+def _remark(text: str) -> Callable[[Any, Seen], Meaning]:
+    return lambda value, seen: Meaning(remark=text)
 
 
 SPECIAL: dict[str, Callable[[Any, Seen], Meaning]] = {
     "AUG": _augmented,
     "MODE": _mode,
-    "SPLIT": lambda value, seen: Meaning(options={"data.split": value}),
     "GAP": _pooling,
-    "LOSS": _loss,
-    "NUM_CLASSES": _classes,
-    "DCRF": _crf,
-    "CRF": _crf,
+    "LOSS": lambda value, seen: Meaning(options={"segment.loss": str(value).lower()}),
+    "NUM_CLASSES": lambda value, seen: Meaning(
+        remark="COCO, by a VOC classifier" if seen.labels_coco else "the data set says it"
+    ),
+    **dict.fromkeys(("DCRF", "CRF"), _crf),
     "MILESTONES": _milestones,
     "SOLVER.GAMMA": _decay,
-    "MODEL.GAMMA": lambda value, seen: Meaning(options={"segment.gamma": value}),
-    "WEIGHTS": _weights,
-    "PRETRAINED": _weights,
-    "BACKBONE": _backbone,
-    "ARCH": _backbone,
-    "MODEL.NAME": _backbone,
-    "NAME": _in_command,
-    "OUTPUT_DIR": _in_command,
-    "SAVE_DIR": _in_command,
-    "STDOUT_PRINT": _shown,
+    **dict.fromkeys(("WEIGHTS", "PRETRAINED"), _weights),
+    **dict.fromkeys(("BACKBONE", "ARCH", "MODEL.NAME"), _backbone),
+    **dict.fromkeys(("NAME", "OUTPUT_DIR", "SAVE_DIR"), _remark("out=… of the command")),
+    "STDOUT_PRINT": _remark("progress is always shown"),
 }

@@ -20,8 +20,8 @@ NAMES = {
     "before_crf": "network",
     "after_crf": "network + CRF",
 }
-_PRECISIONS = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_small": "APS", "ap_medium": "APM"}
-_PRECISIONS |= {"ap_large": "APL"}
+_PRECISIONS = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
+_PRECISIONS |= {"ap_small": "APS", "ap_medium": "APM", "ap_large": "APL"}
 
 
 def title(parts: Parts) -> str:
@@ -100,15 +100,12 @@ def headlines(parts: Parts, shown: Shown | None) -> tuple[Headline, ...]:
         if key in found and found[key][0]["miou"] is not None:
             scores, split, _ = found[key]
             items.append(Headline(value=scores["miou"], label=label, note=split))
-    for _, split, stage in reversed(found.values()):
-        if stage.get("reliable_fraction") is not None:
-            share = stage["reliable_fraction"]
-            items.append(Headline(value=share, label="of the pixels are reliable, |S|", note=split))
-            return tuple(items)
+    reliable = [(stage.get("reliable_fraction"), split) for _, split, stage in reversed(found.values())]
     agreed = [photo.agreement[0] for photo in (shown.gallery.photos if shown else ()) if photo.agreement]
     if agreed:
-        mean = sum(agreed) / len(agreed)
-        items.append(Headline(value=mean, label="of the pixels are reliable, |S|", note="photos shown"))
+        reliable.append((sum(agreed) / len(agreed), "photos shown"))
+    shares = [(share, note) for share, note in reliable if share is not None][:1]
+    items += [Headline(value=s, label="of the pixels are reliable, |S|", note=note) for s, note in shares]
     return tuple(items)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from boxseg.dataset import IGNORE, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import read_image
 from boxseg.formats.masks import read_mask
-from boxseg.inference.multiscale import predict_photos
+from boxseg.inference.multiscale import write_predictions
 from boxseg.inference.networks import KeptSegmenter, check_classes
 from boxseg.inference.threads import Skipped
 from boxseg.progress import track
@@ -30,8 +29,6 @@ from boxseg.reporting.parts import Parts, Split
 from boxseg.runs.layout import LABELS, Y_CRF, Y_RET
 from boxseg.scoring.confusion import ConfusionMatrix
 from boxseg.scoring.label_scores import read_truth
-
-log = logging.getLogger("boxseg")
 
 Labels = NDArray[np.uint8]
 
@@ -62,7 +59,6 @@ class Shown:
     """The gallery, and the sums over its photos.
 
     Attributes:
-        gallery: Photos as the page shows them.
         confusion: By split and layer: counts of the shown photos that have ground truth.
         skipped: Photos that could not be read, with the reason.
     """
@@ -92,14 +88,14 @@ def make_gallery(parts: Parts, options: Report, files: Path, network: KeptSegmen
         network: The network of the run, which need not be there.
 
     Returns:
-        None where there is no photo to show.
+        The gallery, or None where there is no photo to show.
 
     Raises:
         CheckpointError: The network cannot be used, or has other classes than the data.
     """
     chosen = [(split, choose(split, share)) for split, share in _shares(parts.splits, options.photos)]
-    chosen = [(split, samples) for split, samples in chosen if samples]
-    if not chosen:
+    work = [(split, sample) for split, samples in chosen for sample in samples]
+    if not work:
         return None
     skipped: dict[str, str] = {}
     if options.predict:
@@ -108,10 +104,8 @@ def make_gallery(parts: Parts, options: Report, files: Path, network: KeptSegmen
     classes = parts.splits[0].dataset.classes
     confusion: dict[tuple[str, str], ConfusionMatrix] = {}
     photos: list[GalleryPhoto] = []
-    work = [(split, sample) for split, samples in chosen for sample in samples]
-    for (split, sample), opened in zip(
-        work, track(_open_all(work, len(classes)), "report", total=len(work)), strict=True
-    ):
+    all_opened = track(_open_all(work, len(classes)), "report", total=len(work))
+    for (split, sample), opened in zip(work, all_opened, strict=True):
         if isinstance(opened, Skipped):
             skipped[sample.id] = opened.reason
             continue
@@ -125,15 +119,17 @@ def make_gallery(parts: Parts, options: Report, files: Path, network: KeptSegmen
         if options.originals:
             photo = replace(photo, originals=write_originals(files, len(photos), split, opened))
         photos.append(photo)
+    if not photos:
+        return None
     used = {key for photo in photos for key in photo.pictures}
-    used |= {"boxes"} if any(len(photo.boxes) for photo in photos) else set()
+    used |= {"boxes"} if any(photo.boxes for photo in photos) else set()
     gallery = Gallery(
         classes=classes,
         layers=tuple(layer for layer in _layers(parts.splits) if layer.key in used),
         photos=tuple(photos),
-        counts=_counts(photos, [split for split, _ in chosen]),
+        counts=_counts(photos, [split for split, samples in chosen if samples]),
     )
-    return Shown(gallery=gallery, confusion=confusion, skipped=skipped) if photos else None
+    return Shown(gallery=gallery, confusion=confusion, skipped=skipped)
 
 
 def _layers(splits: Sequence[Split]) -> list[Layer]:
@@ -151,13 +147,12 @@ def _layers(splits: Sequence[Split]) -> list[Layer]:
 
 def _shares(splits: Sequence[Split], photos: int) -> Iterator[tuple[Split, int]]:
     """How many photos of each split: as many of each, and what one lacks for another."""
-    left = photos
-    given: dict[int, int] = {}
-    by_size = sorted(range(len(splits)), key=lambda place: len(splits[place].dataset))
+    shares = dict.fromkeys(range(len(splits)), 0)
+    by_size = sorted(shares, key=lambda place: len(splits[place].dataset))
     for done, place in enumerate(by_size):
-        given[place] = min(len(splits[place].dataset), left // (len(splits) - done))
-        left -= given[place]
-    yield from ((split, given[place]) for place, split in enumerate(splits))
+        left = photos - sum(shares.values())
+        shares[place] = min(len(splits[place].dataset), left // (len(splits) - done))
+    yield from zip(splits, shares.values(), strict=True)
 
 
 def _counts(photos: Sequence[GalleryPhoto], splits: Sequence[Split]) -> str:
@@ -172,17 +167,11 @@ def _counts(photos: Sequence[GalleryPhoto], splits: Sequence[Split]) -> str:
 
 
 def choose(split: Split, photos: int) -> list[Sample]:
-    """So many photos of a split, evenly drawn; those with labels, where any have some.
-
-    Returns:
-        Fewer than `photos` where fewer are labelled.
-    """
-    samples = list(split.dataset.samples)
-    label_folders = [path for key, path in split.sources.items() if key != "prediction"]
-    labelled = [
-        sample for sample in samples if any((path / f"{sample.id}.png").is_file() for path in label_folders)
-    ]
-    samples = labelled or samples
+    """So many photos of a split, evenly drawn; where any have labels, only such."""
+    folders = [path for key, path in split.sources.items() if key != "prediction"]
+    every = split.dataset.samples
+    labelled = [s for s in every if any((folder / f"{s.id}.png").is_file() for folder in folders)]
+    samples = labelled or every
     places = np.linspace(0, len(samples) - 1, min(photos, len(samples))).round().astype(int)
     return [samples[place] for place in places]
 
@@ -190,11 +179,7 @@ def choose(split: Split, photos: int) -> list[Sample]:
 def predict_missing(
     parts: Parts, network: KeptSegmenter, split: Split, samples: Sequence[Sample]
 ) -> dict[str, str]:
-    """Let the network of a run predict the photos that it has not predicted yet, and keep the results there.
-
-    Returns:
-        Photos that could not be read, with the reason.
-    """
+    """Let the network of a run predict the photos that it has not predicted yet; returns unreadable ones."""
     folder = split.sources.get("prediction")
     if folder is None or not network.path.is_file():
         return {}
@@ -202,13 +187,7 @@ def predict_missing(
     if not lacking:
         return {}
     check_classes(network.loaded.classes, split.dataset, network.path)
-    skipped: dict[str, str] = {}
-    for sample, prediction in predict_photos(network.loaded, lacking, parts.evaluate, parts.trainer):
-        if isinstance(prediction, Skipped):
-            skipped[sample.id] = prediction.reason
-        else:
-            prediction.save(folder / f"{sample.id}.png")
-    return skipped
+    return write_predictions(network.loaded, lacking, folder, parts.evaluate, parts.trainer)
 
 
 def _open_all(work: Sequence[tuple[Split, Sample]], classes: int) -> Iterator[_Opened | Skipped]:
@@ -252,12 +231,11 @@ def _sized(labels: Labels, image: NDArray[np.uint8], file: Path) -> Labels:
 def count_layers(opened: _Opened, classes: tuple[str, ...]) -> dict[str, ConfusionMatrix]:
     """Pixels of a photo by layer, against its ground truth; none where it has none."""
     truth = opened.layers.get("ground_truth")
-    counted: dict[str, ConfusionMatrix] = {}
-    if truth is not None and (truth != IGNORE).any():
-        for key, labels in opened.layers.items():
-            if key != "ground_truth":
-                counted[key] = ConfusionMatrix(classes)
-                counted[key].update(labels, truth)
+    if truth is None or (truth == IGNORE).all():
+        return {}
+    counted = {key: ConfusionMatrix(classes) for key in opened.layers if key != "ground_truth"}
+    for key, matrix in counted.items():
+        matrix.update(opened.layers[key], truth)
     return counted
 
 
@@ -279,7 +257,7 @@ def describe(
             for box, label in zip(sample.boxes, sample.labels, strict=True)
         ],
         classes=sorted(present),
-        agreement=agreement(*compared(split, layers), sample) if _comparable(split, layers) else None,
+        agreement=agreement(*both, sample) if (both := compared(split, layers)) else None,
         iou={key: photo_iou(counts) for key, counts in counted.items()},
         pictures={
             "photo": data_uri("jpeg", photo_jpeg(opened.image, size)),
@@ -313,18 +291,16 @@ def label_pictures(split: Split, layers: dict[str, Labels], size: tuple[int, int
     """PNG of each layer, and of the reliable region, at `size` (width, height) pixels."""
     small = {key: shrink_labels(labels, size) for key, labels in layers.items()}
     pictures = {key: label_png(labels) for key, labels in small.items()}
-    if _comparable(split, layers):
-        pictures["reliable"] = reliable_png(*compared(split, small))
+    if both := compared(split, small):
+        pictures["reliable"] = reliable_png(*both)
     return pictures
 
 
-def compared(split: Split, layers: dict[str, Labels]) -> tuple[Labels, Labels]:
-    """Labels as the losses compare them, in the roles of Y_crf and Y_ret."""
+def compared(split: Split, layers: dict[str, Labels]) -> tuple[Labels, Labels] | None:
+    """Labels as the losses compare them, in the roles of Y_crf and Y_ret; None where one is missing."""
+    if len(split.compared) < 2 or not all(key in layers for key in split.compared):
+        return None
     return confront([layers[key] for key in split.compared])
-
-
-def _comparable(split: Split, layers: dict[str, Labels]) -> bool:
-    return len(split.compared) > 1 and all(key in layers for key in split.compared)
 
 
 def write_originals(files: Path, number: int, split: Split, opened: _Opened) -> dict[str, str]:

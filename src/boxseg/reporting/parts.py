@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import json
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,12 @@ from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import (
     CONFIG,
     CONFUSION,
-    EVALUATION,
     HISTORY,
     LABELS,
     METRICS,
     MODEL,
     STAGES,
+    evaluation,
     predictions,
     stage_folder,
 )
@@ -40,7 +40,7 @@ log = logging.getLogger("boxseg")
 
 RunKind = ClassifyJob | LabelJob | SegmentJob | RunJob
 
-# Files of which a stage is known by; the first option that is in config.yaml names the stage that wrote it.
+# The first of these options that is in config.yaml tells the verb that wrote it.
 _VERBS = {"checkpoint": "label", "labels": "segment", "segment": "run", "classify": "classify"}
 
 
@@ -49,24 +49,20 @@ class Split:
     """Photos of one split, and where their labels are.
 
     Attributes:
-        dataset: The photos.
         sources: By layer (`y_crf`, `y_ret`, `labels`, `prediction` …): a folder of masks ID.png.
         compared: Layers that must agree on a pixel for it to be reliable, the first in the role of Y_crf.
     """
 
     dataset: BoxDataset
     sources: dict[str, Path]
-    compared: tuple[str, ...] = ()
+    compared: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What there is of a run.
+    """What there is of a run that a verb made.
 
     Attributes:
-        folder: The run folder.
-        verb: What made it.
-        data: Its data set.
         stages: Folders of the stages that it holds: `classify`, `label`, `segment`.
         splits: Its photos; empty where the data set cannot be read.
         evaluate: Test-time options of its network.
@@ -79,9 +75,9 @@ class Parts:
     data: Data
     stages: dict[str, Path]
     splits: tuple[Split, ...]
-    evaluate: Evaluate = field(default_factory=Evaluate)
-    trainer: TrainerOptions = field(default_factory=TrainerOptions)
-    missing: tuple[str, ...] = ()
+    evaluate: Evaluate
+    trainer: TrainerOptions
+    missing: tuple[str, ...]
 
     def network(self) -> KeptSegmenter:
         """Its segmentation network, which need not be there."""
@@ -103,9 +99,12 @@ def read_parts(folder: Path, root: Path | None, splits: Splits) -> Parts:
     verb, job = read_job(folder)
     data = dataclasses.replace(job.data, root=root) if root else job.data
     stages = find_stages(folder, verb, job)
+    wanted = [data]
+    if "segment" in stages and data.val_split:
+        wanted.append(data.with_split(data.val_split))
     missing: list[str] = []
     shown: list[Split] = []
-    for split in [data] + ([data.with_split(data.val_split)] if "segment" in stages and data.val_split else []):
+    for split in wanted:
         loaded = _load(split, splits)
         if isinstance(loaded, BoxDataset):
             sources, compared = _labels(split.split, data, _label_names(job, stages))
@@ -128,15 +127,12 @@ def read_parts(folder: Path, root: Path | None, splits: Splits) -> Parts:
 
 
 def read_job(folder: Path) -> tuple[str, RunKind]:
-    """The verb and the options that made a folder.
-
-    Raises:
-        DataError: There is no such folder, or none that a stage made.
-        ConfigError: Its config.yaml cannot be used.
-    """
+    """The verb and the options that made a folder; errors as for `read_parts`."""
     if not folder.is_dir():
         siblings = [path.name for path in folder.absolute().parent.glob("*") if path.is_dir()]
-        raise DataError(f"{folder}: no such folder{did_you_mean(folder.name, siblings)}, expected one of a run")
+        raise DataError(
+            f"{folder}: no such folder{did_you_mean(folder.name, siblings)} (expected the folder of a run)"
+        )
     file = folder / CONFIG
     if not file.is_file():
         raise DataError(
@@ -145,7 +141,9 @@ def read_job(folder: Path) -> tuple[str, RunKind]:
     options = load_mapping(file)
     verb = next((verb for key, verb in _VERBS.items() if key in options), None)
     if verb is None or "images" in options or "data" not in options:
-        raise DataError(f"{file} is not of run, demo, classify, label or segment: there is nothing to show")
+        raise DataError(
+            f"{file} is of another verb than run, demo, classify, label or segment: there is nothing to show"
+        )
     job = build_job(verb, flatten(options))
     assert isinstance(job, ClassifyJob | LabelJob | SegmentJob | RunJob)
     return verb, job
@@ -154,14 +152,13 @@ def read_job(folder: Path) -> tuple[str, RunKind]:
 def find_stages(folder: Path, verb: str, job: RunKind) -> dict[str, Path]:
     """Folders of the stages that have left something, by stage."""
     if verb == "run":
-        return {stage: path for stage in STAGES if has_config(path := stage_folder(folder, stage))}
+        return {stage: path for stage in STAGES if _has_config(path := stage_folder(folder, stage))}
     stages = {verb: folder}
-    made = [home for name in _label_names(job, stages) if has_config(home := _home(Path(name)))]
+    made = [home for name in _label_names(job, stages) if _has_config(home := _home(Path(name)))]
     return {"label": made[0], **stages} if made else stages
 
 
-def has_config(folder: Path) -> bool:
-    """Whether a stage has begun in a folder."""
+def _has_config(folder: Path) -> bool:
     return (folder / CONFIG).is_file()
 
 
@@ -181,7 +178,7 @@ def _label_names(job: RunKind, stages: dict[str, Path]) -> list[str]:
 
 def _home(labels: Path) -> Path:
     """The run folder of a source of labels: `label` makes two, in folders of their own."""
-    return labels.parent if labels.name in LABELS and has_config(labels.parent) else labels
+    return labels.parent if labels.name in LABELS and _has_config(labels.parent) else labels
 
 
 def _labels(name: str, data: Data, labels: list[str]) -> tuple[dict[str, Path], tuple[str, ...]]:
@@ -214,17 +211,17 @@ def _split_of(folder: Path, data: Data) -> str:
 
 
 def _what_is_missing(verb: str, stages: dict[str, Path]) -> list[str]:
+    if verb == "classify":
+        return ["Only a box classifier: boxseg label makes labels with it."]
+    if verb == "label":
+        return ["No segmentation network: this folder is of boxseg label, which trains none."]
     lines = []
     if "label" not in stages and verb == "run":
         lines.append("No labels yet: the same boxseg run, started again, goes on where it stopped.")
-    elif verb == "label":
-        lines.append("No segmentation network: this folder is of boxseg label, which trains none.")
-    elif "segment" not in stages and verb == "run":
+    elif "segment" not in stages:
         lines.append("No segmentation network yet: the same boxseg run, started again, goes on.")
     if "segment" in stages and not training_files(stages["segment"]).done:
         lines.append("The segmentation network is not trained to the end yet.")
-    if verb == "classify":
-        lines.append("Only a box classifier: boxseg label makes labels with it.")
     return lines
 
 
@@ -235,7 +232,7 @@ def read_scores(folder: Path | None) -> dict[str, Any]:
 
 def evaluations(folder: Path | None) -> list[Path]:
     """Folders that `boxseg evaluate` left in that of a stage, one for each split."""
-    pattern = f"{EVALUATION.format(split='*')}/{METRICS}"
+    pattern = str(evaluation(Path(), "*") / METRICS)
     return sorted(path.parent for path in folder.glob(pattern)) if folder else []
 
 
@@ -264,9 +261,7 @@ def read_history(folder: Path) -> list[tuple[int, float, float]]:
         return []
     with file.open(encoding="utf-8", newline="") as lines:
         try:
-            return [
-                (int(row["iteration"]), float(row["loss"]), float(row["lr"])) for row in csv.DictReader(lines)
-            ]
+            return [(int(r["iteration"]), float(r["loss"]), float(r["lr"])) for r in csv.DictReader(lines)]
         except (KeyError, TypeError, ValueError) as error:
             log.info(f"report: {file} left out: {error}")
             return []

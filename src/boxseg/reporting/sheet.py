@@ -52,13 +52,9 @@ def label_picture(image: Picture, labels: NDArray[np.uint8] | None) -> Picture |
 def write_sheet(
     path: Path, heads: Sequence[str], rows: Sequence[Sequence[Picture | None]], *, cell: int = _CELL
 ) -> None:
-    """Write pictures of any sizes as one PNG: a head above each column, a row for each photo.
+    """Write pictures (H, W, 3) uint8 of any sizes as one PNG: a head above each column, a row for each photo.
 
-    Args:
-        path: PNG to write.
-        heads: Names of the columns.
-        rows: Pictures (H, W, 3) uint8 of each row, or None for an empty place.
-        cell: Longer side of a picture on the sheet, pixels.
+    None stands for an empty place. `cell` is the longer side of a picture on the sheet, in pixels.
     """
     tiles = [[_shrink(picture, cell) for picture in row] for row in rows]
     heights = [max((tile.height for tile in row if tile), default=0) for row in tiles]
@@ -84,22 +80,14 @@ def _shrink(picture: Picture | None, cell: int) -> Image.Image | None:
         return None
     image = Image.fromarray(picture)
     scale = cell / max(image.size)
-    return image.resize(
-        (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS
-    )
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def make_sheet(
     path: Path, dataset: BoxDataset, labels: Path, loaded: Loaded[Segmenter], options: Evaluate
 ) -> None:
-    """Draw photos with boxes, labels, prediction and ground truth, evenly drawn from a split.
-
-    Args:
-        path: PNG to write.
-        dataset: The split.
-        labels: Folder made by `label`.
-        loaded: The network.
-        options: Scales, flip and CRF.
+    """Draw photos of a split with boxes, prediction, ground truth and the labels of a folder made by `label`.
 
     Raises:
         DataError: No photo has labels, or one cannot be read.
@@ -110,17 +98,13 @@ def make_sheet(
         masks = [read_mask(file, len(dataset.classes)) for file in label_paths(labels, sample)]
         predicted = label_group(loaded, [image], options)[0].labels.cpu().numpy()
         truth = sample.ground_truth() if sample.ground_truth else None
-        row: list[Picture | None] = [draw_boxes(image, sample.boxes, sample.labels)]
-        rows.append(row + [label_picture(image, mask) for mask in (*masks, predicted, truth)])
+        pictures = [label_picture(image, mask) for mask in (*masks, predicted, truth)]
+        rows.append([draw_boxes(image, sample.boxes, sample.labels), *pictures])
     write_sheet(path, ("boxes", "Y_crf", "Y_ret", "prediction", "ground truth"), rows)
 
 
 def _evenly(dataset: BoxDataset, labels: Path) -> list[Sample]:
-    """A few labelled images with boxes, evenly spread over the split.
-
-    Raises:
-        DataError: There is none.
-    """
+    """A few labelled images with boxes, evenly spread over the split."""
     done = [s for s in dataset.samples if len(s.labels) and label_paths(labels, s)[0].is_file()]
     if not done:
         raise DataError(f"no labels in {labels}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,21 +20,10 @@ from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import with_labels
 from boxseg.runs.layout import RECORD, Y_CRF
 
-log = logging.getLogger("boxseg")
-
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenDataset:
-    """A split that was written.
-
-    Attributes:
-        folder: Holds the data set.
-        format: Its format.
-        split: What was written.
-        objects: What an object is: `boxes` or `regions`.
-        written: How much was written.
-        missing: Photos of the data that have no label.
-    """
+    """A split that was written; the result of `convert` says more of each."""
 
     folder: Path
     format: LabelFormat
@@ -65,9 +53,25 @@ class WrittenDataset:
 
 
 def write_dataset(
-    dataset: BoxDataset, out: Path, name: LabelFormat, writing: Writing, *, split: str | None, overwrite: bool
-) -> Written:
+    dataset: BoxDataset,
+    out: Path,
+    name: LabelFormat,
+    writing: Writing,
+    *,
+    missing: int,
+    split: str | None = None,
+    overwrite: bool = False,
+) -> WrittenDataset:
     """Write a data set whose ground truth is the labels.
+
+    Args:
+        dataset: The photos with their labels.
+        out: Folder to write.
+        name: Its format.
+        writing: What an object is, and what becomes of the photos.
+        missing: Photos without a label, which were left out.
+        split: Its name; by default as the format calls that of `dataset`.
+        overwrite: Whether to write it again where it is there.
 
     Raises:
         DataError: A mask or a photo cannot be used.
@@ -80,7 +84,9 @@ def write_dataset(
     _write_record(out, name, record, split, {**entry, "complete": False})
     written = WRITERS[name](replace(dataset, split=split), out, writing)
     _write_record(out, name, record, split, {**entry, "complete": True})
-    return written
+    return WrittenDataset(
+        folder=out, format=name, split=split, objects=writing.objects, written=written, missing=missing
+    )
 
 
 def write_formats(
@@ -100,18 +106,11 @@ def write_formats(
         if not changed and _is_complete(out, split):
             lines.append(f"{name}: {out} (there already)")
             continue
-        writing = Writing(photos="link")
         labelled = with_labels(dataset, folder / Y_CRF)
-        written = write_dataset(labelled, out, name, writing, split=split, overwrite=True)
-        done = WrittenDataset(
-            folder=out,
-            format=name,
-            split=split,
-            objects=writing.objects,
-            written=written,
-            missing=len(dataset) - len(labelled),
-        )
-        lines += done.lines()
+        missing = len(dataset) - len(labelled)
+        lines += write_dataset(
+            labelled, out, name, Writing(photos="link"), missing=missing, overwrite=True
+        ).lines()
     return lines
 
 
@@ -135,7 +134,7 @@ def default_split(name: LabelFormat, split: str) -> str:
 def _open(out: Path, name: LabelFormat, split: str, overwrite: bool) -> dict[str, Any]:
     """Make sure that a folder may be written to; returns the splits that it holds."""
     if split in ("", ".", "..") or any(sign in split for sign in "/\\:"):
-        raise ConfigError(f"split={split!r} cannot be the name of a folder and a file")
+        raise ConfigError(f"split={split!r} cannot be used as the name of a folder and a file")
     check_folder(out)
     file = out / RECORD
     if not file.is_file():
@@ -152,7 +151,7 @@ def _open(out: Path, name: LabelFormat, split: str, overwrite: bool) -> dict[str
     if split in record:
         if not overwrite and record[split].get("complete"):
             raise ConfigError(
-                f"{out} holds split {split!r} already: write it again with overwrite=true, or name another "
+                f"{out} already has split {split!r}: write it again with overwrite=true, or give another name "
                 "by split="
             )
         for pattern in SPLIT_FOLDERS[name]:

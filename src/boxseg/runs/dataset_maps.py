@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,45 +15,27 @@ from boxseg.formats.files import is_file
 from boxseg.formats.masks import write_grey
 from boxseg.progress import track
 from boxseg.runs.label_source import read_agreed
-from boxseg.runs.layout import CONFIDENCE, Y_CRF, Y_RET, map_paths
+from boxseg.runs.layout import CONFIDENCE, LABELS, label_paths, map_paths
 
 
-@dataclass(frozen=True, kw_only=True)
-class Maps:
-    """Where a folder made by `label` or `predict` says how sure its labels are.
-
-    Attributes:
-        pair: Folders of Y_crf and Y_ret, or None.
-        confidence: Folder of confidence maps, or None.
-    """
-
-    pair: tuple[Path, Path] | None
-    confidence: Path | None
-
-
-def find_maps(home: Path) -> Maps:
-    """What is known in a folder.
+def check_maps(home: Path) -> None:
+    """Make sure that a folder says how sure its labels are: by both kinds of labels, or by confidence maps.
 
     Raises:
-        ConfigError: Nothing is.
+        ConfigError: It does not.
     """
-    pair, confidence = (home / Y_CRF, home / Y_RET), home / CONFIDENCE
-    maps = Maps(
-        pair=pair if all(folder.is_dir() for folder in pair) else None,
-        confidence=confidence if confidence.is_dir() else None,
-    )
-    if maps == Maps(pair=None, confidence=None):
+    if not (home / CONFIDENCE).is_dir() and not all((home / name).is_dir() for name in LABELS):
         raise ConfigError(
-            f"maps=true: {home} has neither y_crf/ and y_ret/ nor confidence/, which label and predict write"
+            f"maps=true: {home} has no y_crf/ and y_ret/ and no confidence/; only folders written by label or "
+            "predict have them"
         )
-    return maps
 
 
-def copy_maps(maps: Maps, out: Path, samples: Sequence[Sample], classes: int) -> str:
+def copy_maps(home: Path, out: Path, samples: Sequence[Sample], classes: int) -> str:
     """Write OUT/reliable/ID.png and OUT/confidence/ID.png of photos that have them; returns a line on them.
 
     Args:
-        maps: Where they are.
+        home: Folder made by `label` or `predict`.
         out: The data set.
         samples: Its photos.
         classes: L.
@@ -64,14 +45,14 @@ def copy_maps(maps: Maps, out: Path, samples: Sequence[Sample], classes: int) ->
     """
     reliable = sure = 0
     for sample in track(samples, "maps"):
-        name = f"{sample.id}.png"
+        pair, (known, _) = label_paths(home, sample), map_paths(home, sample)
         confidence_file, reliable_file = map_paths(out, sample)
-        if maps.pair and all(is_file(folder / name) for folder in maps.pair):
-            agreed = read_agreed(maps.pair[0] / name, maps.pair[1] / name, classes) != IGNORE
+        if all(is_file(path) for path in pair):
+            agreed = read_agreed(*pair, classes) != IGNORE
             write_grey(reliable_file, np.where(agreed, np.uint8(255), np.uint8(0)))
             reliable += 1
-        if maps.confidence and is_file(maps.confidence / name):
+        if is_file(known):
             with atomic_path(confidence_file) as temporary:
-                shutil.copyfile(maps.confidence / name, temporary)
+                shutil.copyfile(known, temporary)
             sure += 1
     return f"  maps: {reliable} reliable regions, {sure} confidence maps"

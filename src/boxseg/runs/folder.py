@@ -1,10 +1,9 @@
-"""Run folders: what was asked for, with which versions, and whether it can go on."""
+"""Run folders: what was asked for, with which versions, and whether a job can go on there."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import platform
 from collections.abc import Mapping
@@ -17,8 +16,6 @@ from boxseg.errors import ConfigError
 from boxseg.options import default_options, flatten, load_mapping, to_plain, to_yaml
 from boxseg.runs.layout import CONFIG, VERSIONS
 from boxseg.runs.stage_files import clear_folder, has_results
-
-log = logging.getLogger("boxseg")
 
 # Options that change how fast a result comes or where it lies, not what it is.
 FREE = (
@@ -42,14 +39,11 @@ FREE = (
 
 
 def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
-    """Make or reopen the folder `job.out` and record the job in it.
+    """Make or reopen the folder `job.out`, and record the job in it as config.yaml and versions.json.
 
     Args:
         job: A job with `out` and `overwrite`.
         inputs: Files the result depends on, by name; recognised again by their content.
-
-    Returns:
-        The folder, holding config.yaml and versions.json.
 
     Raises:
         ConfigError: The folder holds the result of another job, or cannot be there.
@@ -75,7 +69,20 @@ def check_job(job: Any, *, inputs: Mapping[str, Path] | None = None) -> dict[str
     digests = {name: file_digest(path) for name, path in (inputs or {}).items()}
     if job.overwrite or not _is_recorded(folder) or not has_results(folder):
         return digests
-    return {**_same_job_inputs(folder, job, digests), **digests}
+    recorded, known = load_mapping(folder / CONFIG), _known_inputs(folder / VERSIONS)
+    changes = _changes(recorded, job, known, digests)
+    foreign = [name for name in recorded if name not in to_plain(job)]
+    if changes and foreign:
+        raise ConfigError(
+            f"{folder} holds the results of another command, with {', '.join(foreign)}: "
+            "choose another out=…, or start again with overwrite=true"
+        )
+    if changes:
+        raise ConfigError(
+            f"{folder} holds a run with other options ({'; '.join(changes[:4])}): "
+            "choose another out=…, or start again with overwrite=true"
+        )
+    return {**known, **digests}
 
 
 def _is_recorded(folder: Path) -> bool:
@@ -86,7 +93,7 @@ def check_folder(folder: Path) -> None:
     """Make sure that the folder `out` is there or can be made, before anything is computed for it.
 
     Raises:
-        ConfigError: A file is in its way, or there is no right to write.
+        ConfigError: A file is in its way, or the user may not write there.
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"out={folder} is a file; give a folder")
@@ -109,29 +116,6 @@ def _check_above(out: Path, folder: Path) -> None:
         raise ConfigError(f"out={out}: you may not write in {there}; choose another place")
 
 
-def _same_job_inputs(folder: Path, job: Any, digests: Mapping[str, str]) -> dict[str, str]:
-    """Make sure that the job recorded in a folder is this one; the digests recorded of its inputs.
-
-    Raises:
-        ConfigError: It is another, or what is recorded cannot be read.
-    """
-    recorded = load_mapping(folder / CONFIG)
-    known = _known_inputs(folder / VERSIONS)
-    changes = _changes(recorded, job, known, digests)
-    if not changes:
-        return known
-    foreign = [name for name in recorded if name not in to_plain(job)]
-    if foreign:
-        raise ConfigError(
-            f"{folder} holds what another command made, with {', '.join(foreign)}: "
-            "choose another out=…, or start anew with overwrite=true"
-        )
-    raise ConfigError(
-        f"{folder} holds a run with other options ({'; '.join(changes[:4])}): "
-        "choose another out=…, or start anew with overwrite=true"
-    )
-
-
 def _changes(
     recorded: Mapping[str, Any], job: Any, known: Mapping[str, str], digests: Mapping[str, str]
 ) -> list[str]:
@@ -152,28 +136,21 @@ def _changes(
 
 
 def _known_inputs(versions_file: Path) -> dict[str, str]:
-    """Digests recorded in versions.json.
-
-    Raises:
-        ConfigError: It is no such file.
-    """
+    """Digests recorded in versions.json."""
     try:
         inputs = json.loads(versions_file.read_text(encoding="utf-8")).get("inputs", {})
         return {str(name): str(digest) for name, digest in inputs.items()}
     except (ValueError, AttributeError) as error:
         raise ConfigError(
-            f"{versions_file} is damaged ({error}): remove it to go on with what the folder holds, "
-            "or start anew with overwrite=true"
+            f"{versions_file} is damaged ({error}): remove it to keep the results in the folder, "
+            "or start again with overwrite=true"
         ) from error
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's content, hexadecimal."""
     with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -1,8 +1,7 @@
-"""Labels in a folder, with the photos, classes and boxes that they are of."""
+"""Labels in a folder, with their photos, classes and boxes."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,10 +19,9 @@ from boxseg.dataset import BACKGROUND_NAME, IGNORE, BoxDataset, Sample
 from boxseg.errors import ConfigError, DataError
 from boxseg.formats.files import is_file
 from boxseg.formats.images import SUFFIXES
-from boxseg.formats.listing import MaskReader
 from boxseg.formats.masks import read_mask
 from boxseg.formats.photo_files import photo_sample
-from boxseg.jobs import ConvertJob
+from boxseg.jobs import ConvertJob, LabelJob
 from boxseg.options import build_job, flatten, load_mapping
 from boxseg.runs.layout import CONFIG, LABEL_MAP, LABELS, PHOTOS, PREDICTED, Y_CRF, Y_RET, stage_folder
 
@@ -47,10 +45,9 @@ class LabelSource:
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """A folder of masks.
+    """A folder of masks ID.png.
 
     Attributes:
-        masks: Holds ID.png.
         other: Where the masks are that have to agree, if any.
         home: Where labelmap.json and the like are.
         data: Data set that `label` made them for.
@@ -80,7 +77,7 @@ def read_source(job: ConvertJob) -> LabelSource:
         names = job.classes or _class_names(found.home)
         if names and names != dataset.classes:
             raise ConfigError(
-                f"the labels in {job.source} are of other classes than {data.root}: "
+                f"the labels in {job.source} have other classes than {data.root}: "
                 f"{', '.join(names)}, not {', '.join(dataset.classes)}"
             )
     labelled = with_labels(dataset, found.masks, found.other)
@@ -93,21 +90,24 @@ def read_source(job: ConvertJob) -> LabelSource:
 
 
 def with_labels(dataset: BoxDataset, masks: Path, other: Path | None = None) -> BoxDataset:
-    """A data set with labels as its ground truth, without the photos that have none.
+    """A data set with the labels MASKS/ID.png as its ground truth, without the photos that have none.
 
-    Args:
-        dataset: The photos.
-        masks: Folder of ID.png.
-        other: Another; where the two differ, the label is 255.
+    Where labels differ from those in the folder `other`, they are 255.
 
     Raises:
         DataError: No photo has a label.
     """
-    samples = [
-        replace(sample, ground_truth=reader)
-        for sample in dataset.samples
-        if (reader := _reader(masks, other, sample, len(dataset.classes))) is not None
-    ]
+    classes = len(dataset.classes)
+    samples = []
+    for sample in dataset.samples:
+        path = masks / f"{sample.id}.png"
+        if is_file(path):
+            reader = (
+                partial(read_agreed, path, other / path.relative_to(masks), classes)
+                if other
+                else partial(read_mask, path, classes)
+            )
+            samples.append(replace(sample, ground_truth=reader))
     if not samples:
         raise DataError(f"{masks} has no label for any of {len(dataset)} photos of {dataset.root}")
     return replace(dataset, samples=tuple(samples))
@@ -125,7 +125,7 @@ def _find(job: ConvertJob) -> _Found:
     folder = job.source
     if not folder.is_dir():
         raise DataError(
-            f"{folder}: no such folder, expected one made by label, run or predict, or of masks ID.png"
+            f"{folder}: no such folder; expected one made by label, run or predict, or a folder of masks ID.png"
         )
     if (stage_folder(folder, "label") / Y_CRF).is_dir():
         folder = stage_folder(folder, "label")
@@ -137,7 +137,7 @@ def _find(job: ConvertJob) -> _Found:
         other = pair[1] if job.labels == "agreed" else None
         return _Found(masks=masks, other=other, home=folder, data=_data_of(folder))
     if job.labels != Y_CRF:
-        raise ConfigError(f"labels={job.labels} is for folders made by label, {folder} is none")
+        raise ConfigError(f"labels={job.labels} is for folders made by label only; {folder} is not one")
     if (folder / PREDICTED).is_dir():
         return _Found(masks=folder / PREDICTED, home=folder, predicted=True)
     if any(folder.rglob("*.png")):
@@ -150,27 +150,17 @@ def _data_of(folder: Path) -> Data | None:
     file = folder / CONFIG
     if not file.is_file():
         return None
-    job: Any = build_job("label", flatten(load_mapping(file)))
-    data: Data = job.data
-    return data
+    job = build_job("label", flatten(load_mapping(file)))
+    assert isinstance(job, LabelJob)
+    return job.data
 
 
 def _merge(given: Data | None, known: Data | None) -> Data | None:
     """The data set that the labels know, with what was given in its place."""
     if given is None or known is None:
         return given or known
-    usual = {item.name: item.default for item in dataclasses.fields(Data)}
-    changes = {name: getattr(given, name) for name in usual if getattr(given, name) != usual[name]}
-    return replace(known, **changes)
-
-
-def _reader(masks: Path, other: Path | None, sample: Sample, classes: int) -> MaskReader | None:
-    path = masks / f"{sample.id}.png"
-    if not is_file(path):
-        return None
-    if other is None:
-        return partial(read_mask, path, classes)
-    return partial(read_agreed, path, other / f"{sample.id}.png", classes)
+    usual = vars(Data)  # a dataclass keeps its defaults as class attributes
+    return replace(known, **{name: value for name, value in vars(given).items() if value != usual.get(name)})
 
 
 def read_agreed(path: Path, other: Path, classes: int) -> NDArray[np.uint8]:
@@ -191,14 +181,14 @@ def _from_photos(job: ConvertJob, found: _Found) -> BoxDataset:
     if not names:
         raise ConfigError(
             f"the classes of {job.source} are not known: give classes=[NAME,…] for 1..L, or data=DIR, the data "
-            "set that the labels are of"
+            "set of the labels"
         )
     masks = sorted(found.masks.rglob("*.png"))
     ids = [path.relative_to(found.masks).with_suffix("").as_posix() for path in masks]
     photos = _photos_in(job.images, ids) if job.images else _recorded_photos(found.home)
     if not photos and job.images is None:
         raise ConfigError(
-            f"the photos of {job.source} are not known: give images=DIR, or data=DIR, the data set they are of"
+            f"the photos of {job.source} are not known: give images=DIR, or data=DIR, their data set"
         )
     lost = [name for name in ids if name not in photos]
     if lost:
@@ -214,10 +204,9 @@ def _photos_in(folder: Path, ids: list[str]) -> dict[str, Path]:
     """Photos by the IDs of labels: by their path below the folder, else by their name where that is unique."""
     if not folder.is_dir():
         raise DataError(f"images={folder}: no such folder")
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
     paths: dict[str, Path] = {}
     names: dict[str, list[Path]] = {}
-    for file in files:
+    for file in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
         paths.setdefault(file.relative_to(folder).with_suffix("").as_posix(), file)
         names.setdefault(file.stem, []).append(file)
     found = {}
@@ -234,17 +223,16 @@ def _photos_in(folder: Path, ids: list[str]) -> dict[str, Path]:
 
 def _recorded_photos(home: Path) -> dict[str, Path]:
     content = _read_json(home / PHOTOS)
-    known = content.items() if isinstance(content, Mapping) else ()
-    return {str(name): Path(str(path)) for name, path in known}
+    known = content if isinstance(content, Mapping) else {}
+    return {str(name): Path(str(path)) for name, path in known.items()}
 
 
 def _class_names(home: Path) -> tuple[str, ...]:
     """Names of classes 1..L from labelmap.json; empty where there is none."""
     content = _read_json(home / LABEL_MAP)
-    entries = content if isinstance(content, list) else []
     named = {
         entry["value"]: str(entry["name"])
-        for entry in entries
+        for entry in (content if isinstance(content, list) else [])
         if isinstance(entry, Mapping) and isinstance(entry.get("value"), int) and "name" in entry
     }
     return tuple(named[value] for value in sorted(named) if value > 0)

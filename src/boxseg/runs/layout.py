@@ -90,7 +90,7 @@ def predictions(folder: Path, split: str) -> Path:
 
 
 def evaluation(folder: Path, split: str) -> Path:
-    """Folder of the scores of `evaluate`: the stages keep their own, of another split perhaps, in theirs."""
+    """Folder of the scores of `evaluate`; those of the stages may be of another split."""
     return folder / EVALUATION.format(split=split)
 
 

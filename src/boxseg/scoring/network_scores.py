@@ -154,14 +154,17 @@ def _count_group(
     return counts
 
 
-def network_table(title: str, scores: NetworkScores) -> Table:
-    """mIoU and accuracies before and after the CRF."""
-    rows = [("before CRF", scores.before_crf), ("after CRF", scores.after_crf)]
-    return Table(
+def network_tables(title: str, scores: NetworkScores) -> list[Table]:
+    """mIoU and accuracies before and after the CRF, and the IoU of every class."""
+    parts = {"before CRF": scores.before_crf}
+    if scores.after_crf:
+        parts["after CRF"] = scores.after_crf
+    means = Table(
         title=f"Network on {title}",
         columns=("", "mIoU", "mean accuracy", "pixel accuracy"),
-        rows=tuple((name, s.miou, s.mean_accuracy, s.pixel_accuracy) for name, s in rows if s),
+        rows=tuple((name, s.miou, s.mean_accuracy, s.pixel_accuracy) for name, s in parts.items()),
     )
+    return [means, class_table(parts)]
 
 
 def class_table(parts: dict[str, Scores]) -> Table:

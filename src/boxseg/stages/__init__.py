@@ -1,6 +1,8 @@
 """The verbs: a file for each, with `run(job)`.
 
-`plan` is what `dry_run=true` does instead, `submission` is `predict` for the VOC server.
+`plan` is what `dry_run=true` does instead, `submission` is `predict` for the VOC server. A verb that others run
+takes from them, too, what they have read: `splits` and `network`. Every `run` raises a BoxsegError where
+something given cannot be used.
 """
 
 from __future__ import annotations
@@ -16,13 +18,7 @@ from boxseg.results import Result
 def run_verb(verb: str, job: Job, **lightnings: Any) -> Result:
     """Do what a job asks for, or where it is a dry run of a stage, plan it.
 
-    Args:
-        verb: Which one.
-        job: Its options.
-        lightnings: `callbacks` and `loggers`, for verbs that train; a plan needs none.
-
-    Raises:
-        BoxsegError: Something given cannot be used.
+    `lightnings` are `callbacks` and `loggers`, for verbs that train; a plan needs none.
     """
     planned = isinstance(job, (RunJob, ClassifyJob, LabelJob, SegmentJob)) and job.dry_run
     name = "plan" if planned else verb.replace("-", "_")

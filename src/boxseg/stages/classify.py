@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
@@ -37,7 +38,7 @@ class ClassifyResult(Result):
 
     Attributes:
         checkpoint: Its file.
-        images: Photos it was trained on; None where it was there already.
+        images: Photos it was trained on; None where it was trained before.
     """
 
     checkpoint: Path
@@ -57,52 +58,41 @@ def run(
 ) -> ClassifyResult:
     """Train a box classifier, or go on with it.
 
-    Args:
-        job: What to do.
-        splits: What other stages have read.
-        callbacks: Lightning's, for the training.
-        loggers: Lightning's, beside those of `trainer.loggers`.
-
-    Raises:
-        DataError: The data cannot be used.
-        ConfigError: The folder holds another run, or what Lightning is given cannot be used.
+    The folder may hold an earlier part of the same training. `callbacks` and `loggers` are Lightning's.
     """
     dataset = (splits or Splits()).load(job.data)
     folder = open_folder(job, inputs=weight_inputs(job.model))
     file = folder / MODEL
     if training_files(folder).done:
-        log.info(f"classify: {file} is there already")
+        log.info(f"classify: {file} already exists")
         return ClassifyResult(checkpoint=file, images=None)
     report_problems(dataset)
     dataset = with_boxes(dataset)
-    train(dataset, job, folder, file, callbacks=callbacks, loggers=loggers)
+    train(dataset, job, folder, callbacks=callbacks, loggers=loggers)
     return ClassifyResult(checkpoint=file, images=len(dataset))
 
 
-def train(
-    dataset: BoxDataset,
-    job: ClassifyJob,
-    folder: Path,
-    file: Path,
-    *,
-    callbacks: Sequence[Callback],
-    loggers: Sequence[Logger],
-) -> None:
+def train(dataset: BoxDataset, job: ClassifyJob, folder: Path, **lightnings: Any) -> None:
     """Train on these images and write the checkpoint."""
-    options, trainer = job.classify, job.trainer
+    options = job.classify
     iterations = schedule_length(options, len(dataset), job.scale)
     log.info(
         f"classify: {len(dataset)} images, {len(dataset.classes)} classes, {iterations} iterations "
         f"of {options.batch} images, {options.pooling.upper()}"
     )
+    module, images = start(dataset, job, iterations)
+    fit(module, images, folder, trainer=job.trainer, scale=job.scale, **lightnings)
+    module.save(folder / MODEL, dataset.classes)
+
+
+def start(dataset: BoxDataset, job: ClassifyJob, iterations: int) -> tuple[BoxClassifierModule, BoxTraining]:
+    """The classifier before its first iteration, and the images that it is trained on."""
     module = BoxClassifierModule(
         classes=len(dataset.classes),
         iterations=iterations,
         model=job.model,
-        classify=options,
-        seed=trainer.seed,
-        accumulate=trainer.accumulate,
+        classify=job.classify,
+        seed=job.trainer.seed,
+        accumulate=job.trainer.accumulate,
     )
-    images = BoxTraining(dataset, options.augment, trainer.seed)
-    fit(module, images, folder, trainer=trainer, scale=job.scale, callbacks=callbacks, loggers=loggers)
-    module.save(file, dataset.classes)
+    return module, BoxTraining(dataset, job.classify.augment, job.trainer.seed)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from boxseg.formats.writers import Writing
 from boxseg.jobs import ConvertJob
 from boxseg.results import Result
-from boxseg.runs.dataset_folder import WrittenDataset, default_split, write_dataset
-from boxseg.runs.dataset_maps import copy_maps, find_maps
+from boxseg.runs.dataset_folder import WrittenDataset, write_dataset
+from boxseg.runs.dataset_maps import check_maps, copy_maps
 from boxseg.runs.label_source import read_source
 
 
@@ -35,27 +35,21 @@ class ConvertResult(WrittenDataset, Result):
 
 
 def run(job: ConvertJob) -> ConvertResult:
-    """Write the labels of a folder as a data set.
-
-    Raises:
-        DataError: There are no labels, or their photos or classes are not known.
-        ConfigError: The output folder holds something else, or the split already; or nothing is known of how
-            sure the labels are.
-    """
+    """Write the labels of a folder as a data set."""
     source = read_source(job)
-    known = find_maps(source.home) if job.maps else None
+    if job.maps:
+        check_maps(source.home)
     objects = source.objects if job.objects == "auto" else job.objects
     writing = Writing(objects=objects, segmentation=job.segmentation, photos=job.photos, min_area=job.min_area)
-    written = write_dataset(
-        source.dataset, job.out, job.format, writing, split=job.split, overwrite=job.overwrite
-    )
-    samples, classes = source.dataset.samples, len(source.dataset.classes)
-    return ConvertResult(
-        folder=job.out,
-        format=job.format,
-        split=job.split or default_split(job.format, source.dataset.split),
-        objects=objects,
-        written=written,
+    dataset = source.dataset
+    done = write_dataset(
+        dataset,
+        job.out,
+        job.format,
+        writing,
         missing=source.missing,
-        maps=copy_maps(known, job.out, samples, classes) if known else "",
+        split=job.split,
+        overwrite=job.overwrite,
     )
+    maps = copy_maps(source.home, job.out, dataset.samples, len(dataset.classes)) if job.maps else ""
+    return ConvertResult(**vars(done), maps=maps)

@@ -53,7 +53,7 @@ class ConvertConfigResult(Result):
         lost = [key for key, _, meaning in self.keys if meaning.lost]
         lines = [f"Options: {self.file} ({len(self.keys) - len(lost)} of {len(self.keys)} keys understood)"]
         if lost:
-            lines.append(f"Not taken over: {', '.join(lost)}; the table says why.")
+            lines.append(f"Not converted: {', '.join(lost)}; the table says why.")
         return [*lines, f"Next: {self.command}"]
 
 
@@ -61,28 +61,25 @@ def run(job: ConvertConfigJob) -> ConvertConfigResult:
     """Write the file's options as YAML for `-c`.
 
     What the file leaves open comes from the recipe of its network, which the printed command names before it.
-
-    Raises:
-        ConfigError: The file cannot be read or is not theirs, its stage cannot be told, or the result is there.
     """
     target = job.out or job.file.with_name(f"{job.file.stem}.boxseg.yaml")
     if target.is_dir():
         raise ConfigError(f"out={target} is a folder; give a file")
     if target.exists() and not job.overwrite:
-        raise ConfigError(f"{target} is there already: give out=FILE, or overwrite=true")
+        raise ConfigError(f"{target} already exists: give out=FILE, or overwrite=true")
     content = load_mapping(job.file)
     if not any(str(key).isupper() for key in content):
         raise ConfigError(
-            f"{job.file} has no upper-case keys such as DATA or MODEL: ours already? then give -c"
+            f"{job.file} has no upper-case keys such as DATA or MODEL, so it is no file of BANA's code; "
+            f"for options of boxseg use -c {job.file}"
         )
     theirs = {str(key).upper(): _plain(value) for key, value in flatten(content).items()}
     seen = _look(job, theirs)
     keys = _convert(theirs, seen)
     recipe = "coco_from_voc" if seen.labels_coco else f"voc_{_backbone(job.file, keys)}"
     write_text(target, _yaml(job.file, recipe, keys))
-    return ConvertConfigResult(
-        source=job.file, file=target, keys=keys, command=_command(target, recipe, seen, keys)
-    )
+    command = _command(target, recipe, seen, keys)
+    return ConvertConfigResult(source=job.file, file=target, keys=keys, command=command)
 
 
 def _plain(value: Any) -> Any:
@@ -96,11 +93,7 @@ def _plain(value: Any) -> Any:
 
 
 def _look(job: ConvertConfigJob, theirs: Flat) -> Seen:
-    """Stage and mode of a file.
-
-    Raises:
-        ConfigError: Neither its name nor its keys tell the stage.
-    """
+    """The file with its stage, which its name or its keys tell."""
     names = {key.split(".")[-1] for key in theirs}
     told = [job.file.stem.lower(), str(theirs.get("NAME", "")).lower()]
     stage = next((kind for text in told for name, kind in STAGE_NAMES.items() if name in text), None)
@@ -114,24 +107,23 @@ def _look(job: ConvertConfigJob, theirs: Flat) -> Seen:
         stage = "label"
     if stage is None:
         raise ConfigError(
-            f"{job.file} does not say of which stage it is: give stage=classify, label or segment"
+            f"{job.file} does not say which stage it is for: give stage=classify, label or segment"
         )
-    mode = next((value for key, value in theirs.items() if key.split(".")[-1] == "MODE"), "train")
-    return Seen(stage=stage, mode=str(mode).lower(), keys=theirs)
+    return Seen(stage=stage, keys=theirs)
 
 
 def _convert(theirs: Flat, seen: Seen) -> tuple[tuple[str, Any, Meaning], ...]:
+    """The keys with their values and what they become, without what boxseg would refuse."""
     known = {key for kind in JOBS.values() for key in options_of(kind)}
     meanings = {key: meaning_of(key, value, seen) for key, value in theirs.items()}
-    together = {
-        name: part for m in meanings.values() for name, part in m.options.items() if set(m.options) <= known
-    }
-    faulty = _fault(together) is not None  # asked once for all: a parser takes a tenth of a second
+    usable = [meaning.options for meaning in meanings.values() if set(meaning.options) <= known]
+    # One by one they are only asked about where they fail together: each question takes a while.
+    # Of keys that set one option, the first counts.
+    together = {name: part for options in reversed(usable) for name, part in options.items()}
+    faulty = _fault(together) is not None
     chosen: dict[str, tuple[str, Any]] = {}
     for key, meaning in meanings.items():
-        double = [
-            name for name in meaning.options if name in chosen and chosen[name][1] != meaning.options[name]
-        ]
+        double = [n for n, part in meaning.options.items() if n in chosen and chosen[n][1] != part]
         if not set(meaning.options) <= known:
             meanings[key] = Meaning(remark=f"`boxseg {seen.stage}` has no use for it")
         elif double:
@@ -160,17 +152,15 @@ def _backbone(file: Path, keys: tuple[tuple[str, Any, Meaning], ...]) -> str:
 
 
 def _command(file: Path, recipe: str, seen: Seen, keys: tuple[tuple[str, Any, Meaning], ...]) -> str:
-    verb: str = seen.stage
-    if seen.stage == "segment":
-        verb = {"val": "evaluate", "test": "predict"}.get(seen.mode, "segment")
+    others = {"val": "evaluate", "test": "predict"} if seen.stage == "segment" else {}
+    verb = others.get(seen.mode, seen.stage)
     needs = {
         "label": "checkpoint=CLASSIFIER ",
         "segment": "labels=LABELS ",
         "evaluate": "checkpoint=NETWORK ",
         "predict": "checkpoint=NETWORK submission=voc2012 ",
     }
-    set_already = {name for _, _, meaning in keys for name in meaning.options}
-    root = "" if "data.root" in set_already else "data.root=DIR "
+    root = "" if any("data.root" in meaning.options for _, _, meaning in keys) else "data.root=DIR "
     named = seen.last("NAME", "OUTPUT_DIR", "SAVE_DIR") or file.name.partition(".")[0]
     out = "" if verb == "evaluate" else f"out=runs/{Path(str(named)).name}"
     return f"boxseg {verb} -c {recipe} -c {file} {root}{needs.get(verb, '')}{out}".rstrip()
@@ -195,10 +185,9 @@ def _yaml(source: Path, recipe: str, keys: tuple[tuple[str, Any, Meaning], ...])
 def _lines(nested: Mapping[str, Any], indent: str = "") -> list[str]:
     lines = []
     for key, value in nested.items():
-        if isinstance(value, str):
-            lines.append(f"{indent}{key}: {value}")
-        else:
-            lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
+        section = isinstance(value, Mapping)
+        lines.append(f"{indent}{key}:" if section else f"{indent}{key}: {value}")
+        lines += _lines(value, indent + "  ") if section else []
     return lines
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,16 @@ from pathlib import Path
 from boxseg import formats
 from boxseg.dataset import BoxDataset, Problem
 from boxseg.formats.check import inspect
-from boxseg.formats.problems import problem_table
+from boxseg.formats.problems import Checked
 from boxseg.formats.voc_server import check_results
 from boxseg.jobs import DoctorJob
 from boxseg.progress import Progress
 from boxseg.results import Result
 from boxseg.tables import Table
 
-log = logging.getLogger("boxseg")
-
 
 @dataclass(frozen=True, kw_only=True)
-class DoctorResult(Result):
+class DoctorResult(Checked, Result):
     """What `doctor` found.
 
     Attributes:
@@ -31,11 +28,6 @@ class DoctorResult(Result):
 
     dataset: BoxDataset
     problems: tuple[Problem, ...]
-
-    @property
-    def status(self) -> int:
-        """Exit status of the command: 1 where anything is broken."""
-        return 1 if self.problems else 0
 
     def tables(self) -> list[Table]:
         """Counts, classes and problems."""
@@ -54,8 +46,7 @@ class DoctorResult(Result):
                 ("problems", len(self.problems)),
             ),
         )
-        problems = [_problems(self.problems, data.root)] if self.problems else []
-        return [counts, _classes(data), *problems]
+        return [counts, _classes(data), *([_problems(self.problems, data.root)] if self.problems else [])]
 
     def notes(self) -> list[str]:
         """A closing line."""
@@ -70,25 +61,18 @@ def _classes(data: BoxDataset) -> Table:
     for sample in data.samples:
         boxes.update(sample.labels.tolist())
         images.update(set(sample.labels.tolist()))
-    return Table(
-        title="Classes",
-        columns=("class", "id", "images", "boxes"),
-        rows=tuple(
-            (name, number, images[number], boxes[number]) for number, name in enumerate(data.classes, start=1)
-        ),
-    )
+    rows = ((name, number, images[number], boxes[number]) for number, name in enumerate(data.classes, start=1))
+    return Table(title="Classes", columns=("class", "id", "images", "boxes"), rows=tuple(rows))
 
 
 def _problems(problems: tuple[Problem, ...], root: Path) -> Table:
-    def name(file: Path) -> str:
-        return str(file.relative_to(root) if file.is_relative_to(root) else file)
-
-    rows = tuple((name(problem.file), problem.what, problem.action) for problem in problems)
+    files = [p.file.relative_to(root) if p.file.is_relative_to(root) else p.file for p in problems]
+    rows = tuple((str(file), p.what, p.action) for file, p in zip(files, problems, strict=True))
     return Table(title="Problems", columns=("file", "what", "what is done"), rows=rows)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubmissionCheckResult(Result):
+class SubmissionCheckResult(Checked, Result):
     """What is wrong with results for the VOC server.
 
     Attributes:
@@ -99,15 +83,6 @@ class SubmissionCheckResult(Result):
     results: Path
     problems: tuple[Problem, ...]
 
-    @property
-    def status(self) -> int:
-        """Exit status of the command: 1 where anything is wrong."""
-        return 1 if self.problems else 0
-
-    def tables(self) -> list[Table]:
-        """The problems."""
-        return [problem_table(self.problems)] if self.problems else []
-
     def notes(self) -> list[str]:
         """A closing line."""
         found = f"problems: {len(self.problems)}" if self.problems else "ready for the VOC 2012 server"
@@ -115,11 +90,7 @@ class SubmissionCheckResult(Result):
 
 
 def run(job: DoctorJob) -> DoctorResult | SubmissionCheckResult:
-    """Read a data set, or results for the VOC server, and list what is wrong with it.
-
-    Raises:
-        DataError: There is no such data set, or no such results.
-    """
+    """Read a data set, or results for the VOC server, and list what is wrong with it."""
     if job.submission is not None:
         found = check_results(job.submission, job.data.root, job.data.split)
         return SubmissionCheckResult(results=job.submission, problems=tuple(found))

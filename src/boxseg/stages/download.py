@@ -1,4 +1,4 @@
-"""Set up VOC 2012 or COCO 2017: archives fetched, checked, unpacked, and put where `data=` finds them."""
+"""Set up VOC 2012 or COCO 2017: fetch, check and unpack the archives to where `data=` finds them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ class DownloadStep:
     """One step and what became of it.
 
     Attributes:
-        name: Of the step.
         holds: What it brings, a few words.
         size: Bytes to fetch; None where that is not known beforehand.
         checksum: Kind of the published checksum; None for a step that fetches nothing.
@@ -62,15 +61,9 @@ class DownloadResult(Result):
 
     def tables(self) -> list[Table]:
         """The steps."""
+        sizes = [None if step.size is None else -(-step.size // MEGABYTE) for step in self.steps]
         rows = tuple(
-            (
-                step.name,
-                step.holds,
-                None if step.size is None else -(-step.size // MEGABYTE),
-                step.checksum,
-                step.state,
-            )
-            for step in self.steps
+            (s.name, s.holds, size, s.checksum, s.state) for s, size in zip(self.steps, sizes, strict=True)
         )
         title = f"{self.dataset}: {self.root}"
         return [Table(title=title, columns=("step", "brings", "MB", "checksum", "state"), rows=rows)]
@@ -91,62 +84,46 @@ class DownloadResult(Result):
 
 
 def run(job: DownloadJob) -> DownloadResult:
-    """Do the steps whose results are not there yet.
-
-    Raises:
-        ConfigError: There is no step of a name given, a step lacks what it is made from, or an option is for
-            another data set.
-        DownloadError: An archive cannot be had, is not the right one or does not fit on the disk.
-    """
+    """Do the steps whose results are not there yet."""
     if job.out.exists() and not job.out.is_dir():
         raise ConfigError(f"out={job.out} is a file; give a folder")
-    archives = _chosen(job)
+    words = job.only.split(",") if isinstance(job.only, str) else job.only or []
+    only = [word.strip() for word in words]
+    archives = _chosen(job, only)
     root = _root(job)
-    _check_train_aug(root, _only(job))
-    todo = [archive for archive in archives if archive.url and not archive.is_done(root)]
-    _check_space(todo, job)
+    _check_train_aug(root, only)
+    _check_space([archive for archive in archives if archive.url and not archive.is_done(root)], job)
     try:
         steps = [_archive_step(archive, root, job) for archive in archives]
-        if job.dataset == "voc" and TRAIN_AUG_LIST in (_only(job) or [TRAIN_AUG_LIST]):
+        if job.dataset == "voc" and TRAIN_AUG_LIST in (only or [TRAIN_AUG_LIST]):
             steps.append(_train_aug_step(root, job.dry_run))
     except OSError as error:
         raise full_disk(error, job.out) from error
     return DownloadResult(dataset=job.dataset, root=root, steps=tuple(steps), dry_run=job.dry_run)
 
 
-def _chosen(job: DownloadJob) -> list[Archive]:
-    """The archives of the steps asked for, each with the place to fetch it from."""
+def _chosen(job: DownloadJob, only: list[str]) -> list[Archive]:
+    """The archives of the steps asked for (all where none is named), each with the place to fetch it from."""
     archives = ARCHIVES[job.dataset]
     names = [archive.name for archive in archives] + ([TRAIN_AUG_LIST] if job.dataset == "voc" else [])
-    only = _only(job)
     for name in only:
         if name not in names:
-            raise ConfigError(f"only: no step {name!r}{did_you_mean(name, names)} (one of {', '.join(names)})")
+            hint = f"{did_you_mean(name, names)} (one of {', '.join(names)})"
+            raise ConfigError(f"only={name}: no such step{hint}")
     if job.test_archive and "test" not in names:
         raise ConfigError(f"test_archive is for voc; {job.dataset} has the steps {', '.join(names)}")
-    chosen = [archive for archive in archives if archive.name in (only or names)]
-    placed = [replace(archive, url=_place(archive, job)) for archive in chosen]
-    for archive in placed:
-        if not archive.url and only:
-            raise ConfigError(
-                f"step {archive.name!r} needs test_archive=FILE: only users of the test server have it"
-            )
+    placed = [replace(a, url=_place(a, job)) for a in archives if a.name in (only or names)]
+    lacking = [archive.name for archive in placed if not archive.url]
+    if lacking and only:
+        raise ConfigError(f"step {lacking[0]!r} needs test_archive=FILE: only users of the test server have it")
     return placed
-
-
-def _only(job: DownloadJob) -> list[str]:
-    """Names of the steps asked for; none for all."""
-    words = job.only.split(",") if isinstance(job.only, str) else job.only or []
-    return [word.strip() for word in words]
 
 
 def _place(archive: Archive, job: DownloadJob) -> str:
     """Path or address of an archive."""
     if not archive.url:
         return job.test_archive or ""
-    if job.mirror is None:
-        return archive.url
-    return f"{job.mirror.rstrip('/')}/{archive.file}"
+    return archive.url if job.mirror is None else f"{job.mirror.rstrip('/')}/{archive.file}"
 
 
 def _root(job: DownloadJob) -> Path:
@@ -197,8 +174,8 @@ def _check_train_aug(root: Path, only: list[str]) -> None:
     missing = [name for name in _lacking_for_train_aug(root) if name not in only]
     if missing:
         raise ConfigError(
-            f"step {TRAIN_AUG_LIST!r} needs {' and '.join(missing)}, not found in {root}: "
-            f"fetch them as well, only={','.join([*missing, *only])}"
+            f"step {TRAIN_AUG_LIST!r} needs {' and '.join(missing)}, which {root} does not have; "
+            f"also fetch what is missing: only={','.join([*missing, *only])}"
         )
 
 
@@ -214,7 +191,7 @@ def _lacking_for_train_aug(root: Path) -> list[str]:
 
 def _train_aug_step(root: Path, dry_run: bool) -> DownloadStep:
     """Write VOC's list train_aug: every photo with a mask that is not in the list val."""
-    file, masks = root / _TRAIN_AUG_FILE, root / "SegmentationClassAug"
+    file = root / _TRAIN_AUG_FILE
     step = DownloadStep(name=TRAIN_AUG_LIST, holds="list of photos", size=None, checksum=None, state="to do")
     if file.is_file():
         return replace(step, state="there already")
@@ -223,7 +200,7 @@ def _train_aug_step(root: Path, dry_run: bool) -> DownloadStep:
     if lacking := _lacking_for_train_aug(root):
         return replace(step, state=f"needs {' and '.join(lacking)}")
     photos = {path.stem for path in (root / "JPEGImages").iterdir()}
-    masked = {path.stem for path in masks.glob("*.png")}
+    masked = {path.stem for path in (root / "SegmentationClassAug").glob("*.png")}
     names = sorted((photos & masked) - set(split_ids(root, "val")))
     write_text(file, "".join(f"{name}\n" for name in names))
     usual = "" if len(names) == _TRAIN_AUG_PHOTOS else f", usually {_TRAIN_AUG_PHOTOS}"

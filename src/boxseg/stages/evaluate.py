@@ -23,7 +23,7 @@ from boxseg.scoring.instance_scores import (
     score_instances,
 )
 from boxseg.scoring.label_scores import LabelScores, label_table, no_truth, score_labels
-from boxseg.scoring.network_scores import NetworkScores, class_table, network_table, score_network
+from boxseg.scoring.network_scores import NetworkScores, class_table, network_tables, score_network
 from boxseg.tables import Table
 
 
@@ -48,10 +48,7 @@ class EvaluateResult(Result):
         if isinstance(self.scores, InstanceScores):
             title = f"Masks of single objects, {self.title}: AP"
             return [precision_table(title, self.scores), class_precision_table(self.scores)]
-        parts = {"before CRF": self.scores.before_crf}
-        if self.scores.after_crf:
-            parts["after CRF"] = self.scores.after_crf
-        return [network_table(self.title, self.scores), class_table(parts)]
+        return network_tables(self.title, self.scores)
 
     def notes(self) -> list[str]:
         """Where the scores are."""
@@ -59,23 +56,15 @@ class EvaluateResult(Result):
 
 
 def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
-    """Score what the job names.
-
-    Args:
-        job: What is asked for.
-        splits: What other stages have read.
-
-    Raises:
-        ConfigError: Not exactly one of checkpoint, labels and instances was given, or `out` cannot be written.
-        DataError: There is nothing to score against.
-    """
-    if sum(path is not None for path in (job.checkpoint, job.labels, job.instances)) != 1:
+    """Score what the job names."""
+    given = [path for path in (job.checkpoint, job.labels, job.instances) if path is not None]
+    if len(given) != 1:
         raise ConfigError(
             "give one of checkpoint=FILE (network), labels=FOLDER (label masks), instances=FILE (COCO results)"
         )
     dataset = (splits or Splits()).load(job.data)
     report_problems(dataset)
-    home = _home(job)
+    home = given[0] if given[0].is_dir() or job.labels else given[0].parent
     folder = job.out or evaluation(home, dataset.split)
     if job.out is not None or home.is_dir():
         check_folder(folder)
@@ -89,15 +78,7 @@ def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
         check_classes(loaded.classes, dataset, job.checkpoint)
         scores = score_network(loaded, dataset, job.evaluate, job.trainer)
     else:
-        assert job.labels is not None
-        scores = score_labels(job.labels, dataset)
+        scores = score_labels(given[0], dataset)
     file = folder / METRICS
     write_json(file, {"split": dataset.split, **scores.as_dict()})
     return EvaluateResult(title=f"{dataset.split}, {scores.images} images", scores=scores, file=file)
-
-
-def _home(job: EvaluateJob) -> Path:
-    """The folder of what is scored."""
-    given = job.checkpoint or job.instances or job.labels
-    assert given is not None
-    return given if given.is_dir() or given == job.labels else given.parent

@@ -36,10 +36,9 @@ LEAST_EQUAL = 0.999
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """The exported network beside the original on photos of one size.
+    """The exported network beside the original on photos of one size (batch, height, width).
 
     Attributes:
-        size: (batch, height, width).
         difference: Largest difference of a probability.
         equal: Share of the pixels with the same label.
     """
@@ -78,13 +77,9 @@ class ExportResult(Result):
             (" x ".join(map(str, part.size)), f"{part.difference:.1e}", f"{100 * part.equal:.2f}")
             for part in self.parity
         )
-        return [
-            Table(
-                title=f"Check: at most {TOLERANCE:g} apart, at least {LEAST_EQUAL:.1%} of labels equal",
-                columns=("photos x height x width", "largest difference of a probability", "% of labels equal"),
-                rows=rows,
-            )
-        ]
+        title = f"Check: at most {TOLERANCE:g} apart, at least {LEAST_EQUAL:.1%} of labels equal"
+        columns = ("photos x height x width", "largest difference of a probability", "% of labels equal")
+        return [Table(title=title, columns=columns, rows=rows)]
 
     def notes(self) -> list[str]:
         """Where the file is, and what goes in and out."""
@@ -97,14 +92,7 @@ class ExportResult(Result):
 
 
 def run(job: ExportJob) -> ExportResult:
-    """Export a network. The file appears only where it passes the check.
-
-    Raises:
-        CheckpointError: The checkpoint is no segmentation network.
-        ConfigError: The format is not clear, or the file is the checkpoint itself or cannot be written.
-        ExportError: The file computes something else, or the backbone cannot be exported.
-        MissingExtraError: A package of the extra is missing.
-    """
+    """Export a network. The file appears only where it passes the check."""
     name = choose_format(job)
     kind = FORMATS[name]
     out = job.out or Path(f"model{kind.suffix}")
@@ -123,14 +111,14 @@ def run(job: ExportJob) -> ExportResult:
                 raise
             reason = " ".join(str(error).split())[:160]
             raise ExportError(
-                f"torch cannot write a backbone of this kind as {name}, for photos of any size ({reason} …); "
-                "format=safetensors does for every backbone, and `boxseg predict` takes the checkpoint as it is"
+                f"torch cannot write this backbone as {name} for photos of any size ({reason} …); "
+                "format=safetensors works for every backbone, and `boxseg predict` takes the checkpoint itself"
             ) from error
         parity = tuple(compare(loaded, kind.open(temporary)))
         wrong = [part for part in parity if not part.passed]
         if wrong:
             raise ExportError(
-                f"the {name} file computes something else than {job.checkpoint}: probabilities differ by up to "
+                f"the {name} file does not compute what {job.checkpoint} does: probabilities differ by up to "
                 f"{wrong[0].difference:.1e}, {wrong[0].equal:.1%} of labels are equal (photos of "
                 f"{wrong[0].size}); expected at most {TOLERANCE:g} and at least {LEAST_EQUAL:.1%}; "
                 f"{out} was not written"
@@ -140,11 +128,7 @@ def run(job: ExportJob) -> ExportResult:
 
 
 def choose_format(job: ExportJob) -> str:
-    """The format that was asked for, or that of the file's ending.
-
-    Raises:
-        ConfigError: There is none of this ending, or neither format nor file was given.
-    """
+    """The format that was asked for, or that of the file's ending."""
     if job.format != "auto":
         return job.format
     if job.out is None:
@@ -153,7 +137,7 @@ def choose_format(job: ExportJob) -> str:
     suffix = job.out.suffix.lower()
     if suffix not in by_suffix:
         raise ConfigError(
-            f"out={job.out}: no format ends in {suffix or 'nothing'!r}{did_you_mean(suffix, by_suffix)} "
+            f"out={job.out}: no format has the ending {suffix or '(none)'}{did_you_mean(suffix, by_suffix)} "
             f"(there are {', '.join(by_suffix)}; or name it by format={'|'.join(FORMATS)})"
         )
     return by_suffix[suffix]

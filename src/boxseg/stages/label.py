@@ -67,19 +67,7 @@ class LabelResult(Result):
 
 
 def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
-    """Write the labels that are missing, and score them where there is ground truth.
-
-    Args:
-        job: What is asked for.
-        splits: What other stages have read.
-
-    Raises:
-        CheckpointError: The network of the method cannot be used, or lacks classes that no class map accounts
-            for.
-        MissingExtraError: The method needs a package that is not there.
-        DataError: The data cannot be used.
-        ConfigError: The folder holds another run, or the class map cannot be used.
-    """
+    """Write the labels that are missing, and score them where there is ground truth."""
     dataset = (splits or Splits()).load(job.data)
     method = start_method(job, dataset)
     folder = open_folder(job, inputs=method.origin.files)
@@ -90,7 +78,7 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     missing = label_files(folder, dataset.samples, job.label).missing()
     present = len(dataset) - len(missing)
     if present:
-        log.info(f"label: {present} of {len(dataset)} photos have their labels already")
+        log.info(f"label: {present} of {len(dataset)} photos already have their labels")
     skipped = label_photos(labeller, missing, job.trainer)
     masks = score_masks(folder, dataset) if job.label.instances else None
     scores = score_labels(folder, dataset) if dataset.has_ground_truth else None

@@ -50,12 +50,7 @@ class MasksResult(Result):
 
 
 def run(job: MasksJob) -> MasksResult:
-    """Write the masks that are missing.
-
-    Raises:
-        DataError: The data cannot be used.
-        ConfigError: The folder cannot be there.
-    """
+    """Write the masks that are missing."""
     check_folder(job.out)
     dataset = formats.load(job.data)
     report_problems(dataset)
@@ -63,7 +58,7 @@ def run(job: MasksJob) -> MasksResult:
     missing = dataset.samples if job.overwrite else files.missing()
     present = len(dataset) - len(missing)
     if present:
-        log.info(f"masks: {present} of {len(dataset)} photos have their masks already")
+        log.info(f"masks: {present} of {len(dataset)} photos already have their masks")
     shares = []
     with Progress("masks", len(missing)) as bar:
         for done, sample in enumerate(missing, start=1):

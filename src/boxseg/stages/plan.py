@@ -1,7 +1,7 @@
-"""A dry run: what stages would do, how long that takes and how much they write, from a few real steps.
+"""A dry run: what stages would do, how long that takes and how much they write, measured on a few real steps.
 
-Each stage is tried out on a few photos of usual size, in a temporary folder that is removed; networks start
-from random weights, which take as long as others.
+Each stage is tried on a few photos of usual size, in a temporary folder that is removed afterwards. Networks
+start from random weights, which take as long as others.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from boxseg import formats
-from boxseg.config import Classify, Evaluate, Segment, TrainerOptions
+from boxseg.config import Evaluate, TrainerOptions
 from boxseg.data.loading import BoxTraining, LabelTraining
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.downloads.fetch import free_space
@@ -35,13 +35,12 @@ from boxseg.runs.folder import check_folder, check_job
 from boxseg.runs.layout import LAST, MODEL, STAGES, checkpoint_file, stage_folder
 from boxseg.runs.stage_files import label_files, score_files, training_files
 from boxseg.scoring.network_scores import score_network, validation_split
+from boxseg.stages import classify, segment
 from boxseg.tables import Cell, Table
-from boxseg.training.box_classifier import BoxClassifierModule
 from boxseg.training.labels import training_labels, with_boxes
 from boxseg.training.loop import progress_of
 from boxseg.training.module import TrainingModule
 from boxseg.training.schedule import schedule_length
-from boxseg.training.segmenter import SegmenterModule
 from boxseg.training.step_time import seconds_per_step
 
 MEGABYTE = 1_000_000
@@ -53,11 +52,11 @@ class PlannedStage:
 
     Attributes:
         name: Its name.
-        images: Photos it works on.
-        boxes: Their boxes.
+        images: Photos that it works on.
+        boxes: Boxes of these photos.
         work: What it does with them.
-        seconds: How long the rest of it takes, measured and extrapolated.
-        disk: Bytes it still writes, likewise.
+        seconds: Estimate of the time that the rest of it takes.
+        disk: Estimate of the bytes that it still writes.
         state: `to do`, or how far it is.
     """
 
@@ -67,7 +66,7 @@ class PlannedStage:
     work: str
     seconds: float
     disk: float
-    state: str = "to do"
+    state: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,20 +88,10 @@ class PlanResult(Result):
     def tables(self) -> list[Table]:
         """A line for each stage."""
         rows: list[tuple[Cell, ...]] = [
-            (
-                stage.name,
-                stage.images,
-                stage.boxes,
-                stage.work,
-                _duration(stage.seconds),
-                _megabytes(stage.disk),
-                stage.state,
-            )
-            for stage in self.stages
+            (s.name, s.images, s.boxes, s.work, _duration(s.seconds), _megabytes(s.disk), s.state)
+            for s in self.stages
         ]
-        seconds, disk = (
-            sum(numbers) for numbers in zip(*((s.seconds, s.disk) for s in self.stages), strict=True)
-        )
+        seconds, disk = sum(s.seconds for s in self.stages), sum(s.disk for s in self.stages)
         rows.append(("in all", "", "", "", _duration(seconds), _megabytes(disk), ""))
         columns = ("stage", "images", "boxes", "work", "time, estimated", "disk, estimated", "")
         data = self.dataset
@@ -118,16 +107,12 @@ class PlanResult(Result):
 
 
 def run(job: RunJob | ClassifyJob | LabelJob | SegmentJob) -> PlanResult:
-    """Plan a job.
-
-    Raises:
-        BoxsegError: Something given cannot be used.
-    """
+    """Plan a job."""
     check_folder(job.out)
     dataset = formats.load(job.data)
     with tempfile.TemporaryDirectory(prefix="boxseg-plan-") as name, _silently():
         scratch = Path(name)
-        # What is there would go: nothing of it is done.
+        # With overwrite=true nothing that is there counts as done.
         fresh = replace(job, out=scratch / "out") if job.overwrite else job
         stages = list(_stages(fresh, dataset, scratch))
     return PlanResult(
@@ -138,43 +123,33 @@ def run(job: RunJob | ClassifyJob | LabelJob | SegmentJob) -> PlanResult:
 def _stages(
     job: RunJob | ClassifyJob | LabelJob | SegmentJob, dataset: BoxDataset, scratch: Path
 ) -> Iterator[PlannedStage]:
-    if isinstance(job, ClassifyJob):
-        check_job(job, inputs=weight_inputs(job.model))
-        yield _classify(job, dataset, scratch)
-    elif isinstance(job, LabelJob):
+    if isinstance(job, LabelJob):
         method = start_method(job, dataset)
         check_job(job, inputs=method.origin.files)
         yield _label(job, dataset, method, scratch)
+        return
+    check_job(job, inputs=weight_inputs(job.model))
+    if isinstance(job, ClassifyJob):
+        yield _classify(job, dataset, scratch)
     elif isinstance(job, SegmentJob):
-        check_job(job, inputs=weight_inputs(job.model))
         yield from _segment(job, dataset, scratch)
     else:
-        check_job(job, inputs=weight_inputs(job.model))
-        classify, label, segment = (stage_folder(job.out, stage) for stage in STAGES)
+        first, second, third = (stage_folder(job.out, stage) for stage in STAGES)
         checkpoint = None
         if job.label.by_classifier:
-            yield _classify(job_for(ClassifyJob, job, out=classify), dataset, scratch)
+            yield _classify(job_for(ClassifyJob, job, out=first), dataset, scratch)
             checkpoint = checkpoint_file(scratch, "box-classifier")
-        label_job = job_for(LabelJob, job, out=label, checkpoint=checkpoint)
+        label_job = job_for(LabelJob, job, out=second, checkpoint=checkpoint)
         yield _label(label_job, dataset, start_method(label_job, dataset), scratch)
-        labels = str(stage_folder(scratch, "label"))
-        yield from _segment(
-            job_for(SegmentJob, job, out=segment, labels=labels), dataset, scratch, whole=dataset
-        )
+        segment_job = job_for(SegmentJob, job, out=third, labels=str(stage_folder(scratch, "label")))
+        yield from _segment(segment_job, dataset, scratch, whole=dataset)
 
 
 def _classify(job: ClassifyJob, dataset: BoxDataset, scratch: Path) -> PlannedStage:
-    dataset, options, seed = with_boxes(dataset), job.classify, job.trainer.seed
-    module = BoxClassifierModule(
-        classes=len(dataset.classes),
-        iterations=1,
-        model=replace(job.model, weights="none"),
-        classify=options,
-        seed=seed,
-    )
+    dataset = with_boxes(dataset)
+    module, images = classify.start(dataset, replace(job, model=replace(job.model, weights="none")), 1)
     module.save(stage_folder(scratch, "classify") / MODEL, dataset.classes)
-    images = BoxTraining(dataset, options.augment, seed)
-    return _training("classify", job, options, module, images, dataset)
+    return _training("classify", job, module, images, dataset)
 
 
 def _segment(
@@ -182,29 +157,21 @@ def _segment(
 ) -> Iterator[PlannedStage]:
     """Training and scoring; `whole` are the photos where those of `labels` are but a few, to be timed with."""
     labels = training_labels(dataset, job)
-    options, seed = job.segment, job.trainer.seed
-    module = SegmenterModule(
-        classes=len(dataset.classes),
-        iterations=1,
-        model=replace(job.model, weights="none"),
-        segment=options,
-        seed=seed,
-    )
+    module, images = segment.start(labels, replace(job, model=replace(job.model, weights="none")), 1)
     file = stage_folder(scratch, "segment") / MODEL
     module.save(file, dataset.classes)
-    images = LabelTraining(labels.dataset, options.augment, seed, labels.sources, labels.strong)
-    yield _training("segment", job, options, module, images, whole or labels.dataset)
+    yield _training("segment", job, module, images, whole or labels.dataset)
     yield from _score(job, file, scratch)
 
 
 def _training(
     name: str,
     job: ClassifyJob | SegmentJob,
-    options: Classify | Segment,
     module: TrainingModule,
     images: BoxTraining | LabelTraining,
     dataset: BoxDataset,
 ) -> PlannedStage:
+    options = job.classify if isinstance(job, ClassifyJob) else job.segment
     iterations = schedule_length(options, len(dataset), job.scale)
     finished, last = training_files(job.out).done, job.out / LAST
     done = progress_of(last)[0] if last.is_file() else 0
@@ -214,7 +181,7 @@ def _training(
     return PlannedStage(
         name=name,
         images=len(dataset),
-        boxes=_boxes(dataset.samples),
+        boxes=_boxes(dataset),
         work=f"{iterations} iterations of {options.batch} images, {options.augment.crop} pixels",
         seconds=left * seconds_per_step(module, images, options.batch, job.trainer) if left else 0.0,
         disk=0.0 if finished else 2 * weights + momentum,
@@ -230,19 +197,15 @@ def _label(job: LabelJob, dataset: BoxDataset, method: Method, scratch: Path) ->
     start = time.perf_counter()
     label_photos(labeller, photos, _alone(job.trainer))
     each = (time.perf_counter() - start) / len(photos)
-    written = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / len(photos)
+    there = len(dataset) - missing
     return PlannedStage(
         name="label",
         images=len(dataset),
-        boxes=_boxes(dataset.samples),
+        boxes=_boxes(dataset),
         work=f"{missing} photos, about {photos[0].width} x {photos[0].height} pixels",
-        seconds=each * missing / _helpers(job.trainer),
-        disk=written * missing,
-        state="there already"
-        if not missing
-        else f"{len(dataset) - missing} there"
-        if missing < len(dataset)
-        else "to do",
+        seconds=each * missing / _devices(job.trainer),
+        disk=_written(folder) / len(photos) * missing,
+        state="there already" if not missing else f"{there} there" if there else "to do",
     )
 
 
@@ -252,19 +215,18 @@ def _score(job: SegmentJob, checkpoint: Path, scratch: Path) -> Iterator[Planned
     if dataset is None:
         return
     few = replace(dataset, samples=tuple(_usual([s for s in dataset.samples if s.ground_truth])))
-    loaded = load_segmenter(checkpoint, torch_device(job.trainer))
+    loaded, folder = load_segmenter(checkpoint, torch_device(job.trainer)), scratch / "scored"
     start = time.perf_counter()
-    score_network(loaded, few, job.evaluate, _alone(job.trainer), keep=scratch / "scored")
+    score_network(loaded, few, job.evaluate, _alone(job.trainer), keep=folder)
     each = (time.perf_counter() - start) / len(few)
-    written = sum(file.stat().st_size for file in (scratch / "scored").rglob("*.png")) / len(few)
     done = score_files(job.out).done
     yield PlannedStage(
         name=f"score on {dataset.split}",
         images=len(dataset),
-        boxes=_boxes(dataset.samples),
+        boxes=_boxes(dataset),
         work=_views(job.evaluate),
-        seconds=0.0 if done else each * len(dataset) / _helpers(job.trainer),
-        disk=0.0 if done else written * len(dataset),
+        seconds=0.0 if done else each * len(dataset) / _devices(job.trainer),
+        disk=0.0 if done else _written(folder) / len(few) * len(dataset),
         state="there already" if done else "to do",
     )
 
@@ -288,29 +250,32 @@ def _alone(trainer: TrainerOptions) -> TrainerOptions:
     return replace(trainer, devices=1, workers=0)
 
 
-def _helpers(trainer: TrainerOptions) -> int:
+def _devices(trainer: TrainerOptions) -> int:
     """Devices that photos are spread over; processes of a CPU share its cores and gain nothing."""
     if torch_device(trainer).type == "cpu":
         return 1
     return torch.cuda.device_count() if trainer.devices == "auto" else trainer.devices
 
 
-def _boxes(samples: Sequence[Sample]) -> int:
-    return sum(len(sample.labels) for sample in samples)
+def _boxes(dataset: BoxDataset) -> int:
+    return sum(len(sample.labels) for sample in dataset.samples)
 
 
-def _bytes(tensors: Any) -> int:
+def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
+def _written(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def _duration(seconds: float) -> str:
-    """About so long: two digits are more than it is worth."""
+    """A duration to two digits: an estimate is worth no more."""
     for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
-            return (
-                f"{seconds / length:.2g} {unit}" if seconds < 100 * length else f"{seconds / length:.0f} {unit}"
-            )
-    return "–" if not seconds else f"{max(1, round(seconds))} s"
+            number = seconds / length
+            return f"{number:.2g} {unit}" if number < 100 else f"{number:.0f} {unit}"
+    return f"{max(1, round(seconds))} s" if seconds else "–"
 
 
 def _megabytes(size: float) -> str:
@@ -319,7 +284,7 @@ def _megabytes(size: float) -> str:
 
 @contextmanager
 def _silently() -> Iterator[None]:
-    """Without the bars and remarks of the stages, whose trials are no work."""
+    """Without the progress bars and remarks of the stages."""
     log = logging.getLogger("boxseg")
     level = log.level
     log.setLevel(logging.WARNING)

@@ -63,22 +63,11 @@ class PredictResult(Result):
 
 
 def run(job: PredictJob, splits: Splits | None = None) -> PredictResult | SubmissionResult:
-    """Write labels and overlays of all photos, or a submission.
-
-    Args:
-        job: What is asked for.
-        splits: What other stages have read.
-
-    Raises:
-        CheckpointError: The checkpoint is no segmentation network.
-        ConfigError: Neither or both of images and data were given, an option of a submission without one, or
-            `out` cannot be written.
-        DataError: There is no such photo, or none at all.
-    """
+    """Write labels and overlays of all photos, or a submission."""
     if job.submission is not None:
         return submission.run(job, splits)
     if job.comp != "comp6" or job.overwrite:
-        raise ConfigError("comp and overwrite are for submissions: give submission=voc2012, too")
+        raise ConfigError("comp and overwrite apply to submissions only: also give submission=voc2012")
     if (job.images is None) == (job.data is None):
         raise ConfigError("give either images=… (photos) or data.root=… (the photos of a split)")
     check_folder(job.out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from boxseg.reporting.parts import read_parts
 from boxseg.results import Result
 from boxseg.runs.folder import check_file
 from boxseg.runs.layout import REPORT, report_originals
-
-log = logging.getLogger("boxseg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +42,7 @@ class ReportResult(Result):
 
 
 def run(job: ReportJob, splits: Splits | None = None, network: KeptSegmenter | None = None) -> ReportResult:
-    """Write the report of a run, as far as the run has come.
-
-    Args:
-        job: What is asked for.
-        splits: What other stages have read.
-        network: The network of the run, where other stages need it as well.
-
-    Raises:
-        DataError: The folder is not of a run.
-        ConfigError: Its options cannot be used, or `out` cannot be written.
-        CheckpointError: Its network cannot be used.
-    """
+    """Write the report of a run, as far as the run has come."""
     file = job.out or job.run / REPORT
     check_file(file, REPORT)
     parts = read_parts(job.run, job.data, splits or Splits())

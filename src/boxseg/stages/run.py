@@ -45,42 +45,25 @@ class RunResult(Result):
 
     def tables(self) -> list[Table]:
         """Labels against the whole box, and the network."""
-        rows: list[tuple[str | float | None, ...]] = []
-        if self.labels.scores:
-            scores = self.labels.scores
-            rows.append(("whole box (baseline)", self.splits[0], scores.whole_box.miou))
-            rows += [
-                (f"labels {LABEL_TITLES[name]}", self.splits[0], part.miou)
-                for name, part in scores.labels.items()
-            ]
-        if self.network.scores:
-            rows.append(("network", self.splits[1], self.network.scores.before_crf.miou))
-            if self.network.scores.after_crf:
-                rows.append(("network + CRF", self.splits[1], self.network.scores.after_crf.miou))
+        rows: list[tuple[str, str, float | None]] = []
+        train, val = self.splits
+        if scores := self.labels.scores:
+            rows.append(("whole box (baseline)", train, scores.whole_box.miou))
+            rows += [(f"labels {LABEL_TITLES[name]}", train, part.miou) for name, part in scores.labels.items()]
+        if found := self.network.scores:
+            rows.append(("network", val, found.before_crf.miou))
+            rows += [("network + CRF", val, found.after_crf.miou)] if found.after_crf else []
         title = "mIoU against ground truth"
         return [Table(title=title, columns=("", "split", "mIoU"), rows=tuple(rows))] if rows else []
 
     def notes(self) -> list[str]:
         """Where everything is."""
-        return [
-            *self.labels.notes(),
-            *self.network.notes(),
-            f"Picture sheet: {self.sheet}",
-            *self.report.notes(),
-        ]
+        sheet = f"Picture sheet: {self.sheet}"
+        return [*self.labels.notes(), *self.network.notes(), sheet, *self.report.notes()]
 
 
 def run(job: RunJob, *, callbacks: Sequence[Callback] = (), loggers: Sequence[Logger] = ()) -> RunResult:
-    """Run every stage that is not done yet.
-
-    Args:
-        job: What to do.
-        callbacks: Lightning's, for both trainings.
-        loggers: Lightning's, beside those of `trainer.loggers`, for both trainings.
-
-    Raises:
-        BoxsegError: Something given cannot be used.
-    """
+    """Run every stage that is not done yet; `callbacks` and `loggers` are Lightning's, for both trainings."""
     splits = Splits()
     dataset = splits.load(job.data)  # before anything is written
     folder = open_folder(job, inputs=weight_inputs(job.model))
@@ -94,18 +77,8 @@ def run(job: RunJob, *, callbacks: Sequence[Callback] = (), loggers: Sequence[Lo
     kept = KeptSegmenter(path=segment_job.out / MODEL, trainer=job.trainer)
     network = segment.run(segment_job, splits, kept, callbacks=callbacks, loggers=loggers)
     make_sheet(folder / SHEET, dataset, labels.folder, kept.loaded, job.evaluate)
-    write_json(
-        folder / METRICS,
-        {
-            "labels": labels.scores.as_dict() if labels.scores else None,
-            "network": network.scores.as_dict() if network.scores else None,
-        },
-    )
+    scores = {"labels": labels.scores, "network": network.scores}
+    write_json(folder / METRICS, {name: part.as_dict() if part else None for name, part in scores.items()})
     page = report.run(ReportJob(run=folder, data=job.data.root, report=job.report), splits, kept)
-    return RunResult(
-        labels=labels,
-        network=network,
-        sheet=folder / SHEET,
-        report=page,
-        splits=(job.data.split, job.data.val_split),
-    )
+    names = (job.data.split, job.data.val_split)
+    return RunResult(labels=labels, network=network, sheet=folder / SHEET, report=page, splits=names)

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
@@ -26,15 +27,9 @@ from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import METRICS, MODEL, predictions
 from boxseg.runs.stage_files import score_files, training_files
 from boxseg.scoring.label_scores import write_confusion
-from boxseg.scoring.network_scores import (
-    NetworkScores,
-    class_table,
-    network_table,
-    score_network,
-    validation_split,
-)
+from boxseg.scoring.network_scores import NetworkScores, network_tables, score_network, validation_split
 from boxseg.tables import Table
-from boxseg.training.labels import training_labels
+from boxseg.training.labels import TrainingLabels, training_labels
 from boxseg.training.loop import fit
 from boxseg.training.schedule import schedule_length
 from boxseg.training.segmenter import SegmenterModule
@@ -58,12 +53,7 @@ class SegmentResult(Result):
 
     def tables(self) -> list[Table]:
         """Scores on the validation split."""
-        if self.scores is None:
-            return []
-        parts = {"before CRF": self.scores.before_crf}
-        if self.scores.after_crf:
-            parts["after CRF"] = self.scores.after_crf
-        return [network_table(self.title, self.scores), class_table(parts)]
+        return network_tables(self.title, self.scores) if self.scores else []
 
     def notes(self) -> list[str]:
         """Where it is."""
@@ -80,42 +70,25 @@ def run(
 ) -> SegmentResult:
     """Train a segmentation network, or go on with it, and score it on `data.val_split`.
 
-    Args:
-        job: What to do.
-        splits: What other stages have read.
-        network: The network of this run, where other stages need it as well.
-        callbacks: Lightning's, for the training.
-        loggers: Lightning's, beside those of `trainer.loggers`.
-
-    Raises:
-        DataError: The data or the labels cannot be used.
-        ConfigError: The folder holds another run, or what Lightning is given cannot be used.
+    The folder may hold an earlier part of the same training. `callbacks` and `loggers` are Lightning's.
     """
     splits = splits or Splits()
     dataset = splits.load(job.data)
     folder = open_folder(job, inputs=weight_inputs(job.model))
     file = folder / MODEL
     if training_files(folder).done:
-        log.info(f"segment: {file} is there already")
+        log.info(f"segment: {file} already exists")
     else:
         report_problems(dataset)
-        train(dataset, job, folder, file, callbacks=callbacks, loggers=loggers)
+        train(dataset, job, folder, callbacks=callbacks, loggers=loggers)
     title = f"{job.data.val_split}, trained with {job.segment.loss} on {job.data.split}"
     network = network or KeptSegmenter(path=file, trainer=job.trainer)
     return SegmentResult(checkpoint=file, scores=score(job, folder, splits, network), title=title)
 
 
-def train(
-    dataset: BoxDataset,
-    job: SegmentJob,
-    folder: Path,
-    file: Path,
-    *,
-    callbacks: Sequence[Callback],
-    loggers: Sequence[Logger],
-) -> None:
+def train(dataset: BoxDataset, job: SegmentJob, folder: Path, **lightnings: Any) -> None:
     """Train on the labelled images and write the checkpoint."""
-    options, trainer = job.segment, job.trainer
+    options = job.segment
     labels = training_labels(dataset, job)
     dataset = labels.dataset
     iterations = schedule_length(options, len(dataset), job.scale)
@@ -123,17 +96,23 @@ def train(
         f"segment: {len(dataset)} images, {len(dataset.classes)} classes, {iterations} iterations "
         f"of {options.batch} images, {options.loss}"
     )
+    module, images = start(labels, job, iterations)
+    fit(module, images, folder, trainer=job.trainer, scale=job.scale, **lightnings)
+    module.save(folder / MODEL, dataset.classes)
+
+
+def start(labels: TrainingLabels, job: SegmentJob, iterations: int) -> tuple[SegmenterModule, LabelTraining]:
+    """The network before its first iteration, and the images that it is trained on."""
+    dataset, options, seed = labels.dataset, job.segment, job.trainer.seed
     module = SegmenterModule(
         classes=len(dataset.classes),
         iterations=iterations,
         model=job.model,
         segment=options,
-        seed=trainer.seed,
-        accumulate=trainer.accumulate,
+        seed=seed,
+        accumulate=job.trainer.accumulate,
     )
-    images = LabelTraining(dataset, options.augment, trainer.seed, labels.sources, labels.strong)
-    fit(module, images, folder, trainer=trainer, scale=job.scale, callbacks=callbacks, loggers=loggers)
-    module.save(file, dataset.classes)
+    return module, LabelTraining(dataset, options.augment, seed, labels.sources, labels.strong)
 
 
 def score(job: SegmentJob, folder: Path, splits: Splits, network: KeptSegmenter) -> NetworkScores | None:
@@ -144,13 +123,8 @@ def score(job: SegmentJob, folder: Path, splits: Splits, network: KeptSegmenter)
     file = folder / METRICS
     if score_files(folder).done:
         return NetworkScores.from_dict(json.loads(file.read_text(encoding="utf-8")))
-    scores = score_network(
-        network.loaded,
-        dataset,
-        job.evaluate,
-        job.trainer,
-        keep=predictions(folder, dataset.split),
-    )
+    keep = predictions(folder, dataset.split)
+    scores = score_network(network.loaded, dataset, job.evaluate, job.trainer, keep=keep)
     write_confusion(folder, {"before_crf": scores.before_crf, "after_crf": scores.after_crf})
     write_json(file, {"split": dataset.split, **scores.as_dict()})
     return scores

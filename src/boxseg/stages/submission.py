@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from boxseg.config import Evaluate, TrainerOptions
-from boxseg.dataset import VOC_CLASSES, Problem, Sample
+from boxseg.dataset import VOC_CLASSES, Problem
 from boxseg.errors import CheckpointError, ConfigError
-from boxseg.formats.problems import problem_table, report_problems
+from boxseg.formats.problems import Checked, report_problems
 from boxseg.formats.splits import Splits
 from boxseg.formats.voc_server import check_results, pack, results_folder, split_ids
 from boxseg.inference.devices import torch_device, torch_devices
-from boxseg.inference.multiscale import predict_photos
-from boxseg.inference.networks import Loaded, load_segmenter
+from boxseg.inference.multiscale import write_predictions
+from boxseg.inference.networks import load_segmenter
 from boxseg.inference.processes import spread
-from boxseg.inference.threads import Skipped
 from boxseg.jobs import PredictJob
-from boxseg.nn.deeplab import Segmenter
 from boxseg.results import Result
 from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import checkpoint_file
 from boxseg.runs.stage_files import submission_files
-from boxseg.tables import Table
 
 log = logging.getLogger("boxseg")
 
@@ -34,7 +29,7 @@ SERVER = "http://host.robots.ox.ac.uk:8080"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubmissionResult(Result):
+class SubmissionResult(Checked, Result):
     """A submission, with what is wrong with it.
 
     Attributes:
@@ -53,24 +48,13 @@ class SubmissionResult(Result):
     skipped: dict[str, str]
     problems: tuple[Problem, ...]
 
-    @property
-    def status(self) -> int:
-        """Exit status of the command: 1 where anything is wrong."""
-        return 1 if self.problems else 0
-
-    def tables(self) -> list[Table]:
-        """What is wrong."""
-        return [problem_table(self.problems)] if self.problems else []
-
     def notes(self) -> list[str]:
         """What was written, and what is to be done with it."""
         lines = [f"Predictions: {self.folder} ({self.written} written, {self.present} there already)"]
         lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped.items()]
         if self.problems:
-            return [
-                *lines,
-                f"No archive, problems: {len(self.problems)}. Mend them and run the same command again.",
-            ]
+            what = f"No archive, problems: {len(self.problems)}. Mend them and run the same command again."
+            return [*lines, what]
         lines.append(f"Archive: {self.archive}, checked; upload it at {SERVER}")
         if not self.archive.stem.endswith("_test_cls"):
             lines.append("  The server takes the test split only; this is for a look of your own.")
@@ -78,17 +62,7 @@ class SubmissionResult(Result):
 
 
 def run(job: PredictJob, splits: Splits | None = None) -> SubmissionResult:
-    """Label the photos that have no prediction yet, check all predictions, and pack them.
-
-    Args:
-        job: What is asked for.
-        splits: What other stages have read.
-
-    Raises:
-        CheckpointError: The checkpoint is no segmentation network of VOC's classes.
-        ConfigError: The options do not go together, or the folder holds another submission.
-        DataError: The photos or their list are missing.
-    """
+    """Label the photos that have no prediction yet, check all predictions, and pack them."""
     if job.data is None or job.images is not None:
         raise ConfigError(
             "submission=voc2012 takes its photos from data.root=… data.split=test, not from images="
@@ -113,8 +87,8 @@ def run(job: PredictJob, splits: Splits | None = None) -> SubmissionResult:
     files = submission_files(out, job.comp, data.split, dataset.samples)
     missing = files.missing()
     if len(missing) < len(dataset):
-        log.info(f"predict: {len(dataset) - len(missing)} of {len(dataset)} photos have their labels already")
-    work = partial(_write_chunk, folder=folder, options=job.evaluate, trainer=job.trainer)
+        log.info(f"predict: {len(dataset) - len(missing)} of {len(dataset)} photos already have their labels")
+    work = partial(write_predictions, folder=folder, options=job.evaluate, trainer=job.trainer)
     parts = spread(work, loaded, missing, torch_devices(job.trainer), "predict")
     skipped = {name: reason for part in parts for name, reason in part.items()}
     (archive,) = files.whole
@@ -131,20 +105,3 @@ def run(job: PredictJob, splits: Splits | None = None) -> SubmissionResult:
         skipped=skipped,
         problems=tuple(problems),
     )
-
-
-def _write_chunk(
-    loaded: Loaded[Segmenter],
-    samples: Sequence[Sample],
-    folder: Path,
-    options: Evaluate,
-    trainer: TrainerOptions,
-) -> dict[str, str]:
-    """Write the predictions of some photos; returns those that cannot be read, with the reason."""
-    skipped: dict[str, str] = {}
-    for sample, prediction in predict_photos(loaded, samples, options, trainer):
-        if isinstance(prediction, Skipped):
-            skipped[sample.id] = prediction.reason
-        else:
-            prediction.save(folder / f"{sample.id}.png")
-    return skipped

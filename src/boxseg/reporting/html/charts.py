@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,6 @@ class Curve:
     """A training curve.
 
     Attributes:
-        title: What was trained.
         summary: The curve in words.
         raw: Points of the loss, as SVG writes them.
         smooth: Points of its running mean.
@@ -54,21 +54,23 @@ def training_curve(title: str, history: Sequence[tuple[int, float, float]]) -> C
     mean = _running_mean(loss, window)
     # A single wild step must not flatten everything else.
     top = max(float(np.quantile(loss, 0.99)), float(mean.max())) * 1.05 or 1.0
-    x = (steps - steps[0]) / max(1.0, steps[-1] - steps[0]) * WIDTH
-    scales = [HEIGHT - values / most * HEIGHT for values, most in ((loss, top), (mean, top))]
-    rates = HEIGHT - rate / (max(float(rate.max()), 1e-30) * 1.05) * HEIGHT
+    fastest = max(float(rate.max()), 1e-30) * 1.05
     first, last = mean[min(window, len(mean)) - 1], mean[-1]
+
+    def along(values: Any) -> Any:
+        return (values - steps[0]) / max(1.0, steps[-1] - steps[0]) * WIDTH
+
+    def drawn(values: NDArray[np.float64], most: float) -> str:
+        return _points(along(steps), HEIGHT - values / most * HEIGHT)
+
     return Curve(
         title=title,
         summary=f"{int(steps[-1])} iterations; loss {first:.3g} → {last:.3g} (mean of {window}); "
         f"learning rate {rate[0]:.2g} → {rate[-1]:.2g}",
-        raw=_points(x, scales[0]),
-        smooth=_points(x, scales[1]),
-        rate=_points(x, rates),
-        x=tuple(
-            Tick(place=(value - steps[0]) / max(1.0, steps[-1] - steps[0]) * WIDTH, text=f"{value:g}")
-            for value in round_ticks(steps[0], steps[-1])
-        ),
+        raw=drawn(loss, top),
+        smooth=drawn(mean, top),
+        rate=drawn(rate, fastest),
+        x=tuple(Tick(place=along(step), text=f"{step:g}") for step in round_ticks(steps[0], steps[-1])),
         y=tuple(Tick(place=HEIGHT - value / top * HEIGHT, text=f"{value:g}") for value in round_ticks(0, top)),
     )
 
@@ -102,10 +104,9 @@ class MatrixCell:
     """Pixels of one true class that got one label.
 
     Attributes:
-        row: True class 0..L.
-        column: Label 0..L, or L + 1 for 255.
+        row: Place of the class in the rows of the chart.
+        column: Place of the label in its columns.
         share: Of the pixels of the true class, 0..1.
-        text: What the cell says.
         hit: Whether the label is right.
     """
 
@@ -125,7 +126,7 @@ class MatrixChart:
         title: What was compared with the ground truth.
         rows: Names of the true classes that have pixels.
         columns: Names of the labels that were given.
-        cells: Those of at least a thousandth.
+        cells: Those with a share of at least a thousandth.
         worst: The largest confusions, the largest first.
     """
 

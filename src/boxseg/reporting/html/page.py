@@ -34,9 +34,8 @@ class Layer:
     """Something that can be shown over a photo.
 
     Attributes:
-        key: Short name: `photo` and `boxes`, otherwise a key of `GalleryPhoto.pictures`.
-        name: As users know it.
-        short: The same in a few letters, for a narrow button.
+        key: `photo` or `boxes`, otherwise a key of `GalleryPhoto.pictures`.
+        short: The name in a few letters, for a narrow button.
         help: What it shows.
     """
 
@@ -51,8 +50,6 @@ class GalleryPhoto:
     """A photo of the gallery.
 
     Attributes:
-        id: Its name in the data set.
-        split: Name of its split.
         size: Width and height, pixels.
         boxes: x1, y1, x2, y2 in pixels and class, of each.
         classes: Classes 1..L of its boxes and its ground truth.
@@ -81,10 +78,7 @@ class GalleryPhoto:
             "boxes": [[round(edge, 1) for edge in box[:4]] + [box[4]] for box in self.boxes],
             "classes": list(self.classes),
             "agreement": self.agreement,
-            "iou": {
-                layer: {name: round(value, 4) for name, value in scores.items()}
-                for layer, scores in self.iou.items()
-            },
+            "iou": {key: {name: round(iou, 4) for name, iou in part.items()} for key, part in self.iou.items()},
         }
 
 
@@ -95,7 +89,6 @@ class Gallery:
     Attributes:
         classes: Names of classes 1..L.
         layers: What can be shown, in the order of the buttons.
-        photos: The photos.
         counts: How many of how many photos of each split are shown, in words.
     """
 
@@ -117,17 +110,13 @@ class Gallery:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """The report.
+    """The report of the run `title`.
 
     Attributes:
-        title: Name of the run.
         facts: What was run on what: names and values.
         missing: What the run does not hold, and how to get it.
         headlines: The numbers that matter most.
         tables: Scores; floats are drawn with bars.
-        curves: Training curves.
-        matrices: Confusion matrices.
-        gallery: Photos; None where there are none.
         details: Titles and texts at the foot: options, versions.
     """
 

@@ -1,12 +1,11 @@
 """The tables of the paper, one call each: ours beside the published numbers.
 
 `experiments` says which steps give which row, `steps` what a step is and where it lies, `setting` where data,
-network or schedule are not the paper's; `results` writes the tables, `published` holds the numbers.
+network or schedule are not the paper's; `paper_tables` writes the tables, `published` holds the numbers.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from boxseg.errors import BoxsegError
+from boxseg.formats.splits import Splits
 from boxseg.jobs import ReproduceJob
 from boxseg.options import build_job, flatten, read_yaml, to_plain
 from boxseg.results import Result
-from boxseg.stages.reproduce.experiments import EXPERIMENTS, Experiment, RowSource
-from boxseg.stages.reproduce.paper_tables import PaperTable, read_row
-from boxseg.stages.reproduce.setting import Setting, describe
-from boxseg.stages.reproduce.steps import Plan, Shared, Step, command_line
+from boxseg.stages.reproduce.experiments import EXPERIMENTS, RowSource
+from boxseg.stages.reproduce.paper_tables import PaperTable
+from boxseg.stages.reproduce.setting import describe
+from boxseg.stages.reproduce.steps import Plan, Shared, Step
 from boxseg.tables import Table
 
 log = logging.getLogger("boxseg")
@@ -86,64 +86,30 @@ class ReproducePlan(Result):
         return [*self.titles, *(step.command for step in self.steps)]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Wanted:
-    """A table that was asked for.
-
-    Attributes:
-        name: Its name.
-        experiment: What it shows.
-        job: The options of its steps.
-        setting: Data and schedule, and how they depart from the paper's.
-        rows: Sources of every row, one a seed.
-        seeds: The seeds.
-    """
-
-    name: str
-    experiment: Experiment
-    job: ReproduceJob
-    setting: Setting
-    rows: dict[str, list[RowSource]]
-    seeds: tuple[int, ...]
-
-    def result(self, failed: dict[Step, str]) -> PaperTable:
-        """The numbers that are there, and why others are not."""
-        rows = []
-        for name, sources in self.rows.items():
-            reasons = [failed[source.step] for source in sources if source.step in failed]
-            published = self.experiment.published[name]
-            rows.append(read_row(name, published, sources, len(self.experiment.metrics), reasons))
-        return PaperTable(
-            name=self.name,
-            experiment=self.experiment,
-            setting=self.setting,
-            command=command_line("reproduce", dataclasses.replace(self.job, dry_run=False)),
-            rows=tuple(rows),
-            seeds=self.seeds,
-        )
-
-
 def run(job: ReproduceJob) -> ReproduceResult | ReproducePlan:
     """Run the steps that are missing, and write the tables after each.
 
     A step that fails leaves its rows without numbers, with the reason; the other rows go on.
-
-    Raises:
-        DataError: The data cannot be used.
-        ConfigError: The options cannot be used.
     """
     shared = Shared()
-    wanted = [_plan(name, _job_of(name, job), shared) for name in _names(job)]
+    tables = [_plan(name, _job_of(name, job), shared) for name in _names(job)]
     steps = tuple(shared.steps.values())
     if job.dry_run:
-        return ReproducePlan(titles=tuple(item.setting.title for item in wanted), steps=steps)
+        return ReproducePlan(titles=tuple(table.setting.title for table in tables), steps=steps)
     failed: dict[Step, str] = {}
-    results = _write(wanted, failed, job.out)
+    results = _write(tables, failed, job.out)
     for place, step in enumerate(steps, start=1):
         if step.done:
             continue
-        _try(step, shared, f"step {place} of {len(steps)}", failed, _rows_of(step, wanted))
-        results = _write(wanted, failed, job.out)
+        reason = next((failed[need] for need in step.needs if need in failed), None)
+        if reason is None:
+            log.info(f"reproduce: step {place} of {len(steps)}: {step.about}")
+            reason = _try(
+                step, shared.splits, "; ".join(row for table in tables for row in table.needing(step))
+            )
+        if reason is not None:
+            failed[step] = reason
+        results = _write(tables, failed, job.out)
     return ReproduceResult(results=results, folder=job.out, failed=bool(failed))
 
 
@@ -154,18 +120,6 @@ def _names(job: ReproduceJob) -> list[str]:
     if job.coco is None:
         log.info("reproduce: the table coco is left out; it needs coco=DIR, COCO 2017")
     return [name for name in EXPERIMENTS if name != "coco" or job.coco is not None]
-
-
-def _plan(name: str, job: ReproduceJob, shared: Shared) -> _Wanted:
-    """A table with all its steps."""
-    experiment = EXPERIMENTS[name]
-    plan = Plan(job, own_classifier=experiment.backbone == "vgg16", shared=shared)
-    rows: dict[str, list[RowSource]] = {row: [] for row in experiment.published}
-    for seed in plan.seeds:
-        for row, source in experiment.rows(plan, seed).items():
-            rows[row].append(source)
-    setting = describe(name, experiment, plan)
-    return _Wanted(name=name, experiment=experiment, job=job, setting=setting, rows=rows, seeds=plan.seeds)
 
 
 def _job_of(name: str, job: ReproduceJob) -> ReproduceJob:
@@ -187,35 +141,34 @@ def _job_of(name: str, job: ReproduceJob) -> ReproduceJob:
     return made
 
 
-def _try(step: Step, shared: Shared, place: str, failed: dict[Step, str], rows: Sequence[str]) -> None:
-    """Run a step, unless one that it needs has failed; a failure is kept with its reason."""
-    reason = next((failed[need] for need in step.needs if need in failed), None)
-    if reason is None:
-        log.info(f"reproduce: {place}: {step.about}")
-        try:
-            step.run(shared.splits)
-        except BoxsegError as error:
-            reason = f"not run: {error}"
-            log.error(f"reproduce: {step.about}, needed for {'; '.join(rows)}: {error}")
-        except BaseException:
-            log.error(f"reproduce: stopped in {step.about}, needed for {'; '.join(rows)}")
-            raise
-    if reason is not None:
-        failed[step] = reason
+def _plan(name: str, job: ReproduceJob, shared: Shared) -> PaperTable:
+    """A table with all its steps."""
+    experiment = EXPERIMENTS[name]
+    plan = Plan(job, own_classifier=experiment.backbone == "vgg16", shared=shared)
+    sources: dict[str, list[RowSource]] = {row: [] for row in experiment.published}
+    for seed in plan.seeds:
+        for row, source in experiment.rows(plan, seed).items():
+            sources[row].append(source)
+    setting = describe(name, experiment, plan)
+    return PaperTable(name=name, experiment=experiment, plan=plan, setting=setting, sources=sources)
 
 
-def _rows_of(step: Step, wanted: Sequence[_Wanted]) -> list[str]:
-    """The rows that need a step, with their tables."""
-    return [
-        f"{item.name}: {row}"
-        for item in wanted
-        for row, sources in item.rows.items()
-        if any(source.step is not None and step in source.step.chain() for source in sources)
-    ]
+def _try(step: Step, splits: Splits, rows: str) -> str | None:
+    """Run a step; why it failed, if it did."""
+    try:
+        step.run(splits)
+    except BoxsegError as error:
+        log.error(f"reproduce: {step.about}, needed for {rows}: {error}")
+        return f"not run: {error}"
+    except BaseException:
+        log.error(f"reproduce: stopped in {step.about}, needed for {rows}")
+        raise
+    return None
 
 
-def _write(wanted: Sequence[_Wanted], failed: dict[Step, str], folder: Path) -> tuple[PaperTable, ...]:
-    results = tuple(item.result(failed) for item in wanted)
+def _write(tables: Sequence[PaperTable], failed: dict[Step, str], folder: Path) -> tuple[PaperTable, ...]:
+    """Write the tables with the numbers that are there."""
+    results = tuple(table.filled(failed) for table in tables)
     for result in results:
         result.write(folder)
     return results

@@ -24,10 +24,9 @@ class RowSource:
     """Where a row of one seed comes from.
 
     Attributes:
-        step: The last step of the row; None where it cannot be run.
-        scores: Its scores, one a metric of the table, as dotted names in metrics.json.
+        step: The last step of the row; None where it cannot be run, and `why_not` says why.
+        scores: Dotted names of its scores in metrics.json, one for each metric of the table.
         remark: What must be known to read them; may name scores in braces.
-        why_not: Why it cannot be run.
     """
 
     step: Step | None
@@ -43,16 +42,13 @@ class Experiment:
     Attributes:
         about: What it shows.
         metrics: What its numbers are, in percent.
-        rows: The source of every row, by name, for one seed.
-        published: The numbers of every row.
-        scored: The photos that are scored.
-        paper_scored: How many the paper scores.
+        rows: Gives the source of every row, by name, for one seed.
+        published: The published numbers of every row.
+        scored: The photos that are scored; the paper scores `paper_scored`.
         recipe: The recipe that holds the paper's options.
-        backbone: The paper's network.
-        weights: What the authors' network starts from.
+        backbone: The paper's network, which starts from `weights`.
         sections: Sections of options that its steps read.
         set_by_rows: Options that the rows themselves set.
-        decimals: Of the numbers.
     """
 
     about: str

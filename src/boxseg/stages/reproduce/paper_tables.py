@@ -16,6 +16,7 @@ from boxseg.runs.folder import versions
 from boxseg.stages.reproduce.experiments import Experiment, RowSource
 from boxseg.stages.reproduce.published import Numbers, Published
 from boxseg.stages.reproduce.setting import Setting
+from boxseg.stages.reproduce.steps import Plan, Step, command_line
 from boxseg.tables import Table
 
 CSV_COLUMNS = (
@@ -28,12 +29,10 @@ class Row:
     """A row of a table.
 
     Attributes:
-        name: What it is.
-        published: What others report.
-        ours: Our numbers in percent, a tuple a metric, one number a seed that is done.
+        ours: Our numbers in percent: for each metric one number for each seed that is done.
         instead: What stands in the place of numbers where there are none.
         remark: What must be known to read them.
-        commands: The commands that give it by themselves.
+        commands: The commands that give the row by themselves.
     """
 
     name: str
@@ -44,42 +43,55 @@ class Row:
     commands: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PaperTable:
-    """A table with its numbers, as far as they are there.
+    """A table of the paper.
 
     Attributes:
-        name: Of the table.
-        experiment: What it shows.
-        setting: What it was made with.
-        command: The command that makes it.
-        rows: The rows.
-        seeds: The seeds that were asked for.
+        plan: Makes its steps.
+        setting: Data and schedule, and how they depart from the paper's.
+        sources: Where the numbers of every row come from, one source a seed.
+        rows: The numbers, as far as they are there.
     """
 
     name: str
     experiment: Experiment
+    plan: Plan
     setting: Setting
-    command: str
-    rows: tuple[Row, ...]
-    seeds: tuple[int, ...]
+    sources: dict[str, list[RowSource]]
+    rows: tuple[Row, ...] = ()
+
+    def filled(self, failed: dict[Step, str]) -> PaperTable:
+        """The table with the numbers that are there, and why others are not."""
+        rows = []
+        for name, sources in self.sources.items():
+            reasons = [failed[source.step] for source in sources if source.step in failed]
+            published = self.experiment.published[name]
+            rows.append(read_row(name, published, sources, len(self.experiment.metrics), reasons))
+        return dataclasses.replace(self, rows=tuple(rows))
+
+    def needing(self, step: Step) -> list[str]:
+        """The rows that need a step, with the name of the table."""
+        return [
+            f"{self.name}: {row}"
+            for row, sources in self.sources.items()
+            if any(source.step is not None and step in source.step.chain() for source in sources)
+        ]
 
     def table(self) -> Table:
         """Authors, reproduction and ours side by side; more than two metrics take a line each."""
         metrics = self.experiment.metrics
-        groups = (
-            [(place,) for place in range(len(metrics))] if len(metrics) > 2 else [tuple(range(len(metrics)))]
-        )
-        head = "" if len(metrics) > 2 else " / ".join(metrics)
+        places, many = range(len(metrics)), len(metrics) > 2
+        groups = [(place,) for place in places] if many else [tuple(places)]
+        head = "" if many else " / ".join(metrics)
         rows = tuple(self._cells(row, group) for row in self.rows for group in groups)
         return Table(title=self.setting.title, columns=(head, "authors", "reproduction", "ours"), rows=rows)
 
     def _cells(self, row: Row, places: tuple[int, ...]) -> tuple[str | None, ...]:
         """A line: the name of the row and these of its metrics."""
-        name = row.name if len(places) == len(self.experiment.metrics) else None
-        digits = self.experiment.decimals
+        metrics, digits = self.experiment.metrics, self.experiment.decimals
         return (
-            name or f"{row.name}: {self.experiment.metrics[places[0]]}",
+            row.name if len(places) == len(metrics) else f"{row.name}: {metrics[places[0]]}",
             _numbers(row.published.authors, places, digits),
             _numbers(row.published.reproduction, places, digits),
             self._ours(row, places),
@@ -89,14 +101,15 @@ class PaperTable:
         if not any(row.ours):
             return row.instead
         text = " / ".join(_mean(row.ours[place], self.experiment.decimals) for place in places)
-        done = max(map(len, row.ours))
-        return text if done == len(self.seeds) else f"{text} ({done} of {len(self.seeds)} seeds)"
+        done, seeds = max(map(len, row.ours)), len(self.plan.seeds)
+        return text if done == seeds else f"{text} ({done} of {seeds} seeds)"
 
     def notes(self) -> list[str]:
         """What must be known to read the table."""
         notes = [f"{row.name}: {row.remark}." for row in self.rows if row.remark]
-        if len(self.seeds) > 1:
-            notes.append(f"Mean ± standard deviation over the seeds {', '.join(map(str, self.seeds))}.")
+        if len(self.plan.seeds) > 1:
+            seeds = ", ".join(map(str, self.plan.seeds))
+            notes.append(f"Mean ± standard deviation over the seeds {seeds}.")
         if self.setting.departures:
             notes.append(f"Not as in the paper: {'; '.join(self.setting.departures)}.")
         return notes
@@ -110,9 +123,10 @@ class PaperTable:
     def markdown(self) -> str:
         """The table, how to read it, what it was made with, and the commands of every row."""
         parts = [self.table().markdown().rstrip("\n"), "\n".join(f"- {note}" for note in self.notes())]
-        facts = [*self.setting.facts.items(), ("versions", _versions())]
+        known = ", ".join(f"{name} {number}" for name, number in versions().items())
+        facts = [*self.setting.facts.items(), ("versions", known)]
         parts.append("Made with:\n\n" + "\n".join(f"- {name}: {fact}" for name, fact in facts))
-        parts.append(f"All rows:\n\n```sh\n{self.command}\n```")
+        parts.append(f"All rows:\n\n```sh\n{command_line('reproduce', self.plan.job)}\n```")
         parts += [
             f"{row.name}:\n\n```sh\n" + "\n".join(row.commands) + "\n```" for row in self.rows if row.commands
         ]
@@ -126,10 +140,8 @@ class PaperTable:
         for row in self.rows:
             origin = (self.setting.title, self.setting.weights, " && ".join(row.commands))
             for place, metric in enumerate(self.experiment.metrics):
-                theirs = [
-                    numbers[place] if numbers else ""
-                    for numbers in (row.published.authors, row.published.reproduction)
-                ]
+                published = (row.published.authors, row.published.reproduction)
+                theirs = [numbers[place] if numbers else "" for numbers in published]
                 values = row.ours[place] if row.ours else ()
                 ours = f"{statistics.fmean(values):.4f}" if values else ""
                 spread = f"{statistics.stdev(values):.4f}" if len(values) > 1 else ""
@@ -144,9 +156,9 @@ class PaperTable:
             "metrics": list(self.experiment.metrics),
             **dataclasses.asdict(self.setting),
             "as_in_the_paper": not self.setting.departures,
-            "seeds": list(self.seeds),
+            "seeds": list(self.plan.seeds),
             "versions": versions(),
-            "command": self.command,
+            "command": command_line("reproduce", self.plan.job),
             "rows": [
                 {
                     "row": row.name,
@@ -173,13 +185,12 @@ def read_row(
     for source in sources:
         if source.step is None:
             continue
-        commands |= {step.command: None for step in source.step.chain()}
+        commands |= dict.fromkeys(step.command for step in source.step.chain())
         if not source.step.done:
             continue
-        scores = source.step.scores() or {}
+        scores = source.step.scores()
         for values, path in zip(ours, source.scores, strict=False):
-            value = _look_up(scores, path)
-            if value is not None:
+            if (value := _look_up(scores, path)) is not None:
                 values.append(100 * value)
         if not source.scores:
             instead = "archive"
@@ -197,7 +208,7 @@ def read_row(
 
 
 def _look_up(scores: dict[str, Any], path: str) -> float | None:
-    """A number in nested mappings, by its dotted name; None where any part of it is none."""
+    """A number in nested mappings, by its dotted name; None where any part of it is missing."""
     value: Any = scores
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
@@ -214,7 +225,3 @@ def _mean(values: Numbers, digits: int) -> str:
         return "–"
     mean = f"{statistics.fmean(values):.{digits}f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
-
-
-def _versions() -> str:
-    return ", ".join(f"{name} {number}" for name, number in versions().items())

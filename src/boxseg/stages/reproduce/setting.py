@@ -16,12 +16,10 @@ from boxseg.stages.reproduce.experiments import Experiment
 from boxseg.stages.reproduce.steps import Plan
 from boxseg.training.schedule import schedule_length
 
-# Options that make the length of a schedule, which is compared as such.
+# Options that are not compared one by one: they make the length of a schedule, or what a network starts from.
 _LENGTH = ("iterations", "epochs")
-# Options of a network that say what it starts from, which is compared as such.
 _START = ("backbone", "weights")
-# Options of a network that a classifier has not.
-_HEAD = ("head", "temperature")
+_HEAD = ("head", "temperature")  # options of a network that a classifier does not have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +27,7 @@ class Setting:
     """Data, networks and schedules of a table.
 
     Attributes:
-        title: The table's title; says what departs from the paper.
+        title: The table's title; says which parts are not the paper's.
         weights: What each network starts from, in a line.
         facts: Particulars, by name.
         departures: Every departure from the paper, in words.
@@ -45,13 +43,14 @@ def describe(name: str, experiment: Experiment, plan: Plan) -> Setting:
     """The setting of a table."""
     job = plan.job
     train, scored = plan.shared.load(plan.train), plan.shared.load(experiment.scored(plan))
+    networks = _networks(experiment, plan)
+    lengths = _lengths(experiment, job, len(train))
     departures = {
         "data": _data_departures(experiment, train, scored),
-        "network": _network_departures(experiment, plan),
-        "schedule": _schedule_departures(experiment, job, len(train)),
-        "options": _option_departures(experiment, plan),
+        "network": _network_departures(experiment, networks),
+        "schedule": _schedule_departures(experiment, lengths),
+        "options": _option_departures(experiment, job, networks),
     }
-    lengths = _lengths(experiment, job, len(train))
     backbone = job.model.backbone if "segment" in experiment.sections else plan.classifier_model.backbone
     title = (
         f"{name}: {len(scored):,} photos of {scored.split}, trained on {len(train):,} of {job.data.split}, "
@@ -61,9 +60,7 @@ def describe(name: str, experiment: Experiment, plan: Plan) -> Setting:
     title += f": NOT the paper's {_listed(other, ' or ')}" if other else ": the paper's setting"
     return Setting(
         title=title,
-        weights="; ".join(
-            f"{kind} {model.backbone}: {model.weights}" for kind, model in _networks(experiment, plan).items()
-        ),
+        weights="; ".join(f"{kind} {model.backbone}: {model.weights}" for kind, model in networks.items()),
         facts=_facts(plan, train, scored, lengths),
         departures=tuple(words for kind in departures.values() for words in kind),
     )
@@ -81,10 +78,9 @@ def _facts(plan: Plan, train: BoxDataset, scored: BoxDataset, lengths: dict[str,
         facts["network"] = f"{job.model.backbone}, weights {job.model.weights}"
     for section, iterations in lengths.items():
         options = getattr(job, section)
-        passes = iterations * options.batch / len(train)
         facts[f"schedule of {section}"] = (
             f"{iterations:,} iterations of {options.batch} crops of {options.augment.crop} pixels: "
-            f"{passes:.1f} passes over the photos"
+            f"{iterations * options.batch / len(train):.1f} passes over the photos"
         )
     facts["seeds"] = ", ".join(map(str, plan.seeds))
     return facts
@@ -108,13 +104,11 @@ def _networks(experiment: Experiment, plan: Plan) -> dict[str, Model]:
     return networks | ({"network": plan.job.model} if "segment" in experiment.sections else {})
 
 
-def _network_departures(experiment: Experiment, plan: Plan) -> list[str]:
+def _network_departures(experiment: Experiment, networks: dict[str, Model]) -> list[str]:
     words = []
-    paper = {
-        "classifier": ("vgg16", published.IMAGENET),
-        "network": (experiment.backbone, experiment.weights),
-    }
-    for name, model in _networks(experiment, plan).items():
+    theirs = (experiment.backbone, experiment.weights)
+    paper = {"classifier": ("vgg16", published.IMAGENET), "network": theirs}
+    for name, model in networks.items():
         backbone, weights = paper[name]
         if model.backbone != backbone:
             words.append(f"{name} {model.backbone}, the paper {backbone}")
@@ -132,32 +126,33 @@ def _start(model: Model) -> str:
     return "the weights published under its name" if ":" in model.backbone else published.IMAGENET
 
 
-def _schedule_departures(experiment: Experiment, job: ReproduceJob, images: int) -> list[str]:
+def _schedule_departures(experiment: Experiment, lengths: dict[str, int]) -> list[str]:
     recipe = read_yaml(experiment.recipe, ReproduceJob)
+    paper = {section: recipe[f"{section}.iterations"] for section in lengths}
     return [
-        f"{section}: {length:,} iterations, the paper {recipe[f'{section}.iterations']:,}"
-        for section, length in _lengths(experiment, job, images).items()
-        if length != recipe[f"{section}.iterations"]
+        f"{section}: {length:,} iterations, the paper {paper[section]:,}"
+        for section, length in lengths.items()
+        if length != paper[section]
     ]
 
 
-def _option_departures(experiment: Experiment, plan: Plan) -> list[str]:
+def _option_departures(experiment: Experiment, job: ReproduceJob, networks: dict[str, Model]) -> list[str]:
     """Options in use whose values are not those of the paper's recipe."""
     recipe = default_options(ReproduceJob) | read_yaml(experiment.recipe, ReproduceJob)
     in_use = (*(f"{section}." for section in experiment.sections), "trainer.precision")
     lengths = tuple(f"{section}.{key}" for section in experiment.sections for key in _LENGTH)
-    now = [item for item in flatten(to_plain(plan.job)).items() if item[0].startswith(in_use)]
+    now = [item for item in flatten(to_plain(job)).items() if item[0].startswith(in_use)]
     words = [
         f"{key}={_plain(value)}, the paper {_plain(recipe[key])}"
-        for key, value in (*_model_options(experiment, plan), *now)
+        for key, value in (*_model_options(networks), *now)
         if key not in (*experiment.set_by_rows, *lengths) and value != recipe[key]
     ]
     return list(dict.fromkeys(words))
 
 
-def _model_options(experiment: Experiment, plan: Plan) -> Iterator[tuple[str, Any]]:
-    """Options of the networks in use, but for what they start from. A classifier has no head."""
-    for name, model in _networks(experiment, plan).items():
+def _model_options(networks: dict[str, Model]) -> Iterator[tuple[str, Any]]:
+    """Options of the networks in use, but for what they start from."""
+    for name, model in networks.items():
         others = _START if name == "network" else (*_START, *_HEAD)
         yield from ((f"model.{key}", value) for key, value in to_plain(model).items() if key not in others)
 

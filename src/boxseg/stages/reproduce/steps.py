@@ -7,23 +7,21 @@ folder.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from boxseg.config import Data, Evaluate, Label, Model
 from boxseg.dataset import BoxDataset
-from boxseg.errors import ConfigError
 from boxseg.formats.splits import Splits
 from boxseg.inference.networks import weight_inputs
-from boxseg.jobs import ClassifyJob, EvaluateJob, Job, LabelJob, PredictJob, ReproduceJob, SegmentJob
+from boxseg.jobs import ClassifyJob, EvaluateJob, Job, LabelJob, PredictJob, ReproduceJob, SegmentJob, job_for
 from boxseg.options import to_words
 from boxseg.plugins import LossName
 from boxseg.runs.folder import FREE, file_digest
@@ -73,11 +71,7 @@ class Step:
         return self.files.done
 
     def run(self, splits: Splits) -> None:
-        """Make the results, or what is missing of them, from splits that are read once for all steps.
-
-        Raises:
-            BoxsegError: Something given cannot be used.
-        """
+        """Make the results, or what is missing of them, from splits that are read once for all steps."""
         _STAGES[type(self.job)][1](self.job, splits)
 
     @cached_property
@@ -85,15 +79,14 @@ class Step:
         """The command line that does the same."""
         return command_line(_STAGES[type(self.job)][0], self.job)
 
-    def scores(self) -> dict[str, Any] | None:
-        """What its metrics.json says; None before there is one."""
+    def scores(self) -> dict[str, Any]:
+        """What its metrics.json says; empty before there is one."""
         file = self.folder / METRICS
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
     def chain(self) -> list[Step]:
         """Itself after everything it needs, each once."""
-        steps = [step for need in self.needs for step in need.chain()]
-        return list(dict.fromkeys([*steps, self]))
+        return list(dict.fromkeys([*(step for need in self.needs for step in need.chain()), self]))
 
 
 def command_line(verb: str, job: Job) -> str:
@@ -101,47 +94,39 @@ def command_line(verb: str, job: Job) -> str:
     return shlex.join(["boxseg", *to_words(verb, job)])
 
 
-@dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What the tables of one call have in common.
+    """What the tables of one call have in common: their steps, the splits and the weight files, each read once.
 
     Attributes:
-        steps: All steps, by folder, each after those it needs.
-        splits: Splits that were read.
-        fingerprints: Digests of their annotations.
-        files: Digests of the weight files that were read.
+        splits: The splits that were read.
+        steps: All steps by folder, each after those it needs.
     """
 
-    steps: dict[Path, Step] = field(default_factory=dict)
-    splits: Splits = field(default_factory=Splits)
-    fingerprints: dict[tuple[Data, bool], str] = field(default_factory=dict)
-    files: dict[Path, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.splits = Splits()
+        self.steps: dict[Path, Step] = {}
+        self._digests: dict[Any, str] = {}
 
     def load(self, data: Data, *, boxes: bool = True) -> BoxDataset:
-        """The photos of a split; annotations are read once.
-
-        Raises:
-            DataError: The data cannot be used.
-        """
+        """The photos of a split."""
         return self.splits.load(data, boxes=boxes)
 
     def fingerprint(self, data: Data, *, boxes: bool = True) -> str:
         """Digest of the annotations of a split: which photos, with which boxes of which classes."""
-        key = (data, boxes)
-        if key not in self.fingerprints:
+        if (data, boxes) not in self._digests:
             dataset = self.load(data, boxes=boxes)
             digest = hashlib.sha256(json.dumps(dataset.classes).encode())
             for sample in dataset.samples:
                 digest.update(sample.id.encode())
                 digest.update(sample.boxes.tobytes() + sample.labels.tobytes())
-            self.fingerprints[key] = digest.hexdigest()
-        return self.fingerprints[key]
+            self._digests[data, boxes] = digest.hexdigest()
+        return self._digests[data, boxes]
 
     def content(self, file: Path) -> str:
-        """Digest of a weight file, which is read once."""
-        if file not in self.files:
-            self.files[file] = file_digest(file)
-        return self.files[file]
+        """Digest of a weight file."""
+        if file not in self._digests:
+            self._digests[file] = file_digest(file)
+        return self._digests[file]
 
 
 class Plan:
@@ -154,7 +139,7 @@ class Plan:
     """
 
     def __init__(self, job: ReproduceJob, *, own_classifier: bool, shared: Shared) -> None:
-        self.job = job
+        self.job = replace(job, dry_run=False)
         self.own_classifier = own_classifier
         self.shared = shared
 
@@ -166,12 +151,23 @@ class Plan:
     @property
     def train(self) -> Data:
         """The photos that networks are trained on."""
-        return dataclasses.replace(self.job.data, val_split=Data(root=Path()).val_split)
+        return replace(self.job.data, val_split=Data(root=Path()).val_split)
 
     @property
     def val(self) -> Data:
         """The photos that are scored."""
-        return dataclasses.replace(self.train, split=self.job.data.val_split, annotations=None, images=None)
+        return replace(self.train, split=self.job.data.val_split, annotations=None, images=None)
+
+    @property
+    def test(self) -> Data:
+        """The photos of VOC's test split, whose masks only its server has."""
+        return replace(self.val, split="test", format="voc", limit=None, masks=None)
+
+    @property
+    def coco(self) -> Data:
+        """The photos of COCO that the classifier labels."""
+        assert self.job.coco is not None  # checked by the job
+        return Data(root=self.job.coco, format="coco", split=self.job.coco_split, limit=self.job.data.limit)
 
     @property
     def classifier_model(self) -> Model:
@@ -182,101 +178,82 @@ class Plan:
         if backbone != model.backbone:
             weights = self.job.classifier_weights
             return Model(backbone=backbone, weights=weights, batch_norm=model.batch_norm)
-        return dataclasses.replace(model, head=Model().head, temperature=Model().temperature)
+        return replace(model, head=Model().head, temperature=Model().temperature)
 
     def classify(self, seed: int, **options: Any) -> Step:
         """A box classifier; `options` are those of stage 1 that the row asks for."""
-        model, stage = self.classifier_model, dataclasses.replace(self.job.classify, **options)
-        job = ClassifyJob(
-            data=self.train,
-            out=Path(),
-            scale=self.job.scale,
-            model=model,
-            classify=stage,
-            trainer=dataclasses.replace(self.job.trainer, seed=seed),
-        )
+        model, stage = self.classifier_model, replace(self.job.classify, **options)
         name = f"{stage.pooling}-n{stage.grid}-{_word(model.backbone)}-seed{seed}"
-        return self._step(name, job, (), training_files)
+        changes = {"data": self.train, "model": model, "classify": stage}
+        return self._step(ClassifyJob, name, None, training_files, seed=seed, **changes)
 
     def label(self, classifier: Step, data: Data, **options: Any) -> Step:
         """Labels of a split; `options` are those of stage 2 that the row asks for."""
-        stage: Label = dataclasses.replace(self.job.label, **options)
-        job = LabelJob(
-            checkpoint=classifier.folder, data=data, out=Path(), label=stage, trainer=self._anywhere()
-        )
+        stage: Label = replace(self.job.label, **options)
         name = f"{data.split}-{stage.background}-n{stage.grid}-{_words(classifier)}"
         samples = self.shared.load(data).samples
-        return self._step(name, job, (classifier,), lambda folder: label_files(folder, samples, stage))
+        return self._step(
+            LabelJob,
+            name,
+            classifier,
+            lambda folder: label_files(folder, samples, stage),
+            checkpoint=classifier.folder,
+            data=data,
+            label=stage,
+        )
 
     def segment(self, labels: Step, seed: int, loss: LossName) -> Step:
         """A segmentation network from these labels. Scoring is a step of its own: its options train nothing."""
-        job = SegmentJob(
+        return self._step(
+            SegmentJob,
+            f"{loss}-{_word(self.job.model.backbone)}-seed{seed}",
+            labels,
+            training_files,
+            seed=seed,
             labels=str(labels.folder),
-            data=dataclasses.replace(self.train, val_split=""),
-            out=Path(),
-            scale=self.job.scale,
-            model=self.job.model,
-            segment=dataclasses.replace(self.job.segment, loss=loss),
-            trainer=dataclasses.replace(self.job.trainer, seed=seed),
+            data=replace(self.train, val_split=""),
+            segment=replace(self.job.segment, loss=loss),
+            evaluate=Evaluate(),
         )
-        name = f"{loss}-{_word(self.job.model.backbone)}-seed{seed}"
-        return self._step(name, job, (labels,), training_files)
 
     def evaluate(self, network: Step) -> Step:
         """The scores of a network on the photos for that."""
-        options: Evaluate = self.job.evaluate
-        job = EvaluateJob(
-            checkpoint=network.folder, data=self.val, out=Path(), evaluate=options, trainer=self._anywhere()
-        )
         name = f"{self.val.split}-{_words(network)}"
-        return self._step(name, job, (network,), score_files)
-
-    @property
-    def test(self) -> Data:
-        """The photos of VOC's test split, whose masks only its server has."""
-        return dataclasses.replace(self.val, split="test", format="voc", limit=None, masks=None)
-
-    @property
-    def coco(self) -> Data:
-        """The photos of COCO that the classifier labels.
-
-        Raises:
-            ConfigError: The job has none.
-        """
-        if self.job.coco is None:
-            raise ConfigError("the table coco needs coco=DIR, COCO 2017")
-        return Data(root=self.job.coco, format="coco", split=self.job.coco_split, limit=self.job.data.limit)
+        return self._step(EvaluateJob, name, network, score_files, checkpoint=network.folder, data=self.val)
 
     def submit(self, network: Step) -> Step:
         """An archive of predictions for VOC's server."""
-        samples = self.shared.load(self.test, boxes=False).samples
-        job = PredictJob(
-            checkpoint=network.folder,
-            out=Path(),
-            submission="voc2012",
-            data=self.test,
-            evaluate=self.job.evaluate,
-            trainer=self._anywhere(),
-        )
+        test, competition = self.test, PredictJob.comp
+        samples = self.shared.load(test, boxes=False).samples
         return self._step(
-            f"{self.test.split}-{_words(network)}",
-            job,
-            (network,),
-            lambda folder: submission_files(folder, job.comp, self.test.split, samples),
+            PredictJob,
+            f"{test.split}-{_words(network)}",
+            network,
+            lambda folder: submission_files(folder, competition, test.split, samples),
+            checkpoint=network.folder,
+            data=test,
+            submission="voc2012",
         )
 
-    def _anywhere(self) -> Any:
-        """Device options for a step that draws nothing at random."""
-        return dataclasses.replace(self.job.trainer, seed=0)
-
-    def _step(self, name: str, job: Any, needs: tuple[Step, ...], files: Callable[[Path], StageFiles]) -> Step:
-        verb = _STAGES[type(job)][0]
+    def _step(
+        self,
+        kind: type[StepJob],
+        name: str,
+        need: Step | None,
+        files: Callable[[Path], StageFiles],
+        *,
+        seed: int = 0,
+        **changes: Any,
+    ) -> Step:
+        """A step with the job's options, but for these changes. What draws nothing at random has seed 0."""
+        verb, needs = _STAGES[kind][0], (need,) if need else ()
+        trainer = replace(self.job.trainer, seed=seed)
+        job = job_for(kind, self.job, trainer=trainer, **changes)
         folder = self.job.out / verb / f"{name}-{self._digest(verb, job, needs)}"
-        steps = self.shared.steps
-        if folder not in steps:
-            job = dataclasses.replace(job, out=folder)
-            steps[folder] = Step(about=f"{verb} {name}", job=job, needs=needs, files=files(folder))
-        return steps[folder]
+        if folder not in self.shared.steps:
+            job = replace(job, out=folder)
+            self.shared.steps[folder] = Step(about=f"{verb} {name}", job=job, needs=needs, files=files(folder))
+        return self.shared.steps[folder]
 
     def _digest(self, verb: str, job: StepJob, needs: tuple[Step, ...]) -> str:
         """Eight characters that tell this step from any other; a weight file is told by its content."""
