@@ -196,6 +196,14 @@ def test_other_crf_numbers_are_not_guessed_at(tmp_path: Path) -> None:
     assert command_of(convert(tmp_path, "MODEL: {DCRF: false}", "stage2.yml")).label.crf.iterations == 0
 
 
+def test_of_two_keys_for_one_option_a_word_gives_way_to_a_number(tmp_path: Path) -> None:
+    converted = convert(tmp_path, "MODEL: {LR: NAL}\nSOLVER: {BASE_LR: 1610}", stage="classify")
+    keys = became(converted)
+    assert keys["MODEL.LR"].lost
+    assert keys["SOLVER.BASE_LR"].options == {"classify.optimiser.lr": 1610}
+    assert yaml.safe_load(converted.file.read_text()) == {"classify": {"optimiser": {"lr": 1610}}}
+
+
 def test_the_command_says_what_each_key_became(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = STAGE3.replace("TEMP: 20", "TEMP: warm, WIDGET: 7")
     (tmp_path / "stage3_vgg.yml").write_text(text)
