@@ -21,6 +21,8 @@ from boxseg.nn.backbones.vgg import CONVOLUTIONS, FC_CHANNELS, VGG16
 
 FullyConnected = Literal["subsample", "fresh"]
 State = Mapping[str, Tensor]
+# Our name to tensor, and our name to the names in the file that went into it.
+Converted = tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]
 
 # Name, among ours, of what Caffe's batch norm divides its statistics by.
 FACTOR = "factor"
@@ -51,19 +53,14 @@ class NamingScheme:
         return isinstance(backbone, self.backbone) and any(re.fullmatch(self.telltale, n) for n in names)
 
 
-def convert(
-    scheme: NamingScheme, state: State, *, fully_connected: FullyConnected
-) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
+def convert(scheme: NamingScheme, state: State, *, fully_connected: FullyConnected) -> Converted:
     """A state dict in our names and shapes.
 
     Args:
         scheme: How its tensors are named.
-        state: Its tensors.
+        state: Tensors by name.
         fully_connected: VGG-16's 4,096-channel fc6 and fc7: `subsample` them as DeepLab did, or leave them
             `fresh`.
-
-    Returns:
-        Our name to tensor, and our name to the names in the file that went into it.
 
     Raises:
         CheckpointError: Two tensors of the file claim one place.
@@ -81,15 +78,12 @@ def convert(
     return _fold(tensors, origin)
 
 
-def _fold(
-    tensors: dict[str, Tensor], origin: dict[str, tuple[str, ...]]
-) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
+def _fold(tensors: dict[str, Tensor], origin: dict[str, tuple[str, ...]]) -> Converted:
     """What Caffe keeps apart and torch does not, folded into batch norm's mean and variance.
 
     A Caffe batch norm stores sums of means and variances and, as a third number, what they are to be divided by
     (0 stands for sums of nothing). A convolution's bias before a batch norm shifts its mean.
     """
-    tensors, origin = dict(tensors), dict(origin)
 
     def change(name: str, part: str, tensor: Tensor) -> None:
         tensors[name], origin[name] = tensor, (*origin[name], *origin[part])
@@ -133,27 +127,15 @@ def _lite_name(name: str) -> str | None:
 
 
 # torchvision numbers convolutions, ReLUs and pools of VGG-16 in one sequence.
-_VGG_FEATURES = dict(zip((0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), CONVOLUTIONS, strict=True))
+_NUMBERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+_VGG_LAYERS = {f"features.{number}": name for number, name in zip(_NUMBERS, CONVOLUTIONS, strict=True)}
+_VGG_LAYERS |= {"classifier.0": "fc6", "classifier.3": "fc7"}
 
 
 def _torchvision_vgg_name(name: str) -> str | None:
     """`features.28.bias` -> `conv5_3.bias`, `classifier.0.bias` -> `fc6.bias`."""
-    group, number, kind = [*name.split("."), "", ""][:3]
-    if group == "features" and number.isdigit() and int(number) in _VGG_FEATURES:
-        return f"{_VGG_FEATURES[int(number)]}.{kind}"
-    fully_connected = {"0": "fc6", "3": "fc7"}
-    if group == "classifier" and number in fully_connected:
-        return f"{fully_connected[number]}.{kind}"
-    return None
-
-
-def _caffe_vgg_name(name: str) -> str | None:
-    """Convolutions of a deeper VGG keep their names, too: a backbone must see that it lacks them."""
-    return name if re.fullmatch(r"conv[1-5]_\d+|fc[67]", name.split(".")[0]) else None
-
-
-def _torchvision_resnet_name(name: str) -> str | None:
-    return None if name.startswith("fc.") else name
+    layer, _, kind = name.rpartition(".")
+    return f"{_VGG_LAYERS[layer]}.{kind}" if layer in _VGG_LAYERS else None
 
 
 _NESTED_BLOCK = re.compile(r"layer([2-5])\.block(\d+)\.(reduce|conv3x3|increase|shortcut)\.(conv|bn)\.(\w+)")
@@ -175,24 +157,17 @@ def _nested_resnet_name(name: str) -> str | None:
 
 _CAFFE_LAYER = re.compile(r"(res|bn|scale)([2-5])([a-z])(\d*)_branch(1|2[abc])\.(\w+)")
 _CAFFE_STEM = {"conv1": "res", "bn_conv1": "bn", "scale_conv1": "scale"}
-# Tensors of Caffe's layers, by name or by place.
-_CAFFE_TENSORS = {
-    "res": {"weight": "weight", "0": "weight", "bias": "bias", "1": "bias"},
-    "scale": {
-        "weight": "weight",
-        "0": "weight",
-        "gamma": "weight",
-        "bias": "bias",
-        "1": "bias",
-        "beta": "bias",
-    },
-    "bn": {
-        **dict.fromkeys(("running_mean", "mean", "0"), "running_mean"),
-        **dict.fromkeys(("running_var", "var", "variance", "1"), "running_var"),
-        **dict.fromkeys(("scale_factor", "factor", "2"), FACTOR),
-        "weight": "weight",  # of files that have their scale layers merged already
-        "bias": "bias",
-    },
+# How the tensors of Caffe's layers may be called, by name or by place; ours first.
+_CAFFE_TENSORS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "res": (("weight", "0"), ("bias", "1")),
+    "scale": (("weight", "0", "gamma"), ("bias", "1", "beta")),
+    "bn": (
+        ("running_mean", "mean", "0"),
+        ("running_var", "var", "variance", "1"),
+        (FACTOR, "scale_factor", "2"),
+        ("weight",),  # of files that have their scale layers merged already
+        ("bias",),
+    ),
 }
 
 
@@ -207,12 +182,11 @@ def _caffe_resnet_name(name: str) -> str | None:
         prefix, place = f"layer{int(stage) - 1}.{block}.", "abc".find(branch[-1]) + 1  # 0 for branch1
     else:
         return None
-    ours = _CAFFE_TENSORS[kind].get(tensor)
+    ours = next((names[0] for names in _CAFFE_TENSORS[kind] if tensor in names), None)
     if ours is None:
         return None
-    if not place:
-        return f"{prefix}downsample.{'0' if kind == 'res' else '1'}.{ours}"
-    return f"{prefix}{'conv' if kind == 'res' else 'bn'}{place}.{ours}"
+    convolution, norm = (f"conv{place}", f"bn{place}") if place else ("downsample.0", "downsample.1")
+    return f"{prefix}{convolution if kind == 'res' else norm}.{ours}"
 
 
 # The first that fits is taken; boxseg's own files are told from torchvision's by the normalisation in them.
@@ -242,7 +216,8 @@ NAMING_SCHEMES = (
         title="Caffe VGG-16",
         backbone=VGG16,
         telltale=r"conv\d_\d\.weight",
-        rename=_caffe_vgg_name,
+        # Convolutions of a deeper VGG keep their names, too: a backbone must see that it lacks them.
+        rename=lambda name: name if re.match(r"(conv[1-5]_\d+|fc[67])(\.|$)", name) else None,
         preprocessing=CAFFE,
     ),
     NamingScheme(
@@ -265,7 +240,7 @@ NAMING_SCHEMES = (
         title="torchvision ResNet",
         backbone=ResNet,
         telltale=r"layer\d\.\d+\.conv1\.weight",
-        rename=_torchvision_resnet_name,
+        rename=lambda name: None if name.startswith("fc.") else name,
         preprocessing=TORCHVISION,
         style="torchvision",
     ),
