@@ -45,9 +45,7 @@ class BoxClassifier(nn.Module):
         f: Tensor = self.backbone(images)
         return f
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The same as `features`."""
-        return self.features(images)
+    forward = features
 
 
 class LargeFOV(nn.Module):

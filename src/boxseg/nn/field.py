@@ -14,11 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from boxseg.nn.row_bands import bands
+from boxseg.nn.row_bands import FULL_SIZE_PIXELS, bands
 from boxseg.nn.upsample import from_columns, interpolation_matrix, neighbouring_cells, to_columns
-
-# Pixels that are worked on at once: what is made on the way to a result takes no more memory than of so many.
-FULL_SIZE_PIXELS = 2**20
 
 # Rows and columns of a part of an image.
 Window = tuple[slice, slice]

@@ -118,8 +118,7 @@ def vgg19() -> dict[str, Tensor]:
 def efficientnet_b0() -> dict[str, Tensor]:
     """The widths and depths of Lite0 with a squeeze of channels in every block."""
     squeezed = {f"_blocks.{block}._se_reduce.weight": torch.zeros(8, 32, 1, 1) for block in range(16)}
-    with files.embedded_lite0() as path:
-        return {**files.read_state(path), **squeezed}
+    return {**files.read_state(files.embedded_lite0()), **squeezed}
 
 
 DEEPER: dict[str, tuple[BackboneName, Callable[[], dict[str, Tensor]], str]] = {

@@ -63,7 +63,6 @@ class ResNet(Backbone):
         self.layer2 = _layer(256, 128, self.depths[1])
         self.layer3 = _layer(512, 256, self.depths[2])
         self.layer4 = _layer(1024, 512, self.depths[3])
-        self.style: Style = style
         self.set_style(style)
         init_convolutions(self)
         # A block that starts as the identity keeps a random network in scale without batch statistics.
@@ -74,16 +73,11 @@ class ResNet(Backbone):
 
     def set_style(self, style: Style) -> None:
         """Lay out strides and dilations in this style."""
-        self.style = style
+        self.style: Style = style
         reached, dilation = 4, 1
-        for layer, layer_stride in (
-            (self.layer1, 1),
-            (self.layer2, 2),
-            (self.layer3, 2),
-            (self.layer4, 2),
-        ):
-            step, before = layer_stride, dilation
-            if layer_stride == 2 and reached == self.stride:
+        for layer, step in ((self.layer1, 1), (self.layer2, 2), (self.layer3, 2), (self.layer4, 2)):
+            before = dilation
+            if step == 2 and reached == self.stride:
                 step, dilation = 1, 2 * dilation
             reached *= step
             for index, block in enumerate(layer):

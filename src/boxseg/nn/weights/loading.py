@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from boxseg.config import Optimiser
@@ -17,7 +15,7 @@ from boxseg.errors import CheckpointError
 from boxseg.nn.backbones.base import PREPROCESSING, Backbone, Preprocessing
 from boxseg.nn.backbones.efficientnet_lite import EfficientNetLite0
 from boxseg.nn.backbones.other_libraries import LibraryBackbone
-from boxseg.nn.backbones.registry import BACKBONES, is_built_in
+from boxseg.nn.backbones.registry import BACKBONES
 from boxseg.nn.backbones.resnet import ResNet
 from boxseg.nn.weights.files import embedded_lite0, read_state, torchvision_file
 from boxseg.nn.weights.naming import NAMING_SCHEMES, FullyConnected, NamingScheme, convert
@@ -104,7 +102,7 @@ def load_weights(
     loaded: set[str] = set()
     ignored: list[str] = []
     scheme, shown = "", source
-    if not is_built_in(backbone) and source in ("default", "imagenet"):
+    if type(backbone) not in BACKBONES.values() and source in ("default", "imagenet"):
         shown = _name_of(backbone)
         if source == "imagenet":
             raise CheckpointError(
@@ -113,9 +111,8 @@ def load_weights(
         names, ignored = backbone.load_pretrained()
         loaded, scheme = {prefix + name for name in names}, getattr(backbone, "library", "its own")
     elif source != "none":
-        with ExitStack() as stack:
-            path = _file(backbone, source, stack)
-            state = read_state(path)
+        path = weight_file(source) or _published(backbone)
+        state = read_state(path)
         shown = path.name if source in ("default", "imagenet") else source
         found = _scheme(backbone, state, path)
         scheme = found.title
@@ -190,11 +187,10 @@ def _name_of(backbone: Backbone) -> str:
     return known.get(type(backbone), type(backbone).__name__)
 
 
-def _file(backbone: Backbone, source: str, stack: ExitStack) -> Path:
-    if given := weight_file(source):
-        return given
+def _published(backbone: Backbone) -> Path:
+    """The ImageNet weights of one of boxseg's own backbones."""
     if isinstance(backbone, EfficientNetLite0):
-        return stack.enter_context(embedded_lite0())
+        return embedded_lite0()
     return torchvision_file(_name_of(backbone))
 
 
@@ -223,16 +219,14 @@ def _fill(backbone: Backbone, tensors: dict[str, Tensor], scheme: NamingScheme, 
     ]
     lacking = _lacking(backbone, tensors)
     if missing or wrong or lacking:
-        faults = [f"missing {_listed(missing)}"] if missing else []
-        faults += [f"of another shape {_listed(wrong)}"] if wrong else []
-        faults += [f"of layers that it lacks {_listed(lacking)}"] if lacking else []
+        faults = {"missing": missing, "of another shape": wrong, "of layers that it lacks": lacking}
+        told = "; ".join(f"{fault} {_listed(names)}" for fault, names in faults.items() if names)
         raise CheckpointError(
-            f"{path} ({scheme.title}) does not fit {_name_of(backbone)}: {'; '.join(faults)}: "
+            f"{path} ({scheme.title}) does not fit {_name_of(backbone)}: {told}: "
             "choose the model.backbone that it was made for"
         )
     loaded = [name for name in own if name in tensors]
-    with torch.no_grad():
-        backbone.load_state_dict({name: tensors[name] for name in loaded}, strict=False)
+    backbone.load_state_dict({name: tensors[name] for name in loaded}, strict=False)
     if scheme.preprocessing is not None:
         backbone.set_preprocessing(scheme.preprocessing)
     if isinstance(backbone, ResNet) and scheme.style is not None:

@@ -84,6 +84,7 @@ def _fold(tensors: dict[str, Tensor], origin: dict[str, tuple[str, ...]]) -> Con
     A Caffe batch norm stores sums of means and variances and, as a third number, what they are to be divided by
     (0 stands for sums of nothing). A convolution's bias before a batch norm shifts its mean.
     """
+    tensors, origin = dict(tensors), dict(origin)
 
     def change(name: str, part: str, tensor: Tensor) -> None:
         tensors[name], origin[name] = tensor, (*origin[name], *origin[part])
