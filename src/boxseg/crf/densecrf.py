@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, cast, overload
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from boxseg.crf import gpu, native
 from boxseg.crf.inputs import (
+    AnyArray,
     Array,
     Arrays,
     Matrix,
@@ -70,22 +70,12 @@ class DenseCRF:
             object.__setattr__(self, "compatibility", as_compatibility(self.compatibility))
 
     @overload
-    def __call__(
-        self, images: Arrays, probabilities: NDArray[Any], num_threads: int | None = None
-    ) -> NDArray[Any]: ...
-
-    @overload
-    def __call__(self, images: Arrays, probabilities: Tensor, num_threads: int | None = None) -> Tensor: ...
+    def __call__(self, images: Arrays, probabilities: AnyArray, num_threads: int | None = None) -> AnyArray: ...
 
     @overload
     def __call__(
-        self, images: Arrays, probabilities: Sequence[NDArray[Any]], num_threads: int | None = None
-    ) -> list[NDArray[Any]]: ...
-
-    @overload
-    def __call__(
-        self, images: Arrays, probabilities: Sequence[Tensor], num_threads: int | None = None
-    ) -> list[Tensor]: ...
+        self, images: Arrays, probabilities: Sequence[AnyArray], num_threads: int | None = None
+    ) -> list[AnyArray]: ...
 
     def __call__(self, images: Arrays, probabilities: Arrays, num_threads: int | None = None) -> Any:
         """Marginals Q of the labels.
@@ -106,16 +96,17 @@ class DenseCRF:
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads={num_threads}, expected 1 or more")
         pairs = paired(images, probabilities)
+        kernels, settings = self._kernels(), self._settings()
         for number, (image, scores) in enumerate(pairs):
-            check_classes(scores, self._settings().compatibility, f" of item {number}" if number else "")
-            for kernel in self._kernels():
-                kernel.check(image.shape[0], image.shape[1])
-        if self._kernels() and native.usable([scores for _, scores in pairs]):
+            check_classes(scores, settings.compatibility, f" of item {number}" if number else "")
+            for kernel in kernels:
+                kernel.check(*image.shape[:2])
+        if kernels and native.usable([scores for _, scores in pairs]):
             results = room_for(pairs, probabilities)
             self._infer_native(pairs, results, num_threads or torch.get_num_threads())
             return like_input(results, probabilities)
-        if self._kernels() and gpu.usable([scores for _, scores in pairs]):
-            return like_input(gpu.infer(pairs, self._kernels(), self._settings()), probabilities)
+        if kernels and gpu.usable([scores for _, scores in pairs]):
+            return like_input(gpu.infer(pairs, kernels, settings), probabilities)
         return like_input([self._infer(image, scores) for image, scores in pairs], probabilities)
 
     def lattice(self, image: Array, features: Sequence[Features] = ()) -> PreparedImage:
@@ -136,7 +127,7 @@ class DenseCRF:
         if tensor.ndim < 2 or 0 in tensor.shape[:2]:
             raise ValueError(f"image of shape {tuple(tensor.shape)}, expected (height, width, ...)")
         for kernel in kernels:
-            kernel.check(tensor.shape[0], tensor.shape[1])
+            kernel.check(*tensor.shape[:2])
         return PreparedImage(tensor, kernels, self._settings())
 
     def _kernels(self) -> list[Kernel]:

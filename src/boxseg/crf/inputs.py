@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 
 Array = NDArray[Any] | Tensor
 Arrays = Array | Sequence[Array]
+AnyArray = TypeVar("AnyArray", bound=Array)
+Matrix = tuple[tuple[float, ...], ...]
 
 PROBABILITY_TOLERANCE = 1e-3
 """Probabilities may leave 0..1 by so much, as those of half-precision networks do."""
@@ -71,9 +73,6 @@ def check_probabilities(scores: Tensor, size: tuple[int, int], where: str = "") 
         raise ValueError(
             f"probabilities{where} from {low:.4g} to {high:.4g}, expected 0 to 1: take the softmax of logits"
         )
-
-
-Matrix = tuple[tuple[float, ...], ...]
 
 
 def as_compatibility(values: Array | Sequence[Sequence[float]]) -> Matrix:

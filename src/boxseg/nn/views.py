@@ -65,7 +65,7 @@ def resized(signals: Tensor, size: int) -> Tensor:
     """Signals (n, K) along a side of an image, resized to (size, K): bilinear, antialiased if they shrink."""
     if len(signals) == size:
         return signals
-    # As rows of a picture, because torch 2.13 resizes a single column with antialiasing wrongly. No issue found;
+    # As rows of a picture: torch 2.13 resizes a single column wrongly if it is antialiased. No issue was found;
     # columns will do when tests/nn/test_views.py passes with them.
     rows = signals.T[None, :, None].contiguous()
     return F.interpolate(rows, (1, size), mode="bilinear", antialias=len(signals) > size)[0, :, 0].T
