@@ -157,7 +157,7 @@ def _positions(image: Tensor, sigmas: tuple[float, ...]) -> Tensor:
 
 
 def _check_reach(kernel: Gaussian | Bilateral, remedies: Mapping[str, Raised], height: int, width: int) -> None:
-    """Refuse sigmas that are too small; name the first remedy that is enough, with the smallest usable value."""
+    """Refuse sigmas that are too small, by the first remedy that is enough and the smallest usable value."""
 
     def extents(sigmas: tuple[float, ...]) -> list[float]:
         """The largest value that each feature can take."""

@@ -62,8 +62,7 @@ class LargeFOV(nn.Module):
 
     def __init__(self, channels: int, *, stride: int, width: int = 256, rate: int = 12) -> None:
         super().__init__()
-        dilation = cells(rate, stride)
-        self.fc6 = conv3x3(channels, width, dilation=dilation)
+        self.fc6 = conv3x3(channels, width, dilation=cells(rate, stride))
         self.fc7 = nn.Conv2d(width, width, 1)
         self.dropout = nn.Dropout2d(0.5)
         self.channels = width
@@ -89,22 +88,16 @@ class ASPP(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: int,
-        *,
-        stride: int,
-        width: int = 256,
-        rates: tuple[int, ...] = (6, 12, 18, 24),
+        self, channels: int, *, stride: int, width: int = 256, rates: tuple[int, ...] = (6, 12, 18, 24)
     ) -> None:
         super().__init__()
-        dilations = [cells(rate, stride) for rate in rates]
-        self.branches = nn.ModuleList(conv3x3(channels, width, dilation=dilation) for dilation in dilations)
-        self.channels = width
-        for branch in self.branches:
-            assert isinstance(branch, nn.Conv2d)
+        branches = [conv3x3(channels, width, dilation=cells(rate, stride)) for rate in rates]
+        for branch in branches:
             assert branch.bias is not None
             nn.init.normal_(branch.weight, std=0.01)
             nn.init.zeros_(branch.bias)
+        self.branches = nn.ModuleList(branches)
+        self.channels = width
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, h, w) -> (B, width, h, w)."""
@@ -250,8 +243,7 @@ def build_segmenter(
     kind = backbone_type(model.backbone)
     usual: type[Backbone] = kind if isinstance(kind, type) else Backbone  # a function says nothing of heads
     name = usual.default_head if model.head == "auto" else model.head
-    options = {**usual.options_under(name), **backbone_options}
-    backbone = _start_backbone(model, architecture, options)
+    backbone = _start_backbone(model, architecture, usual.options_under(name) | backbone_options)
     return Segmenter(backbone, build_head(name, backbone), classes, model.temperature)
 
 

@@ -93,7 +93,7 @@ class Backbone(nn.Module):
     def load_pretrained(self) -> tuple[list[str], list[str]]:
         """Load what `model.weights=default` means; the names that were loaded, and those of no use here.
 
-        Without a method of its own a plug-in's backbone starts random; boxseg's own have files by their names.
+        A plug-in's backbone without such a method starts random. boxseg's own have files, found by their names.
 
         Raises:
             CheckpointError: They cannot be had.
@@ -204,15 +204,11 @@ def convolve(x: Tensor, convolution: nn.Conv2d, norm: nn.Module) -> Tensor:
 def fold_batch_norm(network: nn.Module) -> None:
     """Compute every batch norm within the convolution before it, for good: the same numbers, up to rounding.
 
-    For a network that is not trained any more. A batch norm belongs to the convolution that was registered
-    right before it, which is the order of all our networks.
-
-    Args:
-        network: In evaluation mode; changed in place.
+    The network is changed in place; it must be in evaluation mode and not be trained any more. A batch norm
+    belongs to the convolution that was registered right before it, which is the order of all our networks.
     """
     for module in list(network.modules()):
-        children = list(module.named_children())
-        for (name, layer), (norm_name, norm) in itertools.pairwise(children):
+        for (name, layer), (norm_name, norm) in itertools.pairwise(list(module.named_children())):
             if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 module.register_module(name, fuse_conv_bn_eval(layer, norm))
                 module.register_module(norm_name, nn.Identity())

@@ -30,16 +30,8 @@ class DepthwiseConv2d(nn.Conv2d):
     """
 
     def __init__(self, channels: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> None:
-        super().__init__(
-            channels,
-            channels,
-            kernel,
-            stride,
-            padding=dilation * (kernel // 2),
-            dilation=dilation,
-            groups=channels,
-            bias=False,
-        )
+        padding = dilation * (kernel // 2)
+        super().__init__(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         # Autocast sees into torch's own functions only.
@@ -64,18 +56,12 @@ class _Depthwise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(
-        ctx: Any, gradient: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        return (
-            _gradient_of_input(gradient, x, weight, *ctx.geometry) if ctx.needs_input_grad[0] else None,
-            _gradient_of_weight(gradient, x, weight, *ctx.geometry) if ctx.needs_input_grad[1] else None,
-            gradient.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None,
-            None,
-            None,
-            None,
-        )
+        input_learns, weight_learns, bias_learns, *_ = ctx.needs_input_grad
+        of_input = _gradient_of_input(gradient, x, weight, *ctx.geometry) if input_learns else None
+        of_weight = _gradient_of_weight(gradient, x, weight, *ctx.geometry) if weight_learns else None
+        return of_input, of_weight, gradient.sum((0, 2, 3)) if bias_learns else None, None, None, None
 
 
 def _gradient_of_input(

@@ -99,7 +99,7 @@ def load_weights(
             tensors.
     """
     backbone, prefix = _backbone_of(module)
-    loaded: set[str] = set()
+    names: list[str] = []
     ignored: list[str] = []
     scheme, shown = "", source
     if type(backbone) not in BACKBONES.values() and source in ("default", "imagenet"):
@@ -109,7 +109,7 @@ def load_weights(
                 f"model.weights=imagenet: torchvision has no file for {shown}; default takes its own"
             )
         names, ignored = backbone.load_pretrained()
-        loaded, scheme = {prefix + name for name in names}, getattr(backbone, "library", "its own")
+        scheme = getattr(backbone, "library", "its own")
     elif source != "none":
         path = weight_file(source) or _published(backbone)
         state = read_state(path)
@@ -118,10 +118,10 @@ def load_weights(
         scheme = found.title
         tensors, origin = convert(found, state, fully_connected=fully_connected)
         names = _fill(backbone, tensors, found, path)
-        loaded = {prefix + name for name in names}
         ignored = sorted(set(state).difference(*(origin[name] for name in names)))
     if preprocessing != "auto":
         backbone.set_preprocessing(PREPROCESSING[preprocessing])
+    loaded = {prefix + name for name in names}
     new = [name for name, _ in module.named_parameters() if name not in loaded]
     return LoadReport(
         source=shown,
@@ -155,19 +155,17 @@ def parameter_groups(model: nn.Module, new: set[str], optimiser: Optimiser) -> l
         for name, _ in module.named_parameters(recurse=False)
     }
     groups: dict[str, dict[str, Any]] = {}
+    for label in (prefix + kind for prefix in ("", "new ") for kind in ("weights", "biases", "norms")):
+        lr = optimiser.lr * (optimiser.bias_lr if label.endswith("biases") else 1)
+        lr *= optimiser.new_lr if label.startswith("new ") else 1
+        decay = optimiser.weight_decay if label.endswith("weights") else 0.0
+        groups[label] = {"name": label, "params": [], "lr": lr, "weight_decay": decay}
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
         kind = "norms" if name in norms else "biases" if name.split(".")[-1] == "bias" else "weights"
         kind = "norms" if kind == "weights" and parameter.ndim < 2 else kind
-        fresh = name in new
-        lr = optimiser.lr * (optimiser.bias_lr if kind == "biases" else 1) * (optimiser.new_lr if fresh else 1)
-        decay = optimiser.weight_decay if kind == "weights" else 0.0
-        label = f"new {kind}" if fresh else kind
-        group = groups.setdefault(label, {"name": label, "params": [], "lr": lr, "weight_decay": decay})
-        group["params"].append(parameter)
-    order = [prefix + kind for prefix in ("", "new ") for kind in ("weights", "biases", "norms")]
-    return [groups[label] for label in order if label in groups]
+        if parameter.requires_grad:
+            groups[f"new {kind}" if name in new else kind]["params"].append(parameter)
+    return [group for group in groups.values() if group["params"]]
 
 
 def _backbone_of(module: nn.Module) -> tuple[Backbone, str]:
