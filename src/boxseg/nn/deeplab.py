@@ -27,18 +27,10 @@ class BoxClassifier(nn.Module):
     def __init__(self, backbone: Backbone, classes: int) -> None:
         super().__init__()
         self.backbone = backbone
+        self.classes = classes
+        self.stride = backbone.stride
         self.weight = nn.Parameter(torch.empty(classes + 1, backbone.channels))
         nn.init.normal_(self.weight, std=0.01)
-
-    @property
-    def classes(self) -> int:
-        """L."""
-        return len(self.weight) - 1
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two feature cells."""
-        return self.backbone.stride
 
     def features(self, images: Tensor) -> Tensor:
         """Features (B, C, h, w) of raw photos (B, 3, H, W)."""
@@ -162,22 +154,10 @@ class Segmenter(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.classes = classes
+        self.stride = backbone.stride
+        self.temperature = temperature
         self.classifier = CosineClassifier(head.channels, classes, temperature)
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two feature cells."""
-        return self.backbone.stride
-
-    @property
-    def classes(self) -> int:
-        """L."""
-        return len(self.classifier.weight) - 1
-
-    @property
-    def temperature(self) -> float:
-        """T."""
-        return self.classifier.temperature
 
     def features(self, images: Tensor) -> Tensor:
         """φ, (B, C, h, w), of raw photos (B, 3, H, W)."""

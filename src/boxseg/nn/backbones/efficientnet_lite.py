@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from boxseg.errors import ConfigError
 from boxseg.nn.backbones.base import TENSORFLOW_LITE, Backbone, BatchNorm, HeadName, convolve, init_convolutions
-from boxseg.nn.backbones.depthwise import DepthwiseConv2d
-from boxseg.nn.backbones.relu6 import ReLU6
+from boxseg.nn.backbones.layers import DepthwiseConv2d, ReLU6
 from boxseg.nn.row_bands import in_bands
 
 # kernel, stride, expansion, output channels, blocks

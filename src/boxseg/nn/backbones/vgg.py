@@ -41,8 +41,8 @@ class VGG16(Backbone):
         features: Literal["fc7", "pool5"] = "fc7",
         batch_norm: BatchNorm = "frozen",
     ) -> None:
-        self.has_fc = features == "fc7"
-        channels = FC_CHANNELS if self.has_fc else BLOCKS[5][-1]
+        has_fc = features == "fc7"
+        channels = FC_CHANNELS if has_fc else BLOCKS[5][-1]
         super().__init__(channels=channels, stride=8, preprocessing=CAFFE, batch_norm=batch_norm)
         previous = 3
         for block, widths in BLOCKS.items():
@@ -50,7 +50,8 @@ class VGG16(Backbone):
                 layer = conv3x3(previous, width, dilation=2 if block == 5 else 1)
                 self.add_module(f"conv{block}_{index}", layer)
                 previous = width
-        if self.has_fc:
+        self.includes_largefov = has_fc
+        if has_fc:
             self.fc6 = conv3x3(previous, FC_CHANNELS, dilation=fc_dilation)
             self.fc7 = nn.Conv2d(FC_CHANNELS, FC_CHANNELS, 1)
             self.dropout = nn.Dropout2d(0.5)
@@ -61,16 +62,11 @@ class VGG16(Backbone):
         """fc6 with a large field of view is the LargeFOV head; another head takes pool5."""
         return {"fc_dilation": 12} if head == "largefov" else {"features": "pool5"}
 
-    @property
-    def includes_largefov(self) -> bool:
-        """Whether it has fc6 and fc7."""
-        return self.has_fc
-
     def extract(self, x: Tensor) -> Tensor:
         """Features (B, C, h, w) of normalised, padded images (B, 3, H, W)."""
         x = in_bands(lambda part: self._blocks(part, (1, 2, 3)), x, stride=8, reach=FINE_REACH)
         x = self._blocks(x, (4, 5))
-        if self.has_fc:
+        if self.includes_largefov:
             x = self.dropout(F.relu(self.fc6(x), inplace=True))
             x = self.dropout(F.relu(self.fc7(x), inplace=True))
         return x

@@ -20,7 +20,7 @@ from boxseg.nn.backbones.resnet import ResNet
 from boxseg.nn.weights.files import embedded_lite0, read_state, torchvision_file
 from boxseg.nn.weights.naming import NAMING_SCHEMES, FullyConnected, NamingScheme, convert
 
-# Layers of the original classifier that a file may lack, each as a whole; they then start new.
+# Layers of the original classifier that a file may lack; they then start new.
 OPTIONAL = ("fc6.", "fc7.", "conv_head.", "bn1.")
 # Tensors of the layers that a backbone is deep by, in our names: a classifier's or a head's are not among them.
 DEEP = re.compile(r"(layer[1-4]\.\d+|conv[1-5]_\d+|blocks\.\d+)\..+")
@@ -65,9 +65,8 @@ class LoadReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Every name, for weights.json."""
-        named = {"loaded": self.loaded, "new": self.new, "own": self.own, "ignored": self.ignored}
-        told = {"source": self.source, "names": self.scheme, "input": str(self.preprocessing)}
-        return {**told, **{word: list(names) for word, names in named.items()}}
+        names = {word: list(getattr(self, word)) for word in ("loaded", "new", "own", "ignored")}
+        return {"source": self.source, "names": self.scheme, "input": str(self.preprocessing), **names}
 
 
 def weight_file(source: str) -> Path | None:
@@ -207,7 +206,9 @@ def _fill(backbone: Backbone, tensors: dict[str, Tensor], scheme: NamingScheme, 
     """Load what fits, all or nothing; the names that were loaded."""
     own = backbone.state_dict()
     counters = {name for name in own if name.endswith("num_batches_tracked")}
-    optional = set() if isinstance(backbone, ResNet) else _optional(own, tensors)
+    # Layers that may be absent, but not in part: half a layer and a random half are no layer.
+    absent = tuple(layer for layer in OPTIONAL if not any(name.startswith(layer) for name in tensors))
+    optional = set() if isinstance(backbone, ResNet) else {name for name in own if name.startswith(absent)}
     optional |= counters | (set(OWN) if scheme.preprocessing is not None else set())
     missing = [name for name in own if name not in tensors and name not in optional]
     wrong = [
@@ -230,12 +231,6 @@ def _fill(backbone: Backbone, tensors: dict[str, Tensor], scheme: NamingScheme, 
     if isinstance(backbone, ResNet) and scheme.style is not None:
         backbone.set_style(scheme.style)
     return loaded
-
-
-def _optional(own: Collection[str], tensors: Collection[str]) -> set[str]:
-    """What may be missing: layers of which there is no tensor. Half a layer and a random half are no layer."""
-    absent = tuple(layer for layer in OPTIONAL if not any(name.startswith(layer) for name in tensors))
-    return {name for name in own if name.startswith(absent)}
 
 
 def _lacking(backbone: Backbone, tensors: Collection[str]) -> list[str]:

@@ -139,8 +139,11 @@ def _torchvision_vgg_name(name: str) -> str | None:
     return f"{_VGG_LAYERS[layer]}.{kind}" if layer in _VGG_LAYERS else None
 
 
+# Convolution and batch norm of each part of a block, the shortcut last; their names in files of two kinds.
+_PARTS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("downsample.0", "downsample.1"))
+_NESTED_PARTS = dict(zip(("reduce", "conv3x3", "increase", "shortcut"), _PARTS, strict=True))
+_CAFFE_BRANCHES = dict(zip(("2a", "2b", "2c", "1"), _PARTS, strict=True))
 _NESTED_BLOCK = re.compile(r"layer([2-5])\.block(\d+)\.(reduce|conv3x3|increase|shortcut)\.(conv|bn)\.(\w+)")
-_NESTED_PARTS = {"reduce": "1", "conv3x3": "2", "increase": "3"}
 
 
 def _nested_resnet_name(name: str) -> str | None:
@@ -149,10 +152,9 @@ def _nested_resnet_name(name: str) -> str | None:
         return f"{stem[1]}1.{stem[2]}"
     if match := _NESTED_BLOCK.fullmatch(name):
         layer, block, part, kind, tensor = match.groups()
-        prefix = f"layer{int(layer) - 1}.{int(block) - 1}"
-        if part == "shortcut":
-            return f"{prefix}.downsample.{'0' if kind == 'conv' else '1'}.{tensor}"
-        return f"{prefix}.{kind}{_NESTED_PARTS[part]}.{tensor}"
+        convolution, norm = _NESTED_PARTS[part]
+        ours = convolution if kind == "conv" else norm
+        return f"layer{int(layer) - 1}.{int(block) - 1}.{ours}.{tensor}"
     return None
 
 
@@ -176,18 +178,16 @@ def _caffe_resnet_name(name: str) -> str | None:
     """`scale3b2_branch2a.weight` -> `layer2.2.bn1.weight`; the stem is `conv1`, `bn_conv1`, `scale_conv1`."""
     layer, _, tensor = name.rpartition(".")
     if kind := _CAFFE_STEM.get(layer):
-        prefix, place = "", 1
+        prefix, branch = "", "2a"
     elif match := _CAFFE_LAYER.fullmatch(name):
         kind, stage, letter, number, branch, tensor = match.groups()
         block = int(number) if number else ord(letter) - ord("a")
-        prefix, place = f"layer{int(stage) - 1}.{block}.", "abc".find(branch[-1]) + 1  # 0 for branch1
+        prefix = f"layer{int(stage) - 1}.{block}."
     else:
         return None
-    ours = next((names[0] for names in _CAFFE_TENSORS[kind] if tensor in names), None)
-    if ours is None:
-        return None
-    convolution, norm = (f"conv{place}", f"bn{place}") if place else ("downsample.0", "downsample.1")
-    return f"{prefix}{convolution if kind == 'res' else norm}.{ours}"
+    convolution, norm = _CAFFE_BRANCHES[branch]
+    part = prefix + (convolution if kind == "res" else norm)
+    return next((f"{part}.{names[0]}" for names in _CAFFE_TENSORS[kind] if tensor in names), None)
 
 
 # The first that fits is taken; boxseg's own files are told from torchvision's by the normalisation in them.
