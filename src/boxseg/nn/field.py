@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from boxseg.nn.row_bands import FULL_SIZE_PIXELS, bands
-from boxseg.nn.upsample import from_columns, interpolation_matrix, neighbouring_cells, to_columns
+from boxseg.nn.upsample import from_columns, interpolation_matrices, neighbouring_cells, to_columns
 
 # Rows and columns of a part of an image.
 Window = tuple[slice, slice]
@@ -41,10 +41,7 @@ class UpsampledFeatures:
             features = features.float()
         self.features = features
         self.size = size
-        self._rows, self._columns = (
-            interpolation_matrix(pixels, cells, stride, dtype=features.dtype, device=features.device)
-            for pixels, cells in zip(size, features.shape[1:], strict=True)
-        )
+        self._rows, self._columns = interpolation_matrices(features, size, stride)
 
     def bands(self, window: Window = EVERYWHERE) -> Iterator[Window]:
         """Parts of a window, to be given to `dot` and `cosine`: of a large one a few rows at a time."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from boxseg.nn.row_bands import FULL_SIZE_PIXELS, bands
-from boxseg.nn.upsample import interpolation_matrix, to_columns
+from boxseg.nn.upsample import interpolation_matrices, to_columns
 
 
 class Views:
@@ -39,10 +39,7 @@ class Views:
             size: Of the view, pixels.
             mirrored: Whether the view was mirrored left to right.
         """
-        rows, columns = (
-            interpolation_matrix(pixels, cells, self.stride, dtype=maps.dtype, device=maps.device)
-            for pixels, cells in zip(size, maps.shape[1:], strict=True)
-        )
+        rows, columns = interpolation_matrices(maps, size, self.stride)
         columns = columns.flip(0) if mirrored else columns
         self._maps.append((resized(rows, self.size[0]), maps))
         self._columns.append(resized(columns, self.size[1]))
