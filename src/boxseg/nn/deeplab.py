@@ -228,11 +228,9 @@ def build_segmenter(
 
 
 def _start_backbone(model: Model, architecture: dict[str, Any] | None, options: dict[str, Any]) -> Backbone:
-    if ":" in model.backbone:
-        options = {"stage": model.stage, **options}
-    if architecture is not None:
-        options = {"architecture": architecture, **options}
-    backbone = build_backbone(model.backbone, batch_norm=model.batch_norm, **options)
+    library = {"stage": model.stage} if ":" in model.backbone else {}
+    kept = {} if architecture is None else {"architecture": architecture}
+    backbone = build_backbone(model.backbone, batch_norm=model.batch_norm, **{**library, **kept, **options})
     if model.freeze:
         backbone.freeze()
     return backbone

@@ -192,10 +192,11 @@ def _published(backbone: Backbone) -> Path:
 
 
 def _scheme(backbone: Backbone, state: dict[str, Tensor], path: Path) -> NamingScheme:
-    for scheme in NAMING_SCHEMES:
-        if scheme.fits(backbone, state):
+    schemes = [scheme for scheme in NAMING_SCHEMES if isinstance(backbone, scheme.backbone)]
+    for scheme in schemes:
+        if any(re.fullmatch(scheme.telltale, name) for name in state):
             return scheme
-    known = ", ".join(scheme.title for scheme in NAMING_SCHEMES if isinstance(backbone, scheme.backbone))
+    known = ", ".join(scheme.title for scheme in schemes)
     raise CheckpointError(
         f"{path} has no weights of {_name_of(backbone)} (its tensors: {_listed(sorted(state))}); "
         f"known are the names of {known}"

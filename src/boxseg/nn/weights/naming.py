@@ -48,10 +48,6 @@ class NamingScheme:
     preprocessing: Preprocessing | None
     style: Style | None = None
 
-    def fits(self, backbone: Backbone, names: State) -> bool:
-        """Whether these are names of this scheme, for this backbone."""
-        return isinstance(backbone, self.backbone) and any(re.fullmatch(self.telltale, n) for n in names)
-
 
 def convert(scheme: NamingScheme, state: State, *, fully_connected: FullyConnected) -> Converted:
     """A state dict in our names and shapes.
@@ -193,11 +189,7 @@ def _caffe_resnet_name(name: str) -> str | None:
 # The first that fits is taken; boxseg's own files are told from torchvision's by the normalisation in them.
 NAMING_SCHEMES = (
     NamingScheme(
-        title="boxseg",
-        backbone=Backbone,
-        telltale="order",
-        rename=lambda name: name,
-        preprocessing=None,
+        title="boxseg", backbone=Backbone, telltale="order", rename=lambda name: name, preprocessing=None
     ),
     NamingScheme(
         title="EfficientNet-Lite0 (PyTorch)",
