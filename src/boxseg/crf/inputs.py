@@ -27,7 +27,7 @@ def paired(images: Arrays, probabilities: Arrays) -> list[tuple[Tensor, Tensor]]
     """
     pictures, scores = _items(images, 3, "images"), _items(probabilities, 3, "probabilities")
     if len(pictures) != len(scores):
-        raise ValueError(f"{len(pictures)} images but {len(scores)} probability maps, expected as many")
+        raise ValueError(f"{len(scores)} probability maps for {len(pictures)} images: give one for each image")
     pairs = []
     for number, (image, score) in enumerate(zip(pictures, scores, strict=True)):
         where = f" of item {number}" if len(pictures) > 1 else ""
@@ -144,5 +144,5 @@ def _items(arrays: Arrays, ndim: int, name: str) -> list[Tensor]:
         )
     for item in arrays:
         if not isinstance(item, np.ndarray | Tensor):
-            raise ValueError(f"{name} hold {type(item).__name__}, expected NumPy arrays or torch tensors")
+            raise ValueError(f"{name} contain a {type(item).__name__}, expected NumPy arrays or torch tensors")
     return [as_tensor(item) for item in arrays]

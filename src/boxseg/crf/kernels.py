@@ -137,7 +137,7 @@ class Features:
             )
         extents = [float(channel.abs().max()) for channel in values]
         if largest_key([2 * e for e in extents]) is None:
-            raise ValueError(f"features reach {max(extents):.4g} tolerances: divide by a larger one")
+            raise ValueError(f"features reach {max(extents):.4g} tolerances: divide them by larger tolerances")
 
     def features(self, image: Tensor) -> Tensor:
         """Features (H·W, D), float32, on the device of the image."""

@@ -227,7 +227,7 @@ def test_files_with_code_or_without_tensors_are_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "none.pth")
     with pytest.raises(CheckpointError, match="holds no state dict"):
         load_weights(build_backbone("efficientnet_lite0"), str(tmp_path / "none.pth"))
-    with pytest.raises(CheckpointError, match=r"no weight file imagnet \(model.weights is default, imagenet"):
+    with pytest.raises(CheckpointError, match=r"no weight file imagnet: model\.weights is default, imagenet"):
         load_weights(build_backbone("efficientnet_lite0"), "imagnet")
 
 

@@ -132,7 +132,7 @@ class Backbone(nn.Module):
     def normalise(self, images: Tensor) -> Tensor:
         """The images (B, 3, H, W) as the layers expect them: reordered, normalised, padded with zeros."""
         if images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(f"Invalid shape, expected Bx3xHxW, got {tuple(images.shape)}")
+            raise ValueError(f"images of shape {tuple(images.shape)}, expected (B, 3, H, W)")
         height, width = images.shape[-2:]
         x = images.index_select(1, self.order).to(self.mean.dtype)  # a copy, of which no third is needed
         x = x.sub_(self.mean[:, None, None]).div_(self.std[:, None, None])

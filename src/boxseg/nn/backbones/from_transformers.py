@@ -43,8 +43,8 @@ class HuggingFaceBackbone(LibraryBackbone):
             geometry = measure(partial(cls.features, network), beyond)
         except Exception as error:
             raise ConfigError(
-                f"hf:{name} ({last.config.model_type}) cannot be a backbone here: it takes no photos of "
-                f"any size ({short(error)})"
+                f"hf:{name} ({last.config.model_type}) cannot be a backbone here: it does not take "
+                f"photos of every size ({short(error)})"
             ) from error
         return Found(network, {"config": _in_json(network.config)}, geometry, _preprocessing(name))
 

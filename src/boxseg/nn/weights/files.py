@@ -80,7 +80,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise CheckpointError(
-            f"no weight file {path} (model.weights is default, imagenet, none or a file .safetensors, .pth)"
+            f"no weight file {path}: model.weights is default, imagenet, none or a file (.safetensors, .pth)"
         )
     try:
         if path.suffix == ".safetensors":
@@ -99,8 +99,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 # How files begin that hold no weights, and what they are.
 _OTHERS = {
-    b"version https://git-lfs": "it only points to the file, fetch that by `git lfs pull`",
-    b"<": "it is a web page, the address led to no file",
+    b"version https://git-lfs": "it is only a pointer of Git LFS: fetch the file by `git lfs pull`",
+    b"<": "it is a web page: the address led to no weight file",
     b"\xff\xd8": "it is a JPEG",
     b"\x89PNG": "it is a PNG",
 }
@@ -111,7 +111,7 @@ _SAVED = (b"PK", b"\x80")
 def _fault(path: Path, error: Exception) -> str:
     """What is wrong with a file, in words of our own where torch's would have code run from it."""
     if path.suffix == ".caffemodel":
-        return "convert Caffe's format to a state dict first, its layer names may stay"
+        return "convert Caffe's format to a state dict first; its layer names may stay"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     with path.open("rb") as file:

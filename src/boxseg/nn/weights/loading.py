@@ -199,7 +199,7 @@ def _scheme(backbone: Backbone, state: dict[str, Tensor], path: Path) -> NamingS
     known = ", ".join(scheme.title for scheme in schemes)
     raise CheckpointError(
         f"{path} has no weights of {_name_of(backbone)} (its tensors: {_listed(sorted(state))}); "
-        f"known are the names of {known}"
+        f"expected names of one of: {known}"
     )
 
 
