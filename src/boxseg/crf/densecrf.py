@@ -18,7 +18,6 @@ from boxseg.crf.inputs import (
     Matrix,
     as_compatibility,
     as_tensor,
-    check_classes,
     check_image,
     like_input,
     paired,
@@ -95,10 +94,9 @@ class DenseCRF:
         """
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads={num_threads}, expected 1 or more")
-        pairs = paired(images, probabilities)
         kernels, settings = self._kernels(), self._settings()
-        for number, (image, scores) in enumerate(pairs):
-            check_classes(scores, settings.compatibility, f" of item {number}" if number else "")
+        pairs = paired(images, probabilities, settings.compatibility)
+        for image, _ in pairs:
             for kernel in kernels:
                 kernel.check(*image.shape[:2])
         if kernels and native.usable([scores for _, scores in pairs]):

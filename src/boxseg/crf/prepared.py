@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from boxseg.crf import gpu, native
-from boxseg.crf.inputs import AnyArray, as_tensor, check_classes, check_probabilities, like_input
+from boxseg.crf.inputs import AnyArray, as_tensor, check_probabilities, like_input
 from boxseg.crf.kernels import Kernel
 from boxseg.crf.lattice import Lattice
 from boxseg.crf.meanfield import Settings, mean_field, spread_absent, unary_energy
@@ -43,8 +43,7 @@ class PreparedImage:
         """
         scores = as_tensor(probabilities)
         height, width = self._image.shape[:2]
-        check_probabilities(scores, (height, width))
-        check_classes(scores, self._settings.compatibility)
+        check_probabilities(scores, (height, width), self._settings.compatibility)
         flat = scores.reshape(len(scores), -1)
         with self._turn:
             if self._kernels and native.usable([scores]) and (engine := self._built()):
