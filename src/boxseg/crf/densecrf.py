@@ -10,19 +10,8 @@ from typing import Any, cast, overload
 import torch
 from torch import Tensor
 
-from boxseg.crf import gpu, native
-from boxseg.crf.inputs import (
-    AnyArray,
-    Array,
-    Arrays,
-    Matrix,
-    as_compatibility,
-    as_tensor,
-    check_image,
-    like_input,
-    paired,
-    room_for,
-)
+from boxseg.crf import gpu, inputs, native
+from boxseg.crf.inputs import AnyArray, Array, Arrays, Matrix
 from boxseg.crf.kernels import Bilateral, Features, Gaussian, Kernel
 from boxseg.crf.lattice import Lattice
 from boxseg.crf.meanfield import Settings
@@ -66,7 +55,7 @@ class DenseCRF:
         if not 1e-30 <= self.clip < 1:
             raise ValueError(f"clip={self.clip}, expected a probability from 1e-30 to below 1")
         if self.compatibility is not None:  # as tuples, which can be compared and hashed
-            object.__setattr__(self, "compatibility", as_compatibility(self.compatibility))
+            object.__setattr__(self, "compatibility", inputs.as_compatibility(self.compatibility))
 
     @overload
     def __call__(self, images: Arrays, probabilities: AnyArray, num_threads: int | None = None) -> AnyArray: ...
@@ -95,17 +84,17 @@ class DenseCRF:
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads={num_threads}, expected 1 or more")
         kernels, settings = self._kernels(), self._settings()
-        pairs = paired(images, probabilities, settings.compatibility)
+        pairs = inputs.paired(images, probabilities, settings.compatibility)
         for image, _ in pairs:
             for kernel in kernels:
                 kernel.check(*image.shape[:2])
         if kernels and native.usable([scores for _, scores in pairs]):
-            results = room_for(pairs, probabilities)
+            results = inputs.room_for(pairs, probabilities)
             self._infer_native(pairs, results, num_threads or torch.get_num_threads())
-            return like_input(results, probabilities)
+            return inputs.like_input(results, probabilities)
         if kernels and gpu.usable([scores for _, scores in pairs]):
-            return like_input(gpu.infer(pairs, kernels, settings), probabilities)
-        return like_input([self._infer(image, scores) for image, scores in pairs], probabilities)
+            return inputs.like_input(gpu.infer(pairs, kernels, settings), probabilities)
+        return inputs.like_input([self._infer(image, scores) for image, scores in pairs], probabilities)
 
     def lattice(self, image: Array, features: Sequence[Features] = ()) -> PreparedImage:
         """Bind the CRF to one image, to be called with several sets of probabilities.
@@ -118,10 +107,10 @@ class DenseCRF:
         Raises:
             ValueError: The image or the features are not usable, or a σ is too small for the image.
         """
-        tensor = as_tensor(image)
+        tensor = inputs.as_tensor(image)
         kernels = [*self._kernels(), *features]
         if any(isinstance(kernel, Bilateral) for kernel in kernels):
-            check_image(tensor)
+            inputs.check_image(tensor)
         if tensor.ndim < 2 or 0 in tensor.shape[:2]:
             raise ValueError(f"image of shape {tuple(tensor.shape)}, expected (height, width, ...)")
         for kernel in kernels:

@@ -42,11 +42,10 @@ class Geometry:
 
 
 class Found(NamedTuple):
-    """A network of another library, with random weights."""
+    """A network with random weights; its library builds it again from the description, in JSON types."""
 
     network: nn.Module
     description: dict[str, Any]
-    """What the library builds it from again, in JSON types."""
     geometry: Geometry
     preprocessing: Preprocessing
 
@@ -117,7 +116,7 @@ class LibraryBackbone(Backbone):
 
     @classmethod
     def find(cls, name: str, stage: int | None) -> Found:
-        """The network of that name; `build` says which errors there are."""
+        """The network of that name; arguments and errors as of `build`."""
         raise NotImplementedError
 
     @classmethod
