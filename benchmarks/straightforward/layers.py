@@ -9,8 +9,7 @@ from unittest.mock import patch
 from torch import Tensor, nn
 
 from boxseg.nn.backbones import efficientnet_lite, resnet
-from boxseg.nn.backbones.depthwise import DepthwiseConv2d
-from boxseg.nn.backbones.relu6 import ReLU6
+from boxseg.nn.backbones.layers import DepthwiseConv2d, ReLU6
 
 
 @contextmanager

@@ -35,9 +35,9 @@ def spoilt(value: float) -> np.ndarray:
         (IMAGE, spoilt(float("inf")), "expected 0 to 1"),
         (IMAGE, spoilt(-3.0), "take the softmax of logits"),
         (IMAGE, SCORES[0], "expected 3 dimensions"),
-        (IMAGE[None], SCORES[None].repeat(2, 0), "1 images but 2 probability maps"),
+        (IMAGE[None], SCORES[None].repeat(2, 0), "2 probability maps for 1 images"),
         ([IMAGE, IMAGE], [SCORES, SCORES[:, 1:]], "of item 1"),
-        ([IMAGE], [SCORES.tolist()], "hold list"),
+        ([IMAGE], [SCORES.tolist()], "contain a list"),
     ],
 )
 def test_bad_arguments(image: Any, scores: Any, message: str) -> None:

@@ -72,7 +72,7 @@ def test_depth_separates_what_colour_cannot(scene: Callable[..., Any]) -> None:
         (np.zeros((17, 4, 6)), "expected .1 to 16"),
         (np.full((2, 4, 6), np.nan), "NaN"),
         (np.zeros((2, 4, 5)), "5x4 pixels for an image of 6x4"),
-        (np.full((2, 4, 6), 1e5), "divide by a larger one"),
+        (np.full((2, 4, 6), 1e5), "divide them by larger tolerances"),
     ],
 )
 def test_bad_features(values: np.ndarray, message: str) -> None:

@@ -11,7 +11,7 @@ from boxseg.cli import execute
 from boxseg.config import Model, Segment
 from boxseg.data.toy import write_toy
 from boxseg.inference.networks import load_segmenter, save_network, start_classifier, start_segmenter
-from boxseg.nn.pointwise import hurry_pointwise
+from boxseg.nn.backbones.base import hurry_pointwise
 
 
 def full_vgg16(path: Path) -> Path:

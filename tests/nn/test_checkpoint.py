@@ -127,6 +127,6 @@ def test_the_other_kind_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     checkpoint.save(path, {}, {"kind": "box-classifier"})
     assert checkpoint.load(path, "box-classifier")[0]["kind"] == "box-classifier"
-    expected = "this is a box classifier, a segmentation network is needed: .*model.safetensors"
+    expected = "checkpoint .*model.safetensors holds a box classifier; a segmentation network is needed"
     with pytest.raises(CheckpointError, match=expected):
         checkpoint.load(path, "segmenter")

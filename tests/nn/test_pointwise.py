@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from boxseg.nn.pointwise import hurry_pointwise
+from boxseg.nn.backbones.base import hurry_pointwise
 
 
 def test_only_plain_1x1_convolutions_are_dilated_and_compute_the_same() -> None:

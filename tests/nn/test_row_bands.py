@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from boxseg.nn import row_bands as module
 from boxseg.nn.backbones import efficientnet_lite, resnet, vgg
 from boxseg.nn.backbones.base import fold_batch_norm
+from boxseg.nn.backbones.layers import ReLU6
 from boxseg.nn.backbones.registry import Backbone, build_backbone
-from boxseg.nn.backbones.relu6 import ReLU6
 from boxseg.nn.row_bands import bands, in_bands
 
 KINDS = {

@@ -18,7 +18,7 @@ def cells_for(size: int, stride: int) -> int:
 @given(size=st.integers(1, 70), stride=strides, extra=st.integers(0, 2))
 def test_matrix_interpolates_between_the_two_cells_around_a_pixel(size: int, stride: int, extra: int) -> None:
     cells = cells_for(size, stride) + extra
-    matrix = interpolation_matrix(size, cells, stride, dtype=torch.float64)
+    matrix = interpolation_matrix(size, cells, stride)
     expected = torch.zeros(size, cells, dtype=torch.float64)
     for pixel in range(size):
         left, rest = divmod(pixel, stride)
@@ -41,8 +41,8 @@ def test_cells_keep_their_value_at_their_pixel(height: int, width: int, stride: 
 def test_upsampling_is_the_two_matrices() -> None:
     stride = 4
     maps = torch.rand(2, 3, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    rows = interpolation_matrix(11, 4, stride, dtype=torch.float64)
-    columns = interpolation_matrix(18, 6, stride, dtype=torch.float64)
+    rows = interpolation_matrix(11, 4, stride)
+    columns = interpolation_matrix(18, 6, stride)
     torch.testing.assert_close(upsample_aligned(maps, (11, 18), stride), rows @ maps @ columns.T)
 
 

@@ -257,7 +257,7 @@ def test_a_classifier_is_no_segmentation_network(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     save_network(file, network, classes=CLASSES, model=Model(), options=Classify())
     for use in (boxseg.load, lambda path: boxseg.export(checkpoint=path, out=tmp_path / "n.onnx")):
-        with pytest.raises(CheckpointError, match="this is a box classifier, a segmentation network is needed"):
+        with pytest.raises(CheckpointError, match="holds a box classifier; a segmentation network is needed"):
             use(file)
 
 

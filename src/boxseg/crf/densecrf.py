@@ -8,22 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, cast, overload
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from boxseg.crf import gpu, native
-from boxseg.crf.inputs import (
-    Array,
-    Arrays,
-    Matrix,
-    as_compatibility,
-    as_tensor,
-    check_classes,
-    check_image,
-    like_input,
-    paired,
-    room_for,
-)
+from boxseg.crf import gpu, inputs, native
+from boxseg.crf.inputs import AnyArray, Array, Arrays, Matrix
 from boxseg.crf.kernels import Bilateral, Features, Gaussian, Kernel
 from boxseg.crf.lattice import Lattice
 from boxseg.crf.meanfield import Settings
@@ -67,25 +55,15 @@ class DenseCRF:
         if not 1e-30 <= self.clip < 1:
             raise ValueError(f"clip={self.clip}, expected a probability from 1e-30 to below 1")
         if self.compatibility is not None:  # as tuples, which can be compared and hashed
-            object.__setattr__(self, "compatibility", as_compatibility(self.compatibility))
+            object.__setattr__(self, "compatibility", inputs.as_compatibility(self.compatibility))
+
+    @overload
+    def __call__(self, images: Arrays, probabilities: AnyArray, num_threads: int | None = None) -> AnyArray: ...
 
     @overload
     def __call__(
-        self, images: Arrays, probabilities: NDArray[Any], num_threads: int | None = None
-    ) -> NDArray[Any]: ...
-
-    @overload
-    def __call__(self, images: Arrays, probabilities: Tensor, num_threads: int | None = None) -> Tensor: ...
-
-    @overload
-    def __call__(
-        self, images: Arrays, probabilities: Sequence[NDArray[Any]], num_threads: int | None = None
-    ) -> list[NDArray[Any]]: ...
-
-    @overload
-    def __call__(
-        self, images: Arrays, probabilities: Sequence[Tensor], num_threads: int | None = None
-    ) -> list[Tensor]: ...
+        self, images: Arrays, probabilities: Sequence[AnyArray], num_threads: int | None = None
+    ) -> list[AnyArray]: ...
 
     def __call__(self, images: Arrays, probabilities: Arrays, num_threads: int | None = None) -> Any:
         """Marginals Q of the labels.
@@ -105,18 +83,18 @@ class DenseCRF:
         """
         if num_threads is not None and num_threads < 1:
             raise ValueError(f"num_threads={num_threads}, expected 1 or more")
-        pairs = paired(images, probabilities)
-        for number, (image, scores) in enumerate(pairs):
-            check_classes(scores, self._settings().compatibility, f" of item {number}" if number else "")
-            for kernel in self._kernels():
-                kernel.check(image.shape[0], image.shape[1])
-        if self._kernels() and native.usable([scores for _, scores in pairs]):
-            results = room_for(pairs, probabilities)
+        kernels, settings = self._kernels(), self._settings()
+        pairs = inputs.paired(images, probabilities, settings.compatibility)
+        for image, _ in pairs:
+            for kernel in kernels:
+                kernel.check(*image.shape[:2])
+        if kernels and native.usable([scores for _, scores in pairs]):
+            results = inputs.room_for(pairs, probabilities)
             self._infer_native(pairs, results, num_threads or torch.get_num_threads())
-            return like_input(results, probabilities)
-        if self._kernels() and gpu.usable([scores for _, scores in pairs]):
-            return like_input(gpu.infer(pairs, self._kernels(), self._settings()), probabilities)
-        return like_input([self._infer(image, scores) for image, scores in pairs], probabilities)
+            return inputs.like_input(results, probabilities)
+        if kernels and gpu.usable([scores for _, scores in pairs]):
+            return inputs.like_input(gpu.infer(pairs, kernels, settings), probabilities)
+        return inputs.like_input([self._infer(image, scores) for image, scores in pairs], probabilities)
 
     def lattice(self, image: Array, features: Sequence[Features] = ()) -> PreparedImage:
         """Bind the CRF to one image, to be called with several sets of probabilities.
@@ -129,14 +107,14 @@ class DenseCRF:
         Raises:
             ValueError: The image or the features are not usable, or a σ is too small for the image.
         """
-        tensor = as_tensor(image)
+        tensor = inputs.as_tensor(image)
         kernels = [*self._kernels(), *features]
         if any(isinstance(kernel, Bilateral) for kernel in kernels):
-            check_image(tensor)
+            inputs.check_image(tensor)
         if tensor.ndim < 2 or 0 in tensor.shape[:2]:
             raise ValueError(f"image of shape {tuple(tensor.shape)}, expected (height, width, ...)")
         for kernel in kernels:
-            kernel.check(tensor.shape[0], tensor.shape[1])
+            kernel.check(*tensor.shape[:2])
         return PreparedImage(tensor, kernels, self._settings())
 
     def _kernels(self) -> list[Kernel]:

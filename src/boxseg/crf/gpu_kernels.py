@@ -71,15 +71,7 @@ def splat_long(
 
 
 @triton.jit
-def blur(
-    values,
-    after,
-    heads,
-    chains,
-    STRIDE: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+def blur(values, after, heads, chains, STRIDE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK: tl.constexpr):
     """Convolve with (½, 1, ½) along one axis, in place.
 
     A chain is a point without a neighbour before it, its neighbour `after` it, and so on until −1. One program

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -12,25 +12,27 @@ from torch import Tensor
 
 Array = NDArray[Any] | Tensor
 Arrays = Array | Sequence[Array]
+AnyArray = TypeVar("AnyArray", bound=Array)
+Matrix = tuple[tuple[float, ...], ...]
 
 PROBABILITY_TOLERANCE = 1e-3
 """Probabilities may leave 0..1 by so much, as those of half-precision networks do."""
 
 
-def paired(images: Arrays, probabilities: Arrays) -> list[tuple[Tensor, Tensor]]:
+def paired(images: Arrays, probabilities: Arrays, compatibility: Matrix | None) -> list[tuple[Tensor, Tensor]]:
     """Images (H, W, 3) uint8 and their probabilities (C, H, W), one pair for each image, on one device.
 
     Raises:
         ValueError: Shapes, types or values are not usable.
     """
-    pictures, scores = _items(images, 3, "images"), _items(probabilities, 3, "probabilities")
+    pictures, scores = _items(images, "images"), _items(probabilities, "probabilities")
     if len(pictures) != len(scores):
-        raise ValueError(f"{len(pictures)} images but {len(scores)} probability maps, expected as many")
+        raise ValueError(f"{len(scores)} probability maps for {len(pictures)} images: give one for each image")
     pairs = []
     for number, (image, score) in enumerate(zip(pictures, scores, strict=True)):
         where = f" of item {number}" if len(pictures) > 1 else ""
         check_image(image, where)
-        check_probabilities(score, (image.shape[0], image.shape[1]), where)
+        check_probabilities(score, (image.shape[0], image.shape[1]), compatibility, where)
         pairs.append((image.to(score.device), score))
     return pairs
 
@@ -47,8 +49,10 @@ def check_image(image: Tensor, where: str = "") -> None:
         raise ValueError(f"image{where} of type {image.dtype}, expected raw RGB in uint8")
 
 
-def check_probabilities(scores: Tensor, size: tuple[int, int], where: str = "") -> None:
-    """Refuse what are not probabilities (C, H, W) of an image of that size.
+def check_probabilities(
+    scores: Tensor, size: tuple[int, int], compatibility: Matrix | None, where: str = ""
+) -> None:
+    """Refuse what are not probabilities (C, H, W) of an image of that size, for a compatibility (C, C).
 
     Raises:
         ValueError: Another shape or type, no class, or a value that is no probability.
@@ -62,6 +66,10 @@ def check_probabilities(scores: Tensor, size: tuple[int, int], where: str = "") 
             f"probabilities{where} of {scores.shape[2]}x{scores.shape[1]} pixels for an image of "
             f"{size[1]}x{size[0]}: resize them to the image"
         )
+    if compatibility is not None and len(scores) != len(compatibility):
+        raise ValueError(
+            f"probabilities{where} of {len(scores)} classes for a compatibility of {len(compatibility)}"
+        )
     if not scores.dtype.is_floating_point:
         raise ValueError(f"probabilities{where} of type {scores.dtype}, expected floating-point numbers")
     low, high = (float(v) for v in torch.aminmax(scores.detach()))
@@ -71,9 +79,6 @@ def check_probabilities(scores: Tensor, size: tuple[int, int], where: str = "") 
         raise ValueError(
             f"probabilities{where} from {low:.4g} to {high:.4g}, expected 0 to 1: take the softmax of logits"
         )
-
-
-Matrix = tuple[tuple[float, ...], ...]
 
 
 def as_compatibility(values: Array | Sequence[Sequence[float]]) -> Matrix:
@@ -90,18 +95,6 @@ def as_compatibility(values: Array | Sequence[Sequence[float]]) -> Matrix:
     if not np.array_equal(matrix, matrix.T):
         raise ValueError("compatibility is not symmetric: a pair of labels has one penalty, whichever is first")
     return tuple(tuple(float(v) for v in row) for row in matrix)
-
-
-def check_classes(scores: Tensor, compatibility: Matrix | None, where: str = "") -> None:
-    """Refuse probabilities (C, H, W) of another number of classes than the compatibility has.
-
-    Raises:
-        ValueError: It names both.
-    """
-    if compatibility is not None and len(scores) != len(compatibility):
-        raise ValueError(
-            f"probabilities{where} of {len(scores)} classes for a compatibility of {len(compatibility)}"
-        )
 
 
 def as_tensor(array: Array) -> Tensor:
@@ -134,16 +127,12 @@ def like_input(results: Tensor | list[Tensor], probabilities: Arrays) -> Arrays:
     return whole.numpy().astype(probabilities.dtype, copy=False)
 
 
-def _items(arrays: Arrays, ndim: int, name: str) -> list[Tensor]:
+def _items(arrays: Arrays, name: str) -> list[Tensor]:
     if isinstance(arrays, np.ndarray | Tensor):
-        if arrays.ndim == ndim:
-            return [as_tensor(arrays)]
-        if arrays.ndim == ndim + 1:
-            return list(as_tensor(arrays))
-        raise ValueError(
-            f"{name} of shape {tuple(arrays.shape)}, expected {ndim} dimensions, or {ndim + 1} for a batch"
-        )
+        if arrays.ndim not in (3, 4):
+            raise ValueError(f"{name} of shape {tuple(arrays.shape)}, expected 3 dimensions, or 4 for a batch")
+        return [as_tensor(arrays)] if arrays.ndim == 3 else list(as_tensor(arrays))
     for item in arrays:
         if not isinstance(item, np.ndarray | Tensor):
-            raise ValueError(f"{name} hold {type(item).__name__}, expected NumPy arrays or torch tensors")
+            raise ValueError(f"{name} contain a {type(item).__name__}, expected NumPy arrays or torch tensors")
     return [as_tensor(item) for item in arrays]

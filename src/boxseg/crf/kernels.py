@@ -6,7 +6,7 @@ A kernel is a Gaussian of the difference between two pixels' features, exp(-|f_i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,9 @@ from torch import Tensor
 
 from boxseg.crf.embedding import largest_key, smallest_sigma
 from boxseg.crf.inputs import Array, as_tensor
+
+# The sigmas of a kernel, some of them raised to a value.
+Raised = Callable[[float], tuple[float, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +46,7 @@ class Gaussian:
         Raises:
             ValueError: It names the smallest usable value.
         """
-        if largest_key(_extents(height, width, self.sigmas)) is None:
-            least = _smallest(lambda s: (s, s), height, width)
-            raise ValueError(f"Gaussian.sigma too small for {width}x{height} pixels: use {least:.4g} or more")
+        _check_reach(self, {"sigma": lambda s: (s, s)}, height, width)
 
     def features(self, image: Tensor) -> Tensor:
         """Features (H·W, 2), float32, of an image (H, W, 3)."""
@@ -82,20 +83,13 @@ class Bilateral:
         Raises:
             ValueError: It names the smallest usable value.
         """
-        if largest_key(_extents(height, width, self.sigmas)) is not None:
-            return
         xy, rgb = self.sigmas[:2], self.sigmas[2:]
-        # The first whose growth alone would do; both where neither is enough.
-        remedies: list[tuple[str, Callable[[float], tuple[float, ...]]]] = [
-            ("sigma_rgb", lambda s: (*xy, s, s, s)),
-            ("sigma_xy", lambda s: (s, s, *rgb)),
-            ("sigma_xy and sigma_rgb", lambda s: (s,) * 5),
-        ]
-        for name, sigmas in remedies:  # pragma: no branch
-            if largest_key(_extents(height, width, sigmas(math.inf))) is None:
-                continue
-            least = _smallest(sigmas, height, width)
-            raise ValueError(f"Bilateral.{name} too small for {width}x{height} pixels: use {least:.4g} or more")
+        remedies: dict[str, Raised] = {
+            "sigma_rgb": lambda s: (*xy, s, s, s),
+            "sigma_xy": lambda s: (s, s, *rgb),
+            "sigma_xy and sigma_rgb": lambda s: (s,) * 5,
+        }
+        _check_reach(self, remedies, height, width)
 
     def features(self, image: Tensor) -> Tensor:
         """Features (H·W, 5), float32, of an image (H, W, 3) uint8."""
@@ -143,7 +137,7 @@ class Features:
             )
         extents = [float(channel.abs().max()) for channel in values]
         if largest_key([2 * e for e in extents]) is None:
-            raise ValueError(f"features reach {max(extents):.4g} tolerances: divide by a larger one")
+            raise ValueError(f"features reach {max(extents):.4g} tolerances: divide them by larger tolerances")
 
     def features(self, image: Tensor) -> Tensor:
         """Features (H·W, D), float32, on the device of the image."""
@@ -162,13 +156,20 @@ def _positions(image: Tensor, sigmas: tuple[float, ...]) -> Tensor:
     return torch.stack([x.expand(height, width), y[:, None].expand(height, width)], dim=-1).reshape(-1, 2)
 
 
-def _extents(height: int, width: int, sigmas: tuple[float, ...]) -> list[float]:
-    """The largest value that each feature can take."""
-    return [size / sigma for size, sigma in zip((width - 1, height - 1, 255, 255, 255), sigmas, strict=False)]
+def _check_reach(kernel: Gaussian | Bilateral, remedies: Mapping[str, Raised], height: int, width: int) -> None:
+    """Refuse sigmas that are too small, by the first remedy that is enough and the smallest usable value."""
 
+    def extents(sigmas: tuple[float, ...]) -> list[float]:
+        """The largest value that each feature can take."""
+        most = (width - 1, height - 1, 255, 255, 255)
+        return [size / sigma for size, sigma in zip(most, sigmas, strict=False)]
 
-def _smallest(sigmas: Callable[[float], tuple[float, ...]], height: int, width: int) -> float:
-    return smallest_sigma(lambda sigma: _extents(height, width, sigmas(sigma)))
+    if largest_key(extents(kernel.sigmas)) is None:
+        usable = {name: raised for name, raised in remedies.items() if largest_key(extents(raised(math.inf)))}
+        name, raised = next(iter(usable.items()))
+        least = smallest_sigma(lambda sigma: extents(raised(sigma)))
+        called = f"{type(kernel).__name__}.{name}"
+        raise ValueError(f"{called} too small for {width}x{height} pixels: use {least:.4g} or more")
 
 
 def _spread(sigma: float | tuple[float, ...], count: int) -> tuple[float, ...]:

@@ -37,10 +37,7 @@ class Settings:
 
 
 def mean_field(
-    unary: Tensor,
-    kernels: Sequence[tuple[Lattice, float | Tensor]],
-    iterations: int,
-    merged: int = 1,
+    unary: Tensor, kernels: Sequence[tuple[Lattice, float | Tensor]], iterations: int, merged: int = 1
 ) -> Tensor:
     """Approximate marginals of a dense CRF.
 

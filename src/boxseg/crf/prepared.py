@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TypeVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from boxseg.crf import gpu, native
-from boxseg.crf.inputs import Array, as_tensor, check_classes, check_probabilities, like_input
+from boxseg.crf.inputs import AnyArray, as_tensor, check_probabilities, like_input
 from boxseg.crf.kernels import Kernel
 from boxseg.crf.lattice import Lattice
 from boxseg.crf.meanfield import Settings, mean_field, spread_absent, unary_energy
-
-AnyArray = TypeVar("AnyArray", bound=Array)
 
 
 class PreparedImage:
@@ -45,31 +43,25 @@ class PreparedImage:
         """
         scores = as_tensor(probabilities)
         height, width = self._image.shape[:2]
-        check_probabilities(scores, (height, width))
-        check_classes(scores, self._settings.compatibility)
+        check_probabilities(scores, (height, width), self._settings.compatibility)
         flat = scores.reshape(len(scores), -1)
         with self._turn:
-            if self._kernels and native.usable([scores]) and self._built():
-                q = self._run_native(flat.detach().to(torch.float32).contiguous())
+            if self._kernels and native.usable([scores]) and (engine := self._built()):
+                plain = flat.detach().to(torch.float32).contiguous()
+                q = torch.empty_like(plain)
+                engine.infer(plain, self._settings, q)
             elif self._kernels and gpu.usable([scores]):
                 q = self._run_gpu(flat)
             else:
                 q = self._run_torch(flat)
         return cast(AnyArray, like_input([q.reshape(scores.shape)], probabilities))
 
-    def _built(self) -> bool:
+    def _built(self) -> native.Engine | None:
+        """The engine with the lattices of the image; None where they are beyond it."""
         if self._engine is None:
             engine = native.Engine()
-            if not engine.build(self._image.cpu(), self._kernels):
-                return False
-            self._engine = engine
-        return True
-
-    def _run_native(self, flat: Tensor) -> Tensor:
-        assert self._engine is not None
-        q = torch.empty_like(flat)
-        self._engine.infer(flat, self._settings, q)
-        return q
+            self._engine = engine if engine.build(self._image.cpu(), self._kernels) else None
+        return self._engine
 
     def _run_gpu(self, flat: Tensor) -> Tensor:
         if flat.device not in self._batches:

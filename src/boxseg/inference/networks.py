@@ -18,9 +18,8 @@ from boxseg.dataset import BoxDataset
 from boxseg.errors import CheckpointError
 from boxseg.inference.devices import torch_device
 from boxseg.nn import checkpoint
-from boxseg.nn.backbones.base import fold_batch_norm
+from boxseg.nn.backbones.base import fold_batch_norm, hurry_pointwise
 from boxseg.nn.deeplab import BoxClassifier, Segmenter, build_classifier, build_segmenter
-from boxseg.nn.pointwise import hurry_pointwise
 from boxseg.nn.weights.loading import LoadReport, load_weights, weight_file
 from boxseg.palette import voc_palette
 from boxseg.runs.layout import CheckpointKind, checkpoint_file

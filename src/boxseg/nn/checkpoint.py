@@ -92,5 +92,5 @@ def read_meta(path: Path | str, kind: str | None = None) -> dict[str, Any]:
         )
     meta: dict[str, Any] = content["meta"]
     if kind is not None and meta["kind"] != kind:
-        raise CheckpointError(f"this is {KINDS[meta['kind']]}, {KINDS[kind]} is needed: {path}")
+        raise CheckpointError(f"checkpoint {path} holds {KINDS[meta['kind']]}; {KINDS[kind]} is needed")
     return meta

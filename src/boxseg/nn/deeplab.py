@@ -27,27 +27,17 @@ class BoxClassifier(nn.Module):
     def __init__(self, backbone: Backbone, classes: int) -> None:
         super().__init__()
         self.backbone = backbone
+        self.classes = classes
+        self.stride = backbone.stride
         self.weight = nn.Parameter(torch.empty(classes + 1, backbone.channels))
         nn.init.normal_(self.weight, std=0.01)
-
-    @property
-    def classes(self) -> int:
-        """L."""
-        return len(self.weight) - 1
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two feature cells."""
-        return self.backbone.stride
 
     def features(self, images: Tensor) -> Tensor:
         """Features (B, C, h, w) of raw photos (B, 3, H, W)."""
         f: Tensor = self.backbone(images)
         return f
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The same as `features`."""
-        return self.features(images)
+    forward = features
 
 
 class LargeFOV(nn.Module):
@@ -64,8 +54,7 @@ class LargeFOV(nn.Module):
 
     def __init__(self, channels: int, *, stride: int, width: int = 256, rate: int = 12) -> None:
         super().__init__()
-        dilation = cells(rate, stride)
-        self.fc6 = conv3x3(channels, width, dilation=dilation)
+        self.fc6 = conv3x3(channels, width, dilation=cells(rate, stride))
         self.fc7 = nn.Conv2d(width, width, 1)
         self.dropout = nn.Dropout2d(0.5)
         self.channels = width
@@ -91,22 +80,16 @@ class ASPP(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: int,
-        *,
-        stride: int,
-        width: int = 256,
-        rates: tuple[int, ...] = (6, 12, 18, 24),
+        self, channels: int, *, stride: int, width: int = 256, rates: tuple[int, ...] = (6, 12, 18, 24)
     ) -> None:
         super().__init__()
-        dilations = [cells(rate, stride) for rate in rates]
-        self.branches = nn.ModuleList(conv3x3(channels, width, dilation=dilation) for dilation in dilations)
-        self.channels = width
-        for branch in self.branches:
-            assert isinstance(branch, nn.Conv2d)
+        branches = [conv3x3(channels, width, dilation=cells(rate, stride)) for rate in rates]
+        for branch in branches:
             assert branch.bias is not None
             nn.init.normal_(branch.weight, std=0.01)
             nn.init.zeros_(branch.bias)
+        self.branches = nn.ModuleList(branches)
+        self.channels = width
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, h, w) -> (B, width, h, w)."""
@@ -171,22 +154,10 @@ class Segmenter(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.classes = classes
+        self.stride = backbone.stride
+        self.temperature = temperature
         self.classifier = CosineClassifier(head.channels, classes, temperature)
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two feature cells."""
-        return self.backbone.stride
-
-    @property
-    def classes(self) -> int:
-        """L."""
-        return len(self.classifier.weight) - 1
-
-    @property
-    def temperature(self) -> float:
-        """T."""
-        return self.classifier.temperature
 
     def features(self, images: Tensor) -> Tensor:
         """φ, (B, C, h, w), of raw photos (B, 3, H, W)."""
@@ -252,17 +223,14 @@ def build_segmenter(
     kind = backbone_type(model.backbone)
     usual: type[Backbone] = kind if isinstance(kind, type) else Backbone  # a function says nothing of heads
     name = usual.default_head if model.head == "auto" else model.head
-    options = {**usual.options_under(name), **backbone_options}
-    backbone = _start_backbone(model, architecture, options)
+    backbone = _start_backbone(model, architecture, usual.options_under(name) | backbone_options)
     return Segmenter(backbone, build_head(name, backbone), classes, model.temperature)
 
 
 def _start_backbone(model: Model, architecture: dict[str, Any] | None, options: dict[str, Any]) -> Backbone:
-    if ":" in model.backbone:
-        options = {"stage": model.stage, **options}
-    if architecture is not None:
-        options = {"architecture": architecture, **options}
-    backbone = build_backbone(model.backbone, batch_norm=model.batch_norm, **options)
+    library = {"stage": model.stage} if ":" in model.backbone else {}
+    kept = {} if architecture is None else {"architecture": architecture}
+    backbone = build_backbone(model.backbone, batch_norm=model.batch_norm, **{**library, **kept, **options})
     if model.freeze:
         backbone.freeze()
     return backbone

@@ -14,11 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from boxseg.nn.row_bands import bands
-from boxseg.nn.upsample import from_columns, interpolation_matrix, neighbouring_cells, to_columns
-
-# Pixels that are worked on at once: what is made on the way to a result takes no more memory than of so many.
-FULL_SIZE_PIXELS = 2**20
+from boxseg.nn.row_bands import FULL_SIZE_PIXELS, bands
+from boxseg.nn.upsample import from_columns, interpolation_matrices, neighbouring_cells, to_columns
 
 # Rows and columns of a part of an image.
 Window = tuple[slice, slice]
@@ -44,10 +41,7 @@ class UpsampledFeatures:
             features = features.float()
         self.features = features
         self.size = size
-        self._rows, self._columns = (
-            interpolation_matrix(pixels, cells, stride, dtype=features.dtype, device=features.device)
-            for pixels, cells in zip(size, features.shape[1:], strict=True)
-        )
+        self._rows, self._columns = interpolation_matrices(features, size, stride)
 
     def bands(self, window: Window = EVERYWHERE) -> Iterator[Window]:
         """Parts of a window, to be given to `dot` and `cosine`: of a large one a few rows at a time."""

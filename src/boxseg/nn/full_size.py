@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from boxseg.nn.upsample import interpolation_matrix, upsample_pixels
+from boxseg.nn.upsample import interpolation_matrices, upsample_pixels
 
 # Rows of pixels in a band: on a processor so few that a band stays in its cache, elsewhere so many that it
 # takes little to start a band's kernels.
@@ -81,10 +81,7 @@ class _OverBands(torch.autograd.Function):
     def forward(
         ctx: Any, maps: Tensor, size: tuple[int, int], stride: int, summed: Summed, chosen: Chosen | None
     ) -> Tensor:
-        rows, columns = (
-            interpolation_matrix(pixels, cells, stride, dtype=maps.dtype, device=maps.device)
-            for pixels, cells in zip(size, maps.shape[2:], strict=True)
-        )
+        rows, columns = interpolation_matrices(maps, size, stride)
         step = ROWS.get(maps.device.type, ROWS_ELSEWHERE)
         bands = [slice(top, min(top + step, size[0])) for top in range(0, size[0], step)]
         differentiated = ctx.needs_input_grad[0]

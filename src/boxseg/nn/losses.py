@@ -96,11 +96,7 @@ def nal(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> T
 def er(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
     """Entropy regularisation: mean over S of CE + λ mean entropy of the prediction over doubtful pixels.
 
-    Args:
-        logits: (B, L + 1, h, w).
-        y_crf: (B, H, W) integer, 255 ignored.
-        y_ret: (B, H, W) integer, 255 doubtful.
-        options: Uses stride, weight.
+    Arguments as in `nal`; uses stride and weight.
 
     Source: Grandvalet and Bengio, "Semi-supervised learning by entropy minimization", NeurIPS 2004.
     """
@@ -118,11 +114,7 @@ def bs(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Te
     prediction in the target, as in the source, which makes that part an entropy: with the target held fixed
     its gradient would be exactly zero, and bootstrapping no more than a smaller λ.
 
-    Args:
-        logits: (B, L + 1, h, w).
-        y_crf: (B, H, W) integer, 255 ignored.
-        y_ret: (B, H, W) integer, 255 doubtful.
-        options: Uses stride, weight, progress.
+    Arguments as in `nal`; uses stride, weight and progress.
 
     Source: Reed et al., "Training deep neural networks on noisy labels with bootstrapping", ICLR workshop
         2015, soft bootstrapping.

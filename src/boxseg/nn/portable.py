@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from boxseg.nn.backbones.base import hurry_pointwise
 from boxseg.nn.deeplab import Segmenter
-from boxseg.nn.pointwise import hurry_pointwise
 
 # Any number of photos of any size; what torch.export calls these dimensions, and ONNX files after it.
 DYNAMIC = {"photos": {0: "batch", 1: "height", 2: "width"}}

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-# Pixels of a batch that are worked on at once.
+# How many pixels are worked on at once: of a batch, by the first layers; of a photo, at its full size.
 LAYER_PIXELS = 2**22
+FULL_SIZE_PIXELS = 2**20
 
 
 def bands(rows: int, width: int, *, pixels: int, step: int = 1) -> Iterator[tuple[int, int]]:

@@ -19,12 +19,7 @@ BLOCK = 256
 
 
 def check_cells(size: int, cells: int, stride: int) -> None:
-    """Make sure that the cells reach the end of the image along one side.
-
-    Args:
-        size: Length of the side, pixels.
-        cells: Length of the feature map along it.
-        stride: Stride of the network.
+    """Make sure that `cells` of a feature map reach the end of the `size` pixels along one side of the image.
 
     Raises:
         ValueError: They do not, or a length is not positive.
@@ -53,35 +48,33 @@ def cell_edges(size: int, cells: int, stride: int) -> Tensor:
     return edges.clamp(0.0, float(size))
 
 
-def interpolation_matrix(
-    size: int,
-    cells: int,
-    stride: int,
-    *,
-    dtype: torch.dtype = torch.float32,
-    device: torch.device | str | None = None,
-) -> Tensor:
+def interpolation_matrix(size: int, cells: int, stride: int) -> Tensor:
     """Weights that turn `cells` values along one side into `size` pixels, bilinear with aligned corners.
 
     Args:
         size: Length of the side, pixels.
         cells: Length of the feature map along it.
         stride: Stride of the network.
-        dtype: Type of the result.
-        device: Device of the result.
 
     Returns:
-        (size, cells), rows of at most two neighbouring non-zero weights that sum to 1.
+        (size, cells) float64 on the CPU; rows of at most two neighbouring non-zero weights that sum to 1.
 
     Raises:
         ValueError: The cells do not reach the end of the image.
     """
     check_cells(size, cells, stride)
     # Float64 on the CPU: some devices have none, and a rounded position would leak into a third cell.
-    pixel = torch.arange(size, dtype=torch.float64)
-    position = pixel / stride
-    hat = 1 - (position[:, None] - torch.arange(cells, dtype=torch.float64)).abs()
-    return hat.clamp(min=0).to(device=device, dtype=dtype)
+    position = torch.arange(size, dtype=torch.float64) / stride
+    return (1 - (position[:, None] - torch.arange(cells, dtype=torch.float64)).abs()).clamp(min=0)
+
+
+def interpolation_matrices(maps: Tensor, size: tuple[int, int], stride: int) -> tuple[Tensor, Tensor]:
+    """The same for rows (H, h) and columns (W, w) of maps (..., h, w), of their type and on their device."""
+    rows, columns = (
+        interpolation_matrix(pixels, cells, stride).to(maps.device, maps.dtype)
+        for pixels, cells in zip(size, maps.shape[-2:], strict=True)
+    )
+    return rows, columns
 
 
 def upsample_aligned(maps: Tensor, size: tuple[int, int], stride: int) -> Tensor:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from boxseg.nn.backbones.base import convolve
-from boxseg.nn.backbones.depthwise import DepthwiseConv2d
+from boxseg.nn.backbones.layers import DepthwiseConv2d
 
 layers = st.tuples(
     st.integers(1, 5),

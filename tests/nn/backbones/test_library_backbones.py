@@ -234,7 +234,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_network_of_fixed_size_is_refused(tmp_path: Path) -> None:
     torch.manual_seed(0)
     transformers.HieraConfig(depths=[1, 1, 1, 1], embed_dim=8).save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match="takes no photos of any size") as caught:
+    with pytest.raises(ConfigError, match="does not take photos of every size") as caught:
         build_backbone(f"hf:{tmp_path}")
     assert "\n" not in str(caught.value)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from boxseg.nn.backbones.relu6 import ReLU6
+from boxseg.nn.backbones.layers import ReLU6
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

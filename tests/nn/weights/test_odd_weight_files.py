@@ -118,8 +118,7 @@ def vgg19() -> dict[str, Tensor]:
 def efficientnet_b0() -> dict[str, Tensor]:
     """The widths and depths of Lite0 with a squeeze of channels in every block."""
     squeezed = {f"_blocks.{block}._se_reduce.weight": torch.zeros(8, 32, 1, 1) for block in range(16)}
-    with files.embedded_lite0() as path:
-        return {**files.read_state(path), **squeezed}
+    return {**files.read_state(files.embedded_lite0()), **squeezed}
 
 
 DEEPER: dict[str, tuple[BackboneName, Callable[[], dict[str, Tensor]], str]] = {
@@ -228,7 +227,7 @@ def test_files_with_code_or_without_tensors_are_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "none.pth")
     with pytest.raises(CheckpointError, match="holds no state dict"):
         load_weights(build_backbone("efficientnet_lite0"), str(tmp_path / "none.pth"))
-    with pytest.raises(CheckpointError, match=r"no weight file imagnet \(model.weights is default, imagenet"):
+    with pytest.raises(CheckpointError, match=r"no weight file imagnet: model\.weights is default, imagenet"):
         load_weights(build_backbone("efficientnet_lite0"), "imagnet")
 
 

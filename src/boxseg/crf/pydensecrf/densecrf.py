@@ -6,6 +6,7 @@ number (Potts) runs in compiled code, one of an array in torch.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -69,8 +70,7 @@ class DenseCRF:
         """Add a kernel on features (D, nvar), each already divided by its tolerance."""
         values = np.array(features, dtype=np.float32)
         shaped = values.reshape(len(values), self._height, self._width)
-        weight, penalty = self._strength(compat, kernel, normalization)
-        self._add(Features(values=shaped, weight=weight), penalty)
+        self._add(Features(values=shaped, weight=1.0), compat, kernel, normalization)
 
     def inference(self, niter: int) -> NDArray[np.float32]:
         """Marginals (nlabels, nvar) after `niter` mean-field iterations."""
@@ -90,27 +90,21 @@ class DenseCRF:
         ]
         return mean_field(relative.T, kernels, niter).T.contiguous().numpy()
 
-    def _add(self, kernel: Kernel, penalty: torch.Tensor | None) -> None:
-        kernel.check(self._height, self._width)
-        self._kernels.append(kernel)
-        self._penalties.append(penalty)
-
-    def _strength(
-        self, compat: Compatibility, kernel: int, normalization: int
-    ) -> tuple[float, torch.Tensor | None]:
-        """Weight of a kernel under Potts compatibility, or 1 and its penalties (C, C)."""
-        if kernel == FULL_KERNEL or normalization != NORMALIZE_SYMMETRIC:
+    def _add(self, kernel: Kernel, compat: Compatibility, kind: int, normalization: int) -> None:
+        """Add a kernel of weight 1, which is replaced where one number says how strong it is."""
+        if kind == FULL_KERNEL or normalization != NORMALIZE_SYMMETRIC:
             raise ValueError("expected kernel=DIAG_KERNEL and normalization=NORMALIZE_SYMMETRIC, the defaults")
         values = np.asarray(compat, dtype=np.float32)
-        if values.ndim == 0:
-            return float(values), None
-        if values.shape not in ((self._labels,), (self._labels, self._labels)):
+        if values.shape not in ((), (self._labels,), (self._labels, self._labels)):
             raise ValueError(
                 f"compat of shape {values.shape}, expected one number, ({self._labels},) or "
                 f"({self._labels}, {self._labels})"
             )
+        kernel.check(self._height, self._width)
+        potts = values.ndim == 0
         matrix = np.diag(values) if values.ndim == 1 else (values + values.T) / 2
-        return 1.0, torch.from_numpy(matrix)
+        self._kernels.append(replace(kernel, weight=float(values)) if potts else kernel)
+        self._penalties.append(None if potts else torch.from_numpy(matrix))
 
 
 class DenseCRF2D(DenseCRF):
@@ -135,8 +129,7 @@ class DenseCRF2D(DenseCRF):
         normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:
         """Add a kernel on the position: reach `sxy` in pixels, or a pair for x and y."""
-        weight, penalty = self._strength(compat, kernel, normalization)
-        self._add(Gaussian(sigma=_spread(sxy), weight=weight), penalty)
+        self._add(Gaussian(sigma=_spread(sxy), weight=1.0), compat, kernel, normalization)
 
     def addPairwiseBilateral(
         self,
@@ -154,13 +147,11 @@ class DenseCRF2D(DenseCRF):
                 f"rgbim of shape {image.shape} and type {image.dtype}, "
                 f"expected ({self._height}, {self._width}, 3) and uint8"
             )
-        weight, penalty = self._strength(compat, kernel, normalization)
-        bilateral = Bilateral(sigma_xy=_spread(sxy), sigma_rgb=_spread(srgb), weight=weight)
-        pixels = torch.from_numpy(image)
+        bilateral = Bilateral(sigma_xy=_spread(sxy), sigma_rgb=_spread(srgb))
         bilateral.check(self._height, self._width)
         # As features, so that every kernel may look at an image of its own.
-        values = bilateral.features(pixels).T.reshape(5, self._height, self._width)
-        self._add(Features(values=values, weight=weight), penalty)
+        values = bilateral.features(torch.from_numpy(image)).T.reshape(5, self._height, self._width)
+        self._add(Features(values=values, weight=1.0), compat, kernel, normalization)
 
 
 def _spread(value: Any) -> Any:

@@ -63,6 +63,8 @@ class Backbone(nn.Module):
     # Whether every layer is registered in the order of its use, each batch norm right after its convolution, so
     # that `fold_batch_norm` may put the two together, and none is left out of the loss.
     own_layers: ClassVar[bool] = False
+    # Whether the features already come out of a LargeFOV head of the backbone's own.
+    includes_largefov: bool = False
     mean: Tensor
     std: Tensor
     order: Tensor
@@ -93,17 +95,12 @@ class Backbone(nn.Module):
     def load_pretrained(self) -> tuple[list[str], list[str]]:
         """Load what `model.weights=default` means; the names that were loaded, and those of no use here.
 
-        Without a method of its own a plug-in's backbone starts random; boxseg's own have files by their names.
+        A plug-in's backbone without such a method starts random. boxseg's own have files, found by their names.
 
         Raises:
             CheckpointError: They cannot be had.
         """
         return [], []
-
-    @property
-    def includes_largefov(self) -> bool:
-        """Whether the features already come out of a LargeFOV head of the backbone's own."""
-        return False
 
     def set_preprocessing(self, preprocessing: Preprocessing) -> None:
         """Normalise from now on as these weights expect it."""
@@ -135,7 +132,7 @@ class Backbone(nn.Module):
     def normalise(self, images: Tensor) -> Tensor:
         """The images (B, 3, H, W) as the layers expect them: reordered, normalised, padded with zeros."""
         if images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(f"Invalid shape, expected Bx3xHxW, got {tuple(images.shape)}")
+            raise ValueError(f"images of shape {tuple(images.shape)}, expected (B, 3, H, W)")
         height, width = images.shape[-2:]
         x = images.index_select(1, self.order).to(self.mean.dtype)  # a copy, of which no third is needed
         x = x.sub_(self.mean[:, None, None]).div_(self.std[:, None, None])
@@ -204,18 +201,32 @@ def convolve(x: Tensor, convolution: nn.Conv2d, norm: nn.Module) -> Tensor:
 def fold_batch_norm(network: nn.Module) -> None:
     """Compute every batch norm within the convolution before it, for good: the same numbers, up to rounding.
 
-    For a network that is not trained any more. A batch norm belongs to the convolution that was registered
-    right before it, which is the order of all our networks.
-
-    Args:
-        network: In evaluation mode; changed in place.
+    The network is changed in place; it must be in evaluation mode and not be trained any more. A batch norm
+    belongs to the convolution that was registered right before it, which is the order of all our networks.
     """
     for module in list(network.modules()):
-        children = list(module.named_children())
-        for (name, layer), (norm_name, norm) in itertools.pairwise(children):
+        for (name, layer), (norm_name, norm) in itertools.pairwise(list(module.named_children())):
             if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 module.register_module(name, fuse_conv_bn_eval(layer, norm))
                 module.register_module(norm_name, nn.Identity())
+
+
+def hurry_pointwise(network: nn.Module, *, cpu: bool) -> None:
+    """Dilate a network's 1x1 convolutions, whose single tap no dilation moves; changed in place.
+
+    With one thread and fewer than 16 images torch leaves 1x1 convolutions that are neither strided nor dilated
+    to a slower kernel: labels of the default backbone then take 40 % more processor time. This can go when
+    torch drops that rule, `use_mkldnn` in ATen/native/Convolution.cpp
+    (https://github.com/pytorch/pytorch/issues/35937).
+
+    Args:
+        network: The network.
+        cpu: Whether torch will run it on a CPU; False undoes it.
+    """
+    dilation = 2 if cpu else 1
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.stride == (1, 1):
+            module.dilation = (dilation, dilation)
 
 
 def init_convolutions(module: nn.Module) -> None:

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from boxseg.errors import ConfigError
 from boxseg.nn.backbones.base import TENSORFLOW_LITE, Backbone, BatchNorm, HeadName, convolve, init_convolutions
-from boxseg.nn.backbones.depthwise import DepthwiseConv2d
-from boxseg.nn.backbones.relu6 import ReLU6
+from boxseg.nn.backbones.layers import DepthwiseConv2d, ReLU6
 from boxseg.nn.row_bands import in_bands
 
 # kernel, stride, expansion, output channels, blocks
@@ -130,21 +129,12 @@ def _blocks(output_stride: int) -> list[MBConv]:
     channels, reached, dilation = STEM_CHANNELS, 2, 1
     for kernel, stage_stride, expansion, out, repeats in STAGES:
         for index in range(repeats):
-            stride, next_dilation = (stage_stride, dilation) if index == 0 else (1, dilation)
+            stride, next_dilation = stage_stride if index == 0 else 1, dilation
             if stride == 2 and reached == output_stride:
                 # The layer that would have strided still reads the finer grid; only later ones dilate.
                 stride, next_dilation = 1, 2 * dilation
             skip = index > 0  # as trained: never where the stage strides, even if that became a dilation
-            blocks.append(
-                MBConv(
-                    channels,
-                    out,
-                    kernel=kernel,
-                    stride=stride,
-                    dilation=dilation,
-                    expansion=expansion,
-                    skip=skip,
-                )
-            )
+            geometry = {"kernel": kernel, "stride": stride, "dilation": dilation}
+            blocks.append(MBConv(channels, out, **geometry, expansion=expansion, skip=skip))
             channels, reached, dilation = out, reached * stride, next_dilation
     return blocks

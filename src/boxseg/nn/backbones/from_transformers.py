@@ -7,136 +7,89 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from boxseg.errors import CheckpointError, ConfigError
-from boxseg.extras import import_extra
-from boxseg.nn.backbones.base import TORCHVISION, BatchNorm, Preprocessing
-from boxseg.nn.backbones.other_libraries import Geometry, LibraryBackbone, measure, short
+from boxseg.nn.backbones.base import TORCHVISION, Preprocessing
+from boxseg.nn.backbones.other_libraries import Found, LibraryBackbone, measure, short
 
 log = logging.getLogger("boxseg")
 
 
 class HuggingFaceBackbone(LibraryBackbone):
-    """Any model of transformers that its `AutoBackbone` knows; made by `build`.
-
-    Args:
-        name: After the colon.
-        network: The model.
-        geometry: Where its cells lie.
-        preprocessing: What it expects of a photo.
-        batch_norm: `frozen` or `train`.
-    """
+    """Any model of transformers that its `AutoBackbone` knows."""
 
     library = "transformers"
-
-    def __init__(
-        self,
-        name: str,
-        network: Any,
-        *,
-        geometry: Geometry,
-        preprocessing: Preprocessing,
-        batch_norm: BatchNorm,
-    ) -> None:
-        super().__init__(f"hf:{name}", geometry=geometry, preprocessing=preprocessing, batch_norm=batch_norm)
-        self.network = network
-        self.train()
+    prefix = "hf"
 
     @classmethod
-    def build(
-        cls,
-        name: str,
-        *,
-        stage: int | None = None,
-        architecture: dict[str, Any] | None = None,
-        batch_norm: BatchNorm = "frozen",
-    ) -> HuggingFaceBackbone:
-        """The network with random weights; arguments and errors as of every other library's."""
-        import_extra("transformers", extra="hf", purpose=f"backbone=hf:{name}")
-        if architecture is not None:
-            return cls(
-                name,
-                _network(name, architecture["config"]),
-                geometry=Geometry(**architecture["geometry"]),
-                preprocessing=TORCHVISION,  # the true one is in the state dict
-                batch_norm=batch_norm,
-            )
+    def find(cls, name: str, stage: int | None) -> Found:
+        """The model that `config.json` of a folder or of the hub describes."""
         config = _config_of(name)
-        last = _network(name, config).eval()
-        chosen = _choose_stage(name, last.config.stage_names, stage)
-        network = last
-        if chosen != last.config.stage_names[-1]:
-            network = _network(name, {**config, "out_features": [chosen], "out_indices": None}).eval()
+        last = cls.create(name, {"config": config}).eval()
+        stages = [word for word in last.config.stage_names if word != "stem"]
+        if stage is not None and stage > len(stages):
+            raise ConfigError(f"model.stage={stage}: hf:{name} has {len(stages)} stages")
+        chosen = stages[(stage or len(stages)) - 1]
+        network, beyond = last, None
+        if chosen != stages[-1]:
+            config = {**config, "out_features": [chosen], "out_indices": None}
+            network, beyond = cls.create(name, {"config": config}).eval(), partial(cls.features, last)
         try:
-            geometry = measure(
-                lambda x: _features(network, x), None if network is last else lambda x: _features(last, x)
-            )
+            geometry = measure(partial(cls.features, network), beyond)
         except Exception as error:
             raise ConfigError(
-                f"hf:{name} ({last.config.model_type}) cannot be a backbone here: it takes no photos of "
-                f"any size ({short(error)})"
+                f"hf:{name} ({last.config.model_type}) cannot be a backbone here: it does not take "
+                f"photos of every size ({short(error)})"
             ) from error
-        return cls(name, network, geometry=geometry, preprocessing=_preprocessing(name), batch_norm=batch_norm)
+        return Found(network, {"config": _in_json(network.config)}, geometry, _preprocessing(name))
 
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """The model's configuration and where its cells lie."""
-        return {
-            "config": json.loads(self.network.config.to_json_string(use_diff=False)),
-            "geometry": asdict(self.geometry),
-        }
+    @classmethod
+    def create(cls, name: str, description: dict[str, Any]) -> Any:
+        """The model of a configuration."""
+        theirs: Any = importlib.import_module("transformers")
+        kind = description["config"].get("model_type")
+        try:
+            settings = theirs.CONFIG_MAPPING[kind].from_dict(description["config"])
+            with quiet_transformers():
+                return theirs.AutoBackbone.from_config(settings, dtype=torch.float32)
+        except Exception as error:
+            raise ConfigError(
+                f"hf:{name} (model_type {kind}) cannot be a backbone: {short(error)}; transformers' "
+                "AutoBackbone takes dinov2, convnext, swin, resnet and others, see docs/backbones.md"
+            ) from error
 
-    def features(self, x: Tensor) -> Tensor:
+    @staticmethod
+    def features(network: Any, x: Tensor) -> Tensor:
         """Features (B, C, h, w) of the chosen stage."""
-        return _features(self.network, x)
+        y: Tensor = network(x).feature_maps[-1]
+        return y
 
     def load_pretrained(self) -> tuple[list[str], list[str]]:
         """Load the weights of the folder or the hub; the names loaded, and those of no use here."""
-        name = self.name.partition(":")[2]
         try:
             with quiet_transformers():
                 pretrained, told = type(self.network).from_pretrained(
-                    name, config=self.network.config, dtype=torch.float32, output_loading_info=True
+                    self.short_name, config=self.network.config, dtype=torch.float32, output_loading_info=True
                 )
         except Exception as error:  # of the hub, the network, the file system …
             raise CheckpointError(
-                f"cannot load the weights of hf:{name}: {short(error)} (give a folder that holds the model, or "
-                "model.weights=FILE)"
+                f"cannot load the weights of {self.name}: {short(error)} (give a folder that holds the model, "
+                "or model.weights=FILE)"
             ) from error
         if told.get("mismatched_keys"):
-            raise CheckpointError(f"the weights of hf:{name} do not fit it: {short(told['mismatched_keys'])}")
+            raise CheckpointError(f"the weights of {self.name} do not fit it: {short(told['mismatched_keys'])}")
         state = pretrained.state_dict()
         missing = set(told["missing_keys"])
         if missing.issuperset(state):
-            raise CheckpointError(f"hf:{name} holds no weights of a {self.network.config.model_type}")
+            raise CheckpointError(f"{self.name} holds no weights of a {self.network.config.model_type}")
         self.network.load_state_dict(state)
         loaded = [f"network.{key}" for key in state if key not in missing]
         return loaded, sorted(told["unexpected_keys"])
-
-
-def _network(name: str, config: dict[str, Any]) -> Any:
-    """The model that a configuration describes, with random weights.
-
-    Raises:
-        ConfigError: transformers has no backbone of this kind.
-    """
-    theirs: Any = importlib.import_module("transformers")
-    kind = config.get("model_type")
-    try:
-        settings = theirs.CONFIG_MAPPING[kind].from_dict(config)
-        with quiet_transformers():
-            network = theirs.AutoBackbone.from_config(settings, dtype=torch.float32)
-    except Exception as error:
-        raise ConfigError(
-            f"hf:{name} (model_type {kind}) cannot be a backbone: {short(error)}; transformers' AutoBackbone "
-            "takes dinov2, convnext, swin, resnet and others, see docs/backbones.md"
-        ) from error
-    return network
 
 
 def _config_of(name: str) -> dict[str, Any]:
@@ -148,15 +101,19 @@ def _config_of(name: str) -> dict[str, Any]:
     theirs: Any = importlib.import_module("transformers")
     try:
         with quiet_transformers():
-            config: dict[str, Any] = json.loads(
-                theirs.AutoConfig.from_pretrained(name).to_json_string(use_diff=False)
-            )
+            config = theirs.AutoConfig.from_pretrained(name)
     except Exception as error:
         raise ConfigError(
             f"cannot find hf:{name}: {short(error)} (give a name on huggingface.co, or a folder that holds "
             "config.json)"
         ) from error
-    return {**config, "out_features": None, "out_indices": None}
+    return {**_in_json(config), "out_features": None, "out_indices": None}
+
+
+def _in_json(config: Any) -> dict[str, Any]:
+    """A configuration of transformers, whole, in JSON types."""
+    told: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
+    return told
 
 
 def _preprocessing(name: str) -> Preprocessing:
@@ -177,28 +134,9 @@ def _preprocessing(name: str) -> Preprocessing:
     return Preprocessing(mean=(red, green, blue), std=tuple(deviations))  # type: ignore[arg-type]
 
 
-def _features(network: nn.Module, x: Tensor) -> Tensor:
-    y: Tensor = network(x).feature_maps[-1]
-    return y
-
-
-def _choose_stage(name: str, names: list[str], stage: int | None) -> str:
-    """The name of a stage.
-
-    Raises:
-        ConfigError: There are not so many.
-    """
-    stages = [word for word in names if word != "stem"]
-    if stage is None:
-        return stages[-1]
-    if stage > len(stages):
-        raise ConfigError(f"model.stage={stage}: hf:{name} has {len(stages)} stages")
-    return stages[stage - 1]
-
-
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Without bars, remarks on weights, which the load report has, and a word on each try to reach the hub."""
+    """Run transformers without progress bars, remarks on weights and warnings of each failed download."""
     theirs: Any = importlib.import_module("transformers.utils.logging")
     hub = logging.getLogger("huggingface_hub")
     level, bars, hub_level = theirs.get_verbosity(), theirs.is_progress_bar_enabled(), hub.level

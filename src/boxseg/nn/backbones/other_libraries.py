@@ -9,13 +9,15 @@ its cell. For even strides the centre of a tile lies between pixels: half a pixe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from boxseg.nn.backbones.base import Backbone, BatchNorm, Preprocessing
+from boxseg.extras import import_extra
+from boxseg.nn.backbones.base import TORCHVISION, Backbone, BatchNorm, Preprocessing
 
 # Side in pixels of the image that a stride is measured with: some networks of patches need a multiple of 32.
 MEASURED = 256
@@ -39,32 +41,43 @@ class Geometry:
     multiple: int
 
 
-class LibraryBackbone(Backbone):
-    """A network of another library.
+class Found(NamedTuple):
+    """A network with random weights; its library builds it again from the description, in JSON types."""
 
-    A subclass calls it (`features`), fetches its pretrained weights (`load_pretrained`) and describes it for
-    checkpoints (`architecture`), which need neither the library's hub nor its cache to be loaded.
+    network: nn.Module
+    description: dict[str, Any]
+    geometry: Geometry
+    preprocessing: Preprocessing
+
+
+class LibraryBackbone(Backbone):
+    """A network of another library, made by `build`.
+
+    A checkpoint describes the network (`architecture`), so that loading it asks neither the library's hub nor
+    its cache. A subclass finds and describes networks (`find`), builds them from their descriptions (`create`),
+    calls them (`features`) and fetches their pretrained weights (`load_pretrained`).
 
     Args:
-        name: As given to `model.backbone`.
-        geometry: Where its cells lie.
-        preprocessing: What it expects of a photo.
+        name: Of the network, without the prefix.
+        found: The network.
         batch_norm: `frozen` or `train`.
     """
 
     library: ClassVar[str]
+    prefix: ClassVar[str]  # before the colon of `model.backbone`; the extra that brings the library, too
 
-    def __init__(
-        self, name: str, *, geometry: Geometry, preprocessing: Preprocessing, batch_norm: BatchNorm
-    ) -> None:
+    def __init__(self, name: str, found: Found, *, batch_norm: BatchNorm) -> None:
         super().__init__(
-            channels=geometry.channels,
-            stride=geometry.stride,
-            preprocessing=preprocessing,
+            channels=found.geometry.channels,
+            stride=found.geometry.stride,
+            preprocessing=found.preprocessing,
             batch_norm=batch_norm,
         )
-        self.name = name
-        self.geometry = geometry
+        self.name, self.short_name = f"{self.prefix}:{name}", name
+        self.geometry = found.geometry
+        self.description = found.description
+        self.network: Any = found.network
+        self.train()
 
     @classmethod
     def build(
@@ -74,30 +87,58 @@ class LibraryBackbone(Backbone):
         stage: int | None = None,
         architecture: dict[str, Any] | None = None,
         batch_norm: BatchNorm = "frozen",
-    ) -> LibraryBackbone:
+    ) -> Self:
         """The network with random weights.
 
         Args:
-            name: Of the model, after the colon.
+            name: Of the network, after the colon.
             stage: Whose features are taken, counted from 1; None for the last.
             architecture: That of a checkpoint, instead of asking the library.
             batch_norm: `frozen` or `train`.
 
         Raises:
-            ConfigError: There is no such model or stage, or it cannot be used.
+            ConfigError: There is no such network or stage, or it cannot be used.
             MissingExtraError: The library is not installed.
         """
+        import_extra(cls.library, extra=cls.prefix, purpose=f"backbone={cls.prefix}:{name}")
+        if architecture is None:
+            return cls(name, cls.find(name, stage), batch_norm=batch_norm)
+        description = dict(architecture)
+        geometry = Geometry(**description.pop("geometry"))
+        # The true preprocessing is in the checkpoint's state dict.
+        found = Found(cls.create(name, description), description, geometry, TORCHVISION)
+        return cls(name, found, batch_norm=batch_norm)
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The network's description and where its cells lie."""
+        return {**self.description, "geometry": asdict(self.geometry)}
+
+    @classmethod
+    def find(cls, name: str, stage: int | None) -> Found:
+        """The network of that name; arguments and errors as of `build`."""
+        raise NotImplementedError
+
+    @classmethod
+    def create(cls, name: str, description: dict[str, Any]) -> Any:
+        """The network of this description."""
+        raise NotImplementedError
+
+    @staticmethod
+    def features(network: Any, x: Tensor) -> Tensor:
+        """The network's own output for images of a size it takes."""
         raise NotImplementedError
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Built again where it is sent: models of other libraries hold functions that cannot be sent.
+        build = partial(type(self).build, architecture=self.architecture, batch_norm=self.batch_norm)
         state = {
             "tensors": self.state_dict(),
             "learning": [parameter.requires_grad for parameter in self.parameters()],
             "modes": [module.training for module in self.modules()],
             "frozen": self.frozen,
         }
-        return _rebuild, (type(self), self.name, self.architecture, self.batch_norm), state
+        return build, (self.short_name,), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.load_state_dict(state["tensors"], assign=True)
@@ -106,10 +147,6 @@ class LibraryBackbone(Backbone):
         for module, training in zip(self.modules(), state["modes"], strict=True):
             module.training = training
         self.frozen = state["frozen"]
-
-    def features(self, x: Tensor) -> Tensor:
-        """The network's own output for images of a size it takes."""
-        raise NotImplementedError
 
     def padding(self, height: int, width: int) -> tuple[int, int, int, int]:
         """For a network of patches half a tile at the left and top, and up to whole tiles of its last stage."""
@@ -123,7 +160,7 @@ class LibraryBackbone(Backbone):
 
     def extract(self, x: Tensor) -> Tensor:
         """Features (B, C, h, w) of normalised, padded images (B, 3, H, W); more than needed where those are."""
-        return self.features(x)
+        return self.features(self.network, x)
 
     def forward(self, images: Tensor) -> Tensor:
         """As of every backbone."""
@@ -132,12 +169,6 @@ class LibraryBackbone(Backbone):
             return y
         rows, columns = self.feature_size(images.shape[-2], images.shape[-1])
         return y[..., :rows, :columns]
-
-
-def _rebuild(
-    kind: type[LibraryBackbone], name: str, architecture: dict[str, Any], batch_norm: BatchNorm
-) -> LibraryBackbone:
-    return kind.build(name.partition(":")[2], architecture=architecture, batch_norm=batch_norm)
 
 
 def measure(features: Callable[[Tensor], Tensor], last: Callable[[Tensor], Tensor] | None = None) -> Geometry:
@@ -162,12 +193,8 @@ def measure(features: Callable[[Tensor], Tensor], last: Callable[[Tensor], Tenso
         after = before.clone()
         after[..., mark, mark] += 3
         change = (features(after) - features(before)).abs().sum((0, 1))
-    return Geometry(
-        channels=out.shape[1],
-        stride=stride,
-        patches=bool(change[1, 1] > change[2, 2]),
-        multiple=multiple,
-    )
+    patches = bool(change[1, 1] > change[2, 2])
+    return Geometry(channels=out.shape[1], stride=stride, patches=patches, multiple=multiple)
 
 
 def short(error: object) -> str:

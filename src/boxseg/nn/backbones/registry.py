@@ -14,9 +14,6 @@ from boxseg.nn.backbones.from_transformers import HuggingFaceBackbone
 from boxseg.nn.backbones.other_libraries import LibraryBackbone
 from boxseg.nn.backbones.resnet import ResNet50, ResNet101
 from boxseg.nn.backbones.vgg import VGG16
-from boxseg.nn.upsample import upsample_aligned
-
-__all__ = ["BACKBONES", "Backbone", "build_backbone", "upsample_aligned"]
 
 BACKBONES: dict[str, type[Backbone]] = {
     "efficientnet_lite0": EfficientNetLite0,
@@ -36,17 +33,8 @@ def backbone_type(name: str) -> type[Backbone] | Callable[..., Backbone]:
         ConfigError: There is none of this name, or its plug-in cannot be imported.
     """
     library, colon, _ = name.partition(":")
-    if colon and library in LIBRARIES:
-        return LIBRARIES[library]
-    if name in BACKBONES:
-        return BACKBONES[name]
-    found: type[Backbone] | Callable[..., Backbone] = plugins.find("backbone", name)
-    return found
-
-
-def is_built_in(backbone: Backbone) -> bool:
-    """Whether a backbone is one of boxseg's own, for which there are weight files of known names."""
-    return type(backbone) in BACKBONES.values()
+    known = LIBRARIES.get(library) if colon else BACKBONES.get(name)
+    return known or plugins.find("backbone", name)
 
 
 def build_backbone(name: str, *, batch_norm: BatchNorm = "frozen", **options: Any) -> Backbone:

@@ -63,7 +63,6 @@ class ResNet(Backbone):
         self.layer2 = _layer(256, 128, self.depths[1])
         self.layer3 = _layer(512, 256, self.depths[2])
         self.layer4 = _layer(1024, 512, self.depths[3])
-        self.style: Style = style
         self.set_style(style)
         init_convolutions(self)
         # A block that starts as the identity keeps a random network in scale without batch statistics.
@@ -74,16 +73,11 @@ class ResNet(Backbone):
 
     def set_style(self, style: Style) -> None:
         """Lay out strides and dilations in this style."""
-        self.style = style
+        self.style: Style = style
         reached, dilation = 4, 1
-        for layer, layer_stride in (
-            (self.layer1, 1),
-            (self.layer2, 2),
-            (self.layer3, 2),
-            (self.layer4, 2),
-        ):
-            step, before = layer_stride, dilation
-            if layer_stride == 2 and reached == self.stride:
+        for layer, step in ((self.layer1, 1), (self.layer2, 2), (self.layer3, 2), (self.layer4, 2)):
+            before = dilation
+            if step == 2 and reached == self.stride:
                 step, dilation = 1, 2 * dilation
             reached *= step
             for index, block in enumerate(layer):
@@ -135,9 +129,9 @@ class Bottleneck(nn.Module):
         self.bn2 = batch_norm_layer(width)
         self.conv3 = nn.Conv2d(width, out, 1, bias=False)
         self.bn3 = batch_norm_layer(out)
-        self.downsample = (
-            Shortcut(nn.Conv2d(channels, out, 1, bias=False), batch_norm_layer(out)) if downsample else None
-        )
+        self.downsample: nn.Sequential | None = None
+        if downsample:
+            self.downsample = nn.Sequential(nn.Conv2d(channels, out, 1, bias=False), batch_norm_layer(out))
 
     def arrange(self, stride: int, dilation: int, style: Style) -> None:
         """Set stride and dilation of the convolutions."""
@@ -146,27 +140,15 @@ class Bottleneck(nn.Module):
         self.conv2.stride = (second, second)
         self.conv2.dilation = self.conv2.padding = (dilation, dilation)
         if self.downsample is not None:
-            shortcut = self.downsample[0]
-            assert isinstance(shortcut, nn.Conv2d)
-            shortcut.stride = (stride, stride)
+            self.downsample[0].stride = (stride, stride)  # type: ignore[assignment]
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, h, w) -> (B, 4 · width, h / stride, w / stride)."""
         y = F.relu(convolve(x, self.conv1, self.bn1), inplace=True)
         y = F.relu(convolve(y, self.conv2, self.bn2), inplace=True)
         y = convolve(y, self.conv3, self.bn3)
-        shortcut = x if self.downsample is None else self.downsample(x)
+        shortcut = x if self.downsample is None else convolve(x, *self.downsample)
         return F.relu(y.add_(shortcut), inplace=True)
-
-
-class Shortcut(nn.Sequential):
-    """1x1 to the block's channels."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, h, w) -> (B, 4 · width, h / stride, w / stride)."""
-        convolution, norm = self
-        assert isinstance(convolution, nn.Conv2d)
-        return convolve(x, convolution, norm)
 
 
 def batch_norm_layer(channels: int) -> nn.BatchNorm2d:

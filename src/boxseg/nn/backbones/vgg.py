@@ -15,12 +15,8 @@ from boxseg.nn.backbones.base import CAFFE, Backbone, BatchNorm, HeadName, conv3
 from boxseg.nn.row_bands import in_bands
 
 # Channels of the convolutions of each block.
-BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-CONVOLUTIONS = tuple(
-    f"conv{block}_{index}"
-    for block, widths in enumerate(BLOCKS, start=1)
-    for index in range(1, len(widths) + 1)
-)
+BLOCKS = {1: (64, 64), 2: (128, 128), 3: (256, 256, 256), 4: (512, 512, 512), 5: (512, 512, 512)}
+CONVOLUTIONS = [f"conv{block}_{index + 1}" for block, widths in BLOCKS.items() for index in range(len(widths))]
 FC_CHANNELS = 1024
 # How far the first three blocks see, which reach stride 8, pixels.
 FINE_REACH = 25
@@ -45,17 +41,17 @@ class VGG16(Backbone):
         features: Literal["fc7", "pool5"] = "fc7",
         batch_norm: BatchNorm = "frozen",
     ) -> None:
-        self.has_fc = features == "fc7"
-        channels = FC_CHANNELS if self.has_fc else BLOCKS[-1][-1]
+        has_fc = features == "fc7"
+        channels = FC_CHANNELS if has_fc else BLOCKS[5][-1]
         super().__init__(channels=channels, stride=8, preprocessing=CAFFE, batch_norm=batch_norm)
         previous = 3
-        names = iter(CONVOLUTIONS)
-        for block, widths in enumerate(BLOCKS, start=1):
-            dilation = 2 if block == 5 else 1
-            for width in widths:
-                self.add_module(next(names), conv3x3(previous, width, dilation=dilation))
+        for block, widths in BLOCKS.items():
+            for index, width in enumerate(widths, start=1):
+                layer = conv3x3(previous, width, dilation=2 if block == 5 else 1)
+                self.add_module(f"conv{block}_{index}", layer)
                 previous = width
-        if self.has_fc:
+        self.includes_largefov = has_fc
+        if has_fc:
             self.fc6 = conv3x3(previous, FC_CHANNELS, dilation=fc_dilation)
             self.fc7 = nn.Conv2d(FC_CHANNELS, FC_CHANNELS, 1)
             self.dropout = nn.Dropout2d(0.5)
@@ -66,23 +62,18 @@ class VGG16(Backbone):
         """fc6 with a large field of view is the LargeFOV head; another head takes pool5."""
         return {"fc_dilation": 12} if head == "largefov" else {"features": "pool5"}
 
-    @property
-    def includes_largefov(self) -> bool:
-        """True when fc6 and fc7 are there."""
-        return self.has_fc
-
     def extract(self, x: Tensor) -> Tensor:
         """Features (B, C, h, w) of normalised, padded images (B, 3, H, W)."""
         x = in_bands(lambda part: self._blocks(part, (1, 2, 3)), x, stride=8, reach=FINE_REACH)
         x = self._blocks(x, (4, 5))
-        if self.has_fc:
+        if self.includes_largefov:
             x = self.dropout(F.relu(self.fc6(x), inplace=True))
             x = self.dropout(F.relu(self.fc7(x), inplace=True))
         return x
 
     def _blocks(self, x: Tensor, numbers: tuple[int, ...]) -> Tensor:
         for block in numbers:
-            for index in range(1, len(BLOCKS[block - 1]) + 1):
-                x = F.relu(self.get_submodule(f"conv{block}_{index}")(x), inplace=True)
+            for index in range(len(BLOCKS[block])):
+                x = F.relu(self.get_submodule(f"conv{block}_{index + 1}")(x), inplace=True)
             x = F.max_pool2d(x, 3, stride=2 if block <= 3 else 1, padding=1)
         return x

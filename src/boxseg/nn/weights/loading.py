@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from boxseg.config import Optimiser
@@ -17,12 +15,12 @@ from boxseg.errors import CheckpointError
 from boxseg.nn.backbones.base import PREPROCESSING, Backbone, Preprocessing
 from boxseg.nn.backbones.efficientnet_lite import EfficientNetLite0
 from boxseg.nn.backbones.other_libraries import LibraryBackbone
-from boxseg.nn.backbones.registry import BACKBONES, is_built_in
+from boxseg.nn.backbones.registry import BACKBONES
 from boxseg.nn.backbones.resnet import ResNet
 from boxseg.nn.weights.files import embedded_lite0, read_state, torchvision_file
 from boxseg.nn.weights.naming import NAMING_SCHEMES, FullyConnected, NamingScheme, convert
 
-# Layers of the original classifier that a file may lack, each as a whole; they then start new.
+# Layers of the original classifier that a file may lack; they then start new.
 OPTIONAL = ("fc6.", "fc7.", "conv_head.", "bn1.")
 # Tensors of the layers that a backbone is deep by, in our names: a classifier's or a head's are not among them.
 DEEP = re.compile(r"(layer[1-4]\.\d+|conv[1-5]_\d+|blocks\.\d+)\..+")
@@ -67,9 +65,8 @@ class LoadReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Every name, for weights.json."""
-        named = {"loaded": self.loaded, "new": self.new, "own": self.own, "ignored": self.ignored}
-        told = {"source": self.source, "names": self.scheme, "input": str(self.preprocessing)}
-        return {**told, **{word: list(names) for word, names in named.items()}}
+        names = {word: list(getattr(self, word)) for word in ("loaded", "new", "own", "ignored")}
+        return {"source": self.source, "names": self.scheme, "input": str(self.preprocessing), **names}
 
 
 def weight_file(source: str) -> Path | None:
@@ -101,30 +98,29 @@ def load_weights(
             tensors.
     """
     backbone, prefix = _backbone_of(module)
-    loaded: set[str] = set()
+    names: list[str] = []
     ignored: list[str] = []
     scheme, shown = "", source
-    if not is_built_in(backbone) and source in ("default", "imagenet"):
+    if type(backbone) not in BACKBONES.values() and source in ("default", "imagenet"):
         shown = _name_of(backbone)
         if source == "imagenet":
             raise CheckpointError(
                 f"model.weights=imagenet: torchvision has no file for {shown}; default takes its own"
             )
         names, ignored = backbone.load_pretrained()
-        loaded, scheme = {prefix + name for name in names}, getattr(backbone, "library", "its own")
+        scheme = getattr(backbone, "library", "its own")
     elif source != "none":
-        with ExitStack() as stack:
-            path = _file(backbone, source, stack)
-            state = read_state(path)
+        path = weight_file(source) or _published(backbone)
+        state = read_state(path)
         shown = path.name if source in ("default", "imagenet") else source
         found = _scheme(backbone, state, path)
         scheme = found.title
         tensors, origin = convert(found, state, fully_connected=fully_connected)
         names = _fill(backbone, tensors, found, path)
-        loaded = {prefix + name for name in names}
         ignored = sorted(set(state).difference(*(origin[name] for name in names)))
     if preprocessing != "auto":
         backbone.set_preprocessing(PREPROCESSING[preprocessing])
+    loaded = {prefix + name for name in names}
     new = [name for name, _ in module.named_parameters() if name not in loaded]
     return LoadReport(
         source=shown,
@@ -158,19 +154,17 @@ def parameter_groups(model: nn.Module, new: set[str], optimiser: Optimiser) -> l
         for name, _ in module.named_parameters(recurse=False)
     }
     groups: dict[str, dict[str, Any]] = {}
+    for label in (prefix + kind for prefix in ("", "new ") for kind in ("weights", "biases", "norms")):
+        lr = optimiser.lr * (optimiser.bias_lr if label.endswith("biases") else 1)
+        lr *= optimiser.new_lr if label.startswith("new ") else 1
+        decay = optimiser.weight_decay if label.endswith("weights") else 0.0
+        groups[label] = {"name": label, "params": [], "lr": lr, "weight_decay": decay}
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
         kind = "norms" if name in norms else "biases" if name.split(".")[-1] == "bias" else "weights"
         kind = "norms" if kind == "weights" and parameter.ndim < 2 else kind
-        fresh = name in new
-        lr = optimiser.lr * (optimiser.bias_lr if kind == "biases" else 1) * (optimiser.new_lr if fresh else 1)
-        decay = optimiser.weight_decay if kind == "weights" else 0.0
-        label = f"new {kind}" if fresh else kind
-        group = groups.setdefault(label, {"name": label, "params": [], "lr": lr, "weight_decay": decay})
-        group["params"].append(parameter)
-    order = [prefix + kind for prefix in ("", "new ") for kind in ("weights", "biases", "norms")]
-    return [groups[label] for label in order if label in groups]
+        if parameter.requires_grad:
+            groups[f"new {kind}" if name in new else kind]["params"].append(parameter)
+    return [group for group in groups.values() if group["params"]]
 
 
 def _backbone_of(module: nn.Module) -> tuple[Backbone, str]:
@@ -190,22 +184,22 @@ def _name_of(backbone: Backbone) -> str:
     return known.get(type(backbone), type(backbone).__name__)
 
 
-def _file(backbone: Backbone, source: str, stack: ExitStack) -> Path:
-    if given := weight_file(source):
-        return given
+def _published(backbone: Backbone) -> Path:
+    """The ImageNet weights of one of boxseg's own backbones."""
     if isinstance(backbone, EfficientNetLite0):
-        return stack.enter_context(embedded_lite0())
+        return embedded_lite0()
     return torchvision_file(_name_of(backbone))
 
 
 def _scheme(backbone: Backbone, state: dict[str, Tensor], path: Path) -> NamingScheme:
-    for scheme in NAMING_SCHEMES:
-        if scheme.fits(backbone, state):
+    schemes = [scheme for scheme in NAMING_SCHEMES if isinstance(backbone, scheme.backbone)]
+    for scheme in schemes:
+        if any(re.fullmatch(scheme.telltale, name) for name in state):
             return scheme
-    known = ", ".join(scheme.title for scheme in NAMING_SCHEMES if isinstance(backbone, scheme.backbone))
+    known = ", ".join(scheme.title for scheme in schemes)
     raise CheckpointError(
         f"{path} has no weights of {_name_of(backbone)} (its tensors: {_listed(sorted(state))}); "
-        f"known are the names of {known}"
+        f"expected names of one of: {known}"
     )
 
 
@@ -213,7 +207,9 @@ def _fill(backbone: Backbone, tensors: dict[str, Tensor], scheme: NamingScheme, 
     """Load what fits, all or nothing; the names that were loaded."""
     own = backbone.state_dict()
     counters = {name for name in own if name.endswith("num_batches_tracked")}
-    optional = set() if isinstance(backbone, ResNet) else _optional(own, tensors)
+    # Layers that may be absent, but not in part: half a layer and a random half are no layer.
+    absent = tuple(layer for layer in OPTIONAL if not any(name.startswith(layer) for name in tensors))
+    optional = set() if isinstance(backbone, ResNet) else {name for name in own if name.startswith(absent)}
     optional |= counters | (set(OWN) if scheme.preprocessing is not None else set())
     missing = [name for name in own if name not in tensors and name not in optional]
     wrong = [
@@ -223,27 +219,19 @@ def _fill(backbone: Backbone, tensors: dict[str, Tensor], scheme: NamingScheme, 
     ]
     lacking = _lacking(backbone, tensors)
     if missing or wrong or lacking:
-        faults = [f"missing {_listed(missing)}"] if missing else []
-        faults += [f"of another shape {_listed(wrong)}"] if wrong else []
-        faults += [f"of layers that it lacks {_listed(lacking)}"] if lacking else []
+        faults = {"missing": missing, "of another shape": wrong, "of layers that it lacks": lacking}
+        told = "; ".join(f"{fault} {_listed(names)}" for fault, names in faults.items() if names)
         raise CheckpointError(
-            f"{path} ({scheme.title}) does not fit {_name_of(backbone)}: {'; '.join(faults)}: "
+            f"{path} ({scheme.title}) does not fit {_name_of(backbone)}: {told}: "
             "choose the model.backbone that it was made for"
         )
     loaded = [name for name in own if name in tensors]
-    with torch.no_grad():
-        backbone.load_state_dict({name: tensors[name] for name in loaded}, strict=False)
+    backbone.load_state_dict({name: tensors[name] for name in loaded}, strict=False)
     if scheme.preprocessing is not None:
         backbone.set_preprocessing(scheme.preprocessing)
     if isinstance(backbone, ResNet) and scheme.style is not None:
         backbone.set_style(scheme.style)
     return loaded
-
-
-def _optional(own: Collection[str], tensors: Collection[str]) -> set[str]:
-    """What may be missing: layers of which there is no tensor. Half a layer and a random half are no layer."""
-    absent = tuple(layer for layer in OPTIONAL if not any(name.startswith(layer) for name in tensors))
-    return {name for name in own if name.startswith(absent)}
 
 
 def _lacking(backbone: Backbone, tensors: Collection[str]) -> list[str]:

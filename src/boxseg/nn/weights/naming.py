@@ -21,6 +21,8 @@ from boxseg.nn.backbones.vgg import CONVOLUTIONS, FC_CHANNELS, VGG16
 
 FullyConnected = Literal["subsample", "fresh"]
 State = Mapping[str, Tensor]
+# Our name to tensor, and our name to the names in the file that went into it.
+Converted = tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]
 
 # Name, among ours, of what Caffe's batch norm divides its statistics by.
 FACTOR = "factor"
@@ -46,24 +48,15 @@ class NamingScheme:
     preprocessing: Preprocessing | None
     style: Style | None = None
 
-    def fits(self, backbone: Backbone, names: State) -> bool:
-        """Whether these are names of this scheme, for this backbone."""
-        return isinstance(backbone, self.backbone) and any(re.fullmatch(self.telltale, n) for n in names)
 
-
-def convert(
-    scheme: NamingScheme, state: State, *, fully_connected: FullyConnected
-) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
+def convert(scheme: NamingScheme, state: State, *, fully_connected: FullyConnected) -> Converted:
     """A state dict in our names and shapes.
 
     Args:
         scheme: How its tensors are named.
-        state: Its tensors.
+        state: Tensors by name.
         fully_connected: VGG-16's 4,096-channel fc6 and fc7: `subsample` them as DeepLab did, or leave them
             `fresh`.
-
-    Returns:
-        Our name to tensor, and our name to the names in the file that went into it.
 
     Raises:
         CheckpointError: Two tensors of the file claim one place.
@@ -81,9 +74,7 @@ def convert(
     return _fold(tensors, origin)
 
 
-def _fold(
-    tensors: dict[str, Tensor], origin: dict[str, tuple[str, ...]]
-) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
+def _fold(tensors: dict[str, Tensor], origin: dict[str, tuple[str, ...]]) -> Converted:
     """What Caffe keeps apart and torch does not, folded into batch norm's mean and variance.
 
     A Caffe batch norm stores sums of means and variances and, as a third number, what they are to be divided by
@@ -133,31 +124,22 @@ def _lite_name(name: str) -> str | None:
 
 
 # torchvision numbers convolutions, ReLUs and pools of VGG-16 in one sequence.
-_VGG_FEATURES = dict(zip((0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), CONVOLUTIONS, strict=True))
+_NUMBERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+_VGG_LAYERS = {f"features.{number}": name for number, name in zip(_NUMBERS, CONVOLUTIONS, strict=True)}
+_VGG_LAYERS |= {"classifier.0": "fc6", "classifier.3": "fc7"}
 
 
 def _torchvision_vgg_name(name: str) -> str | None:
     """`features.28.bias` -> `conv5_3.bias`, `classifier.0.bias` -> `fc6.bias`."""
-    group, number, kind = [*name.split("."), "", ""][:3]
-    if group == "features" and number.isdigit() and int(number) in _VGG_FEATURES:
-        return f"{_VGG_FEATURES[int(number)]}.{kind}"
-    fully_connected = {"0": "fc6", "3": "fc7"}
-    if group == "classifier" and number in fully_connected:
-        return f"{fully_connected[number]}.{kind}"
-    return None
+    layer, _, kind = name.rpartition(".")
+    return f"{_VGG_LAYERS[layer]}.{kind}" if layer in _VGG_LAYERS else None
 
 
-def _caffe_vgg_name(name: str) -> str | None:
-    """Convolutions of a deeper VGG keep their names, too: a backbone must see that it lacks them."""
-    return name if re.fullmatch(r"conv[1-5]_\d+|fc[67]", name.split(".")[0]) else None
-
-
-def _torchvision_resnet_name(name: str) -> str | None:
-    return None if name.startswith("fc.") else name
-
-
+# Convolution and batch norm of each part of a block, the shortcut last; their names in files of two kinds.
+_PARTS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("downsample.0", "downsample.1"))
+_NESTED_PARTS = dict(zip(("reduce", "conv3x3", "increase", "shortcut"), _PARTS, strict=True))
+_CAFFE_BRANCHES = dict(zip(("2a", "2b", "2c", "1"), _PARTS, strict=True))
 _NESTED_BLOCK = re.compile(r"layer([2-5])\.block(\d+)\.(reduce|conv3x3|increase|shortcut)\.(conv|bn)\.(\w+)")
-_NESTED_PARTS = {"reduce": "1", "conv3x3": "2", "increase": "3"}
 
 
 def _nested_resnet_name(name: str) -> str | None:
@@ -166,33 +148,25 @@ def _nested_resnet_name(name: str) -> str | None:
         return f"{stem[1]}1.{stem[2]}"
     if match := _NESTED_BLOCK.fullmatch(name):
         layer, block, part, kind, tensor = match.groups()
-        prefix = f"layer{int(layer) - 1}.{int(block) - 1}"
-        if part == "shortcut":
-            return f"{prefix}.downsample.{'0' if kind == 'conv' else '1'}.{tensor}"
-        return f"{prefix}.{kind}{_NESTED_PARTS[part]}.{tensor}"
+        convolution, norm = _NESTED_PARTS[part]
+        ours = convolution if kind == "conv" else norm
+        return f"layer{int(layer) - 1}.{int(block) - 1}.{ours}.{tensor}"
     return None
 
 
 _CAFFE_LAYER = re.compile(r"(res|bn|scale)([2-5])([a-z])(\d*)_branch(1|2[abc])\.(\w+)")
 _CAFFE_STEM = {"conv1": "res", "bn_conv1": "bn", "scale_conv1": "scale"}
-# Tensors of Caffe's layers, by name or by place.
-_CAFFE_TENSORS = {
-    "res": {"weight": "weight", "0": "weight", "bias": "bias", "1": "bias"},
-    "scale": {
-        "weight": "weight",
-        "0": "weight",
-        "gamma": "weight",
-        "bias": "bias",
-        "1": "bias",
-        "beta": "bias",
-    },
-    "bn": {
-        **dict.fromkeys(("running_mean", "mean", "0"), "running_mean"),
-        **dict.fromkeys(("running_var", "var", "variance", "1"), "running_var"),
-        **dict.fromkeys(("scale_factor", "factor", "2"), FACTOR),
-        "weight": "weight",  # of files that have their scale layers merged already
-        "bias": "bias",
-    },
+# How the tensors of Caffe's layers may be called, by name or by place; ours first.
+_CAFFE_TENSORS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "res": (("weight", "0"), ("bias", "1")),
+    "scale": (("weight", "0", "gamma"), ("bias", "1", "beta")),
+    "bn": (
+        ("running_mean", "mean", "0"),
+        ("running_var", "var", "variance", "1"),
+        (FACTOR, "scale_factor", "2"),
+        ("weight",),  # of files that have their scale layers merged already
+        ("bias",),
+    ),
 }
 
 
@@ -200,29 +174,22 @@ def _caffe_resnet_name(name: str) -> str | None:
     """`scale3b2_branch2a.weight` -> `layer2.2.bn1.weight`; the stem is `conv1`, `bn_conv1`, `scale_conv1`."""
     layer, _, tensor = name.rpartition(".")
     if kind := _CAFFE_STEM.get(layer):
-        prefix, place = "", 1
+        prefix, branch = "", "2a"
     elif match := _CAFFE_LAYER.fullmatch(name):
         kind, stage, letter, number, branch, tensor = match.groups()
         block = int(number) if number else ord(letter) - ord("a")
-        prefix, place = f"layer{int(stage) - 1}.{block}.", "abc".find(branch[-1]) + 1  # 0 for branch1
+        prefix = f"layer{int(stage) - 1}.{block}."
     else:
         return None
-    ours = _CAFFE_TENSORS[kind].get(tensor)
-    if ours is None:
-        return None
-    if not place:
-        return f"{prefix}downsample.{'0' if kind == 'res' else '1'}.{ours}"
-    return f"{prefix}{'conv' if kind == 'res' else 'bn'}{place}.{ours}"
+    convolution, norm = _CAFFE_BRANCHES[branch]
+    part = prefix + (convolution if kind == "res" else norm)
+    return next((f"{part}.{names[0]}" for names in _CAFFE_TENSORS[kind] if tensor in names), None)
 
 
 # The first that fits is taken; boxseg's own files are told from torchvision's by the normalisation in them.
 NAMING_SCHEMES = (
     NamingScheme(
-        title="boxseg",
-        backbone=Backbone,
-        telltale="order",
-        rename=lambda name: name,
-        preprocessing=None,
+        title="boxseg", backbone=Backbone, telltale="order", rename=lambda name: name, preprocessing=None
     ),
     NamingScheme(
         title="EfficientNet-Lite0 (PyTorch)",
@@ -242,7 +209,8 @@ NAMING_SCHEMES = (
         title="Caffe VGG-16",
         backbone=VGG16,
         telltale=r"conv\d_\d\.weight",
-        rename=_caffe_vgg_name,
+        # Convolutions of a deeper VGG keep their names, too: a backbone must see that it lacks them.
+        rename=lambda name: name if re.match(r"(conv[1-5]_\d+|fc[67])(\.|$)", name) else None,
         preprocessing=CAFFE,
     ),
     NamingScheme(
@@ -265,7 +233,7 @@ NAMING_SCHEMES = (
         title="torchvision ResNet",
         backbone=ResNet,
         telltale=r"layer\d\.\d+\.conv1\.weight",
-        rename=_torchvision_resnet_name,
+        rename=lambda name: None if name.startswith("fc.") else name,
         preprocessing=TORCHVISION,
         style="torchvision",
     ),
