@@ -14,20 +14,20 @@ from typing import Any, Literal, get_args
 
 from boxseg.errors import ConfigError, did_you_mean
 
-Kind = Literal["loss", "backbone", "label_method", "format"]
+PluginKind = Literal["loss", "backbone", "label_method", "format"]
 
 LossName = Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"]
 BackboneName = Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
 LabelMethod = Literal["auto", "bap", "gap", "box", "grabcut", "sam"]
 FormatName = Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"]
 
-BUILT_IN: dict[Kind, tuple[str, ...]] = {
+BUILT_IN: dict[PluginKind, tuple[str, ...]] = {
     "loss": get_args(LossName),
     "backbone": get_args(BackboneName),
     "label_method": get_args(LabelMethod),
     "format": get_args(FormatName),
 }
-GROUPS: dict[Kind, str] = {
+GROUPS: dict[PluginKind, str] = {
     "loss": "boxseg.losses",
     "backbone": "boxseg.backbones",
     "label_method": "boxseg.label_methods",
@@ -37,10 +37,10 @@ GROUPS: dict[Kind, str] = {
 # No colon, which is for hf:NAME and timm:NAME, and nothing that a command line would split.
 _NAME = re.compile(r"\w[\w.-]*")
 
-_registered: dict[tuple[Kind, str], Any] = {}
+_registered: dict[tuple[PluginKind, str], Any] = {}
 
 
-def register(kind: Kind, name: str, plugin: Any) -> None:
+def register(kind: PluginKind, name: str, plugin: Any) -> None:
     """Add a loss, backbone, label method or format under a name, for this process.
 
     The same name may be registered again, as when a notebook cell is run twice; the last one counts, also
@@ -69,17 +69,17 @@ def register(kind: Kind, name: str, plugin: Any) -> None:
     _registered[kind, name] = plugin
 
 
-def names(kind: Kind) -> tuple[str, ...]:
+def names(kind: PluginKind) -> tuple[str, ...]:
     """Names that plug-ins add, sorted; ConfigError where two packages use the same. None is imported."""
     return tuple(sorted({name for of, name in _registered if of == kind} | set(_listed(kind))))
 
 
-def is_known(kind: Kind, name: str) -> bool:
+def is_known(kind: PluginKind, name: str) -> bool:
     """Whether a name is one of boxseg's own or a plug-in's."""
     return name in BUILT_IN[kind] or (kind, name) in _registered or name in _listed(kind)
 
 
-def require_name(kind: Kind, option: str, name: str, others: str = "") -> None:
+def require_name(kind: PluginKind, option: str, name: str, others: str = "") -> None:
     """Check the value of an option that plug-ins may extend; `others` names what else it may be."""
     if is_known(kind, name):
         return
@@ -91,7 +91,7 @@ def require_name(kind: Kind, option: str, name: str, others: str = "") -> None:
     )
 
 
-def find(kind: Kind, name: str) -> Any:
+def find(kind: PluginKind, name: str) -> Any:
     """What a plug-in adds under a name, imported if need be; ConfigError where it cannot be had."""
     if (kind, name) in _registered:
         return _registered[kind, name]
@@ -107,7 +107,7 @@ def find(kind: Kind, name: str) -> Any:
         ) from error
 
 
-def package_of(kind: Kind, name: str) -> str | None:
+def package_of(kind: PluginKind, name: str) -> str | None:
     """The installed package and version that add a name: `tiny-plugin 0.1`; None where no package does."""
     if name in BUILT_IN[kind] or (kind, name) in _registered:
         return None
@@ -131,7 +131,7 @@ def require_sendable(thing: object, what: str) -> None:
     )
 
 
-def _listed(kind: Kind) -> dict[str, EntryPoint]:
+def _listed(kind: PluginKind) -> dict[str, EntryPoint]:
     """Entry points of installed packages, by name."""
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=GROUPS[kind]):
@@ -145,7 +145,7 @@ def _listed(kind: Kind) -> dict[str, EntryPoint]:
     return found
 
 
-def _check_name(kind: Kind, name: str, source: str) -> None:
+def _check_name(kind: PluginKind, name: str, source: str) -> None:
     if name in BUILT_IN[kind]:
         raise ConfigError(f"{source}: {_noun(kind)} {name!r} is one of boxseg's own; choose another name")
     if not _NAME.fullmatch(name):
@@ -159,5 +159,5 @@ def _package(entry: EntryPoint) -> str:
     return f"{package.name} {package.version}" if package else "an unknown package"
 
 
-def _noun(kind: Kind) -> str:
+def _noun(kind: PluginKind) -> str:
     return kind.replace("_", " ")

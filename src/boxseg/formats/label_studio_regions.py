@@ -17,12 +17,12 @@ from boxseg.formats.images import image_size
 from boxseg.formats.listing import Corners
 from boxseg.formats.shapes import Shape, bounds, rotated_corners
 
-Kind = Literal["rectangle", "polygon", "brush", "other"]
+RegionKind = Literal["rectangle", "polygon", "brush", "other"]
 
-_TOOLS: dict[str, Kind] = {"rectangle": "rectangle", "polygon": "polygon", "brush": "brush"}
+_TOOLS: dict[str, RegionKind] = {"rectangle": "rectangle", "polygon": "polygon", "brush": "brush"}
 _TOOLS |= dict.fromkeys(("ellipse", "keypoint", "bitmask", "vector"), "other")
 # What may be drawn, by the type of a result.
-REGIONS: dict[str, Kind] = _TOOLS | {f"{tool}labels": kind for tool, kind in _TOOLS.items()}
+REGIONS: dict[str, RegionKind] = _TOOLS | {f"{tool}labels": kind for tool, kind in _TOOLS.items()}
 # Larger photos are refused by Pillow as well.
 _MOST_PIXELS = 1 << 28
 

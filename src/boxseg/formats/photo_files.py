@@ -11,7 +11,7 @@ from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import image_size
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
+GIVEN_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 
 
 def find_photos(given: list[str]) -> list[Path]:
@@ -25,9 +25,9 @@ def find_photos(given: list[str]) -> list[Path]:
     files: list[Path] = []
     for path in (path for text in given for path in _expand(text)):
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in GIVEN_SUFFIXES)
             if not found:
-                raise DataError(f"images={path}: no photo in this folder ({', '.join(sorted(SUFFIXES))})")
+                raise DataError(f"images={path}: no photo in this folder ({', '.join(sorted(GIVEN_SUFFIXES))})")
             files += found
         elif path.is_file():
             files.append(path)

@@ -28,7 +28,7 @@ from boxseg.formats import voc_loose
 from boxseg.formats.files import is_file, leads_out, read_lines
 from boxseg.formats.listing import AnnotatedPhoto, Listing, MaskReader, sort_out
 from boxseg.formats.masks import read_mask
-from boxseg.formats.voc_xml import SUFFIXES, class_names, read_photo
+from boxseg.formats.voc_xml import CASED_SUFFIXES, class_names, read_photo
 
 LOOKED_FOR = "JPEGImages/ with Annotations/ or ImageSets/, or VOC's XML files beside photos (voc)"
 _LISTS = ("Segmentation", "Main")
@@ -115,7 +115,7 @@ def photo_file(root: Path, name: str) -> Path | None:
     """The photo of an ID, or None; an ID that leads out of the data set has none."""
     if leads_out(name):
         return None
-    candidates = (root / "JPEGImages" / f"{name}{suffix}" for suffix in SUFFIXES)
+    candidates = (root / "JPEGImages" / f"{name}{suffix}" for suffix in CASED_SUFFIXES)
     return next((path for path in candidates if is_file(path)), None)
 
 
@@ -155,7 +155,7 @@ def _entry(root: Path, line: str) -> tuple[str, str | None]:
     if len(words) > 1 and is_file(root / "Annotations" / f"{line}.xml"):  # some IDs hold spaces
         words = [line]
     path = PurePosixPath(words[0])
-    if path.suffix in SUFFIXES:
+    if path.suffix in CASED_SUFFIXES:
         path = path.with_suffix("")
     mask = words[1].lstrip("/") if len(words) > 1 and words[1].endswith(".png") else None
     return path.name if words[0].startswith("/") else str(path), mask

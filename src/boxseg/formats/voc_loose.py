@@ -19,7 +19,7 @@ from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.files import is_file
 from boxseg.formats.listing import AnnotatedPhoto, Listing, sort_out
 from boxseg.formats.split_files import head
-from boxseg.formats.voc_xml import SUFFIXES, class_names, read_photo
+from boxseg.formats.voc_xml import CASED_SUFFIXES, class_names, read_photo
 
 _ANNOTATIONS = ("annotations", "Annotations", "xml", "xmls")
 _PHOTOS = ("images", "Images", "JPEGImages", "photos")
@@ -49,7 +49,7 @@ def _photos(data: Data, folder: Path, classes: tuple[str, ...]) -> Iterator[Anno
         else:
             yield from read_photo(source.stem, image, source, classes)
     names = {source.stem for source in annotated}
-    for image in sorted(path for suffix in SUFFIXES for path in folder.glob(f"*{suffix}")):
+    for image in sorted(path for suffix in CASED_SUFFIXES for path in folder.glob(f"*{suffix}")):
         if image.stem not in names:
             yield Problem.skipped(image, "photo without annotation file", image.name)
 
@@ -95,5 +95,5 @@ def _photo_file(data: Data, source: Path) -> Path | None:
     for name in _PHOTOS:
         folders += [source.parent / name, source.parent.parent / name]
         folders += [data.root / name / data.split, data.root / name]
-    candidates = (folder / f"{source.stem}{suffix}" for folder in folders for suffix in SUFFIXES)
+    candidates = (folder / f"{source.stem}{suffix}" for folder in folders for suffix in CASED_SUFFIXES)
     return next((path for path in candidates if is_file(path)), None)

@@ -15,7 +15,7 @@ from boxseg.dataset import VOC_CLASSES, Problem, Sample
 from boxseg.formats.label_map import LABELMAP_TXT, read_label_map
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, sort_out
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+CASED_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _NAME = re.compile(rb"<name[^>]*>([^<]*)<")
 _VOC_NAMES = frozenset(name.encode() for name in VOC_CLASSES)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-Stage = Literal["classify", "label", "segment"]
+from boxseg.jobs.job import Stage
 
 # What their keys are called that become each of our options: STAGE stands for the section of the stage.
 _NAMES = {

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from boxseg.errors import require
 
 # `field(metadata=POSITIONAL)` marks options that the command line also takes as bare words.
 POSITIONAL = {"positional": True}
+
+Stage = Literal["classify", "label", "segment"]
 
 
 @dataclass(frozen=True, kw_only=True)

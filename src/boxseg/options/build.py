@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 JobT = TypeVar("JobT", bound=Job)
 
 # What a value of these types is called in an error; others are shown as on the help page.
-NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
 
 def from_python(verb: str, kind: type[JobT], options: Mapping[str, Any]) -> JobT:
@@ -111,8 +111,8 @@ def _refusal(place: tuple[int | str, ...], job: type[Any], values: Flat) -> Conf
 
 
 def _in_words(kind: Any) -> str:
-    if kind in NAMES:
-        return NAMES[kind]
+    if kind in KIND_NAMES:
+        return KIND_NAMES[kind]
     typed = placeholder(kind)
     if typed.startswith("["):
         return f"a list {typed}"

@@ -13,7 +13,7 @@ from boxseg.scoring.label_scores import LABEL_TITLES
 from boxseg.tables import Cell, Table
 
 # Scores as metrics.json names them, in the order of the tables.
-NAMES = {
+SCORED = {
     "whole_box": "whole box (baseline)",
     **LABEL_TITLES,
     "reliable_region_only": "reliable region only",
@@ -81,7 +81,7 @@ def _scored(parts: Parts) -> list[tuple[str, str, dict[str, Any], dict[str, Any]
         for place in [folder, *evaluations(folder)]:
             scores = read_scores(place)
             split = _split(parts, stage, scores) + (" (evaluate)" if place != folder else "")
-            found += [(key, split, scores[key], scores) for key in NAMES if isinstance(scores.get(key), dict)]
+            found += [(key, split, scores[key], scores) for key in SCORED if isinstance(scores.get(key), dict)]
     return found
 
 
@@ -95,7 +95,7 @@ def headlines(parts: Parts, shown: Shown | None) -> tuple[Headline, ...]:
         ("whole_box", "mIoU of the boxes alone"),
         (Y_CRF, "mIoU of the labels, Y_crf"),
         ("labels", "mIoU of the labels"),
-        (network, f"mIoU of the {NAMES[network]}"),
+        (network, f"mIoU of the {SCORED[network]}"),
     ):
         if key in found and found[key][0]["miou"] is not None:
             scores, split, _ = found[key]
@@ -118,9 +118,9 @@ def tables(parts: Parts) -> tuple[Table, ...]:
     for key, split, scores, stage in found:
         share = stage.get("reliable_fraction") if key == "reliable_region_only" else 1.0
         means = (scores["miou"], scores["mean_accuracy"], scores["pixel_accuracy"])
-        rows.append((NAMES[key], split, stage.get("images"), *means, share))
+        rows.append((SCORED[key], split, stage.get("images"), *means, share))
     columns = ("", "split", "photos", "mIoU", "mean accuracy", "pixel accuracy", "pixels scored")
-    heads = [f"{NAMES[key].removesuffix(' (baseline)')}, {split}" for key, split, _, _ in found]
+    heads = [f"{SCORED[key].removesuffix(' (baseline)')}, {split}" for key, split, _, _ in found]
     # The classes of labels and network are the same, unless the folder was mixed from several runs.
     names = list(dict.fromkeys(name for _, _, scores, _ in found for name in scores["iou"]))
     by_class = [(name, *(scores["iou"].get(name) for _, _, scores, _ in found)) for name in names]
@@ -137,7 +137,7 @@ def _precision(parts: Parts) -> list[Table]:
     if not isinstance(instances, dict):
         return []
     rows = tuple(
-        (NAMES.get(name, name), *((scores.get("mean") or scores).get(key) for key in _PRECISIONS))
+        (SCORED.get(name, name), *((scores.get("mean") or scores).get(key) for key in _PRECISIONS))
         for name, scores in instances.items()
         if isinstance(scores, dict)
     )
@@ -158,13 +158,15 @@ def matrices(parts: Parts, shown: Shown | None) -> tuple[MatrixChart, ...]:
         folder = parts.stages.get(stage)
         names, counts = read_confusion(folder)
         split = _split(parts, stage, read_scores(folder))
-        found += [confusion(key, f"{NAMES[key]}, {split}", names, counts[key]) for key in keys if key in counts]
+        found += [
+            confusion(key, f"{SCORED[key]}, {split}", names, counts[key]) for key in keys if key in counts
+        ]
         if counts or shown is None:
             continue
         # Runs of earlier versions stored none.
         layers = keys if stage == "label" else ("prediction",)
         found += [
-            confusion(key, f"{NAMES.get(key, key)}, photos of {name} shown here", matrix.names, matrix.counts)
+            confusion(key, f"{SCORED.get(key, key)}, photos of {name} shown here", matrix.names, matrix.counts)
             for (name, key), matrix in shown.confusion.items()
             if key in layers and name == split
         ]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from boxseg.dataset import Sample
+from boxseg.jobs.job import Stage
 
 CheckpointKind = Literal["box-classifier", "segmenter"]
-Stage = Literal["classify", "label", "segment"]
 
 # The stages of `run`, in order.
 STAGES: tuple[Stage, ...] = ("classify", "label", "segment")

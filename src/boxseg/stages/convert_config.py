@@ -15,7 +15,8 @@ import yaml
 from boxseg.atomic import write_text
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, ConvertConfigJob
-from boxseg.jobs.bana_keys import Meaning, Seen, Stage, backbone_in, meaning_of
+from boxseg.jobs.bana_keys import Meaning, Seen, backbone_in, meaning_of
+from boxseg.jobs.job import Stage
 from boxseg.options import Flat, build_job, flatten, load_mapping, options_of
 from boxseg.results import Result
 from boxseg.tables import Table

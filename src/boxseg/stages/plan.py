@@ -21,7 +21,7 @@ from boxseg import formats
 from boxseg.config import Evaluate, TrainerOptions
 from boxseg.data.loading import BoxTraining, LabelTraining
 from boxseg.dataset import BoxDataset, Sample
-from boxseg.downloads.fetch import free_space
+from boxseg.downloads.fetch import MEGABYTE, free_space
 from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device
 from boxseg.inference.networks import load_segmenter, weight_inputs
@@ -42,8 +42,6 @@ from boxseg.training.loop import progress_of
 from boxseg.training.module import TrainingModule
 from boxseg.training.schedule import schedule_length
 from boxseg.training.step_time import seconds_per_step
-
-MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,12 +89,7 @@ def fit(
     sampler = StreamSampler(
         len(images), batch=module.options.batch, iterations=module.iterations, seed=trainer.seed, chunk=every
     )
-    share = sampler.shard(0, devices).rank_batch
-    if share < module.accumulate:
-        raise ConfigError(
-            f"trainer.accumulate={module.accumulate}: a step has only {share} images"
-            f"{' on each device' if devices > 1 else ''}, so it can have at most {share} parts"
-        )
+    _check_parts(sampler, devices, module.accumulate)
     _check_given(module, callbacks, loggers, devices)
     with quiet_lightning(), torch.random.fork_rng():
         ours = [History(folder, name, module.iterations), _keep_last(last)]
@@ -109,6 +104,16 @@ def fit(
     if images.unreadable:
         names = ", ".join(images.unreadable[:5])
         log.info(f"{name}: {len(images.unreadable)} photos could not be read and were replaced: {names}")
+
+
+def _check_parts(sampler: StreamSampler, devices: int, parts: int) -> None:
+    """Check that each device's images of a step can be cut into parts."""
+    share = sampler.shard(0, devices).rank_batch
+    if share < parts:
+        raise ConfigError(
+            f"trainer.accumulate={parts}: a step has only {share} images"
+            f"{' on each device' if devices > 1 else ''}, so it can have at most {share} parts"
+        )
 
 
 def _check_given(

@@ -16,7 +16,7 @@ from boxseg.nn.backbones.layers import DepthwiseConv2d, ReLU6
 from boxseg.nn.row_bands import in_bands
 
 # kernel, stride, expansion, output channels, blocks
-STAGES = (
+BLOCKS = (
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
     (5, 2, 6, 40, 2),
@@ -59,7 +59,7 @@ class EfficientNetLite0(Backbone):
     ) -> None:
         if stride not in (8, 16, 32):
             raise ConfigError(f"stride {stride} of efficientnet_lite0: expected 8, 16 or 32")
-        channels = HEAD_CHANNELS if features == "head" else STAGES[-1][3]
+        channels = HEAD_CHANNELS if features == "head" else BLOCKS[-1][3]
         super().__init__(channels=channels, stride=stride, preprocessing=TENSORFLOW_LITE, batch_norm=batch_norm)
         self.conv_stem = nn.Conv2d(3, STEM_CHANNELS, 3, stride=2, padding=1, bias=False)
         self.bn0 = batch_norm_layer(STEM_CHANNELS)
@@ -67,7 +67,7 @@ class EfficientNetLite0(Backbone):
         self.act = ReLU6()
         self.has_head = features == "head"
         if self.has_head:
-            self.conv_head = nn.Conv2d(STAGES[-1][3], HEAD_CHANNELS, 1, bias=False)
+            self.conv_head = nn.Conv2d(BLOCKS[-1][3], HEAD_CHANNELS, 1, bias=False)
             self.bn1 = batch_norm_layer(HEAD_CHANNELS)
         init_convolutions(self)
         self.train()
@@ -127,7 +127,7 @@ def batch_norm_layer(channels: int) -> nn.BatchNorm2d:
 def _blocks(output_stride: int) -> list[MBConv]:
     blocks = []
     channels, reached, dilation = STEM_CHANNELS, 2, 1
-    for kernel, stage_stride, expansion, out, repeats in STAGES:
+    for kernel, stage_stride, expansion, out, repeats in BLOCKS:
         for index in range(repeats):
             stride, next_dilation = stage_stride if index == 0 else 1, dilation
             if stride == 2 and reached == output_stride:

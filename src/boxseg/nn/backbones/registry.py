@@ -23,7 +23,7 @@ BACKBONES: dict[str, type[Backbone]] = {
 }
 
 # By the word before the colon of `hf:NAME`.
-LIBRARIES: dict[str, type[LibraryBackbone]] = {"hf": HuggingFaceBackbone, "timm": TimmBackbone}
+LIBRARY_BACKBONES: dict[str, type[LibraryBackbone]] = {"hf": HuggingFaceBackbone, "timm": TimmBackbone}
 
 
 def backbone_type(name: str) -> type[Backbone] | Callable[..., Backbone]:
@@ -33,7 +33,7 @@ def backbone_type(name: str) -> type[Backbone] | Callable[..., Backbone]:
         ConfigError: There is none of this name, or its plug-in cannot be imported.
     """
     library, colon, _ = name.partition(":")
-    known = LIBRARIES.get(library) if colon else BACKBONES.get(name)
+    known = LIBRARY_BACKBONES.get(library) if colon else BACKBONES.get(name)
     return known or plugins.find("backbone", name)
 
 
