@@ -40,8 +40,9 @@ def test_a_checkpoint(more: tuple[str, ...], tmp_path: Path, capsys: pytest.Capt
     write_toy(tmp_path / "data", train=2, val=1, size=64)
     file = checkpoint(tmp_path / "run")
     assert execute(["classify", *WORDS, f"data={tmp_path}/data", f"out={tmp_path}/run", *more]) == 2
-    line = f"boxseg: {file} is damaged, as a full disk or a copy cut short leaves it: remove it, and the same "
-    assert line + "command trains from the start" in capsys.readouterr().err.splitlines()
+    line = f"boxseg: {file} is damaged (a full disk or an interrupted copy can be the reason): "
+    line += "remove it, and the same command trains from the start"
+    assert line in capsys.readouterr().err.splitlines()
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"{}", b"\x80\x02]."])
