@@ -114,8 +114,8 @@ def load(
         device: `auto`, `cpu` or `gpu`.
         tta: See each photo at several scales and mirrored.
         crf: Dense CRF after the network: on or off, or one of other options.
-        tile: Photos longer than so many pixels are seen in windows of that side, which overlap and are blended;
-            0 for never; `auto`: windows of 2048 for photos too large for a machine of usual memory.
+        tile: Photos longer than this many pixels are seen in windows of that side, which overlap and are
+            blended; 0 for never; `auto`: windows of 2048 for photos too large for a machine of usual memory.
 
     Raises:
         CheckpointError: There is no segmentation network.

@@ -92,7 +92,7 @@ def require_name(kind: PluginKind, option: str, name: str, others: str = "") -> 
 
 
 def find(kind: PluginKind, name: str) -> Any:
-    """What a plug-in adds under a name, imported if need be; ConfigError where it cannot be had."""
+    """What a plug-in adds under a name, imported if necessary; ConfigError if that fails."""
     if (kind, name) in _registered:
         return _registered[kind, name]
     require_name(kind, _noun(kind), name)

@@ -34,7 +34,7 @@ class Table:
         return f"**{self.title}**\n\n{body}\n"
 
     def html(self, most: int = 100) -> str:
-        """The table in HTML, with its title above: the first so many rows. What comes from data is escaped."""
+        """The table in HTML, with its title above: the first `most` rows. What comes from data is escaped."""
         texts = self.texts()
         shown = texts[:most]
         if len(texts) > most:

@@ -34,7 +34,7 @@ class TrainerOptions:
             wandb, mlflow.
         workers: Number of data-loading processes; -1 chooses by the number of cores.
         seed: Random seed; the same seed gives the same bytes on the same machine.
-        checkpoint_every: Save a resumable checkpoint every so many iterations; `scale` shortens this, too.
+        checkpoint_every: Iterations between two resumable checkpoints; `scale` shortens this, too.
     """
 
     accelerator: str = "auto"

@@ -21,7 +21,7 @@ class StreamSampler(Sampler[tuple[int, int]]):
     every image once, and a batch may reach from one pass into the next. The sampler yields `(index, position)`:
     what is random in an image is drawn from `[seed, position]`, whichever process loads it.
 
-    An epoch, in Lightning's sense, is a chunk of so many steps, not a pass over the data: checkpoints fall on
+    An epoch, in Lightning's sense, is a chunk of steps, not a pass over the data: checkpoints fall on
     the end of a chunk, so `set_epoch(e)` resumes exactly where the stream was cut.
 
     Args:

@@ -12,7 +12,7 @@ import torch
 
 from boxseg.errors import DataError
 
-# So few photos are read sooner than a process that reads them starts.
+# Reading fewer photos than this takes less time than starting a process for it.
 _FEW = 64
 
 
@@ -28,7 +28,7 @@ class LoadingError(DataError):
 
 
 def choose_workers(photos: int) -> int:
-    """The number of loading processes for so many photos on this machine.
+    """The number of loading processes for this many photos on this machine.
 
     Few photos or a single core need none. On a CPU, a network takes seventy times as long for an image as
     loading does and uses all cores: with two, processes gain nothing; with more, up to four keep the loading

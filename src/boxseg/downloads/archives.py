@@ -19,8 +19,8 @@ from boxseg.formats.voc import photo_file, read_list
 class Archive:
     """One step of a download.
 
-    When it is done, the folder of the data set has the files (1) and folders (at least so many files) of
-    `result`, and all photos of `lists`.
+    When it is done, the folder of the data set has the files (value 1) and folders (value: the least
+    number of files) of `result`, and all photos of `lists`.
     """
 
     name: str

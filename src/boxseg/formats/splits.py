@@ -10,13 +10,13 @@ from boxseg.dataset import BoxDataset
 
 
 class Splits:
-    """Splits that were read. Made for one command, handed to its stages, and gone with it."""
+    """Splits that were read: made for one command and shared by its stages, then discarded."""
 
     def __init__(self) -> None:
         self._read: dict[tuple[Data, bool], BoxDataset] = {}
 
     def load(self, data: Data, *, boxes: bool = True) -> BoxDataset:
-        """A split, read where it was not asked for before; arguments and errors as for `formats.load`."""
+        """A split, read only the first time it is asked for; arguments and errors as for `formats.load`."""
         key = (replace(data, val_split=""), boxes)  # which split is for scoring changes nothing of this one
         if key not in self._read:
             self._read[key] = formats.load(data, boxes=boxes)

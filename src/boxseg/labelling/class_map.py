@@ -91,7 +91,7 @@ def match_classes(
     if lacking and option is None:
         raise CheckpointError(
             f"{checkpoint} knows {len(classifier)} classes, but not all {len(data)} of the data (missing: "
-            f"{_few(lacking)}): say with label.class_map (a file, or voc_to_coco) which class serves which, or "
+            f"{_few(lacking)}): map them with label.class_map (a file, or voc_to_coco), or "
             f"give class_map={MATCH_NAMES} to label the missing ones without the classifier"
         )
     if lacking:

@@ -1,4 +1,4 @@
-"""What needs maps of full size only to look at every pixel once, without ever making them.
+"""Losses that look at every pixel of full-size maps once, without ever making these maps.
 
 Upsampled maps are computed a few rows at a time and differentiated while these are in the cache; what is kept
 for the backward pass is the gradient of the maps alone. How much a chosen pixel counts may depend on all

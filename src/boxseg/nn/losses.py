@@ -39,8 +39,8 @@ class LossOptions:
         gamma: γ, sharpness of the confidence (nal).
         progress: Share of the training that is done, 0..1 (bs).
         detach_confidence: Stop the gradient through the confidence σ (nal).
-        totals: (2,), what the two means of a part of a batch are divided by instead of its own pixels, as of
-            `count_pixels`; None where it is no part.
+        totals: (2,), pixel counts of the whole batch (`count_pixels`), by which the two means of a part of
+            it are divided; None for a whole batch.
     """
 
     stride: int

@@ -165,7 +165,7 @@ def count_queries(
 
 
 def background_share(background: Tensor, valid: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """M: share of background in the footprint of each cell, of what of it lies on valid pixels.
+    """M: share of background among the valid pixels in the footprint of each cell.
 
     Args:
         background: (B, H, W) bool.

@@ -146,7 +146,7 @@ def _layers(splits: Sequence[Split]) -> list[Layer]:
 
 
 def _shares(splits: Sequence[Split], photos: int) -> Iterator[tuple[Split, int]]:
-    """How many photos of each split: as many of each, and what one lacks for another."""
+    """How many photos of each split: equal shares; what a small split leaves over goes to the others."""
     shares = dict.fromkeys(range(len(splits)), 0)
     by_size = sorted(shares, key=lambda place: len(splits[place].dataset))
     for done, place in enumerate(by_size):
@@ -167,7 +167,7 @@ def _counts(photos: Sequence[GalleryPhoto], splits: Sequence[Split]) -> str:
 
 
 def choose(split: Split, photos: int) -> list[Sample]:
-    """So many photos of a split, evenly drawn; where any have labels, only such."""
+    """This many photos of a split, evenly spaced; if some have labels, only from those."""
     folders = [path for key, path in split.sources.items() if key != "prediction"]
     every = split.dataset.samples
     labelled = [s for s in every if any((folder / f"{s.id}.png").is_file() for folder in folders)]

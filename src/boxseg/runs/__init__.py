@@ -1,1 +1,1 @@
-"""Run folders: what they are called, when they can be gone on with, and reading labels back from them."""
+"""Run folders: what they are called, when a job can continue in one, and reading labels back from them."""

@@ -62,7 +62,7 @@ def check_job(job: Any, *, inputs: Mapping[str, Path] | None = None) -> dict[str
     """Make sure that the folder `job.out` can take a job; arguments and errors as for `open_folder`.
 
     Returns:
-        Digests of the inputs, with those that the folder records of files which are gone.
+        Digests of the inputs, and those recorded in the folder for files that no longer exist.
     """
     folder = Path(job.out)
     check_folder(folder)
@@ -120,7 +120,7 @@ def _changes(
     recorded: Mapping[str, Any], job: Any, known: Mapping[str, str], digests: Mapping[str, str]
 ) -> list[str]:
     """What differs from the job recorded in a folder, in words."""
-    # An option that is newer than the run had its default there.
+    # Options added since that run count with their defaults.
     before = default_options(type(job)) | flatten(recorded)
     after = flatten(to_plain(job))
     # A file whose content is known may have another name; of one that was not recorded only the name is known.

@@ -29,8 +29,8 @@ class ConvertConfigResult(Result):
     """A converted file, key by key.
 
     Attributes:
-        source: Theirs.
-        file: Ours.
+        source: The file of BANA's code.
+        file: The file of boxseg's options made from it.
         keys: Their keys with their values and what they became, in their order.
         command: What to run next.
     """

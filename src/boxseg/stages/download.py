@@ -168,7 +168,7 @@ def _archive_step(archive: Archive, root: Path, job: DownloadJob) -> DownloadSte
 
 
 def _check_train_aug(root: Path, only: list[str]) -> None:
-    """Refuse to make the list train_aug by itself where what it is made from is missing."""
+    """Refuse to make the list train_aug if the files that it is made from are missing and not asked for."""
     if TRAIN_AUG_LIST not in only or (root / _TRAIN_AUG_FILE).is_file():
         return
     missing = [name for name in _lacking_for_train_aug(root) if name not in only]

@@ -153,7 +153,7 @@ def _classify(job: ClassifyJob, dataset: BoxDataset, scratch: Path) -> PlannedSt
 def _segment(
     job: SegmentJob, dataset: BoxDataset, scratch: Path, whole: BoxDataset | None = None
 ) -> Iterator[PlannedStage]:
-    """Training and scoring; `whole` are the photos where those of `labels` are but a few, to be timed with."""
+    """Training and scoring; `whole` are all photos, if those with labels are a few made for timing."""
     labels = training_labels(dataset, job)
     module, images = segment.start(labels, replace(job, model=replace(job.model, weights="none")), 1)
     file = stage_folder(scratch, "segment") / MODEL

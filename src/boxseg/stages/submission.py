@@ -94,7 +94,7 @@ def run(job: PredictJob, splits: Splits | None = None) -> SubmissionResult:
     (archive,) = files.whole
     problems = check_results(out, dataset.root, data.split)
     if problems:
-        archive.unlink(missing_ok=True)  # that of an earlier run is no longer what lies beside it
+        archive.unlink(missing_ok=True)  # an archive of an earlier run, which does not match these results
     else:
         pack(out, archive)
     return SubmissionResult(

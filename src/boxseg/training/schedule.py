@@ -9,7 +9,7 @@ from boxseg.config import Classify, Segment
 
 
 def schedule_length(options: Classify | Segment, images: int, scale: float = 1.0) -> int:
-    """Length of a stage's schedule in steps: as given, or so many passes over the images, rounded up.
+    """Length of a stage's schedule in steps: as given, or from a number of passes over the images, rounded up.
 
     It is multiplied by `scale` and rounded, to at least one. All that depends on it is a share of this number:
     the milestones of stage 1, the end of the polynomial fall, the β of bootstrapping.

@@ -48,7 +48,7 @@ struct Buffer {
             if (kept) count += count / 2;
             constexpr size_t page = size_t(1) << 21;
             size_t bytes = count * sizeof(T);
-            // Huge pages are sooner had and looked up. Of less memory, what the network has freed in the heap is
+            // Huge pages are faster to get and to look up. Of less memory, what the network has freed in the heap is
             // taken as it lies: a whole number of huge pages would not be found there.
             const bool large = bytes >= LARGE;
             if (large) bytes = (bytes + page - 1) / page * page;

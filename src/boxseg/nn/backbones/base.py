@@ -98,7 +98,7 @@ class Backbone(nn.Module):
         A plug-in's backbone without such a method starts random. boxseg's own have files, found by their names.
 
         Raises:
-            CheckpointError: They cannot be had.
+            CheckpointError: They are missing, or cannot be fetched or read.
         """
         return [], []
 

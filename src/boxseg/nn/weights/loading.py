@@ -94,8 +94,8 @@ def load_weights(
             network without weights as it is.
 
     Raises:
-        CheckpointError: The file cannot be had or read, is of another network, also a deeper one, or lacks
-            tensors.
+        CheckpointError: The file cannot be fetched or read, belongs to another network (a deeper one, too), or
+            lacks tensors.
     """
     backbone, prefix = _backbone_of(module)
     names: list[str] = []
