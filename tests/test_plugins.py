@@ -22,7 +22,7 @@ from boxseg.jobs import LabelJob
 from boxseg.labelling.methods import start_method
 from boxseg.nn.backbones.registry import build_backbone
 from boxseg.nn.backbones.vgg import VGG16
-from boxseg.training.loop import fit
+from boxseg.training.loop import check_training
 from boxseg.training.segmenter import SegmenterModule
 from documented_plugin import install, list_entry_points
 
@@ -155,7 +155,7 @@ def test_what_a_method_and_a_format_give_is_checked(toy: Path) -> None:
         formats.load(Data(root=toy, format="nothing"))
 
 
-def test_what_cannot_be_sent_is_said_before_processes_start(toy: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_sent_is_said_before_processes_start(toy: Path) -> None:
     boxseg.register("loss", "local", lambda logits, *_: logits.mean())
     options = Segment(loss="local", batch=2)
     module = SegmenterModule(classes=5, iterations=1, model=Model(weights="none"), segment=options)
@@ -164,7 +164,7 @@ def test_what_cannot_be_sent_is_said_before_processes_start(toy: Path, tmp_path:
     with pytest.raises(
         ConfigError, match=r"segment: .*<lambda> cannot be sent to the processes of several devi"
     ):
-        fit(module, images, tmp_path, trainer=trainer, scale=1.0)
+        check_training(module, images, trainer)
 
 
 def test_what_a_notebook_defines_cannot_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def spied(seen: list[str], read: list[str], stop_at: str = "") -> Iterator[None]
 
     def spy(original: Callable[..., Any]) -> Callable[..., Any]:
         def called(*args: Any, **options: Any) -> Any:
-            folder = next(item for item in (*args, getattr(args[0], "folder", None)) if isinstance(item, Path))
+            folder = getattr(args[0], "folder", None) or args[1].out  # of a labeller, or of a job
             name = folder.name.rpartition("-")[0]
             if name == stop_at:
                 raise KeyboardInterrupt

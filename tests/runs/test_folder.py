@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from boxseg.cli import execute
 from boxseg.config import Classify, Data, Model, TrainerOptions
 from boxseg.data.toy import write_toy
 from boxseg.dataset import BoxDataset
@@ -145,7 +146,8 @@ def test_an_option_newer_than_the_run_had_its_default_there(job: ClassifyJob) ->
 def test_stages_notice_another_weight_file_in_the_place_of_theirs(
     option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(dataset: BoxDataset, job: ClassifyJob | SegmentJob, folder: Path, **_: Any) -> None:
+    def train(dataset: BoxDataset, job: ClassifyJob | SegmentJob, **_: Any) -> None:
+        folder = open_folder(job, inputs={option: file})
         (folder / "model.safetensors").write_text("result")
 
     file = tmp_path / "network" / "model.safetensors"
@@ -176,3 +178,19 @@ def test_stages_notice_another_weight_file_in_the_place_of_theirs(
     file.write_text("three")
     with pytest.raises(ConfigError, match=f"{option} changed"):
         run.run(whole)
+
+
+@pytest.mark.parametrize(
+    "refused", [("classify.batch=2", "trainer.accumulate=5"), ("classify.batch=3", "trainer.devices=2")]
+)
+def test_a_training_that_cannot_begin_overwrites_nothing(refused: tuple[str, ...], tmp_path: Path) -> None:
+    write_toy(tmp_path / "toy", train=2, val=1, size=64, seed=1)
+    words = ["classify", f"data={tmp_path}/toy", f"out={tmp_path}/c", "model.weights=none", "workers=0"]
+    words += ["classify.iterations=1", "classify.augment.crop=33", "classify.batch=1"]
+    assert execute(words) == 0
+    before = {file: file.read_bytes() for file in (tmp_path / "c").rglob("*") if file.is_file()}
+    assert execute([*words, *refused, "overwrite=true"]) == 2
+    assert {file: file.read_bytes() for file in (tmp_path / "c").rglob("*") if file.is_file()} == before
+    assert execute([*words, "overwrite=true", "trainer.seed=1"]) == 0
+    model = tmp_path / "c" / "model.safetensors"
+    assert model.read_bytes() != before[model]

@@ -21,12 +21,12 @@ from boxseg.formats.splits import Splits
 from boxseg.inference.networks import weight_inputs
 from boxseg.jobs import ClassifyJob
 from boxseg.results import Result
-from boxseg.runs.folder import open_folder
+from boxseg.runs.folder import check_folder, open_folder
 from boxseg.runs.layout import MODEL
 from boxseg.runs.stage_files import training_files
 from boxseg.training.box_classifier import BoxClassifierModule
 from boxseg.training.labels import with_boxes
-from boxseg.training.loop import fit
+from boxseg.training.loop import check_training, fit
 from boxseg.training.schedule import schedule_length
 
 log = logging.getLogger("boxseg")
@@ -61,19 +61,22 @@ def run(
     The folder may hold an earlier part of the same training. `callbacks` and `loggers` are Lightning's.
     """
     dataset = (splits or Splits()).load(job.data)
-    folder = open_folder(job, inputs=weight_inputs(job.model))
-    file = folder / MODEL
-    if training_files(folder).done:
+    file = job.out / MODEL
+    check_folder(job.out)
+    if not job.overwrite and training_files(open_folder(job, inputs=weight_inputs(job.model))).done:
         log.info(f"classify: {file} already exists")
         return ClassifyResult(checkpoint=file, images=None)
     report_problems(dataset)
     dataset = with_boxes(dataset)
-    train(dataset, job, folder, callbacks=callbacks, loggers=loggers)
+    train(dataset, job, callbacks=callbacks, loggers=loggers)
     return ClassifyResult(checkpoint=file, images=len(dataset))
 
 
-def train(dataset: BoxDataset, job: ClassifyJob, folder: Path, **lightnings: Any) -> None:
-    """Train on these images and write the checkpoint."""
+def train(dataset: BoxDataset, job: ClassifyJob, **lightnings: Any) -> None:
+    """Train on these images and write the checkpoint.
+
+    overwrite=true removes an earlier result only when nothing stands in the way of the new training.
+    """
     options = job.classify
     iterations = schedule_length(options, len(dataset), job.scale)
     log.info(
@@ -81,6 +84,8 @@ def train(dataset: BoxDataset, job: ClassifyJob, folder: Path, **lightnings: Any
         f"of {options.batch} images, {options.pooling.upper()}"
     )
     module, images = start(dataset, job, iterations)
+    check_training(module, images, job.trainer, **lightnings)
+    folder = open_folder(job, inputs=weight_inputs(job.model))
     fit(module, images, folder, trainer=job.trainer, scale=job.scale, **lightnings)
     module.save(folder / MODEL, dataset.classes)
 

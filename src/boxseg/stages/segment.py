@@ -23,14 +23,14 @@ from boxseg.formats.splits import Splits
 from boxseg.inference.networks import KeptSegmenter, weight_inputs
 from boxseg.jobs import SegmentJob
 from boxseg.results import Result
-from boxseg.runs.folder import open_folder
+from boxseg.runs.folder import check_folder, open_folder
 from boxseg.runs.layout import METRICS, MODEL, predictions
 from boxseg.runs.stage_files import score_files, training_files
 from boxseg.scoring.label_scores import write_confusion
 from boxseg.scoring.network_scores import NetworkScores, network_tables, score_network, validation_split
 from boxseg.tables import Table
 from boxseg.training.labels import TrainingLabels, training_labels
-from boxseg.training.loop import fit
+from boxseg.training.loop import check_training, fit
 from boxseg.training.schedule import schedule_length
 from boxseg.training.segmenter import SegmenterModule
 
@@ -74,20 +74,23 @@ def run(
     """
     splits = splits or Splits()
     dataset = splits.load(job.data)
-    folder = open_folder(job, inputs=weight_inputs(job.model))
-    file = folder / MODEL
-    if training_files(folder).done:
+    file = job.out / MODEL
+    check_folder(job.out)
+    if not job.overwrite and training_files(open_folder(job, inputs=weight_inputs(job.model))).done:
         log.info(f"segment: {file} already exists")
     else:
         report_problems(dataset)
-        train(dataset, job, folder, callbacks=callbacks, loggers=loggers)
+        train(dataset, job, callbacks=callbacks, loggers=loggers)
     title = f"{job.data.val_split}, trained with {job.segment.loss} on {job.data.split}"
     network = network or KeptSegmenter(path=file, trainer=job.trainer)
-    return SegmentResult(checkpoint=file, scores=score(job, folder, splits, network), title=title)
+    return SegmentResult(checkpoint=file, scores=score(job, job.out, splits, network), title=title)
 
 
-def train(dataset: BoxDataset, job: SegmentJob, folder: Path, **lightnings: Any) -> None:
-    """Train on the labelled images and write the checkpoint."""
+def train(dataset: BoxDataset, job: SegmentJob, **lightnings: Any) -> None:
+    """Train on the labelled images and write the checkpoint.
+
+    overwrite=true removes an earlier result only when nothing stands in the way of the new training.
+    """
     options = job.segment
     labels = training_labels(dataset, job)
     dataset = labels.dataset
@@ -97,6 +100,8 @@ def train(dataset: BoxDataset, job: SegmentJob, folder: Path, **lightnings: Any)
         f"of {options.batch} images, {options.loss}"
     )
     module, images = start(labels, job, iterations)
+    check_training(module, images, job.trainer, **lightnings)
+    folder = open_folder(job, inputs=weight_inputs(job.model))
     fit(module, images, folder, trainer=job.trainer, scale=job.scale, **lightnings)
     module.save(folder / MODEL, dataset.classes)
 

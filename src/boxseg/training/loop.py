@@ -58,7 +58,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
 ) -> None:
-    """Train from the last checkpoint in the folder, or from the start.
+    """Train from the last checkpoint in the folder, or from the start, what `check_training` has checked.
 
     Args:
         module: What is trained; changed in place.
@@ -70,8 +70,7 @@ def fit(
         loggers: Lightning's, in addition to those of `trainer.loggers`.
 
     Raises:
-        ConfigError: The batch cannot be shared by the devices, or cut into that many parts; the device does not
-            have this precision; or something given cannot be sent to the processes of several devices.
+        ConfigError: The device does not have this precision.
         CheckpointError: The last checkpoint cannot be read.
     """
     write_json(folder / WEIGHTS, module.weights.as_dict())
@@ -85,15 +84,11 @@ def fit(
         # then the number found is too small, and leaves nothing to do.
         step, epoch = progress_of(last)
         every = math.ceil(step / (epoch + 1))
-    devices = len(torch_devices(trainer))
-    sampler = StreamSampler(
-        len(images), batch=module.options.batch, iterations=module.iterations, seed=trainer.seed, chunk=every
-    )
-    _check_parts(sampler, devices, module.accumulate)
-    _check_given(module, callbacks, loggers, devices)
+    sampler = _stream(module, images, trainer, every)
     with quiet_lightning(), torch.random.fork_rng():
         ours = [History(folder, name, module.iterations), _keep_last(last)]
         wanted = [*make_loggers(trainer.loggers, folder), *loggers]
+        devices = len(torch_devices(trainer))
         lightning = _lightning(trainer, devices, module, sampler.epochs, [*ours, *callbacks], wanted, folder)
         with ended_with(lightning), _ctrl_c_passes():
             lightning.fit(
@@ -106,14 +101,37 @@ def fit(
         log.info(f"{name}: {len(images.unreadable)} photos could not be read and were replaced: {names}")
 
 
-def _check_parts(sampler: StreamSampler, devices: int, parts: int) -> None:
-    """Check that each device's images of a step can be cut into parts."""
-    share = sampler.shard(0, devices).rank_batch
+def check_training(
+    module: TrainingModule,
+    images: BoxTraining | LabelTraining,
+    trainer: TrainerOptions,
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
+) -> None:
+    """Check that a training can begin, before anything is written; arguments as for `fit`.
+
+    Raises:
+        ConfigError: The batch cannot be shared by the devices, or cut into that many parts; or something given
+            cannot be used, or sent to the processes of several devices.
+    """
+    devices, parts = len(torch_devices(trainer)), module.accumulate
+    share = _stream(module, images, trainer).shard(0, devices).rank_batch
     if share < parts:
         raise ConfigError(
             f"trainer.accumulate={parts}: a step has only {share} images"
             f"{' on each device' if devices > 1 else ''}, so it can have at most {share} parts"
         )
+    _check_given(module, callbacks, loggers, devices)
+
+
+def _stream(
+    module: TrainingModule,
+    images: BoxTraining | LabelTraining,
+    trainer: TrainerOptions,
+    every: int | None = None,
+) -> StreamSampler:
+    batch, iterations = module.options.batch, module.iterations
+    return StreamSampler(len(images), batch=batch, iterations=iterations, seed=trainer.seed, chunk=every)
 
 
 def _check_given(
