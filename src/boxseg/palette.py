@@ -22,7 +22,8 @@ def voc_palette(size: int = 256) -> NDArray[np.uint8]:
 
 def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float = 0.55) -> NDArray[np.uint8]:
     """The photo (H, W, 3) uint8 with its labels (H, W) painted over it; background and 255 stay clear."""
-    painted, palette = image.copy(), voc_palette()
+    painted: NDArray[np.uint8] = image.copy()
+    palette = voc_palette()
     for picture, row, label in zip(painted, image, labels, strict=True):  # a photo of floats is large
         paint = (label != 0) & (label != 255)
         picture[paint] = ((1 - opacity) * row[paint] + opacity * palette[label[paint]]).round()

@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from boxseg.extras import import_extra
 from boxseg.nn.backbones.base import TORCHVISION, Backbone, BatchNorm, Preprocessing
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing since Python 3.11
 
 # Side in pixels of the image that a stride is measured with: some networks of patches need a multiple of 32.
 MEASURED = 256

@@ -164,4 +164,4 @@ def write_page(path: Path, page: Page) -> None:
 
 
 def _asset(name: str) -> str:
-    return files("boxseg.reporting.html").joinpath("templates", name).read_text(encoding="utf-8")
+    return files("boxseg.reporting.html").joinpath("templates").joinpath(name).read_text(encoding="utf-8")
