@@ -1,4 +1,4 @@
-"""Time `boxseg.crf` against pydensecrf on real photos of 500 x 375 pixels or enlarged, and compare the answers.
+"""Time `boxseg.crf` against pydensecrf on real photos of 500 x 375 pixels or enlarged, and compare the results.
 
     pip install -e '.[benchmark]'
     python benchmarks/crf.py --data DIR          # DIR: VOCdevkit/VOC2012
@@ -6,10 +6,9 @@
     python benchmarks/crf.py --data DIR --size 1920 1080 --photos 2
     python benchmarks/crf.py --data DIR --large
 
-Repetitions alternate between the two, and a row is the median over repetitions and photos. Both start from
-the photo and its probabilities and end with Q; boxseg keeps the lattice of the position kernel from a photo to
-the next one of that size. `wall` compares times on the clock, `cpu` those that the processor spent, which other
-work on the machine disturbs less.
+Repetitions alternate between the two, and a row is the median over repetitions and photos. Both start from the
+photo and its probabilities and end with Q; boxseg reuses the lattice of the position kernel for the next photo
+of the same size. `cpu` is processor time, which other work on the machine disturbs less than `wall`.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def compare(
     """One row: single images on one thread, or the batch of all of them on several."""
     crf = DenseCRF(bilateral=Bilateral(sigma_xy=sigma_xy, sigma_rgb=sigma_rgb))
     scores = [scores_for(image, classes, seed) for seed, image in enumerate(images)]
-    crf(images, scores, threads)  # both in memory before the first repetition
+    crf(images, scores, threads)  # load both before the first repetition
     dense_crf(images[0], scores[0], sigma_xy, sigma_rgb)
     ours: list[Cost] = []
     theirs: list[Cost] = []
@@ -89,7 +88,7 @@ def compare(
 
 
 def check(data: Path, count: int) -> None:
-    """Labels and Q of `count` photos of any size, classes in turn 2, 3, 5 and 21."""
+    """Compare labels and Q of `count` photos of any size; classes in turn 2, 3, 5 and 21."""
     wrong = pixels = 0
     largest = 0.0
     for number, photo in enumerate(photos(data, None, count)):
@@ -108,7 +107,7 @@ def enlarged(photo: Photo, width: int, height: int) -> Photo:
 
 
 def one_large(photo: Photo, width: int, height: int) -> tuple[float, int]:
-    """Milliseconds and bytes of one call on an enlarged photo, in a process of its own."""
+    """Milliseconds and peak bytes of one call on an enlarged photo; run it in a process of its own."""
     image = enlarged(photo, width, height)
     scores = scores_for(image, 2, 0)
     DenseCRF()(photo, scores[:, : SIZE[0], : SIZE[1]], 1)
@@ -123,7 +122,7 @@ def resident() -> int:
 
 
 def large(data: Path) -> None:
-    """Our own time and memory on larger photos, two classes: are they linear?"""
+    """Time and memory of boxseg on larger photos, two classes: are they linear?"""
     photo = photos(data, SIZE, 1)[0]
     print("| megapixels | ms | ns/pixel | bytes/pixel |\n|---|---|---|---|")
     for width, height in ((1000, 750), (2000, 1500), (4000, 3000), (6000, 4000)):
@@ -139,7 +138,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--photos", type=int, default=8, help="photos in each repetition")
     parser.add_argument("--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="enlarge the photos")
-    parser.add_argument("--check", type=int, help="compare the answers on so many photos instead")
+    parser.add_argument("--check", type=int, help="compare the results on this many photos instead")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--large", action="store_true", help="time larger images instead")
     parser.add_argument("--smoke", action="store_true", help="a tiny generated photo: whether it runs")

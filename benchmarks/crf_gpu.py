@@ -1,13 +1,12 @@
-"""Time `boxseg.crf` on a GPU, compare its answers with the CPU's, and say what the memory's speed would allow.
+"""Time `boxseg.crf` on a GPU, compare its results with the CPU's, and print the limit set by memory speed.
 
     python benchmarks/crf_gpu.py --data DIR          # DIR: VOCdevkit/VOC2012
     python benchmarks/crf_gpu.py --data DIR --profile 21
 
 Photos of 375 x 500 pixels, 10 iterations. A time is the median of repetitions, from everything on the GPU to Q
-on the GPU, with nothing left to do on it before and after; `build` is the lattices' part of it. `floor` is what
-the bytes of the iterations take at the speed of a copy on this GPU if every array is read or written once a
-step, `gathers` if every row that is gathered comes from memory each time. Transfers, of pinned memory, are
-timed apart.
+on the GPU, with the GPU idle before and after; `build` is the lattices' part of it. `floor` is the time to move
+the iterations' bytes at this GPU's copy speed if every array is read or written once a step, `gathers` if every
+gathered row comes from memory each time. Transfers, of pinned memory, are timed separately.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ CLASSES = (2, 3, 21)
 
 
 def milliseconds(work: Callable[[], object], repetitions: int) -> float:
-    """Median time; one more repetition, the first, compiles and is not counted."""
+    """Median time; an extra first repetition compiles and is not counted."""
     times = []
     for _ in range(repetitions + 1):
         torch.cuda.synchronize()
@@ -70,7 +69,7 @@ def prepared(images: list[Photo], classes: int) -> tuple[Tensor, Tensor]:
 
 
 def check(images: list[Photo], classes: int) -> str:
-    """Labels and Q of every image against the CPU's."""
+    """A row that compares labels and Q of every image with the CPU's."""
     crf = DenseCRF()
     pictures, scores = prepared(images, classes)
     ours = crf(pictures.to(DEVICE), scores.to(DEVICE)).cpu()
@@ -127,7 +126,7 @@ def main() -> None:
         sys.exit("no CUDA device: this benchmark needs one (benchmarks/crf.py times the CPU)")
     if gpu.triton_kernels() is None:
         sys.exit("Triton is not installed: pip install triton")
-    # Samples of VOC hold fewer photos of that size than a batch: they are mirrored, then repeated.
+    # Samples of VOC have fewer photos of that size than a batch: they are mirrored, then repeated.
     found = photos(options.data, SIZE, 4)
     images = ([*found, *(np.ascontiguousarray(p[:, ::-1]) for p in found)] * max(options.batches))[
         : max(options.batches)

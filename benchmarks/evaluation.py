@@ -1,11 +1,11 @@
-"""Time the evaluation of photos at several scales, mirrored, with a CRF, beside its network and CRF alone.
+"""Time multi-scale, mirrored evaluation with a CRF, beside its network alone and its CRF alone.
 
     python benchmarks/evaluation.py --data DIR                  # DIR: VOCdevkit/VOC2012
     python benchmarks/evaluation.py --data DIR --checkpoint FILE
 
-`forwards` is the network on photos that were scaled before, `CRF` the CRF on probabilities that are there;
-`boxseg` is all that `boxseg evaluate` does: JPEG, scaling, both, labels, confusion matrices. Without a
-checkpoint the network is random, every pixel undecided and no class absent, which makes the CRF dear.
+`forwards` is the network on photos scaled before, `CRF` the CRF on given probabilities; `boxseg` is all that
+`boxseg evaluate` does: JPEG, scaling, both, labels, confusion matrices. Without a checkpoint the network is
+random: every pixel is undecided and no class absent, which makes the CRF slow.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from measure import alternate, parser, photos, settings, table
 def segmenter(
     backbone: str, checkpoint: Path | None, classes: tuple[str, ...], folder: Path
 ) -> Loaded[Segmenter]:
-    """The network of a checkpoint, or one that is not trained."""
+    """The network of a checkpoint, or an untrained one."""
     if checkpoint is None:
         model = Model(backbone=backbone, weights="default" if backbone == "efficientnet_lite0" else "none")
         network, _ = start_segmenter(model, len(classes), 0)

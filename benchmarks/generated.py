@@ -1,4 +1,4 @@
-"""Data sets of any size whose photos are links to a few files: only their lists and annotations are large."""
+"""Data sets of any size; their photos are links to a few files, so only lists and annotations are large."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANNOTATION = "<annotation><size><width>{}</width><height>{}</height></size>{}</a
 
 
 def write_voc(root: Path, count: int) -> None:
-    """A VOC data set of so many images, without masks, its split `train`."""
+    """A VOC data set of `count` images, without masks, split `train`."""
     for name in ("JPEGImages", "Annotations", "ImageSets/Segmentation"):
         (root / name).mkdir(parents=True)
     _link_photos(root / "JPEGImages", count)
@@ -37,7 +37,7 @@ def write_voc(root: Path, count: int) -> None:
 
 
 def write_coco(root: Path, count: int) -> None:
-    """A COCO data set of so many images, every object with an outline, its split `train`."""
+    """A COCO data set of `count` images, every object with an outline, split `train`."""
     (root / "annotations").mkdir(parents=True)
     (root / "train").mkdir()
     _link_photos(root / "train", count)
@@ -68,7 +68,7 @@ def _objects(number: int) -> list[tuple[int, tuple[int, int, int, int]]]:
 
 
 def _outline(x1: int, y1: int, x2: int, y2: int) -> list[float]:
-    """An ellipse: x and y of its corners in turn."""
+    """An ellipse, as x and y of its corners in turn."""
     turns = [2 * math.pi * corner / CORNERS for corner in range(CORNERS)]
     points = [((x1 + x2 + (x2 - x1) * math.cos(t)) / 2, (y1 + y2 + (y2 - y1) * math.sin(t)) / 2) for t in turns]
     return [round(value, 2) for point in points for value in point]

@@ -1,13 +1,13 @@
-"""Time label generation beside the backbone's forward alone and beside the plain method.
+"""Time label generation beside the backbone's forward pass and beside the straightforward method.
 
     pip install -e '.[benchmark]'
     python benchmarks/label.py --data DIR                       # DIR: VOCdevkit/VOC2012
     python benchmarks/label.py --data DIR --backbones vgg16 --repetitions 2 --photos 2
     python benchmarks/label.py --data DIR --checkpoint FILE --check 20
 
-`forward` is the backbone on photos in memory, the limit that no labelling can beat; `boxseg` is all that
-`boxseg label` does for a photo, from the JPEG to two PNGs; `straightforward` is the method as the paper writes
-it, with pydensecrf. Memory is what a run adds to a process that has loaded the network, at its peak.
+`forward` is the backbone on photos in memory, the lower limit; `boxseg` is all that `boxseg label` does for a
+photo, from the JPEG to two PNGs; `straightforward` is the method as the paper writes it, with pydensecrf.
+Memory is the peak that a run adds to a process that has loaded the network.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from straightforward import crf
 from straightforward.labels import label_photo
 from straightforward.layers import layer_by_layer
 
-# Photos of the memory measurement: enough for everything to have been in memory at once.
+# Photos of the memory measurement: enough that everything is in memory at once.
 MANY = 8
 
 Work = Callable[[], object]
@@ -81,7 +81,7 @@ def forward(labeller: Labeller, images: Sequence[NDArray[np.uint8]]) -> None:
 
 
 def loop_forward(labeller: Labeller, samples: Sequence[Sample]) -> None:
-    """The same as boxseg goes through photos: as many at a time."""
+    """The same in boxseg's photo loop: as many photos at a time."""
 
     def work(group: Sequence[Readable]) -> list[None]:
         forward(labeller, [image for _, image in group])
@@ -106,7 +106,7 @@ def alone(labeller: Labeller, samples: Sequence[Sample]) -> None:
 
 
 def plain(labeller: Labeller, samples: Sequence[Sample]) -> None:
-    """The same, the plain way."""
+    """The same, with the straightforward method."""
     for sample in samples:
         image = read_image(sample.image)
         with layer_by_layer():
@@ -140,10 +140,10 @@ def works(labeller: Labeller, samples: Sequence[Sample]) -> dict[str, Work]:
 def growth(
     what: str, backbone: str, checkpoint: Path | None, dataset: BoxDataset, folder: Path, threads: int
 ) -> float:
-    """Peak memory of one of the three, in this process, megabytes."""
+    """Megabytes at the peak of one of the three, in this process."""
     torch.set_num_threads(threads)
     labeller = make_labeller(backbone, checkpoint, dataset.classes, folder)
-    with torch.inference_mode():  # libraries in memory, on a photo so small that its own memory hides nothing
+    with torch.inference_mode():  # loads libraries, on a photo too small to hide any memory
         network_of(labeller).features(torch.zeros(1, 3, 33, 33))
     samples = (dataset.samples * MANY)[:MANY]
     runs: dict[str, Work] = {
@@ -155,7 +155,7 @@ def growth(
 
 
 def check(labeller: Labeller, samples: Sequence[Sample]) -> str:
-    """On how many pixels the plain labels differ."""
+    """On how many pixels the straightforward labels differ."""
     label(labeller, samples)
     plain(labeller, samples)
     pixels = sum(sample.width * sample.height for sample in samples)
@@ -201,7 +201,7 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
 
 
 class SideBySide:
-    """Processes of one thread each that label photos and share nothing: what the processor can do.
+    """Processes of one thread each that label photos and share nothing: the processor's limit.
 
     Args:
         setting: Backbone and checkpoint.
@@ -224,13 +224,13 @@ class SideBySide:
             self.lines.append(ours)
 
     def label(self) -> None:
-        """All photos once; what counts is the processes' mean, for one that ends early leaves a core idle."""
+        """Label all photos once; the processes' mean counts, as one that ends early leaves a core idle."""
         for line in self.lines:
             line.send(True)
         self.milliseconds.append(sum(line.recv() for line in self.lines) / len(self.lines) / self.photos)
 
     def end(self) -> float:
-        """End the processes; the median of what they took, milliseconds a photo, but for the first time."""
+        """End the processes; returns the median milliseconds a photo, without the first repetition."""
         for line in self.lines:
             line.close()
         return median(self.milliseconds[1:])
@@ -239,7 +239,7 @@ class SideBySide:
 def label_when_told(
     line: Connection, backbone: str, checkpoint: Path | None, dataset: BoxDataset, folder: Path
 ) -> None:
-    """Label one's photos on one thread each time that something comes in; answer the milliseconds."""
+    """In a process: label the photos on one thread for each message; answer the milliseconds."""
     torch.set_num_threads(1)
     labeller = make_labeller(backbone, checkpoint, dataset.classes, folder)
     with quiet(), suppress(EOFError):
@@ -248,7 +248,7 @@ def label_when_told(
 
 
 def time_folder(options: argparse.Namespace, folder: Path) -> None:
-    """Print what limits a folder of photos, and how near to that boxseg is."""
+    """Print the limit for a folder of photos, and how near boxseg is to it."""
     dataset = photos(options.data, options.folder, folder / "photos", options.smoke)
     rows = []
     for backbone in options.backbones:
@@ -275,11 +275,11 @@ def main(words: Sequence[str] | None = None) -> None:
     command.add_argument("--photos", type=int, default=4, help="photos in each repetition")
     command.add_argument("--checkpoint", type=Path, help="classifier; otherwise a random one")
     command.add_argument("--backbones", nargs="+", default=["efficientnet_lite0", "vgg16"])
-    command.add_argument("--check", type=int, help="compare the labels of so many photos instead")
+    command.add_argument("--check", type=int, help="compare the labels of this many photos instead")
     command.add_argument(
         "--folder",
         type=int,
-        help="time so many photos instead, beside processes that share nothing",
+        help="time this many photos instead, beside processes that share nothing",
     )
     command.add_argument("--no-memory", dest="memory", action="store_false", help="leave that table out")
     options = command.parse_args(words)

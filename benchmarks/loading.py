@@ -1,12 +1,12 @@
-"""Time the loading of a training image: decode, cut out, colour; and how many processes a GPU would want.
+"""Time the loading of a training image: decode, crop, colour; and how many processes a GPU needs.
 
     python benchmarks/loading.py --data DIR                   # DIR: VOCdevkit/VOC2012
     python benchmarks/loading.py --data DIR --labels RUN      # RUN: holds y_crf/ and y_ret/
 
 `image of stage 1` is all that a loading process does for a photo with its boxes, `image of stage 3` for one
-with both its labels; the rows above are their parts. `half size` decodes to half the width and height, which
-JPEG can do (Pillow calls it draft): good for scales up to 0.5 only, and so for none that is drawn from the
-default 0.5 to 1.5. `memory kept` is how many pictures' memory Pillow keeps: 4 in the command, 0 elsewhere.
+with both its labels; the rows above are their parts. `half size` decodes to half the width and height, a
+feature of JPEG (draft in Pillow): it suits scales up to 0.5 only, so none of the default 0.5 to 1.5. `memory
+kept` is how many pictures' memory Pillow keeps: 4 in the command, 0 elsewhere.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from measure import Cost, alternate, in_child, parser, photos, settings, table
 BATCH = 20
 # NVIDIA's data sheet of the H100 SXM: dense operations a second.
 H100 = {"float32": 67e12, "TF32": 495e12, "bf16": 989e12}
-USED = 0.4  # of it, by a well-tuned training of convolutions: assumed, not measured
+USED = 0.4  # of the peak, by a well-tuned training of convolutions: assumed, not measured
 
 Folders = tuple[Path, Path]
 
@@ -89,7 +89,7 @@ def cost_of_parts(dataset: BoxDataset, folders: Folders, options: Augment, repet
 
 
 def rate(training: BoxTraining | LabelTraining, workers: int, batches: int) -> float:
-    """Images a second that so many processes deliver, in batches, once they have started."""
+    """Images a second that `workers` processes deliver, in batches, once they have started."""
     sampler = StreamSampler(len(training), batch=BATCH, iterations=batches + 1, seed=0)
     iterator = iter(make_loader(training, sampler, workers=workers))
     next(iterator)
@@ -130,7 +130,7 @@ def main(words: Sequence[str] | None = None) -> None:
 def print_parts(
     dataset: BoxDataset, folders: Folders, augmenting: Augment, options: argparse.Namespace
 ) -> float:
-    """The table of one process; returns the processor's milliseconds for an image of stage 1 in the command."""
+    """Print the table of one process; returns its processor milliseconds for an image of stage 1."""
     found = {}
     for kept in ("0", "4"):
         with patch.dict(os.environ, PILLOW_BLOCKS_MAX=kept):  # read when Pillow is imported
@@ -148,7 +148,7 @@ def print_parts(
 def print_rates(
     dataset: BoxDataset, folders: Folders, augmenting: Augment, options: argparse.Namespace
 ) -> None:
-    """The table of loading processes beside one that only receives."""
+    """Print the table of loading processes."""
     stages = {"1": BoxTraining(dataset, augmenting, 0), "3": LabelTraining(dataset, augmenting, 0, folders)}
     rows = [
         (workers, *(rate(training, workers, options.batches) for training in stages.values()))
@@ -159,7 +159,7 @@ def print_rates(
 
 
 def print_demand(crop: int, each: float) -> None:
-    """The table of what a GPU would take."""
+    """Print the table of what a GPU would need."""
     needed = operations(crop)
     rows = []
     for name, peak in H100.items():

@@ -1,4 +1,4 @@
-"""What the benchmarks share: alternating clocks, peaks of memory, photos, Markdown tables."""
+"""Shared by the benchmarks: alternating clocks, peaks of memory, photos, Markdown tables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Milliseconds on the clock, and of the processor, which other work on the machine disturbs less."""
+    """Milliseconds elapsed, and of processor time, which other work on the machine disturbs less."""
 
     wall: float
     cpu: float
@@ -47,12 +47,12 @@ def timed(work: Callable[[], object]) -> Cost:
 
 
 def alternate(works: Mapping[K, Callable[[], object]], repetitions: int, per: int = 1) -> dict[K, Cost]:
-    """Medians over repetitions, in each of which all are called once, in turn; first, once each unmeasured.
+    """Medians over repetitions, each of which calls all in turn; a first repetition is not counted.
 
     Args:
         works: What is measured, by name.
         repetitions: How often.
-        per: Divides all, such as the number of photos of a call.
+        per: Divisor of all costs, such as the number of photos of a call.
     """
     costs: dict[K, list[Cost]] = {name: [] for name in works}
     with quiet():
@@ -68,7 +68,7 @@ def alternate(works: Mapping[K, Callable[[], object]], repetitions: int, per: in
 
 
 def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a function in a process of its own: nothing that ran before hides the memory it takes."""
+    """The result of a function in a new process, where no earlier memory hides what it takes."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 
@@ -88,7 +88,7 @@ def memory_held() -> tuple[float, float]:
 
 
 def allocated(work: Callable[[], object]) -> float:
-    """Megabytes of tensors that a call holds at its peak, beyond those that were there before."""
+    """Megabytes of tensors that a call adds at its peak."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         work()
     with tempfile.TemporaryDirectory() as folder:
@@ -123,7 +123,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 @contextmanager
 def settings(options: argparse.Namespace) -> Iterator[None]:
-    """The number of threads of the options, until the block ends; prints what the tables were measured with."""
+    """Set the options' number of threads until the block ends, and print what the tables were measured with."""
     before = torch.get_num_threads()
     torch.set_num_threads(options.threads)
     if options.smoke:
@@ -136,7 +136,7 @@ def settings(options: argparse.Namespace) -> Iterator[None]:
 
 
 def photos(data: Path | None, count: int, folder: Path, smoke: bool) -> BoxDataset:
-    """So many photos with boxes: the first of 500 x 375 pixels, or generated ones in a folder.
+    """`count` photos with boxes: the first of 500 x 375 pixels, or generated ones in a folder.
 
     Args:
         data: VOC folder, or None.

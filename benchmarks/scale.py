@@ -1,4 +1,4 @@
-"""What an image costs in data sets of 100 to 100,000, a pixel in photos of 0.2 to 24 megapixels, and a box.
+"""The cost of an image in data sets of 100 to 100,000, of a pixel in photos of 0.2 to 24 megapixels, of a box.
 
     python benchmarks/scale.py                           # 100, 1,000 and 10,000 images
     python benchmarks/scale.py --sizes 100 10000 100000  # minutes, and 2 GB of memory
@@ -8,13 +8,13 @@
     python benchmarks/scale.py --part processes --threads 1                 # 1 and 2, with a thread each
 
 images: annotations are generated, three objects an image; photos are links to a few files, masks empty files.
-`memory` is what the process holds after reading, `peak` the most it held. A run folder with a mask of every
-image twice, Y_crf and Y_ret, is opened again, then searched for what is missing, then for what can train.
-Every size is measured in a process of its own, in microseconds of the processor and kilobytes an image.
+`memory` is what the process holds after reading, `peak` the most it held. A run folder with two masks of every
+image, Y_crf and Y_ret, is opened again, searched for missing labels, then for images to train on. Each size is
+measured in a process of its own, in microseconds of processor time and kilobytes an image.
 
-pixels, boxes: one photo, enlarged, from its JPEG to its PNGs, with EfficientNet-Lite0, each time in a process
-of its own; nanoseconds of the processor and bytes at the peak, beyond those of the loaded network, a pixel.
-`once` is `predict tta=false crf=false`, `predict` has four scales, the mirror image and the CRF; 21 classes.
+pixels, boxes: one enlarged photo, from its JPEG to its PNGs, with EfficientNet-Lite0, each in a process of its
+own; nanoseconds of processor time and peak bytes, beyond those of the loaded network, a pixel. `once` is
+`predict tta=false crf=false`, `predict` has four scales, the mirror image and the CRF; 21 classes.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {"VOC": write_voc, "COCO": wri
 
 
 def timed_result(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What a call gives, and the microseconds of the processor that it takes."""
+    """The result of a call, and its microseconds of processor time."""
     start = time.process_time()
     result = work()
     return result, 1e6 * (time.process_time() - start)
@@ -65,7 +65,7 @@ def timed_result(work: Callable[[], Any]) -> tuple[Any, float]:
 
 def cost_of_reading(root: Path) -> tuple[float, ...]:
     """Microseconds, kilobytes held and kilobytes at the peak, an image."""
-    formats.load(Data(root=root, limit=1))  # what the first call imports
+    formats.load(Data(root=root, limit=1))  # imports first
     gc.collect()
     before, _ = memory_held()
     dataset, spent = timed_result(lambda: formats.load(Data(root=root)))
@@ -74,7 +74,7 @@ def cost_of_reading(root: Path) -> tuple[float, ...]:
 
 
 def cost_of_using(root: Path, folder: Path) -> tuple[float, ...]:
-    """Microseconds an image of what every run does with a list of images."""
+    """Microseconds an image of each thing that every run does with a list of images."""
     dataset = formats.load(Data(root=root))
     job = LabelJob(data=Data(root=root), checkpoint=root, out=folder)
     segment = SegmentJob(data=job.data, labels=str(folder), out=folder)
@@ -100,7 +100,7 @@ def one_pass(dataset: BoxDataset) -> list[tuple[int, int]]:
 
 
 def photo_with_boxes(folder: Path, megapixels: float, boxes: int) -> Sample:
-    """A photo of 3 : 2 with boxes of a tenth to a half of its sides, of all classes in turn."""
+    """A 3:2 photo with boxes of a tenth to a half of its sides, of all classes in turn."""
     height = round((megapixels * 1e6 / 1.5) ** 0.5)
     width = round(1.5 * height)
     rng = np.random.default_rng(0)
@@ -120,7 +120,7 @@ def photo_with_boxes(folder: Path, megapixels: float, boxes: int) -> Sample:
 
 
 def cost_of_photo(verb: str, megapixels: float, boxes: int, folder: Path, threads: int) -> tuple[float, float]:
-    """Nanoseconds of the processor and bytes at the peak, a pixel."""
+    """Nanoseconds of processor time and peak bytes, a pixel."""
     torch.set_num_threads(threads)
     here = Path(tempfile.mkdtemp(dir=folder))
     sample = photo_with_boxes(here, megapixels, boxes)
@@ -139,7 +139,7 @@ def cost_of_photo(verb: str, megapixels: float, boxes: int, folder: Path, thread
     small.mkdir()
     costs: list[Cost] = []
     with quiet():
-        works[0](photo_with_boxes(small, 0.01, 1))  # what the first call loads
+        works[0](photo_with_boxes(small, 0.01, 1))  # loads libraries first
         megabytes = resident_growth(lambda: costs.append(timed(lambda: works[0](sample))))
     pixels = sample.width * sample.height
     return 1e6 * costs[0].cpu / pixels, megabytes * 2**20 / pixels
@@ -165,7 +165,7 @@ def in_processes(folder: Path, count: int, smoke: bool) -> list[tuple[object, ..
 
 
 def scale_of_images(options: argparse.Namespace) -> None:
-    """Print what an image costs."""
+    """Print the cost of an image."""
     reading, using = [], []
     for size in options.sizes:
         costs: list[float] = []
@@ -186,7 +186,7 @@ def scale_of_images(options: argparse.Namespace) -> None:
 
 
 def scale_of_photos(options: argparse.Namespace, folder: Path) -> None:
-    """Print what a pixel and a box cost, and two processes."""
+    """Print the cost of a pixel and of a box, and the time of two processes."""
     run = cost_of_photo if options.smoke else lambda *given: in_child(cost_of_photo, *given)
     if "pixels" in options.part:
         rows = []

@@ -3,11 +3,10 @@
     python benchmarks/startup.py                        # 10,000 generated images
     python benchmarks/startup.py --images 1000
 
-Commands run as a user's do, in processes of their own; `cpu` is their processor time, which other work on
-the machine disturbs less than `wall`. Photos are links to one of 500 x 375 pixels, with three objects each;
+Commands run in processes of their own, as a user's do; `cpu` is their processor time, which other work on the
+machine disturbs less than `wall`. Photos are links to one of 500 x 375 pixels, with three objects each;
 `doctor` decodes every photo, and with COCO paints and compares every mask. The first step is one of stage 1,
-20 crops of 321 pixels with EfficientNet-Lite0, on all images and on a tenth of them: the time until its loss
-is there, part by part.
+20 crops of 321 pixels with EfficientNet-Lite0, on all images and on a tenth of them, up to its loss.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from statistics import median
 from generated import write_coco, write_voc
 from measure import Cost, parser, settings, table
 
-# Run in a fresh interpreter: when each part of a first step was done, on the clock and of the processor.
+# Run in a fresh interpreter: wall and processor time at the end of each part of a first step.
 FIRST_STEP = """
 import json, sys, time
 marks = []
@@ -68,7 +67,7 @@ print(json.dumps(marks))
 
 
 def command(words: Sequence[str]) -> Cost:
-    """What a command costs; its answer is thrown away, and it may find something to complain of."""
+    """What a command costs; its output and exit status are ignored."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(words, check=False, stdout=subprocess.DEVNULL, env=os.environ | {"BOXSEG_QUIET": "1"})
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -82,7 +81,7 @@ def repeated(words: Sequence[str], repetitions: int) -> Cost:
 
 
 def first_step(root: Path, folder: Path, threads: int, words: Sequence[str]) -> list[tuple[str, float, float]]:
-    """Parts of a first step, with the seconds of each on the clock and of the processor."""
+    """Parts of a first step, with wall and processor seconds of each."""
     done = subprocess.run(
         [sys.executable, "-c", FIRST_STEP, str(root), str(folder), *words],
         check=True,

@@ -3,13 +3,12 @@
     python benchmarks/training_step.py                     # 20 crops of 321 pixels, 3 boxes a photo
     python benchmarks/training_step.py --backbone vgg16 --repetitions 1
 
-The network is timed forward and backward, beside the same computed layer by layer by torch's own functions.
+The network is timed forward and backward, beside the same network layer by layer in torch's own functions.
 Freed memory is kept, as the command line keeps it, unless the environment has MALLOC_MMAP_MAX_=65536. The step
-is the whole of it: network forward and backward, loss, optimiser; pooling and losses are timed forward and
-backward on tensors of the same sizes, losses with the upsampling of the logits. `straightforward` loops over
-boxes, bins and grid cells (pooling), or works on full-size maps (losses). Peaks are those of tensors, beyond
-the inputs. Photos and labels are random: times do not depend on what they show, but for the share of doubtful
-pixels, 7 % as on VOC.
+is network forward and backward, loss and optimiser; pooling and losses are timed forward and backward on
+tensors of the same sizes, losses with the upsampling of the logits. `straightforward` loops over boxes, bins
+and grid cells (pooling), or works on full-size maps (losses). Peaks are of tensors, beyond the inputs. Photos
+and labels are random: times depend only on the share of doubtful pixels, 7 % as on VOC.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ Work = Callable[[], object]
 
 
 def box_batch(photos: int, crop: int, boxes: int) -> dict[str, Tensor]:
-    """A batch of stage 1: random photos with so many boxes each, a tenth to six tenths of the crop wide."""
+    """A batch of stage 1: random photos with `boxes` boxes each, 0.1 to 0.6 of the crop wide."""
     rng = np.random.default_rng(0)
     sides = rng.uniform(0.1, 0.6, (photos * boxes, 2)) * crop
     corners = rng.uniform(0, crop - sides)
@@ -218,7 +217,7 @@ def time_losses(options: argparse.Namespace) -> None:
 
 
 def model(options: argparse.Namespace) -> Model:
-    """Embedded weights where there are any."""
+    """Options of the network, with embedded weights if there are any."""
     weights = "default" if options.backbone == "efficientnet_lite0" else "none"
     return Model(backbone=options.backbone, weights=weights)
 

@@ -2,10 +2,9 @@
 
     python docs/architecture.py
 
-Rooms stand in the layers of pyproject.toml. An arrow says how many modules of the upper room import how many of the
-lower one, counted as pairs. An import that arrows lead to in steps is written into the box, which keeps the picture
-legible; small modules that all rooms share have no arrows at all. The picture carries every pair of rooms in its
-`<desc>`, which is what the tests compare with the imports.
+Rooms stand in the layers of pyproject.toml. The number on an arrow counts pairs of modules of which the upper
+imports the lower. Imports that a path of arrows already shows are written into the box, and small modules that
+all rooms share have no arrows. The picture's `<desc>` lists every pair of rooms, for the tests.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ Edges = dict[tuple[str, str], int]
 WIDTH, TOP, PITCH, HEIGHT = 1000, 16, 88, 58  # pixels: the picture, above the first layer, a layer, a box
 LINE = 13  # pixels, of small text
 
-# Left and right end of a box, in pixels. A room without an entry is drawn at the right: give it a place.
+# Left and right edge of each box, in pixels. A room without an entry is drawn at the right: give it a place.
 PLACES = {
     "cli": (200, 400),
     "freed_memory": (30, 190),
@@ -58,7 +57,7 @@ class House:
 
     Attributes:
         layers: From top to bottom, the rooms of each.
-        edges: For each two rooms of which the first imports the second: how many pairs of their modules do.
+        edges: Pairs of modules by (upper, lower) room, of which the first imports the second.
         sizes: Modules of each room.
     """
 
@@ -68,13 +67,13 @@ class House:
 
     @property
     def shared(self) -> frozenset[str]:
-        """Rooms from the layer of `config` on: options, data types and helpers; not the CRF, a room of its own."""
+        """Rooms from the layer of `config` on: options, data types and helpers; not the CRF."""
         first = next(place for place, layer in enumerate(self.layers) if "config" in layer)
         return frozenset(room for layer in self.layers[first:] for room in layer) - {"crf"}
 
     @property
     def arrows(self) -> Edges:
-        """Edges down that no path over other rooms replaces, but for those to shared modules."""
+        """Downward edges that no path replaces, except those to shared modules."""
         depth = {room: place for place, layer in enumerate(self.layers) for room in layer}
         drawn = {
             (upper, lower): count
@@ -116,14 +115,14 @@ def _room(module: str) -> str:
 
 
 def edge_list(house: House) -> str:
-    """A line for every pair of rooms, as the picture carries it."""
+    """A line for every pair of rooms, for the picture's `<desc>`."""
     return "\n".join(
         f"{upper} imports {lower}: {count}" for (upper, lower), count in sorted(house.edges.items())
     )
 
 
 def read_edges(svg: str) -> Edges:
-    """The pairs of rooms that a picture carries."""
+    """The pairs of rooms in a picture's `<desc>`."""
     found = re.findall(r"^(\w+) imports (\w+): (\d+)$", svg, re.MULTILINE)
     return {(upper, lower): int(count) for upper, lower, count in found}
 
@@ -157,7 +156,7 @@ def _place(room: str) -> tuple[int, int]:
 
 
 def _arrows(house: House, tops: dict[str, int]) -> Iterator[str]:
-    """A line from box to box, upright where their sides allow, with its number above the tip."""
+    """A line from box to box, vertical if possible, with its number above the tip."""
     for (upper, lower), count in sorted(house.arrows.items()):
         (left, right), (low_left, low_right) = _place(upper), _place(lower)
         end = min(max((max(left, low_left) + min(right, low_right)) // 2, low_left + 20), low_right - 20)
@@ -203,7 +202,7 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _foot(house: House, top: int) -> Iterator[str]:
-    """The shared modules, in a box without arrows at the foot, each with how many modules import it."""
+    """The shared modules, in a box at the foot, each with how many modules import it."""
     left, right = 190, 970
     users = {
         room: sum(count for (_, lower), count in house.edges.items() if lower == room) for room in house.shared

@@ -1,9 +1,9 @@
-"""Write `src/boxseg/__init__.pyi`: what type checkers and editors know of the public names.
+"""Write `src/boxseg/__init__.pyi`: the public names for type checkers and editors.
 
-The verbs are built from their jobs when they are first used, so their types stand in no source file. This reads
-the jobs of `boxseg.jobs` and the sections of `boxseg.config`. A verb takes its job's fields as keyword-only
-parameters; a section as its dataclass or a mapping of its options; and every option by each single word that
-stands for it (`grid=3`).
+The verbs are built from their jobs at first use, so no source file has their types. This reads the jobs of
+`boxseg.jobs` and the sections of `boxseg.config`. A verb takes its job's fields as keyword-only parameters; a
+section as its dataclass or a mapping of its options; and every option by any single word that stands for it
+(`grid=3`).
 
     python scripts/make_stubs.py
 
@@ -32,13 +32,13 @@ from boxseg.options.keys import STAND_INS, kinds_in
 
 STUB = Path(boxseg.__file__).with_name("__init__.pyi")
 
-# Options that are text to the command line and often name a file or folder: in Python they may be a Path.
+# Options that are text on the command line and often name a file or folder: in Python they may be a Path.
 NAMES_OF_FILES = frozenset(
     {"labels", "strong", "images", "weights", "classifier_weights", "backbone", "sam", "class_map", "mirror"}
     | {"test_archive"}
 )
 
-# Verbs whose result is another one where an option is given: that option and the result.
+# Verbs with another result if an option is given: that option, and that result.
 OTHER_RESULTS = {
     "predict": ("submission", "SubmissionResult"),
     "doctor": ("submission", "SubmissionCheckResult"),
@@ -83,7 +83,6 @@ def _formatted(text: str) -> str:
 
 
 def _imports() -> Iterator[str]:
-    """The public names that are defined elsewhere, with their types."""
     verbs = {verb.replace("-", "_") for verb in JOBS}
     for name, home in boxseg._HOMES.items():
         if name not in verbs:
@@ -91,16 +90,12 @@ def _imports() -> Iterator[str]:
 
 
 def _mapping(name: str, bases: list[str], lines: list[str]) -> str:
-    """A class of mappings with these keys."""
     head = f"class {name}({', '.join(bases or ['TypedDict'])}, total=False):"
     return "\n    ".join([head, *(lines or ["..."])])
 
 
 def _options_type(verb: str) -> list[str]:
-    """Name of the mapping of all words that stand for options of a verb, and its definition where it needs one.
-
-    Sections of which every option has such a word are its bases.
-    """
+    """Name and, if needed, definition of the mapping of a verb's options; whole sections are its bases."""
     words, paths = words_of(verb), _paths(JOBS[verb])
     owners = [paths[key][1] for key in words.values()]
     bases = [owner for owner in dict.fromkeys(owners) if owners.count(owner) == len(dataclasses.fields(owner))]
@@ -117,7 +112,7 @@ def _options_type(verb: str) -> list[str]:
 
 
 def words_of(verb: str) -> dict[str, str]:
-    """Key by each word that stands for one option or section of a verb, besides its own fields."""
+    """Key by each word that stands for one option or section of a verb, except the verb's own fields."""
     job = JOBS[verb]
     own = inspect.signature(getattr(api, verb.replace("-", "_"))).parameters
     words: dict[str, str] = {}
@@ -133,7 +128,7 @@ def words_of(verb: str) -> dict[str, str]:
 
 
 def _paths(owner: type[Any], prefix: str = "") -> dict[str, tuple[Any, type[Any]]]:
-    """Every option and section of a job by its full name: its type, and the class it is a field of."""
+    """Every option and section of a job by full name: its type, and the class it is a field of."""
     found: dict[str, tuple[Any, type[Any]]] = {}
     for name, hint in get_type_hints(owner).items():
         found[f"{prefix}{name}"] = (hint, owner)
@@ -150,7 +145,6 @@ def _complete(word: str, verb: str) -> str | None:
 
 
 def _functions(verb: str) -> Iterator[str]:
-    """A verb as a function, with an overload for each kind of result."""
     stage = importlib.import_module(f"boxseg.stages.{verb.replace('-', '_')}")
     option, other = OTHER_RESULTS.get(verb, ("", ""))
     results = [kind.__name__ for kind in kinds_in(get_type_hints(stage.run)["return"])]
@@ -168,7 +162,7 @@ def _functions(verb: str) -> Iterator[str]:
 
 
 def _function(verb: str, changes: dict[str, str], result: str, *, about: bool = True) -> str:
-    """One signature of a verb, with other types of some parameters; with its docstring, or without."""
+    """One signature of a verb, with `changes` of its parameters' types; `about`: with its docstring."""
     function = getattr(api, verb.replace("-", "_"))
     lines = [f"def {function.__name__}(", "    *,"]
     for name, parameter in inspect.signature(function).parameters.items():
@@ -190,15 +184,14 @@ def _default(value: Any) -> str:
 
 
 def _kind(hint: Any, name: str) -> str:
-    """The type of an option, as it may be given."""
     texts = [text for part in kinds_in(hint) for text in _texts(part, name)]
     return " | ".join(dict.fromkeys([*texts, "None"] if NoneType in get_args(hint) else texts))
 
 
 def _texts(kind: Any, name: str) -> list[str]:
-    """A type, and what else may be given for it, such as text for a path."""
+    """A type, and what else is accepted for it, such as text for a path."""
     origin, inner = get_origin(kind), get_args(kind)
-    if isinstance(kind, str):  # what is for Python alone
+    if isinstance(kind, str):  # for Python alone
         return [kind]
     if kind is Path or (kind is str and name in NAMES_OF_FILES):
         return ["Path", "str"]

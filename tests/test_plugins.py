@@ -134,7 +134,7 @@ def test_a_backbone_brings_its_weights(tmp_path: Path) -> None:
     assert load_segmenter(tmp_path / "own.safetensors", torch.device("cpu")).classes == ("a", "b")
     with pytest.raises(CheckpointError, match="torchvision has no file for Own"):
         SegmenterModule(classes=2, iterations=1, model=Model(backbone="own", weights="imagenet"))
-    with pytest.raises(ConfigError, match="3 names of classes for a network of 2 classes"):
+    with pytest.raises(ConfigError, match="3 class names for a network of 2 classes"):
         module.save(tmp_path / "own.safetensors", ["a", "b", "c"])
     plugins._registered.clear()
     with pytest.raises(

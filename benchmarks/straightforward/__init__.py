@@ -1,4 +1,4 @@
-"""The method written down as the paper states it, without tricks: what the benchmarks compare boxseg with.
+"""The method as the paper states it, without tricks: what the benchmarks compare boxseg with.
 
 Features upsampled to the size of the photo, loops over boxes, grid cells and bins, losses on full-size maps,
 pydensecrf. Nothing of `boxseg.nn.pseudo`, `boxseg.nn.pooling`, `boxseg.nn.field` or `boxseg.nn.losses` is used;

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 try:
     from pydensecrf import densecrf
-except ImportError:  # boxseg's own, which answers the same
+except ImportError:  # boxseg's own, which gives the same results
     from boxseg.crf.pydensecrf import densecrf
 
 THEIRS = densecrf.__name__.startswith("pydensecrf")

@@ -68,7 +68,7 @@ def full_size_features(network: BoxClassifier, photo: NDArray[np.uint8]) -> Tens
     """f↑, (C, H, W): the features upsampled to the photo as the network sees it, padded, and cropped."""
     height, width, _ = photo.shape
     features = network.features(torch.from_numpy(photo).permute(2, 0, 1)[None])
-    features = features.contiguous()  # channel after channel, in which all that follows is faster
+    features = features.contiguous()  # channels first, which makes the rest faster
     size = network.backbone.padded_size(height, width)
     return F.interpolate(features, size, mode="bilinear", align_corners=True)[0, :, :height, :width]
 

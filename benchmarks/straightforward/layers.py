@@ -1,4 +1,4 @@
-"""Layers as torch has them: batch norm after its convolution, and neither depthwise nor ReLU6 of ours."""
+"""torch's own layers: batch norm after its convolution, and torch's depthwise convolution and ReLU6."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from boxseg.nn.backbones.layers import DepthwiseConv2d, ReLU6
 
 @contextmanager
 def layer_by_layer() -> Iterator[None]:
-    """Within the block backbones are computed so."""
+    """Compute backbones with torch's own layers within the block."""
     with ExitStack() as stack:
         for module in (efficientnet_lite, resnet):
             stack.enter_context(patch.object(module, "convolve", _one_after_the_other))

@@ -78,12 +78,12 @@ def regions(y_crf: Tensor, y_ret: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def labels_of(y: Tensor) -> Tensor:
-    """Labels to index with; ignored pixels, which are masked out later, have any."""
+    """Labels as indices; ignored pixels, masked out later, have 0."""
     return torch.where(y == IGNORE, 0, y).long()
 
 
 def of_label(maps: Tensor, y: Tensor) -> Tensor:
-    """Of maps (B, L + 1, H, W) the one of the label at each pixel, (B, H, W)."""
+    """Values (B, H, W) of maps (B, L + 1, H, W) at each pixel's label."""
     return maps.gather(1, labels_of(y)[:, None])[:, 0]
 
 

@@ -30,7 +30,7 @@ def bap(
         stride: Of the network.
         grid: N.
         roi_bins: Parts of a box, along each side.
-        min_background: Share of background that a photo needs, or its boxes have A = 0.
+        min_background: Share of background below which a photo's boxes have A = 0.
     """
     rows, columns = features.shape[2:]
     share = footprint_mean(background & valid, stride) / footprint_mean(valid, stride).clamp_min(1e-12)
@@ -74,10 +74,10 @@ def bap_loss(roi: Tensor, query: Tensor, weight: Tensor, labels: Tensor) -> Tens
 
 
 def footprint_mean(mask: Tensor, stride: int) -> Tensor:
-    """Share (B, h, w) of each cell's footprint that a mask (B, H, W) covers; what is off the photo counts as 0.
+    """Share (B, h, w) of each cell's footprint that a mask (B, H, W) covers; pixels off the photo count as 0.
 
-    The cell over pixel s · i reaches half a stride to either side of that pixel's middle, to half a pixel: so
-    pixels are cut into quarters first.
+    The cell over pixel s · i reaches half a stride to either side of that pixel's middle, so it ends in the
+    middle of pixels: they are cut into quarters first.
     """
     quarters = mask.float().repeat_interleave(2, 1).repeat_interleave(2, 2)
     return F.avg_pool2d(quarters[:, None], 2 * stride, padding=stride - 1)[:, 0]

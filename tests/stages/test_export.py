@@ -248,7 +248,7 @@ def test_a_format_names_the_file(run_folder: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     assert execute(["export", f"checkpoint={run_folder.absolute()}", "format=safetensors"]) == 0
     assert (tmp_path / "model.safetensors").is_file()
-    with pytest.raises(ConfigError, match="give out=FILE, or a format"):
+    with pytest.raises(ConfigError, match="give out=FILE, or format="):
         choose_format(ExportJob(checkpoint=run_folder))
 
 

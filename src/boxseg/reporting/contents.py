@@ -25,7 +25,7 @@ _PRECISIONS |= {"ap_small": "APS", "ap_medium": "APM", "ap_large": "APL"}
 
 
 def title(parts: Parts) -> str:
-    """Name of the run: its last folder, with the one above where that says more."""
+    """Name of the run: its folder, with the folder above if the name is short."""
     folder = parts.folder.absolute()
     short = len(folder.name) < 4 and folder.parent.name
     return f"{folder.parent.name}/{folder.name}" if short else folder.name
@@ -69,12 +69,12 @@ def unread(shown: Shown | None, most: int = 5) -> list[str]:
 
 
 def _split(parts: Parts, stage: str, scores: dict[str, Any]) -> str:
-    """The split that the scores of a stage are of; labels are scored on the split they were made for."""
+    """The split that a stage is scored on; labels are scored on the split they were made for."""
     return str(scores.get("split") or (parts.data.split if stage == "label" else parts.data.val_split))
 
 
 def _scored(parts: Parts) -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
-    """(key, split, its scores, all scores of that stage) of everything that was scored, in order."""
+    """(key, split, scores under that key, all scores of the stage), in order."""
     found: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = []
     for stage in ("label", "segment"):
         folder = parts.stages.get(stage)
@@ -87,7 +87,7 @@ def _scored(parts: Parts) -> list[tuple[str, str, dict[str, Any], dict[str, Any]
 
 def headlines(parts: Parts, shown: Shown | None) -> tuple[Headline, ...]:
     """The whole box, the best labels, the reliable region, and the network."""
-    # Of several scores of one kind the run's own, which come first.
+    # Of several scores of one kind, the run's own count, which come first.
     found = {key: (scores, split, stage) for key, split, scores, stage in reversed(_scored(parts))}
     items = []
     network = "after_crf" if "after_crf" in found else "before_crf"
@@ -110,7 +110,7 @@ def headlines(parts: Parts, shown: Shown | None) -> tuple[Headline, ...]:
 
 
 def tables(parts: Parts) -> tuple[Table, ...]:
-    """Scores of all, of every class, and of single boxes."""
+    """Mean scores, scores of every class, and AP of single boxes."""
     found = _scored(parts)
     if not found:
         return ()
@@ -132,7 +132,7 @@ def tables(parts: Parts) -> tuple[Table, ...]:
 
 
 def _precision(parts: Parts) -> list[Table]:
-    """COCO's AP of masks of single boxes, where it was asked for."""
+    """COCO's AP of masks of single boxes, if it was requested."""
     instances = read_scores(parts.stages.get("label")).get("instances")
     if not isinstance(instances, dict):
         return []
@@ -152,7 +152,7 @@ def curves(parts: Parts) -> tuple[Curve, ...]:
 
 
 def matrices(parts: Parts, shown: Shown | None) -> tuple[MatrixChart, ...]:
-    """Confusions of labels and network: as the stages stored them, else of the photos that are shown."""
+    """Confusions of labels and network: as the stages stored them, else of the photos shown."""
     found: list[MatrixChart | None] = []
     for stage, keys in (("label", (*LABELS, "labels")), ("segment", ("before_crf", "after_crf"))):
         folder = parts.stages.get(stage)
@@ -163,7 +163,7 @@ def matrices(parts: Parts, shown: Shown | None) -> tuple[MatrixChart, ...]:
         ]
         if counts or shown is None:
             continue
-        # Runs of earlier versions stored none.
+        # Earlier versions stored none.
         layers = keys if stage == "label" else ("prediction",)
         found += [
             confusion(key, f"{SCORED.get(key, key)}, photos of {name} shown here", matrix.names, matrix.counts)

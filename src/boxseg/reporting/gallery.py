@@ -1,4 +1,4 @@
-"""The photos of the report: which are shown, their labels, and how good these are."""
+"""The photos of the report: which are shown, their labels and the labels' scores."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True)
 class _Opened:
-    """A photo with its labels (H, W) by layer, and what is wrong with those that are not there."""
+    """A photo with its labels (H, W) by layer, and why others could not be read."""
 
     sample: Sample
     image: NDArray[np.uint8]
@@ -79,16 +79,16 @@ class _Opened:
 
 
 def make_gallery(parts: Parts, options: Report, files: Path, network: KeptSegmenter) -> Shown | None:
-    """Choose photos, predict those that lack a prediction, and gather what is to be seen of them.
+    """Choose photos, predict those without a prediction, and gather what the page shows.
 
     Args:
-        parts: What there is of the run.
+        parts: The parts of the run.
         options: How many photos, of what size.
         files: Folder for originals, beside the page.
-        network: The network of the run, which need not be there.
+        network: The network of the run, which may not exist yet.
 
     Returns:
-        The gallery, or None where there is no photo to show.
+        The gallery, or None without a photo to show.
 
     Raises:
         CheckpointError: The network cannot be used, or has other classes than the data.
@@ -133,7 +133,7 @@ def make_gallery(parts: Parts, options: Report, files: Path, network: KeptSegmen
 
 
 def _layers(splits: Sequence[Split]) -> list[Layer]:
-    """What can be shown; labels of several sources are told apart by their folders."""
+    """Layers to show; if labels have several sources, their folders name them."""
     layers = {layer.key: layer for layer in LAYERS}
     reliable = layers.pop("reliable")
     last = [layers.pop(key) for key in ("prediction", "ground_truth")]
@@ -146,7 +146,7 @@ def _layers(splits: Sequence[Split]) -> list[Layer]:
 
 
 def _shares(splits: Sequence[Split], photos: int) -> Iterator[tuple[Split, int]]:
-    """How many photos of each split: equal shares; what a small split leaves over goes to the others."""
+    """Photos of each split: equal shares; what a small split cannot use goes to the others."""
     shares = dict.fromkeys(range(len(splits)), 0)
     by_size = sorted(shares, key=lambda place: len(splits[place].dataset))
     for done, place in enumerate(by_size):
@@ -156,7 +156,6 @@ def _shares(splits: Sequence[Split], photos: int) -> Iterator[tuple[Split, int]]
 
 
 def _counts(photos: Sequence[GalleryPhoto], splits: Sequence[Split]) -> str:
-    """How many of how many photos there are, in words."""
     parts = [
         f"{sum(photo.split == split.dataset.split for photo in photos):,} of {len(split.dataset):,} photos "
         f"of {split.dataset.split}"
@@ -179,7 +178,7 @@ def choose(split: Split, photos: int) -> list[Sample]:
 def predict_missing(
     parts: Parts, network: KeptSegmenter, split: Split, samples: Sequence[Sample]
 ) -> dict[str, str]:
-    """Let the network of a run predict the photos that it has not predicted yet; returns unreadable ones."""
+    """Predict the photos that have no prediction yet; returns unreadable ones, with the reason."""
     folder = split.sources.get("prediction")
     if folder is None or not network.path.is_file():
         return {}
@@ -191,7 +190,7 @@ def predict_missing(
 
 
 def _open_all(work: Sequence[tuple[Split, Sample]], classes: int) -> Iterator[_Opened | Skipped]:
-    """Photos with their labels, in order, read ahead a few at a time: all of them would fill the memory."""
+    """Photos with their labels, in order, read ahead eight at a time: all would fill the memory."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         for start in range(0, len(work), 8):
             yield from pool.map(lambda item: _open(item[0], item[1], classes), work[start : start + 8])
@@ -229,7 +228,7 @@ def _sized(labels: Labels, image: NDArray[np.uint8], file: Path) -> Labels:
 
 
 def count_layers(opened: _Opened, classes: tuple[str, ...]) -> dict[str, ConfusionMatrix]:
-    """Pixels of a photo by layer, against its ground truth; none where it has none."""
+    """Confusion of a photo's layers with its ground truth; empty without one."""
     truth = opened.layers.get("ground_truth")
     if truth is None or (truth == IGNORE).all():
         return {}
@@ -297,16 +296,16 @@ def label_pictures(split: Split, layers: dict[str, Labels], size: tuple[int, int
 
 
 def compared(split: Split, layers: dict[str, Labels]) -> tuple[Labels, Labels] | None:
-    """Labels as the losses compare them, in the roles of Y_crf and Y_ret; None where one is missing."""
+    """Labels as the losses compare them, in the roles of Y_crf and Y_ret; None if one is missing."""
     if len(split.compared) < 2 or not all(key in layers for key in split.compared):
         return None
     return confront([layers[key] for key in split.compared])
 
 
 def write_originals(files: Path, number: int, split: Split, opened: _Opened) -> dict[str, str]:
-    """Write a photo and its labels in their own size; returns their addresses as the page gives them."""
+    """Write a photo and its labels in full size; returns their addresses for the page, by layer."""
     size = (opened.sample.width, opened.sample.height)
-    # Numbered: a name from the data may hold what an address or a file system does not take.
+    # Numbered: names from the data may not be valid in addresses or file systems.
     contents = {"photo.jpg": photo_jpeg(opened.image, size, quality=92)}
     contents |= {f"{key}.png": content for key, content in label_pictures(split, opened.layers, size).items()}
     addresses = {}

@@ -40,7 +40,7 @@ log = logging.getLogger("boxseg")
 
 RunKind = ClassifyJob | LabelJob | SegmentJob | RunJob
 
-# The first of these options that is in config.yaml tells the verb that wrote it.
+# The first of these options found in config.yaml tells the verb that wrote it.
 _VERBS = {"checkpoint": "label", "labels": "segment", "segment": "run", "classify": "classify"}
 
 
@@ -60,14 +60,14 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What there is of a run that a verb made.
+    """The parts of a run that exist.
 
     Attributes:
-        stages: Folders of the stages that it holds: `classify`, `label`, `segment`.
-        splits: Its photos; empty where the data set cannot be read.
+        stages: Folders of its stages: `classify`, `label`, `segment`.
+        splits: Its photos; empty if the data set cannot be read.
         evaluate: Test-time options of its network.
         trainer: Where the network runs.
-        missing: What is not there, and how to get it.
+        missing: What is missing, and how to get it.
     """
 
     folder: Path
@@ -80,7 +80,7 @@ class Parts:
     missing: tuple[str, ...]
 
     def network(self) -> KeptSegmenter:
-        """Its segmentation network, which need not be there."""
+        """Its segmentation network, which may not exist yet."""
         return KeptSegmenter(path=self.stages.get("segment", self.folder) / MODEL, trainer=self.trainer)
 
 
@@ -89,11 +89,11 @@ def read_parts(folder: Path, root: Path | None, splits: Splits) -> Parts:
 
     Args:
         folder: Made by `run`, `demo`, `classify`, `label` or `segment`.
-        root: Where the data set is, instead of where the run had it.
-        splits: Reads its photos, if that was not done before.
+        root: The data set, if it has moved since the run.
+        splits: Reads its photos, each split once.
 
     Raises:
-        DataError: It is no run folder.
+        DataError: It is not a run folder.
         ConfigError: Its config.yaml cannot be used.
     """
     verb, job = read_job(folder)
@@ -112,7 +112,7 @@ def read_parts(folder: Path, root: Path | None, splits: Splits) -> Parts:
                 sources["prediction"] = predictions(stages["segment"], split.split)
             shown.append(Split(dataset=loaded, sources=sources, compared=compared))
         else:
-            mend = "" if shown else " Is the data set elsewhere? Say where: boxseg report RUN data=DIR"
+            mend = "" if shown else " If the data set has moved, give its folder: boxseg report RUN data=DIR"
             missing.append(f"No photos of split {split.split}: {loaded}.{mend}")
     return Parts(
         folder=folder,
@@ -142,7 +142,7 @@ def read_job(folder: Path) -> tuple[str, RunKind]:
     verb = next((verb for key, verb in _VERBS.items() if key in options), None)
     if verb is None or "images" in options or "data" not in options:
         raise DataError(
-            f"{file} is of another verb than run, demo, classify, label or segment: there is nothing to show"
+            f"{file} was not written by run, demo, classify, label or segment: there is nothing to show"
         )
     job = build_job(verb, flatten(options))
     assert isinstance(job, ClassifyJob | LabelJob | SegmentJob | RunJob)
@@ -150,7 +150,7 @@ def read_job(folder: Path) -> tuple[str, RunKind]:
 
 
 def find_stages(folder: Path, verb: str, job: RunKind) -> dict[str, Path]:
-    """Folders of the stages that have left something, by stage."""
+    """Folders of the stages that have started, by stage."""
     if verb == "run":
         return {stage: path for stage in STAGES if _has_config(path := stage_folder(folder, stage))}
     stages = {verb: folder}
@@ -177,7 +177,7 @@ def _label_names(job: RunKind, stages: dict[str, Path]) -> list[str]:
 
 
 def _home(labels: Path) -> Path:
-    """The run folder of a source of labels: `label` makes two, in folders of their own."""
+    """The run folder of a source of labels; `label` makes two sources, in subfolders."""
     return labels.parent if labels.name in LABELS and _has_config(labels.parent) else labels
 
 
@@ -203,7 +203,6 @@ def _labels(name: str, data: Data, labels: list[str]) -> tuple[dict[str, Path], 
 
 
 def _split_of(folder: Path, data: Data) -> str:
-    """Which split a folder has labels of."""
     try:
         return read_job(folder)[1].data.split
     except BoxsegError:
@@ -217,27 +216,27 @@ def _what_is_missing(verb: str, stages: dict[str, Path]) -> list[str]:
         return ["No segmentation network: this folder is of boxseg label, which trains none."]
     lines = []
     if "label" not in stages and verb == "run":
-        lines.append("No labels yet: the same boxseg run, started again, goes on where it stopped.")
+        lines.append("No labels yet: give the same boxseg run command again to continue.")
     elif "segment" not in stages:
-        lines.append("No segmentation network yet: the same boxseg run, started again, goes on.")
+        lines.append("No segmentation network yet: give the same boxseg run command again to continue.")
     if "segment" in stages and not training_files(stages["segment"]).done:
         lines.append("The segmentation network is not trained to the end yet.")
     return lines
 
 
 def read_scores(folder: Path | None) -> dict[str, Any]:
-    """Content of a stage's metrics.json; empty where there is none or it cannot be read."""
+    """Content of a stage's metrics.json; empty if missing or unreadable."""
     return _read_json(folder / METRICS) if folder else {}
 
 
 def evaluations(folder: Path | None) -> list[Path]:
-    """Folders that `boxseg evaluate` left in that of a stage, one for each split."""
+    """Folders of `boxseg evaluate` in a stage's folder, one for each split."""
     pattern = str(evaluation(Path(), "*") / METRICS)
     return sorted(path.parent for path in folder.glob(pattern)) if folder else []
 
 
 def read_confusion(folder: Path | None) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
-    """Class names 0..L and counts (L + 1, L + 2) by name of scores; empty where none were stored."""
+    """Class names 0..L and counts (L + 1, L + 2) by name of scores; empty if none were stored."""
     content = _read_json(folder / CONFUSION) if folder else {}
     counts = {name: np.array(rows, dtype=np.int64) for name, rows in content.get("counts", {}).items()}
     return tuple(content.get("classes", ())), counts
@@ -255,7 +254,7 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 
 def read_history(folder: Path) -> list[tuple[int, float, float]]:
-    """(iteration, loss, learning rate) of a training; empty where there is none."""
+    """(iteration, loss, learning rate) of a training; empty without one."""
     file = folder / HISTORY
     if not file.is_file():
         return []

@@ -42,7 +42,7 @@ def draw_boxes(image: Picture, boxes: NDArray[np.float64], labels: NDArray[np.in
 
 
 def label_picture(image: Picture, labels: NDArray[np.uint8] | None) -> Picture | None:
-    """Labels (H, W) painted over the photo, 255 in white; None where there are none."""
+    """Labels (H, W) painted over the photo, 255 in white; None without labels."""
     if labels is None:
         return None
     painted = overlay(image, labels, opacity=0.75)

@@ -1,1 +1,1 @@
-"""Run folders: what they are called, when a job can continue in one, and reading labels back from them."""
+"""Run folders: their names, when a job can continue in one, and reading labels back from them."""

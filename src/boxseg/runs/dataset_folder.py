@@ -1,4 +1,4 @@
-"""Folders of data sets made of labels: which splits one holds, and writing another."""
+"""Data sets made from labels: which splits a folder holds, and writing another."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from boxseg.runs.layout import RECORD, Y_CRF
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenDataset:
-    """A split that was written; the result of `convert` says more of each."""
+    """A split that was written; `ConvertResult` describes the attributes."""
 
     folder: Path
     format: LabelFormat
@@ -45,7 +45,7 @@ class WrittenDataset:
             lines.append(f"  left out: {self.missing} photos without a label")
         if done.stray:
             lines.append(
-                f"  {done.stray} photos have labels outside the boxes, in no object: objects=regions has all"
+                f"  {done.stray} photos have labels outside the boxes, left out: objects=regions keeps them"
             )
         if done.ignored and self.format in ("coco", "yolo-seg"):
             lines.append(f"  {done.ignored} photos have pixels of 255, which are no object here")
@@ -62,7 +62,7 @@ def write_dataset(
     split: str | None = None,
     overwrite: bool = False,
 ) -> WrittenDataset:
-    """Write a data set whose ground truth is the labels.
+    """Write a data set with the labels as its ground truth.
 
     Args:
         dataset: The photos with their labels.
@@ -70,8 +70,8 @@ def write_dataset(
         name: Its format.
         writing: What an object is, and what becomes of the photos.
         missing: Photos without a label, which were left out.
-        split: Its name; by default as the format calls that of `dataset`.
-        overwrite: Whether to write it again where it is there.
+        split: Its name; by default that of `dataset`, as the format calls it.
+        overwrite: Whether to replace the split if it is there.
 
     Raises:
         DataError: A mask or a photo cannot be used.
@@ -92,13 +92,13 @@ def write_dataset(
 def write_formats(
     names: Sequence[LabelFormat], folder: Path, dataset: BoxDataset, *, changed: bool
 ) -> list[str]:
-    """Write Y_crf of a label folder to FOLDER/FORMAT, with links to the photos; returns a line on each.
+    """Write Y_crf of a label folder to FOLDER/FORMAT, with links to the photos; returns their summary lines.
 
     Args:
         names: Formats.
         folder: Holds y_crf/ID.png.
-        dataset: What the labels are of.
-        changed: Whether labels were written since; otherwise what is complete stays.
+        dataset: The photos of the labels.
+        changed: Whether labels were written since the last time; if not, complete data sets stay.
     """
     lines: list[str] = []
     for name in names:
@@ -121,7 +121,7 @@ def _is_complete(out: Path, split: str) -> bool:
 
 
 def default_split(name: LabelFormat, split: str) -> str:
-    """What a split is called in a format: as before, or what is like it of train, val and test.
+    """Name of a split in a format: unchanged, or the one of train, val and test that it contains.
 
     >>> default_split("yolo-seg", "train2017")
     'train'
@@ -132,7 +132,7 @@ def default_split(name: LabelFormat, split: str) -> str:
 
 
 def _open(out: Path, name: LabelFormat, split: str, overwrite: bool) -> dict[str, Any]:
-    """Make sure that a folder may be written to; returns the splits that it holds."""
+    """Check that a folder can take a split, and remove an old one; returns the splits that it holds."""
     if split in ("", ".", "..") or any(sign in split for sign in "/\\:"):
         raise ConfigError(f"split={split!r} cannot be used as the name of a folder and a file")
     check_folder(out)

@@ -1,4 +1,4 @@
-"""How sure labels are, beside a data set made of them."""
+"""Confidence maps and reliable regions beside a data set made from labels."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from boxseg.runs.layout import CONFIDENCE, LABELS, label_paths, map_paths
 
 
 def check_maps(home: Path) -> None:
-    """Make sure that a folder says how sure its labels are: by both kinds of labels, or by confidence maps.
+    """Check that a folder has both kinds of labels, or confidence maps.
 
     Raises:
-        ConfigError: It does not.
+        ConfigError: It has neither.
     """
     if not (home / CONFIDENCE).is_dir() and not all((home / name).is_dir() for name in LABELS):
         raise ConfigError(
@@ -32,7 +32,7 @@ def check_maps(home: Path) -> None:
 
 
 def copy_maps(home: Path, out: Path, samples: Sequence[Sample], classes: int) -> str:
-    """Write OUT/reliable/ID.png and OUT/confidence/ID.png of photos that have them; returns a line on them.
+    """Write OUT/reliable/ID.png and OUT/confidence/ID.png of photos that have them; returns a summary line.
 
     Args:
         home: Folder made by `label` or `predict`.

@@ -1,4 +1,4 @@
-"""Run folders: what was asked for, with which versions, and whether a job can go on there."""
+"""Run folders: the recorded job and versions, and whether a job can continue there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from boxseg.options import default_options, flatten, load_mapping, to_plain, to_
 from boxseg.runs.layout import CONFIG, VERSIONS
 from boxseg.runs.stage_files import clear_folder, has_results
 
-# Options that change how fast a result comes or where it lies, not what it is.
+# Options that change the speed or place of a result, not the result.
 FREE = (
     "out",
     "overwrite",
@@ -43,23 +43,23 @@ def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
 
     Args:
         job: A job with `out` and `overwrite`.
-        inputs: Files the result depends on, by name; recognised again by their content.
+        inputs: Files the result depends on, by name; identified by their content.
 
     Raises:
-        ConfigError: The folder holds the result of another job, or cannot be there.
+        ConfigError: The folder holds the result of another job, or cannot be made.
     """
     folder = Path(job.out)
     known = check_job(job, inputs=inputs)
     if job.overwrite and _is_recorded(folder):
         clear_folder(folder)
     write_text(folder / CONFIG, to_yaml(job))
-    # A result still depends on an input that is gone.
+    # Digests of deleted inputs stay: the result still depends on them.
     write_json(folder / VERSIONS, {**versions(), "inputs": known})
     return folder
 
 
 def check_job(job: Any, *, inputs: Mapping[str, Path] | None = None) -> dict[str, str]:
-    """Make sure that the folder `job.out` can take a job; arguments and errors as for `open_folder`.
+    """Check that the folder `job.out` can take a job; arguments and errors as for `open_folder`.
 
     Returns:
         Digests of the inputs, and those recorded in the folder for files that no longer exist.
@@ -90,7 +90,7 @@ def _is_recorded(folder: Path) -> bool:
 
 
 def check_folder(folder: Path) -> None:
-    """Make sure that the folder `out` is there or can be made, before anything is computed for it.
+    """Check that the folder `out` exists or can be made, before anything is computed for it.
 
     Raises:
         ConfigError: A file is in its way, or the user may not write there.
@@ -101,7 +101,7 @@ def check_folder(folder: Path) -> None:
 
 
 def check_file(file: Path, name: str) -> None:
-    """The same where `out` is a file, usually called `name`."""
+    """The same for an output file; `name` is an example for the error message."""
     if file.is_dir():
         raise ConfigError(f"out={file} is a folder; give a file, such as {file / name}")
     _check_above(file, file.parent)
@@ -119,11 +119,10 @@ def _check_above(out: Path, folder: Path) -> None:
 def _changes(
     recorded: Mapping[str, Any], job: Any, known: Mapping[str, str], digests: Mapping[str, str]
 ) -> list[str]:
-    """What differs from the job recorded in a folder, in words."""
     # Options added since that run count with their defaults.
     before = default_options(type(job)) | flatten(recorded)
     after = flatten(to_plain(job))
-    # A file whose content is known may have another name; of one that was not recorded only the name is known.
+    # Inputs are compared by content if it was recorded, else by name: a renamed file is the same.
     options = dict.fromkeys(name for name in (*before, *after) if name not in FREE)
     compared = [name for name in options if name not in digests or name not in known]
     changes = [
@@ -136,7 +135,6 @@ def _changes(
 
 
 def _known_inputs(versions_file: Path) -> dict[str, str]:
-    """Digests recorded in versions.json."""
     try:
         inputs = json.loads(versions_file.read_text(encoding="utf-8")).get("inputs", {})
         return {str(name): str(digest) for name, digest in inputs.items()}

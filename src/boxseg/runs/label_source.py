@@ -32,9 +32,9 @@ class LabelSource:
 
     Attributes:
         dataset: Photos with the labels as their ground truth.
-        objects: What one object is: `boxes` where they are known, but for labels that a network predicted.
+        objects: What one object is: `boxes` if they are known and no network predicted the labels.
         missing: Photos of the data that have no label.
-        home: Folder that `label` or `predict` made, where what else it made of the photos is.
+        home: Folder made by `label` or `predict`, with its other results.
     """
 
     dataset: BoxDataset
@@ -48,10 +48,10 @@ class _Found:
     """A folder of masks ID.png.
 
     Attributes:
-        other: Where the masks are that have to agree, if any.
+        other: Masks that have to agree, if any.
         home: Where labelmap.json and the like are.
         data: Data set that `label` made them for.
-        predicted: Whether a network made them, which knows no boxes.
+        predicted: Whether a segmentation network made them, which uses no boxes.
     """
 
     masks: Path
@@ -66,7 +66,7 @@ def read_source(job: ConvertJob) -> LabelSource:
 
     Raises:
         DataError: There are no labels, or their photos or classes are not known.
-        ConfigError: Something given does not go with the labels.
+        ConfigError: An option does not fit the labels.
     """
     found = _find(job)
     data = _merge(job.data, found.data)
@@ -90,9 +90,9 @@ def read_source(job: ConvertJob) -> LabelSource:
 
 
 def with_labels(dataset: BoxDataset, masks: Path, other: Path | None = None) -> BoxDataset:
-    """A data set with the labels MASKS/ID.png as its ground truth, without the photos that have none.
+    """A data set with the labels MASKS/ID.png as its ground truth; photos without labels are left out.
 
-    Where labels differ from those in the folder `other`, they are 255.
+    Pixels whose label differs from that in the folder `other` are 255.
 
     Raises:
         DataError: No photo has a label.
@@ -114,7 +114,7 @@ def with_labels(dataset: BoxDataset, masks: Path, other: Path | None = None) -> 
 
 
 def record_photos(folder: Path, classes: Sequence[str], samples: Sequence[Sample]) -> None:
-    """Write what labels without a data set are of, to labelmap.json and photos.json; photos there stay."""
+    """Write labelmap.json, and add to photos.json, for labels without a data set."""
     named = [{"value": value, "name": name} for value, name in enumerate((BACKGROUND_NAME, *classes))]
     write_json(folder / LABEL_MAP, named)
     before = {name: str(path) for name, path in _recorded_photos(folder).items()}
@@ -146,7 +146,6 @@ def _find(job: ConvertJob) -> _Found:
 
 
 def _data_of(folder: Path) -> Data | None:
-    """The data set of a folder made by `label`, from its config.yaml."""
     file = folder / CONFIG
     if not file.is_file():
         return None
@@ -156,7 +155,7 @@ def _data_of(folder: Path) -> Data | None:
 
 
 def _merge(given: Data | None, known: Data | None) -> Data | None:
-    """The data set that the labels know, with what was given in its place."""
+    """The data set recorded with the labels, with the options given now in place of its own."""
     if given is None or known is None:
         return given or known
     usual = vars(Data)  # a dataclass keeps its defaults as class attributes
@@ -176,7 +175,6 @@ def read_agreed(path: Path, other: Path, classes: int) -> NDArray[np.uint8]:
 
 
 def _from_photos(job: ConvertJob, found: _Found) -> BoxDataset:
-    """Masks and photos without a data set."""
     names = job.classes or _class_names(found.home)
     if not names:
         raise ConfigError(
@@ -201,7 +199,7 @@ def _from_photos(job: ConvertJob, found: _Found) -> BoxDataset:
 
 
 def _photos_in(folder: Path, ids: list[str]) -> dict[str, Path]:
-    """Photos by the IDs of labels: by their path below the folder, else by their name where that is unique."""
+    """Photos by label ID: found by path below the folder, else by file name if that is unique."""
     if not folder.is_dir():
         raise DataError(f"images={folder}: no such folder")
     paths: dict[str, Path] = {}
@@ -216,7 +214,8 @@ def _photos_in(folder: Path, ids: list[str]) -> dict[str, Path]:
             found[name] = paths.get(name) or alike[0]
         elif alike:
             raise DataError(
-                f"images={folder}: {name} may be any of {len(alike)} photos ({alike[0]}, {alike[1]})"
+                f"images={folder}: {name} may be any of {len(alike)} photos ({alike[0]}, {alike[1]}): "
+                "put the labels into the same subfolders as the photos"
             )
     return found
 
@@ -228,7 +227,7 @@ def _recorded_photos(home: Path) -> dict[str, Path]:
 
 
 def _class_names(home: Path) -> tuple[str, ...]:
-    """Names of classes 1..L from labelmap.json; empty where there is none."""
+    """Names of classes 1..L from labelmap.json; empty without it."""
     content = _read_json(home / LABEL_MAP)
     named = {
         entry["value"]: str(entry["name"])

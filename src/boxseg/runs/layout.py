@@ -1,4 +1,4 @@
-"""Names of the files and folders that a run writes and reads. They are written here and nowhere else."""
+"""Names of the files and folders that a run writes and reads, defined only here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CheckpointKind = Literal["box-classifier", "segmenter"]
 # The stages of `run`, in order.
 STAGES: tuple[Stage, ...] = ("classify", "label", "segment")
 
-# What was asked for, and with which versions; in the folder of every stage.
+# Options and versions; in the folder of every stage.
 CONFIG = "config.yaml"
 VERSIONS = "versions.json"
 
@@ -21,8 +21,8 @@ VERSIONS = "versions.json"
 MODEL = "model.safetensors"
 LAST = "checkpoints/last.ckpt"
 HISTORY = "history.csv"
-WEIGHTS = "weights.json"  # what became of every pretrained tensor
-LOGGED_AS = "logged-as.txt"  # how W&B and MLflow know the training
+WEIGHTS = "weights.json"  # how each pretrained tensor was loaded
+LOGGED_AS = "logged-as.txt"  # id of the training in W&B and MLflow
 TENSORBOARD = "tensorboard"
 MLFLOW = "mlflow.db"
 
@@ -45,16 +45,16 @@ PREDICTED = "labels"
 OVERLAYS = "overlays"
 PHOTOS = "photos.json"
 
-# Masks of boxes, by the name that the method's original code looks for beside JPEGImages.
+# Masks of boxes: the authors' code looks for this name beside JPEGImages.
 BACKGROUND_MASKS = "BgMaskfromBoxes"
 
-# What a data set written by `convert` or label.formats says of its splits.
+# Record of the splits in a data set written by `convert` or label.formats.
 RECORD = "convert.yaml"
 
 # Predictions packed for VOC's server.
 ARCHIVE = "voc2012_{name}.tgz"
 
-# What is made of a whole run.
+# Made from a whole run.
 SHEET = "sheet.png"
 REPORT = "report.html"
 
@@ -95,12 +95,12 @@ def evaluation(folder: Path, split: str) -> Path:
 
 
 def report_originals(page: Path) -> Path:
-    """Folder of the photos and labels in their own size, beside a report."""
+    """Folder of the full-size photos and labels beside a report."""
     return page.with_name(f"{page.stem}-files")
 
 
 def checkpoint_file(path: Path, kind: CheckpointKind) -> Path:
-    """The file of a checkpoint that is given as a file, as its run folder or as that of all stages."""
+    """The file of a checkpoint, given as that file, as its stage's folder or as the folder of `run`."""
     if not path.is_dir():
         return path
     stage = stage_folder(path, "segment" if kind == "segmenter" else "classify") / MODEL

@@ -1,4 +1,4 @@
-"""What each stage leaves in its folder: when it is done, what it lacks, and what overwrite=true removes."""
+"""The files of each stage: when it is done, what is missing, and what overwrite=true removes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _TRAINING = (
 )
 _SCORES = (layout.METRICS, layout.CONFUSION)
 
-# What verbs write to a folder that records its job, beside config.yaml and versions.json. Only such files are
-# ever removed: the user's own stay, and so does what W&B and MLflow keep of earlier trainings.
+# What verbs write beside config.yaml and versions.json. Only such files are ever removed: the user's own stay,
+# and so does what W&B and MLflow keep of earlier trainings.
 WRITTEN: dict[str, tuple[str, ...]] = {
     "classify": _TRAINING,
     "label": (
@@ -42,17 +42,17 @@ WRITTEN: dict[str, tuple[str, ...]] = {
     "report": (layout.REPORT, f"{layout.report_originals(Path(layout.REPORT))}/[0-9]*-*.*"),
 }
 
-# Of these, what another job may not take for its own.
+# The results among them: another job may not continue in a folder that has any.
 RESULTS = (layout.MODEL, layout.LAST, layout.METRICS, f"{layout.Y_CRF}/**/*.png", f"{TREE}/*_cls/*.png")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageFiles:
-    """The files that are there when a stage is done.
+    """The files of a stage.
 
     Attributes:
-        whole: Those of all photos together. Where there are any, they come last and decide.
-        samples: Photos with files of their own, so that a stage can go on in the middle.
+        whole: Files about all photos together. They are written last: if any are listed, they decide `done`.
+        samples: Photos with files of their own, so that a stage can resume.
         of: The files of a photo.
     """
 
@@ -62,7 +62,7 @@ class StageFiles:
 
     @property
     def done(self) -> bool:
-        """Whether it is done. A photo that could not be read has no files: it is accounted for in the whole."""
+        """Whether the stage is done. A photo that could not be read has no files, so `whole` decides."""
         return all(file.is_file() for file in self.whole) if self.whole else not self.missing()
 
     def missing(self) -> list[Sample]:
@@ -81,7 +81,7 @@ def score_files(folder: Path) -> StageFiles:
 
 
 def label_files(folder: Path, samples: Sequence[Sample], options: Label) -> StageFiles:
-    """Labels, with the masks of boxes and the maps that were asked for; scores where there is ground truth."""
+    """Labels, with requested masks of boxes and maps; scores if there is ground truth."""
 
     def of(sample: Sample) -> list[Path]:
         masks = [layout.piece_path(folder, sample)] if options.instances else []
@@ -93,7 +93,7 @@ def label_files(folder: Path, samples: Sequence[Sample], options: Label) -> Stag
 
 
 def submission_files(out: Path, competition: str, split: str, samples: Sequence[Sample]) -> StageFiles:
-    """Predictions for VOC's server, and the archive of them."""
+    """Predictions for VOC's server, and their archive."""
     folder = results_folder(out, competition, split)
     archive = out / layout.ARCHIVE.format(name=folder.name)
     return StageFiles(whole=(archive,), samples=samples, of=lambda sample: [folder / f"{sample.id}.png"])

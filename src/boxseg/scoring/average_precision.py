@@ -1,6 +1,6 @@
 """COCO's average precision of masks: AP over ten overlaps, AP50, AP75, and by size of the object.
 
-faster-coco-eval counts; what is here hands it clean numbers and reads its answer.
+faster-coco-eval computes it; this module checks its input and reads its output.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from boxseg.formats.regions import UNREADABLE_REGION, encode_region
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """Average precisions, each a share 0..1; None where the ground truth has no such object.
+    """Average precisions, each a share 0..1; None if the ground truth has no such object.
 
     Attributes:
         ap: Mean over overlaps 0.5, 0.55 … 0.95.
@@ -89,7 +89,7 @@ def average_precision(
 
     Source: COCO, Detection Evaluation (https://cocodataset.org/#detection-eval).
     """
-    # Equal scores are ranked by image: by its id, so that the numbers are COCO's to the last digit.
+    # Equal scores are ranked by image id, as in COCO's own code, so that numbers agree to the last digit.
     ordered = sorted(samples, key=lambda sample: (isinstance(image_id(sample), str), image_id(sample)))
     numbers = {image_id(sample): number for number, sample in enumerate(ordered, start=1)}
     ids = dataset.category_ids or range(1, len(dataset.classes) + 1)
@@ -156,12 +156,12 @@ def _precision_table(truth: dict[str, Any], detections: list[dict[str, Any]]) ->
     evaluation = COCOeval_faster(known, known.loadRes(detections), iouType="segm")
     evaluation.evaluate()
     evaluation.accumulate()
-    most_detections: NDArray[np.float64] = np.asarray(evaluation.eval["precision"])[..., -1]  # 100 an image
+    most_detections: NDArray[np.float64] = np.asarray(evaluation.eval["precision"])[..., -1]  # <= 100 an image
     return most_detections
 
 
 def _means(table: NDArray[np.float64]) -> Means:
-    """Means of a table (overlap, recall, class, size) over the classes that have an object."""
+    """Means of a table (overlap, recall, class, size) over the classes with objects."""
     whole, small, medium, large = (table[..., size] for size in range(4))
     return Means(
         ap=_mean(whole),

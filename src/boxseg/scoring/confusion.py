@@ -1,7 +1,7 @@
 """Scores of label maps against ground truth, from one confusion matrix.
 
-In NumPy: scoring a folder needs no torch, and torchmetrics refuses a prediction of 255, which has to count as
-an error.
+In NumPy: scoring a folder needs no torch, and torchmetrics refuses predictions of 255, which must count as
+errors.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Scores:
     """Scores of a data set, each a share 0..1; NaN where no pixel was scored.
 
     Attributes:
-        miou: Mean of `iou` over the classes that truth or prediction have, background included.
-        mean_accuracy: Mean over the classes that the truth has of the share of their pixels labelled right.
+        miou: Mean of `iou` over the classes in truth or prediction, background included.
+        mean_accuracy: Mean over the classes in the truth of the share of their pixels labelled right.
         pixel_accuracy: Share of pixels labelled right.
-        iou: Intersection over union by class name; None where neither truth nor prediction has the class.
-        counts: What they were computed from, as in `ConfusionMatrix`; None for scores read from a file.
+        iou: Intersection over union by class name; None if neither truth nor prediction has the class.
+        counts: The pixel counts, as in `ConfusionMatrix`; None for scores read from a file.
     """
 
     miou: float

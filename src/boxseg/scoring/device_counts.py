@@ -1,4 +1,4 @@
-"""Pixels by true and predicted class, counted where the predictions are."""
+"""Counts of pixels by true and predicted class, on the device of the predictions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def count_pixels(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:
         (L + 1, L + 2) int64, rows are the truth, columns the prediction; the last column is 0.
     """
     cells = classes * (classes + 1)
-    # The number of each pixel's cell, too large for a byte; those not scored share one beyond the last.
+    # Cell index of each pixel, too large for uint8; ignored pixels share one beyond the last.
     cell = truth.to(torch.int32).mul_(classes + 1).add_(prediction)
     cell.masked_fill_(truth == IGNORE, cells)
     return torch.bincount(cell.flatten(), minlength=cells + 1)[:cells].reshape(classes, classes + 1)

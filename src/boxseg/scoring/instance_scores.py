@@ -38,7 +38,7 @@ class InstanceScores:
 
 
 def result_files(path: Path) -> dict[str, Path]:
-    """Results files by source: both of a folder made by `label`, or the file itself.
+    """Results files by source: both from a folder made by `label`, or the file itself.
 
     Raises:
         DataError: The folder does not have them.
@@ -57,7 +57,7 @@ def result_files(path: Path) -> dict[str, Path]:
 def score_instances(
     files: Mapping[str, Path], dataset: BoxDataset, samples: Sequence[Sample]
 ) -> InstanceScores:
-    """AP of results files on those of the images whose objects all have masks.
+    """AP of results files on the images whose objects all have masks.
 
     Raises:
         DataError: There is no such image, or a file cannot be used.
@@ -81,14 +81,14 @@ def score_instances(
 
 
 def precision_table(title: str, scores: InstanceScores) -> Table:
-    """AP, at all overlaps and at two, and by size, beside the whole-box baseline."""
+    """AP, AP50, AP75 and AP by object size, beside the whole-box baseline."""
     parts = {"whole box": scores.whole_box} | _titled(scores)
     rows = tuple((name, *astuple(part.mean)) for name, part in parts.items())
     return Table(title=title, columns=("masks", "AP", "AP50", "AP75", "APS", "APM", "APL"), rows=rows)
 
 
 def class_precision_table(scores: InstanceScores) -> Table:
-    """AP and AP50 of every class that the images have."""
+    """AP and AP50 of every class in the images."""
     parts = {title: part.classes for title, part in _titled(scores).items()}
     names = [name for name, part in next(iter(parts.values())).items() if part.ap is not None]
     columns = [column for source in parts for column in (f"{source} AP", f"{source} AP50")]

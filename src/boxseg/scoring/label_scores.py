@@ -38,7 +38,7 @@ class LabelScores:
         missing: Images with ground truth but without labels.
         whole_box: Every pixel of a box takes its class, the smallest box on top.
         labels: By source: `y_crf` and `y_ret`, or `labels` for a single folder of masks.
-        reliable: On the pixels where Y_crf and Y_ret agree, and only there.
+        reliable: Only on the pixels where Y_crf and Y_ret agree.
         reliable_fraction: Share of the scored pixels on which they agree.
     """
 
@@ -105,7 +105,6 @@ _Read = tuple[Sample, Labels, dict[str, Labels]]
 
 
 def _read_all(samples: list[Sample], sources: dict[str, Path], classes: int) -> Iterator[_Read]:
-    """Photos with their ground truth, and their labels by source."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         yield from pool.map(lambda sample: _read(sample, sources, classes), samples)
 

@@ -55,7 +55,7 @@ class NetworkScores:
 
     @classmethod
     def from_dict(cls, scores: dict[str, Any]) -> NetworkScores:
-        """Scores as `as_dict` gave them."""
+        """Scores from the output of `as_dict`."""
         before, after = scores["before_crf"], scores["after_crf"]
         return cls(
             images=scores["images"],
@@ -75,7 +75,7 @@ class NetworkScores:
 
 
 def validation_split(data: Data, splits: Splits) -> BoxDataset | None:
-    """The split to score a network on, after training on `data`; None, with a remark, without ground truth."""
+    """The split to score a network trained on `data`; None, with a log message, without ground truth."""
     if not data.val_split:
         return None
     try:
@@ -126,7 +126,7 @@ def _score_chunk(
     trainer: TrainerOptions,
     keep: Path | None,
 ) -> tuple[NDArray[np.int64], dict[str, str]]:
-    """Pixels (2, L + 1, L + 2) before and after the CRF; and photos that could not be read, with the reason."""
+    """Counts (2, L + 1, L + 2) before and after the CRF, and unreadable photos with the reason."""
     work, device, size = partial(_count_group, loaded, options, keep), loaded.device, len(loaded.classes) + 1
     total = torch.zeros(2, size, size + 1, dtype=torch.int64, device=device)
     skipped: dict[str, str] = {}
@@ -141,7 +141,7 @@ def _score_chunk(
 def _count_group(
     loaded: Loaded[Segmenter], options: Evaluate, keep: Path | None, group: Sequence[Readable]
 ) -> list[Tensor]:
-    """Pixels (2, L + 1, L + 2) of each photo; predictions are written to `keep`."""
+    """Counts (2, L + 1, L + 2) of each photo; predictions are written to `keep`."""
     matrix, counts = ConfusionMatrix(loaded.classes), []
     answers = label_group(loaded, [image for _, image in group], options)
     for (sample, _), answer in zip(group, answers, strict=True):

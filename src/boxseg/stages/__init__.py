@@ -1,8 +1,8 @@
-"""The verbs: a file for each, with `run(job)`.
+"""The verbs, one module each, with `run(job)`.
 
-`plan` is what `dry_run=true` does instead, `submission` is `predict` for the VOC server. A verb that others run
-takes from them, too, what they have read: `splits` and `network`. Every `run` raises a BoxsegError where
-something given cannot be used.
+`plan` runs instead under `dry_run=true`; `submission` is `predict` for the VOC server. Verbs that other verbs
+call also take `splits` and `network`, so that nothing is read twice. Every `run` raises a BoxsegError if an
+input cannot be used.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ from boxseg.results import Result
 
 
 def run_verb(verb: str, job: Job, **lightnings: Any) -> Result:
-    """Do what a job asks for, or where it is a dry run of a stage, plan it.
-
-    `lightnings` are `callbacks` and `loggers`, for verbs that train; a plan needs none.
-    """
+    """Run the verb of a job, or plan it if the job is a dry run. `lightnings`: `callbacks` and `loggers`."""
     planned = isinstance(job, (RunJob, ClassifyJob, LabelJob, SegmentJob)) and job.dry_run
     name = "plan" if planned else verb.replace("-", "_")
     with collector_paused():

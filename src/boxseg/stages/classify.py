@@ -1,6 +1,6 @@
 """Stage 1: train the box classifier with background-aware pooling.
 
-Source: METHOD: Oh et al., BANA, CVPR 2021, section 3.1.
+Source: Oh et al., BANA, CVPR 2021, section 3.1.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class ClassifyResult(Result):
 
     Attributes:
         checkpoint: Its file.
-        images: Photos it was trained on; None where it was trained before.
+        images: Photos it was trained on; None if an earlier call trained it.
     """
 
     checkpoint: Path
     images: int | None
 
     def notes(self) -> list[str]:
-        """Where it is."""
+        """The path of the checkpoint."""
         return [f"Box classifier: {self.checkpoint}"]
 
 
@@ -56,10 +56,7 @@ def run(
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
 ) -> ClassifyResult:
-    """Train a box classifier, or go on with it.
-
-    The folder may hold an earlier part of the same training. `callbacks` and `loggers` are Lightning's.
-    """
+    """Train a box classifier, or resume its training. `callbacks` and `loggers` are Lightning's."""
     dataset = (splits or Splits()).load(job.data)
     file = job.out / MODEL
     check_folder(job.out)
@@ -75,7 +72,7 @@ def run(
 def train(dataset: BoxDataset, job: ClassifyJob, **lightnings: Any) -> None:
     """Train on these images and write the checkpoint.
 
-    overwrite=true removes an earlier result only when nothing stands in the way of the new training.
+    With overwrite=true, earlier results are removed only once the new training is known to be able to start.
     """
     options = job.classify
     iterations = schedule_length(options, len(dataset), job.scale)
@@ -91,7 +88,7 @@ def train(dataset: BoxDataset, job: ClassifyJob, **lightnings: Any) -> None:
 
 
 def start(dataset: BoxDataset, job: ClassifyJob, iterations: int) -> tuple[BoxClassifierModule, BoxTraining]:
-    """The classifier before its first iteration, and the images that it is trained on."""
+    """The untrained classifier and its training images."""
     module = BoxClassifierModule(
         classes=len(dataset.classes),
         iterations=iterations,

@@ -19,11 +19,11 @@ class ConvertResult(WrittenDataset, Result):
     Attributes:
         folder: Holds the data set.
         format: Its format.
-        split: What was written.
+        split: Name of the split written.
         objects: What an object is: `boxes` or `regions`.
-        written: How much was written.
+        written: Counts of photos and objects.
         missing: Photos of the data that have no label.
-        maps: A line on the maps of how sure they are, where these were asked for.
+        maps: One line about the confidence maps and reliable regions, if requested.
     """
 
     maps: str = ""

@@ -1,4 +1,4 @@
-"""A configuration file of BANA's public code, or of its reproduction, as options of boxseg."""
+"""Convert a configuration file of BANA's public code, or of its reproduction, to options of boxseg."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ConvertConfigResult(Result):
     Attributes:
         source: The file of BANA's code.
         file: The file of boxseg's options made from it.
-        keys: Their keys with their values and what they became, in their order.
+        keys: Each key of the source with its value and what it became, in order.
         command: What to run next.
     """
 
@@ -61,7 +61,7 @@ class ConvertConfigResult(Result):
 def run(job: ConvertConfigJob) -> ConvertConfigResult:
     """Write the file's options as YAML for `-c`.
 
-    What the file leaves open comes from the recipe of its network, which the printed command names before it.
+    Options the file does not set come from its network's recipe, which the printed command names first.
     """
     target = job.out or job.file.with_name(f"{job.file.stem}.boxseg.yaml")
     if target.is_dir():
@@ -84,7 +84,7 @@ def run(job: ConvertConfigJob) -> ConvertConfigResult:
 
 
 def _plain(value: Any) -> Any:
-    """Values as YAML would have them; such files also write Python's tuples, `(321, 321)`."""
+    """Parse tuples: such files write them as Python does, `(321, 321)`, which YAML reads as text."""
     if isinstance(value, str) and re.fullmatch(r"[(\[].*[)\]]", value):
         try:
             value = ast.literal_eval(value)
@@ -94,7 +94,7 @@ def _plain(value: Any) -> Any:
 
 
 def _look(job: ConvertConfigJob, theirs: Flat) -> Seen:
-    """The file with its stage, which its name or its keys tell."""
+    """The keys, with the stage that the file's name, its NAME or the keys themselves tell."""
     names = {key.split(".")[-1] for key in theirs}
     told = [job.file.stem.lower(), str(theirs.get("NAME", "")).lower()]
     stage = next((kind for text in told for name, kind in STAGE_NAMES.items() if name in text), None)
@@ -114,12 +114,12 @@ def _look(job: ConvertConfigJob, theirs: Flat) -> Seen:
 
 
 def _convert(theirs: Flat, seen: Seen) -> tuple[tuple[str, Any, Meaning], ...]:
-    """The keys with their values and what they become, without what boxseg would refuse."""
+    """What each key becomes; options that boxseg would refuse are marked as lost."""
     known = {key for kind in JOBS.values() for key in options_of(kind)}
     meanings = {key: meaning_of(key, value, seen) for key, value in theirs.items()}
     usable = [meaning.options for meaning in meanings.values() if set(meaning.options) <= known]
-    # One by one they are only asked about where they fail together: each question takes a while.
-    # Of keys that set one option, the first counts.
+    # Checking is slow: options are checked one by one only if they fail together. If keys set the same option,
+    # the first counts.
     together = {name: part for options in reversed(usable) for name, part in options.items()}
     faulty = _fault(together) is not None
     chosen: dict[str, tuple[str, Any]] = {}
@@ -136,7 +136,7 @@ def _convert(theirs: Flat, seen: Seen) -> tuple[tuple[str, Any, Meaning], ...]:
 
 
 def _fault(options: Mapping[str, Any]) -> str | None:
-    """Why boxseg would refuse these options, if it would."""
+    """Why boxseg refuses these options; None if it accepts them."""
     try:
         if options:
             build_job("run", {"data.root": ".", "out": ".", **options})
@@ -146,7 +146,7 @@ def _fault(options: Mapping[str, Any]) -> str | None:
 
 
 def _backbone(file: Path, keys: tuple[tuple[str, Any, Meaning], ...]) -> str:
-    """The network of a file, whose recipe says what it does not; the paper's VGG-16 where none is named."""
+    """The network whose recipe fills the gaps; VGG-16, the paper's, if the file names none."""
     said = [meaning.options["model.backbone"] for _, _, meaning in keys if "model.backbone" in meaning.options]
     name = said[0] if said else backbone_in(file.stem)
     return "resnet101" if name and name.startswith("resnet") else "vgg16"
@@ -168,7 +168,7 @@ def _command(file: Path, recipe: str, seen: Seen, keys: tuple[tuple[str, Any, Me
 
 
 def _yaml(source: Path, recipe: str, keys: tuple[tuple[str, Any, Meaning], ...]) -> str:
-    """The file: our options, each with the key it came from, then what was not taken over."""
+    """The file's text: our options, each with its source key as a comment, then the keys not converted."""
     nested: dict[str, Any] = {}
     for key, value, meaning in keys:
         for name, part in meaning.options.items():

@@ -11,7 +11,7 @@ from boxseg.stages.run import run as run_all
 
 
 def run(job: DemoJob) -> RunResult:
-    """Make the demo set, unless it is there, and run every stage that is not done yet."""
+    """Make the demo set if it is missing, and run every stage that is not done."""
     check_folder(job.out)
     root = job.out / f"data-{job.images}"
     if not (root / "ImageSets").is_dir():

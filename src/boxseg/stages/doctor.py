@@ -1,4 +1,4 @@
-"""Check a data set: counts, classes, and everything that is broken."""
+"""Check a data set: counts, classes and problems."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class DoctorResult(Checked, Result):
 
     Attributes:
         dataset: The data set as it will be used.
-        problems: What is broken or doubtful, and what is done about it.
+        problems: What is broken or doubtful, and what boxseg does about it.
     """
 
     dataset: BoxDataset
@@ -49,7 +49,7 @@ class DoctorResult(Checked, Result):
         return [counts, _classes(data), *([_problems(self.problems, data.root)] if self.problems else [])]
 
     def notes(self) -> list[str]:
-        """A closing line."""
+        """A summary of the problems."""
         kinds = Counter(problem.action for problem in self.problems)
         found = ", ".join(f"{count} {action}" for action, count in kinds.most_common())
         return [f"Problems: {found}." if found else "Nothing is broken."]
@@ -84,7 +84,7 @@ class SubmissionCheckResult(Checked, Result):
     problems: tuple[Problem, ...]
 
     def notes(self) -> list[str]:
-        """A closing line."""
+        """Whether it is ready, or the number of problems."""
         found = f"problems: {len(self.problems)}" if self.problems else "ready for the VOC 2012 server"
         return [f"{self.results}: {found}."]
 

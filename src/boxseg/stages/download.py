@@ -19,7 +19,7 @@ from boxseg.tables import Table
 
 log = logging.getLogger("boxseg")
 
-# VOC's list of the photos that have a mask and are not kept for validation: made here, not fetched.
+# VOC's photos that have a mask and are not in val: a list made here, not fetched.
 TRAIN_AUG_LIST = "train_aug"
 _TRAIN_AUG_FILE = f"ImageSets/Segmentation/{TRAIN_AUG_LIST}.txt"
 _TRAIN_AUG_PHOTOS = 10_582
@@ -30,10 +30,10 @@ class DownloadStep:
     """One step and what became of it.
 
     Attributes:
-        holds: What it brings, a few words.
-        size: Bytes to fetch; None where that is not known beforehand.
+        holds: What it fetches, in a few words.
+        size: Bytes to fetch; None if unknown.
         checksum: Kind of the published checksum; None for a step that fetches nothing.
-        state: `there already`, `done`, `to do` or why it was left out.
+        state: `there already`, `done`, `to do`, or why it was left out.
     """
 
     name: str
@@ -49,7 +49,7 @@ class DownloadResult(Result):
 
     Attributes:
         dataset: Its name.
-        root: Its folder: what `data=` takes.
+        root: Its folder, for `data=`.
         steps: What was done.
         dry_run: Whether nothing was done.
     """
@@ -69,7 +69,7 @@ class DownloadResult(Result):
         return [Table(title=title, columns=("step", "brings", "MB", "checksum", "state"), rows=rows)]
 
     def notes(self) -> list[str]:
-        """Where the data is, and what to do next; nothing where there is none."""
+        """Where the data is, and what to do next; empty if there is none."""
         if self.dry_run:
             return ["Nothing was done: dry_run."]
         if not self.root.is_dir():
@@ -103,7 +103,7 @@ def run(job: DownloadJob) -> DownloadResult:
 
 
 def _chosen(job: DownloadJob, only: list[str]) -> list[Archive]:
-    """The archives of the steps asked for (all where none is named), each with the place to fetch it from."""
+    """Archives of the chosen steps (all by default), each with its path or address."""
     archives = ARCHIVES[job.dataset]
     names = [archive.name for archive in archives] + ([TRAIN_AUG_LIST] if job.dataset == "voc" else [])
     for name in only:
@@ -120,14 +120,13 @@ def _chosen(job: DownloadJob, only: list[str]) -> list[Archive]:
 
 
 def _place(archive: Archive, job: DownloadJob) -> str:
-    """Path or address of an archive."""
     if not archive.url:
         return job.test_archive or ""
     return archive.url if job.mirror is None else f"{job.mirror.rstrip('/')}/{archive.file}"
 
 
 def _root(job: DownloadJob) -> Path:
-    """The folder of the data set; for VOC a devkit that is there, or the place where its archive puts it."""
+    """Folder of the data set: for VOC an existing devkit, or where the archive will unpack."""
     if job.dataset == "coco":
         return job.out
     places = (job.out, job.out / "VOC2012", job.out / "VOCdevkit" / "VOC2012")
@@ -135,10 +134,7 @@ def _root(job: DownloadJob) -> Path:
 
 
 def _check_space(todo: list[Archive], job: DownloadJob) -> None:
-    """Refuse to begin what the disk cannot hold.
-
-    Archives are removed one after the other unless they are kept, so the peak counts, not the sum.
-    """
+    """Raise if the disk is too small. Archives are removed one by one unless kept: the peak counts."""
     held = peak = 0
     for archive in todo:
         path = job.out / DOWNLOADS / archive.file
@@ -156,7 +152,6 @@ def _check_space(todo: list[Archive], job: DownloadJob) -> None:
 
 
 def _archive_step(archive: Archive, root: Path, job: DownloadJob) -> DownloadStep:
-    """Do the step of an archive, unless it is done or cannot be."""
     state = "there already" if archive.is_done(root) else "to do" if archive.url else "needs test_archive="
     if not job.dry_run:
         log.info(f"{archive.name}: {state}")
@@ -168,7 +163,7 @@ def _archive_step(archive: Archive, root: Path, job: DownloadJob) -> DownloadSte
 
 
 def _check_train_aug(root: Path, only: list[str]) -> None:
-    """Refuse to make the list train_aug if the files that it is made from are missing and not asked for."""
+    """Raise if train_aug is requested, but not the missing steps that it needs."""
     if TRAIN_AUG_LIST not in only or (root / _TRAIN_AUG_FILE).is_file():
         return
     missing = [name for name in _lacking_for_train_aug(root) if name not in only]
@@ -180,7 +175,6 @@ def _check_train_aug(root: Path, only: list[str]) -> None:
 
 
 def _lacking_for_train_aug(root: Path) -> list[str]:
-    """Names of the steps that bring what the list is made from, as far as that is not there."""
     val = (root / _TRAIN_AUG_FILE).with_name("val.txt")
     brought = {
         "trainval": val.is_file() and (root / "JPEGImages").is_dir(),

@@ -33,7 +33,7 @@ class EvaluateResult(Result):
 
     Attributes:
         title: What was scored.
-        scores: Of a network, of a label folder, or of masks of single objects.
+        scores: Scores of a network, a label folder or masks of single objects.
         file: metrics.json.
     """
 

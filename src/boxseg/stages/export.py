@@ -1,4 +1,4 @@
-"""Write a segmentation network for use in other programs, and check that it computes the same there."""
+"""Write a segmentation network for other programs, and check that it computes the same there."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from boxseg.runs.folder import check_file
 from boxseg.runs.layout import checkpoint_file
 from boxseg.tables import Table
 
-# Photos of the check, (batch, height, width): multiples of strides and others, wide and tall, one and several.
+# Photos of the check, (batch, height, width): multiples of the stride and others, wide and tall, one and more.
 SIZES = ((1, 224, 224), (2, 97, 161), (3, 64, 48), (1, 31, 200), (1, 375, 500))
 
-# What may differ: the order of sums in other convolutions. Measured: about 1e-5, and all labels equal.
+# Convolutions elsewhere sum in another order. Measured: about 1e-5 apart, all labels equal.
 TOLERANCE = 1e-4
 LEAST_EQUAL = 0.999
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """The exported network beside the original on photos of one size (batch, height, width).
+    """The exported network against the original, on photos of one size (batch, height, width).
 
     Attributes:
         difference: Largest difference of a probability.
-        equal: Share of the pixels with the same label.
+        equal: Share of pixels with the same label.
     """
 
     size: tuple[int, int, int]
@@ -49,7 +49,7 @@ class Parity:
 
     @property
     def passed(self) -> bool:
-        """Whether it is good enough; a NaN is not."""
+        """Whether the differences are small enough; NaN is not."""
         return self.difference <= TOLERANCE and self.equal >= LEAST_EQUAL
 
 
@@ -60,9 +60,9 @@ class ExportResult(Result):
     Attributes:
         file: The file.
         format: Name of its format.
-        size: Of the file, bytes.
-        parity: The check, by size.
-        usage: How to use it, a line of Python.
+        size: Bytes of the file.
+        parity: Results of the check, by photo size.
+        usage: A line of Python that uses it.
     """
 
     file: Path
@@ -72,7 +72,7 @@ class ExportResult(Result):
     usage: str
 
     def tables(self) -> list[Table]:
-        """The check."""
+        """Results of the check."""
         rows = tuple(
             (" x ".join(map(str, part.size)), f"{part.difference:.1e}", f"{100 * part.equal:.2f}")
             for part in self.parity
@@ -92,7 +92,7 @@ class ExportResult(Result):
 
 
 def run(job: ExportJob) -> ExportResult:
-    """Export a network. The file appears only where it passes the check."""
+    """Export a network; the file appears only if it passes the check."""
     name = choose_format(job)
     kind = FORMATS[name]
     out = job.out or Path(f"model{kind.suffix}")
@@ -128,11 +128,11 @@ def run(job: ExportJob) -> ExportResult:
 
 
 def choose_format(job: ExportJob) -> str:
-    """The format that was asked for, or that of the file's ending."""
+    """The format given, or that of the file's ending."""
     if job.format != "auto":
         return job.format
     if job.out is None:
-        raise ConfigError(f"give out=FILE, or a format for the file's name: format={'|'.join(FORMATS)}")
+        raise ConfigError(f"give out=FILE, or format={'|'.join(FORMATS)}")
     by_suffix = {kind.suffix: name for name, kind in FORMATS.items()}
     suffix = job.out.suffix.lower()
     if suffix not in by_suffix:
@@ -144,7 +144,7 @@ def choose_format(job: ExportJob) -> str:
 
 
 def compare(loaded: Loaded[Segmenter], exported: Compute) -> Iterator[Parity]:
-    """The exported network beside the original, on painted photos of several sizes."""
+    """Compare the exported network with the original on painted photos of several sizes."""
     once = Evaluate(tta=False)
     for batch, height, width in track(SIZES, "check"):
         photos = painted_photos(batch, height, width)

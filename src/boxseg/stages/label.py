@@ -37,12 +37,12 @@ class LabelResult(Result):
     Attributes:
         folder: Holds y_crf/ID.png and y_ret/ID.png.
         written: Photos labelled by this call.
-        present: Photos that had their labels already.
+        present: Photos labelled by earlier calls.
         skipped: Photos that could not be read, with the reason.
-        scores: Scores against ground truth, where there is any.
+        scores: Scores of the labels; None without ground truth.
         title: What the scores are about.
-        instances: Scores of the masks of single boxes, where they were asked for and there is ground truth.
-        exported: A line on every other format they were written in.
+        instances: Scores of the masks of single boxes; None if not requested, or without ground truth.
+        exported: One line for each data set format written.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class LabelResult(Result):
     exported: tuple[str, ...] = ()
 
     def tables(self) -> list[Table]:
-        """Scores of the labels and of the whole-box baseline, and of the masks of single boxes."""
+        """Scores of the labels, the whole-box baseline and the masks of single boxes."""
         tables = [label_table(f"{self.title}: mIoU", self.scores)] if self.scores else []
         return [*tables, precision_table(f"{self.title}: AP", self.instances)] if self.instances else tables
 
@@ -67,7 +67,7 @@ class LabelResult(Result):
 
 
 def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
-    """Write the labels that are missing, and score them where there is ground truth."""
+    """Write the missing labels, and score all if there is ground truth."""
     dataset = (splits or Splits()).load(job.data)
     method = start_method(job, dataset)
     folder = open_folder(job, inputs=method.origin.files)
@@ -100,7 +100,7 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
 
 
 def score_masks(folder: Path, dataset: BoxDataset) -> InstanceScores | None:
-    """Gather the masks of single boxes, and score them where the data has masks of its objects."""
+    """Gather the masks of single boxes, and score them if the data has masks of its objects."""
     counts = gather(folder, dataset.samples)
     boxes = sum(len(sample.labels) for sample in dataset.samples)
     log.info(f"label: {counts[Y_CRF]} masks of Y_crf and {counts[Y_RET]} of Y_ret for {boxes} boxes")

@@ -1,4 +1,4 @@
-"""Masks made from the boxes alone, for programs that want them as files."""
+"""Masks made from the boxes alone, for programs that read them as files."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class MasksResult(Result):
     Attributes:
         folder: Holds ID.png.
         written: Photos whose masks this call wrote.
-        present: Photos that had theirs already.
-        background: Mean share of background in the masks written, 0..1; None where none was.
+        present: Photos whose masks an earlier call wrote.
+        background: Mean share of background in the masks written, 0..1; None if none was written.
     """
 
     folder: Path
@@ -41,7 +41,7 @@ class MasksResult(Result):
     background: float | None
 
     def notes(self) -> list[str]:
-        """What was written, and how it is to be read."""
+        """What was written, and what the values mean."""
         share = "" if self.background is None else f", {100 * self.background:.1f} % background on average"
         return [
             f"Masks: {self.folder} ({self.written} written, {self.present} there already{share})",
@@ -76,7 +76,7 @@ def run(job: MasksJob) -> MasksResult:
 
 
 def background_mask(sample: Sample) -> NDArray[np.uint8]:
-    """M: (H, W) uint8, 1 outside every box and 0 inside; crowds, which are no sure background, are 0 too.
+    """M: (H, W) uint8, 1 outside every box; 0 inside, and in crowds, where background is uncertain.
 
     Source: Oh et al., BANA, CVPR 2021, section 3.1.
     """

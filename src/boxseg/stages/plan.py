@@ -1,7 +1,7 @@
-"""A dry run: what stages would do, how long that takes and how much they write, measured on a few real steps.
+"""A dry run: what the stages would do, with time and disk space estimated from a few real steps.
 
-Each stage is tried on a few photos of usual size, in a temporary folder that is removed afterwards. Networks
-start from random weights, which take as long as others.
+Each stage runs on a few photos of medium size in a temporary folder. Networks have random weights, which do not
+change the time.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class PlannedStage:
         images: Photos that it works on.
         boxes: Boxes of these photos.
         work: What it does with them.
-        seconds: Estimate of the time that the rest of it takes.
-        disk: Estimate of the bytes that it still writes.
+        seconds: Estimated time left.
+        disk: Estimated bytes still to write.
         state: `to do`, or how far it is.
     """
 
@@ -97,7 +97,7 @@ class PlanResult(Result):
         return [Table(title=title, columns=columns, rows=tuple(rows))]
 
     def notes(self) -> list[str]:
-        """What the numbers are worth."""
+        """How the times were estimated, and the free disk space."""
         return [
             f"Times are estimates, from one or two steps and a few photos just now on {self.device}.",
             f"Free on the disk: {_megabytes(self.free)}. Nothing was written: this is a dry run.",
@@ -153,7 +153,7 @@ def _classify(job: ClassifyJob, dataset: BoxDataset, scratch: Path) -> PlannedSt
 def _segment(
     job: SegmentJob, dataset: BoxDataset, scratch: Path, whole: BoxDataset | None = None
 ) -> Iterator[PlannedStage]:
-    """Training and scoring; `whole` are all photos, if those with labels are a few made for timing."""
+    """Training and scoring; `whole` has all photos, if only a few were labelled for timing."""
     labels = training_labels(dataset, job)
     module, images = segment.start(labels, replace(job, model=replace(job.model, weights="none")), 1)
     file = stage_folder(scratch, "segment") / MODEL
@@ -208,7 +208,6 @@ def _label(job: LabelJob, dataset: BoxDataset, method: Method, scratch: Path) ->
 
 
 def _score(job: SegmentJob, checkpoint: Path, scratch: Path) -> Iterator[PlannedStage]:
-    """The scoring of the network, where there is anything to score it on."""
     dataset = validation_split(job.data, Splits())
     if dataset is None:
         return
@@ -237,7 +236,7 @@ def _views(options: Evaluate) -> str:
 
 
 def _usual(samples: Sequence[Sample]) -> list[Sample]:
-    """As many photos of middling size as are worked on at once."""
+    """Photos of medium size, as many as are processed at once."""
     ordered = sorted(samples, key=lambda sample: sample.width * sample.height)
     count = min(len(ordered), torch.get_num_threads())
     first = (len(ordered) - count) // 2
@@ -249,7 +248,7 @@ def _alone(trainer: TrainerOptions) -> TrainerOptions:
 
 
 def _devices(trainer: TrainerOptions) -> int:
-    """Devices that photos are spread over; processes of a CPU share its cores and gain nothing."""
+    """Devices that share the photos; 1 on a CPU, where processes compete for the same cores."""
     if torch_device(trainer).type == "cpu":
         return 1
     return torch.cuda.device_count() if trainer.devices == "auto" else trainer.devices
@@ -268,7 +267,7 @@ def _written(folder: Path) -> int:
 
 
 def _duration(seconds: float) -> str:
-    """A duration to two digits: an estimate is worth no more."""
+    """Two digits: an estimate is no more accurate."""
     for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
             number = seconds / length
@@ -282,7 +281,6 @@ def _megabytes(size: float) -> str:
 
 @contextmanager
 def _silently() -> Iterator[None]:
-    """Without the progress bars and remarks of the stages."""
     log = logging.getLogger("boxseg")
     level = log.level
     log.setLevel(logging.WARNING)

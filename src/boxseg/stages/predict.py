@@ -51,7 +51,7 @@ class PredictResult(Result):
     shares: tuple[float, ...]
 
     def tables(self) -> list[Table]:
-        """How many pixels each class took."""
+        """The share of pixels of each class."""
         names = ("background", *self.classes)
         found = [(name, share) for name, share in zip(names, self.shares, strict=True) if share > 0]
         return [Table(title="Predicted", columns=("class", "% of pixels"), rows=tuple(found))]
@@ -88,7 +88,7 @@ def run(job: PredictJob, splits: Splits | None = None) -> PredictResult | Submis
 def _predict_chunk(
     loaded: Loaded[Segmenter], samples: Sequence[Sample], job: PredictJob
 ) -> tuple[NDArray[np.int64], dict[str, str]]:
-    """Write labels and overlays of some photos: pixels by class, and photos that cannot be read."""
+    """Write labels and overlays; returns pixels by class, and unreadable photos with the reason."""
     counts = np.zeros(len(loaded.classes) + 1, dtype=np.int64)
     skipped: dict[str, str] = {}
     for sample, prediction in predict_photos(loaded, samples, job.evaluate, job.trainer):
@@ -105,7 +105,7 @@ def _predict_chunk(
 
 
 def _photos(job: PredictJob) -> tuple[Sequence[Sample], dict[str, str]]:
-    """The photos that were asked for; and those that cannot be read, with the reason."""
+    """The photos to predict, and those that cannot be read, with the reason."""
     if job.data is not None:
         dataset = formats.load(job.data, boxes=False)
         return dataset.samples, {str(p.file): p.what for p in dataset.problems if p.action == "skipped"}

@@ -24,7 +24,7 @@ class ReportResult(Result):
     Attributes:
         file: The page.
         photos: Photos in it.
-        size: Of the file, bytes.
+        size: Bytes of the file.
         missing: What it does not show, and why.
     """
 
@@ -42,7 +42,7 @@ class ReportResult(Result):
 
 
 def run(job: ReportJob, splits: Splits | None = None, network: KeptSegmenter | None = None) -> ReportResult:
-    """Write the report of a run, as far as the run has come."""
+    """Write the report of a run, which may be unfinished."""
     file = job.out or job.run / REPORT
     check_file(file, REPORT)
     parts = read_parts(job.run, job.data, splits or Splits())

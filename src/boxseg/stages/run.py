@@ -44,7 +44,7 @@ class RunResult(Result):
     splits: tuple[str, str]
 
     def tables(self) -> list[Table]:
-        """Labels against the whole box, and the network."""
+        """mIoU of the whole-box baseline, the labels and the network."""
         rows: list[tuple[str, str, float | None]] = []
         train, val = self.splits
         if scores := self.labels.scores:
@@ -65,7 +65,7 @@ class RunResult(Result):
 def run(job: RunJob, *, callbacks: Sequence[Callback] = (), loggers: Sequence[Logger] = ()) -> RunResult:
     """Run every stage that is not done yet; `callbacks` and `loggers` are Lightning's, for both trainings."""
     splits = Splits()
-    dataset = splits.load(job.data)  # before anything is written
+    dataset = splits.load(job.data)  # fails before anything is written
     folder = open_folder(job, inputs=weight_inputs(job.model))
     classifier = None
     if job.label.by_classifier:

@@ -43,7 +43,7 @@ class SegmentResult(Result):
 
     Attributes:
         checkpoint: Its file.
-        scores: On the validation split; None where there is none to score on.
+        scores: Scores on the validation split; None if it cannot be scored.
         title: What the scores are about.
     """
 
@@ -56,7 +56,7 @@ class SegmentResult(Result):
         return network_tables(self.title, self.scores) if self.scores else []
 
     def notes(self) -> list[str]:
-        """Where it is."""
+        """The path of the checkpoint."""
         return [f"Segmentation network: {self.checkpoint}"]
 
 
@@ -68,9 +68,9 @@ def run(
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
 ) -> SegmentResult:
-    """Train a segmentation network, or go on with it, and score it on `data.val_split`.
+    """Train a segmentation network, or resume its training, and score it on `data.val_split`.
 
-    The folder may hold an earlier part of the same training. `callbacks` and `loggers` are Lightning's.
+    `callbacks` and `loggers` are Lightning's.
     """
     splits = splits or Splits()
     dataset = splits.load(job.data)
@@ -89,7 +89,7 @@ def run(
 def train(dataset: BoxDataset, job: SegmentJob, **lightnings: Any) -> None:
     """Train on the labelled images and write the checkpoint.
 
-    overwrite=true removes an earlier result only when nothing stands in the way of the new training.
+    With overwrite=true, earlier results are removed only once the new training is known to be able to start.
     """
     options = job.segment
     labels = training_labels(dataset, job)
@@ -107,7 +107,7 @@ def train(dataset: BoxDataset, job: SegmentJob, **lightnings: Any) -> None:
 
 
 def start(labels: TrainingLabels, job: SegmentJob, iterations: int) -> tuple[SegmenterModule, LabelTraining]:
-    """The network before its first iteration, and the images that it is trained on."""
+    """The untrained network and its training images."""
     dataset, options, seed = labels.dataset, job.segment, job.trainer.seed
     module = SegmenterModule(
         classes=len(dataset.classes),

@@ -1,4 +1,4 @@
-"""Predictions for the PASCAL VOC 2012 evaluation server, which alone has the masks of the test images."""
+"""Predictions for the PASCAL VOC 2012 evaluation server, the only holder of the test masks."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ SERVER = "http://host.robots.ox.ac.uk:8080"
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionResult(Checked, Result):
-    """A submission, with what is wrong with it.
+    """A submission and its problems.
 
     Attributes:
         folder: Holds the predictions.
-        archive: The file to upload; there only where nothing is wrong.
+        archive: The file to upload; written only if there are no problems.
         written: Photos labelled by this call.
-        present: Photos that had their labels already.
+        present: Photos labelled by earlier calls.
         skipped: Photos that could not be read, with the reason.
         problems: What the server would refuse.
     """
@@ -49,15 +49,15 @@ class SubmissionResult(Checked, Result):
     problems: tuple[Problem, ...]
 
     def notes(self) -> list[str]:
-        """What was written, and what is to be done with it."""
+        """What was written, and what to do next."""
         lines = [f"Predictions: {self.folder} ({self.written} written, {self.present} there already)"]
         lines += [f"  skipped {name}: {reason}" for name, reason in self.skipped.items()]
         if self.problems:
-            what = f"No archive, problems: {len(self.problems)}. Mend them and run the same command again."
+            what = f"No archive, problems: {len(self.problems)}. Fix them and run the same command again."
             return [*lines, what]
         lines.append(f"Archive: {self.archive}, checked; upload it at {SERVER}")
         if not self.archive.stem.endswith("_test_cls"):
-            lines.append("  The server takes the test split only; this is for a look of your own.")
+            lines.append("  The server scores the test split only; this archive is for your own use.")
         return lines
 
 
@@ -76,8 +76,8 @@ def run(job: PredictJob, splits: Splits | None = None) -> SubmissionResult:
     loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
     if loaded.classes != VOC_CLASSES:
         raise CheckpointError(
-            f"{job.checkpoint} knows {len(loaded.classes)} classes ({', '.join(loaded.classes[:4])} …), "
-            "a submission needs a network trained on VOC's 20 in their order"
+            f"{job.checkpoint} has {len(loaded.classes)} classes ({', '.join(loaded.classes[:4])} …); "
+            "a submission needs a network trained on VOC's 20 classes, in VOC's order"
         )
     dataset = (splits or Splits()).load(data, boxes=False)
     split_ids(dataset.root, data.split)
@@ -94,7 +94,7 @@ def run(job: PredictJob, splits: Splits | None = None) -> SubmissionResult:
     (archive,) = files.whole
     problems = check_results(out, dataset.root, data.split)
     if problems:
-        archive.unlink(missing_ok=True)  # an archive of an earlier run, which does not match these results
+        archive.unlink(missing_ok=True)  # one of an earlier run does not match these results
     else:
         pack(out, archive)
     return SubmissionResult(

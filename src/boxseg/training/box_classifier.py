@@ -1,6 +1,6 @@
 """Stage 1 as a LightningModule: the box classifier with background-aware pooling.
 
-Source: METHOD: Oh et al., BANA, CVPR 2021, section 3.1.
+Source: Oh et al., BANA, CVPR 2021, section 3.1.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class BoxClassifierModule(TrainingModule):
 
     Args:
         classes: L, object classes; the background is added.
-        iterations: Steps of the whole schedule, of which the learning rate's falls are shares.
+        iterations: Steps of the whole schedule; the learning rate drops at shares of it.
         backbone: Feature extractor, instead of that of `model`.
         model: Options of the network.
         classify: Options of the training; batch, augment, epochs and iterations have no effect here.

@@ -20,7 +20,7 @@ from boxseg.training.labels import training_labels, with_boxes
 
 AnyData = Data | Mapping[str, Any] | str | Path
 
-# Steps of a stream that a Trainer ends: more than any does.
+# Steps of a stream that the Trainer ends: more than any training takes.
 _ENDLESS = 2**40
 
 
@@ -43,7 +43,7 @@ class StreamDataModule(L.LightningDataModule):
         """The share of this process.
 
         Raises:
-            ConfigError: Lightning would share it out once more, or the batch cannot be shared.
+            ConfigError: Lightning would split the share again, or the batch cannot be split.
         """
         assert self.trainer is not None
         world = self.trainer.world_size
@@ -138,7 +138,6 @@ class LabelDataModule(StreamDataModule):
 
 
 def _read_data(data: AnyData) -> Data:
-    """A data set, given as the verbs take it."""
     if isinstance(data, Data):
         return data
     return from_python("classify", ClassifyJob, {"data": data, "out": "."}).data
@@ -150,5 +149,5 @@ def _cropped(augment: Augment | None, crop: int | None) -> Augment:
 
 
 def _passes(images: int, batch: int, seed: int) -> StreamSampler:
-    """A stream without end, whose epochs are passes over the images."""
+    """An endless stream; an epoch is a pass over the images."""
     return StreamSampler(images, batch=batch, iterations=_ENDLESS, seed=seed, chunk=-(-images // batch))

@@ -31,7 +31,7 @@ _TAG = "boxseg.run"
 class History(Callback):
     """Loss and learning rate of every iteration: a bar, the loggers and, at each checkpoint, history.csv.
 
-    On several devices the first process writes them.
+    On several devices only the first process writes them.
     """
 
     def __init__(self, folder: Path, description: str, iterations: int) -> None:
@@ -88,7 +88,7 @@ class History(Callback):
 
 
 def make_loggers(names: LoggerName | list[LoggerName], folder: Path) -> list[Logger]:
-    """Lightning's loggers of these names; csv needs none, for history.csv is always written.
+    """Lightning's loggers of these names; csv needs none: history.csv is always written.
 
     Args:
         names: One or several.
@@ -111,7 +111,7 @@ def _mlflow(folder: Path) -> Logger:
 
     place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / MLFLOW).resolve().as_posix()}"
     client, name = MlflowClient(place), logged_as(folder)
-    # MLflow chooses the ids of runs itself: ours is a tag.
+    # MLflow chooses the ids of runs: ours is a tag.
     experiment = client.get_experiment_by_name(PROJECT)
     wanted = f"tags.`{_TAG}` = '{name}'"
     known = client.search_runs([experiment.experiment_id], wanted) if experiment else []

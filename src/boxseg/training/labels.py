@@ -28,7 +28,7 @@ class TrainingLabels:
     """Photos with labels.
 
     Attributes:
-        dataset: The photos. Those in `strong` have their true masks as ground truth.
+        dataset: The photos; the ground truth of those in `strong` is their true mask.
         sources: Where the labels of the others are; the first takes the role of Y_crf.
         strong: Ids of photos with true masks, which take the place of all sources.
     """
@@ -52,7 +52,7 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
         raise DataError(
             f"labels={job.labels}: no image of split {dataset.split} in {dataset.root} has labels{both}"
         )
-    # In the order of the data set, then the photos that are in the split of true masks alone.
+    # In the order of the data set, then photos that only the split of true masks has.
     chosen = {s.id: s for s in dataset.samples if s.id in weak or s.id in strong} | strong
     left_out = sum(sample.id not in chosen for sample in dataset.samples)
     if left_out:
@@ -85,7 +85,7 @@ def _has(sample: Sample, source: Source) -> bool:
 
 
 def _strong(dataset: BoxDataset, job: SegmentJob) -> list[Sample]:
-    """Photos with true masks, these as their ground truth."""
+    """Photos with their true masks as ground truth."""
     if job.strong is None:
         return []
     split = job.strong_split or dataset.split
@@ -93,7 +93,7 @@ def _strong(dataset: BoxDataset, job: SegmentJob) -> list[Sample]:
     samples = dataset.samples
     if split != dataset.split:
         data = job.data.with_split(split)
-        # With masks of their own, photos only have to be listed by the data set.
+        # If a folder has the masks, the data set only has to list the photos.
         there = formats.load(dataclasses.replace(data, masks=None) if folder else data, boxes=folder is None)
         if there.classes not in ((), dataset.classes):
             raise DataError(
@@ -120,7 +120,7 @@ def with_boxes(dataset: BoxDataset) -> BoxDataset:
     """The images that have a box; the others teach the classifier nothing.
 
     Raises:
-        DataError: There is none.
+        DataError: No image has a box.
     """
     samples = tuple(sample for sample in dataset.samples if len(sample.labels))
     if not samples:

@@ -1,4 +1,4 @@
-"""A training by a stage: one resumable, reproducible run of Lightning in a run folder."""
+"""The training of a stage: resumable and reproducible, by Lightning, in a run folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = logging.getLogger("boxseg")
 
 
 def progress_of(checkpoint: Path) -> tuple[int, int]:
-    """Step and epoch that a checkpoint of a training was written at.
+    """Step and epoch of a training's checkpoint.
 
     Raises:
         CheckpointError: It cannot be read.
@@ -58,14 +58,14 @@ def fit(
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
 ) -> None:
-    """Train from the last checkpoint in the folder, or from the start, what `check_training` has checked.
+    """Train from the folder's last checkpoint, or from the start, after `check_training`.
 
     Args:
         module: What is trained; changed in place.
         images: Training images.
         folder: Run folder, for weights.json, checkpoints/last.ckpt and history.csv.
         trainer: Devices, precision, seed.
-        scale: Length of the schedule, and of the time between checkpoints.
+        scale: Factor of the schedule's length and of the iterations between checkpoints.
         callbacks: Lightning's, in addition to ours.
         loggers: Lightning's, in addition to those of `trainer.loggers`.
 
@@ -80,8 +80,8 @@ def fit(
     every = checkpoint_interval(trainer.checkpoint_every, scale)
     if last.is_file():
         log.info(f"{name}: resuming from {last}")
-        # A resumed run keeps its interval, or it would count steps wrongly. The last one may have been shorter:
-        # then the number found is too small, and leaves nothing to do.
+        # A resumed run keeps its interval, or it would count steps wrongly. If the last interval was shorter,
+        # this is too small, but then the training is complete.
         step, epoch = progress_of(last)
         every = math.ceil(step / (epoch + 1))
     sampler = _stream(module, images, trainer, every)
@@ -111,8 +111,8 @@ def check_training(
     """Check that a training can begin, before anything is written; arguments as for `fit`.
 
     Raises:
-        ConfigError: The batch cannot be shared by the devices, or cut into that many parts; or something given
-            cannot be used, or sent to the processes of several devices.
+        ConfigError: The batch cannot be split over the devices or into that many parts; or a callback, logger
+            or plug-in cannot be used, or not sent to other processes.
     """
     devices, parts = len(torch_devices(trainer)), module.accumulate
     share = _stream(module, images, trainer).shard(0, devices).rank_batch
@@ -174,7 +174,7 @@ def _lightning(
         return L.Trainer(
             accelerator=trainer.accelerator,
             devices=devices,
-            # Some layers of other libraries' backbones may have no part in the features.
+            # Backbones of other libraries may have layers that their features do not use.
             strategy=SpawnedStrategy(unused=not module.network.backbone.own_layers) if devices > 1 else "auto",
             precision=trainer.precision,  # type: ignore[arg-type]
             # Not max_steps: with it Lightning resumes wrongly from a checkpoint at the end of an epoch, until
@@ -188,7 +188,7 @@ def _lightning(
             use_distributed_sampler=False,
             default_root_dir=folder,
         )
-    except Exception as error:  # whatever Lightning finds wrong with a device, or a package that it needs
+    except Exception as error:  # Lightning raises many kinds for a device or a missing package
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(
             f"trainer.accelerator={trainer.accelerator} with trainer.precision={trainer.precision} does not "

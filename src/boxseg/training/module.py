@@ -1,4 +1,4 @@
-"""What both LightningModules share: a step that is the same in parts, in processes and after a resumption."""
+"""Base of both LightningModules: a step is the same in parts, on several devices and after resuming."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TrainingModule(L.LightningModule):
 
     Args:
         network: The network that is trained.
-        weights: What became of its pretrained weights; names the parameters that start random.
+        weights: How the pretrained weights were loaded; names the parameters that start random.
         model: Options of the network.
         options: Options of the stage.
         schedule: Factor of the learning rate as a function of the step.
@@ -64,7 +64,7 @@ class TrainingModule(L.LightningModule):
         self.automatic_optimization = False
 
     def counts(self, batch: dict[str, Tensor]) -> Tensor:
-        """How many terms each mean of the loss is over, (n,); known without the network."""
+        """Number of terms of each mean in the loss, (n,); found without running the network."""
         raise NotImplementedError
 
     def loss(self, batch: dict[str, Tensor], totals: Tensor | None = None) -> Tensor:
@@ -77,7 +77,7 @@ class TrainingModule(L.LightningModule):
         raise NotImplementedError
 
     def plugged_in(self) -> tuple[object, ...]:
-        """What other processes have to import to train this, apart from boxseg."""
+        """What other processes must import for this training, besides boxseg."""
         return (type(self.network.backbone),)
 
     def save(self, path: Path | str, classes: Sequence[str]) -> None:
@@ -92,14 +92,14 @@ class TrainingModule(L.LightningModule):
         """
         known = self.network.classes
         if len(classes) != known:
-            raise ConfigError(f"{len(classes)} names of classes for a network of {known} classes")
+            raise ConfigError(f"{len(classes)} class names for a network of {known} classes: give one for each")
         save_network(Path(path), self.network, classes=tuple(classes), model=self.model, options=self.options)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """A step: the mean over the whole batch, in however many parts and processes it is computed.
+        """One step on the mean loss of the whole batch, whatever the number of parts and processes.
 
-        Each part's sums are divided by the counts of the whole batch, so that gradients add up to those of the
-        whole, and not to a mean of means.
+        Each part's sums are divided by the counts of the whole batch, so that the gradients add up to the whole
+        batch's. A mean of the parts' means would differ.
         """
         parts = split_batch(batch, self.accumulate)
         world = self.trainer.world_size
@@ -128,7 +128,7 @@ class TrainingModule(L.LightningModule):
 
     def _seed(self, part: int) -> None:
         """Dropout draws from the step's own seed: a resumed run draws what an uninterrupted one does."""
-        stream = part + self.accumulate * self.trainer.global_rank  # 0 where there is one part and one process
+        stream = part + self.accumulate * self.trainer.global_rank  # 0 with one part and one process
         torch.manual_seed(self.seed * 1_000_003 + self.global_step + 1_000_000_007 * stream)
 
     def _sum_of_ranks(self, value: Tensor) -> Tensor:

@@ -39,18 +39,18 @@ class SpawnedStrategy(DDPStrategy):
         self._launcher = _Launcher(self)
 
     def setup_environment(self) -> None:
-        """In each process, before anything else."""
+        """Runs first in each process."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         hush_lightning()
         super().setup_environment()
 
 
 class _Launcher(_MultiProcessingLauncher):
-    """Lightning's, also for notebooks: it refuses them because of classes defined there, which none is here.
+    """Lightning's launcher, also for notebooks: it refuses them for classes defined there, and ours are not.
 
     Attributes:
-        raised: Errors of boxseg that processes ended with. torch passes on the text of a traceback only; no
-            issue found, and this can go when it passes on the error.
+        raised: Errors of boxseg from the processes. torch passes on only the text of a traceback; no issue was
+            found, and this can go when it passes on the error.
     """
 
     def __init__(self, strategy: DDPStrategy) -> None:
@@ -88,7 +88,7 @@ def hush_lightning() -> None:
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
-    # `fit` says so once, with their names.
+    # `fit` reports these photos once, by name.
     warnings.filterwarnings("ignore", message=".*training uses the next photo instead")
 
 
@@ -118,4 +118,4 @@ def ended_with(trainer: L.Trainer) -> Iterator[None]:
         processes: list[BaseProcess] = list(getattr(trainer.strategy.launcher, "procs", []))
         end_processes(processes)
         if processes and sys.stderr.isatty():
-            sys.stderr.write("\x1b[?25h")  # the cursor, which the bar of a killed process has hidden
+            sys.stderr.write("\x1b[?25h")  # show the cursor, which the bar of a killed process has hidden

@@ -1,4 +1,4 @@
-"""How long a training is, and how its learning rate falls."""
+"""The length of a training, and how its learning rate falls."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from boxseg.config import Classify, Segment
 
 
 def schedule_length(options: Classify | Segment, images: int, scale: float = 1.0) -> int:
-    """Length of a stage's schedule in steps: as given, or from a number of passes over the images, rounded up.
+    """Steps of a stage's schedule: `iterations`, or `epochs` passes over the images, rounded up.
 
-    It is multiplied by `scale` and rounded, to at least one. All that depends on it is a share of this number:
-    the milestones of stage 1, the end of the polynomial fall, the β of bootstrapping.
+    Multiplied by `scale` and rounded, at least 1. The milestones of stage 1, the end of the polynomial decay
+    and the β of bootstrapping are shares of it.
     """
     whole = options.iterations
     if whole is None:
@@ -21,7 +21,7 @@ def schedule_length(options: Classify | Segment, images: int, scale: float = 1.0
 
 
 def checkpoint_interval(every: int, scale: float) -> int:
-    """Iterations between two checkpoints of a scaled schedule; a scale makes them no fewer than 10."""
+    """Iterations between checkpoints of a scaled schedule; scaling makes them no fewer than 10."""
     return max(min(every, 10), round(every * scale))
 
 

@@ -98,7 +98,7 @@ class SegmenterModule(TrainingModule):
         return (*super().plugged_in(), self.loss_function)
 
     def _check_totals(self, logits: Tensor, batch: dict[str, Tensor], told: LossOptions) -> None:
-        """Make sure that a plug-in's loss divides by `totals`, or its parts would not add up to the whole."""
+        """Check that a plug-in's loss divides by `totals`, so that its parts add up to the whole."""
         assert told.totals is not None
         labels = batch["y_crf"], batch["y_ret"]
         with torch.no_grad():

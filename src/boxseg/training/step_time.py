@@ -15,7 +15,7 @@ from boxseg.data.workers import choose_workers
 from boxseg.inference.devices import torch_device
 from boxseg.training.module import TrainingModule
 
-# Seconds above which a step on the whole batch is not tried, but extrapolated from a part.
+# Seconds above which a step is not tried on the whole batch, but extrapolated from a part.
 LONGEST = 20.0
 
 
@@ -24,9 +24,8 @@ def seconds_per_step(
 ) -> float:
     """Seconds of a step on a real batch: loading, forward, backward and optimiser; the weights are changed.
 
-    A step on half the images comes first, to warm up; if a whole batch would take longer than LONGEST, another
-    such step is extrapolated. Several GPUs are assumed to share the work without loss, processes of a CPU to
-    gain nothing.
+    A step on half the images warms up; if a whole batch would take longer than LONGEST, the time is that of a
+    second such step, extrapolated. GPUs are assumed to share the work without loss, CPU processes to gain none.
     """
     device = torch_device(trainer)
     stream = StreamSampler(len(images), batch=batch, iterations=1, seed=trainer.seed)
@@ -45,7 +44,7 @@ def seconds_per_step(
         parts = split_batch(whole, min(batch, trainer.accumulate))
         computing = _step(module, optimiser, parts, trainer)
         if computing < LONGEST / 4:
-            computing = _step(module, optimiser, parts, trainer)  # whose memory is there now
+            computing = _step(module, optimiser, parts, trainer)  # its memory is allocated now
     else:
         computing = _step(module, optimiser, [few], trainer) / share
     if device.type != "cpu":

@@ -45,14 +45,14 @@ class Curve:
 
 
 def training_curve(title: str, history: Sequence[tuple[int, float, float]]) -> Curve | None:
-    """The curve of (iteration, loss, learning rate) in their order; None where no loss is a number."""
+    """The curve of (iteration, loss, learning rate) in order; None if no loss is finite."""
     rows = [row for row in history if math.isfinite(row[1])]
     if not rows:
         return None
     steps, loss, rate = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
     window = max(1, len(loss) // 25)
     mean = _running_mean(loss, window)
-    # A single wild step must not flatten everything else.
+    # One outlier must not flatten the rest.
     top = max(float(np.quantile(loss, 0.99)), float(mean.max())) * 1.05 or 1.0
     fastest = max(float(rate.max()), 1e-30) * 1.05
     first, last = mean[min(window, len(mean)) - 1], mean[-1]
@@ -76,7 +76,7 @@ def training_curve(title: str, history: Sequence[tuple[int, float, float]]) -> C
 
 
 def round_ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten within low..high, about so many."""
+    """Multiples of 1, 2 or 5 times a power of ten within low..high, about `about` of them."""
     if high <= low:
         return [low]
     rough = (high - low) / about
@@ -94,7 +94,7 @@ def _running_mean(values: NDArray[np.float64], window: int) -> NDArray[np.float6
 
 
 def _points(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
-    """Points for an SVG polyline, inside the chart, thinned out where there are more than a screen shows."""
+    """Points of an SVG polyline, inside the chart, thinned out to what a screen can show."""
     keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MOST_POINTS)).round().astype(int))
     return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x[keep], y[keep].clip(0, HEIGHT), strict=True))
 
@@ -139,7 +139,7 @@ class MatrixChart:
 
 
 def confusion(key: str, title: str, classes: Sequence[str], counts: NDArray[np.int64]) -> MatrixChart | None:
-    """A matrix as it is drawn; None where no pixel was counted.
+    """A confusion matrix as it is drawn; None if no pixel was counted.
 
     Args:
         key: Short name.
@@ -148,7 +148,7 @@ def confusion(key: str, title: str, classes: Sequence[str], counts: NDArray[np.i
         counts: (L + 1, L + 2), as in `ConfusionMatrix`.
     """
     names = (*classes, "no label (255)")
-    # A class that is nowhere would be an empty line.
+    # A class without pixels would be an empty line.
     rows = np.flatnonzero(counts.sum(1))
     columns = np.flatnonzero(counts.sum(0) + np.append(counts.sum(1), 0))
     if not len(rows):

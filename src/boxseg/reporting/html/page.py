@@ -22,7 +22,7 @@ from boxseg.tables import Table, cell_text
 
 @dataclass(frozen=True, kw_only=True)
 class Headline:
-    """One number of the head of the page: a share 0..1, and what it is."""
+    """A number at the top of the page: a share 0..1, and what it is."""
 
     value: float
     label: str
@@ -31,7 +31,7 @@ class Headline:
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """Something that can be shown over a photo.
+    """A picture that can be shown over a photo.
 
     Attributes:
         key: `photo` or `boxes`, otherwise a key of `GalleryPhoto.pictures`.
@@ -89,7 +89,7 @@ class Gallery:
     Attributes:
         classes: Names of classes 1..L.
         layers: What can be shown, in the order of the buttons.
-        counts: How many of how many photos of each split are shown, in words.
+        counts: How many photos of each split are shown, of how many, in words.
     """
 
     classes: tuple[str, ...]
@@ -134,8 +134,8 @@ class Page:
 def write_page(path: Path, page: Page) -> None:
     """Write the page as one HTML file, whole or not at all.
 
-    Everything that comes from data, such as names of classes and files, is escaped; besides, the page allows no
-    script but its own and no request at all, other than for images beside it where it has some.
+    Everything from data, such as class and file names, is escaped. The page allows only its own script, and no
+    requests but for images beside it, if it has any.
     """
     environment = Environment(
         loader=PackageLoader("boxseg.reporting.html", "templates"),
@@ -151,7 +151,7 @@ def write_page(path: Path, page: Page) -> None:
     images = "data: 'self' file:" if beside else "data:"
     stream = environment.get_template("page.html").stream(
         page=page,
-        # Code of our own, not data: the one thing that goes in as it is.
+        # Our own code, not data: inserted unescaped.
         style=Markup(_asset("style.css")),
         script=Markup(script),
         policy=f"default-src 'none'; img-src {images}; style-src 'unsafe-inline'; "

@@ -1,4 +1,4 @@
-"""Pictures small enough to be carried inside a page: photos as JPEG, labels as palette PNG."""
+"""Pictures small enough to embed in a page: photos as JPEG, labels as palette PNG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from boxseg.dataset import BACKGROUND, IGNORE
 from boxseg.palette import voc_palette
 
-# Labels of no object: 255 is shown white, as borders are in VOC's own pictures.
+# 255 is shown white, as borders are in VOC's own pictures.
 WHITE = (255, 255, 255)
 _STRIPE = 4  # pixels
 
@@ -49,10 +49,7 @@ def label_png(labels: NDArray[np.uint8]) -> bytes:
 
 
 def reliable_png(y_crf: NDArray[np.uint8], y_ret: NDArray[np.uint8]) -> bytes:
-    """Labels on which both (H, W) agree, in VOC colours; where they do not, black and white stripes.
-
-    Stripes are no colour of any class, and are told apart by everyone.
-    """
+    """Labels on which both (H, W) agree, in VOC colours; elsewhere stripes, unlike any class colour."""
     rows, columns = np.indices(y_crf.shape)
     black, white = 254, IGNORE  # no class, so free for stripes
     stripes = np.where((rows + columns) // _STRIPE % 2 == 0, black, white).astype(np.uint8)
@@ -62,7 +59,7 @@ def reliable_png(y_crf: NDArray[np.uint8], y_ret: NDArray[np.uint8]) -> bytes:
 
 
 def _palette_png(values: NDArray[np.uint8], colours: NDArray[np.uint8], transparent: int) -> bytes:
-    """A PNG with as small a colour table, and as few bits a pixel, as the values need."""
+    """A PNG with the smallest colour table and bit depth that the values allow."""
     used, places = np.unique(values, return_inverse=True)
     picture = Image.frombytes(
         "P", (values.shape[1], values.shape[0]), places.reshape(values.shape).astype(np.uint8).tobytes()
@@ -75,5 +72,5 @@ def _palette_png(values: NDArray[np.uint8], colours: NDArray[np.uint8], transpar
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """The content of an image file as an address that holds it: `data:image/KIND;base64,…`."""
+    """The content of an image file as a data address: `data:image/KIND;base64,…`."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

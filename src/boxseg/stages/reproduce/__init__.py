@@ -1,7 +1,8 @@
 """The tables of the paper, one call each: ours beside the published numbers.
 
-`experiments` says which steps give which row, `steps` what a step is and where it lies, `setting` where data,
-network or schedule are not the paper's; `paper_tables` writes the tables, `published` holds the numbers.
+`experiments` says which steps give which row, `steps` what a step is and where its results are, `setting` how
+data, network and schedule depart from the paper's; `paper_tables` writes the tables, `published` has the
+published numbers.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class ReproduceResult(Result):
 
     @property
     def status(self) -> int:
-        """1 where a row failed."""
+        """1 if a row failed."""
         return int(self.failed)
 
     def tables(self) -> list[Table]:
@@ -50,7 +51,7 @@ class ReproduceResult(Result):
         return [result.table() for result in self.results]
 
     def notes(self) -> list[str]:
-        """How to read them, what their networks start from, and where they are."""
+        """How to read them, their networks' initial weights, and where they are."""
         notes = []
         for result in self.results:
             told = (*result.notes(), f"Weights: {result.setting.weights}.")
@@ -89,7 +90,7 @@ class ReproducePlan(Result):
 def run(job: ReproduceJob) -> ReproduceResult | ReproducePlan:
     """Run the steps that are missing, and write the tables after each.
 
-    A step that fails leaves its rows without numbers, with the reason; the other rows go on.
+    If a step fails, its rows show the reason instead of numbers; the other rows still run.
     """
     shared = Shared()
     tables = [_plan(name, _job_of(name, job), shared) for name in _names(job)]
@@ -114,7 +115,6 @@ def run(job: ReproduceJob) -> ReproduceResult | ReproducePlan:
 
 
 def _names(job: ReproduceJob) -> list[str]:
-    """The tables that were asked for."""
     if job.table != "all":
         return [job.table]
     if job.coco is None:
@@ -123,10 +123,10 @@ def _names(job: ReproduceJob) -> list[str]:
 
 
 def _job_of(name: str, job: ReproduceJob) -> ReproduceJob:
-    """The job of one of all tables.
+    """The job of one table.
 
-    Among the tables of the paper's VGG-16, `final-resnet` has its own recipe: where an option is still that of
-    the first recipe, it takes that of the second.
+    `final-resnet` has a recipe of its own: with table=all it replaces the options that still have the values of
+    the VGG-16 recipe.
     """
     if job.table != "all":
         return job
@@ -142,7 +142,6 @@ def _job_of(name: str, job: ReproduceJob) -> ReproduceJob:
 
 
 def _plan(name: str, job: ReproduceJob, shared: Shared) -> PaperTable:
-    """A table with all its steps."""
     experiment = EXPERIMENTS[name]
     plan = Plan(job, own_classifier=experiment.backbone == "vgg16", shared=shared)
     sources: dict[str, list[RowSource]] = {row: [] for row in experiment.published}
@@ -154,7 +153,7 @@ def _plan(name: str, job: ReproduceJob, shared: Shared) -> PaperTable:
 
 
 def _try(step: Step, splits: Splits, rows: str) -> str | None:
-    """Run a step; why it failed, if it did."""
+    """Run a step; returns why it failed, or None."""
     try:
         step.run(splits)
     except BoxsegError as error:
@@ -167,7 +166,6 @@ def _try(step: Step, splits: Splits, rows: str) -> str | None:
 
 
 def _write(tables: Sequence[PaperTable], failed: dict[Step, str], folder: Path) -> tuple[PaperTable, ...]:
-    """Write the tables with the numbers that are there."""
     results = tuple(table.filled(failed) for table in tables)
     for result in results:
         result.write(folder)

@@ -21,12 +21,12 @@ Section = Literal["classify", "label", "segment", "evaluate"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RowSource:
-    """Where a row of one seed comes from.
+    """Where the numbers of a row come from, for one seed.
 
     Attributes:
-        step: The last step of the row; None where it cannot be run, and `why_not` says why.
+        step: The last step of the row; None if it cannot be run, for the reason in `why_not`.
         scores: Dotted names of its scores in metrics.json, one for each metric of the table.
-        remark: What must be known to read them; may name scores in braces.
+        remark: A note for the reader; may name scores in braces.
     """
 
     step: Step | None
@@ -41,10 +41,10 @@ class Experiment:
 
     Attributes:
         about: What it shows.
-        metrics: What its numbers are, in percent.
+        metrics: Names of its numbers, which are in percent.
         rows: Gives the source of every row, by name, for one seed.
         published: The published numbers of every row.
-        scored: The photos that are scored; the paper scores `paper_scored`.
+        scored: The photos to score; the paper has `paper_scored` of them.
         recipe: The recipe that holds the paper's options.
         backbone: The paper's network, which starts from `weights`.
         sections: Sections of options that its steps read.
@@ -68,8 +68,8 @@ class Experiment:
 def pseudo_labels(plan: Plan, seed: int) -> dict[str, RowSource]:
     """Labels of the photos of val, from their boxes.
 
-    GAP has no background queries and so no u_0: its background is 1 - max u_c, as in the row "without u_0",
-    from which only the pooling sets it apart.
+    GAP has no background queries and so no u_0: its background is 1 - max u_c, as in the row "without u_0"; the
+    pooling alone differs.
     """
     gap = plan.label(plan.classify(seed, pooling="gap"), plan.val, background="complement")
     bap = plan.classify(seed, pooling="bap")
@@ -127,7 +127,7 @@ def final(plan: Plan, seed: int) -> dict[str, RowSource]:
 
 
 def _test(plan: Plan, network: Step) -> RowSource:
-    """The archive for VOC's server, where there are photos of the test split."""
+    """The archive for VOC's server, if there are photos of the test split."""
     if plan.shared.load(plan.train).classes != VOC_CLASSES:
         return RowSource(step=None, why_not="VOC's server scores networks of VOC's 20 classes only")
     try:
@@ -138,10 +138,7 @@ def _test(plan: Plan, network: Step) -> RowSource:
 
 
 def coco(plan: Plan, seed: int) -> dict[str, RowSource]:
-    """COCO labelled by a classifier of VOC's classes, scored by a mask of each box.
-
-    Classes that VOC has not are labelled by 1 - u_0.
-    """
+    """COCO labelled by a classifier of VOC's classes (1 - u_0 for others), scored on one mask for each box."""
     classifier = plan.classify(seed, pooling="bap")
     options = {"background": "attention", "class_map": "voc_to_coco", "instances": True}
     labels = plan.label(classifier, plan.coco, **options)

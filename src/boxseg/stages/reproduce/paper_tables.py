@@ -29,10 +29,10 @@ class Row:
     """A row of a table.
 
     Attributes:
-        ours: Our numbers in percent: for each metric one number for each seed that is done.
-        instead: What stands in the place of numbers where there are none.
-        remark: What must be known to read them.
-        commands: The commands that give the row by themselves.
+        ours: Our numbers in percent: for each metric, one for each seed that is done.
+        instead: Text in place of missing numbers.
+        remark: A note for the reader.
+        commands: The commands that make this row alone.
     """
 
     name: str
@@ -50,8 +50,8 @@ class PaperTable:
     Attributes:
         plan: Makes its steps.
         setting: Data and schedule, and how they depart from the paper's.
-        sources: Where the numbers of every row come from, one source a seed.
-        rows: The numbers, as far as they are there.
+        sources: Where the numbers of every row come from, one source for each seed.
+        rows: The numbers so far.
     """
 
     name: str
@@ -62,7 +62,7 @@ class PaperTable:
     rows: tuple[Row, ...] = ()
 
     def filled(self, failed: dict[Step, str]) -> PaperTable:
-        """The table with the numbers that are there, and why others are not."""
+        """The table with the numbers so far, and why others failed."""
         rows = []
         for name, sources in self.sources.items():
             reasons = [failed[source.step] for source in sources if source.step in failed]
@@ -71,7 +71,7 @@ class PaperTable:
         return dataclasses.replace(self, rows=tuple(rows))
 
     def needing(self, step: Step) -> list[str]:
-        """The rows that need a step, with the name of the table."""
+        """The rows that need a step, as `TABLE: ROW`."""
         return [
             f"{self.name}: {row}"
             for row, sources in self.sources.items()
@@ -88,7 +88,6 @@ class PaperTable:
         return Table(title=self.setting.title, columns=(head, "authors", "reproduction", "ours"), rows=rows)
 
     def _cells(self, row: Row, places: tuple[int, ...]) -> tuple[str | None, ...]:
-        """A line: the name of the row and these of its metrics."""
         metrics, digits = self.experiment.metrics, self.experiment.decimals
         return (
             row.name if len(places) == len(metrics) else f"{row.name}: {metrics[places[0]]}",
@@ -105,7 +104,7 @@ class PaperTable:
         return text if done == seeds else f"{text} ({done} of {seeds} seeds)"
 
     def notes(self) -> list[str]:
-        """What must be known to read the table."""
+        """Notes for the reader."""
         notes = [f"{row.name}: {row.remark}." for row in self.rows if row.remark]
         if len(self.plan.seeds) > 1:
             seeds = ", ".join(map(str, self.plan.seeds))
@@ -133,7 +132,7 @@ class PaperTable:
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def csv(self) -> str:
-        """A line for every row and metric: no number is without its setting, weights and commands."""
+        """A line for every row and metric, each with its setting, weights and commands."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
@@ -177,7 +176,7 @@ class PaperTable:
 def read_row(
     name: str, published: Published, sources: Sequence[RowSource], metrics: int, failed: Sequence[str]
 ) -> Row:
-    """A row from its sources, one a seed, and the reasons why steps of it failed."""
+    """A row from its sources, one for each seed; `failed` says why steps failed."""
     ours: list[list[float]] = [[] for _ in range(metrics)]
     remarks = [source.why_not for source in sources if source.why_not] + list(failed)
     commands: dict[str, None] = {}
@@ -208,7 +207,7 @@ def read_row(
 
 
 def _look_up(scores: dict[str, Any], path: str) -> float | None:
-    """A number in nested mappings, by its dotted name; None where any part of it is missing."""
+    """The number at a dotted name in nested mappings; None if any part is missing."""
     value: Any = scores
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
@@ -220,7 +219,6 @@ def _numbers(numbers: Numbers | None, places: tuple[int, ...], digits: int) -> s
 
 
 def _mean(values: Numbers, digits: int) -> str:
-    """Mean of the seeds, with their standard deviation where there are several."""
     if not values:
         return "–"
     mean = f"{statistics.fmean(values):.{digits}f}"

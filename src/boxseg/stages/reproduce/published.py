@@ -15,7 +15,7 @@ Numbers = tuple[float, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What is published for a row, one number a metric; None where nothing is."""
+    """Published numbers of a row, one for each metric; None if there are none."""
 
     authors: Numbers | None = None
     reproduction: Numbers | None = None
@@ -26,7 +26,7 @@ def _both(authors: float | Numbers, reproduction: float | Numbers) -> Published:
     return Published(authors=pair[0], reproduction=pair[1])
 
 
-# Images of PASCAL VOC 2012: with the extra annotations of SBD, and those whose scores are printed.
+# Images of PASCAL VOC 2012: train with SBD's extra annotations, VOC's own train, and val.
 TRAIN_AUG = 10_582
 TRAIN = 1_464
 VAL = 1_449
@@ -34,7 +34,7 @@ VAL = 1_449
 # Photos of COCO 2017's train split.
 COCO_TRAIN = 118_287
 
-# What the authors' VGG-16 starts from, and their ResNet-101.
+# Initial weights of the authors' VGG-16 and ResNet-101.
 IMAGENET = "ImageNet's weights"
 IMAGENET_COCO = "ImageNet's and COCO's weights"
 
@@ -54,7 +54,7 @@ PSEUDO_LABELS = {
     BOTH: _both(68.2, 72.7),
 }
 
-# Of the reproduction: a row for N at training, 1 to 5, a column for N at generation, 1 to 3.
+# The reproduction's mIoU: a row for each N at training, 1 to 5; a column for each N at generation, 1 to 3.
 _GRID = (
     (75.82, 75.77, 75.65),
     (76.11, 76.10, 75.15),

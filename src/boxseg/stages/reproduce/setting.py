@@ -1,4 +1,4 @@
-"""What a table was really made with, and where that is not the paper's setting."""
+"""The setting a table was made with, and where it departs from the paper's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from boxseg.stages.reproduce.experiments import Experiment
 from boxseg.stages.reproduce.steps import Plan
 from boxseg.training.schedule import schedule_length
 
-# Options that are not compared one by one: they make the length of a schedule, or what a network starts from.
+# Options not compared one by one: together they give a schedule's length or a network's initial weights.
 _LENGTH = ("iterations", "epochs")
 _START = ("backbone", "weights")
 _HEAD = ("head", "temperature")  # options of a network that a classifier does not have
@@ -27,9 +27,9 @@ class Setting:
     """Data, networks and schedules of a table.
 
     Attributes:
-        title: The table's title; says which parts are not the paper's.
-        weights: What each network starts from, in a line.
-        facts: Particulars, by name.
+        title: The table's title; names what is not the paper's.
+        weights: Initial weights of each network, on one line.
+        facts: Details, by name.
         departures: Every departure from the paper, in words.
     """
 
@@ -99,7 +99,6 @@ def _data_departures(experiment: Experiment, train: BoxDataset, scored: BoxDatas
 
 
 def _networks(experiment: Experiment, plan: Plan) -> dict[str, Model]:
-    """The networks of a table, by what they are for."""
     networks = {"classifier": plan.classifier_model}
     return networks | ({"network": plan.job.model} if "segment" in experiment.sections else {})
 
@@ -118,7 +117,7 @@ def _network_departures(experiment: Experiment, networks: dict[str, Model]) -> l
 
 
 def _start(model: Model) -> str:
-    """What a network starts from; what a file holds is not known."""
+    """A network's initial weights; what a file holds is unknown."""
     if model.weights == "none":
         return "random weights"
     if weight_file(model.weights):
@@ -137,7 +136,6 @@ def _schedule_departures(experiment: Experiment, lengths: dict[str, int]) -> lis
 
 
 def _option_departures(experiment: Experiment, job: ReproduceJob, networks: dict[str, Model]) -> list[str]:
-    """Options in use whose values are not those of the paper's recipe."""
     recipe = default_options(ReproduceJob) | read_yaml(experiment.recipe, ReproduceJob)
     in_use = (*(f"{section}." for section in experiment.sections), "trainer.precision")
     lengths = tuple(f"{section}.{key}" for section in experiment.sections for key in _LENGTH)
@@ -151,14 +149,13 @@ def _option_departures(experiment: Experiment, job: ReproduceJob, networks: dict
 
 
 def _model_options(networks: dict[str, Model]) -> Iterator[tuple[str, Any]]:
-    """Options of the networks in use, but for what they start from."""
+    """Options of the networks in use, except their initial weights."""
     for name, model in networks.items():
         others = _START if name == "network" else (*_START, *_HEAD)
         yield from ((f"model.{key}", value) for key, value in to_plain(model).items() if key not in others)
 
 
 def _lengths(experiment: Experiment, job: ReproduceJob, images: int) -> dict[str, int]:
-    """Iterations of each training of a table, by section."""
     sections: dict[str, Classify | Segment] = {"classify": job.classify, "segment": job.segment}
     return {
         name: schedule_length(item, images, job.scale)
@@ -172,6 +169,6 @@ def _plain(value: Any) -> str:
 
 
 def _listed(items: Any, last: str = " and ") -> str:
-    """Words as a list in a sentence."""
+    """As in a sentence: `a, b and c`."""
     words = [f"{item:,}" if isinstance(item, int) else str(item) for item in items]
     return last.join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

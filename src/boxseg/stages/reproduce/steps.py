@@ -1,8 +1,7 @@
-"""The runs that tables are made from: each once, in a folder named by what it is.
+"""The runs that tables are made from, each done once in a folder of its own.
 
-The name ends in a digest of the options that make the result, of the steps it builds on and of the annotations
-and weight files it reads, so rows and tables share what they have in common, and another option is another
-folder.
+The folder's name ends in a digest of all that determines the result: options, earlier steps, annotations and
+weight files. So rows and tables share equal steps, and a changed option makes a new folder.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _STAGES: dict[type[Any], tuple[str, Callable[[Any, Splits], Any]]] = {
     PredictJob: ("predict", predict.run),
 }
 
-# Options that name an earlier step: its own name stands for them.
+# Options that name an earlier step: that step's folder name goes into the digest instead.
 _LINKS = ("checkpoint", "labels")
 
 
@@ -51,7 +50,7 @@ class Step:
         about: What it is, in a few words.
         job: Its options; `out` is its folder.
         needs: Steps whose results it uses.
-        files: What it leaves.
+        files: The files it writes.
     """
 
     about: str
@@ -71,7 +70,7 @@ class Step:
         return self.files.done
 
     def run(self, splits: Splits) -> None:
-        """Make the results, or what is missing of them, from splits that are read once for all steps."""
+        """Make the missing results; `splits` are read once for all steps."""
         _STAGES[type(self.job)][1](self.job, splits)
 
     @cached_property
@@ -80,25 +79,25 @@ class Step:
         return command_line(_STAGES[type(self.job)][0], self.job)
 
     def scores(self) -> dict[str, Any]:
-        """What its metrics.json says; empty before there is one."""
+        """Its metrics.json; empty before there is one."""
         file = self.folder / METRICS
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
     def chain(self) -> list[Step]:
-        """Itself after everything it needs, each once."""
+        """All steps it needs, in order, then itself; each once."""
         return list(dict.fromkeys([*(step for need in self.needs for step in need.chain()), self]))
 
 
 def command_line(verb: str, job: Job) -> str:
-    """A job as it is typed in a shell."""
+    """The shell command of a job."""
     return shlex.join(["boxseg", *to_words(verb, job)])
 
 
 class Shared:
-    """What the tables of one call have in common: their steps, the splits and the weight files, each read once.
+    """What the tables of one call share: steps, splits and weight files, each read once.
 
     Attributes:
-        splits: The splits that were read.
+        splits: The splits read so far.
         steps: All steps by folder, each after those it needs.
     """
 
@@ -130,12 +129,12 @@ class Shared:
 
 
 class Plan:
-    """Makes the steps of one job of `reproduce`; asked twice for the same one, it gives the same one.
+    """Makes the steps of one job of `reproduce`; equal steps are one object.
 
     Args:
         job: Options of all steps.
-        own_classifier: Whether the classifier has the backbone of the network where the job leaves that open.
-        shared: Steps and data of other plans; added to.
+        own_classifier: Whether classifier=auto takes the network's backbone even for ResNet-101, not VGG-16.
+        shared: Steps and data shared with other plans; new steps are added.
     """
 
     def __init__(self, job: ReproduceJob, *, own_classifier: bool, shared: Shared) -> None:
@@ -145,7 +144,7 @@ class Plan:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds that everything is run with."""
+        """The seeds of all runs."""
         return self.job.seeds or (self.job.trainer.seed,)
 
     @property
@@ -171,7 +170,7 @@ class Plan:
 
     @property
     def classifier_model(self) -> Model:
-        """The network below the box classifier, without the options that only segmentation has."""
+        """The box classifier's network, without the options that only segmentation has."""
         model, backbone = self.job.model, str(self.job.classifier)
         if backbone == "auto":
             backbone = "vgg16" if model.backbone == "resnet101" and not self.own_classifier else model.backbone
@@ -181,14 +180,14 @@ class Plan:
         return replace(model, head=Model().head, temperature=Model().temperature)
 
     def classify(self, seed: int, **options: Any) -> Step:
-        """A box classifier; `options` are those of stage 1 that the row asks for."""
+        """A box classifier; `options` are the row's own options of stage 1."""
         model, stage = self.classifier_model, replace(self.job.classify, **options)
         name = f"{stage.pooling}-n{stage.grid}-{_word(model.backbone)}-seed{seed}"
         changes = {"data": self.train, "model": model, "classify": stage}
         return self._step(ClassifyJob, name, None, training_files, seed=seed, **changes)
 
     def label(self, classifier: Step, data: Data, **options: Any) -> Step:
-        """Labels of a split; `options` are those of stage 2 that the row asks for."""
+        """Labels of a split; `options` are the row's own options of stage 2."""
         stage: Label = replace(self.job.label, **options)
         name = f"{data.split}-{stage.background}-n{stage.grid}-{_words(classifier)}"
         samples = self.shared.load(data).samples
@@ -203,7 +202,7 @@ class Plan:
         )
 
     def segment(self, labels: Step, seed: int, loss: LossName) -> Step:
-        """A segmentation network from these labels. Scoring is a step of its own: its options train nothing."""
+        """A segmentation network from these labels; scoring is a separate step: its options train nothing."""
         return self._step(
             SegmentJob,
             f"{loss}-{_word(self.job.model.backbone)}-seed{seed}",
@@ -217,7 +216,7 @@ class Plan:
         )
 
     def evaluate(self, network: Step) -> Step:
-        """The scores of a network on the photos for that."""
+        """The scores of a network on the validation photos."""
         name = f"{self.val.split}-{_words(network)}"
         return self._step(EvaluateJob, name, network, score_files, checkpoint=network.folder, data=self.val)
 
@@ -245,7 +244,7 @@ class Plan:
         seed: int = 0,
         **changes: Any,
     ) -> Step:
-        """A step with the job's options, but for these changes. What draws nothing at random has seed 0."""
+        """A step with the job's options and these changes; stages without randomness have seed 0."""
         verb, needs = _STAGES[kind][0], (need,) if need else ()
         trainer = replace(self.job.trainer, seed=seed)
         job = job_for(kind, self.job, trainer=trainer, **changes)
@@ -256,7 +255,7 @@ class Plan:
         return self.shared.steps[folder]
 
     def _digest(self, verb: str, job: StepJob, needs: tuple[Step, ...]) -> str:
-        """Eight characters that tell this step from any other; a weight file is told by its content."""
+        """Eight hex digits that identify the step; weight files count by content, not by name."""
         assert job.data is not None
         inputs = weight_inputs(job.model) if isinstance(job, (ClassifyJob, SegmentJob)) else {}
         fixed = tuple(f"{key}=" for key in (*FREE, *_LINKS, *inputs))
@@ -268,7 +267,7 @@ class Plan:
 
 
 def _word(backbone: str) -> str:
-    """A backbone in the name of a folder: hf:facebook/dinov2-small -> hf-facebook-dinov2-small."""
+    """A backbone as part of a folder name: hf:facebook/dinov2-small -> hf-facebook-dinov2-small."""
     return re.sub(r"[^\w.]+", "-", backbone)
 
 
