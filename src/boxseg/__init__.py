@@ -1,7 +1,7 @@
 """From bounding boxes to segmentation masks and a trained segmentation network.
 
-Importing boxseg imports no torch: every name below is loaded when it is first used. Type checkers and editors
-read `__init__.pyi` instead, which `scripts/make_stubs.py` writes from this table and the options of the verbs.
+Importing boxseg imports no torch: each name below is loaded on first use. Type checkers and editors read
+`__init__.pyi` instead, which `scripts/make_stubs.py` writes from this table and the options of the verbs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Public names by the module that defines them.
+# Public names by defining module.
 _MODULES = {
     "boxseg.api": (
         "classify convert convert_config demo doctor download evaluate export label load masks predict report "

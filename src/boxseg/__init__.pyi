@@ -282,9 +282,9 @@ def run(
         evaluate: Scoring (scales, windows and CRF).
         report: The page report.html.
         trainer: Devices, precision and seed.
-        callbacks: Lightning's callbacks for the training, a list; `run` gives them to both trainings. With
-            several devices they work in other processes: they must be picklable, and do not change here.
-        loggers: Names as of `trainer.loggers`, and loggers of Lightning, a list.
+        callbacks: A list of Lightning callbacks; `run` uses them in both trainings. With several devices
+            they run in other processes: they must be picklable, and your objects do not change.
+        loggers: A list of names, as in `trainer.loggers`, and Lightning loggers.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:
@@ -369,9 +369,9 @@ def classify(
         model: Network.
         classify: The box classifier (stage 1).
         trainer: Devices, precision and seed.
-        callbacks: Lightning's callbacks for the training, a list; `run` gives them to both trainings. With
-            several devices they work in other processes: they must be picklable, and do not change here.
-        loggers: Names as of `trainer.loggers`, and loggers of Lightning, a list.
+        callbacks: A list of Lightning callbacks; `run` uses them in both trainings. With several devices
+            they run in other processes: they must be picklable, and your objects do not change.
+        loggers: A list of names, as in `trainer.loggers`, and Lightning loggers.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:
@@ -524,9 +524,9 @@ def segment(
         segment: The segmentation network (stage 3).
         evaluate: Scoring (scales, windows and CRF).
         trainer: Devices, precision and seed.
-        callbacks: Lightning's callbacks for the training, a list; `run` gives them to both trainings. With
-            several devices they work in other processes: they must be picklable, and do not change here.
-        loggers: Names as of `trainer.loggers`, and loggers of Lightning, a list.
+        callbacks: A list of Lightning callbacks; `run` uses them in both trainings. With several devices
+            they run in other processes: they must be picklable, and your objects do not change.
+        loggers: A list of names, as in `trainer.loggers`, and Lightning loggers.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:

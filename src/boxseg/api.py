@@ -1,7 +1,7 @@
 """The verbs as Python functions: `boxseg.label(checkpoint=..., data=..., out=...)`.
 
-Options are those of the command line, by keyword: nested (`data={"root": DIR, "split": "val"}`), as the
-dataclasses of `boxseg.config`, or by any unambiguous name (`grid=3`). Each returns what the command prints.
+Options are the command line's, as keywords: nested (`data={"root": DIR, "split": "val"}`), as dataclasses of
+`boxseg.config`, or by any unambiguous name (`grid=3`). Each function returns what the command prints.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from boxseg.inference.prediction import BasePredictor
 
 
-# Verbs that train, and so take what a Trainer of Lightning takes, too.
+# Verbs that train and so also take callbacks and loggers of Lightning.
 TRAINING_VERBS = ("classify", "segment", "run")
-# What the functions take besides the options of the command line, by name.
+# Arguments of the functions that are not options of the command line.
 OTHERS = {
-    "callbacks": "Lightning's callbacks for the training, a list; `run` gives them to both trainings. With "
-    "several devices they work in other processes: they must be picklable, and do not change here.",
-    "loggers": "Names as of `trainer.loggers`, and loggers of Lightning, a list.",
+    "callbacks": "A list of Lightning callbacks; `run` uses them in both trainings. With several devices they "
+    "run in other processes: they must be picklable, and your objects do not change.",
+    "loggers": "A list of names, as in `trainer.loggers`, and Lightning loggers.",
     "options": "Options of sections by any unambiguous shorter name: `grid=3`.",
 }
 
 
 def _verb(name: str) -> Callable[..., Result]:
-    """The function of a verb; its exact type, by option, is in `__init__.pyi`."""
+    """The function of a verb; its exact type, with every option, is in `__init__.pyi`."""
     job = JOBS[name]
     signature = _signature(name, job)
     unset = {key for key, parameter in signature.parameters.items() if parameter.default is None}
@@ -46,7 +46,7 @@ def _verb(name: str) -> Callable[..., Result]:
         lightnings: dict[str, list[Any]] = {}
         if name in TRAINING_VERBS:
             options, lightnings = _split_lightnings(options)
-        # None leaves an optional option or section out.
+        # None leaves out an optional option or section.
         given = {key: value for key, value in options.items() if not (key in unset and value is None)}
         return run_verb(name, from_python(name, job, given), **lightnings)
 
@@ -78,7 +78,7 @@ def _signature(verb: str, job: type[Job]) -> inspect.Signature:
 
 
 def _split_lightnings(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """The options, and Lightning's own objects among the arguments, which are no options."""
+    """Separate Lightning's callbacks and loggers, which are not options, from the options."""
     options = dict(options)
     callbacks, given = _listed(options.pop("callbacks", None)), options.pop("loggers", None)
     loggers = [item for item in _listed(given) if not isinstance(item, str)]
@@ -89,7 +89,7 @@ def _split_lightnings(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str
 
 
 def _listed(given: Any) -> list[Any]:
-    """A list as it is, one object as a list of it, nothing as an empty one."""
+    """A list as it is, a single object as a list of one, None as an empty list."""
     if given is None:
         return []
     return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
@@ -105,22 +105,22 @@ def load(
 ) -> BasePredictor:
     """A trained segmentation network, called with photos: `boxseg.load("model.safetensors")("photo.jpg")`.
 
-    As it stands the network sees a photo once, and there is no CRF: that is fast, and what an exported network
-    computes. With `tta=True, crf=True` it labels as `boxseg predict` does.
+    By default the network sees a photo once and no CRF follows: this is fast, and the same as an exported
+    network. With `tta=True, crf=True` it labels like `boxseg predict`.
 
     Args:
         path: model.safetensors or its run folder; or a file made by `boxseg export format=onnx`, which then
             runs on onnxruntime.
         device: `auto`, `cpu` or `gpu`.
         tta: See each photo at several scales and mirrored.
-        crf: Dense CRF after the network: on or off, or one of other options.
+        crf: Dense CRF after the network: on, off, or a `Crf` with other options.
         tile: Photos longer than this many pixels are seen in windows of that side, which overlap and are
-            blended; 0 for never; `auto`: windows of 2048 for photos too large for a machine of usual memory.
+            blended; 0 for never; `auto`: windows of 2048 for photos too large for the memory of usual machines.
 
     Raises:
         CheckpointError: There is no segmentation network.
-        ConfigError: The device is not there, there are no windows of this size, or an ONNX file was given with
-            options it cannot follow.
+        ConfigError: The device is missing, `tile` is not a valid size, or an ONNX file was given with options
+            that it cannot follow.
     """
     if Path(path).suffix.lower() == ".onnx":
         if tta or crf or device != "auto":

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes: files appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Errors of a write, for which the system does not name the file.
+# Errors of a write for which the system does not name the file.
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write a text file, UTF-8 with plain line ends, whole or not at all."""
+    """Write a text file atomically, UTF-8 with plain line ends."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """A temporary path beside `path`, moved onto it when the block ends well and removed when it does not.
+    """A temporary path beside `path`, moved onto it when the block succeeds, removed when it fails.
 
-    Missing parent folders are made. The temporary name keeps the suffix, for writers that go by it. An OSError
-    of the temporary file, or of a write that does not say where, names `path`.
+    Missing parent folders are made. The temporary name keeps the suffix, for writers that depend on it. An
+    OSError of the temporary file, or of a write that does not name its file, names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,5 +43,5 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file whole, indented."""
+    """Write an indented JSON file atomically."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

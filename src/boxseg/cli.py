@@ -1,4 +1,4 @@
-"""The command line: `boxseg VERB key=value …`. The only place that prints."""
+"""The command line: `boxseg VERB key=value …`. Only this module prints."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ usage: boxseg VERB [key=value …] [-c FILE.yaml]
 
 {_VERBS}
   boxseg VERB --help          all options of a verb
-  boxseg VERB … --print-config  the resolved options as YAML, and no run
+  boxseg VERB … --print-config  print the resolved options as YAML; run nothing
   -c FILE.yaml                options from a file, or a recipe by its name
   --debug                     show the traceback of an error
   --quiet                     no progress bars
@@ -54,9 +54,9 @@ Example: boxseg run data.root=photos out=runs/first
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 something failed, 2 something given cannot be used."""
-    # Pillow reads this when it is imported, and keeps the memory of that many pictures for the next ones. To
-    # get it from the system each time takes up to a fifth of the time of loading a training image.
+    """Run the command line and exit: 0 done, 1 something failed, 2 the input cannot be used."""
+    # Pillow reads this when imported, and keeps the memory of that many pictures for reuse: getting it from the
+    # system each time takes up to a fifth of the time of loading a training image.
     os.environ.setdefault("PILLOW_BLOCKS_MAX", "4")
     keep_freed_memory()
     sys.exit(execute(list(sys.argv[1:] if words is None else words)))
@@ -74,7 +74,7 @@ def execute(words: list[str]) -> int:
         print("boxseg: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone (`boxseg … | head`): nothing is wrong.
+        # The reader of our output has closed (`boxseg … | head`): not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -115,7 +115,6 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
-    """Print the tables of a result and the lines below them."""
     from rich import box, console, table
 
     screen = console.Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=True)
@@ -131,9 +130,9 @@ def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
 
 
 def _show_log() -> None:
-    """Send what the stages say to stderr, one plain line each."""
+    """Send log messages to stderr, one plain line each."""
     log = logging.getLogger("boxseg")
-    # A handler of an earlier command in this process writes to the stderr of that time.
+    # The handler of an earlier command in this process would write to its old stderr.
     log.handlers = [handler for handler in log.handlers if handler.get_name() != "boxseg"]
     handler = logging.StreamHandler()
     handler.set_name("boxseg")

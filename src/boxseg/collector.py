@@ -11,8 +11,8 @@ from contextlib import contextmanager
 def collector_paused() -> Iterator[None]:
     """Pause the garbage collector in a block that makes many objects and drops few, such as an import.
 
-    It walks through all of them again and again: a sixth of the time to import torch and Lightning,
-    a third of that to read a large JSON file.
+    It would scan all of them repeatedly: a sixth of the time to import torch and Lightning, a third of the time
+    to read a large JSON file.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""What every annotation format is read into: images with boxes, and what was wrong with them."""
+"""What every annotation format is read into: images with boxes, and the problems found in them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Instance:
     Attributes:
         label: Class 1..L.
         region: Polygons [[x0, y0, x1, y1, …], …] in pixels, or a COCO run-length code.
-        crowd: Whether it is a crowd: no object, and nothing inside it counts as wrong.
-        area: Pixels as annotated; None where unstated, and counted then.
+        crowd: Whether it is a crowd: not an object, and nothing inside it counts as wrong.
+        area: Pixels as annotated; None if not stated: then the mask's pixels count.
     """
 
     label: int
@@ -42,17 +42,17 @@ class Sample:
     """One annotated photo.
 
     Attributes:
-        id: Name in the data set, without suffix, unique; names the files made from it. May hold `/`.
+        id: Name in the data set, without suffix, unique; names the files made from it. May contain `/`.
         image: Path of the photo.
-        width: Of the upright photo, pixels.
-        height: Likewise.
+        width: Width of the upright photo, pixels.
+        height: Height of the upright photo, pixels.
         boxes: (n, 4) float64, x1 y1 x2 y2 in pixels: 0-based half-open edges, inside the photo, positive area.
         labels: (n,) int64, class 1..L of each box.
         difficult: (n,) bool, objects the annotators marked as difficult.
-        crowds: (m, 4) float64 like boxes, around crowds (COCO): no objects, no sure background.
+        crowds: (m, 4) float64 like boxes, around crowds (COCO): neither objects nor sure background.
         ground_truth: Reads the (H, W) uint8 mask: 0 background, 1..L, 255 ignored. For scoring; picklable.
         ignored: Reads the (H, W) uint8 mask of the crowds: 255 on their pixels, 0 elsewhere. Picklable.
-        instances: Every object and crowd with its mask (COCO), or None where one is missing.
+        instances: Every object and crowd with its mask (COCO), or None if one is missing.
         image_id: The image's number or name in COCO files; None stands for `id`.
     """
 
@@ -76,8 +76,8 @@ class Problem:
 
     Attributes:
         file: The file it is in.
-        kind: What is wrong; problems are counted by it.
-        detail: Which item it is, and the values found there; empty where the file says it all.
+        kind: What is wrong; problems are counted by kind.
+        detail: Which item it is, and the values found there; empty if the file says it all.
         action: What boxseg does about it: image `skipped`, box `dropped` or `clipped`, `kept` …
     """
 
@@ -113,7 +113,7 @@ class BoxDataset:
         classes: Names of classes 1..L, without the background.
         samples: The usable images.
         problems: What was skipped, clipped or ignored.
-        category_ids: COCO's ids of classes 1..L; empty where they are 1..L.
+        category_ids: COCO's IDs of classes 1..L; empty if they are 1..L.
     """
 
     root: Path

@@ -1,7 +1,7 @@
 """Everything boxseg raises on purpose.
 
-A message says what was given, what was expected and what to do, in one line:
-the command line prints it as it stands and exits with status 2.
+A message says in one line what was given, what was expected and what to do: the command line prints it
+unchanged and exits with status 2.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class DownloadError(BoxsegError):
 
 
 class ArchiveError(DownloadError):
-    """An archive is damaged or another one than expected: no further attempt with this file will help."""
+    """An archive is damaged or not the one expected: another attempt with this file will not help."""
 
 
 class ExportError(BoxsegError):
@@ -60,7 +60,7 @@ def require(condition: bool, message: str) -> None:
 
 
 def require_path(key: str, text: str) -> None:
-    """Check that a path says something; an empty one would be the current folder."""
+    """Check that a path is not empty: that would be the current folder."""
     if not text:
         raise ConfigError(
             f"{key}= is empty: give a path, or {key}=. for the current folder (is a shell variable not set?)"
@@ -68,33 +68,33 @@ def require_path(key: str, text: str) -> None:
 
 
 def require_schedule(section: str, batch: int, epochs: float, iterations: int | None) -> None:
-    """Check what both trainings share."""
+    """Check the options that both trainings share."""
     require(batch >= 1, f"{section}.batch must be at least 1, got {batch}")
     require(epochs > 0, f"{section}.epochs must be positive, got {epochs}")
     require(iterations is None or iterations >= 1, f"{section}.iterations must be at least 1, got {iterations}")
 
 
-# Some messages hold whole tracebacks of other processes.
+# Some messages contain whole tracebacks of other processes.
 _LONGEST = 300
 
-# Part of torch's message when memory for the CPU runs out; for accelerators there is OutOfMemoryError.
+# Part of torch's message when the CPU's memory runs out; accelerators raise OutOfMemoryError.
 _CPU_ALLOCATOR = "DefaultCPUAllocator"
 
 
 def is_failure(error: Exception) -> bool:
-    """Whether the system refused a file or memory; torch's errors are recognised without importing torch."""
+    """Whether the system refused a file or memory; recognises torch's errors without importing torch."""
     short_of_memory = type(error).__name__ == "OutOfMemoryError" or _CPU_ALLOCATOR in str(error)
     return isinstance(error, OSError | MemoryError) or (isinstance(error, RuntimeError) and short_of_memory)
 
 
 def say_failure(error: Exception) -> str:
-    """The path and the reason, and what to do."""
+    """The path, the reason, and what to do."""
     reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:_LONGEST]
     if not isinstance(error, OSError):
         reason = reason.rpartition(f"{_CPU_ALLOCATOR}: ")[2]
         what = f"out of memory ({reason})" if reason else "out of memory"
         return f"{what}: try smaller batches and crops, fewer trainer.workers, or evaluate.tile=1024"
-    path = error.filename2 or error.filename  # of a copy, where it goes
+    path = error.filename2 or error.filename  # filename2: the target of a copy
     where = f"{path}: " if path else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{where}no space left on this disk; make room and give the same command again"

@@ -9,7 +9,7 @@ from boxseg.errors import MissingExtraError
 
 
 def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """A package of an extra in pyproject.toml; `purpose` opens the MissingExtraError where it does not load."""
+    """A package of an extra in pyproject.toml; if it does not load, `purpose` begins the MissingExtraError."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -1,8 +1,8 @@
-"""Memory that is freed stays with this program, for its next tensors.
+"""Keep freed memory in this process, for its next tensors.
 
-A training step on a processor makes and frees the same tensors of hundreds of megabytes again and again, and so
-does a photo of many megapixels. The C library gives each back at once, and the system clears every page anew
-before its use. Only a program may decide that for its process, so the command line does, and no library call.
+A training step on a CPU allocates and frees the same tensors of hundreds of megabytes again and again, and so
+does a photo of many megapixels. The C library returns each to the system at once, and the system clears every
+page before its next use. Only a program may change that for its process, so only the command line does.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import ctypes
 import os
 import sys
 
-# Parameters of glibc's mallopt, from malloc.h, and what the manual page calls them in the environment.
+# Parameters of glibc's mallopt, from malloc.h, and their names in the environment, from its manual page.
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
 ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_MMAP_MAX_": "0"}
 NEVER = -1
 
 
 def keep_freed_memory() -> None:
-    """From now on this process keeps what it frees, and so do the processes that it starts.
+    """From now on this process, and those that it starts, keep the memory they free.
 
-    Where there is no glibc, or the user has said otherwise in the environment, nothing is changed.
+    Nothing changes without glibc, or if the user has set the environment variables.
     """
     if not sys.platform.startswith("linux") or any(name in os.environ for name in ENVIRONMENT):
         return

@@ -1,4 +1,4 @@
-"""Colours: the PASCAL VOC colour table and overlays of labels and boxes on a photo."""
+"""The PASCAL VOC colour table, and overlays of labels on a photo."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float 
     """The photo (H, W, 3) uint8 with its labels (H, W) painted over it; background and 255 stay clear."""
     painted: NDArray[np.uint8] = image.copy()
     palette = voc_palette()
-    for picture, row, label in zip(painted, image, labels, strict=True):  # a photo of floats is large
+    for picture, row, label in zip(painted, image, labels, strict=True):  # by rows: floats take memory
         paint = (label != 0) & (label != 255)
         picture[paint] = ((1 - opacity) * row[paint] + opacity * palette[label[paint]]).round()
     return painted

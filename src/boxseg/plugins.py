@@ -1,7 +1,7 @@
-"""Losses, backbones, label methods and annotation formats of other packages, found by their names.
+"""Losses, backbones, label methods and annotation formats from other packages, found by name.
 
-An installed package lists what it adds as entry points; a script or notebook calls `register`. Entry points are
-not read for boxseg's own names, and a plug-in is imported when its name is first used: start-up stays fast.
+An installed package lists them as entry points; a script or notebook calls `register`. Entry points are not
+read for boxseg's own names, and a plug-in is imported when its name is first used: start-up stays fast.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GROUPS: dict[PluginKind, str] = {
     "format": "boxseg.formats",
 }
 
-# No colon, which is for hf:NAME and timm:NAME, and nothing that a command line would split.
+# No colon (used by hf:NAME and timm:NAME), and nothing that a command line would split.
 _NAME = re.compile(r"\w[\w.-]*")
 
 _registered: dict[tuple[PluginKind, str], Any] = {}
@@ -43,22 +43,22 @@ _registered: dict[tuple[PluginKind, str], Any] = {}
 def register(kind: PluginKind, name: str, plugin: Any) -> None:
     """Add a loss, backbone, label method or format under a name, for this process.
 
-    The same name may be registered again, as when a notebook cell is run twice; the last one counts, also
-    before that of an installed package. With `trainer.devices` above 1 the object is sent to other processes,
-    which must be able to import it: define it at the top level of a file, not in a notebook. The command line
-    knows only what a package lists as an entry point; docs/extending.md shows both.
+    A name may be registered again, as when a notebook cell is run twice; the last one counts, even before that
+    of an installed package. With `trainer.devices` above 1 the object is sent to other processes, which must be
+    able to import it: define it at the top level of a file, not in a notebook. The command line knows only
+    entry points of packages; docs/extending.md shows both.
 
     Args:
         kind: `loss`, `backbone`, `label_method` or `format`.
         name: What the option is set to: letters, digits, `_`, `-` and `.`.
-        plugin: A loss is a function as those of `boxseg.nn.losses.LOSSES`; a backbone a subclass of
+        plugin: A loss is a function like those in `boxseg.nn.losses.LOSSES`; a backbone a subclass of
             `boxseg.nn.backbones.base.Backbone` or a function that returns one; a label method a function
             `start(job, dataset)` that returns a `boxseg.labelling.method.Method`; a format a function
             `read(data)` that returns a `boxseg.formats.listing.Listing`, or a module with that function and,
             for `data.format=auto`, `matches(root)`.
 
     Raises:
-        ConfigError: There is no such kind, the name is one of boxseg's own or no name, or the object cannot be
+        ConfigError: There is no such kind, the name is invalid or one of boxseg's own, or the object cannot be
             called.
     """
     if kind not in GROUPS:
@@ -70,7 +70,7 @@ def register(kind: PluginKind, name: str, plugin: Any) -> None:
 
 
 def names(kind: PluginKind) -> tuple[str, ...]:
-    """Names that plug-ins add, sorted; ConfigError where two packages use the same. None is imported."""
+    """Names that plug-ins add, sorted, without importing any; ConfigError if two packages add the same one."""
     return tuple(sorted({name for of, name in _registered if of == kind} | set(_listed(kind))))
 
 
@@ -80,7 +80,7 @@ def is_known(kind: PluginKind, name: str) -> bool:
 
 
 def require_name(kind: PluginKind, option: str, name: str, others: str = "") -> None:
-    """Check the value of an option that plug-ins may extend; `others` names what else it may be."""
+    """Check the value of an option that plug-ins may extend; `others` names further values in the error."""
     if is_known(kind, name):
         return
     added = names(kind)
@@ -92,14 +92,14 @@ def require_name(kind: PluginKind, option: str, name: str, others: str = "") -> 
 
 
 def find(kind: PluginKind, name: str) -> Any:
-    """What a plug-in adds under a name, imported if necessary; ConfigError if that fails."""
+    """The plug-in of a name, imported if necessary; ConfigError if that fails."""
     if (kind, name) in _registered:
         return _registered[kind, name]
     require_name(kind, _noun(kind), name)
     entry = _listed(kind)[name]
     try:
         return entry.load()
-    except Exception as error:  # whatever the code of others raises
+    except Exception as error:  # foreign code may raise anything
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(
             f"{_noun(kind)} {name!r}: {entry.value} of {_package(entry)} cannot be imported "
@@ -108,7 +108,7 @@ def find(kind: PluginKind, name: str) -> Any:
 
 
 def package_of(kind: PluginKind, name: str) -> str | None:
-    """The installed package and version that add a name: `tiny-plugin 0.1`; None where no package does."""
+    """The installed package and version that add a name (`tiny-plugin 0.1`), or None."""
     if name in BUILT_IN[kind] or (kind, name) in _registered:
         return None
     entry = _listed(kind).get(name)
@@ -116,14 +116,14 @@ def package_of(kind: PluginKind, name: str) -> str | None:
 
 
 def require_sendable(thing: object, what: str) -> None:
-    """Check that an object can be sent to another process, which imports its class or function."""
+    """Check that an object can be sent to another process, which must import its class or function."""
     home = getattr(thing, "__module__", None) or type(thing).__module__
     reason = "it is defined in a notebook or prompt"
     if home != "__main__" or hasattr(sys.modules["__main__"], "__file__"):
         try:
             pickle.dumps(thing)
             return
-        except Exception as error:  # whatever the object's own code raises
+        except Exception as error:  # foreign code may raise anything
             reason = " ".join(str(error).split())[:300]
     raise ConfigError(
         f"{what} cannot be sent to the processes of several devices ({reason}): define it at the top level "
@@ -132,7 +132,6 @@ def require_sendable(thing: object, what: str) -> None:
 
 
 def _listed(kind: PluginKind) -> dict[str, EntryPoint]:
-    """Entry points of installed packages, by name."""
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=GROUPS[kind]):
         _check_name(kind, entry.name, _package(entry))

@@ -1,4 +1,4 @@
-"""Progress of long loops: a bar on a terminal, a line now and then elsewhere, nothing when quiet."""
+"""Progress of long loops: a bar on a terminal, otherwise a line now and then, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, TextIO, TypeVar
 
 T = TypeVar("T")
 
-# Seconds between two lines where there is no terminal: a log of an hour stays readable.
+# Seconds between two lines without a terminal: the log of an hour stays readable.
 LINE_EVERY = 10.0
 
 _quiet: ContextVar[bool] = ContextVar("boxseg_quiet", default=False)
@@ -31,10 +31,10 @@ def quiet() -> Iterator[None]:
 
 
 def track(iterable: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """The items of `iterable`, with progress shown on stderr while they are consumed.
+    """The items of `iterable`; progress is shown on stderr while they are consumed.
 
-    Python closes a generator late when the loop around it fails, so a loop whose body is expected to raise
-    is better off with `Progress`, whose block ends at once. `total` is by default the length of `iterable`.
+    If the body of the loop may raise, use `Progress` instead: its block ends at once, while Python closes a
+    generator late. `total` is the length of `iterable` by default.
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
@@ -54,13 +54,13 @@ class Progress:
                 ...
                 bar.update(step + 1, note=f"loss {loss:.2f}")
 
-    On a terminal this is a bar with the time left; elsewhere the first and the last state and one in between
-    every ten seconds, each a plain line. `BOXSEG_QUIET=1` and `with quiet():` silence both.
+    On a terminal this is a bar with the time left; elsewhere plain lines for the first and last state, and one
+    every ten seconds in between. `BOXSEG_QUIET=1` and `with quiet():` silence both.
 
     Args:
-        description: What is being done, a few words.
-        total: Number of steps, None where it is not known.
-        stream: Where to; stderr by default, so that results on stdout can be piped.
+        description: What is being done, in a few words.
+        total: Number of steps, None if unknown.
+        stream: Where to write; stderr by default, so that results on stdout can be piped.
         clock: Seconds, from any start.
     """
 
@@ -86,13 +86,13 @@ class Progress:
             self._display = None
 
     def update(self, completed: int, note: str = "") -> None:
-        """Say how many steps are done since the beginning; a note (the loss …) stands until the next one."""
+        """Set how many steps are done in all; a note (such as the loss) stays until the next one."""
         if self._display is not None:
             self._display.update(completed, note)
 
 
 class _Bar:
-    """A bar drawn by rich, which is imported only here: it takes a tenth of a second."""
+    """A bar drawn by rich, imported only here: that takes a tenth of a second."""
 
     def __init__(self, description: str, total: int | None, stream: TextIO) -> None:
         from rich import progress
@@ -121,15 +121,13 @@ class _Bar:
 
 
 class _Lines:
-    """Plain lines for logs and pipes."""
-
     def __init__(self, description: str, total: int | None, stream: TextIO, clock: Callable[[], float]) -> None:
         self._description, self._total, self._stream, self._clock = description, total, stream, clock
         self._start = clock()
         self._written = -math.inf  # when the last line was written
         self._shown = -1
         self._completed = 0
-        self._first: tuple[int, float] | None = None  # a resumed loop does not start at 0: count from here
+        self._first: tuple[int, float] | None = None  # a resumed loop does not start at 0
         self._note = ""
 
     def update(self, completed: int, note: str) -> None:
@@ -158,6 +156,6 @@ class _Lines:
 
 
 def _duration(seconds: float) -> str:
-    """Hours, minutes and seconds, as h:mm:ss."""
+    """Time as h:mm:ss."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

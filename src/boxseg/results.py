@@ -1,4 +1,4 @@
-"""What a verb returns: the base of all results."""
+"""The base of all results of verbs."""
 
 from __future__ import annotations
 
@@ -13,43 +13,41 @@ from boxseg.tables import Table
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """The result of a verb, as the command line prints it. In a notebook it shows as its tables and notes.
+    """The result of a verb, as the command line prints it; a notebook shows its tables and notes.
 
-    Each verb returns a dataclass of its own with what it found; three members are common to all.
+    Each verb returns its own dataclass with what it found; three members are common to all.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
-        # A dataclass writes itself a `__repr__`, with all its data, unless its class has one.
+        # A dataclass gets a `__repr__` with all its data, unless its class defines one.
         super().__init_subclass__(**options)
         if "__repr__" not in vars(cls):
             cls.__repr__ = Result.__repr__  # type: ignore[method-assign]
 
     def tables(self) -> list[Table]:
-        """Tables of the result; none where there is nothing to count or score."""
+        """Tables of the result; none if there is nothing to count or score."""
         return []
 
     def notes(self) -> list[str]:
-        """Lines below the tables: where the files are, and what to know of them."""
+        """Lines below the tables: where the files are, and what to know about them."""
         return []
 
     @property
     def status(self) -> int:
-        """Exit status of the command: 1 where something is wrong that the result lists, else 0."""
+        """Exit status of the command: 1 if the result lists something wrong, else 0."""
         return 0
 
     def __repr__(self) -> str:
-        """The attributes, long ones cut short."""
         values = ((item.name, getattr(self, item.name)) for item in dataclasses.fields(self))
         return f"{type(self).__name__}({', '.join(f'{name}={_SHORT.repr(value)}' for name, value in values)})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
         notes = "".join(f"<li>{html.escape(note.strip())}</li>" for note in self.notes())
         return "".join(table.html() for table in self.tables()) + f"<ul>{notes}</ul>"
 
 
 class _Short(reprlib.Repr):
-    """Values in a few words: of other dataclasses, which may hold whole data sets, only the name."""
+    """Short values; other dataclasses, which may hold whole data sets, show only their name."""
 
     def repr_instance(self, value: Any, level: int) -> str:
         if dataclasses.is_dataclass(value):

@@ -11,30 +11,24 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A titled table.
+    """A titled table."""
 
-    Attributes:
-        title: What it shows, with the data it was made from.
-        columns: Heads.
-        rows: Cells; scores are floats in 0..1 and shown in percent, None as a dash.
-    """
-
-    title: str
+    title: str  # what it shows, and for which data
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]  # scores are floats in 0..1 and shown in percent, None as a dash
 
     def texts(self) -> list[list[str]]:
-        """Cells as they are shown."""
+        """Cells as shown."""
         return [[cell_text(cell) for cell in row] for row in self.rows]
 
     def markdown(self) -> str:
-        """The table in GitHub's Markdown, with its title above."""
+        """The table in GitHub's Markdown, below its title."""
         lines = [self.columns, ["---" if place == 0 else "---:" for place in range(len(self.columns))]]
         body = "\n".join("| " + " | ".join(line) + " |" for line in [*lines, *self.texts()])
         return f"**{self.title}**\n\n{body}\n"
 
     def html(self, most: int = 100) -> str:
-        """The table in HTML, with its title above: the first `most` rows. What comes from data is escaped."""
+        """The first `most` rows of the table in HTML, below its title. Text from data is escaped."""
         texts = self.texts()
         shown = texts[:most]
         if len(texts) > most:
@@ -50,7 +44,7 @@ def _html_row(kind: str, texts: Sequence[str]) -> str:
 
 
 def cell_text(cell: Cell) -> str:
-    """A cell in words: floats in percent with one decimal, None as a dash."""
+    """A cell as text: floats in percent with one decimal, None as a dash."""
     if cell is None:
         return "–"
     return f"{100 * cell:.1f}" if isinstance(cell, float) else str(cell)

@@ -110,7 +110,7 @@ FAULTS: dict[str, tuple[Plant, str]] = {
     "no png": (lambda _, file: Image.new("P", (7, 15)).save(file, format="GIF"), "format: GIF, expected PNG"),
     "out of range": (lambda _, file: with_value(file, 21), "label out of range: 21 in 2 pixels"),
     "ignored": (lambda _, file: with_value(file, 255), "ignored pixels: 255 in 2 pixels"),
-    "damaged": (lambda _, file: file.write_bytes(file.read_bytes()[:60]), "no image that can be read"),
+    "damaged": (lambda _, file: file.write_bytes(file.read_bytes()[:60]), "unreadable image"),
 }
 
 

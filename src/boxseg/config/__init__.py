@@ -1,7 +1,7 @@
 """Every option of boxseg and its default: the single source for the command line, YAML and Python.
 
 A section is a frozen dataclass; the Args of its docstring are the help texts. The defaults suit a small data
-set on a laptop; the papers' schedules are the recipes in `recipes/`.
+set on a laptop; the papers' schedules are in `recipes/`.
 """
 
 from __future__ import annotations

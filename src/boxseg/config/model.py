@@ -8,7 +8,7 @@ from typing import Literal
 from boxseg.errors import require
 from boxseg.plugins import require_name
 
-# Whose models a backbone may be, by the word before the colon.
+# Libraries whose models can be backbones, by the word before the colon.
 LIBRARIES = ("hf", "timm")
 
 

@@ -15,7 +15,7 @@ PRECISIONS = (
     "transformer-engine", "transformer-engine-float16",
 )  # fmt: skip
 
-# Lightning's short names are replaced: two names of one precision must not count as different options.
+# Short names are replaced: two names of one precision must not count as different options.
 SHORT_PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
 
 
@@ -63,5 +63,5 @@ class TrainerOptions:
         require(
             self.checkpoint_every > 0, f"trainer.checkpoint_every must be positive, got {self.checkpoint_every}"
         )
-        # The seed and the step of a training share the 64 bits that torch's generators take.
+        # A training's seed and step share the 64 bits of a seed of torch's generators.
         require(0 <= self.seed < 2**32, f"trainer.seed must be 0 or more and below {2**32}, got {self.seed}")

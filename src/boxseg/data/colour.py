@@ -1,4 +1,4 @@
-"""Random brightness, contrast and saturation, on pictures as Pillow holds them."""
+"""Random brightness, contrast and saturation of Pillow images."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601, what Pillow's mode L holds
+GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601, as in Pillow's mode L
 
 
 @dataclass(frozen=True, kw_only=True)
 class Jitter:
-    """Factors of a colour change, 1 for none, and the order they are applied in.
+    """Factors of a colour change, 1 for none, and the order in which they are applied.
 
-    Contrast scales the distance of colours from the mean grey of the image, saturation that from their own
-    grey. The order is a permutation of 0 (brightness), 1 (contrast), 2 (saturation).
+    Contrast scales how far colours are from the mean grey of the image, saturation how far from their own grey.
+    The order is a permutation of 0 (brightness), 1 (contrast), 2 (saturation).
     """
 
     brightness: float = 1.0
@@ -32,7 +32,7 @@ def jitter_colours(picture: Image.Image, jitter: Jitter) -> Image.Image:
 
 
 def draw_jitter(strength: float, rng: np.random.Generator) -> Jitter:
-    """Factors within 1 - strength and 1 + strength, not below 0, and a random order."""
+    """Factors between 1 - strength and 1 + strength, not below 0, in a random order."""
     brightness, contrast, saturation = rng.uniform(max(0.0, 1 - strength), 1 + strength, size=3)
     order = tuple(int(step) for step in rng.permutation(3))
     return Jitter(brightness=brightness, contrast=contrast, saturation=saturation, order=order)
@@ -54,6 +54,6 @@ def _saturate(picture: Image.Image, jitter: Jitter) -> Image.Image:
 
 
 def _table(factor: float, offset: float) -> list[int]:
-    """factor · x + offset for every x in 0..255, clipped, for each of three channels."""
+    """factor · x + offset for every x in 0..255, clipped, once for each of three channels."""
     values = np.clip(np.rint(factor * np.arange(256) + offset), 0, 255).astype(int)
     return 3 * [int(value) for value in values]

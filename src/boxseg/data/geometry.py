@@ -1,4 +1,4 @@
-"""Boxes as pixels: which belong to a box, which to the background.
+"""Boxes as pixels: which pixels belong to a box, which to the background.
 
 Boxes keep their float coordinates until here; a pixel belongs to a box when its centre does. Boxes are
 half-open, so boxes that share an edge share no pixel, and a box 1 pixel wide or more is never empty.
@@ -26,18 +26,10 @@ def background_map(boxes: NDArray[np.float64], height: int, width: int) -> NDArr
 def whole_box_labels(
     boxes: NDArray[np.float64], labels: NDArray[np.int64], height: int, width: int
 ) -> NDArray[np.uint8]:
-    """The whole-box baseline: every pixel of a box is of its class, the smallest box wins.
+    """The whole-box baseline: (H, W) uint8, 0 outside all boxes; every pixel of a box has its class.
 
-    Of boxes of one size the lower class wins, so the order of boxes does not matter.
-
-    Args:
-        boxes: (n, 4) xyxy, pixels.
-        labels: (n,) class 1..L of each box.
-        height: Of the image, pixels.
-        width: Likewise.
-
-    Returns:
-        (H, W) uint8, 0 outside every box.
+    Boxes are (n, 4) xyxy in pixels, with classes 1..L (n,). The smallest box wins; among boxes of one size the
+    lower class, so the order of boxes does not matter.
 
     Raises:
         ValueError: Boxes are not (n, 4) for n labels.
@@ -55,5 +47,5 @@ def whole_box_labels(
 
 
 def painting_order(boxes: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Places of boxes (n, 4) from the largest to the smallest; of boxes of one size the lower class is last."""
+    """Indices of boxes (n, 4), the largest box first; among boxes of one size the lower class is last."""
     return np.lexsort((labels, box_areas(boxes)))[::-1]

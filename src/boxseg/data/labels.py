@@ -1,4 +1,4 @@
-"""The labels a segmentation network learns from: masks of one or more sources, compared with one another."""
+"""The labels a segmentation network learns from: masks from one or more sources, compared with each other."""
 
 from __future__ import annotations
 
@@ -22,12 +22,9 @@ Labels = NDArray[np.uint8]
 
 
 def read_labels(sample: Sample, sources: Sequence[Source], classes: int) -> tuple[Labels, Labels]:
-    """Y_crf and Y_ret of a photo, (H, W) uint8 each.
+    """Y_crf and Y_ret of a photo, (H, W) uint8 each, with values 0..L or 255.
 
-    Args:
-        sample: The photo.
-        sources: One or more, the first in the role of Y_crf; a single one serves as both.
-        classes: L; masks have values 0..L or 255.
+    The first source gives Y_crf; a single one gives both. `classes` is L.
 
     Raises:
         DataError: A mask is missing, damaged, of another size than the photo or has a value out of range.
@@ -36,11 +33,11 @@ def read_labels(sample: Sample, sources: Sequence[Source], classes: int) -> tupl
 
 
 def confront(labels: Sequence[Labels]) -> tuple[Labels, Labels]:
-    """Any number of labels as the two that the losses compare.
+    """Reduce any number of labels to the two that the losses compare.
 
-    The first is Y_crf. Y_ret is, at each pixel, the first of the others that differs from it, so the two are
-    equal, and the pixel reliable, where all agree. 255 in the first excludes a pixel; 255 in another differs,
-    as any label does.
+    The first is Y_crf. Y_ret is, at each pixel, the first of the others that differs from Y_crf; where all
+    agree, the two are equal and the pixel is reliable. 255 in Y_crf excludes a pixel; 255 in another differs,
+    like any other label.
     """
     y_crf, *others = labels
     y_ret = y_crf

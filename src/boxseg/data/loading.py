@@ -26,7 +26,7 @@ from boxseg.formats.images import read_picture
 
 
 class BoxBatch(TypedDict):
-    """B training images of stage 1, of S x S pixels, with R boxes in all; those of an image in a row."""
+    """B training images of stage 1, S x S pixels each, with R boxes in all, in the order of the images."""
 
     images: Tensor  # (B, 3, S, S) uint8 RGB
     boxes: Tensor  # (R, 4) float32, x1 y1 x2 y2 in pixels of the crop
@@ -37,7 +37,7 @@ class BoxBatch(TypedDict):
 
 
 class LabelBatch(TypedDict):
-    """B training images of stage 3, of S x S pixels."""
+    """B training images of stage 3, S x S pixels each."""
 
     images: Tensor  # (B, 3, S, S) uint8 RGB
     y_crf: Tensor  # (B, S, S) uint8, 0..L or 255; 255 on padding
@@ -46,13 +46,12 @@ class LabelBatch(TypedDict):
 
 Tensors = dict[str, Tensor]
 
-
-# The entries of a batch that hold one row for each box, not for each image.
+# The entries of a batch with one row per box, not per image.
 PER_BOX = frozenset({"boxes", "batch_index", "labels"})
 
 
 def split_batch(batch: Tensors, parts: int) -> list[Tensors]:
-    """Split a BoxBatch or LabelBatch into `parts` of about equally many images, in their order."""
+    """Split a BoxBatch or LabelBatch, in order, into `parts` with about equally many images."""
     if parts == 1:
         return [batch]
     images = len(batch["images"])
@@ -70,7 +69,7 @@ def split_batch(batch: Tensors, parts: int) -> list[Tensors]:
 
 
 class _Training(Dataset[Any]):
-    """Reads the photo that a sampler asks for or, if it is unreadable, the next one of the data set."""
+    """Reads the photo that a sampler asks for or, if it is unreadable, the next one in the data set."""
 
     def __init__(self, dataset: BoxDataset, augment: Augment, seed: int) -> None:
         if not dataset.samples:
@@ -78,7 +77,7 @@ class _Training(Dataset[Any]):
         self._samples = dataset.samples
         self._augment = augment
         self._seed = seed
-        # In memory that the loading processes share.
+        # Shared, so that every process knows which photos are unreadable.
         self._unreadable = torch.zeros(len(dataset), dtype=torch.bool)
         self._unreadable.share_memory_()  # type: ignore[no-untyped-call]
 
@@ -87,7 +86,7 @@ class _Training(Dataset[Any]):
 
     @property
     def unreadable(self) -> tuple[str, ...]:
-        """IDs of the photos that could not be read until now, in the order of the data set."""
+        """IDs of the photos found unreadable so far, in the order of the data set."""
         return tuple(self._samples[int(index)].id for index in self._unreadable.nonzero())
 
     def _read(self, index: int) -> tuple[Sample, Image.Image]:
@@ -110,15 +109,10 @@ class _Training(Dataset[Any]):
 
 
 class BoxTraining(_Training):
-    """Training images of stage 1, with all their boxes, difficult ones too, and without their crowds.
+    """Training images of stage 1, with all their boxes (difficult ones, too) but without their crowds.
 
-    Indexed by the (index, position) pairs of a `StreamSampler`: the photo, and what its augmentation is drawn
-    from, together with the seed. An item is one image of a `BoxBatch`.
-
-    Args:
-        dataset: Photos with boxes.
-        augment: Random changes.
-        seed: Seed of the changes.
+    Indexed by the (index, position) pairs of a `StreamSampler`: index names the photo; position and the seed
+    determine its augmentation. An item is one image of a `BoxBatch`.
 
     Raises:
         DataError: There are no photos; when indexed, no photo can be read.
@@ -127,12 +121,12 @@ class BoxTraining(_Training):
     def __getitem__(self, key: tuple[int, int]) -> Tensors:
         index, position = key
         sample, image = self._read(index)
-        # Crowds are added as boxes of no class: they are examples of no class, and no background either.
+        # Crowds are added as boxes of class 0: they are neither examples of a class nor background.
         boxes = np.concatenate([sample.boxes, sample.crowds])
         labels = np.concatenate([sample.labels, np.zeros(len(sample.crowds), np.int64)])
         item = self._augmented(Item.of(image, boxes, labels), position)
         kept = ~is_sliver(item) & (item.labels > 0)
-        # What a sliver covers is no background, so the map is drawn from all boxes.
+        # The pixels of a sliver are not background, so the map is drawn from all boxes.
         background = item.valid & background_map(item.boxes, *item.valid.shape)
         return {
             "image": _tensor(np.asarray(item.image).transpose(2, 0, 1)),
@@ -144,7 +138,7 @@ class BoxTraining(_Training):
 
     @staticmethod
     def collate(items: list[Tensors]) -> BoxBatch:
-        """Put images of one size into a batch."""
+        """Make a batch of images of one size."""
         counts = torch.tensor([len(item["labels"]) for item in items])
         return {
             "images": _stack("image", items),
@@ -159,15 +153,9 @@ class BoxTraining(_Training):
 class LabelTraining(_Training):
     """Training images of stage 3, with both their labels; an item is one image of a `LabelBatch`.
 
-    Indexed as `BoxTraining` is. An unreadable photo is replaced; a missing or wrong mask is an error, for it
-    was made for this photo.
-
-    Args:
-        dataset: Photos; their boxes are not used.
-        augment: Random changes.
-        seed: Seed of the changes.
-        sources: Where the labels are, see `read_labels`.
-        strong: IDs of photos whose ground truth takes the place of all sources.
+    Indexed like `BoxTraining`; boxes are not used. `sources` are as for `read_labels`; the ground truth of the
+    photos with the IDs `strong` replaces them. An unreadable photo is replaced; a missing or wrong mask is an
+    error, because it was made for this photo.
 
     Raises:
         DataError: There are no photos; when indexed, no photo can be read, or labels cannot be used.
@@ -201,7 +189,7 @@ class LabelTraining(_Training):
 
     @staticmethod
     def collate(items: list[Tensors]) -> LabelBatch:
-        """Put images of one size into a batch."""
+        """Make a batch of images of one size."""
         return {
             "images": _stack("image", items),
             "y_crf": _stack("y_crf", items),
@@ -212,9 +200,9 @@ class LabelTraining(_Training):
 class StreamLoader(DataLoader[Any]):
     """A DataLoader that asks its sampler for indices at the first batch, not when iteration starts.
 
-    Lightning iterates a loader before it tells the sampler the epoch a training is resumed at, and loading
-    processes would by then have begun with the first chunk. No issue found; this can go when Lightning's fit
-    loop calls `set_epoch` before it makes the iterator.
+    Lightning iterates a loader before it tells the sampler at which epoch a training is resumed; loading
+    processes would then begin with the first chunk. There is no upstream issue; remove this class when
+    Lightning's fit loop calls `set_epoch` before it makes the iterator.
     """
 
     def __iter__(self) -> Any:
@@ -224,12 +212,9 @@ class StreamLoader(DataLoader[Any]):
 def make_loader(
     dataset: BoxTraining | LabelTraining, sampler: StreamSampler, *, workers: int = -1
 ) -> StreamLoader:
-    """Batches of a training, the same whatever the number of workers.
+    """Batches of a training, the same for any number of workers (-1: `choose_workers` chooses).
 
-    Args:
-        dataset: What is loaded.
-        sampler: Which photos, in which order, how many a batch; for one of several ranks, its `shard`.
-        workers: Loading processes; -1 chooses, see `choose_workers`.
+    With several ranks, `sampler` is this rank's `shard`.
     """
     workers = choose_workers(len(dataset)) if workers < 0 else workers
     return StreamLoader(
@@ -241,13 +226,13 @@ def make_loader(
         persistent_workers=workers > 0,
         worker_init_fn=start_worker,
         pin_memory=torch.cuda.is_available(),
-        # DataLoader draws a number for each epoch: not from the generator that dropout draws from.
+        # DataLoader draws a number per epoch: it must not come from the generator that dropout uses.
         generator=torch.Generator(),
     )
 
 
 class LoadedPhoto(NamedTuple):
-    """A whole photo, (H, W, 3) uint8 RGB, upright; or None and why it cannot be read."""
+    """A whole photo, (H, W, 3) uint8 RGB, upright; or None and the reason why it cannot be read."""
 
     sample: Sample
     image: NDArray[np.uint8] | None
@@ -271,7 +256,7 @@ class Photos(Dataset[tuple[NDArray[np.uint8] | None, str | None]]):
 
 
 def photos(samples: Sequence[Sample], *, workers: int = -1) -> Iterator[LoadedPhoto]:
-    """Whole photos, one at a time, in order; loading processes (-1 chooses) read the next ones ahead."""
+    """Whole photos in order; loading processes (-1 chooses their number) read the next ones ahead."""
     loader = DataLoader(
         Photos(samples),
         batch_size=None,

@@ -1,4 +1,4 @@
-"""The order of the training images: one fixed stream, cut into chunks that can be resumed."""
+"""The order of the training images: one fixed stream, cut into chunks at which it can be resumed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.utils.data import Sampler
 
 from boxseg.errors import ConfigError
 
-# Keeps the draw of an epoch's order apart from the draws of the augmentations, which use [seed, position].
+# Keeps the draws of the order apart from those of the augmentations, which use [seed, position].
 _ORDER = 1
 
 
@@ -18,18 +18,18 @@ class StreamSampler(Sampler[tuple[int, int]]):
     """A stream of `iterations * batch` images that depends on the seed alone.
 
     Position k of the stream shows image `order(k // n)[k % n]` of the n images, so each pass over the data has
-    every image once, and a batch may reach from one pass into the next. The sampler yields `(index, position)`:
-    what is random in an image is drawn from `[seed, position]`, whichever process loads it.
+    every image once, and a batch may span passes. The sampler yields `(index, position)`: random changes of an
+    image are drawn from `[seed, position]`, whichever process loads it.
 
-    An epoch, in Lightning's sense, is a chunk of steps, not a pass over the data: checkpoints fall on
+    An epoch, in Lightning's sense, is a chunk of steps, not a pass over the data: checkpoints are written at
     the end of a chunk, so `set_epoch(e)` resumes exactly where the stream was cut.
 
     Args:
         dataset_size: n, number of images.
-        batch: Images a step, over all ranks together.
+        batch: Images per step, on all ranks together.
         iterations: Steps of the whole stream.
         seed: Seed of the order.
-        chunk: Steps an epoch, of which the last may be shorter; None makes the stream one chunk.
+        chunk: Steps per epoch (the last may be shorter); None makes the stream one chunk.
 
     Raises:
         ConfigError: A number is out of range.
@@ -61,18 +61,18 @@ class StreamSampler(Sampler[tuple[int, int]]):
 
     @property
     def rank_batch(self) -> int:
-        """Images a step on this rank: the batch size of its DataLoader."""
+        """Images per step on this rank: the batch size of its DataLoader."""
         return self.batch // self.world
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to chunk `epoch`, as Lightning asks before each of its epochs."""
+        """Go to chunk `epoch`; Lightning calls this before each of its epochs."""
         self.epoch = epoch
 
     def shard(self, rank: int, world: int) -> StreamSampler:
         """The part of every batch that process `rank` of `world` loads.
 
         Raises:
-            ConfigError: The batch cannot be shared evenly, so that images would be weighed unequally.
+            ConfigError: The batch cannot be shared evenly: images would have unequal weights.
         """
         if not 0 <= rank < world:
             raise ConfigError(f"rank is {rank}, expected 0 to {world - 1} for {world} processes")
@@ -86,7 +86,7 @@ class StreamSampler(Sampler[tuple[int, int]]):
         return part
 
     def order(self, lap: int) -> list[int]:
-        """The order of the images, a permutation of 0..n-1, in pass `lap` over the data."""
+        """The order of the images in pass `lap` over the data: a permutation of 0..n-1."""
         rng = np.random.default_rng([self.seed, lap, _ORDER])
         return [int(index) for index in rng.permutation(self.dataset_size)]
 

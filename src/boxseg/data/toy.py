@@ -1,8 +1,8 @@
-"""The embedded demo set: photos of five kinds of things, painted by NumPy, written as a VOC folder.
+"""The built-in demo set: photos of five kinds of objects, painted by NumPy, written as a VOC folder.
 
-Textured things of several sizes lie on textured grounds and on each other. Boxes bound what is visible of each,
-and masks are exact. The set can be learnt in minutes, but boxes alone are poor labels: a star fills little of
-its box.
+Textured objects of several sizes lie on textured grounds and on each other. Boxes bound the visible part of
+each, and masks are exact. The set can be learnt in minutes, but boxes alone are poor labels: a star fills
+little of its box.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ CLASSES = tuple(OBJECTS)
 _UPRIGHT_CLASS = CLASSES.index("furball") + 1
 
 _SMALLEST, _LARGEST = 0.20, 0.66  # diameter of an object, shares of the photo's side
-_VISIBLE = 0.5  # of each object at least
-_LEAST_SIDE = 0.15  # of a box, shares of the photo's side: 24 pixels of 160
-_CONTRAST = 75.0  # between mean colours of object and ground, where a class has such a colour
+_VISIBLE = 0.5  # share of each object, at least
+_LEAST_SIDE = 0.15  # of a box, share of the photo's side: 24 pixels of 160
+_CONTRAST = 75.0  # least distance of the mean colours of object and ground, if a class has such colours
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Scene:
 
     image: NDArray[np.uint8]  # (H, W, 3) RGB
     mask: NDArray[np.uint8]  # (H, W), class of each pixel
-    boxes: NDArray[np.float64]  # (n, 4) xyxy of what is visible of each object
+    boxes: NDArray[np.float64]  # (n, 4) xyxy of the visible part of each object
     labels: NDArray[np.int64]  # (n,) class 1..5 of each object
 
 
@@ -51,17 +51,10 @@ def write_toy(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write the demo set to a folder, as VOC: photos, boxes, masks and the splits `train` and `val`.
+    """Write the demo set to a VOC folder: `train` and `val` photos, with boxes, masks and the two splits.
 
-    The same arguments give the same bytes.
-
-    Args:
-        root: Folder to write to; made when missing.
-        train: Number of photos of the split `train`.
-        val: Number of photos of the split `val`.
-        size: About the longer side of the photos, pixels.
-        seed: Seed of everything that is drawn at random.
-        progress: Called with (done, total) after each photo.
+    The same arguments give the same bytes. `size` is about the longer side of the photos in pixels; `progress`
+    is called with (done, total) after each photo.
     """
     done = 0
     for split, (split_name, count) in enumerate((("train", train), ("val", val))):
@@ -72,7 +65,7 @@ def write_toy(
             done += 1
             if progress is not None:
                 progress(done, train + val)
-        # The list comes last, so a split that is listed is complete.
+        # The list comes last, so a listed split is complete.
         lines = "".join(f"{name}\n" for name in names)
         write_text(root / "ImageSets" / "Segmentation" / f"{split_name}.txt", lines)
 
@@ -97,11 +90,11 @@ def _write_scene(root: Path, name: str, scene: Scene) -> None:
 
 
 def paint_scene(rng: Rng, size: int = 160) -> Scene:
-    """One photo of one to four objects; its sides are 0.72 to 1.06 of `size`, upright or across."""
+    """One photo of one to four objects; its sides are 0.72 to 1.06 of `size`, in portrait or landscape."""
     long, short = round(size * rng.uniform(0.94, 1.06)), round(size * rng.uniform(0.72, 0.92))
     width, height = (long, short) if rng.random() < 0.6 else (short, long)
     image, base = ground(rng, height, width)
-    owner = np.zeros((height, width), dtype=np.int64)  # number of the object seen at a pixel, 0 for none
+    owner = np.zeros((height, width), dtype=np.int64)  # number of the object visible at a pixel, 0 for none
     labels: list[int] = []
     areas: list[int] = []
     wanted = int(rng.choice([1, 2, 3, 4], p=[0.15, 0.35, 0.32, 0.18]))
@@ -129,7 +122,7 @@ def paint_scene(rng: Rng, size: int = 160) -> Scene:
 
 
 def painted_photos(batch: int, height: int, width: int) -> NDArray[np.uint8]:
-    """Photos (batch, height, width, 3) of the demo set's kind, the same at every call."""
+    """Photos (batch, height, width, 3) like the demo set's, the same at every call."""
     scenes = [paint_scene(np.random.default_rng([height, width, number]), 160).image for number in range(batch)]
     return np.stack([np.asarray(Image.fromarray(scene).resize((width, height))) for scene in scenes])
 
@@ -160,7 +153,7 @@ def _paint(rng: Rng, label: int, radius: float, base: FloatArray) -> _Patch:
 
 
 def _place(patch: _Patch, x: int, y: int, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
-    """The patch on an empty canvas (H, W), its middle at pixel (x, y); what sticks out is cut."""
+    """The patch on an empty canvas (H, W), its middle at pixel (x, y), cut at the edges."""
     reach, (height, width) = len(patch.alpha) // 2, shape
     x1, y1, x2, y2 = max(x - reach, 0), max(y - reach, 0), min(x + reach + 1, width), min(y + reach + 1, height)
     there = (slice(y1, y2), slice(x1, x2))
@@ -171,7 +164,7 @@ def _place(patch: _Patch, x: int, y: int, shape: tuple[int, int]) -> tuple[Float
 
 
 def _all_visible(owner: NDArray[np.int64], areas: list[int], least_side: float) -> bool:
-    """Whether enough is seen of every object, objects below the newest included."""
+    """Whether enough of every object is visible, also of those below the newest."""
     for number, area in enumerate(areas, start=1):
         visible = owner == number
         if visible.sum() < _VISIBLE * area:
@@ -183,7 +176,7 @@ def _all_visible(owner: NDArray[np.int64], areas: list[int], least_side: float) 
 
 
 def _compose(image: FloatArray, alpha: FloatArray, colour: FloatArray, radius: float) -> FloatArray:
-    """Lay an object on the photo, with a soft shadow to the lower right."""
+    """Put an object on the photo, with a soft shadow to the lower right."""
     shift = max(1, round(0.07 * radius))
     cast = Image.fromarray((255 * alpha).astype(np.uint8)).filter(ImageFilter.GaussianBlur(shift))
     shadow = np.zeros_like(alpha)

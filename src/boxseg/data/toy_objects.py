@@ -1,7 +1,7 @@
-"""Objects of the demo photos: each class has a shape, a texture and colours of its own.
+"""Objects of the demo photos: each class has its own shape, texture and colours.
 
 An object is painted on a square patch with coordinates u (right) and v (down) of about -1..1 in its own,
-turned frame, and returns how deep each pixel is inside it (in radii, negative outside) and its colour.
+rotated frame. Its function returns each pixel's depth inside it (in radii, negative outside) and colour.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def furball(rng: Rng, u: FloatArray, v: FloatArray, colours: tuple[Colour, Colou
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
     phase = rng.uniform(0, 2 * np.pi, 4)
     swirl = angle + 0.5 * np.sin(3 * radius + phase[0])
-    # Strands: waves around the centre, whose phase drifts outwards.
+    # Strands: waves around the centre whose phase drifts outwards.
     strands = sum(
         np.sin(count * swirl + phase[i] + 5 * np.sin(2.5 * radius + i)) for i, count in enumerate((17, 29, 43))
     )
@@ -136,7 +136,7 @@ _SPRINKLES: tuple[Colour, ...] = (
     (240, 80, 80),
 )
 
-# Sorted, as a reader of a VOC folder sorts them. Several colours a class, to choose what stands out.
+# Sorted, as a reader of a VOC folder sorts them. Several colour pairs per class, to choose one that stands out.
 OBJECTS: dict[str, tuple[Painter, tuple[tuple[Colour, Colour], ...]]] = {
     "donut": (
         donut,

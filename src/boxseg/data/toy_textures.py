@@ -1,4 +1,4 @@
-"""Grounds of the demo photos: noise made into wood, meadow, sand, water, cloth and stone."""
+"""Grounds of the demo photos: noise made to look like wood, meadow, sand, water, cloth and stone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Rng = np.random.Generator
 
 
 def noise(rng: Rng, height: int, width: int, cells: tuple[float, float]) -> FloatArray:
-    """Smooth noise (H, W) of about -1..1; `cells` is how many bumps it has down and across."""
+    """Smooth noise (H, W) of about -1..1; `cells` is the number of bumps down and across."""
     rows, columns = (max(2, round(count) + 1) for count in cells)
     coarse = rng.uniform(-1, 1, (rows, columns)).astype(np.float32)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
@@ -36,7 +36,7 @@ def ground(rng: Rng, height: int, width: int) -> tuple[FloatArray, FloatArray]:
         np.float32
     )
     relief = paint(rng, height, width)
-    # A little of the relief goes into hue: real surfaces are not one colour made lighter and darker.
+    # The relief changes the hue a little, too: real surfaces are not one colour made lighter and darker.
     tint = np.array([1.0, 0.93, 0.82], dtype=np.float32)
     image = base * (1 + 0.16 * relief[..., None] * tint) * _light(rng, height, width)[..., None]
     image = image.clip(0, 255).astype(np.float32)
@@ -44,7 +44,6 @@ def ground(rng: Rng, height: int, width: int) -> tuple[FloatArray, FloatArray]:
 
 
 def _light(rng: Rng, height: int, width: int) -> FloatArray:
-    """Light from one side, darker corners."""
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     side = 0.16 * (np.cos(angle) * x + np.sin(angle) * y)

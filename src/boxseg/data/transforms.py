@@ -1,7 +1,7 @@
 """Random changes of a training image, its boxes and its label maps together.
 
-Only `augment` draws random numbers. Scale, pad and crop are one step, `view`, so that nothing is computed for
-pixels that are thrown away. The photo stays a Pillow image until it is a crop: arrays would be copies.
+Only `augment` draws random numbers. `view` scales, pads and crops in one step, so that nothing is computed for
+pixels that are cut off. The photo stays a Pillow image until it is cropped: arrays would be copies.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from boxseg.formats.boxes import box_areas, clip_boxes
 
 T = TypeVar("T", bound=np.generic)
 
-MEAN_COLOUR = (124, 117, 104)  # of ImageNet; after a network's normalisation padding is about zero
+MEAN_COLOUR = (124, 117, 104)  # of ImageNet: padding is about zero after normalisation
 
-# A box of which the crop shows less than this does not show its class: see `is_sliver`.
+# A box that shows less than this in the crop does not show its class: see `is_sliver`.
 SLIVER_SIDE = 4.0  # pixels of the crop: half a cell of a feature map of stride 8
 SLIVER_SHARE = 0.1  # of the box's area
 
@@ -60,7 +60,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class CropWindow:
-    """A rectangle cut out of a resized image, in pixels; past the right or lower edge padding follows."""
+    """A window of a resized image, in pixels; beyond the right or lower edge it is padded."""
 
     scaled: tuple[int, int]  # (width, height) the image is resized to
     left: int  # first column of the window in the resized image
@@ -69,11 +69,10 @@ class CropWindow:
 
 
 def view(item: Item, window: CropWindow) -> Item:
-    """What a window shows of an item: scale, crop and pad in one step.
+    """The part of an item in a window: scale, crop and pad in one step.
 
-    The photo is resized bilinearly, with antialiasing where it shrinks, label maps by nearest pixel centre.
-    Padding has the mean colour, label 255 and valid False. Boxes are clipped to the window; those that lie
-    outside are dropped.
+    The photo is resized bilinearly (antialiased when it shrinks), label maps by the nearest pixel centre.
+    Padding has the mean colour, label 255 and valid False. Boxes are clipped to the window, dropped if outside.
     """
     height, width = item.valid.shape
     columns = _sources(width, window.scaled[0], window.left, window.size[0])
@@ -107,7 +106,7 @@ def flip(item: Item) -> Item:
 def is_sliver(item: Item) -> NDArray[np.bool_]:
     """Which boxes (n,) show too little of their object to tell its class.
 
-    A sliver is no example of its class, but no background either: draw the background map from all boxes.
+    A sliver is neither an example of its class nor background: draw the background map from all boxes.
     """
     sides = item.boxes[:, 2:] - item.boxes[:, :2]
     return np.asarray((sides.min(axis=1, initial=np.inf) < SLIVER_SIDE) | (item.visible < SLIVER_SHARE))
@@ -116,8 +115,8 @@ def is_sliver(item: Item) -> NDArray[np.bool_]:
 def augment(item: Item, options: Augment, rng: np.random.Generator) -> Item:
     """A random square crop of a randomly scaled, mirrored and coloured photo.
 
-    An image smaller than the crop is put in its upper left corner. The same random numbers are drawn whatever
-    the options are, so switching off one change leaves the others as they were.
+    An image smaller than the crop is put in its upper left corner. The same random numbers are drawn for all
+    options, so switching off one change does not alter the others.
     """
     height, width = item.valid.shape
     scale = rng.uniform(*options.scale)
@@ -136,8 +135,8 @@ def augment(item: Item, options: Augment, rng: np.random.Generator) -> Item:
 def _sources(side: int, scaled: int, first: int, size: int) -> NDArray[np.int64]:
     """The source pixel of each pixel of the window along one axis, as far as the image reaches.
 
-    Pixel i of the resized image has its centre at (i + 1/2) · side / scaled of the source; in whole numbers,
-    so that a mask and the box it was drawn from stay equal.
+    Pixel i of the resized image has its centre at (i + 1/2) · side / scaled of the source. Integer arithmetic
+    keeps a mask equal to the box it was drawn from.
     """
     pixels = np.arange(first, min(first + size, scaled), dtype=np.int64)
     return np.asarray((2 * pixels + 1) * side // (2 * scaled))

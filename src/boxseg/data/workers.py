@@ -1,4 +1,4 @@
-"""Processes that load data beside the one that computes."""
+"""Processes that load data for the one that computes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import torch
 
 from boxseg.errors import DataError
 
-# Reading fewer photos than this takes less time than starting a process for it.
+# Reading fewer photos than this takes less time than starting a process.
 _FEW = 64
 
 
 class LoadingError(DataError):
     """A DataError of a loading process.
 
-    PyTorch raises it again in the main process with a traceback before its message, of which only the message
-    is kept.
+    PyTorch raises it again in the main process with a traceback in front of the message; only the message is
+    kept.
     """
 
     def __init__(self, message: str) -> None:
@@ -30,9 +30,9 @@ class LoadingError(DataError):
 def choose_workers(photos: int) -> int:
     """The number of loading processes for this many photos on this machine.
 
-    Few photos or a single core need none. On a CPU, a network takes seventy times as long for an image as
-    loading does and uses all cores: with two, processes gain nothing; with more, up to four keep the loading
-    out of the network's way. A GPU waits for images: it gets one process a core, up to eight.
+    Few photos or a single core need none. On a CPU, a network takes seventy times as long per image as loading
+    does, and uses all cores: with two cores, processes gain nothing; with more, up to four keep loading out of
+    the network's way. A GPU waits for images: it gets one process per core, up to eight.
     """
     cores = _cores()
     if photos < _FEW or cores == 1:
@@ -43,14 +43,14 @@ def choose_workers(photos: int) -> int:
 
 
 def start_worker(_worker: int) -> None:
-    """Leave Ctrl-C to the main process, which ends its workers; PyTorch has set one thread already."""
+    """Leave Ctrl-C to the main process, which ends its workers; PyTorch has already set one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.excepthook = _tell_unless_cut_off
 
 
 def _tell_unless_cut_off(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    # Errors of the worker itself go to the main process. Only errors of the thread that hands out its tensors
-    # arrive here. When the main process is interrupted while it fetches one, such an error means nothing.
+    # Errors of the worker itself go to the main process; only those of the thread that hands out its tensors
+    # arrive here. These mean nothing if the main process was interrupted while it fetched one.
     if not isinstance(error, (OSError, EOFError, AuthenticationError)):
         sys.__excepthook__(kind, error, trace)
 

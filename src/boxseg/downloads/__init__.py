@@ -1,1 +1,1 @@
-"""Files from the network: what there is, fetched, checked, unpacked."""
+"""Data sets from the network: fetch, check and unpack their archives."""

@@ -1,6 +1,6 @@
 """What `download` fetches: addresses, lengths, and what is on disk when a step is done.
 
-Lengths and checksums are given where they are published. Elsewhere the archive's own checksums, the number of
+Lengths and checksums are given if they are published. Otherwise the archive's own checksums, the number of
 files in it and the lists it brings must suffice.
 """
 
@@ -19,12 +19,12 @@ from boxseg.formats.voc import photo_file, read_list
 class Archive:
     """One step of a download.
 
-    When it is done, the folder of the data set has the files (value 1) and folders (value: the least
+    The step is done when the folder of the data set has the files (value 1) and folders (value: the least
     number of files) of `result`, and all photos of `lists`.
     """
 
     name: str
-    holds: str  # what is in it, a few words
+    holds: str  # its content in a few words
     url: str  # empty if the user must give one
     result: Mapping[str, int] = field(repr=False)
     lists: tuple[str, ...] = ()  # of VOC
@@ -40,11 +40,11 @@ class Archive:
         return PurePosixPath(urlsplit(self.url).path).name
 
     def is_done(self, root: Path) -> bool:
-        """Whether its result is in the folder of the data set."""
+        """Whether the folder of the data set has its result."""
         return not self.shortfall(root)
 
     def shortfall(self, root: Path) -> str:
-        """What is in a folder instead of the whole result, in words; empty if the result is complete."""
+        """What a folder has instead of the whole result, in words; empty if the result is complete."""
         for name, count in self.result.items():
             found = count_files(root / name)
             if found < count:
@@ -61,7 +61,7 @@ class Archive:
 
 
 def count_files(path: Path) -> int:
-    """Number of files in a folder; 1 for a file, 0 where there is nothing."""
+    """Number of files in a folder; 1 for a file, 0 if there is nothing."""
     return sum(1 for _ in path.iterdir()) if path.is_dir() else int(path.is_file())
 
 

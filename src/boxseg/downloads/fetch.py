@@ -1,7 +1,7 @@
 """Large files over HTTP: interrupted downloads are continued, and files appear only when whole and checked.
 
-Until then it is NAME.part. Beside it, NAME.part.version holds what the server calls this version of the file
-(its ETag or date), so that parts of two versions are never joined.
+Until then the file is NAME.part. Beside it, NAME.part.version holds what the server calls this version of the
+file (its ETag or date), so that parts of two versions are never joined.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def fetch(
     Args:
         url: Address.
         path: File to write; missing folders are made.
-        size: Its length, bytes, where known.
-        checksum: `md5:HEX`, `sha256:HEX` …, where known; the first digits will do.
+        size: Its length, bytes, if known.
+        checksum: `md5:HEX`, `sha256:HEX` …, if known; the first digits are enough.
         moved: What the user can do if the server has no such file.
         retries: Attempts in a row that may bring no data.
         wait: Seconds before the second attempt; each further one waits twice as long.
@@ -94,7 +94,7 @@ def part_of(path: Path) -> Path:
 
 
 def check(path: Path, *, size: int | None, checksum: str | None, called: str) -> None:
-    """Raise an ArchiveError if a file differs from its published length and checksum, if there are any."""
+    """Raise an ArchiveError if a file does not have its published length and checksum, if there are any."""
     length = _length(path)
     if size is not None and length != size:
         raise ArchiveError(f"{called}: {length} bytes, expected {size}: cut short, or a different file")
@@ -114,7 +114,7 @@ def check(path: Path, *, size: int | None, checksum: str | None, called: str) ->
 
 
 def full_disk(error: OSError, folder: Path) -> DownloadError:
-    """The error to raise for a file that could not be written."""
+    """The error for a file that could not be written."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return DownloadError(f"{folder}: cannot write there ({error.strerror or error})")
     free = free_space(folder) // MEGABYTE
@@ -125,14 +125,14 @@ def full_disk(error: OSError, folder: Path) -> DownloadError:
 
 
 def free_space(folder: Path) -> int:
-    """Free bytes on the disk where a folder is or will be."""
+    """Free bytes on the disk of a folder, which need not exist yet."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     return shutil.disk_usage(there).free
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from downloading into this folder, where the system has locks.
+    """Keep other processes from downloading into this folder, if the system has locks.
 
     Many jobs of a cluster may want the same file at once; two would write into one part.
     """
@@ -141,7 +141,7 @@ def _alone(folder: Path) -> Iterator[None]:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # of file systems without locks
+        with suppress(OSError):  # on file systems without locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
@@ -156,7 +156,7 @@ def _persist(receive: _Receiver, retries: int, wait: float) -> None:
         try:
             if receive():
                 return
-            reason = "cut"
+            reason = "connection cut"
         except (OSError, http.client.HTTPException) as error:
             cause = getattr(error, "reason", None) or error
             reason = f"{cause}" or type(cause).__name__
@@ -175,19 +175,19 @@ def _persist(receive: _Receiver, retries: int, wait: float) -> None:
 
 @dataclass
 class _Receiver:
-    """Receives the rest of a part file, one attempt a call."""
+    """Receives the rest of a part file, one attempt per call."""
 
     url: str
     part: Path
     size: int | None
     timeout: float
     moved: str
-    joined: bool = False  # whether the part comes from several answers
+    joined: bool = False  # whether the part comes from several responses
 
     def __call__(self) -> bool:
         """Receive what is missing, and return whether the file is whole now.
 
-        After a DownloadError another attempt will not help; after an OSError or HTTPException it may.
+        After an OSError or HTTPException another attempt may help, after a DownloadError not.
         """
         start = _length(self.part)
         if self.size is not None and start >= self.size:
@@ -212,7 +212,7 @@ class _Receiver:
 
     def _store(self, response: http.client.HTTPResponse, start: int) -> bool:
         total = self._total(response, start)
-        if response.status != 206:  # the whole file: no ranges here, or another version than ours
+        if response.status != 206:  # the whole file: no ranges, or another version than ours
             start = 0
         if self.size is not None and total is not None and total != self.size:
             raise DownloadError(
@@ -236,7 +236,6 @@ class _Receiver:
         return total is None or start >= total
 
     def _total(self, response: http.client.HTTPResponse, start: int) -> int | None:
-        """Length of the whole file as the server states it."""
         if response.status != 206:
             length = response.headers.get("Content-Length")
             return int(length) if length and length.isdigit() else None
@@ -248,7 +247,7 @@ class _Receiver:
 
     def _refused(self, error: urllib.error.HTTPError, start: int) -> bool:
         if error.code == 416 and start:
-            # Nothing to send from `start` on: we have it all, or something else.
+            # Nothing to send from `start` on: we have the whole file, or a wrong one.
             if (error.headers.get("Content-Range") or "").endswith(f"/{start}"):
                 return True
             _drop(self.part)
@@ -260,7 +259,7 @@ class _Receiver:
 
 
 def _write(file: IO[bytes], block: bytes, folder: Path) -> None:
-    # Unbuffered: all that has arrived is on disk whenever the program ends.
+    # Unbuffered: whenever the program ends, all data that has arrived is on disk.
     rest = memoryview(block)
     try:
         while rest:
@@ -271,7 +270,7 @@ def _write(file: IO[bytes], block: bytes, folder: Path) -> None:
 
 def _remember(part: Path, response: http.client.HTTPResponse) -> None:
     tag, date = response.headers.get("ETag"), response.headers.get("Last-Modified")
-    # A weak ETag does not promise the same bytes and is no condition for a range (RFC 9110, 13.1.5).
+    # A weak ETag does not promise the same bytes, so a range cannot depend on it (RFC 9110, 13.1.5).
     version = tag if tag and not tag.startswith("W/") else date
     if version:
         write_text(_version_of(part), version)

@@ -1,4 +1,4 @@
-"""One archive of a data set: fetched, checked, unpacked, and moved to its place."""
+"""Fetch, check and unpack one archive of a data set, and move its content to its place."""
 
 from __future__ import annotations
 
@@ -12,24 +12,20 @@ from boxseg.downloads.fetch import check, fetch
 from boxseg.downloads.unpack import merge, unpack
 from boxseg.errors import ArchiveError, DownloadError
 
-# Folder of the archives, in that of the data set.
+# Folder of the archives inside the data set's folder.
 DOWNLOADS = "downloads"
 
 
 def install(archive: Archive, root: Path, downloads: Path, *, keep: bool) -> None:
-    """Fetch and unpack one archive, whose `url` may be a file, and move its content into the data set.
+    """Fetch and unpack one archive, whose `url` may be a file, and move its content into the data set `root`.
 
-    Args:
-        archive: Which one.
-        root: The folder of the data set.
-        downloads: Folder for archives, removed when it is empty.
-        keep: Whether a fetched archive stays there.
+    The folder `downloads` holds archives, which stay there with `keep`; it is removed when empty.
 
     Raises:
         DownloadError: It cannot be fetched, or is damaged or another archive.
     """
     unpacked = downloads / "unpacked" / archive.name
-    shutil.rmtree(unpacked, ignore_errors=True)  # of a call that was killed
+    shutil.rmtree(unpacked, ignore_errors=True)  # left by a killed call
     own = Path(archive.url)
     source = own if own.is_file() else downloads / archive.file
     try:
@@ -38,7 +34,7 @@ def install(archive: Archive, root: Path, downloads: Path, *, keep: bool) -> Non
             unpack(source, unpacked, top=archive.top, members=archive.members)
             if found := archive.shortfall(unpacked):
                 raise ArchiveError(f"{source} contains {found}: it was cut short, or is another archive")
-        # A list stands for its photos, so it comes last: the next call goes on if this one is interrupted.
+        # Lists last: a list promises its photos. After an interruption, the next call then continues.
         merge(unpacked, root, last={PurePosixPath(name).parts[0] for name in archive.lists})
         if source.parent == downloads and not keep:
             source.unlink()
@@ -50,9 +46,9 @@ def install(archive: Archive, root: Path, downloads: Path, *, keep: bool) -> Non
 
 @contextmanager
 def _another_copy(source: Path, *, fetchable: bool) -> Iterator[None]:
-    """Remove an unusable archive that was fetched within the block, so that the next call fetches another copy.
+    """Remove an unusable archive that was fetched within the block, so that the next call fetches it again.
 
-    One that was there before may be the user's: the error says to remove it.
+    An archive that was there before may be the user's: the error says to remove it.
     """
     found = source.is_file()
     try:
@@ -67,7 +63,6 @@ def _another_copy(source: Path, *, fetchable: bool) -> Iterator[None]:
 
 
 def _obtain(archive: Archive, source: Path) -> None:
-    """Check the archive file that is there, or fetch it."""
     if source.is_file():
         check(source, size=archive.size, checksum=archive.checksum, called=str(source))
     elif archive.url.startswith(("http://", "https://")):

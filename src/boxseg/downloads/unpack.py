@@ -1,4 +1,4 @@
-"""Archives unpacked safely: only regular files are written, and none outside the folder.
+"""Unpack archives safely: only regular files are written, and none outside the folder.
 
 All members are checked before the first file is written. Links, devices, owners and permissions never reach the
 disk: this is stricter than tarfile's `filter="data"`, which Python 3.10 may lack.
@@ -27,21 +27,16 @@ from boxseg.progress import Progress
 
 @dataclass(frozen=True)
 class _Member:
-    """A regular file of an archive."""
-
     name: str
     size: int
     open: Callable[[], IO[bytes]]
 
 
 def unpack(archive: Path, folder: Path, *, top: str = "", members: str = "*") -> int:
-    """Write files of a tar or zip archive below a folder; returns how many.
+    """Write files of a tar or zip archive, compressed or not, below a folder; return how many.
 
-    Args:
-        archive: The archive, compressed or not.
-        folder: Where the files go; made if missing.
-        top: Folder of the archive whose content is wanted; the names written are relative to it.
-        members: Pattern of the names below `top` that are wanted; `*` matches `/`, too.
+    Only files below the archive's folder `top` whose names there match `members` (`*` matches `/`, too) are
+    written, by those names.
 
     Raises:
         ArchiveError: It is not an archive, is damaged, or contains none of the files wanted, a link, or a file
@@ -69,9 +64,9 @@ def unpack(archive: Path, folder: Path, *, top: str = "", members: str = "*") ->
 
 
 def merge(source: Path, target: Path, *, last: Collection[str] = ()) -> None:
-    """Move a folder's content into another, in which files of the same name are replaced.
+    """Move a folder's content into another, replacing files of the same name.
 
-    A folder that the target lacks is moved in one piece; the files and folders `last` are moved last.
+    A folder that the target lacks is moved in one piece; the files and folders in `last` are moved last.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if not (source.is_dir() and target.is_dir()):
@@ -83,7 +78,7 @@ def merge(source: Path, target: Path, *, last: Collection[str] = ()) -> None:
 
 
 def _below(name: str, top: str, members: str) -> str | None:
-    """The name of a wanted member, relative to `top`."""
+    """The name of a member relative to `top`, or None if it is not wanted."""
     path = PurePosixPath(name)
     if not path.is_relative_to(top):
         return None
@@ -93,7 +88,7 @@ def _below(name: str, top: str, members: str) -> str | None:
 
 @contextmanager
 def _members(archive: Path) -> Iterator[list[_Member]]:
-    # A tar is recognised by its first bytes, a zip by its last, which may be anything in a tar.
+    # Tar first: it is known by its first bytes, a zip by its last, which may be anything in a tar.
     if tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
             yield list(_tar_members(tar, archive))
@@ -122,7 +117,7 @@ def _tar_members(content: tarfile.TarFile, archive: Path) -> Iterator[_Member]:
         if not (info.isreg() or info.isdir()):
             raise ArchiveError(f"{archive} contains a link or device, {info.name}: it was not unpacked")
         if info.isreg():
-            opened = partial(content.extractfile, info)  # gives None only for what is not a regular file
+            opened = partial(content.extractfile, info)  # None only for other than regular files
             yield _Member(info.name, info.size, cast("Callable[[], IO[bytes]]", opened))
 
 
@@ -133,7 +128,7 @@ def _check_name(name: str, archive: Path) -> None:
 
 @contextmanager
 def _damage(archive: Path, folder: Path) -> Iterator[None]:
-    """Turn what goes wrong while reading or writing into an error that names the archive."""
+    """Turn errors of reading or writing into one that names the archive."""
     # zipfile raises RuntimeError for an encrypted or unknown kind of member.
     damage = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
     try:

@@ -1,7 +1,7 @@
 """Annotation formats: one format, one file. Nothing here imports torch.
 
-`load` recognises the format and reads one split. `formats.listing` says how a reader is written,
-`formats.assemble` what becomes of broken items.
+`load` recognises the format and reads one split. `formats.listing` explains how to write a reader,
+`formats.assemble` what happens to broken items.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ READERS: dict[str, Callable[[Data], Listing]] = {
     "cvat": cvat.read,
     "label-studio": label_studio.read,
 }
-# What tells formats apart, the surest signs first.
+# How a format is recognised, the surest signs first.
 _DETECTORS: tuple[tuple[str, Callable[[Path], object]], ...] = (
     ("voc", voc.matches),
     ("yolo", yolo.matches),
@@ -49,11 +49,7 @@ def load(data: Data, *, boxes: bool = True) -> BoxDataset:
     """Read one split of a data set in any known format.
 
     Only the headers of photos are read. Boxes are clipped; broken items are left out and listed in `problems`,
-    by the rules in `boxseg.formats.assemble`.
-
-    Args:
-        data: The data set.
-        boxes: Whether boxes are wanted; without them, VOC needs no annotations and has no classes.
+    by the rules in `boxseg.formats.assemble`. Without `boxes`, VOC needs no annotations and has no classes.
 
     Raises:
         DataError: The folder or the split is missing, the format is unknown, or no image is usable.
@@ -90,7 +86,6 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
 
 
 def _list(name: str, data: Data, boxes: bool) -> Listing:
-    """What the format's reader finds, or that of a plug-in."""
     readers = READERS if boxes else READERS | PHOTO_READERS
     if name in readers:
         return readers[name](data)
@@ -123,7 +118,6 @@ def detect(data: Data) -> str:
 
 
 def _detect_file(path: Path) -> str:
-    """Name of the format of an annotation file of many photos."""
     if path.suffix.lower() == ".xml":
         return "cvat"
     return "label-studio" if label_studio.is_export(path) else "coco"

@@ -1,17 +1,17 @@
-"""From annotated photos to samples: the header of each photo is read and its boxes are checked.
+"""From annotated photos to samples: read the header of each photo and check its boxes.
 
 The rules for bad items are the same in every format. Each such item is listed as a `Problem`.
 
 =====================================================  =====================================================
-Photo missing, unreadable or of no known kind          Image skipped
+Photo missing, unreadable or of an unknown kind        Image skipped
 Listed image without an annotation file                VOC: skipped. YOLO: kept as an image without objects,
-                                                       as the format has it
+                                                       as the format defines
 Annotation file unreadable                             Image skipped
 Stated size unequal to the upright photo's             Image skipped: its boxes belong to another picture. It is
-                                                       kept, with the photo's size, where only width and height
-                                                       are exchanged, EXIF does not turn the photo, and every
-                                                       box is inside it
-Two images of one ID                                   The second skipped
+                                                       kept, with the photo's size, if only width and height are
+                                                       swapped, EXIF does not turn the photo, and every box is
+                                                       inside it
+Two images with one ID                                 The second skipped
 Class unknown or missing                               Box dropped
 Box not finite, empty or inverted                      Box dropped
 Box outside the photo                                  Box dropped
@@ -19,7 +19,7 @@ Box sticking out of the photo                          Clipped; listed from half
 Box narrower than 1 pixel after clipping               Box dropped
 =====================================================  =====================================================
 
-An image without a box is kept, also where all of its boxes were dropped: it is all background.
+An image without a box is kept as all background, even if all of its boxes were dropped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from boxseg.formats.boxes import Verdict, judge_boxes
 from boxseg.formats.images import Header, read_header, without_path
 from boxseg.formats.listing import AnnotatedPhoto, sort_out
 
-Judged = tuple[NDArray[np.float64], NDArray[np.bool_], list[Verdict]]  # as `judge_boxes` gives them
+Judged = tuple[NDArray[np.float64], NDArray[np.bool_], list[Verdict]]  # as from `judge_boxes`
 
 
 def assemble(photos: Sequence[AnnotatedPhoto]) -> tuple[list[Sample], list[Problem]]:
@@ -47,7 +47,7 @@ def assemble(photos: Sequence[AnnotatedPhoto]) -> tuple[list[Sample], list[Probl
 
 
 def _samples(photos: Sequence[AnnotatedPhoto]) -> Iterator[Sample | Problem]:
-    # In threads: on a local disk that costs a tenth of the time, on a network share it saves four fifths.
+    # Threads take a tenth more time on a local disk, but save four fifths on a network share.
     with ThreadPoolExecutor(8) as pool:
         headers = list(pool.map(_header, photos))
     seen: set[str] = set()
@@ -69,8 +69,7 @@ def _header(photo: AnnotatedPhoto) -> Header | DataError:
 
 
 def _judged(photos: Sequence[AnnotatedPhoto], headers: list[Header | DataError]) -> Iterator[Judged]:
-    """The boxes of each photo in pixels, which of them to keep, and what is wrong with others."""
-    # All at once: for the few boxes of one photo, calling NumPy takes longer than computing.
+    # All photos at once: for the few boxes of one, calling NumPy takes longer than computing.
     counts = np.array([len(photo.boxes) for photo in photos], dtype=np.int64)
     sizes = [(head.width, head.height) if isinstance(head, Header) else (1, 1) for head in headers]
     sides = np.array(sizes, dtype=np.int64).reshape(-1, 2).repeat(counts, axis=0)

@@ -1,4 +1,4 @@
-"""Which boxes can be used: the rules, the same in every format."""
+"""Which boxes can be used: the same rules in every format."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Clipping by less than half a pixel moves no pixel centre in or out: it is rounding, and not reported.
+# Clipping by less than half a pixel moves no pixel centre in or out: it counts as rounding, not as a problem.
 _ROUNDING = 0.5
-# One pixel, with room for the rounding of coordinates that were written as shares of the photo.
+# One pixel, less the rounding of coordinates written as shares of the photo.
 _NARROWEST = 0.99
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of one box that cannot be used as it stands; kind, detail and action as in `Problem`."""
+    """What happens to one box that cannot be used as it is; kind, detail and action as in `Problem`."""
 
     index: int  # its place among the boxes given
     kind: str
@@ -24,12 +24,12 @@ class Verdict:
     action: str
 
 
-# Side of one photo, or (n,) of the photo of each box, pixels.
+# Pixels: the side of one photo, or (n,) the side of each box's photo.
 Side = int | NDArray[np.int64]
 
 
 def clip_boxes(boxes: NDArray[np.float64], width: Side, height: Side) -> NDArray[np.float64]:
-    """Boxes (n, 4) xyxy in pixels, cut at the photo's edges; a box outside becomes one without area."""
+    """Clip boxes (n, 4) xyxy in pixels to the photo; a box outside it becomes one without area."""
     edges = np.stack([width, height, width, height], axis=-1).astype(np.float64)
     return np.clip(np.asarray(boxes, dtype=np.float64).reshape(-1, 4), 0.0, edges)
 
@@ -40,7 +40,7 @@ def box_areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def mask_bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """The box x1 y1 x2 y2 around the pixels of a mask (H, W); a ValueError if there are none."""
+    """The box x1 y1 x2 y2 around the pixels of a mask (H, W); ValueError if it has none."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         raise ValueError("a mask without a pixel")
@@ -60,12 +60,9 @@ def pixel_ranges(boxes: NDArray[np.float64], height: int, width: int) -> NDArray
 def judge_boxes(
     boxes: NDArray[np.float64], width: Side, height: Side
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[Verdict]]:
-    """Clip boxes to their photos and find those that cannot be used.
+    """Clip boxes (n, 4) to their photos and find those that cannot be used.
 
-    Args:
-        boxes: (n, 4) float64 xyxy, pixels, as annotated; of any number of photos.
-        width: Width of the photo, pixels, or (n,) of the photo of each box.
-        height: Height, likewise.
+    Boxes are xyxy in pixels, as annotated; `width` and `height` are of one photo or, (n,), of each box's photo.
 
     Returns:
         The clipped boxes (n, 4); which to keep (n,); and a verdict on every box that is dropped, or clipped by

@@ -1,4 +1,4 @@
-"""A thorough look at a data set: every photo and mask decoded."""
+"""A thorough check of a data set: decode every photo and mask."""
 
 from __future__ import annotations
 
@@ -16,11 +16,8 @@ def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = N
     """Problems that only show when photos and masks are decoded, in the order of the samples.
 
     Finds truncated photos, masks that are unreadable, of another size or with values out of range, and boxes
-    without a pixel of their class in the mask; problems of the data set itself are not listed again.
-
-    Args:
-        dataset: What `load` returned.
-        progress: Called with (done, total) after each image.
+    without a pixel of their class in the mask. Problems already listed in the data set are not repeated.
+    `progress` is called with (done, total) after each image.
     """
     problems: list[Problem] = []
     with ThreadPoolExecutor() as pool:

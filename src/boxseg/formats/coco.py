@@ -32,7 +32,7 @@ _PATTERNS = ("annotations/instances_*.json", "*/_annotations.coco.json", "annota
 
 
 def annotation_files(root: Path) -> list[Path]:
-    """Every file below `root` that by its place may hold COCO annotations, the likeliest first."""
+    """Files below `root` that, by their place, may hold COCO annotations, the likeliest first."""
     return list(dict.fromkeys(path for pattern in _PATTERNS for path in sorted(root.glob(pattern))))
 
 
@@ -64,7 +64,7 @@ def _photos(
     yield from _repeated(content["annotations"], path)
     objects, problems = _by_image(content, path)
     yield from problems
-    # Where nothing at all is segmented, a photo without objects has no ground truth either.
+    # Without any segmentation in the data set, a photo without objects has no ground truth either.
     segmented = any(annotation.get("segmentation") for found in objects.values() for _, annotation in found)
     images = images[: data.limit]
     split = _split_name(path)
@@ -84,7 +84,6 @@ def _photos(
 def _by_image(
     content: dict[str, list[Any]], path: Path
 ) -> tuple[dict[int | str, list[_Numbered]], list[Problem]]:
-    """The annotations of each image, and a problem for each that is of none."""
     found: dict[int | str, list[_Numbered]] = {image["id"]: [] for image in content["images"]}
     problems = []
     for number, annotation in enumerate(content["annotations"]):
@@ -108,8 +107,7 @@ def find_annotations(data: Data) -> Path:
     if len(dated) == 1:
         return dated[0]
     found = annotation_files(data.root)
-    # A file that names no split is all there is to train on. Taking it for any other split would score a
-    # network on its own training photos.
+    # The only file is `train` if it names no split: else networks would be scored on their training photos.
     if data.split == "train" and len(found) == 1 and not any(word in found[0].stem for word in ("val", "test")):
         return found[0]
     there = sorted({_split_name(path) for path in found})
@@ -166,7 +164,7 @@ def _images(images: list[Any], path: Path) -> Iterator[dict[str, Any] | Problem]
 
 
 def _repeated(annotations: list[Any], path: Path) -> Iterator[Problem]:
-    """IDs of several annotations: nothing to us, but tools that go by them see only one of these."""
+    """Report repeated annotation IDs: boxseg ignores IDs, but other tools keep only one annotation of each."""
     ids = (annotation.get("id") for annotation in annotations if isinstance(annotation, dict))
     for number, count in Counter(found for found in ids if isinstance(found, (int, str))).items():
         if count > 1:
@@ -174,16 +172,14 @@ def _repeated(annotations: list[Any], path: Path) -> Iterator[Problem]:
             yield Problem(file=path, kind=kind, detail=f"{number}, {count} times", action="kept")
 
 
-_Numbered = tuple[int, dict[str, Any]]  # an annotation and its place in the file
-
-
+_Numbered = tuple[int, dict[str, Any]]  # place in the file, annotation
 _Object = tuple[AnnotatedBox, Instance]
 
 
 def _with_objects(
     photo: AnnotatedPhoto, annotations: list[_Numbered], labels: dict[float, int], segmented: bool
 ) -> Iterator[AnnotatedPhoto | Problem]:
-    """The photo with its objects; with ground truth, too, where all of them have a segmentation."""
+    """The photo with its objects, and with ground truth if all of them have a segmentation."""
     objects, problems = sort_out(_objects(photo, annotations, labels))
     yield from problems
     crowds = [(box, instance) for box, instance in objects if instance.crowd]
@@ -193,7 +189,7 @@ def _with_objects(
     if crowds:
         photo = replace(photo, ignored=painter([_drawn(*crowd) for crowd in crowds], source))
     bare = [box.name for box, instance in objects if instance.region is None]
-    # With an object missing, the mask would call it background.
+    # If an object was dropped, the mask would show it as background.
     segmented = segmented and not problems
     if segmented and bare:
         more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""

@@ -1,4 +1,4 @@
-"""COCO results: one JSON list of {image_id, category_id, segmentation, score}, masks as run-length codes."""
+"""COCO results: a JSON list of {image_id, category_id, segmentation, score}, masks as run-length codes."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _KEYS = ("image_id", "category_id", "segmentation", "score")
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """The compressed COCO run-length code of a mask (H, W), with its counts as text."""
+    """The compressed COCO run-length code of a mask (H, W), its counts as text."""
     return _as_text(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
 
 
 def encode_window(window: NDArray[np.bool_], left: int, top: int, size: tuple[int, int]) -> dict[str, Any]:
     """The code of a mask of `size` (H, W) that is false outside a window (h, w).
 
-    It takes time with the window's pixels only; `left` and `top` are its first column and row in the mask.
+    Time grows with the window, not the mask; `left` and `top` are the window's first column and row there.
     """
     height, width = size
-    # Down the columns, as runs go; a run ends at the window's edge at the latest.
+    # COCO's runs go down the columns; here each ends at the window's edge at the latest.
     edges = np.diff(np.pad(window.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)
     starts, stops = (
         (left + column) * height + top + row for column, row in (np.nonzero(edges == sign) for sign in (1, -1))
     )
-    # Where a window is as high as the mask, a run goes on in the next column.
+    # If the window is as high as the mask, a run may continue in the next column.
     goes_on = starts[1:] == stops[:-1]
     starts, stops = np.delete(starts, np.flatnonzero(goes_on) + 1), np.delete(stops, np.flatnonzero(goes_on))
     borders = np.column_stack([starts, stops]).ravel()
@@ -51,7 +51,7 @@ def _as_text(code: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_results(path: Path, results: Iterable[CocoResult]) -> int:
-    """Write results as they come, one a line, whole or not at all; returns their number."""
+    """Write results atomically as they come, one per line; return their number."""
     count = 0
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for result in results:
@@ -63,10 +63,10 @@ def write_results(path: Path, results: Iterable[CocoResult]) -> int:
 
 
 def read_results(path: Path) -> list[CocoResult]:
-    """Read results of masks.
+    """Read results with masks.
 
     Raises:
-        DataError: The file is missing, or is not a list of such results.
+        DataError: The file is missing or does not hold such a list.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such results file, expected COCO results (JSON)")
@@ -86,5 +86,5 @@ def read_results(path: Path) -> list[CocoResult]:
 
 
 def image_id(sample: Sample) -> int | str:
-    """How COCO results call an image."""
+    """The image's ID in COCO results."""
     return sample.id if sample.image_id is None else sample.image_id

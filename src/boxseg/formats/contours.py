@@ -1,4 +1,4 @@
-"""Outlines of masks as polygons along the edges of pixels, and regions of connected pixels.
+"""Outlines of masks as polygons along pixel edges, and connected regions of pixels.
 
 Polygons are half-open as boxes are: the mask of one pixel at the upper left is (0, 0), (1, 0), (1, 1), (0, 1).
 Painted again by COCO's rule, the outline of a mask without holes gives exactly its pixels.
@@ -16,14 +16,13 @@ _STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
 
 
 def trace_rings(mask: NDArray[np.bool_]) -> list[Ring]:
-    """Every boundary between a mask (H, W) and the rest, in the order of their first pixels, row by row.
+    """Every boundary between a mask (H, W) and the rest, in the order of first pixels, row by row.
 
-    Pixels that touch at a corner only are kept apart: each ring is the outline of pixels joined by their sides,
-    or of a hole in them.
+    Pixels that touch only at a corner are kept apart: a ring outlines pixels joined by their sides, or a hole.
 
     Returns:
-        The corners of each, (n, 2) x and y in pixels, the mask on the right hand: outlines run clockwise as
-        seen on the screen, holes the other way.
+        The corners of each ring, (n, 2) x and y in pixels, the mask on its right: on the screen, outlines run
+        clockwise, holes counterclockwise.
     """
     if not mask.any():
         return []
@@ -49,7 +48,7 @@ def trace_rings(mask: NDArray[np.bool_]) -> list[Ring]:
 
 
 def _edges(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sides of pixels that bound the mask, as 4 · first vertex + direction, and which one follows each."""
+    """Pixel sides that bound the mask, as 4 · first vertex + direction, and which one follows each."""
     height, width = mask.shape
     inside = np.pad(mask, 1)
     corner = np.zeros((height + 1, width + 1, 4), dtype=bool)
@@ -61,7 +60,7 @@ def _edges(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64
     starts = np.flatnonzero(exists)
     directions = starts % 4
     vertex = starts // 4 + _STEPS[directions, 0] + _STEPS[directions, 1] * (width + 1)
-    # To the right first: round the same pixel, so that pixels touching at this corner stay apart.
+    # Turn right first, round the same pixel: pixels that touch only at this corner stay apart.
     follow = 4 * vertex + (directions + 3) % 4
     for turn in (0, 1):
         option = 4 * vertex + (directions + turn) % 4
@@ -70,24 +69,24 @@ def _edges(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def area(ring: Ring) -> float:
-    """Signed area of a ring, pixels: positive where it runs clockwise on the screen."""
+    """Signed area of a ring, pixels: positive if it runs clockwise on the screen."""
     x, y = ring[:, 0], ring[:, 1]
     return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
 
 
 def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The mask (H, W) and all that it encloses; a gap at a corner is open."""
+    """The mask (H, W) with its holes filled; a gap at a corner is an opening."""
     regions, _ = connected_regions(np.pad(~mask, 1, constant_values=True))
     return np.asarray(regions != regions[0, 0])[1:-1, 1:-1]
 
 
 def outlines(mask: NDArray[np.bool_]) -> list[Ring]:
-    """Outlines of a mask (H, W) with its holes filled, the largest first. None lies in another."""
+    """Outlines of a mask (H, W) with its holes filled, the largest first; none lies inside another."""
     return sorted(trace_rings(fill_holes(mask)), key=area, reverse=True)
 
 
 def join_rings(rings: list[Ring]) -> Ring:
-    """One ring that goes round all of at least one, over bridges of no width where two are nearest."""
+    """Join one or more rings into one, by bridges of no width between their nearest corners."""
     joined, rest = rings[0], list(rings[1:])
     links = [_nearest(joined, ring) for ring in rest]
     while rest:
@@ -117,16 +116,16 @@ def _nearest(one: Ring, other: Ring) -> _Link:
 
 
 def connected_regions(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """Number the regions of a mask (H, W) in the order of their first pixels: 0 outside, 1..n inside; and n.
+    """Number the regions of a mask (H, W) in the order of first pixels: 0 outside, 1..n inside; return n, too.
 
-    Pixels that touch, also at a corner only, are of one region.
+    Pixels that touch, even only at a corner, are in one region.
     """
     height, width = mask.shape
     flat = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8)
     rows, starts = np.nonzero(np.diff(flat) == 1)
     ends = np.nonzero(np.diff(flat) == -1)[1]
     step = width + 2
-    # Runs of the next row that touch a run end at its start or later, and start at its end or sooner.
+    # Runs of the next row that touch a run end at or after its start, and start at or before its end.
     first = np.searchsorted(rows * step + ends, (rows + 1) * step + starts, side="left")
     last = np.searchsorted(rows * step + starts, (rows + 1) * step + ends, side="right")
     parent = list(range(len(rows)))

@@ -5,9 +5,9 @@
     ROOT/images/NAME           photos (else images/SUBSET, SPLIT, the folder of the annotations, ROOT itself;
                                data.images names any other)
 
-Coordinates are half-open pixel edges from 0, as everywhere here. A rotated box is replaced by the upright box
-around it. Polygons and masks are ground truth (see `formats.shapes`). The export of a project names the subset
-of every image, which is its split. Classes 1..L are the labels in the order of the project.
+Coordinates are 0-based half-open pixel edges. A rotated box is replaced by the upright box around it. Polygons
+and masks are ground truth (see `formats.shapes`). The export of a project names the subset of every image: its
+split. Classes 1..L are the labels in the order of the project.
 """
 
 from __future__ import annotations
@@ -77,10 +77,9 @@ def _photos(
 
 
 def _images(nodes: list[ET.Element], path: Path) -> Iterator[tuple[str, ET.Element] | Problem]:
-    """Name and node of each image."""
     for number, node in enumerate(nodes, start=1):
         name = node.get("name") or ""
-        # An annotation file may come from anywhere; it must not make us read, or name files, elsewhere.
+        # Annotation files are untrusted: a name must not make us read or write outside the folder.
         if not name or leads_out(name):
             kind = "image name leads out of the image folder" if name else "image without name"
             yield Problem.skipped(path, kind, name or f"number {number}")
@@ -89,7 +88,7 @@ def _images(nodes: list[ET.Element], path: Path) -> Iterator[tuple[str, ET.Eleme
 
 
 def _split(data: Data) -> tuple[Path, list[ET.Element], tuple[str, ...]]:
-    """The annotation file, the images of the split, and the classes of all files there are."""
+    """The annotation file, the images of the split, and the classes of all annotation files together."""
     found = split_files(data.root, ".xml", is_annotations)
     if data.annotations is None and len(found) == 1:
         tree = _parse(found[0])
@@ -116,7 +115,7 @@ def _subset(node: ET.Element) -> str:
 def _parse(path: Path) -> ET.Element:
     try:
         tree = ET.parse(path).getroot()
-    except (ET.ParseError, ValueError, LookupError, OSError) as error:  # the middle two: encodings
+    except (ET.ParseError, ValueError, LookupError, OSError) as error:  # ValueError, LookupError: encodings
         raise DataError(f"{path}: annotation file is not valid XML ({error})") from error
     if tree.tag != "annotations" or tree.find("track") is not None:
         what = "holds tracks of a video" if tree.find("track") is not None else f"is <{tree.tag}>"
@@ -125,7 +124,7 @@ def _parse(path: Path) -> ET.Element:
 
 
 def _classes(trees: list[ET.Element]) -> tuple[str, ...]:
-    """Labels of the projects, in their order; without a list of them, all that are used, sorted."""
+    """The projects' labels in their order; without such a list, the labels used, sorted."""
     labels = [label for tree in trees for label in tree.findall("meta//labels/label")]
     labels = [label for label in labels if label.find("parent") is None]  # parts of a skeleton have a parent
     stated = dict.fromkeys((label.findtext("name") or "").strip() for label in labels)
@@ -162,7 +161,7 @@ def _shapes(
 def _shape(
     node: ET.Element, label: str, classes: tuple[str, ...], called: str, size: tuple[int, int] | None
 ) -> Shape:
-    """One thing drawn on a photo; the message of a ValueError is the kind of its problem."""
+    """Read one shape; the message of a ValueError becomes the kind of its problem."""
     if node.tag in _NOT_READ:
         raise ValueError("neither box, polygon nor mask")
     if label not in classes:
@@ -212,7 +211,7 @@ def _points(node: ET.Element) -> list[tuple[float, float]]:
 
 
 def _mask(node: ET.Element, size: tuple[int, int]) -> tuple[int, int, NDArray[np.bool_]]:
-    """Left, top and pixels of a mask: runs outside and inside in turn, row by row of its own rectangle."""
+    """Left, top and pixels of a mask; its runs alternate outside and inside, row by row in its rectangle."""
     try:
         left, top, width, height = (int(node.get(key, "")) for key in ("left", "top", "width", "height"))
         runs = np.array([int(run) for run in node.get("rle", "").split(",")], dtype=np.int64)

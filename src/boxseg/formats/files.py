@@ -1,4 +1,4 @@
-"""Text files, names and photos: what all formats share."""
+"""Text files, names and photos: helpers that all formats share."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from boxseg.dataset import Sample
 from boxseg.errors import DataError
 
 _SEPARATOR = re.compile(r"[/\\]")
-_ROOTED = re.compile(r"[/\\]|[A-Za-z]:")  # at the root of a disk or network share, or on a disk of Windows
+_ROOTED = re.compile(r"[/\\]|[A-Za-z]:")  # absolute path, network share or Windows drive
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a text file in UTF-8, stripped; empty ones are kept, so that numbers fit."""
+    """Stripped lines of a UTF-8 text file; empty lines are kept, so that line numbers match."""
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -33,7 +33,7 @@ def read_json(path: Path) -> Any:
 
 
 def is_file(path: Path) -> bool:
-    """Whether it is a file; a name that the file system does not allow is none."""
+    """Whether it is a file; False for a name that the file system does not allow."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -41,22 +41,19 @@ def is_file(path: Path) -> bool:
 
 
 def leads_out(name: str) -> bool:
-    """Whether a name from a file of unknown origin may denote a place outside the folder it is relative to.
-
-    Judged as by every system: a data set that is refused on one is refused on all.
-    """
+    """Whether an untrusted name may lead out of its folder, by the rules of every operating system."""
     return _ROOTED.match(name) is not None or ".." in _SEPARATOR.split(name)
 
 
 def place_photo(
     sample: Sample, folder: Path, suffixes: tuple[str, ...], how: Literal["copy", "link", "none"]
 ) -> Path:
-    """Put the photo of a sample at `folder`/ID, unless it is there already; returns the path.
+    """Put the photo of a sample at `folder`/ID, unless it is there already; return the path.
 
     Where the system refuses a symbolic link, the photo is copied.
 
     Raises:
-        DataError: The suffix of the photo is none of `suffixes`, which the format allows.
+        DataError: The photo's suffix is not one of `suffixes`, those that the format allows.
     """
     if sample.image.suffix.lower() not in suffixes:
         raise DataError(f"{sample.image}: expected a photo of suffix {', '.join(suffixes)} in this format")

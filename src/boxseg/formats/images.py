@@ -1,7 +1,7 @@
 """Photos from files: any mode Pillow reads, as upright 8-bit RGB.
 
-Photos are turned upright by their EXIF orientation, everywhere. Boxes and masks are in the upright frame,
-as every viewer and most annotation tools show it.
+Photos are always turned upright by their EXIF orientation. Boxes and masks are in the upright frame, as every
+viewer and most annotation tools show it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow raises for damaged files of one kind or another; its pixel limit refuses decompression bombs.
+# What Pillow raises for damaged files, and for decompression bombs, beyond its pixel limit.
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -46,7 +46,7 @@ DAMAGE = (
 
 @dataclass(frozen=True)
 class Header:
-    """What a photo says of itself without being decoded."""
+    """What the header of a photo states."""
 
     width: int  # of the upright photo, pixels
     height: int
@@ -55,7 +55,7 @@ class Header:
 
 @contextmanager
 def opened(path: Path | str) -> Iterator[Image.Image]:
-    """An image file; what Pillow raises for a missing or damaged one becomes a DataError."""
+    """Open an image file; DataError if it is missing or damaged."""
     try:
         with Image.open(path) as image:
             yield image
@@ -64,7 +64,7 @@ def opened(path: Path | str) -> Iterator[Image.Image]:
 
 
 def read_header(path: Path | str) -> Header:
-    """Size and orientation, without decoding the pixels; errors are those of `opened`."""
+    """Size and orientation, without decoding the pixels; errors as for `opened`."""
     with opened(path) as image:
         turn = _turn(image)
         width, height = image.size
@@ -74,16 +74,16 @@ def read_header(path: Path | str) -> Header:
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
-    """(width, height) of the upright photo, without decoding it; errors are those of `opened`."""
+    """(width, height) of the upright photo, without decoding it; errors as for `opened`."""
     header = read_header(path)
     return header.width, header.height
 
 
 def read_picture(path: Path | str) -> Image.Image:
-    """The upright photo as Pillow holds it, decoded, of mode RGB.
+    """The upright photo as a decoded Pillow image of mode RGB.
 
     Grey becomes RGB, 16 bits keep their upper 8, CMYK and palettes are converted, transparent pixels are
-    shown on white. Of an animation, the first frame.
+    shown on white. Of an animation, the first frame is read.
 
     Raises:
         DataError: The file is missing, truncated, not an image, or has floating-point pixels.
@@ -93,9 +93,9 @@ def read_picture(path: Path | str) -> Image.Image:
 
 
 def decode(path: Path | str) -> None:
-    """Decode a photo as `read_picture` does, with its errors; a JPEG at an eighth of its size.
+    """Decode a photo only to find damage, with the errors of `read_picture`.
 
-    That reads all of its bytes, and so finds all damage, in half of the time.
+    A JPEG is decoded at an eighth of its size: that reads all of its bytes, in half the time.
     """
     with opened(path) as image:
         image.draft(image.mode, (1, 1))
@@ -103,12 +103,12 @@ def decode(path: Path | str) -> None:
 
 
 def read_image(path: Path | str) -> NDArray[np.uint8]:
-    """The upright photo, (H, W, 3) uint8 RGB, as `read_picture` reads it, with its errors."""
+    """The upright photo, (H, W, 3) uint8 RGB; errors as for `read_picture`."""
     return np.array(read_picture(path))
 
 
 def to_photo(image: Any) -> NDArray[np.uint8]:
-    """A photo (H, W, 3) uint8 RGB from what programs hold.
+    """Convert a picture of any of these kinds to a photo (H, W, 3) uint8 RGB.
 
     Args:
         image: A path; a PIL image, turned upright by its EXIF orientation; a NumPy array (H, W), (H, W, 3) or
@@ -148,7 +148,7 @@ def _upright(image: Image.Image) -> Image.Image:
 def _turn(image: Image.Image) -> int:
     try:
         turn = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF blocks raise what they like; without one, a photo is as stored
+    except Exception:  # damaged EXIF may raise anything: keep the photo as stored
         return 1
     return turn if turn in _UPRIGHT else 1
 
@@ -156,7 +156,7 @@ def _turn(image: Image.Image) -> int:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ValueError("floating-point pixels, expected 8 or 16 bits")
-    if image.mode.startswith("I"):  # "I" is how some readers hold 16 bits
+    if image.mode.startswith("I"):  # some readers hold 16 bits as "I"
         grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
@@ -170,7 +170,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def unreadable(path: Path | str, error: BaseException) -> DataError:
-    """What to raise for an image file that Pillow refused with `error`."""
+    """The DataError for an image file that Pillow refused with `error`."""
     if isinstance(error, FileNotFoundError):
         return DataError(f"{path}: no such image")
     if isinstance(error, UnidentifiedImageError):
@@ -180,5 +180,5 @@ def unreadable(path: Path | str, error: BaseException) -> DataError:
 
 
 def without_path(error: DataError, path: Path) -> str:
-    """The message of a reading error, for use beside the path."""
+    """The message of a reading error without the path, which is shown beside it."""
     return str(error).removeprefix(f"{path}: ")

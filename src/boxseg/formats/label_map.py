@@ -1,7 +1,7 @@
 """labelmap.txt: names and colours of the classes of label masks, as CVAT and Datumaro write it.
 
-One class a line, `name:r,g,b:parts:actions`, of which the last two are for persons and stay empty. Where we
-write it, the n-th line names the pixel value n, and the colours are VOC's.
+One class per line, `name:r,g,b:parts:actions`; the last two describe persons and stay empty. In files that
+boxseg writes, the n-th line names pixel value n, and the colours are VOC's.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def write_label_map(path: Path, classes: Sequence[str], *, ignored: bool) -> Non
 
 
 def read_label_map(path: Path) -> tuple[str, ...]:
-    """Names of classes 1..L; empty where there is no such file, or its colours are not VOC's in their order.
+    """Names of classes 1..L; empty if there is no such file or its colours are not VOC's in their order.
 
-    The order of such a file says nothing of pixel values.
+    With other colours, the order of the lines says nothing about pixel values.
     """
     if not is_file(path):
         return ()

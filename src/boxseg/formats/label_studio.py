@@ -1,14 +1,14 @@
-"""Label Studio: the JSON export (a list of tasks) and the photos, wherever they lie below the folder.
+"""Label Studio: the JSON export (a list of tasks) and the photos, anywhere below the folder.
 
     ROOT/project-1-at-….json   annotations (else SPLIT.json, SPLIT/….json; data.annotations names any other)
     ROOT/…/NAME                photos, found by their names (data.images names their folder)
 
-Boxes are shares of the photo in percent. A rotated rectangle is replaced by the upright box around it. Polygons
-and brushed masks are ground truth (see `formats.shapes`). Classes 1..L are the names used, sorted.
+Boxes are in percent of the photo. A rotated rectangle is replaced by the upright box around it. Polygons and
+brushed masks are ground truth (see `formats.shapes`). Classes 1..L are the names used, sorted.
 
 A task names its photo as an upload (/data/upload/1/3fa85f64-photo.jpg), in local storage
-(/data/local-files/?d=dir/photo.jpg), by an address or by a path: the name is looked up below the folder, for an
-upload also without the eight digits before it.
+(/data/local-files/?d=dir/photo.jpg), by a URL or by a path. The name is looked up below the folder; for an
+upload also without the eight digits in front.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Task = dict[str, Any]
 
 
 def is_export(path: Path) -> bool:
-    """Whether a file looks like an export of Label Studio, also JSON-MIN: a list, but not of COCO results."""
+    """Whether a file looks like an export of Label Studio or its JSON-MIN: a list, but not COCO results."""
     start = head(path).lstrip(b"\xef\xbb\xbf \t\r\n")
     return start.startswith(b"[") and b'"category_id"' not in start
 
@@ -85,8 +85,6 @@ def _parse(path: Path) -> list[Task]:
 
 
 class _Files:
-    """The photos below a folder, by name."""
-
     def __init__(self, data: Data) -> None:
         self._top = images_option(data) or data.root
         self._paths: defaultdict[str, list[Path]] = defaultdict(list)
@@ -95,10 +93,10 @@ class _Files:
                 self._paths[path.name].append(path)
 
     def find(self, name: PurePosixPath) -> Path | None:
-        """The photo that a path of another place stands for; of several, the one in the folders it names."""
+        """The photo that a path from elsewhere names; of several, the one whose folders match it best."""
         uploaded = _UPLOADED.fullmatch(name.name)
         bare = uploaded[1] if uploaded else name.name
-        # An upload has its spaces replaced, too.
+        # Label Studio also replaces the spaces in the name of an upload.
         spaced = [key for key in self._paths if key.replace(" ", "_") == bare] if uploaded else []
         for candidate in dict.fromkeys([name.name, bare, *spaced]):
             paths = self._paths.get(candidate, [])
@@ -117,7 +115,6 @@ class _Files:
 
 
 def _photo_files(tasks: list[Task], files: _Files, path: Path) -> Iterator[tuple[Task, Path] | Problem]:
-    """Each task with its photo."""
     for number, task in enumerate(tasks, start=1):
         address = _address(task["data"])
         if address is None:
@@ -133,7 +130,7 @@ def _photo_files(tasks: list[Task], files: _Files, path: Path) -> Iterator[tuple
 
 
 def _address(fields: dict[str, Any]) -> str | None:
-    """What a task says of its photo: the field `image`, or the only one that names a photo."""
+    """Where a task says its photo is: the field `image`, or else the only field that names a photo."""
     if isinstance(fields.get("image"), str):
         return str(fields["image"])
     texts = [value for value in fields.values() if isinstance(value, str)]
@@ -142,17 +139,16 @@ def _address(fields: dict[str, Any]) -> str | None:
 
 
 def _place(address: str) -> PurePosixPath:
-    """The path in an address, decoded."""
     try:
         parts = urlsplit(address.replace("\\", "/"))
-    except ValueError:  # not an address: brackets and the like
+    except ValueError:  # not a URL: brackets and the like
         return PurePosixPath(address)
     stored = parse_qs(parts.query).get("d") if parts.path.rstrip("/").endswith("local-files") else None
     return PurePosixPath(stored[0].replace("\\", "/") if stored else unquote(parts.path))
 
 
 def _annotations(task: Task) -> list[dict[str, Any]]:
-    """The annotations of a task, the one that counts last: one marked as ground truth, else the latest."""
+    """The annotations of a task, the one to use last: one marked as ground truth, else the latest."""
     known = task.get("annotations") or task.get("completions")
     usable = [one for one in known if isinstance(one, dict)] if isinstance(known, list) else []
     usable = [one for one in usable if not one.get("was_cancelled") and isinstance(one.get("result"), list)]
@@ -160,7 +156,7 @@ def _annotations(task: Task) -> list[dict[str, Any]]:
 
 
 def _results(task: Task) -> list[dict[str, Any]]:
-    """What was drawn, without choices, texts and the like; a label given apart is put into its region."""
+    """The regions drawn in a task, without choices, texts etc.; labels stored apart are put into them."""
     annotations = _annotations(task)
     found = [one for one in annotations[-1]["result"] if isinstance(one, dict)] if annotations else []
     apart = {str(one.get("id")): label_of(one) for one in found if one.get("type") == "labels"}
@@ -175,7 +171,7 @@ def _results(task: Task) -> list[dict[str, Any]]:
 def _with_objects(
     photo: AnnotatedPhoto, task: Task, classes: tuple[str, ...], outlined: bool
 ) -> Iterator[AnnotatedPhoto | Problem]:
-    """The photo with its objects; none for a task that nobody has annotated, as it is no sure background."""
+    """The photo with its objects; without annotations the task is skipped, as it may not be background."""
     source, name = photo.source, photo.image.name
     count = len(_annotations(task))
     if count == 0:
@@ -199,7 +195,7 @@ def _with_objects(
 def _regions(
     photo: AnnotatedPhoto, results: list[dict[str, Any]], classes: tuple[str, ...]
 ) -> Iterator[tuple[Shape, tuple[int, int] | None] | Problem]:
-    """Each region with the (width, height) of the photo as it states them."""
+    """Each region, with the photo's (width, height) that it states."""
     for number, result in enumerate(results, start=1):
         name = label_of(result)
         called = f"{result['type']} {number} ({name or 'no label'}) of {photo.image.name}"

@@ -21,9 +21,9 @@ RegionKind = Literal["rectangle", "polygon", "brush", "other"]
 
 _TOOLS: dict[str, RegionKind] = {"rectangle": "rectangle", "polygon": "polygon", "brush": "brush"}
 _TOOLS |= dict.fromkeys(("ellipse", "keypoint", "bitmask", "vector"), "other")
-# What may be drawn, by the type of a result.
+# What can be drawn, by the type of a result.
 REGIONS: dict[str, RegionKind] = _TOOLS | {f"{tool}labels": kind for tool, kind in _TOOLS.items()}
-# Larger photos are refused by Pillow as well.
+# Pillow refuses larger photos as well.
 _MOST_PIXELS = 1 << 28
 
 
@@ -39,9 +39,9 @@ def label_of(result: dict[str, Any]) -> str | None:
 
 
 def read_region(result: dict[str, Any], label: int | None, name: str, image: Path) -> Shape:
-    """A region, of a type in `REGIONS`, in pixels; the message of a ValueError is the kind of its problem.
+    """Read a region of a type in `REGIONS`, in pixels; a ValueError's message becomes the kind of its problem.
 
-    The size of the photo is read from `image` if the region does not state it.
+    If the region does not state the size of the photo, it is read from `image`.
     """
     kind, value = REGIONS[result["type"]], result["value"]
     if kind == "other":
@@ -93,7 +93,7 @@ def _rectangle(result: dict[str, Any], size: tuple[int, int]) -> Corners:
     x, y, width, height = (_float(value.get(key)) / 100 for key in ("x", "y", "width", "height"))
     left, top = x * size[0], y * size[1]
     box = (left, top, left + width * size[0], top + height * size[1])
-    # Label Studio turns about the corner that x and y name, whichever way it was turned by the user.
+    # Label Studio rotates about the corner (x, y), however the user rotated the rectangle.
     return bounds(rotated_corners(box, degrees, (left, top))) if degrees else box
 
 
@@ -109,14 +109,14 @@ def _points(value: dict[str, Any], size: tuple[int, int]) -> list[tuple[float, f
 def decode_brush(code: Any, width: int, height: int) -> NDArray[np.bool_]:
     """The pixels (H, W) of a brushed mask: where the last of its four channels is not 0.
 
-    The code is a stream of bits: the number of values in 32 bits, the bits of a value less 1 in 5, four widths
-    less 1 in 4 each. Then, until there are enough values: one bit, whether a run follows; two, which of the
-    widths its length has; the length less 1; and one value for all of a run, or a value each.
+    The code is a stream of bits. It begins with the number of values (32 bits), the bits of a value less 1 (5)
+    and four widths less 1 (4 each). Blocks follow until there are enough values: whether it is a run (1 bit),
+    which of the widths its length has (2), the length less 1, and one value for the run, or else every value.
 
     Raises:
         ValueError: The bytes are not such a code, or not of this size.
 
-    Source: RLE of `@thi.ng/rle-pack`, which Label Studio's editor packs RGBA pixels with.
+    Source: RLE of `@thi.ng/rle-pack`, with which Label Studio's editor packs RGBA pixels.
     """
     total = 4 * width * height
     if width * height > _MOST_PIXELS:
@@ -129,7 +129,7 @@ def decode_brush(code: Any, width: int, height: int) -> NDArray[np.bool_]:
         raise ValueError(f"brushed mask of another size than {width} x {height}")
     word = _take(bits, 5) + 1
     widths = [_take(bits, 4) + 1 for _ in range(4)]
-    runs: list[tuple[bool, int]] = []  # whether the value is not 0, and how often it follows
+    runs: list[tuple[bool, int]] = []  # whether the value is not 0, and how often it repeats
     filled = 0
     while filled < total:
         is_run = _take(bits, 1)
@@ -146,7 +146,7 @@ def decode_brush(code: Any, width: int, height: int) -> NDArray[np.bool_]:
 
 
 def _take(bits: Iterator[str], count: int) -> int:
-    """The number in the next bits, the highest first."""
+    """The number in the next bits, the highest bit first."""
     number = "".join(itertools.islice(bits, count))
     if len(number) < count:
         raise ValueError("brushed mask that ends too early")

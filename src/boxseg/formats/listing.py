@@ -1,8 +1,8 @@
-"""What every reader returns, and how one is written.
+"""What every reader returns, and how to write one.
 
-A format that is read is one file with three names, and an entry in `formats.READERS`:
+A reader is one file with three names, and an entry in `formats.READERS`:
 
-    LOOKED_FOR       what such a data set is recognised by, for the error about an unknown format
+    LOOKED_FOR       how such a data set is recognised, for the error about an unknown format
     matches(root)    whether a folder looks like such a data set
     read(data)       the `Listing` of one split; a DataError if there is none, or its files are of another kind
 
@@ -13,7 +13,7 @@ separates the two:
     photos, problems = sort_out(_photos(data, …))
     return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
 
-The shortest one to start from is `formats.voc_loose`.
+The shortest reader to start from is `formats.voc_loose`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class AnnotatedBox(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotatedPhoto:
-    """One photo as annotated; the file of the photo has not been opened yet.
+    """One annotated photo; its file has not been opened yet.
 
     Attributes:
         id: Name in the data set, without suffix.
@@ -60,7 +60,7 @@ class AnnotatedPhoto:
         source: Annotation file, named in problems.
         boxes: Its objects.
         normalised: Whether corners are shares of width and height.
-        stated_size: (width, height) in the annotation, where stated.
+        stated_size: (width, height) in the annotation, if stated.
         crowds: Corners of the boxes around crowds.
         ground_truth: Makes the reader of the ground truth from (width, height).
         ignored: Makes the reader of the crowds' mask from (width, height).
@@ -101,7 +101,7 @@ class Listing:
 
 
 def sort_out(found: Iterable[T | Problem]) -> tuple[list[T], list[Problem]]:
-    """What was read, and the problems met on the way, each in order."""
+    """Separate what was read from the problems found, each in order."""
     everything = list(found)
     problems = [one for one in everything if isinstance(one, Problem)]
     return [one for one in everything if not isinstance(one, Problem)], problems

@@ -1,4 +1,4 @@
-"""Label masks: palette PNG in VOC colours, one byte a pixel, 0 background, 1..L, 255 ignored."""
+"""Label masks: palette PNG in VOC colours, one byte per pixel, 0 background, 1..L, 255 ignored."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _SINGLE = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")  # modes of on
 
 
 def write_mask(path: Path | str, labels: NDArray[np.uint8]) -> None:
-    """Write labels (H, W) uint8 of at least one pixel as a palette PNG in VOC colours, whole or not at all."""
+    """Write labels (H, W) uint8 of at least one pixel as a palette PNG in VOC colours, atomically."""
     if labels.dtype != np.uint8 or labels.ndim != 2 or labels.size == 0:
         raise ValueError(f"Invalid mask, expected (H, W) uint8, got {labels.shape} {labels.dtype}")
     height, width = labels.shape
     image = Image.frombytes("P", (width, height), labels.tobytes())
     image.putpalette(_PALETTE)
     with atomic_path(path) as temporary:
-        # Only repetitions of one value are looked for: two fifths of the time, files a fifth larger.
+        # Z_RLE compresses only runs of one value: two fifths of the time, files a fifth larger.
         image.save(temporary, format="PNG", compress_type=zlib.Z_RLE)
 
 
 def write_grey(path: Path | str, levels: NDArray[np.uint8]) -> None:
-    """Write levels (H, W) uint8 as an 8-bit grey PNG, whole or not at all."""
+    """Write levels (H, W) uint8 as an 8-bit grey PNG, atomically."""
     with atomic_path(path) as temporary:
         Image.fromarray(levels).save(temporary, format="PNG")
 
@@ -40,11 +40,8 @@ def write_grey(path: Path | str, levels: NDArray[np.uint8]) -> None:
 def read_mask(path: Path | str, classes: int | None = None) -> NDArray[np.uint8]:
     """Read labels (H, W) uint8 from a palette or greyscale image, whose pixel values are the classes.
 
-    RGB images are read through the VOC colour table. JPEG is refused: it is not lossless.
-
-    Args:
-        path: Image file.
-        classes: L, to check that values are 0..L or 255; None allows any.
+    RGB images are read through the VOC colour table. JPEG is refused: it is not lossless. With `classes` (L),
+    values must be 0..L or 255.
 
     Raises:
         DataError: The file is unreadable, a value out of range, or a colour not in the VOC table.

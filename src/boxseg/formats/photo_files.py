@@ -1,4 +1,4 @@
-"""Photos given as files, folders and patterns, and samples without boxes made of them."""
+"""Photos given as files, folders and patterns, and samples without boxes made from them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ GIVEN_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".g
 
 
 def find_photos(given: list[str]) -> list[Path]:
-    """The photos among files, folders and patterns, in order; folders are searched to any depth.
+    """The photos among files, folders (searched to any depth) and patterns, in order.
 
-    Patterns are those of shells: `*`, `?`, `[ab]`, and `**` for folders of any depth; they may name folders.
+    Patterns are as in shells: `*`, `?`, `[ab]`, and `**` for folders of any depth; they may name folders.
 
     Raises:
         DataError: Something given does not exist, or contains no photo.
@@ -37,7 +37,7 @@ def find_photos(given: list[str]) -> list[Path]:
 
 
 def _expand(text: str) -> list[Path]:
-    """What a pattern stands for; any other text, and a file of the pattern's very name, stands for itself."""
+    """The paths that a pattern matches; other text, and the exact name of a file, stands for itself."""
     path = Path(text).expanduser()
     if path.exists() or not has_magic(text):
         return [path]
@@ -48,7 +48,7 @@ def _expand(text: str) -> list[Path]:
 
 
 def names_of(files: list[Path]) -> dict[str, Path]:
-    """A name for the results of each photo: its own, with its folder or suffix if two are alike."""
+    """A name for the results of each photo: its own, with its folder or suffix if two are the same."""
     names: dict[str, Path] = {}
     for file in dict.fromkeys(files):
         for name in (file.stem, f"{file.parent.name}_{file.stem}", f"{file.stem}_{file.suffix[1:]}"):
@@ -62,7 +62,7 @@ def names_of(files: list[Path]) -> dict[str, Path]:
 
 
 def photo_sample(name: str, photo: Path) -> Sample:
-    """A photo without boxes, as a sample of this ID."""
+    """A sample with this ID for a photo without boxes."""
     width, height = image_size(photo)
     return Sample(
         id=name,

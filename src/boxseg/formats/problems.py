@@ -1,4 +1,4 @@
-"""What is wrong with a data set, as tables and log lines."""
+"""Problems of a data set, as tables and log lines."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ log = logging.getLogger("boxseg")
 
 
 class Checked:
-    """For results with `problems`: they are its table, and make the exit status 1."""
+    """Base of results with `problems`: they are its table, and make the exit status 1."""
 
     problems: tuple[Problem, ...]
 
     @property
     def status(self) -> int:
-        """1 where anything is wrong."""
+        """1 if there is any problem."""
         return int(bool(self.problems))
 
     def tables(self) -> list[Table]:
-        """What is wrong."""
+        """The problems."""
         return [problem_table(self.problems)] if self.problems else []
 
 
@@ -40,7 +40,7 @@ def problem_table(problems: Sequence[Problem], shown: int = 5) -> Table:
 
 
 def report_problems(dataset: BoxDataset, shown: int = 3) -> None:
-    """Say in the log how many items of a data set were skipped or mended, with the first few."""
+    """Log how many items of a data set have problems, and the first few of them."""
     if not dataset.problems:
         return
     count = len(dataset.problems)

@@ -1,4 +1,4 @@
-"""Polygons and run-length codes (COCO) into label masks."""
+"""Paint polygons and run-length codes (COCO) as label masks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from boxseg.errors import DataError
 
 _FAR = 20  # times the photo's longer side
 
-# What `encode_region` raises where something is not a region.
+# What `encode_region` raises for something that is not a region.
 UNREADABLE_REGION = (ValueError, TypeError, KeyError, RuntimeError, OverflowError)
 
 
 @dataclass(frozen=True)
 class RegionMask:
-    """Ground truth that is painted on demand: smaller objects on top, ignored crowds below all others."""
+    """Ground truth painted on demand: smaller objects on top, ignored crowds below all others."""
 
     regions: tuple[Any, ...] = field(repr=False)  # as in `Instance`
     labels: tuple[int, ...]  # class 1..L of each; 255 for a crowd
@@ -33,15 +33,15 @@ class RegionMask:
     height: int
 
     def __call__(self) -> NDArray[np.uint8]:
-        """The (H, W) uint8 mask; a DataError if a region is neither polygons nor a code of this size."""
+        """The (H, W) uint8 mask; DataError if a region is neither polygons nor a code of this size."""
         try:
             runs = [_runs(encode_region(region, self.width, self.height)) for region in self.regions]
         except UNREADABLE_REGION as error:
             raise DataError(f"{self.source}: segmentation cannot be read ({error})") from error
         areas = [int(lengths[1::2].sum()) for lengths in runs]
-        # Not by position in the file, so that the order of annotations does not matter.
+        # Not in the order of the file: the order of annotations must not matter.
         order = sorted(range(len(runs)), key=lambda i: (self.labels[i] != IGNORE, -areas[i], self.labels[i]))
-        columns = np.zeros(self.width * self.height, dtype=np.uint8)  # one after the other, as runs go
+        columns = np.zeros(self.width * self.height, dtype=np.uint8)  # column by column, as runs go
         for index in order:
             inside = np.repeat(np.arange(len(runs[index])) % 2 == 1, runs[index])
             np.copyto(columns, np.uint8(self.labels[index]), where=inside)
@@ -49,20 +49,20 @@ class RegionMask:
 
 
 def painter(instances: Sequence[Instance], source: str) -> Callable[[int, int], RegionMask]:
-    """Makes the ground truth of objects and crowds from (width, height)."""
+    """Make the function that gives the mask of objects and crowds from (width, height)."""
     labels = tuple(IGNORE if instance.crowd else instance.label for instance in instances)
     return partial(RegionMask, tuple(instance.region for instance in instances), labels, source)
 
 
 def _runs(code: dict[str, Any]) -> NDArray[np.int64]:
-    """Lengths of the runs of a run-length code, outside and inside in turn, down the columns."""
+    """Lengths of the runs of a code, outside and inside alternating, down the columns."""
     return np.array(toUncompressedRLE([code])[0]["counts"], dtype=np.int64)
 
 
 def packed(region: Any) -> Any:
-    """The region of an object with its polygons as arrays, which take a quarter of the memory of lists.
+    """A region's polygons as arrays, which take a quarter of the memory of lists.
 
-    A region that holds anything but polygons of numbers is returned as it is, and refused when it is painted.
+    Anything but polygons of numbers is returned as it is, and refused when it is painted.
     """
     if not isinstance(region, list):
         return region
@@ -73,9 +73,9 @@ def packed(region: Any) -> Any:
 
 
 def is_void(region: Any) -> bool:
-    """Whether the region of an object holds no pixel: nothing, polygons without three corners, empty runs.
+    """Whether a region holds no pixel: nothing, polygons without three corners, empty runs.
 
-    A region that cannot be read is not void: it is refused when it is painted.
+    An unreadable region is not void: it is refused when it is painted.
     """
     if not region:
         return True
@@ -87,19 +87,14 @@ def is_void(region: Any) -> bool:
         if isinstance(counts, list):
             return not any(counts[1::2]) and sum(counts) == height * width
         code = {"size": [height, width], "counts": counts.encode() if isinstance(counts, str) else counts}
-        # The area of a code is quick to compute; only where it is 0 is the code checked closely.
+        # The area of a code is quick to compute; the code is checked closely only if that is 0.
         return int(coco_mask.area(code)) == 0 and bool(encode_region(region, width, height))
     except UNREADABLE_REGION:
         return False
 
 
 def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
-    """The COCO run-length code of one object.
-
-    Args:
-        region: Polygons in pixels, or a run-length code, compressed or not.
-        width: Of the photo, pixels.
-        height: Likewise.
+    """The COCO run-length code of one object: polygons in pixels, or a code, compressed or not.
 
     Raises:
         ValueError: It is neither, or lies far outside the photo, or its size is not the photo's.
@@ -117,7 +112,7 @@ def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
     polygons = [np.asarray(polygon, dtype=np.float64) for polygon in region]
     if any(polygon.ndim != 1 for polygon in polygons):
         raise ValueError("a polygon is not a list of numbers")
-    # Painting takes memory with the length of the outline, inside the photo or not.
+    # Painting takes memory for the whole outline, outside the photo as well.
     limit = _FAR * max(width, height)
     if not all((np.abs(polygon) <= limit).all() for polygon in polygons):
         raise ValueError("a polygon reaches far outside the photo")

@@ -3,8 +3,7 @@
 A photo may have boxes, polygons and brushed masks. An outline (a polygon or mask) belongs to the box of its
 class that it fits best, if at least half of the outline's bounds lies in that box. Several outlines may be
 parts of one object; together their bounds must fit the box (IoU at least 0.5). An outline without a box is an
-object of its own, with its bounds as the box. The outlines are ground truth where all objects of a photo have
-one.
+object of its own, with its bounds as the box. The outlines are ground truth if all objects of a photo have one.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _FIT = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """One thing drawn on a photo."""
+    """One shape drawn on a photo."""
 
     label: int  # class 1..L
     box: Corners  # in pixels, half-open edges; of an outline, its bounds
@@ -36,13 +35,10 @@ class Shape:
 def with_shapes(
     photo: AnnotatedPhoto, shapes: list[Shape], *, complete: bool, outlined: bool
 ) -> Iterator[AnnotatedPhoto | Problem]:
-    """The photo with its objects; with ground truth, too, where all of them have an outline.
+    """The photo with its objects, and with ground truth if all of them have an outline.
 
-    Args:
-        photo: Without objects.
-        shapes: What was drawn on it.
-        complete: Whether everything that was drawn on it is among them.
-        outlined: Whether the data set has any outline; else an empty photo has no ground truth.
+    `complete` says whether `shapes` are all that is drawn on the photo, `outlined` whether the data set has any
+    outline: if not, an empty photo has no ground truth.
     """
     objects = _objects(shapes)
     photo = replace(photo, boxes=[AnnotatedBox(shape.box, shape.label, shape.name) for shape in objects])
@@ -64,7 +60,7 @@ def with_shapes(
 
 
 def _objects(shapes: list[Shape]) -> list[Shape]:
-    """Boxes with their outlines, and outlines without a box, in the order they were drawn in."""
+    """Boxes with their outlines, and outlines without a box, in the order of drawing."""
     owners = {place: _owner(shape, shapes) for place, shape in enumerate(shapes) if shape.region is not None}
     objects = dict(enumerate(shapes))
     for box in {owner for owner in owners.values() if owner is not None}:
@@ -77,7 +73,7 @@ def _objects(shapes: list[Shape]) -> list[Shape]:
 
 
 def _owner(outline: Shape, shapes: list[Shape]) -> int | None:
-    """Place of the box that an outline belongs to."""
+    """Index of the box that an outline belongs to."""
     fits = {
         place: _iou(outline.box, shape.box)
         for place, shape in enumerate(shapes)
@@ -88,7 +84,7 @@ def _owner(outline: Shape, shapes: list[Shape]) -> int | None:
 
 
 def _join(regions: list[Any]) -> Any:
-    """One region of several: polygons together, or all as one run-length code."""
+    """One region from several: all polygons, or all as one run-length code."""
     sizes = [region["size"] for region in regions if isinstance(region, dict)]
     if not sizes:
         return [polygon for region in regions for polygon in region]
@@ -117,15 +113,15 @@ def _around(boxes: list[Corners]) -> Corners:
 
 
 def bounds(points: list[tuple[float, float]]) -> Corners:
-    """The upright box around points; a ValueError if there is none, or one is not finite."""
+    """The upright box around points; ValueError if there is none, or one is not finite."""
     if not points or not all(math.isfinite(value) for point in points for value in point):
-        raise ValueError("points that are no numbers")
+        raise ValueError("points that are not finite numbers")
     across, down = zip(*points, strict=True)
     return min(across), min(down), max(across), max(down)
 
 
 def rotated_corners(box: Corners, degrees: float, pivot: tuple[float, float]) -> list[tuple[float, float]]:
-    """The four corner points of a box that was turned clockwise, as seen on the screen, about a point."""
+    """The four corners of a box turned about a point, clockwise as seen on the screen."""
     sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
     left, top, right, bottom = box
     corners = ((left, top), (right, top), (right, bottom), (left, bottom))

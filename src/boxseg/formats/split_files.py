@@ -1,4 +1,4 @@
-"""Which annotation file and which folder of photos belong to a split, where one file is of many photos."""
+"""The annotation file and the photo folder of a split, for formats with one file for many photos."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from boxseg.formats.files import is_file
 
 
 def head(path: Path) -> bytes:
-    """The beginning of a file, to tell formats apart by; empty where it cannot be read."""
+    """The beginning of a file, to recognise its format; empty if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(1 << 16)
@@ -20,7 +20,7 @@ def head(path: Path) -> bytes:
 
 
 def split_files(root: Path, suffix: str, accepts: Callable[[Path], bool]) -> list[Path]:
-    """Files that hold annotations of a format, by their beginning, in the folder and in those below it."""
+    """Files that begin like a format's annotations, in the folder and in those directly below it."""
     return [path for pattern in ("*", "*/*") for path in sorted(root.glob(pattern + suffix)) if accepts(path)]
 
 
@@ -43,14 +43,10 @@ def images_option(data: Data) -> Path | None:
 def find_image_folder(
     data: Data, source: Path, names: list[str], below: Iterable[str], *, anywhere: bool = False
 ) -> Path:
-    """The folder of photos: what `data.images` names, else the first that has one of them.
+    """The folder of photos: what `data.images` names, else the first that has one of the photos `names`.
 
-    Args:
-        data: Options of the data set.
-        source: The annotation file; photos may lie beside it, or in `images` beside it.
-        names: Of the photos.
-        below: Folders below the root, the likeliest first.
-        anywhere: Whether any other folder will do, up to two levels down, if it is the only one with photos.
+    Searches `below` (folders below the root, the likeliest first) and beside the annotation file `source`, then
+    with `anywhere` up to two levels down, where only one folder may have photos.
     """
     if (folder := images_option(data)) is not None:
         return folder
@@ -77,14 +73,8 @@ def find_image_folder(
 def find_split_file(data: Data, suffix: str, accepts: Callable[[Path], bool], kind: str) -> Path:
     """The annotation file of a split: SPLIT.xml, annotations/SPLIT.xml, SPLIT/anything.xml, or the only one.
 
-    The only file, if it names no split, is that of `train`: taking it for another split would score a network
-    on its own training photos.
-
-    Args:
-        data: Options of the data set.
-        suffix: Of the format's files.
-        accepts: Whether a file is of the format.
-        kind: What the format is called.
+    If the only file names no split, it is `train`: taking it for another split would score a network on its own
+    training photos. `suffix` and `accepts` recognise the format's files; `kind` is its name in errors.
     """
     if (path := annotations_option(data)) is not None:
         return path

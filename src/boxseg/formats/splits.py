@@ -1,4 +1,4 @@
-"""Splits of data sets, each read once by a command whose stages all need them."""
+"""Splits of data sets, each read once for all stages of a command."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from boxseg.dataset import BoxDataset
 
 
 class Splits:
-    """Splits that were read: made for one command and shared by its stages, then discarded."""
+    """The splits read so far, shared by the stages of one command."""
 
     def __init__(self) -> None:
         self._read: dict[tuple[Data, bool], BoxDataset] = {}
 
     def load(self, data: Data, *, boxes: bool = True) -> BoxDataset:
-        """A split, read only the first time it is asked for; arguments and errors as for `formats.load`."""
-        key = (replace(data, val_split=""), boxes)  # which split is for scoring changes nothing of this one
+        """A split, read only the first time; arguments and errors as for `formats.load`."""
+        key = (replace(data, val_split=""), boxes)  # val_split does not affect this split
         if key not in self._read:
             self._read[key] = formats.load(data, boxes=boxes)
         return self._read[key]

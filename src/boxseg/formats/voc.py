@@ -2,16 +2,16 @@
 
     ROOT/JPEGImages/ID.jpg (.jpeg, .png)       photos
     ROOT/Annotations/ID.xml                    boxes
-    ROOT/ImageSets/Segmentation/SPLIT.txt      one ID a line, or /JPEGImages/ID.jpg and the path of a mask
-    ROOT/ImageSets/Main/SPLIT.txt              read where there is none in Segmentation; without any list, all
+    ROOT/ImageSets/Segmentation/SPLIT.txt      one ID per line, or /JPEGImages/ID.jpg and the path of a mask
+    ROOT/ImageSets/Main/SPLIT.txt              read if there is none in Segmentation; without any list, all
                                                photos are `train`
     ROOT/SegmentationClass/ID.png              ground truth, optional: the mask that the list names, else one of
     ROOT/SegmentationClassAug/ID.png           these two: the first folder is preferred for train, val and
                                                trainval, the second for other splits
     ROOT/labelmap.txt                          names of the classes, optional
 
-If only photos are wanted, as of the test images, Annotations is not needed. ROOT may also be given as the
-folder above it (VOCdevkit), or the one above that. XML files without a devkit are read by `voc_loose`.
+Without boxes, as for the test images, Annotations is not needed. ROOT may also be given as the folder above it
+(VOCdevkit), or the one above that. `voc_loose` reads XML files without a devkit.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _OWN_SPLITS = ("train", "val", "trainval")
 
 
 def matches(root: Path) -> bool:
-    """Whether there is a devkit folder in a folder."""
+    """Whether a folder holds a devkit folder."""
     return find_root(root) is not None
 
 
@@ -112,7 +112,7 @@ def _root(data: Data) -> Path:
 
 
 def photo_file(root: Path, name: str) -> Path | None:
-    """The photo of an ID, or None; an ID that leads out of the data set has none."""
+    """The photo of an ID, or None; also None for an ID that leads out of the data set."""
     if leads_out(name):
         return None
     candidates = (root / "JPEGImages" / f"{name}{suffix}" for suffix in CASED_SUFFIXES)
@@ -141,16 +141,16 @@ def _entries(root: Path, split: str) -> dict[str, str | None]:
 
 
 def read_list(root: Path, path: Path) -> dict[str, str | None]:
-    """IDs of a list, each with the path of its mask relative to the root if the list names one."""
+    """IDs of a list, each with the path of its mask relative to the root, if the list names one."""
     entries: dict[str, str | None] = {}
     for line in filter(None, read_lines(path)):
         name, mask = _entry(root, line)
-        entries.setdefault(name, mask)  # lists of other tools repeat an ID
+        entries.setdefault(name, mask)  # lists of some tools repeat an ID
     return entries
 
 
 def _entry(root: Path, line: str) -> tuple[str, str | None]:
-    """ID and mask of a line: `ID`, with or without numbers beside it, or the paths of a photo and its mask."""
+    """ID and mask of a line: `ID`, maybe with numbers beside it, or the paths of a photo and its mask."""
     words = line.split()
     if len(words) > 1 and is_file(root / "Annotations" / f"{line}.xml"):  # some IDs hold spaces
         words = [line]
@@ -162,7 +162,6 @@ def _entry(root: Path, line: str) -> tuple[str, str | None]:
 
 
 def _photo(root: Path, name: str, classes: tuple[str, ...]) -> Iterator[AnnotatedPhoto | Problem]:
-    """The photo of an ID with its boxes, if it can be used."""
     source = root / "Annotations" / f"{name}.xml"
     image = photo_file(root, name)
     if image is not None and is_file(source):

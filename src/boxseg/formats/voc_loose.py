@@ -1,10 +1,10 @@
-"""VOC's annotation files without the devkit around them, as labelImg, Roboflow and many data sets have them.
+"""VOC's annotation files without the devkit around them, as from labelImg, Roboflow and many data sets.
 
     ROOT/ID.xml, ROOT/ID.jpg                         files beside their photos
     ROOT/SPLIT/ID.xml, ROOT/SPLIT/ID.jpg             likewise, a folder for each split
     ROOT/annotations/ID.xml, ROOT/images/ID.jpg      two folders, or two of each split: ROOT/annotations/SPLIT
 
-Files that name no split are `train`. Classes are those of labelmap.txt where there is one, else the names used,
+Files that name no split are `train`. Classes are those of labelmap.txt if there is one, else the names used,
 sorted; they do not depend on the split.
 """
 
@@ -26,7 +26,7 @@ _PHOTOS = ("images", "Images", "JPEGImages", "photos")
 
 
 def matches(root: Path) -> bool:
-    """Whether there are such files."""
+    """Whether a folder holds such files."""
     return any(_is_folder(folder) for folder in _folders(root))
 
 
@@ -55,7 +55,7 @@ def _photos(data: Data, folder: Path, classes: tuple[str, ...]) -> Iterator[Anno
 
 
 def _folders(root: Path) -> list[Path]:
-    """Where annotation files may lie, those that name no split first."""
+    """Where annotation files may be, folders that name no split first."""
     above = [root, *(root / name for name in _ANNOTATIONS)]
     below = [path for folder in above if folder.is_dir() for path in sorted(folder.iterdir()) if path.is_dir()]
     return list(dict.fromkeys([*above, *below]))
@@ -63,7 +63,7 @@ def _folders(root: Path) -> list[Path]:
 
 def _is_folder(folder: Path) -> bool:
     first = next(folder.glob("*.xml"), None)
-    # CVAT's files, of many photos each, begin with <annotations>.
+    # CVAT's files, each for many photos, begin with <annotations>.
     return first is not None and b"<annotation>" in head(first)
 
 
@@ -89,7 +89,7 @@ def _of_split(data: Data, folders: list[Path]) -> Path:
 
 
 def _photo_file(data: Data, source: Path) -> Path | None:
-    """The photo of an annotation file: beside it, or in the folder of photos of its split, or of all."""
+    """The photo of an annotation file: beside it, or in the folder of photos of its split, or of all splits."""
     folders = [] if data.images is None else [data.root / data.images]
     folders.append(source.parent)
     for name in _PHOTOS:

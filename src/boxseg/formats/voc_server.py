@@ -3,7 +3,7 @@
     results/VOC2012/Segmentation/COMP_SPLIT_cls/ID.png     8-bit palette PNG of the photo's size, labels 0..20
 
 one for each ID of ImageSets/Segmentation/SPLIT.txt, in a .tgz with `results` at its root. COMP is comp5 for
-methods trained on VOC 2012's own train and val images alone, comp6 for any other training data.
+methods trained only on VOC 2012's own train and val images, comp6 for any other training data.
 
 Source: PASCAL VOC 2012 development kit, segmentation task (submission of results).
 """
@@ -39,7 +39,7 @@ def results_folder(out: Path, comp: str, split: str) -> Path:
 
 
 def split_ids(root: Path, split: str) -> tuple[str, ...]:
-    """The IDs that the server expects: those of ImageSets/Segmentation, and of no other list."""
+    """The IDs that the server expects: those in ImageSets/Segmentation, not in any other list."""
     path = root / "ImageSets" / "Segmentation" / f"{split}.txt"
     if not path.is_file():
         known = sorted(file.stem for file in path.parent.glob("*.txt"))
@@ -52,7 +52,7 @@ def split_ids(root: Path, split: str) -> tuple[str, ...]:
 
 
 def pack(out: Path, archive: Path) -> None:
-    """Write the tree `out`/results to a .tgz, whole or not at all; the same files give the same bytes."""
+    """Write the tree `out`/results to a .tgz, atomically; the same files give the same bytes."""
     files = sorted(path for path in (out / TREE.parts[0]).rglob("*") if path.is_file())
     with (
         atomic_path(archive) as temporary,
@@ -68,7 +68,7 @@ def pack(out: Path, archive: Path) -> None:
 
 
 def check_results(results: Path, root: Path, split: str = "test") -> list[Problem]:
-    """Everything for which the server would refuse results, or score them wrong.
+    """Everything that would make the server refuse results or score them wrong.
 
     Args:
         results: The archive (.tgz, .tar), the folder `results`, or the folder it is in.
@@ -116,7 +116,6 @@ def _problem(path: PurePosixPath, kind: str, action: str, detail: str = "") -> P
 
 
 def _entries(results: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Path and content of every file."""
     if results.is_dir():
         base = results.parent if results.name == TREE.parts[0] else results
         for path in sorted((base / TREE.parts[0]).rglob("*")):
@@ -131,14 +130,13 @@ def _entries(results: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
                     name = re.sub(r"^(\./)+", "", member.name)
                     yield PurePosixPath(name), file.read() if file else b""
             while tar.fileobj is not None and tar.fileobj.read(1 << 20):
-                pass  # the checksum is at the end, behind what tar reads
+                pass  # read on to the checksum at the end, which tar does not read
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{results}: damaged, or not a tar archive ({reason})") from error
 
 
 def _photo_size(root: Path, name: str) -> tuple[int, int] | None:
-    """(width, height) of the photo of an ID; None where it cannot be read."""
     photo = voc.photo_file(root, name)
     try:
         return image_size(photo) if photo else None
@@ -147,13 +145,13 @@ def _photo_size(root: Path, name: str) -> tuple[int, int] | None:
 
 
 def _faults(content: bytes, size: tuple[int, int] | None) -> Iterator[tuple[str, str]]:
-    """Kind and detail of what is wrong with one prediction for a photo of this (width, height)."""
+    """Kind and detail of what is wrong with a prediction for a photo of this (width, height)."""
     try:
         with Image.open(io.BytesIO(content)) as image:
             file_format, mode, found = image.format, image.mode, image.size
             values = np.asarray(image)
     except DAMAGE:
-        yield "no image that can be read", ""
+        yield "unreadable image", ""
         return
     if file_format != "PNG":
         yield "format", f"{file_format}, expected PNG"

@@ -1,4 +1,4 @@
-"""PASCAL VOC's annotation file: the boxes of one photo in XML, read and written.
+"""PASCAL VOC's annotation file: read and write the boxes of one photo as XML.
 
 Coordinates are 1-based and inclusive, so (xmin, ymin, xmax, ymax) is (xmin - 1, ymin - 1, xmax, ymax) in
 half-open pixel edges.
@@ -22,9 +22,9 @@ _VOC_NAMES = frozenset(name.encode() for name in VOC_CLASSES)
 
 
 def object_names(content: bytes) -> set[str]:
-    """Names of the objects of an annotation file; none where it is not XML."""
-    # A search is ten times faster than a parse. It finds the same where only objects hold a <name> (owners of
-    # photos and parts of persons have one too) and where nothing can hide one (entities, CDATA, encodings).
+    """Names of the objects in an annotation file; none if it is not XML."""
+    # Searching is ten times faster than parsing. It finds the same if only objects have a <name> (owners of
+    # photos and parts of persons have one, too) and nothing can hide one (entities, CDATA, encodings).
     if content[:1] == b"<" and not any(mark in content for mark in (b"&", b"<!", b"<part", b"<owner")):
         found = {name.strip() for name in _NAME.findall(content)}
         if found <= _VOC_NAMES:
@@ -32,15 +32,12 @@ def object_names(content: bytes) -> set[str]:
     try:
         objects = ET.fromstring(content).findall("object")
     except (ET.ParseError, ValueError, LookupError):
-        return set()  # listed when its image is read
+        return set()  # reported when its image is read
     return {(node.findtext("name") or "").strip() for node in objects} - {""}
 
 
 def class_names(files: Iterable[Path], root: Path, usual: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Names of classes 1..L: those of labelmap.txt, else the usual ones, if all that are used are among them.
-
-    Otherwise they are the names used in the annotation files, sorted.
-    """
+    """Names of classes 1..L: labelmap.txt's or `usual`, if they have all names used; else those, sorted."""
     names = set().union(*(object_names(path.read_bytes()) for path in files))
     for known in (read_label_map(root / LABELMAP_TXT), usual):
         if known and names <= set(known):
@@ -54,7 +51,7 @@ def read_photo(
     """The photo `name` of the annotation file `source`, and a problem for each object that is dropped."""
     try:
         tree = ET.parse(source).getroot()
-    except (ET.ParseError, ValueError, LookupError) as error:  # the last two: encodings
+    except (ET.ParseError, ValueError, LookupError) as error:  # ValueError, LookupError: encodings
         yield Problem.skipped(source, "annotation file is not valid XML", str(error))
         return
     boxes, problems = sort_out(_boxes(tree, source, classes))
@@ -78,8 +75,8 @@ def _boxes(tree: ET.Element, source: Path, classes: tuple[str, ...]) -> Iterator
 
 
 def _texts(node: ET.Element | None) -> dict[str, str]:
-    """The text of every child, by its name; of the first child of a name."""
-    # One walk over the few children is several times faster than a search for each name.
+    """The text of every child by its tag; of several with one tag, the first."""
+    # One walk over the few children is several times faster than a search for each tag.
     return {child.tag: child.text or "" for child in reversed(node if node is not None else ())}
 
 
@@ -93,7 +90,7 @@ def _stated_size(tree: ET.Element) -> tuple[int, int] | None:
 
 
 def annotation_xml(sample: Sample, image: Path, classes: tuple[str, ...]) -> str:
-    """The annotation file of a photo, marked as segmented if it has ground truth; only `image.name` is used."""
+    """The annotation file of a photo, segmented if it has ground truth; of `image`, only the name is used."""
     top = ET.Element("annotation")
     _add(top, filename=image.name)
     _add(ET.SubElement(top, "size"), width=sample.width, height=sample.height, depth=3)

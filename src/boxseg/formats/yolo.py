@@ -3,11 +3,11 @@
     ROOT/data.yaml             names (list or dict), path, and train, val, test: a folder, a list of folders, or
                                a .txt list of photos
     …/images/…/NAME.jpg        photos
-    …/labels/…/NAME.txt        one object a line: class cx cy width height, as shares of the photo (or class
+    …/labels/…/NAME.txt        one object per line: class cx cy width height, as shares of the photo (or class
                                x0 y0 x1 y1 x2 y2 …, a polygon)
 
-A photo without a label file shows no object, as the format has it. The box of an object that is given as a
-polygon is the polygon's bounds. Where all objects of a file are polygons, they are the photo's ground truth.
+A photo without a label file shows no object, as the format defines. An object given as a polygon has the
+polygon's bounds as its box. If all objects of a file are polygons, they are the photo's ground truth.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SPLITS = ("train", "val", "test")
 
 
 def matches(root: Path) -> bool:
-    """Whether a folder has the description of a YOLO data set."""
+    """Whether a folder has the data.yaml of a YOLO data set."""
     return find_yaml(root) is not None
 
 
@@ -57,7 +57,7 @@ def read(data: Data) -> Listing:
     description = read_description(path)
     ids, classes = _names(description, path)
     files, top = _photo_files(description, path, data.split)
-    # Where there is no label file at all, the labels lie elsewhere: such photos are not all background.
+    # If there is no label file at all, the labels are elsewhere: the photos are not all background.
     if files and not any(is_file(label_file(file)) for file in files):
         raise DataError(
             f"{path}: none of {len(files)} photos of {data.split!r} has labels ({label_file(files[0])})"
@@ -88,7 +88,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def start_description(root: Path, split: str, names: dict[int, str]) -> dict[str, Any]:
-    """The content of data.yaml before a split is written: what is there already, or a new one."""
+    """The content of data.yaml before a split is written: the existing one, or a new one."""
     if split not in SPLITS:
         raise DataError(f"split {split!r} has no place in data.yaml, expected one of {', '.join(SPLITS)}")
     path = root / "data.yaml"
@@ -99,7 +99,7 @@ def start_description(root: Path, split: str, names: dict[int, str]) -> dict[str
 
 
 def finish_description(root: Path, split: str, description: dict[str, Any]) -> None:
-    """Write data.yaml with an entry for a split, after the files of the split."""
+    """Write data.yaml with an entry for a split, after the split's files."""
     entries = {**description, split: f"images/{split}"}
     write_text(root / "data.yaml", yaml.safe_dump(entries, sort_keys=False, allow_unicode=True))
 
@@ -140,7 +140,7 @@ def _photo_files(description: dict[str, Any], path: Path, split: str) -> tuple[l
         there = ", ".join(known) or "none"
         raise DataError(f"{path} has no split {split!r}{did_you_mean(split, known)} (there are: {there})")
     top = path.parent / str(description.get("path") or "")
-    # The `path` of a downloaded data.yaml often is another machine's.
+    # The `path` in a downloaded data.yaml often belongs to another machine.
     base = top if top.is_dir() else path.parent
     places = entry if isinstance(entry, list) else [entry]
     photos, folders = zip(*(_entry(base, str(place), path, split) for place in places), strict=True)
@@ -168,7 +168,7 @@ def _entry(base: Path, entry: str, path: Path, split: str) -> tuple[list[Path], 
 
 
 def _with_objects(photo: AnnotatedPhoto, ids: dict[int, int]) -> Iterator[AnnotatedPhoto | Problem]:
-    """The photo with the objects of its label file; with ground truth, too, if all are polygons."""
+    """The photo with the objects of its label file, and with ground truth if all are polygons."""
     source = photo.source
     if not is_file(source):
         missing = Problem.skipped(source, "image without label file", photo.image.name)
@@ -227,21 +227,19 @@ def _objects(
 
 
 def _orphans(photos: list[Path]) -> list[Problem]:
-    """Label files whose photo is not there."""
     wanted = {label_file(photo) for photo in photos}
     folders = {label_file(photo).parent: photo.parent for photo in photos if "images" in photo.parts}
     return [
         Problem.skipped(path, "annotation without photo", path.stem)
         for folder, images in folders.items()
         for path in sorted(set(folder.glob("*.txt")) - wanted - {folder / "classes.txt"})
-        # Photos of another split may lie in the same folder.
+        # Photos of another split may be in the same folder.
         if not any((images / f"{path.stem}{suffix}").is_file() for suffix in SUFFIXES)
     ]
 
 
 def _with_empty_masks(photos: list[AnnotatedPhoto]) -> list[AnnotatedPhoto]:
-    """The photos; those without objects keep an empty mask only in a data set of polygons."""
-    # In a data set of boxes, an empty label file says nothing of pixels.
+    """Drop empty masks in a data set of boxes, where an empty label file says nothing about pixels."""
     if any(photo.boxes and photo.ground_truth for photo in photos):
         return photos
     return [replace(photo, ground_truth=None) for photo in photos]

@@ -1,6 +1,6 @@
 """What each verb takes: inputs, outputs and the sections of options it reads.
 
-One dataclass a verb, used alike by the command line, YAML files and the Python functions of the same name.
+One dataclass per verb, shared by the command line, YAML files and the Python function of the same name.
 """
 
 from __future__ import annotations

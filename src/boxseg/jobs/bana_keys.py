@@ -1,8 +1,8 @@
-"""What each key of a configuration of BANA's public code, or of its reproduction, means here.
+"""What each key in a configuration of BANA's public code, or of its reproduction, means in boxseg.
 
-Their files are YAML with upper-case sections (DATA, MODEL, SOLVER), one file a stage. This is written from what
-the reproduction's README says of its keys, and for the rest from the names such files commonly use; where a key
-does not say what it means, nothing is guessed.
+These files are YAML with upper-case sections (DATA, MODEL, SOLVER), one file per stage. The table follows the
+reproduction's README and, for other keys, the names that such files commonly use; it does not guess what an
+unclear key means.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from boxseg.jobs.job import Stage
 
-# What their keys are called that become each of our options: STAGE stands for the section of the stage.
+# Each of our options, and their keys for it. STAGE stands for the section of the stage.
 _NAMES = {
     "trainer.seed": "SEED",
     "trainer.workers": "NUM_WORKERS WORKERS",
@@ -39,7 +39,7 @@ _NAMES = {
 }
 RENAMED = {theirs: ours for ours, names in _NAMES.items() for theirs in names.split()}
 
-# Below a section DCRF or CRF.
+# In a section DCRF or CRF.
 CRF_NAMES = {
     **dict.fromkeys(("ITER", "ITER_MAX", "ITERATIONS"), "iterations"),
     "POS_W": "gaussian_weight",
@@ -49,16 +49,16 @@ CRF_NAMES = {
     "BI_RGB_STD": "sigma_rgb",
 }
 
-# bilateral weight, its σ_xy and σ_rgb, Gaussian weight and σ: labels, VGG-16 and ResNet-101 in the paper.
+# The paper's CRF_OPTIONS for the labels, VGG-16 and ResNet-101.
 PUBLISHED_CRFS = ((4, 55, 3, 3, 3), (4, 121, 5, 3, 3), (4, 67, 3, 3, 1))
 CRF_OPTIONS = ("bilateral_weight", "sigma_xy", "sigma_rgb", "gaussian_weight", "gaussian_sigma")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Meaning:
-    """What a key becomes: our options with their values, if any, and a remark that says why.
+    """What a key becomes: our options with their values, if any, and a remark that explains it.
 
-    A key is `lost` where it says something that boxseg does not take over.
+    A key is `lost` if boxseg does not take over what it says.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -68,14 +68,14 @@ class Meaning:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """The file that a key stands in: its stage of the method, and all its keys, dotted, in upper case."""
+    """The file that a key is in: its stage of the method, and all its keys, dotted and in upper case."""
 
     stage: Stage
     keys: Mapping[str, Any]
 
     @property
     def mode(self) -> str:
-        """DATA.MODE in lower case, `train` where there is none."""
+        """DATA.MODE in lower case, `train` if there is none."""
         mode = self.last("MODE")
         return "train" if mode is None else str(mode).lower()
 
@@ -86,7 +86,7 @@ class Seen:
 
     @property
     def labels_coco(self) -> bool:
-        """Whether it labels COCO: the reproduction has its users change NUM_CLASSES in stage 2 for that."""
+        """Whether it labels COCO: for that, the reproduction's users change NUM_CLASSES in stage 2."""
         return self.stage == "label" and self.last("NUM_CLASSES") in (80, 81)
 
     def last(self, *names: str) -> Any:
@@ -114,12 +114,11 @@ def _lost(remark: str) -> Meaning:
 
 
 def _truth(value: Any) -> bool | None:
-    """Whether a switch is on; None where its value does not say."""
     return {"true": True, "false": False}.get(str(value).lower())
 
 
 def _square(value: Any, option: str) -> Any:
-    """Crops are square: 321 for (321, 321)."""
+    """A square crop by its side: 321 for (321, 321)."""
     if not option.endswith(".crop") or not isinstance(value, list) or not value:
         return value
     return value[0] if all(side == value[0] for side in value) else value
@@ -127,11 +126,11 @@ def _square(value: Any, option: str) -> Any:
 
 def _augmented(value: Any, seen: Seen) -> Meaning:
     if seen.last("SPLIT") is not None:
-        return Meaning(remark="SPLIT says it")
+        return Meaning(remark="SPLIT sets the split")
     if seen.labels_coco:
-        return Meaning(remark="of VOC alone")
+        return Meaning(remark="for VOC only")
     if seen.mode != "train":
-        return Meaning(remark=f"says what was trained on; here MODE is {seen.mode}")
+        return Meaning(remark=f"for training only; here MODE is {seen.mode}")
     augmented = _truth(value)
     if augmented is None:
         return _lost("expected True or False")
@@ -145,7 +144,7 @@ def _mode(value: Any, seen: Seen) -> Meaning:
         return _lost("expected train, val or test")
     if seen.stage == "classify" and seen.mode != "train":
         return _lost("stage 1 has only training; name other photos by data.split")
-    remark = verbs[seen.mode] if seen.stage == "segment" else "which images"
+    remark = verbs[seen.mode] if seen.stage == "segment" else "chooses the images"
     return Meaning(options={} if seen.mode == "train" else {"data.split": seen.mode}, remark=remark)
 
 
@@ -168,7 +167,7 @@ def _crf(value: Any, seen: Seen) -> Meaning:
             if numbers == sorted(known.values()):
                 ours = {f"{seen.crf}.{name}": number for name, number in known.items()}
                 return Meaning(options=ours, remark="the paper's numbers")
-    return _lost(f"which number is which is not known, and they are not the paper's: set {seen.crf}.* by hand")
+    return _lost(f"not the paper's numbers, and their order is not known: set {seen.crf}.* by hand")
 
 
 def _is_number(value: Any) -> bool:
@@ -177,24 +176,24 @@ def _is_number(value: Any) -> bool:
 
 def _milestones(value: Any, seen: Seen) -> Meaning:
     if seen.stage != "classify":
-        return _lost("the learning rate falls by poly_power here")
+        return _lost("boxseg lowers the learning rate by segment.poly_power")
     length = seen.last(*_NAMES["STAGE.iterations"].split())
     steps = value if isinstance(value, list) else [value]
     if not all(_is_number(number) and number > 0 for number in (length, *steps)):
-        return _lost("shares of the schedule here, and its length is not given")
+        return _lost("boxseg takes shares of the schedule, whose length is missing here")
     shares = [round(step / length, 6) for step in steps]
     return Meaning(options={"classify.milestones": shares}, remark="as shares of the schedule")
 
 
 def _decay(value: Any, seen: Seen) -> Meaning:
     if seen.stage != "classify":
-        return _lost("the learning rate falls by poly_power here")
+        return _lost("boxseg lowers the learning rate by segment.poly_power")
     return Meaning(remark="the learning rate always falls to a tenth", lost=value != 0.1)
 
 
 def _weights(value: Any, seen: Seen) -> Meaning:
     if seen.stage == "label" or seen.mode != "train":
-        return _lost("their checkpoints do not load; give checkpoint=… of a run of boxseg")
+        return _lost("BANA's checkpoints cannot be loaded; give checkpoint=… of a boxseg run")
     if isinstance(value, bool):
         value = "imagenet" if value else "none"
     return Meaning(options={"model.weights": str(value)})
@@ -206,7 +205,7 @@ def _backbone(value: Any, seen: Seen) -> Meaning:
 
 
 def backbone_in(text: str) -> str | None:
-    """The backbone that a name speaks of."""
+    """The backbone that a name mentions."""
     text = text.lower()
     if "50" in text and "res" in text:
         return "resnet50"
@@ -225,7 +224,7 @@ SPECIAL: dict[str, Callable[[Any, Seen], Meaning]] = {
     "GAP": _pooling,
     "LOSS": lambda value, seen: Meaning(options={"segment.loss": str(value).lower()}),
     "NUM_CLASSES": lambda value, seen: Meaning(
-        remark="COCO, by a VOC classifier" if seen.labels_coco else "the data set says it"
+        remark="COCO, by a VOC classifier" if seen.labels_coco else "the data set gives it"
     ),
     **dict.fromkeys(("DCRF", "CRF"), _crf),
     "MILESTONES": _milestones,

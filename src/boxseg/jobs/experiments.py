@@ -12,7 +12,7 @@ from boxseg.jobs.job import POSITIONAL, TrainingJob
 
 TableName = Literal["pseudo-labels", "grid", "losses", "final-vgg", "final-resnet", "coco", "all"]
 
-# What `reproduce` starts from, by table, unless another recipe is given; elsewhere voc_vgg16.
+# The recipe of a table, unless another one is given; voc_vgg16 for tables not listed.
 TABLE_RECIPES = {"final-resnet": "voc_resnet101"}
 
 

@@ -52,7 +52,7 @@ JobT = TypeVar("JobT", bound=Job)
 
 
 def job_for(kind: type[JobT], job: Job, **changes: Any) -> JobT:
-    """A job of one kind with the sections it shares with another."""
+    """A job of one kind with the sections that it shares with another job."""
     names = {item.name for item in dataclasses.fields(kind)}
     shared = {name: value for name, value in vars(job).items() if name in names}
     return kind(**{**shared, **changes})

@@ -1,7 +1,7 @@
 """From `key=value` words, YAML files or Python keywords to a checked job.
 
-Every way to give options ends in one flat mapping of dotted keys. pydantic converts and checks its values by
-the dataclasses of `boxseg.jobs`, which also hold the defaults and the texts of `--help`.
+All options end in one flat mapping of dotted keys. pydantic converts and checks its values by the dataclasses
+of `boxseg.jobs`, which also hold the defaults and the `--help` texts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Make a checked job from a flat mapping of options: pydantic converts and checks, errors name our options."""
+"""Make a checked job from a flat mapping of options: pydantic checks them, errors name boxseg's options."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 JobT = TypeVar("JobT", bound=Job)
 
-# What a value of these types is called in an error; others are shown as on the help page.
+# Names of types in errors; other types are shown as on the help page.
 KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
 
@@ -42,7 +42,7 @@ def build_job(verb: str, flat: Mapping[str, Any]) -> Job:
     """A checked job from a flat mapping of options.
 
     Raises:
-        ConfigError: An option is missing, an empty path, or its value is not of its kind.
+        ConfigError: An option is missing, an empty path, or has a value of the wrong type.
     """
     from pydantic import ValidationError
 
@@ -78,7 +78,7 @@ def _validator(job: Any) -> TypeAdapter[Any]:
 
 
 def _nested(flat: Flat) -> dict[str, Any]:
-    """Sections as mappings of their options, with every value spelt out as text, lists and mappings of text."""
+    """Sections as mappings of their options, each value as text or as lists and mappings of text."""
     nested: dict[str, Any] = {}
     for key, value in flat.items():
         *sections, name = key.split(".")
@@ -99,7 +99,7 @@ def _as_text(value: Any) -> Any:
 
 
 def _refusal(place: tuple[int | str, ...], job: type[Any], values: Flat) -> ConfigError:
-    """The error at a place that pydantic names: an option's key, and what comes after it inside the value."""
+    """The error at a place that pydantic names: the key of an option, then a place inside its value."""
     names = (".".join(map(str, place[:depth])) for depth in range(1, len(place) + 1))
     option = next(options_of(job)[name] for name in names if name in options_of(job))
     value, kinds = values[option.key], kinds_in(option.kind)

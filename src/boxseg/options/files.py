@@ -1,4 +1,4 @@
-"""Options in YAML files: the user's, the shipped recipes, and config.yaml of a run."""
+"""Options in YAML files: the user's, the shipped recipes, and a run's config.yaml."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 def recipe_path(name: str) -> Path:
-    """Path of a YAML file: as given, or one of the shipped recipes by its name (`demo`, `voc_vgg16` …).
+    """Path of a YAML file as given, or of a shipped recipe by its name (`demo`, `voc_vgg16` …).
 
     Raises:
         ConfigError: There is neither such a file nor such a recipe.
@@ -35,8 +35,7 @@ def recipe_path(name: str) -> Path:
 def read_yaml(name: str, job: type[Job]) -> Flat:
     """Options of a YAML file, as far as the job has them.
 
-    One recipe serves all verbs, so options that only other verbs have are left out; options that no verb
-    has are errors.
+    One recipe serves all verbs, so options of other verbs are left out; options that no verb has are errors.
     """
     path = recipe_path(name)
     content = load_mapping(path)
@@ -56,7 +55,7 @@ def read_yaml(name: str, job: type[Job]) -> Flat:
 
 
 def load_mapping(path: Path) -> dict[Any, Any]:
-    """The content of a YAML file of `key: value` lines; ConfigError if it is none or cannot be read."""
+    """The content of a YAML file of `key: value` lines; ConfigError if it has none or cannot be read."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -68,12 +67,12 @@ def load_mapping(path: Path) -> dict[Any, Any]:
 
 
 def to_yaml(job: Any) -> str:
-    """The resolved options as YAML, fit for `-c`."""
+    """The resolved options as YAML, usable with `-c`."""
     return str(yaml.safe_dump(to_plain(job), sort_keys=False, allow_unicode=True))
 
 
 def preset(verb: str, flat: Mapping[str, Any]) -> Flat:
-    """Defaults that a verb takes from a recipe: the one of its name (`demo`), or the paper's for a table."""
+    """Defaults that a verb takes from a recipe: from its namesake (`demo`), or from the paper's for a table."""
     name = verb
     if verb == "reproduce" and "model.backbone" not in flat:
         name = TABLE_RECIPES.get(str(flat.get("table")), "voc_vgg16")

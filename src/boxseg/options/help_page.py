@@ -1,4 +1,4 @@
-"""The help page of a verb, from the docstrings, types and defaults of its dataclasses."""
+"""The help page of a verb, made from the docstrings, types and defaults of its dataclasses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def help_text(verb: str) -> str:
-    """Help of a verb, as wide as the terminal, with options spelt as they are typed: key=VALUE."""
+    """Help of a verb, as wide as the terminal, with options as they are typed: key=VALUE."""
     job = JOBS[verb]
     options = options_of(job).values()
     required = [option.key.upper() for option in options if option.positional]
@@ -34,7 +34,7 @@ def help_text(verb: str) -> str:
 
 
 def _described(option: Option, usual: dict[str, Any], width: int) -> list[str]:
-    """Lines of an option: how it is typed, and beside or below that what it does."""
+    """Lines of an option: how it is typed and, beside or below that, what it does."""
     typed, column = f"  {option.key}={placeholder(option.kind)}", width // 3
     if option.required and option.key not in usual:
         note = f"(required for {option.left_out}.*)" if option.left_out else "(required)"
@@ -48,6 +48,6 @@ def _described(option: Option, usual: dict[str, Any], width: int) -> list[str]:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Text as lines; words stay whole."""
+    """Text as lines; words are not broken."""
     lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
     return [line.replace(UNBROKEN, " ") for line in lines]

@@ -16,7 +16,7 @@ from boxseg.errors import ConfigError, did_you_mean
 
 Flat = dict[str, Any]
 
-# Options whose value is itself a mapping, so that its keys are not options.
+# Options whose value is a mapping: its keys are not options.
 MAPPINGS = frozenset({"class_map"})
 
 PLACEHOLDERS = {int: "INTEGER", float: "NUMBER", bool: "true|false", str: "TEXT", Path: "PATH"}
@@ -27,25 +27,15 @@ STAND_INS = ("root", "enabled")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Option:
-    """One option of a job.
+    """One option of a job."""
 
-    Args:
-        key: Its dotted name.
-        kind: Its type.
-        default: dataclasses.MISSING where there is none.
-        positional: Whether the command line also takes it as a bare word.
-        left_out: The section around it that may be left out as a whole; empty where there is none.
-        text: What it does.
-        heading: What its section is; empty for options of the job itself.
-    """
-
-    key: str
-    kind: Any
-    default: Any
-    positional: bool
-    left_out: str
-    text: str
-    heading: str
+    key: str  # its dotted name
+    kind: Any  # its type
+    default: Any  # dataclasses.MISSING if there is none
+    positional: bool  # whether the command line also takes it as a bare word
+    left_out: str  # the section around it that may be left out as a whole; empty if there is none
+    text: str  # what it does
+    heading: str  # what its section is; empty for options of the job itself
 
     @property
     def required(self) -> bool:
@@ -54,7 +44,7 @@ class Option:
 
 
 def options_of(job: type[Any]) -> dict[str, Option]:
-    """All options of a job or section by their dotted keys, in the order of its fields."""
+    """All options of a job or section by dotted key, in the order of its fields."""
     return _options_of(cast(Any, job))
 
 
@@ -66,7 +56,7 @@ def _options_of(job: Any) -> dict[str, Option]:
 def _walk(
     section: type[Any], made: Any = None, prefix: str = "", left_out: str = "", heading: str = ""
 ) -> Iterator[Option]:
-    """Options of a section; `made` is the default of the whole section, where it has one."""
+    """Options of a section; `made` is the default of the whole section, if it has one."""
     hints, (_, texts) = get_type_hints(section), docstring(section)
     for item in dataclasses.fields(section):
         key, kind, text = f"{prefix}{item.name}", hints[item.name], texts.get(item.name, "")
@@ -88,7 +78,7 @@ def _walk(
 
 
 def docstring(section: type[Any]) -> tuple[str, dict[str, str]]:
-    """What a dataclass is, on one line, and the text of each of its `Args:` and those of its bases."""
+    """The summary of a dataclass on one line, and the text of each entry in its `Args:` and its bases'."""
     summary, texts = "", {}
     for kind in reversed(section.__mro__[:-1]):
         summary, _, arguments = inspect.cleandoc(kind.__doc__ or "").partition("\n\nArgs:\n")
@@ -99,13 +89,13 @@ def docstring(section: type[Any]) -> tuple[str, dict[str, str]]:
 
 
 def kinds_in(hint: Any) -> tuple[Any, ...]:
-    """The types that a type stands for: those of a union, without None."""
+    """The types in a type: those of a union, without None."""
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     return tuple(kind for kind in kinds if kind is not NoneType)
 
 
 def placeholder(hint: Any) -> str:
-    """What stands for a value of a type: INTEGER, auto|voc, [NUMBER,…]."""
+    """The placeholder for a value of a type: INTEGER, auto|voc, [NUMBER,…]."""
     kinds = kinds_in(hint)
     if len(kinds) > 1:
         return "|".join(map(placeholder, kinds))
@@ -122,7 +112,7 @@ def placeholder(hint: Any) -> str:
 
 
 def default_options(job: type[Any]) -> Flat:
-    """Options of a job or section that have a default, as they are written in YAML, by dotted key."""
+    """Options of a job or section that have a default, by dotted key, as written in YAML."""
     return {key: to_plain(option.default) for key, option in options_of(job).items() if not option.required}
 
 
@@ -140,7 +130,7 @@ def flatten(options: Mapping[str, Any], prefix: str = "") -> Flat:
 
 
 def to_plain(value: Any) -> Any:
-    """Options as YAML knows them: mappings, lists, text, numbers."""
+    """Options as YAML types: mappings, lists, text, numbers."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {item.name: to_plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, (list, tuple)):
@@ -154,9 +144,9 @@ def to_word(value: Any) -> str:
 
 
 def complete_key(key: str, job: type[Any], verb: str) -> str:
-    """The full name of an option; any unambiguous ending of it will do (`lr`, `crf.iterations`).
+    """The full name of an option, from any unambiguous ending of it (`lr`, `crf.iterations`).
 
-    A section stands for its root (`data` for data.root) or its switch (`crf` for evaluate.crf.enabled). Where
+    A section stands for its root (`data` for data.root) or its switch (`crf` for evaluate.crf.enabled). If
     several options end alike, the verb's own section wins.
 
     Raises:

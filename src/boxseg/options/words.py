@@ -25,10 +25,10 @@ from boxseg.options.keys import (
 def parse_words(words: Iterable[str], verb: str) -> Flat:
     """Options from command-line words: `key=value`, `--key=value`, `--key value`, `-c FILE`.
 
-    Words without a key fill the job's positional options, in their order (`convert-config FILE`).
+    Words without a key fill the job's positional options, in order (`convert-config FILE`).
 
     Raises:
-        ConfigError: A word is no option, or an option is unknown.
+        ConfigError: A word is not an option, or an option is unknown.
     """
     job, flat = JOBS[verb], Flat()
     rest, places = list(words), _positional(job)
@@ -55,27 +55,27 @@ def _positional(job: type[Job]) -> list[str]:
 
 def _parse_value(text: str, key: str) -> Any:
     if not text:
-        return text  # an empty name, not none
+        return text  # an empty text, not None
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
-    # YAML 1.1 takes 1e-3 for text and 007 for octal: numbers and dates stay text, the option's type decides.
+    # YAML 1.1 reads 1e-3 as text and 007 as octal: numbers and dates stay text, the option's type decides.
     kinds = (bool, list, type(None), *((dict,) if key.rpartition(".")[2] in MAPPINGS else ()))
     return value if isinstance(value, kinds) else text
 
 
 def to_words(verb: str, job: Job) -> list[str]:
-    """The words after `boxseg` that make this job, without options at their defaults."""
+    """The words after `boxseg` for this job, without options at their defaults."""
     kind = type(job)
     values = flatten(to_plain(job))
     usual = default_options(kind) | preset(verb, values)
     if verb == "reproduce":
-        usual.pop("model.backbone")  # setting it turns the paper's recipe off
+        usual.pop("model.backbone")  # setting it turns off the paper's recipe
     bare = _positional(kind)
     words = [verb, *(str(values[key]) for key in bare)]
     for key in options_of(kind):
-        if key in bare or key not in values:  # a section that was left out has no keys
+        if key in bare or key not in values:  # a left-out section has no keys
             continue
         if key not in usual or values[key] != usual[key]:
             words.append(f"{key}={to_word(values[key])}")

@@ -1,7 +1,7 @@
 """Labels in the formats of other programs: one format, one file.
 
 Each `write` writes one split of a data set whose ground truth is the labels. The file that lists the split
-comes last, so a split that is listed is complete. A DataError says what cannot be written.
+comes last, so a listed split is complete. A DataError says what cannot be written.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WRITERS: dict[LabelFormat, Writer] = {
     "yolo-seg": yolo_polygons.write,
 }
 
-# Folders that hold nothing but one split: what lies in them belongs to it, listed or not.
+# Folders that hold only one split: every file in them belongs to it, listed or not.
 SPLIT_FOLDERS: dict[LabelFormat, tuple[str, ...]] = {
     "palette": (),
     "voc": (),

@@ -24,9 +24,9 @@ from boxseg.formats.writers.labelled import LabelObject, Writing, Written, label
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
-    """Write the labels of one split, and last the annotation file.
+    """Write the labels of one split, the annotation file last.
 
-    Images and categories keep the numbers that they have in COCO data, and are numbered from 1 elsewhere.
+    Images and categories keep the numbers they have in COCO data; elsewhere they are numbered from 1.
     """
     written = Written()
     folder = root / "images" / dataset.split

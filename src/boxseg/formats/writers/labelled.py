@@ -1,4 +1,4 @@
-"""What writers of labels share: what they are told, the objects of a label mask, and what they report."""
+"""What writers of labels share: their options, the objects of a label mask, and what they report."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from boxseg.progress import track
 class Writing:
     """How labels are written."""
 
-    # What an object is: all that has a box's class inside that box, or connected pixels of one class.
+    # What an object is: the pixels of a box's class inside that box, or connected pixels of one class.
     objects: Literal["boxes", "regions"] = "boxes"
-    segmentation: Literal["rle", "polygons"] = "rle"  # of COCO: run-length codes keep holes
+    segmentation: Literal["rle", "polygons"] = "rle"  # COCO only; run-length codes keep holes
     photos: Literal["copy", "link", "none"] = "copy"
-    min_area: int = 1  # pixels; smaller objects are left out, but not of masks
+    min_area: int = 1  # pixels; smaller objects are left out, but stay in masks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Written:
     objects: int = 0
     empty: int = 0  # objects left out: boxes without a pixel of their class, and those that are too small
     ignored: int = 0  # photos with pixels of 255
-    stray: int = 0  # photos with pixels of a class that are in none of its objects
+    stray: int = 0  # photos with a pixel of a class that is in no object
 
     def __add__(self, other: Written) -> Written:
         names = (entry.name for entry in fields(self))
@@ -62,9 +62,9 @@ class LabelObject:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PhotoLabels:
-    """A photo with what is to be written of it."""
+    """A photo with the labels to write."""
 
-    sample: Sample  # with the boxes of its objects, of which some may have no pixel
+    sample: Sample  # with the boxes of its objects, some maybe without a pixel
     labels: NDArray[np.uint8]  # (H, W)
     objects: list[LabelObject]  # those that are written
     counts: Written  # of this photo
@@ -96,7 +96,7 @@ def labelled_photos(dataset: BoxDataset, writing: Writing) -> Iterator[PhotoLabe
 
 
 def _boxed(sample: Sample, labels: NDArray[np.uint8]) -> Iterator[LabelObject]:
-    """{Y = c} inside each box of class c, as for masks of single boxes in `boxseg label`."""
+    """{Y = c} inside each box of class c, like the masks of single boxes in `boxseg label`."""
     ranges = pixel_ranges(sample.boxes, sample.height, sample.width).tolist()
     for place, ((left, top, right, bottom), label) in enumerate(
         zip(ranges, sample.labels.tolist(), strict=True)
@@ -106,7 +106,7 @@ def _boxed(sample: Sample, labels: NDArray[np.uint8]) -> Iterator[LabelObject]:
 
 
 def _regions(labels: NDArray[np.uint8]) -> Iterator[LabelObject]:
-    """Connected pixels of one class, the classes in their order."""
+    """Connected pixels of one class, in the order of the classes."""
     place = 0
     for label in np.unique(labels):
         if label in (BACKGROUND, IGNORE):
@@ -128,7 +128,6 @@ def _regions(labels: NDArray[np.uint8]) -> Iterator[LabelObject]:
 
 
 def _strays(labels: NDArray[np.uint8], objects: list[LabelObject]) -> bool:
-    """Whether a pixel of a class is in none of the objects."""
     left_over = (labels != BACKGROUND) & (labels != IGNORE)
     for item in objects:
         left_over[item.window][item.mask] = False
@@ -136,7 +135,6 @@ def _strays(labels: NDArray[np.uint8], objects: list[LabelObject]) -> bool:
 
 
 def _with_boxes(sample: Sample, found: list[LabelObject]) -> Sample:
-    """The photo with the bounds of its regions as boxes."""
     return replace(
         sample,
         boxes=np.array([item.box for item in found], dtype=np.float64).reshape(-1, 4),

@@ -18,14 +18,14 @@ from boxseg.formats.yolo import finish_description, start_description
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
-    """Write the labels of one split, and last its entry in data.yaml."""
+    """Write the labels of one split, its entry in data.yaml last."""
     written = Written()
     names = dict(enumerate(("background", *dataset.classes)))
     description = start_description(root, dataset.split, names)
     for photo in labelled_photos(dataset, writing):
         sample = photo.sample
         place_photo(sample, root / "images" / dataset.split, SUFFIXES, writing.photos)
-        # Grey, not a palette: readers that decode to grey would turn colours into other numbers.
+        # Grey, not a palette: readers that decode to grey would change the numbers.
         write_grey(root / "masks" / dataset.split / f"{sample.id}.png", photo.labels)
         written += photo.counts
     finish_description(root, dataset.split, {**description, "masks_dir": "masks"})

@@ -1,11 +1,11 @@
 """Masks as palette PNG with names and colours, alone or in a VOC devkit folder.
 
     OUT/labelmap.txt                           names and colours of the classes
-    OUT/ImageSets/Segmentation/SPLIT.txt       one ID a line
+    OUT/ImageSets/Segmentation/SPLIT.txt       one ID per line
     OUT/SegmentationClass/ID.png               classes
     OUT/SegmentationObject/ID.png              objects, numbered from 1
 
-is what CVAT reads as "Segmentation mask 1.1"; the task in CVAT has the photos. A devkit has also
+CVAT reads this as "Segmentation mask 1.1"; the task in CVAT has the photos. A devkit has also
 
     OUT/JPEGImages/ID.jpg                      photos
     OUT/Annotations/ID.xml                     boxes
@@ -28,7 +28,7 @@ from boxseg.formats.writers.labelled import PhotoLabels, Writing, Written, label
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing, *, devkit: bool = True) -> Written:
-    """Write the labels of one split, with photos and boxes if it is a devkit, and last the list of its IDs."""
+    """Write the labels of one split, with photos and boxes if it is a devkit, and the list of its IDs last."""
     written = Written()
     write_label_map(root / LABELMAP_TXT, dataset.classes, ignored=False)
     for photo in labelled_photos(dataset, writing):
@@ -38,7 +38,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing, *, devkit: bool = T
             xml = voc_xml.annotation_xml(sample, image, dataset.classes)
             write_text(root / "Annotations" / f"{sample.id}.xml", xml)
         write_mask(root / "SegmentationClass" / f"{sample.id}.png", photo.labels)
-        if len(sample.labels) < IGNORE:  # pixels are bytes
+        if len(sample.labels) < IGNORE:  # object numbers must fit a byte
             write_mask(root / "SegmentationObject" / f"{sample.id}.png", _object_numbers(photo))
         written += photo.counts
     if written.ignored:
@@ -49,7 +49,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing, *, devkit: bool = T
 
 
 def _object_numbers(photo: PhotoLabels) -> NDArray[np.uint8]:
-    """The mask of objects, numbered as their boxes, from 1, smaller ones on top."""
+    """The mask of objects, numbered from 1 in the order of their boxes, smaller ones on top."""
     numbers = np.where(photo.labels == IGNORE, IGNORE, 0).astype(np.uint8)
     for item in sorted(photo.objects, key=lambda item: -int(item.mask.sum())):
         numbers[item.window][item.mask] = item.place + 1

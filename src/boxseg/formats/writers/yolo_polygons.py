@@ -1,10 +1,10 @@
-"""YOLO segmentation: one polygon a line.
+"""YOLO segmentation: one polygon per line.
 
     OUT/data.yaml                              names and the splits
     OUT/images/SPLIT/ID.jpg                    photos
     OUT/labels/SPLIT/ID.txt                    class x0 y0 x1 y1 … as shares of the photo
 
-A polygon is all that a line can hold: holes are filled, and parts joined by the shortest bridges.
+A line holds only one polygon, so holes are filled and parts are joined by the shortest bridges.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from boxseg.formats.yolo import finish_description, start_description
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
-    """Write the labels of one split, and last its entry in data.yaml."""
+    """Write the labels of one split, its entry in data.yaml last."""
     written = Written()
     description = start_description(root, dataset.split, dict(enumerate(dataset.classes)))
     for photo in labelled_photos(dataset, writing):
