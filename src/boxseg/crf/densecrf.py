@@ -1,4 +1,4 @@
-"""The public face: a dense CRF with its parameters."""
+"""The dense CRF that users call."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ from boxseg.crf.prepared import PreparedImage, infer_in_torch
 
 @dataclass(frozen=True, kw_only=True)
 class DenseCRF:
-    """Fully connected CRF: labels of pixels that are near and alike agree.
+    """Fully connected CRF: pixels that are near and alike tend to get the same label.
 
-    Symmetrically normalised kernels, mean-field inference on permutohedral lattices.
-    On the CPU compiled code does the work in float32 and keeps its memory for the next call; on GPUs Triton
-    kernels do, a batch at a time. Without them, or if a gradient with respect to the probabilities is asked
-    for, torch does it.
+    Symmetrically normalised kernels, mean-field inference on permutohedral lattices. On the CPU compiled code
+    works in float32 and keeps its memory for the next call; on GPUs Triton kernels work on a batch at a time.
+    Without them, or if the probabilities need a gradient, torch does the work.
 
     Args:
         gaussian: Kernel on the position; None for none.
         bilateral: Kernel on position and colour; None for none.
         iterations: Mean-field iterations; 0 gives the clipped probabilities, normalised.
         clip: Smaller probabilities are raised to it.
-        compatibility: Penalty (C, C), symmetric, of each label beside each other, times the weight of a kernel;
-            None for Potts: 1 for two different labels, 0 for equal ones.
+        compatibility: Penalty (C, C), symmetric, of each pair of labels, times the weight of a kernel; None for
+            Potts: 1 for two different labels, 0 for equal ones.
 
     Source: Krähenbühl and Koltun (2011).
 
@@ -72,8 +71,8 @@ class DenseCRF:
             images: (H, W, 3) uint8, raw RGB; a batch (B, H, W, 3); or a list of images of any sizes.
             probabilities: (C, H, W), floating point, 0..1; a batch (B, C, H, W); or a list. NumPy or torch; the
                 work is done on their device.
-            num_threads: Images worked on at once; by default as many as torch uses threads. The result does not
-                depend on it.
+            num_threads: Images worked on at once; by default as many as torch uses threads. It does not change
+                the result.
 
         Returns:
             Q of the shape, kind and type of the probabilities.
@@ -100,8 +99,8 @@ class DenseCRF:
         """Bind the CRF to one image, to be called with several sets of probabilities.
 
         Args:
-            image: (H, W, 3) uint8, raw RGB. Without a bilateral kernel any array whose first two axes are the
-                height and the width, for only its size counts.
+            image: (H, W, 3) uint8, raw RGB. Without a bilateral kernel only its size counts: any array (H, W,
+                ...) will do.
             features: More kernels, on features of your own: depth, infra-red, texture …
 
         Raises:
@@ -126,7 +125,7 @@ class DenseCRF:
         )
 
     def _infer(self, image: Tensor, scores: Tensor) -> Tensor:
-        """Q (C, H, W) of one image, in float32, or float64 where the probabilities are."""
+        """Q (C, H, W) of one image by torch: float64 if the probabilities are, else float32."""
         lattices = [(Lattice.of(kernel.features(image)), kernel.weight) for kernel in self._kernels()]
         q = infer_in_torch(scores.reshape(len(scores), -1), lattices, self._settings())
         return q.reshape(scores.shape)
@@ -134,7 +133,7 @@ class DenseCRF:
     def _infer_native(
         self, pairs: list[tuple[Tensor, Tensor]], results: Tensor | list[Tensor], threads: int
     ) -> None:
-        """Write Q (C, H, W) of each image, in float32, by compiled code, one image a thread."""
+        """Write Q (C, H, W) of each image, float32, by compiled code, one image per thread."""
 
         def work(number: int) -> None:
             image, scores = pairs[number]
@@ -150,7 +149,7 @@ class DenseCRF:
                 results[number].copy_(self._infer(image, flat.reshape(scores.shape)))
             self._engines.append(engine)
 
-        if min(threads, len(pairs)) < 2:  # in this thread, whose freed memory serves again
+        if min(threads, len(pairs)) < 2:  # in this thread, which reuses its freed memory
             for number in range(len(pairs)):
                 work(number)
         else:

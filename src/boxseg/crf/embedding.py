@@ -1,7 +1,7 @@
 """Where a feature vector lies in the permutohedral lattice.
 
-Every arithmetic step is float32 in a fixed order and none is fused: a pixel that falls on the other side of a
-simplex boundary moves its label. The C++ path repeats these steps bit by bit.
+Every arithmetic step is float32 in a fixed order and none is fused: rounding that moves a pixel across a
+simplex boundary changes its label. The C++ path repeats these steps bit by bit.
 
 Source: Adams, Baek and Davis, Fast High-Dimensional Filtering Using the Permutohedral Lattice (2010), sections
 3.1 to 3.3.
@@ -23,7 +23,7 @@ KEY_LIMIT = 32767
 
 def axis_scales(d: int) -> list[float]:
     """Scale of each feature, so that the blur in the lattice has a standard deviation of one."""
-    # Rounded to float32 before it is divided: where it is rounded moves Q by up to 1e-4.
+    # Rounded to float32 before the division: the place of the rounding moves Q by up to 1e-4.
     reach = float(np.float32(math.sqrt(2.0 / 3.0) * (d + 1)))
     return [reach / math.sqrt((i + 1) * (i + 2)) for i in range(d)]
 

@@ -1,7 +1,7 @@
 """Batches of images on a GPU: lattices laid out by torch, mean field in Triton kernels.
 
-The pixels of all images lie one after the other, and so do the lattice points of all images and kernels: one
-launch serves a whole batch, whatever the sizes of its images. float32 throughout.
+The pixels of all images are concatenated, and so are the lattice points of all images and kernels: one launch
+computes a whole batch of images of any sizes. float32 throughout.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ DEVICES = ("cuda",)
 """Types of the devices that the kernels run on."""
 
 PIXELS_AT_ONCE = 2**23
-"""More images wait: a batch needs some 470 bytes a pixel while its lattices are laid out."""
+"""Most pixels in a batch: it needs some 470 bytes a pixel while its lattices are built."""
 
 SHORT = 32
 """Lattice points with more entries get a program of their own in the splat."""
 
 TILE, MOST_ROWS = 1024, 128
-"""Numbers that a program handles at a time, rows times channels; and rows at most."""
+"""Numbers (rows times channels) that a program handles at a time, and its most rows."""
 
 
 @functools.cache
 def triton_kernels() -> ModuleType | None:
-    """The kernels, or None, with one warning, where Triton is not installed."""
+    """The kernels; None, with one warning, if Triton is not installed."""
     try:
         from boxseg.crf import gpu_kernels
     except ImportError:
@@ -73,7 +73,7 @@ def infer(
 class Batch:
     """The lattices of several images, ready for several sets of probabilities.
 
-    E counts the points that a pixel touches, all kernels together; N the pixels, V the points of all images.
+    N is the number of pixels, V of lattice points, of all images.
 
     Args:
         images: (H, W, 3) uint8 each, on one device; of any sizes.
@@ -97,7 +97,7 @@ class Batch:
     def infer(self, scores: Sequence[Tensor], settings: Settings) -> list[Tensor]:
         """Q (C, N), float32, of the probabilities (C, N) of each image."""
         flat = [s.detach().float() for s in scores]
-        # As on the CPU absent classes are merged in each image on its own: no result depends on other images.
+        # Absent classes are merged per image, as on the CPU: no result depends on other images.
         choices = [settings.to_compute(s) for s in flat]
         ratio, share = self._ratios(flat, choices, settings.clip)
         mixing = _mixing(settings, ratio)
@@ -125,7 +125,7 @@ class Batch:
         return results
 
     def _order(self, lattices: Sequence[Lattice]) -> Tensor:
-        """Places in the weights, those of a point together: from the sort that found the points."""
+        """Places in the weights, those of a lattice point together."""
         pixels = self._points.shape[1]
         corners = offsets([len(lattice.points) for lattice in lattices])
         places = offsets([len(lattice.order) for lattice in lattices])
@@ -138,7 +138,7 @@ class Batch:
         return order
 
     def _normalise(self, kernels: Sequence[Kernel], order: Tensor) -> None:
-        """Fold the norm of each kernel into the weights, its own weight into those of the splat alone."""
+        """Fold the norm of each kernel into the weights, and its strength into those of the splat alone."""
         ones = self._weights.new_ones(self._points.shape[1], 1)
         values = self._weights.new_empty(self._size, 1)
         self._splat(ones, self._weights.view(-1)[order], values)
@@ -159,10 +159,10 @@ class Batch:
     def _ratios(
         self, scores: Sequence[Tensor], choices: Sequence[tuple[list[int], int]], clip: float
     ) -> tuple[Tensor, Tensor]:
-        """Logits (N, channels) less that of the last computed class of the image; 1 / how many that stands for.
+        """Logits (N, channels) minus that of the image's last computed class; 1 / how many that stands for.
 
-        A filter is linear: from the difference of two classes it makes that of their messages, and there is one
-        channel less than classes. Channels that an image has no class for are −∞.
+        A filter is linear: differences of classes give differences of messages, with one channel fewer than
+        classes. Channels without a class in an image are −∞.
         """
         channels = padded(max(len(computed) for computed, _ in choices) - 1)
         ratio = scores[0].new_full((self._bounds[-1], channels), -math.inf)
@@ -189,7 +189,7 @@ class Batch:
 def _launch(
     name: str, rows: int, channels: int, arguments: tuple[Any, ...], each: int | None = None, **constants: Any
 ) -> None:
-    """Run a kernel on so many rows, `each` a program; by default as many as fill a tile."""
+    """Run a kernel on `rows` rows, `each` per program; by default as many as fill a tile."""
     if rows == 0:
         return
     width = 1 << (channels - 1).bit_length()  # blocks are powers of two
@@ -203,7 +203,6 @@ def _launch(
 
 
 def _lattice(kernel: Kernel, images: Sequence[Tensor]) -> Lattice:
-    """The lattice of one kernel for all images."""
     if isinstance(kernel, Gaussian):  # depends on the size alone
         sizes = {tuple(image.shape[:2]): image for image in images}
         lattices = {size: Lattice.of(kernel.features(image)) for size, image in sizes.items()}
@@ -224,9 +223,9 @@ def _chains(lattices: Sequence[Lattice], shifts: Sequence[int], size: int, axis:
 
 
 def _mixing(settings: Settings, like: Tensor) -> Tensor | None:
-    """(C, C − 1), from Q to what is filtered: minus the penalties, less that of the last class; None for Potts.
+    """(C, C − 1), applied to Q before the filters: penalty of the last class minus each; None for Potts.
 
-    Every kernel has the same compatibility, so that it may come before the filters.
+    It may come first because all kernels have the same compatibility.
     """
     if settings.compatibility is None:
         return None
@@ -235,7 +234,7 @@ def _mixing(settings: Settings, like: Tensor) -> Tensor | None:
 
 
 def padded(channels: int) -> int:
-    """Channels of a row: 1, 2, 4, then multiples of 8, the 32 bytes that memory is read by."""
+    """Channels of a row: 1, 2, 4, then multiples of 8, as memory is read 32 bytes at a time."""
     return 1 << max(channels - 1, 0).bit_length() if channels <= 4 else -(-channels // 8) * 8
 
 

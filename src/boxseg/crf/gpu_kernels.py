@@ -1,8 +1,8 @@
 """Mean field on lattices as Triton kernels: splat, blur, slice with softmax.
 
-No atomics: every sum is taken by one program in a fixed order, so that a batch gives the same bits each time.
-Rows (of Q, of values at lattice points) have STRIDE channels, in blocks of the next power of two, BLOCK_C.
-Offsets are 64-bit: a batch may have more than 2³¹ numbers.
+No atomics: one program computes each sum in a fixed order, so that a batch gives the same bits each time. Rows
+(of Q, of values at lattice points) have STRIDE channels, in blocks of the next power of two, BLOCK_C. Offsets
+are 64-bit: a batch may have more than 2³¹ numbers.
 """
 
 import triton
@@ -74,8 +74,8 @@ def splat_long(
 def blur(values, after, heads, chains, STRIDE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK: tl.constexpr):
     """Convolve with (½, 1, ½) along one axis, in place.
 
-    A chain is a point without a neighbour before it, its neighbour `after` it, and so on until −1. One program
-    walks whole chains and keeps what it has overwritten, and nobody touches the points that have no neighbour.
+    A chain is a point without a neighbour before it, its neighbour `after` it, and so on until −1. A program
+    walks whole chains and keeps the values it overwrites; points without a neighbour are not touched.
     """
     chain = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     channel = tl.arange(0, BLOCK_C)[None, :]
@@ -113,8 +113,8 @@ def slice_softmax(
     """Q of the classes (pixels, STRIDE), and of the last class (pixels,), whose logit is 0.
 
     The logits are `ratio` plus the values at ENTRIES points, (ENTRIES, pixels), times their weights. The last
-    class stands for 1 / share classes and is given that share of its probability. DIFFERENCE: write Q of the
-    classes less that of the last, nothing else.
+    class stands for 1 / share classes and gets that share of its probability. With DIFFERENCE only Q of the
+    classes minus that of the last is written.
     """
     pixel = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = pixel < pixels

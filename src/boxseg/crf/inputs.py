@@ -1,4 +1,4 @@
-"""What a call may be given: one image, a batch or lists; NumPy or torch; checked before any work."""
+"""Inputs of a call: one image, a batch or lists, in NumPy or torch, checked before any work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AnyArray = TypeVar("AnyArray", bound=Array)
 Matrix = tuple[tuple[float, ...], ...]
 
 PROBABILITY_TOLERANCE = 1e-3
-"""Probabilities may leave 0..1 by so much, as those of half-precision networks do."""
+"""How far probabilities may leave 0..1, as those of half-precision networks do."""
 
 
 def paired(images: Arrays, probabilities: Arrays, compatibility: Matrix | None) -> list[tuple[Tensor, Tensor]]:
@@ -38,11 +38,7 @@ def paired(images: Arrays, probabilities: Arrays, compatibility: Matrix | None) 
 
 
 def check_image(image: Tensor, where: str = "") -> None:
-    """Refuse what is not an image (H, W, 3) uint8.
-
-    Raises:
-        ValueError: It is of another shape or type.
-    """
+    """Raise a ValueError for anything but an image (H, W, 3) uint8."""
     if image.ndim != 3 or image.shape[2] != 3 or image.shape[0] == 0 or image.shape[1] == 0:
         raise ValueError(f"image{where} of shape {tuple(image.shape)}, expected (height, width, 3)")
     if image.dtype != torch.uint8:
@@ -52,11 +48,7 @@ def check_image(image: Tensor, where: str = "") -> None:
 def check_probabilities(
     scores: Tensor, size: tuple[int, int], compatibility: Matrix | None, where: str = ""
 ) -> None:
-    """Refuse what are not probabilities (C, H, W) of an image of that size, for a compatibility (C, C).
-
-    Raises:
-        ValueError: Another shape or type, no class, or a value that is no probability.
-    """
+    """Raise a ValueError unless these are probabilities (C, H, W) that fit the image and compatibility."""
     if scores.ndim != 3 or scores.shape[0] == 0:
         raise ValueError(
             f"probabilities{where} of shape {tuple(scores.shape)}, expected (classes, height, width)"
@@ -82,10 +74,10 @@ def check_probabilities(
 
 
 def as_compatibility(values: Array | Sequence[Sequence[float]]) -> Matrix:
-    """Penalties (C, C) of labels side by side, as numbers that can be compared.
+    """Penalties (C, C) of pairs of labels, as tuples, which can be compared.
 
     Raises:
-        ValueError: They are no square, symmetric matrix of finite numbers.
+        ValueError: They are not a square, symmetric matrix of finite numbers.
     """
     matrix = np.asarray(values, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
@@ -98,7 +90,7 @@ def as_compatibility(values: Array | Sequence[Sequence[float]]) -> Matrix:
 
 
 def as_tensor(array: Array) -> Tensor:
-    """A tensor on the memory of the array, or on a copy where torch cannot use that memory."""
+    """A tensor that shares the array's memory, or a copy if torch cannot use that."""
     if isinstance(array, Tensor):
         return array
     usable = np.ascontiguousarray(array)
@@ -113,7 +105,7 @@ def room_for(pairs: list[tuple[Tensor, Tensor]], probabilities: Arrays) -> Tenso
 
 
 def like_input(results: Tensor | list[Tensor], probabilities: Arrays) -> Arrays:
-    """Results in the form that the probabilities came in: one, a batch or a list; NumPy or torch."""
+    """Results in the form of the probabilities: one, a batch or a list; NumPy or torch."""
     if not isinstance(probabilities, np.ndarray | Tensor):
         return [cast(Array, like_input([q], p)) for q, p in zip(results, probabilities, strict=True)]
     if isinstance(results, Tensor):

@@ -15,7 +15,7 @@ from torch import Tensor
 from boxseg.crf.embedding import largest_key, smallest_sigma
 from boxseg.crf.inputs import Array, as_tensor
 
-# The sigmas of a kernel, some of them raised to a value.
+# The sigmas of a kernel, some of them set to a value.
 Raised = Callable[[float], tuple[float, ...]]
 
 
@@ -41,11 +41,7 @@ class Gaussian:
         return _spread(self.sigma, 2)
 
     def check(self, height: int, width: int) -> None:
-        """Refuse a reach so small that the lattice's 16-bit coordinates overflow.
-
-        Raises:
-            ValueError: It names the smallest usable value.
-        """
+        """Raise a ValueError that gives the smallest usable σ, if σ overflows 16-bit coordinates."""
         _check_reach(self, {"sigma": lambda s: (s, s)}, height, width)
 
     def features(self, image: Tensor) -> Tensor:
@@ -78,11 +74,7 @@ class Bilateral:
         return (*_spread(self.sigma_xy, 2), *_spread(self.sigma_rgb, 3))
 
     def check(self, height: int, width: int) -> None:
-        """Refuse tolerances so small that the lattice's 16-bit coordinates overflow.
-
-        Raises:
-            ValueError: It names the smallest usable value.
-        """
+        """Raise a ValueError that gives the smallest usable σ, if a σ overflows 16-bit coordinates."""
         xy, rgb = self.sigmas[:2], self.sigmas[2:]
         remedies: dict[str, Raised] = {
             "sigma_rgb": lambda s: (*xy, s, s, s),
@@ -121,15 +113,11 @@ class Features:
 
     @property
     def sigmas(self) -> tuple[float, ...]:
-        """The values are divided already: ones."""
+        """Ones: the values are divided by their tolerances already."""
         return (1.0,) * len(self.values)
 
     def check(self, height: int, width: int) -> None:
-        """Refuse features of another size, or so large that the lattice's 16-bit coordinates overflow.
-
-        Raises:
-            ValueError: It names what was given and what is expected.
-        """
+        """Raise a ValueError for features of another size, or too large for 16-bit coordinates."""
         values = as_tensor(self.values)
         if tuple(values.shape[1:]) != (height, width):
             raise ValueError(
@@ -157,7 +145,7 @@ def _positions(image: Tensor, sigmas: tuple[float, ...]) -> Tensor:
 
 
 def _check_reach(kernel: Gaussian | Bilateral, remedies: Mapping[str, Raised], height: int, width: int) -> None:
-    """Refuse sigmas that are too small, by the first remedy that is enough and the smallest usable value."""
+    """Refuse sigmas that are too small; the error names one that is enough, and its smallest value."""
 
     def extents(sigmas: tuple[float, ...]) -> list[float]:
         """The largest value that each feature can take."""

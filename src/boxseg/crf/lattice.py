@@ -37,9 +37,8 @@ class Lattice:
     def of(cls, features: Tensor, counts: Sequence[int] | None = None) -> Lattice:
         """The lattice of feature vectors (N, d), float32.
 
-        Args:
-            features: Those of the first image, then those of the second, and so on.
-            counts: How many each image has; by default there is one image. Images share no lattice point.
+        They are those of the first image, then of the second, and so on; `counts` says how many each image has,
+        by default there is one image. Images share no lattice point.
 
         Raises:
             ValueError: A lattice coordinate does not fit in 16 bits.
@@ -69,7 +68,7 @@ class Lattice:
 
     @classmethod
     def joined(cls, parts: Sequence[Lattice]) -> Lattice:
-        """One lattice of what several hold, their feature vectors one part after the other."""
+        """Several lattices as one, their feature vectors concatenated."""
         counts = [part.points.shape[1] for part in parts]
         total = sum(counts)
         pixels, points = offsets(counts), offsets([part.size for part in parts])
@@ -108,7 +107,7 @@ class Lattice:
         for points, weights in zip(self.points, self.weights.to(values.dtype), strict=True):
             spread.index_add_(
                 0, points.long(), weights[:, None] * values
-            )  # with 32 bits it is slower on the CPU
+            )  # 32-bit indices are slower on the CPU
         return spread
 
     def blur(self, spread: Tensor) -> Tensor:
@@ -136,7 +135,7 @@ class Lattice:
 
 
 def _numbers(counts: Sequence[int], device: torch.device) -> Tensor:
-    """0 as often as the first count says, 1 as often as the second, and so on."""
+    """0 repeated as often as the first count says, 1 as the second says, and so on."""
     often = torch.tensor(counts, device=device)
     return torch.repeat_interleave(often, output_size=sum(counts))
 
@@ -149,12 +148,10 @@ def offsets(counts: Sequence[int]) -> list[int]:
 class _Index:
     """The distinct lattice points of an embedding, in ascending order of their coordinates.
 
-    The image and the coordinates of a point become one 64-bit number, with one digit each. Where the digits so
-    far would overflow, the distinct numbers are counted through: their rank is the first digit of what follows.
+    The image and the coordinates of a point are the digits of one 64-bit number. Where the next digit would
+    overflow, the distinct numbers so far are ranked; their rank is the first digit of what follows.
 
-    Args:
-        embedding: Of N feature vectors.
-        owner: (N,), int64: the image of each.
+    `owner` (N,), int64, is the image of each feature vector.
 
     Attributes:
         points: (d + 1, N), int32: position of each point of the embedding among the distinct ones.

@@ -17,12 +17,12 @@ from boxseg.crf.lattice import Lattice
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to infer, whatever the image.
+    """Inference options, the same for all images.
 
     Args:
         iterations: Synchronous updates.
         clip: Smaller probabilities are raised to it.
-        compatibility: (C, C), symmetric: the penalty of each label beside each other; None for Potts.
+        compatibility: (C, C), symmetric: the penalty of each pair of labels; None for Potts.
     """
 
     iterations: int
@@ -30,10 +30,10 @@ class Settings:
     compatibility: tuple[tuple[float, ...], ...] | None = None
 
     def to_compute(self, probabilities: Tensor) -> tuple[list[int], int]:
-        """Classes to compute of (C, N), and for how many the last stands: see `merge_absent`."""
+        """Classes to compute of (C, N), and how many the last one stands for: see `merge_absent`."""
         if self.compatibility is None:
             return merge_absent(probabilities, self.clip)
-        return list(range(len(probabilities))), 1  # absent classes differ in what they think of the others
+        return list(range(len(probabilities))), 1  # absent classes differ in their penalties
 
 
 def mean_field(
@@ -42,9 +42,9 @@ def mean_field(
     """Approximate marginals of a dense CRF.
 
     Args:
-        unary: Energies (N, C). Where `merged` > 1, the last class stands for so many classes of equal energy.
-        kernels: Each lattice with its weight under Potts compatibility, or with the penalty (C, C) of each
-            label beside each other, symmetric.
+        unary: Energies (N, C).
+        kernels: Each lattice with its weight under Potts compatibility, or with the penalty (C, C) of each pair
+            of labels, symmetric.
         iterations: Synchronous updates; 0 gives softmax(−unary).
         merged: How many classes the last column stands for.
 
@@ -71,18 +71,11 @@ def unary_energy(probabilities: Tensor, clip: float) -> Tensor:
 
 
 def merge_absent(probabilities: Tensor, clip: float) -> tuple[list[int], int]:
-    """Which classes have to be computed.
+    """Choose the classes to compute; returns their indices, and how many classes the last stands for.
 
-    Classes whose probability is at most `clip` in every pixel have the same constant energy, and so the same
-    marginals in every iteration: one of them can stand for all, its weight in the softmax multiplied. (Leaving
-    them out would change the marginals of the others.)
-
-    Args:
-        probabilities: (C, N).
-        clip: Probabilities below it are raised to it.
-
-    Returns:
-        Indices of the classes to compute, the one that stands for others last; and for how many.
+    Classes whose probability (C, N) is at most `clip` in every pixel have the same constant energy, and so the
+    same marginals in every iteration: one of them can stand for all, its weight in the softmax multiplied.
+    (Leaving them out would change the marginals of the others.)
     """
     peak = probabilities.detach().amax(dim=1).tolist()
     present = [c for c, p in enumerate(peak) if p > clip]

@@ -1,6 +1,6 @@
-"""The fast path on the CPU: the C++ of cpp/ through ctypes.
+"""The fast path on the CPU: the C++ code of cpp/, through ctypes.
 
-The library is plain C at its border, so that it depends on no version of Python, NumPy or torch.
+Its interface is plain C, so it depends on no version of Python, NumPy or torch.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Kernel(ctypes.Structure):
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The compiled library, or None, with one warning, where the package was installed without it."""
+    """The compiled library; None, with one warning, if it is missing or of another version."""
     for folder in _folders():
         for suffix in (".so", ".dylib", ".dll"):
             if (file := folder / f"_crf{suffix}").is_file():
@@ -81,12 +81,12 @@ class Engine:
         return Engine, ()
 
     def build(self, image: Tensor, kernels: Sequence[Kernel]) -> bool:
-        """Lay out the lattices of an image (H, W, 3) uint8; False if this is beyond the compiled code.
+        """Build the lattices of an image (H, W, 3) uint8; False if the compiled code cannot.
 
-        Beyond it are keys of more than 64 bits and more than eight kernels.
+        It takes keys of up to 64 bits and up to eight kernels.
 
         Raises:
-            MemoryError: There is not enough of it.
+            MemoryError: Memory ran out.
         """
         if len(kernels) > MOST_KERNELS:
             return False
@@ -104,15 +104,12 @@ class Engine:
         return _succeeded(status)
 
     def infer(self, scores: Tensor, settings: Settings, out: Tensor) -> None:
-        """Marginals of the image of the last `build`.
+        """Write marginals Q (C, N) of the last `build`'s image to `out`; absent classes are computed as one.
 
-        Args:
-            scores: (C, N), float32, contiguous.
-            settings: How to infer; absent classes are computed as one.
-            out: Q (C, N), float32, contiguous.
+        The probabilities (C, N) and `out` are float32 and contiguous.
 
         Raises:
-            MemoryError: There is not enough of it.
+            MemoryError: Memory ran out.
         """
         computed, merged = settings.to_compute(scores)
         others = [c for c in range(len(scores)) if c not in set(computed)]

@@ -57,7 +57,7 @@ class PreparedImage:
         return cast(AnyArray, like_input([q.reshape(scores.shape)], probabilities))
 
     def _built(self) -> native.Engine | None:
-        """The engine with the lattices of the image; None where they are beyond it."""
+        """The engine with the image's lattices; None if the compiled code cannot hold them."""
         if self._engine is None:
             engine = native.Engine()
             self._engine = engine if engine.build(self._image.cpu(), self._kernels) else None
@@ -76,7 +76,7 @@ class PreparedImage:
 
 
 def infer_in_torch(flat: Tensor, lattices: list[tuple[Lattice, float]], settings: Settings) -> Tensor:
-    """Q (C, N) of probabilities (C, N), in float32, or in float64 where they are."""
+    """Q (C, N) of probabilities (C, N): float64 if they are, else float32."""
     flat = flat if flat.dtype.itemsize >= 4 else flat.float()
     computed, merged = settings.to_compute(flat)
     kernels: list[tuple[Lattice, float | Tensor]] = list(lattices)

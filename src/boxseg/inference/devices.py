@@ -1,4 +1,4 @@
-"""Where photos are worked on outside training."""
+"""Devices for work outside training."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def torch_device(trainer: TrainerOptions) -> torch.device:
 
 
 def torch_devices(trainer: TrainerOptions) -> list[torch.device]:
-    """A device for each process that a stage's photos are spread over; the CPU may be in it more than once.
+    """One device for each process that shares a stage's photos; the CPU may appear more than once.
 
     Raises:
-        ConfigError: The accelerator is not there, or not as many as asked for.
+        ConfigError: There is no such accelerator, or fewer than asked for.
     """
     kind = {"gpu": "cuda"}.get(trainer.accelerator, trainer.accelerator)
     if kind == "auto":

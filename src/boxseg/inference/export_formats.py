@@ -1,4 +1,4 @@
-"""Formats of exported networks: how each is written, and opened as its users do."""
+"""File formats of exported networks: how to write each, and open it as its users do."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Format:
     """A file format.
 
     Attributes:
-        needs: Packages of the extra `onnx`.
+        needs: Packages it needs, of the extra `onnx`.
         write: Writes a file from a network and its checkpoint.
         open: Opens a file as its users do.
-        usage: A line of Python.
+        usage: A line of Python that uses a file.
     """
 
     suffix: str
@@ -46,7 +46,7 @@ class Format:
 
 
 def describe(source: Path) -> dict[str, str]:
-    """What users of a file need to know without boxseg, from its checkpoint; lists as JSON."""
+    """What users of an exported file must know, from its checkpoint; lists as JSON."""
     meta = checkpoint.read_meta(source)
     return {
         "boxseg": __version__,
@@ -96,7 +96,7 @@ def _open_program(path: Path) -> Compute:
 
 
 def _write_checkpoint(path: Path, network: PortableSegmenter, source: Path) -> None:
-    meta, state = checkpoint.load(source)  # with the batch norm that a loaded network has folded
+    meta, state = checkpoint.load(source)  # `network` has its batch norm folded
     checkpoint.save(path, state, meta)
 
 
@@ -107,9 +107,9 @@ def _open_checkpoint(path: Path) -> Compute:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Without torch's warnings about its own code and about torchvision's operators, which are not used.
+    """Hide torch's warnings about its own code and about torchvision's operators, which are not used.
 
-    No issue found; this can go when an export without torchvision prints nothing.
+    No issue found; remove when an export without torchvision prints nothing.
     """
     log = logging.getLogger("torch.onnx")
     level = log.level

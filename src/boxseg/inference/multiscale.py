@@ -1,6 +1,6 @@
 """Class probabilities of a photo from a segmentation network: scales, flip, CRF.
 
-Source: METHOD: Oh et al., BANA, CVPR 2021, section 4.1 (multi-scale testing).
+Source: Oh et al., BANA, CVPR 2021, section 4.1 (multi-scale testing).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from boxseg.inference.windows import blended, window_side
 from boxseg.nn.deeplab import Segmenter
 from boxseg.nn.views import Views
 
-# Probabilities of a photo that are held at once, 2 GB; with fewer classes the network's memory is the limit.
+# Most probabilities of a photo held at once, 2 GB; with fewer classes the network's memory is the limit.
 MOST_SCORES, FEWEST_CLASSES = 2**29, 16
 
 # Pixels up to which a photo and its mirror image are predicted at once: faster on a GPU, twice the memory.
@@ -49,7 +49,7 @@ class NetworkLabels:
 
 
 def most_pixels(classes: int) -> int:
-    """Pixels of the largest photo that a network of so many classes, without the background, sees whole."""
+    """Most pixels of a photo predicted whole, for this number of classes, without the background."""
     return MOST_SCORES // max(FEWEST_CLASSES, classes + 1)
 
 
@@ -118,7 +118,7 @@ def _labelled(before: Tensor, after: Tensor) -> NetworkLabels:
 
 
 def _label_bands(loaded: Loaded[Segmenter], image: NDArray[np.uint8], options: Evaluate) -> NetworkLabels:
-    """Without a CRF rows of pixels are independent: the probabilities of all are never held at once."""
+    """Without a CRF rows are independent: never hold the probabilities of all at once."""
     seen = see(loaded, torch.from_numpy(image).to(loaded.device), options)
     parts = [_strongest(loaded.network.logits(seen.mean(rows)).softmax(0)) for rows in seen.bands()]
     labels, confidence = (torch.cat(rows) for rows in zip(*parts, strict=True))
@@ -140,8 +140,8 @@ def _label_windows(
 
 
 def _strongest(probabilities: Tensor) -> tuple[Tensor, Tensor]:
-    """The most probable class of probabilities (L + 1, H, W), and its probability."""
-    # On a CPU NumPy's argmax takes a third of torch's time, until https://github.com/pytorch/pytorch/issues/140000.
+    # On a CPU NumPy's argmax takes a third of the time of torch's
+    # (https://github.com/pytorch/pytorch/issues/140000).
     if probabilities.device.type == "cpu":
         labels, confidence = strongest(probabilities.numpy())
         return torch.from_numpy(labels), torch.from_numpy(confidence)
@@ -164,7 +164,7 @@ def write_predictions(
     options: Evaluate,
     trainer: TrainerOptions,
 ) -> dict[str, str]:
-    """Write what the network says of photos to FOLDER/ID.png; returns unreadable photos, with the reason."""
+    """Write predicted labels of photos to FOLDER/ID.png; returns unreadable photos, with the reason."""
     skipped: dict[str, str] = {}
     for sample, prediction in predict_photos(loaded, samples, options, trainer):
         if isinstance(prediction, Skipped):

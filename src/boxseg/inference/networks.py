@@ -46,27 +46,27 @@ class Loaded(Generic[NetworkT]):
     def on(self, device: torch.device) -> Loaded[NetworkT]:
         """The same on another device."""
         network = self.network if device == self.device else copy.deepcopy(self.network).to(device)
-        # Also on the same device: a network of another library loses it when it is pickled.
+        # On the same device too: a network of another library loses this when it is pickled.
         hurry_pointwise(network, cpu=device.type == "cpu")
         return dataclasses.replace(self, network=network, device=device)
 
 
 def weight_inputs(model: Model) -> dict[str, Path]:
-    """The weight files that a network starts from, as inputs of its run."""
+    """The weight files that a network starts from, by option."""
     library, _, folder = model.backbone.partition(":")
     files = {"model.weights": weight_file(model.weights)}
-    if library == "hf" and model.weights == "default":  # a folder, if it is no name of the hub
+    if library == "hf" and model.weights == "default":  # a folder, or a name on the hub
         files["model.backbone"] = Path(folder) / "model.safetensors"
     return {name: path for name, path in files.items() if path and path.is_file()}
 
 
 def start_classifier(model: Model, classes: int, seed: int) -> tuple[BoxClassifier, LoadReport]:
-    """A box classifier on pretrained features, and what became of every tensor."""
+    """A box classifier on pretrained features, and a report on every tensor."""
     return _start(build_classifier, model, classes, seed)
 
 
 def start_segmenter(model: Model, classes: int, seed: int) -> tuple[Segmenter, LoadReport]:
-    """A segmentation network on pretrained features, and what became of every tensor."""
+    """A segmentation network on pretrained features, and a report on every tensor."""
     return _start(build_segmenter, model, classes, seed)
 
 
@@ -84,7 +84,7 @@ def _start(
 
 
 def _channels_last(network: Network) -> None:
-    """Lay the weights out as convolutions read them; on a CPU a step takes two thirds of the time."""
+    """Use the layout that convolutions read: on a CPU a step takes two thirds of the time."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -116,17 +116,13 @@ def load_classifier(path: Path, device: torch.device) -> Loaded[BoxClassifier]:
 
 
 def load_segmenter(path: Path, device: torch.device) -> Loaded[Segmenter]:
-    """A segmentation network from its checkpoint.
-
-    Raises:
-        CheckpointError: The file is missing, damaged, or holds something else.
-    """
+    """A segmentation network from its checkpoint; errors as for `load_classifier`."""
     return _load(path, "segmenter", build_segmenter, device)
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeptSegmenter:
-    """A segmentation network that is read when it is first asked for, and kept as long as this object is."""
+    """A segmentation network that is loaded when first asked for, and kept."""
 
     path: Path
     trainer: TrainerOptions
@@ -138,11 +134,7 @@ class KeptSegmenter:
 
 
 def check_classes(known: Sequence[str], dataset: BoxDataset, checkpoint: Path) -> None:
-    """Make sure that a network and a data set have the same classes.
-
-    Raises:
-        CheckpointError: They do not.
-    """
+    """Raise a CheckpointError if a network and a data set have different classes."""
     if tuple(known) != dataset.classes:
         other = sorted(set(known) ^ set(dataset.classes))
         differ = f"; not in both: {', '.join(other[:6])}" if other else "; their order differs"
@@ -153,7 +145,7 @@ def check_classes(known: Sequence[str], dataset: BoxDataset, checkpoint: Path) -
 
 
 def _model_of(meta: dict[str, Any], path: Path) -> Model:
-    """The network's options; a CheckpointError where its backbone is of a plug-in that is not there."""
+    """The network's options; a CheckpointError if its plug-in's backbone is missing."""
     name = meta["model"]["backbone"]
     if ":" not in name and not plugins.is_known("backbone", name):
         package = meta.get("plugin")

@@ -15,7 +15,7 @@ from boxseg.extras import import_extra
 from boxseg.inference.prediction import BasePredictor
 from boxseg.inference.windows import Tile
 
-# A graph is run on a whole photo at once; this many pixels take some gigabytes.
+# Most pixels that the graph computes at once: they take some gigabytes.
 MOST_PIXELS = 6_000_000
 
 

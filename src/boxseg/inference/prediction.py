@@ -24,7 +24,7 @@ from boxseg.inference.windows import SMALLEST, Tile, blended, window_side
 # Longer side of the picture in a notebook, pixels.
 _SHOWN = 1024
 
-# Bytes of photos that are predicted together; the probabilities of larger ones would fill the memory.
+# Bytes of photos predicted together: the probabilities of more would fill the memory.
 _TOGETHER = 3 * 2**22
 
 
@@ -179,7 +179,7 @@ class BasePredictor(ABC):
         return next(self.predict_many([image]))
 
     def predict_many(self, images: Iterable[Any], batch: int = 8) -> Iterator[Prediction]:
-        """Label photos of any sizes, in their order, and read `batch` of them at a time.
+        """Label photos of any sizes, in their order, reading `batch` of them at a time.
 
         Raises:
             DataError: One cannot be read, or is not a photo.

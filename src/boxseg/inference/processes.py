@@ -1,4 +1,4 @@
-"""One stage's photos, handed out in chunks to executors of `concurrent.futures`: a process for each device."""
+"""Hand out a stage's photos in chunks to one process per device, by executors of `concurrent.futures`."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ ToolsT = TypeVar("ToolsT", bound="Tools")
 # Seconds that a process has to end by itself.
 GRACE = 10.0
 
-# Photos in a chunk: on a CPU so many for each thread that all are busy until near its end; on an accelerator so
-# many that it pays to start its loading processes, which takes as long as reading some 64 photos.
+# Photos in a chunk: for each thread of a CPU, enough to keep all busy until near its end; on an accelerator,
+# enough to pay for starting its loading processes, which takes as long as reading some 64 photos.
 FOR_A_THREAD, FOR_AN_ACCELERATOR = 8, 256
 
 
 class Tools(Protocol):
-    """What photos are worked on with: a network, and what goes with it. It can be pickled."""
+    """What works on photos: a network, and what goes with it. It can be pickled."""
 
     def on(self: ToolsT, device: torch.device) -> ToolsT:
         """The same on another device."""
@@ -56,19 +56,14 @@ def spread(
 ) -> list[T]:
     """Results of `work(tools, chunk)` for chunks of the photos, in the order of the photos.
 
-    For one device this process works, on one chunk. For several there is a process each, which gets the tools
-    once and then a chunk whenever it has none; they share this process's threads. How the photos are cut must
-    not change what the results add up to.
-
-    Args:
-        work: Can be pickled. Its results are small and hold no tensors.
-        tools: Its first argument.
-        samples: All photos.
-        devices: Where to work, all of a kind; the CPU may be named more than once.
-        description: Name of the progress bar.
+    For one device this process works on all photos as one chunk. For several devices, all of a kind (the CPU
+    may be named more than once), there is a process each, which gets the tools once and one chunk after
+    another; they share the threads of this process. The sum of the results must not depend on how photos are
+    cut into chunks. `work` and `tools` can be pickled; results are small and hold no tensors. The bar shows
+    `description`.
 
     Raises:
-        BoxsegError: What a process raised; or it died, or failed for another reason.
+        BoxsegError: A process raised it, died, or failed for another reason.
     """
     count = max(1, min(len(devices), len(samples)))
     if count == 1:
@@ -76,8 +71,8 @@ def spread(
     threads = max(1, torch.get_num_threads() // count)
     size = chunk_size(len(samples), devices[:count], threads)
     chunks = [samples[start : start + size] for start in range(0, len(samples), size)]
-    # All before any is started: an executor starts Python's tracker of resources, which would lift `_deaf`:
-    # https://github.com/python/cpython/issues/127586, not mended for Python 3.11.
+    # All are made before any is started: an executor starts Python's resource tracker, which would undo `_deaf`
+    # (https://github.com/python/cpython/issues/127586, not mended for Python 3.11).
     workers = [_Worker(number, device, threads) for number, device in enumerate(devices[:count], start=1)]
     with Progress(description, len(samples)) as bar:
         bar.update(0)
@@ -90,12 +85,9 @@ def spread(
 
 
 def chunk_size(photos: int, devices: Sequence[torch.device], threads: int) -> int:
-    """How many photos a process gets at once: at least four chunks for each process, if they keep it busy.
+    """Number of photos a process gets at once: at least four chunks for each process, if they keep it busy.
 
-    Args:
-        photos: How many there are in all.
-        devices: One for each process.
-        threads: Of each process.
+    There is a process for each device; `threads` are those of each process.
     """
     share = ceil(photos / len(devices))
     on_cpu = devices[0].type == "cpu"
@@ -115,9 +107,9 @@ def end_processes(processes: Sequence[BaseProcess]) -> None:
 
 
 class _Started(SpawnContext):
-    """Starts processes and keeps them: an executor neither ends them nor tells how one ended.
+    """Starts processes and keeps them, as an executor neither ends them nor tells how one ended.
 
-    Not by forking: after a fork neither the threads of torch nor a GPU can be used.
+    It does not fork: after a fork neither torch's threads nor a GPU can be used.
     """
 
     def __init__(self) -> None:
@@ -134,7 +126,7 @@ class _Started(SpawnContext):
 
 
 class _Worker(ProcessPoolExecutor):
-    """An executor of one process: so it is known which process died, and at which photos."""
+    """An executor of one process, so that errors can say which process died, and at which photos."""
 
     def __init__(self, number: int, device: torch.device, threads: int) -> None:
         self.number, self.device, self.started = number, device, _Started()
@@ -142,7 +134,7 @@ class _Worker(ProcessPoolExecutor):
 
     @contextmanager
     def explained(self, chunk: Sequence[Sample] = ()) -> Iterator[None]:
-        """Errors in this block name the process, and its chunk if it has one; ours pass as they are."""
+        """Make errors in this block name the process and any chunk; BoxsegErrors stay as they are."""
         try:
             yield
         except BoxsegError:
@@ -166,7 +158,7 @@ class _Worker(ProcessPoolExecutor):
 
     def _end(self) -> str:
         """How the process died, in words."""
-        self.shutdown()  # then its status is known
+        self.shutdown()  # so that its status is known
         code = self.started.processes[0].exitcode
         if code == -signal.SIGKILL:
             return "was killed (memory may have run out: try fewer devices)"
@@ -176,9 +168,9 @@ class _Worker(ProcessPoolExecutor):
 
 
 def _hand_over(workers: Sequence[_Worker], work: Callable[..., Any], tools: Tools) -> Path:
-    """Start all processes and give them work and tools; returns the name that they know them by.
+    """Start all processes and give them work and tools in a file; returns its path.
 
-    By a file, which all read at the same time: what is sent to a process that starts, or dies, may wait for it.
+    All read the file at the same time; sending to a process that starts or dies could block.
     """
     with TemporaryDirectory(prefix="boxseg-") as folder:
         task = Path(folder) / "task"
@@ -193,7 +185,7 @@ def _hand_over(workers: Sequence[_Worker], work: Callable[..., Any], tools: Tool
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Processes started in this block do not hear Ctrl-C: they inherit what is blocked."""
+    """Processes started in this block ignore Ctrl-C: they inherit blocked signals."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -207,7 +199,7 @@ def _deaf() -> Iterator[None]:
 def _gather(
     workers: Sequence[_Worker], task: Path, chunks: Sequence[Sequence[Sample]], bar: Progress
 ) -> list[Any]:
-    """Hand out the chunks, each to the next process that is free; the results, in the order of the chunks."""
+    """Hand each chunk to the next free process; returns results in the order of the chunks."""
     results: dict[int, Any] = {}
     running: dict[Future[Any], tuple[_Worker, int]] = {}
     free, waiting, done = list(workers), deque(range(len(chunks))), 0
@@ -230,7 +222,7 @@ def _gather(
 
 
 def _start(threads: int) -> None:
-    """Prepare a process: its share of the threads; it ends when the one that started it has ended, however."""
+    """Set the threads of a process, and make it end when its parent ends, however that happens."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
@@ -249,7 +241,6 @@ def _open(task: Path, device: torch.device) -> None:
 
 @lru_cache(maxsize=1)
 def _opened(task: Path, device: torch.device) -> tuple[Callable[..., Any], Any]:
-    """The work, and the tools on this process's device."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with task.open("rb") as file:
@@ -258,11 +249,11 @@ def _opened(task: Path, device: torch.device) -> tuple[Callable[..., Any], Any]:
 
 
 def _work_on(task: Path, device: torch.device, chunk: Sequence[Sample]) -> Any:
-    """The work on a chunk; at SIGTERM it is left as by an exception, and then the process ends."""
+    """Work on a chunk; SIGTERM ends it by an exception, so that it cleans up, and then ends the process."""
     work, tools = _opened(task, device)
     try:
         signal.signal(signal.SIGTERM, _leave)
-        with quiet():  # the main process shows how far all are
+        with quiet():  # the main process shows the progress
             result = work(tools, chunk)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         return result
@@ -272,5 +263,5 @@ def _work_on(task: Path, device: torch.device, chunk: Sequence[Sample]) -> Any:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the first
     sys.exit()

@@ -1,4 +1,4 @@
-"""The dense CRF of the options, ready to call."""
+"""The dense CRF, with its options from the configuration."""
 
 from __future__ import annotations
 
@@ -12,19 +12,14 @@ from boxseg.errors import ConfigError
 
 
 def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tensor]) -> list[Tensor]:
-    """Class probabilities after the dense CRF; unchanged if it is switched off.
-
-    Args:
-        options: Kernels and iterations.
-        images: Photos (H, W, 3) uint8 RGB, of any sizes.
-        probabilities: Class probabilities (C, H, W) of each.
+    """Class probabilities (C, H, W) of photos (H, W, 3) uint8 RGB after the dense CRF; unchanged if it is off.
 
     Raises:
         ConfigError: A σ is too small for a photo, or the probabilities are not valid.
     """
     if not options.active:
         return list(probabilities)
-    # A new one each time: kept, it would hold memory during the next photo's forward pass.
+    # A new one each time: a kept one would hold memory during the next photo's forward pass.
     crf = DenseCRF(
         gaussian=Gaussian(sigma=options.gaussian_sigma, weight=options.gaussian_weight),
         bilateral=Bilateral(

@@ -1,8 +1,8 @@
-"""The loop over photos outside training: what a stage does with each, on all cores.
+"""The loop over photos outside training, on all cores.
 
-One photo at a time would leave cores idle: most layers are too small to share, and files are read and written
-by one thread. So on a CPU each photo has one thread from its JPEG to its results, for as many photos as torch
-has threads; their number does not change the results. A large photo has all threads; the last bits of its
+One photo at a time would leave cores idle: most layers are too small to share, and one thread reads and writes
+files. So on a CPU each photo gets one thread from its JPEG to its results, for as many photos as torch has
+threads; their number does not change the results. A large photo gets all threads; the last bits of its
 probabilities may depend on their number.
 """
 
@@ -28,11 +28,11 @@ T = TypeVar("T")
 
 Readable = tuple[Sample, NDArray[np.uint8]]
 
-# Photos that an accelerator gets together, and their pixels at most; a larger photo goes alone.
+# Most photos, and most pixels, that an accelerator gets together; a larger photo goes alone.
 BATCH = 8
 PIXELS = 2**24
 
-# Pixels above which a photo has all threads of a CPU.
+# Pixels above which a photo gets all threads of a CPU.
 LARGE = 2**21
 
 
@@ -53,13 +53,8 @@ def photo_loop(
 ) -> Iterator[tuple[Sample, T | Skipped]]:
     """Results of `work` for photos, in their order, with a progress bar; for unreadable ones, the reason.
 
-    Args:
-        work: Takes samples with their photos (H, W, 3), a few at a time, and returns a result for each. It is
-            called from several threads on a CPU.
-        samples: The photos.
-        description: Name of the progress bar.
-        trainer: Its number of loading processes.
-        device: Where `work` computes.
+    `work` takes samples with their photos (H, W, 3), a few at a time, and returns a result for each; on a CPU
+    several threads call it. `trainer` gives the number of loading processes; the bar shows the description.
     """
     loaded = track(photos(samples, workers=trainer.workers), description, total=len(samples))
     groups = _grouped(loaded, 1 if device.type == "cpu" else BATCH)
@@ -105,7 +100,7 @@ def _on_threads(
         try:
             for group in groups:
                 large = any(_pixels(photo) > LARGE for photo in group)
-                # More than there are threads, so that a slow photo does not make the others wait.
+                # More than the threads, so that a slow photo does not make the others wait.
                 while running and (large or len(running) >= 2 * threads):
                     yield running.popleft().result()
                 if large:
@@ -119,4 +114,4 @@ def _on_threads(
                 yield running.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(threads)  # the pool's threads have changed what new threads start with
+            torch.set_num_threads(threads)  # the pool's threads changed the default of new threads

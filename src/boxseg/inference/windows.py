@@ -1,4 +1,4 @@
-"""A photo too large to be predicted whole, in windows that overlap and are blended; no torch."""
+"""Predict a photo that is too large in overlapping windows that are blended; without torch."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ Tile = int | Literal["auto"]
 Pixels = NDArray[np.uint8]
 ScoreMaps = NDArray[np.float32]
 
-# Side of the windows where nothing else is said, pixels.
+# Default side of the windows, pixels.
 SIDE = 2048
 # Smaller windows would be all overlap.
 SMALLEST = 64
-# Windows begin at multiples of every network's stride: far from edges, features are those of the whole photo.
+# Windows begin at multiples of every network's stride: features far from edges then equal the whole photo's.
 STEP = 32
 
 
 def window_side(size: tuple[int, int], tile: Tile, most: int) -> int | None:
-    """Side of the windows, pixels, for a photo of this size; None where it is predicted whole.
+    """Side of the windows, pixels, for a photo of this size (H, W); None if it is predicted whole.
 
-    Args:
-        size: (H, W), pixels.
-        tile: The side that was asked for, where a photo is longer; 0 for no windows at all; `auto`.
-        most: Pixels of a photo above which `auto` means windows.
+    `tile` is the side of windows for photos that are longer, 0 for no windows; with `auto` photos of more than
+    `most` pixels get windows.
     """
     if tile == "auto":
         return SIDE if size[0] * size[1] > most else None
@@ -36,17 +34,11 @@ def window_side(size: tuple[int, int], tile: Tile, most: int) -> int | None:
 def blended(
     photo: Pixels, side: int, compute: Callable[[Pixels], ScoreMaps]
 ) -> Iterator[tuple[slice, ScoreMaps]]:
-    """Scores of a whole photo from overlapping windows: rows from the top, as they get ready.
+    """Yield rows of a photo (H, W, 3) from the top, and their scores (C, n, W), by overlapping windows.
 
-    Along the eighth of the side that two windows share, the weight passes gradually from one to the other.
-
-    Args:
-        photo: (H, W, 3).
-        side: Of the windows, pixels; one at the end of the photo may be up to 31 longer.
-        compute: Scores (C, h, w) of a window (h, w, 3).
-
-    Yields:
-        Rows, and their scores (C, n, W).
+    `compute` gives scores (C, h, w) of a window (h, w, 3) of `side` pixels; one at the end of the photo may be
+    up to 31 longer. Two windows share an eighth of the side, along which the weight passes gradually from one
+    to the other.
     """
     rows, columns = (_spans(length, side) for length in photo.shape[:2])
     pending: ScoreMaps | None = None

@@ -1,7 +1,7 @@
 """One mask per annotated box, from pseudo labels: COCO results.
 
-Each photo's masks are written beside its labels, and gathered when all photos are done, so that labelling can
-be interrupted and never holds more than a few photos' masks.
+Each photo's masks are written beside its labels and gathered when all photos are done: labelling can be
+interrupted, and holds only a few photos' masks at a time.
 """
 
 from __future__ import annotations
@@ -27,14 +27,9 @@ def box_instances(
 ) -> list[CocoResult]:
     """A mask for each box, {Y = c} inside it, in the order of the boxes; none for a box without such a pixel.
 
-    The score is the mean probability of c over the mask, after the CRF, for Y_crf and Y_ret alike.
-
-    Args:
-        sample: The photo.
-        labels: (H, W) uint8, Y.
-        probabilities: (K + 1, H, W), background first, then `boxes.classes`.
-        boxes: Its boxes.
-        category_ids: COCO's ids of classes 1..L; empty for 1..L.
+    The score is the mean probability of c over the mask, after the CRF, for Y_crf and Y_ret alike. `labels` are
+    Y, (H, W) uint8, the probabilities (K + 1, H, W), background first, then `boxes.classes`. Without
+    `category_ids`, COCO's ids, classes are 1..L.
     """
     classes, found = boxes.classes.tolist(), labels.cpu().numpy()
     sure = probabilities.float().cpu().numpy()

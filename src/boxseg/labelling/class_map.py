@@ -1,6 +1,6 @@
-"""A classifier on data of other classes: which of its classes serves each class of the data.
+"""A classifier on data of other classes: which of its classes stands for each class of the data.
 
-A class of the data that no class of the classifier serves is labelled without weights (`nn/pseudo.py`).
+A class of the data that none stands for is labelled without weights (`nn/pseudo.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger("boxseg")
 
 SHIPPED = RECIPES / "class_maps"
 
-# The map without an entry: equal names alone.
+# The class map without entries: classes with equal names match.
 MATCH_NAMES = "names"
 
 
@@ -45,12 +45,9 @@ class ClassWeights:
 
 
 def select_weights(weight: Tensor, classifier: Sequence[str], matches: Sequence[str | None]) -> ClassWeights:
-    """The weights for the classes of the data.
+    """Select rows of a classifier's weights (M + 1, C), background first, for the classes of the data.
 
-    Args:
-        weight: (M + 1, C), the classifier's weights, background first.
-        classifier: Names of its classes 1..M.
-        matches: For each class 1..L of the data, the name of the classifier's class; None where it has none.
+    `classifier` names its classes 1..M, `matches` one of these for each class 1..L of the data, or None.
     """
     places = {name: place for place, name in enumerate(classifier, start=1)}
     rows = [BACKGROUND, *(-1 if name is None else places[name] for name in matches)]
@@ -62,13 +59,9 @@ def select_weights(weight: Tensor, classifier: Sequence[str], matches: Sequence[
 def match_classes(
     option: str | Mapping[str, str] | None, classifier: Sequence[str], data: Sequence[str], checkpoint: Path
 ) -> tuple[str | None, ...]:
-    """For each class of the data, the name of the classifier's class that serves it, or None.
+    """For each class of the data, the name of the classifier's class that stands for it, or None.
 
-    Args:
-        option: `label.class_map`; classes that are not in it are matched by equal names.
-        classifier: Names of the classifier's classes.
-        data: Names of the data's classes.
-        checkpoint: Named in errors.
+    `option` is `label.class_map`; classes that are not in it match by equal names. Errors name `checkpoint`.
 
     Raises:
         CheckpointError: No map is given, and the classifier lacks a class of the data.
@@ -78,7 +71,7 @@ def match_classes(
     shipped = isinstance(option, str) and not Path(option).is_file()
     for ours, theirs in mapping.items():
         if ours not in data:
-            if shipped:  # made for the whole of COCO; a part of it will do
+            if shipped:  # made for all of COCO; the data may have a part
                 continue
             raise ConfigError(f"class_map: the data has no class {ours!r}{did_you_mean(ours, data)}")
         if theirs not in classifier:
@@ -96,8 +89,8 @@ def match_classes(
         )
     if lacking:
         log.info(
-            f"label: the classifier does not know {len(lacking)} of {len(data)} classes; they are labelled "
-            f"by 1 - u_0 instead of an activation map: {_few(lacking)}"
+            f"label: the classifier does not know {len(lacking)} of {len(data)} classes; in their boxes "
+            f"1 minus the background attention replaces activation maps: {_few(lacking)}"
         )
     return matches
 
@@ -130,10 +123,7 @@ def label_map(
 ) -> list[dict[str, Any]]:
     """What the pixel values of label masks stand for: name, COCO category, class of the classifier.
 
-    Args:
-        data: Names of classes 1..L.
-        matches: For each, the classifier's class, or None; empty where there was no classifier.
-        category_ids: COCO's id of each; empty where the data has none.
+    `matches` and `category_ids` have an entry for each class 1..L; empty ones are left out.
     """
     entries: list[dict[str, Any]] = [{"value": BACKGROUND, "name": BACKGROUND_NAME}]
     for place, name in enumerate(data):

@@ -18,13 +18,7 @@ def write_maps(
 ) -> None:
     """Write both maps as 8-bit grey PNG: 255 stands for a probability of 1, and for reliable.
 
-    Args:
-        folder: Where the labels are.
-        sample: The photo.
-        y_crf: (H, W) uint8.
-        y_ret: (H, W) uint8.
-        probabilities: As for `confidence`.
-        boxes: Its boxes.
+    The labels are (H, W) uint8; the probabilities as for `confidence`.
     """
     sure, reliable = map_paths(folder, sample)
     levels = (confidence(y_crf, probabilities, boxes) * 255).round().to(torch.uint8)
@@ -36,10 +30,7 @@ def write_maps(
 def confidence(y_crf: Tensor, probabilities: Tensor, boxes: BoxMasks) -> Tensor:
     """Probability of each pixel's label, (H, W) float; 0 where the label is 255.
 
-    Args:
-        y_crf: (H, W) uint8, Y_crf.
-        probabilities: (K + 1, H, W) after the CRF, background first, then `boxes.classes`.
-        boxes: The boxes.
+    The probabilities (K + 1, H, W) are those after the CRF, background first, then `boxes.classes`.
     """
     places = torch.zeros(256, dtype=torch.long, device=y_crf.device)
     places[boxes.classes] = torch.arange(1, len(boxes.classes) + 1, device=y_crf.device)

@@ -52,7 +52,7 @@ class FromClassifier:
         return replace(self, loaded=self.loaded.on(device), weights=self.weights.on(device))
 
     def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:
-        """Probabilities of the background attention and of the class activation maps; retrieval for Y_ret."""
+        """Probabilities from background attention and class activation maps, and retrieval for Y_ret."""
         loaded, options, weights = self.loaded, self.options, self.weights
         image = torch.from_numpy(photo).to(loaded.device)
         features = loaded.network.features(image.permute(2, 0, 1)[None])[0]
@@ -77,7 +77,7 @@ class FromClassifier:
 
 
 def start(job: LabelJob, dataset: BoxDataset) -> FromClassifier:
-    """Load the classifier, and find its class for each class of the data.
+    """Load the classifier, and match its classes with those of the data.
 
     Raises:
         CheckpointError: The checkpoint is no box classifier, or lacks classes that no class map accounts for.

@@ -43,11 +43,7 @@ def grabcut_labels(
 ) -> NDArray[np.uint8]:
     """Labels (H, W) uint8 of the objects cut out of boxes, that of the smallest box on top.
 
-    Args:
-        photo: (H, W, 3) uint8 RGB.
-        boxes: (n, 4) xyxy, pixels.
-        labels: (n,) class 1..L of each box.
-        seed: Seed of the colour models, for each box anew.
+    Boxes are (n, 4) xyxy, pixels, with labels (n,) 1..L. The colour models get the same seed for each box.
     """
     height, width = photo.shape[:2]
     result = np.full((height, width), BACKGROUND, dtype=np.uint8)
@@ -60,15 +56,9 @@ def grabcut_labels(
 
 
 def cut(photo: NDArray[np.uint8], box: tuple[int, int, int, int], seed: int) -> NDArray[np.bool_]:
-    """Pixels of the object in a box, (h, w) bool as the box.
+    """Pixels of the object in a box, (h, w) bool; the box is half-open pixels (left, top, right, bottom).
 
-    All of the box where it fills the photo, which leaves no background to learn from, and where GrabCut finds
-    no object, for there is one.
-
-    Args:
-        photo: (H, W, 3) uint8 RGB.
-        box: Its pixels, half-open (left, top, right, bottom), inside the photo.
-        seed: Seed of the colour models.
+    The whole box if it fills the photo, which leaves no background to learn from, or if GrabCut finds nothing.
     """
     left, top, right, bottom = box
     whole = np.ones((bottom - top, right - left), dtype=np.bool_)

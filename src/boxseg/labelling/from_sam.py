@@ -1,7 +1,7 @@
 """Masks of a SAM (Segment Anything) network, prompted with each box.
 
-Photos are prepared here and not by transformers' processors: SAM 2's needs torchvision. No issue found;
-`prepare` can go when it needs no torchvision.
+Photos are prepared here, as SAM 2's processor in transformers needs torchvision. No issue found; remove
+`prepare` when it no longer does.
 
 Source: Kirillov et al., "Segment anything", ICCV 2023; Ravi et al., "SAM 2", 2024.
 """
@@ -36,7 +36,7 @@ NETWORKS = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
 # Boxes that are decoded together; the photo is encoded once for all.
 _BATCH = 32
 
-# Of ImageNet, 0..255: what all these networks were trained with.
+# ImageNet's, 0..255: those of all these networks.
 _MEAN = (123.675, 116.28, 103.53)
 _DEVIATION = (58.395, 57.12, 57.375)
 
@@ -48,7 +48,7 @@ class Sam:
     Attributes:
         network: From transformers, in evaluation mode.
         stretched: Whether photos are stretched to a square, as for SAM 2, or keep their shape and are padded.
-        origin: Its weights, if they are in a folder.
+        origin: Its weight file, if it was loaded from a folder.
     """
 
     network: Any
@@ -62,7 +62,7 @@ class Sam:
         return replace(self, network=copy.deepcopy(self.network).to(device), device=device)
 
     def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:
-        """The masks of the boxes, as sure as the network is."""
+        """Probabilities from the network's soft mask of each box."""
         boxes = pixel_boxes(sample, self.device)
         image = torch.from_numpy(photo).to(self.device)
         edges = torch.from_numpy(sample.boxes).to(self.device, torch.float32)
@@ -70,12 +70,7 @@ class Sam:
         return Scored(image=image, boxes=boxes, probabilities=mask_scores(masks, boxes))
 
     def mask_logits(self, image: Tensor, boxes: Tensor) -> Iterator[Tensor]:
-        """Logits (b, H, W) of the masks of boxes, a batch of boxes at a time, in their order.
-
-        Args:
-            image: (H, W, 3) uint8 RGB.
-            boxes: (n, 4) xyxy, pixels.
-        """
+        """Logits (b, H, W) of the masks of boxes (n, 4) xyxy, pixels, a batch of boxes at a time, in order."""
         if len(boxes) == 0:
             return
         height, width = image.shape[:2]
@@ -96,15 +91,10 @@ class Sam:
 
 
 def prepare(image: Tensor, side: int, stretched: bool) -> tuple[Tensor, tuple[int, int]]:
-    """A photo as the networks take it.
+    """Resize, normalise and pad a photo (H, W, 3) uint8 RGB as the networks expect.
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        side: Side of the network's square input, pixels.
-        stretched: Whether the photo is stretched to fill it; if not, its longer side does, and zeros follow.
-
-    Returns:
-        (1, 3, side, side), normalised, and the height and width of the photo in it.
+    A `stretched` photo fills the square of `side` pixels; others keep their shape and are padded with zeros.
+    Returns (1, 3, side, side), and the height and width of the photo in it.
     """
     height, width = image.shape[:2]
     longer = max(height, width)

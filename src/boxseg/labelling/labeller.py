@@ -34,10 +34,10 @@ log = logging.getLogger("boxseg")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Labeller:
-    """What every photo is labelled with.
+    """What is needed to label photos.
 
     Attributes:
-        method: The way from its boxes to labels.
+        method: The label method.
         options: Options of stage 2.
         folder: Where the labels go.
         category_ids: COCO's ids of the classes; empty where the data has none.
@@ -87,7 +87,6 @@ def _score(labeller: Labeller, sample: Sample, photo: NDArray[np.uint8]) -> Scor
 
 
 def _finish(labeller: Labeller, sample: Sample, scored: Scored, refined: Tensor) -> None:
-    """Write the labels of a photo, and its masks where they are wanted."""
     folder = labeller.folder
     both = scored.labels(refined)
     for path, labels in zip(label_paths(folder, sample), both, strict=True):

@@ -1,4 +1,4 @@
-"""What a way from boxes to labels is, and what it says of a photo."""
+"""The interface of a label method, and what it returns for a photo."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MethodT = TypeVar("MethodT", bound="Method")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scored:
-    """What a method says of a photo.
+    """What a method returns for a photo.
 
     Attributes:
         image: (H, W, 3) uint8 RGB, on the device of the rest.
         boxes: The boxes.
         probabilities: (K + 1, H, W), background first, then `boxes.classes`: what the CRF starts from.
-        retrieve: Y_ret (H, W) from Y_crf (H, W); None where Y_ret is what the method says without a CRF.
+        retrieve: Gives Y_ret (H, W) from Y_crf (H, W); None if Y_ret is the method's answer without a CRF.
     """
 
     image: Tensor
@@ -36,11 +36,7 @@ class Scored:
     retrieve: Callable[[Tensor], Tensor] | None = None
 
     def labels(self, refined: Tensor) -> tuple[Tensor, Tensor]:
-        """Y_crf and Y_ret, (H, W) uint8 each.
-
-        Args:
-            refined: (K + 1, H, W), the probabilities after the CRF.
-        """
+        """Y_crf and Y_ret, (H, W) uint8 each, from the probabilities (K + 1, H, W) after the CRF."""
         y_crf = finish_crf(refined, self.boxes)
         if self.retrieve is not None:
             return y_crf, self.retrieve(y_crf)
@@ -53,7 +49,7 @@ class Origin:
 
     Attributes:
         files: Files by name; when labelling is resumed, their content must be the same.
-        matches: For each class of the data, the classifier's class that serves it, or None; empty without a
+        matches: For each class of the data, the classifier's class that stands for it, or None; empty without a
             classifier.
     """
 
@@ -62,7 +58,7 @@ class Origin:
 
 
 class Method(Protocol):
-    """A way from boxes to labels. It can be pickled: photos may be labelled in several processes."""
+    """A label method. It can be pickled: several processes may label photos."""
 
     @property
     def origin(self) -> Origin:
@@ -76,7 +72,7 @@ class Method(Protocol):
         """The same on another device."""
 
     def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:
-        """What it says of a photo (H, W, 3).
+        """What it returns for a photo (H, W, 3).
 
         Raises:
             DataError: The region of a crowd cannot be read.
@@ -89,7 +85,7 @@ class HardLabels:
 
     Attributes:
         paint: Labels (H, W) uint8 of a sample and its photo (H, W, 3). Picklable.
-        device: Where the CRF starts.
+        device: Where the CRF runs.
     """
 
     paint: Callable[[Sample, NDArray[np.uint8]], NDArray[np.uint8]]

@@ -1,4 +1,4 @@
-"""The methods by name. Each is a file; reading photos, the CRF and writing labels are the same for all."""
+"""Label methods by name, a file each; they share reading photos, the CRF and writing labels."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Checkpoints: a safetensors file with everything else about the network as JSON in its header.
+"""Checkpoints: a safetensors file that describes its network in its header, as JSON.
 
-Nothing in it is code; the same network gives the same bytes.
+It holds no code; the same network gives the same bytes.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def load(path: Path | str, kind: str | None = None) -> tuple[dict[str, Any], dic
 
     Args:
         path: The file.
-        kind: One of KINDS where only that will do.
+        kind: The kind that is needed, one of KINDS; None for any.
 
     Returns:
         The meta data, and the tensors by name, on the CPU.

@@ -17,11 +17,7 @@ from boxseg.nn.upsample import upsample_aligned
 class BoxClassifier(nn.Module):
     """Backbone and a bias-free linear classifier of pooled features.
 
-    Pooling is a computation of its own (`boxseg.nn.pooling`); this holds what learns.
-
-    Args:
-        backbone: Feature extractor.
-        classes: L, object classes; the background is added.
+    Pooling is separate (`boxseg.nn.pooling`); this holds the parameters, for L classes and the background.
     """
 
     def __init__(self, backbone: Backbone, classes: int) -> None:
@@ -43,11 +39,7 @@ class BoxClassifier(nn.Module):
 class LargeFOV(nn.Module):
     """3x3 convolution with a large field of view, then 1x1, each with ReLU and channel dropout.
 
-    Args:
-        channels: Input channels.
-        stride: Of the backbone, pixels.
-        width: Output channels.
-        rate: Dilation in cells of stride 8.
+    `stride` is the backbone's, `width` the number of output channels, `rate` the dilation in cells of stride 8.
 
     Source: Chen et al., DeepLab v1, ICLR 2015, Sec. 5.1 (LargeFOV).
     """
@@ -70,11 +62,7 @@ class LargeFOV(nn.Module):
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling: 3x3 convolutions of several dilations, summed, then ReLU.
 
-    Args:
-        channels: Input channels.
-        stride: Of the backbone, pixels.
-        width: Output channels.
-        rates: Dilations in cells of stride 8.
+    `stride` is the backbone's, `width` the number of output channels, `rates` dilations in cells of stride 8.
 
     Source: Chen et al., DeepLab v2, TPAMI 2018, Sec. 3.2 (ASPP-L).
     """
@@ -97,7 +85,7 @@ class ASPP(nn.Module):
 
 
 class NoHead(nn.Identity):
-    """For a backbone whose last layers are the head."""
+    """Stands for the head where the backbone includes it."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -105,12 +93,7 @@ class NoHead(nn.Identity):
 
 
 class CosineClassifier(nn.Module):
-    """Cosine similarity to one vector a class; logits are the temperature times it.
-
-    Args:
-        channels: Input channels.
-        classes: L, object classes; the background is added.
-        temperature: T.
+    """Cosine similarity to one vector per class, background added; logits are the temperature T times it.
 
     Source: Oh et al., BANA, CVPR 2021, Sec. 3.3.
     """
@@ -139,13 +122,9 @@ class CosineClassifier(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """Backbone, head and cosine classifier.
+    """Backbone, head and cosine classifier, for L object classes and the background.
 
-    Args:
-        backbone: Feature extractor.
-        head: From its features to φ; has an attribute `channels`.
-        classes: L, object classes; the background is added.
-        temperature: T of the cosine classifier.
+    The head maps features of the backbone to φ and has an attribute `channels`; the temperature is T.
     """
 
     def __init__(
@@ -186,7 +165,7 @@ class Segmenter(nn.Module):
 
 
 def cells(rate: int, stride: int) -> int:
-    """A dilation given in cells of stride 8, in cells of another stride; at least 1."""
+    """Convert a dilation in cells of stride 8 to cells of another stride; at least 1."""
     return max(1, round(8 * rate / stride))
 
 
@@ -201,13 +180,9 @@ def build_head(name: HeadName, backbone: Backbone, **options: Any) -> LargeFOV |
 def build_classifier(
     model: Model, classes: int, architecture: dict[str, Any] | None = None, **backbone_options: Any
 ) -> BoxClassifier:
-    """A box classifier with random weights, as the options say.
+    """A box classifier with random weights, for L classes.
 
-    Args:
-        model: Options.
-        classes: L.
-        architecture: Of the backbone, from a checkpoint; None where its name says all, or asks another library.
-        backbone_options: Further ones.
+    `architecture` is that of the backbone in a checkpoint; None takes it from its name or its library.
 
     Raises:
         ConfigError: Unknown backbone.
@@ -221,7 +196,7 @@ def build_segmenter(
 ) -> Segmenter:
     """A segmentation network with random weights; arguments and errors as for `build_classifier`."""
     kind = backbone_type(model.backbone)
-    usual: type[Backbone] = kind if isinstance(kind, type) else Backbone  # a function says nothing of heads
+    usual: type[Backbone] = kind if isinstance(kind, type) else Backbone  # a function names no default head
     name = usual.default_head if model.head == "auto" else model.head
     backbone = _start_backbone(model, architecture, usual.options_under(name) | backbone_options)
     return Segmenter(backbone, build_head(name, backbone), classes, model.temperature)

@@ -1,8 +1,8 @@
-"""Features of one image as if upsampled to its full size, without ever making that tensor.
+"""Features of one image as if upsampled to its full size, without building that tensor.
 
-Bilinear upsampling f↑ = U f is linear and touches four neighbouring cells, so what stage 2 asks of the
-C x H x W features has an exact form on the C x h x w ones: projections commute with U, means over a mask
-are weighted means over cells, and |f↑|² is a quadratic form in products of neighbouring cells.
+Bilinear upsampling f↑ = U f is linear and touches four neighbouring cells, so all that stage 2 needs of the
+full-size features follows exactly from the small ones: projections commute with U, means over a mask are
+weighted means over cells, and |f↑|² is a quadratic form in products of neighbouring cells.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class UpsampledFeatures:
 
     def __init__(self, features: Tensor, size: tuple[int, int], stride: int) -> None:
         if features.dim() != 3:
-            raise ValueError(f"features of one image, (C, h, w), expected; got shape {tuple(features.shape)}")
+            raise ValueError(f"features of one image must be (C, h, w), got shape {tuple(features.shape)}")
         if features.dtype not in (torch.float32, torch.float64):
             features = features.float()
         self.features = features
@@ -44,7 +44,7 @@ class UpsampledFeatures:
         self._rows, self._columns = interpolation_matrices(features, size, stride)
 
     def bands(self, window: Window = EVERYWHERE) -> Iterator[Window]:
-        """Parts of a window, to be given to `dot` and `cosine`: of a large one a few rows at a time."""
+        """Cut a window into parts of a few rows, for `dot` and `cosine`; a small window is one part."""
         (top, bottom, _), (left, right, _) = (
             side.indices(size) for side, size in zip(window, self.size, strict=True)
         )
@@ -78,32 +78,20 @@ class UpsampledFeatures:
         return self.dot(unit, window).div_(self.norm(window).clamp_min_(tiny)).clamp_(-1, 1)
 
     def mean(self, masks: Tensor) -> Tensor:
-        """Means of f↑ over the pixels of each mask, weighted if the masks are.
-
-        Args:
-            masks: (K, H, W) bool or non-negative floating.
-
-        Returns:
-            (K, C); zeros for an empty mask.
-        """
+        """Means (K, C) of f↑ over the pixels of masks (K, H, W), bool or weights; zeros for an empty mask."""
         return self._mean(lambda part: masks[:, part[0], part[1]], len(masks), EVERYWHERE)[0]
 
     def means(self, labels: Tensor, values: Tensor, window: Window = EVERYWHERE) -> tuple[Tensor, Tensor]:
-        """Means of f↑ over the pixels of each label, and whether it has any.
+        """Means (K, C) of f↑ over the pixels of each label, and whether it has any, (K,) bool.
 
-        Args:
-            labels: (H, W) integer.
-            values: (K,), the labels that are meant, of the same type.
-            window: Where they may be.
-
-        Returns:
-            (K, C), zeros for a label without pixels, and (K,) bool.
+        `labels` (H, W) and the wanted labels `values` (K,) are of one integer type; only pixels in the window
+        count. Means without pixels are zeros.
         """
         means, total = self._mean(lambda part: labels[part] == values[:, None, None], len(values), window)
         return means, total > 0
 
     def _mean(self, masks: Callable[[Window], Tensor], count: int, window: Window) -> tuple[Tensor, Tensor]:
-        """Means over masks in a window, of which parts are asked for in turn, and their sums."""
+        """Means (count, C) over masks in a window, and sums of the masks; `masks` gives one part at a time."""
         share = self.features.new_zeros(count, *self.features.shape[1:])
         total = self.features.new_zeros(count, 1)
         for rows, columns in self.bands(window):
@@ -120,11 +108,7 @@ class UpsampledFeatures:
 
     @cached_property
     def _products(self) -> Tensor:
-        """Inner products of neighbouring cells, (2 h - 1, 2 w - 1).
-
-        A pair of cells is (self), (self, right), (self, below), or one of the two diagonals; each kind is a
-        small map of inner products, and its weight a row factor times a column factor.
-        """
+        """Inner products of cells with themselves and their neighbours, interleaved; (2 h - 1, 2 w - 1)."""
         f = self.features
         own = (f * f).sum(0)
         right = (f[:, :, :-1] * f[:, :, 1:]).sum(0)
@@ -141,12 +125,12 @@ def _expand(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _pair_weights(weights: Tensor) -> Tensor:
-    """(size, 2 n - 1): squares of interpolation weights (size, n), doubled products between."""
+    """Squares of weights (size, n), with doubled products of neighbours between; (size, 2 n - 1)."""
     return _alternate(weights**2, 2 * weights[:, :-1] * weights[:, 1:], 1)
 
 
 def _alternate(cells: Tensor, between: Tensor, dim: int) -> Tensor:
-    """The first and the second in turns: what touches neighbouring cells touches neighbours here."""
+    """Interleave both along `dim`, so that values of neighbouring cells stay neighbours."""
     size = list(cells.shape)
     size[dim] = 2 * size[dim] - 1
     both = cells.new_empty(size)

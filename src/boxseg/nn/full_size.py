@@ -1,8 +1,8 @@
-"""Losses that look at every pixel of full-size maps once, without ever making these maps.
+"""Losses over every pixel of full-size maps, without building these maps.
 
-Upsampled maps are computed a few rows at a time and differentiated while these are in the cache; what is kept
-for the backward pass is the gradient of the maps alone. How much a chosen pixel counts may depend on all
-others: their total is computed and differentiated first, from the cells around them.
+Upsampled maps are computed a few rows at a time and differentiated while these are in the cache; only the
+gradient of the small maps is kept for the backward pass. The weight of a chosen pixel may depend on all others,
+so their total is computed and differentiated first, from the cells around them.
 """
 
 from __future__ import annotations
@@ -19,29 +19,28 @@ from torch.utils.checkpoint import checkpoint
 
 from boxseg.nn.upsample import interpolation_matrices, upsample_pixels
 
-# Rows of pixels in a band: on a processor so few that a band stays in its cache, elsewhere so many that it
-# takes little to start a band's kernels.
+# Rows of pixels in a band: few on a CPU, to stay in its cache; many elsewhere, to start few kernels.
 ROWS = {"cpu": 8}
 ROWS_ELSEWHERE = 64
 
-# Of all pixels, how many are few: their terms are differentiated without being computed again.
+# Up to this share of all pixels, terms of chosen pixels are kept for their gradient, not computed again.
 FEW = 1 / 8
 
-# From some rows of the upsampled maps, (B, rows, K, W), and which of the H rows they are, to a scalar and what
-# gives its gradient, (B, rows, K, W), into which may be written.
+# (Rows of the upsampled maps (B, rows, K, W), which of the H rows they are) -> (scalar, function that gives its
+# gradient (B, rows, K, W), which may be overwritten).
 Summed = Callable[[Tensor, slice], tuple[Tensor, Callable[[], Tensor]]]
 Places = tuple[Tensor, Tensor, Tensor]  # of pixels: image, row, column, (m,) each
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A function of single pixels.
+    """A function of chosen pixels.
 
     Attributes:
-        pixels: (B, H, W) bool, which they are.
-        terms: From the upsampled maps (m, K) of some of them, and where they are, to terms (m,). Called again
-            to be differentiated where the pixels are many.
-        total: From these terms of all of them to a scalar.
+        pixels: (B, H, W) bool, the chosen pixels.
+        terms: Maps the upsampled values (m, K) of some of them, and their places, to terms (m,). Called twice
+            if the pixels are many.
+        total: Maps the terms of all of them to a scalar.
     """
 
     pixels: Tensor
@@ -58,8 +57,8 @@ def over_full_size(
         maps: (B, K, h, w) floating, as of `upsample_aligned`; half precisions are widened to float32.
         size: (H, W) of the image without its padding, pixels.
         stride: Stride of the network.
-        summed: Of all pixels but the chosen ones, on which it may not depend.
-        chosen: Of these.
+        summed: Function of all pixels but the chosen ones; it may not depend on these.
+        chosen: Function of the chosen pixels.
 
     Returns:
         The sum of `summed` over all rows, and of the total of `chosen`; once differentiable.
@@ -75,7 +74,7 @@ def over_full_size(
 
 
 class _OverBands(torch.autograd.Function):
-    """The same of maps in single or double precision; their gradient is computed with it."""
+    """`over_full_size` of float32 or float64 maps; the forward pass computes their gradient too."""
 
     @staticmethod
     def forward(
@@ -87,7 +86,7 @@ class _OverBands(torch.autograd.Function):
         differentiated = ctx.needs_input_grad[0]
         some = None if chosen is None else _Total(maps, stride, chosen, bands, differentiated=differentiated)
         total = maps.new_zeros(()) if some is None else some.value
-        wide = maps.movedim(1, 2) @ columns.T  # (B, h, K, W): of a row of cells one matrix
+        wide = maps.movedim(1, 2) @ columns.T  # (B, h, K, W): one matrix per row of cells
         slope = torch.zeros_like(wide)
         for number, band in enumerate(bands):
             cells = slice(band.start // stride, (band.stop - 1) // stride + 2)
@@ -111,7 +110,7 @@ class _OverBands(torch.autograd.Function):
 
 
 class _Total:
-    """The total of chosen pixels, and its gradient in their values, band by band."""
+    """The total of chosen pixels, and its gradient with respect to their values, band by band."""
 
     def __init__(
         self, maps: Tensor, stride: int, chosen: Chosen, bands: list[slice], *, differentiated: bool
@@ -131,6 +130,6 @@ class _Total:
         self.slopes = torch.autograd.grad(value, values) if differentiated else ()
 
     def put_gradient(self, full: Tensor, number: int) -> None:
-        """Write it where the pixels of a band are, into the gradient of its rows, (B, rows, K, W)."""
+        """Write its gradient at the chosen pixels of a band, into that of the rows (B, rows, K, W)."""
         image, row, column = self.places[number]
         full[image, row, :, column] = self.slopes[number]

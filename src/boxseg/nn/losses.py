@@ -1,8 +1,8 @@
 """Stage 3: six losses on two pseudo labels per pixel, with one signature.
 
 `loss(logits, y_crf, y_ret, options) -> scalar`. S, the reliable pixels, is where Y_crf and Y_ret agree; the
-others are doubtful. A pixel that Y_crf ignores (255: padding, crowds) belongs to neither; one that only
-Y_ret ignores is doubtful. A mean over no pixel is 0, with zero gradients, so no image and no batch is special.
+others are doubtful. A pixel that Y_crf ignores (255: padding, crowds) is neither; one that only Y_ret ignores
+is doubtful. A mean over no pixel is 0, with zero gradients.
 
 Logits come at the network's stride. They are upsampled to the labels' size and differentiated a few rows at a
 time: no tensor has the size of the upsampled logits.
@@ -24,13 +24,13 @@ from boxseg import plugins
 from boxseg.dataset import IGNORE
 from boxseg.nn.full_size import Chosen, Places, over_full_size
 
-# D_c from below: the logarithm of the confidence, and its slope, are infinite at a cosine of -1.
+# Smallest D_c: at a cosine of -1 the logarithm of the confidence, and its slope, are infinite.
 SMALLEST_SIMILARITY = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossOptions:
-    """What the losses can be told; each takes what it needs. Defaults are those of `boxseg.config`.
+    """Options of all losses; each uses those it needs. Defaults are those of `boxseg.config`.
 
     Attributes:
         stride: Pixels between two cells of the logits; all use it.
@@ -39,8 +39,8 @@ class LossOptions:
         gamma: γ, sharpness of the confidence (nal).
         progress: Share of the training that is done, 0..1 (bs).
         detach_confidence: Stop the gradient through the confidence σ (nal).
-        totals: (2,), pixel counts of the whole batch (`count_pixels`), by which the two means of a part of
-            it are divided; None for a whole batch.
+        totals: (2,), pixel counts of the whole batch (`count_pixels`), the divisors of the two means if this is
+            a part of it; None for a whole batch.
     """
 
     stride: int
@@ -57,7 +57,7 @@ OfDoubtful = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 
 
 def nal(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
-    """Noise-aware loss: doubtful pixels count as much as the network finds Y_crf plausible there.
+    """Noise-aware loss: doubtful pixels are weighted by how plausible the network finds Y_crf there.
 
     L = mean over S of CE + λ Σ σ CE / Σ σ over doubtful pixels, both against c* = Y_crf, with
     σ = (D_c* / max_c D_c)^γ and D_c = 1 + cos(φ, W_c).
@@ -80,7 +80,7 @@ def nal(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> T
         return F.cross_entropy(doubtful, label, reduction="none"), own - largest
 
     def mean(ce: Tensor, log_confidence: Tensor) -> Tensor:
-        # σ / Σ σ, as a softmax of log σ: powers of small similarities underflow, and their quotient with them.
+        # σ / Σ σ, as a softmax of log σ: powers of small similarities would underflow.
         share = (options.gamma * log_confidence).softmax(0)
         if options.detach_confidence:
             share = share.detach()
@@ -110,9 +110,9 @@ def er(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Te
 def bs(logits: Tensor, y_crf: Tensor, y_ret: Tensor, options: LossOptions) -> Tensor:
     """Soft bootstrapping: on doubtful pixels the target is β onehot(Y_crf) + (1 - β) prediction.
 
-    β = (1 - progress)^0.9, from the labels alone to the prediction alone. The gradient passes through the
-    prediction in the target, as in the source, which makes that part an entropy: with the target held fixed
-    its gradient would be exactly zero, and bootstrapping no more than a smaller λ.
+    β = (1 - progress)^0.9 moves the target from the labels to the prediction. The gradient passes through the
+    prediction in the target, as in the source, which makes that part an entropy: with a fixed target its
+    gradient would be exactly zero, and bootstrapping no more than a smaller λ.
 
     Arguments as in `nal`; uses stride, weight and progress.
 
@@ -166,13 +166,9 @@ def find_loss(name: str) -> Loss:
 
 
 def count_pixels(loss: str, y_crf: Tensor, y_ret: Tensor) -> Tensor:
-    """How many pixels the two means of a loss are over: those with a label to learn, and doubtful ones; (2,).
+    """Counts (2,) of the pixels in the two means of a loss: those with a label to learn, and doubtful ones.
 
-    Args:
-        loss: Which one. For a plug-in's the labels to learn are those of S, so that the sum of the two is the
-            number of pixels that Y_crf does not ignore.
-        y_crf: (B, H, W) integer.
-        y_ret: (B, H, W) integer.
+    For a plug-in's loss labels to learn are those of S: both counts sum to pixels that Y_crf does not ignore.
     """
     others = {"ce_crf": y_crf, "ce_ret": _retrieved(y_crf, y_ret)}
     learnt = others.get(loss, _agreed(y_crf, y_ret))
@@ -190,7 +186,6 @@ def _retrieved(y_crf: Tensor, y_ret: Tensor) -> Tensor:
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor, options: LossOptions) -> Tensor:
-    """Mean cross-entropy over labels (B, H, W) that are not 255."""
     return _loss(logits, labels, labels, options)
 
 
@@ -202,15 +197,10 @@ def _loss(
     terms: OfDoubtful | None = None,
     mean: Callable[..., Tensor] = torch.mean,
 ) -> Tensor:
-    """L_ce, the mean cross-entropy over S, and λ times a mean over the doubtful pixels.
+    """Mean cross-entropy over S, plus λ times a mean over the doubtful pixels.
 
-    Args:
-        logits: (B, L + 1, h, w).
-        y_crf: (B, H, W) integer, 255 ignored.
-        y_ret: (B, H, W) integer, 255 doubtful.
-        options: Uses stride, weight and totals.
-        terms: From logits (m, L + 1) and Y_crf (m,) int64 of some doubtful pixels to their terms (m,).
-        mean: From these terms of all doubtful pixels to a scalar.
+    `terms` gives tensors (m,) from logits (m, L + 1) and Y_crf (m,) int64 of some doubtful pixels; `mean` gives
+    a scalar from those of all doubtful pixels.
     """
     doubtful = (y_crf != y_ret) & (y_crf != IGNORE)
     reliable = _agreed(y_crf, y_ret)
@@ -241,15 +231,13 @@ def _loss(
 
 
 def _entropy(log_p: Tensor) -> Tensor:
-    """Entropy (n,) of predictions log p (n, L + 1)."""
     return -(log_p.exp() * log_p).sum(1)
 
 
 def _mean(options: LossOptions, terms: Tensor) -> Tensor:
-    """Of one term for each doubtful pixel."""
     return terms.sum() / (max(len(terms), 1) if options.totals is None else _positive(options.totals[1]))
 
 
 def _positive(count: Tensor) -> Tensor:
-    """A divisor of a sum over nothing, too."""
+    """A count as a divisor: 1 for none."""
     return torch.where(count > 0, count, 1)

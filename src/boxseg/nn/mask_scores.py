@@ -1,4 +1,4 @@
-"""Class probabilities inside boxes from masks, for methods that give masks instead of scores of classes."""
+"""Class probabilities inside boxes, for methods that give masks instead of class scores."""
 
 from __future__ import annotations
 
@@ -10,20 +10,15 @@ from torch import Tensor
 from boxseg.dataset import BACKGROUND
 from boxseg.nn.pseudo import BoxMasks
 
-# How sure a hard label is: surer, and a CRF would not change it. What pydensecrf's examples take.
+# Probability of a hard label, as in pydensecrf's examples: with more, a CRF would not change the label.
 CERTAINTY = 0.7
 
 
 def label_scores(labels: Tensor, boxes: BoxMasks, certainty: float = CERTAINTY) -> Tensor:
-    """Probabilities of hard labels: `certainty` for the label, the rest evenly for the other classes.
+    """Probabilities (K + 1, H, W) of hard labels (H, W), each 0 or a class of the boxes; background first.
 
-    Args:
-        labels: (H, W) integer, 0 or a class of the boxes.
-        boxes: The boxes.
-        certainty: Above 1/2, so that the label is the most probable class.
-
-    Returns:
-        (K + 1, H, W), background first, then `boxes.classes`. Outside boxes as in `certain_outside`.
+    The label gets `certainty`, above 1/2 so that it is the most probable class; the others share the rest
+    evenly. Outside boxes as in `certain_outside`.
     """
     count = len(boxes.classes)
     values = torch.cat([boxes.classes.new_tensor([BACKGROUND]), boxes.classes])
@@ -33,18 +28,11 @@ def label_scores(labels: Tensor, boxes: BoxMasks, certainty: float = CERTAINTY) 
 
 
 def mask_scores(masks: Iterable[Tensor], boxes: BoxMasks) -> Tensor:
-    """Probabilities of soft masks, one for each box.
+    """Probabilities (K + 1, H, W) of soft masks, background first, then `boxes.classes`.
 
-    A class is as probable as the surest of its boxes that holds the pixel, the background as improbable as the
-    surest class; then they are scaled to a sum of 1.
-
-    Args:
-        masks: For each box, (H, W) in [0, 1], the probability of its object; what lies outside the box is not
-            looked at.
-        boxes: The boxes.
-
-    Returns:
-        (K + 1, H, W), background first, then `boxes.classes`. Outside boxes as in `certain_outside`.
+    There is a mask (H, W) in [0, 1] for each box, used inside the box only. A class has the highest probability
+    of its boxes that hold the pixel, the background 1 minus that of the most probable class. All are then
+    scaled to sum to 1. Outside boxes as in `certain_outside`.
     """
     found = torch.zeros(boxes.inside.shape, device=boxes.inside.device)
     for mask, (left, top, right, bottom), owner in zip(masks, boxes.rectangles, boxes.owners, strict=True):
@@ -56,7 +44,7 @@ def mask_scores(masks: Iterable[Tensor], boxes: BoxMasks) -> Tensor:
 
 
 def certain_outside(inside: Tensor, boxes: BoxMasks) -> Tensor:
-    """Probabilities (K + 1, H, W) inside the boxes, and (1, 0, ...) outside; on crowds there all are equal."""
+    """Keep probabilities (K + 1, H, W) inside boxes; set (1, 0, ...) outside, all equal on crowds."""
     outside = inside.new_zeros(len(inside), 1, 1)
     outside[0] = 1
     certain = torch.where(boxes.ignored, 1 / len(inside), outside)

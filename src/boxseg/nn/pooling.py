@@ -1,12 +1,10 @@
-"""Stage 1: pooling of box features that leaves the background inside a box out (BAP), or does not (GAP).
+"""Stage 1: pool box features without the background inside a box (BAP), or with it (GAP).
 
-A box annotation says little about its inside and everything about its outside: what resembles the known
-background of the same image is attended to less. All images, boxes, bins and queries of a batch are
-computed at once.
+A box says little about its inside and all about its outside: what resembles the known background of the same
+image gets less weight. All images, boxes, bins and queries of a batch are computed at once.
 
-Only the class scores of the pooled features are needed, and pooling is linear: each cell is scored once, and
-its L + 1 scores are pooled in place of its C features. What a box costs grows neither with C nor with the area
-of the feature map.
+Only class scores of the pooled features are needed, and pooling is linear: each cell is scored once, and its
+scores, one per class, are pooled instead of its C features. So the cost of a box does not grow with C.
 
 Source: Oh, Kim, Ham, "Background-Aware Pooling and Noise-Aware Loss", CVPR 2021, section 3.1.
 """
@@ -51,10 +49,10 @@ class Pooled:
     """Class scores, w · r and w · q, of the features that the box classifier is trained on.
 
     Attributes:
-        roi: (R * bins, K), of r, the foreground feature of each bin of each box, the bins of a box in a row.
-        roi_box: (R * bins,) int64, the box it belongs to.
-        query: (J, K), of q, the background features of all grid cells with background, image after image.
-        query_image: (J,) int64, the image it belongs to.
+        roi: (R * bins, K), scores of r, the foreground feature of each bin of each box, box after box.
+        roi_box: (R * bins,) int64, the box of each row of `roi`.
+        query: (J, K), scores of q, the background features of all grid cells with background, by image.
+        query_image: (J,) int64, the image of each row of `query`.
     """
 
     roi: Tensor
@@ -89,7 +87,7 @@ def background_aware_pooling(
         boxes: (R, 4) floating, x1 y1 x2 y2, pixel edges.
         batch_index: (R,) int64, the image 0..B-1 of each box, in any order.
         background: (B, H, W) bool, pixels outside every box and not padding.
-        options: How they are pooled.
+        options: Pooling options.
         valid: (B, H, W) bool, pixels of the photo, False on padding; None where all are.
 
     Returns:
@@ -112,7 +110,7 @@ def background_aware_pooling(
         query, present = _queries(flat, share, cells, options.grid)
         aware = _has_enough(background, valid, options) & present.any(1)
         foreground = torch.where(aware[:, None], 1 - _attention(flat, query, present), 1)
-        # A product an image: one of matrix and batch would copy the features to another layout first.
+        # One product per image: a batched one would copy the features to another layout first.
         maps = (weight.expand(len(flat), -1, -1) @ flat).reshape(len(flat), len(weight), *cells)
         high, wide = bin_sides(boxes.to(features), rows, columns, options.roi_bins)
         roi = _pool(maps, foreground.reshape(-1, *cells), high, wide, batch_index)
@@ -126,15 +124,11 @@ def background_aware_pooling(
 
 
 def pooling_loss(pooled: Pooled, labels: Tensor, total: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy of the box classifier over all r (class of their box) and all q (class 0).
+    """Mean cross-entropy of the box classifier over all r (class of their box) and all q (class 0); a scalar.
 
-    Args:
-        pooled: Scores (·, L + 1) of a batch.
-        labels: (R,) int64, class 1..L of each box.
-        total: What the sum is divided by, where the batch is a part of a larger one; None for its own number.
-
-    Returns:
-        Scalar; 0, with zero gradients, where there is neither a box nor a query.
+    Scores are (·, L + 1), `labels` (R,) int64 the classes 1..L of the boxes. `total` divides the sum if the
+    batch is part of a larger one; None divides by the number of terms. Without terms it is 0, with zero
+    gradients.
 
     Source: section 3.1.
     """
@@ -147,14 +141,9 @@ def pooling_loss(pooled: Pooled, labels: Tensor, total: Tensor | None = None) ->
 def count_queries(
     background: Tensor, valid: Tensor, cells: tuple[int, int], *, stride: int, grid: int
 ) -> Tensor:
-    """J: how many queries a batch has, known from its boxes alone; scalar int64.
+    """J, the number of queries of a batch, from its boxes alone; scalar int64.
 
-    Args:
-        background: (B, H, W) bool, as of `background_aware_pooling`.
-        valid: (B, H, W) bool.
-        cells: (h, w) of the feature maps.
-        stride: Stride of the network.
-        grid: N.
+    The masks are those of `background_aware_pooling`, `cells` is (h, w) of the feature maps, `grid` N.
     """
     rows, columns = (
         cell_edges(n, count, stride).to(background.device, torch.float32)
@@ -165,16 +154,10 @@ def count_queries(
 
 
 def background_share(background: Tensor, valid: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """M: share of background among the valid pixels in the footprint of each cell.
+    """M (B, h, w) in 0..1: share of background among the valid pixels in the footprint of each cell.
 
-    Args:
-        background: (B, H, W) bool.
-        valid: (B, H, W) bool.
-        rows: (h + 1,) floating, edges of the cells' footprints along the height, pixels.
-        columns: (w + 1,) floating, along the width.
-
-    Returns:
-        (B, h, w) in [0, 1]; 0 for a cell without a valid pixel.
+    The masks are (B, H, W) bool; `rows` (h + 1,) and `columns` (w + 1,) are the edges of the footprints,
+    pixels. A cell without a valid pixel has 0.
     """
 
     def area(mask: Tensor) -> Tensor:
@@ -188,18 +171,11 @@ def background_share(background: Tensor, valid: Tensor, rows: Tensor, columns: T
 
 
 def bin_sides(boxes: Tensor, rows: Tensor, columns: Tensor, bins: int) -> tuple[Tensor, Tensor]:
-    """What every bin of every box shares with the footprints of the feature cells, along each side.
+    """Overlap of every bin of every box with the footprints of the feature cells, along each side.
 
-    The area, in pixels, of the footprint of cell (y, x) inside bin (i, j) is the product of the two.
-
-    Args:
-        boxes: (R, 4) floating, x1 y1 x2 y2, pixel edges.
-        rows: (h + 1,) floating, edges of the cells' footprints along the height, pixels.
-        columns: (w + 1,) floating, along the width.
-        bins: A box is cut into bins x bins equal parts.
-
-    Returns:
-        Lengths (R, bins, h) along the height and (R, bins, w) along the width, pixels.
+    Boxes (R, 4) are cut into bins x bins equal parts; `rows` (h + 1,) and `columns` (w + 1,) are the edges of
+    the footprints. Returns lengths (R, bins, h) along the height and (R, bins, w) along the width, pixels. The
+    area of cell (y, x) inside bin (i, j) is the product of two lengths.
     """
     parts = torch.linspace(0, 1, bins + 1, dtype=boxes.dtype, device=boxes.device)
     x1, y1, x2, y2 = boxes[:, :, None].unbind(1)
@@ -207,7 +183,7 @@ def bin_sides(boxes: Tensor, rows: Tensor, columns: Tensor, bins: int) -> tuple[
 
 
 def _overlaps(edges: Tensor, cells: Tensor) -> Tensor:
-    """Lengths common to intervals (..., n + 1 edges) and cells (m + 1 edges); (..., n, m)."""
+    """Overlaps (..., n, m) of intervals (..., n + 1 edges) and cells (m + 1 edges)."""
     left = torch.maximum(edges[..., :-1, None], cells[:-1])
     right = torch.minimum(edges[..., 1:, None], cells[1:])
     return (right - left).clamp_min(0)
@@ -232,7 +208,7 @@ def _membership(cells: tuple[int, int], grid: int, like: Tensor) -> Tensor:
 
 
 def _has_enough(background: Tensor, valid: Tensor, options: PoolingOptions) -> Tensor:
-    """(B,) bool, the images that are wanted with BAP and have enough background for it."""
+    """(B,) bool: images to pool with BAP."""
     pixels = valid.flatten(1).sum(1).clamp_min(1)
     enough = background.flatten(1).sum(1) > options.min_background * pixels
     return enough & (options.pooling == "bap")
@@ -240,7 +216,7 @@ def _has_enough(background: Tensor, valid: Tensor, options: PoolingOptions) -> T
 
 def _attention(flat: Tensor, query: Tensor, present: Tensor) -> Tensor:
     """A (B, h w) in [0, 1] up to rounding: mean over an image's queries of ReLU(cos(f, q))."""
-    # Lengths divide the few maps of products, not the features: those would be copied twice in each direction.
+    # Lengths divide the few maps of products, not the features, which would be copied twice in each pass.
     cosine = query @ flat / (_length(query, dim=2) * _length(flat, dim=1))
     weights = present.to(flat.dtype)
     total = (cosine.relu() * weights[:, :, None]).sum(1)
@@ -248,7 +224,7 @@ def _attention(flat: Tensor, query: Tensor, present: Tensor) -> Tensor:
 
 
 def _length(vectors: Tensor, dim: int) -> Tensor:
-    """Lengths along a dimension, kept; 1 for zeros, whose cosines are then 0 with finite gradients."""
+    """Lengths along a kept dimension; 1 for zeros, whose cosines are then 0 with finite gradients."""
     length = torch.linalg.vector_norm(vectors, dim=dim, keepdim=True)
     return torch.where(length > 0, length, 1)
 
@@ -256,8 +232,8 @@ def _length(vectors: Tensor, dim: int) -> Tensor:
 def _pool(maps: Tensor, foreground: Tensor, high: Tensor, wide: Tensor, batch_index: Tensor) -> Tensor:
     """Means (R, bins * bins, K) of maps (B, K, h, w) over bins, weighted by area x foreground (B, h, w).
 
-    Bins have sides `high` (R, bins, h) and `wide` (R, bins, w). All boxes of an image share its maps: its list
-    of boxes is padded to the longest of the batch, for one product an image and no copy of the maps.
+    Bins have sides `high` (R, bins, h) and `wide` (R, bins, w). Each image's list of boxes is padded to the
+    longest, for one product per image without copies of its maps.
     """
     maps = F.pad(maps, (0, 0, 0, 0, 1, 0), value=1)  # a map of ones first, whose sums are the weights
     both = torch.stack([foreground[:, None] * maps, maps], 1)
@@ -277,7 +253,7 @@ def _pool(maps: Tensor, foreground: Tensor, high: Tensor, wide: Tensor, batch_in
 
 
 def _rank(group: Tensor, groups: int) -> Tensor:
-    """Place (R,) of each element, from 0, among those of the same group (R,) of 0..groups - 1."""
+    """Place (R,) of each element in its group (R,) of 0..groups - 1, from 0."""
     counts = torch.bincount(group, minlength=groups)
     order = group.argsort()
     rank = torch.empty_like(order)

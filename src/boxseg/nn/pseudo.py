@@ -1,7 +1,7 @@
 """Stage 2: pseudo labels of one image from its features, the box classifier and its boxes.
 
-`class_scores` gives what a dense CRF starts from; `finish_crf` turns what the CRF answers into Y_crf, and
-`retrieve` derives Y_ret from Y_crf. Only the classes of the image's boxes are ever computed.
+`class_scores` gives the input of a dense CRF; `finish_crf` turns the CRF's output into Y_crf, and `retrieve`
+derives Y_ret from Y_crf. Only classes that have a box in the image are computed.
 
 Source: Oh, Kim, Ham, "Background-Aware Pooling and Noise-Aware Loss", CVPR 2021, section 3.2.
 """
@@ -22,7 +22,7 @@ from boxseg.nn.field import UpsampledFeatures, Window
 
 Background = Literal["attention", "complement", "zero"]
 
-# u_0 keeps the attention within this share of its maximum.
+# u_0 keeps attention of at least this share of its maximum.
 CONFIDENT = 0.99
 
 
@@ -51,7 +51,7 @@ class BoxMasks:
 
     @cached_property
     def window(self) -> Window:
-        """The smallest part of the image that holds every box, which is all that can be an object."""
+        """The smallest window that holds every box; there is no object outside it."""
         full = [edges for edges in self.rectangles if edges[0] < edges[2] and edges[1] < edges[3]]
         if not full:
             return slice(0, 0), slice(0, 0)
@@ -72,13 +72,8 @@ class BoxMasks:
 def box_masks(boxes: Tensor, labels: Tensor, size: tuple[int, int], ignored: Tensor | None = None) -> BoxMasks:
     """Rasterise boxes: a pixel is inside when its centre is inside the half-open box.
 
-    A box so thin that it holds no pixel centre covers no pixel.
-
-    Args:
-        boxes: (n, 4) floating, x1 y1 x2 y2, pixel edges; clipped to the image here.
-        labels: (n,) integer, class 1..L of each box.
-        size: (H, W) of the image, pixels.
-        ignored: (H, W) bool, pixels of crowds; None for none.
+    Boxes (n, 4) are x1 y1 x2 y2, pixel edges, clipped to the image here; one so thin that it holds no pixel
+    centre covers no pixel. `labels` (n,) are classes 1..L, `ignored` (H, W) bool pixels of crowds.
     """
     height, width = size
     classes, owners = torch.unique(labels.long(), return_inverse=True)
@@ -103,11 +98,8 @@ def box_masks(boxes: Tensor, labels: Tensor, size: tuple[int, int], ignored: Ten
 def background_attention(field: UpsampledFeatures, background: Tensor, grid: int) -> Tensor:
     """A(p): mean over the background queries q_j of ReLU(cos(f↑(p), q_j)), (H, W), on every pixel.
 
-    Args:
-        field: Features of the image.
-        background: (H, W) bool, M.
-        grid: N; the image is cut into N x N cells, and each that holds background gives one query, the mean
-            of f↑ over it. Without background there is no query and A = 0.
+    The image is cut into N x N cells, N = `grid`; each that holds background, M (H, W) bool, gives one query,
+    the mean of f↑ over it. Without background there is no query and A = 0.
     """
     height, width = background.shape
     cell_row = torch.arange(height, device=background.device, dtype=torch.int32) * grid // height
@@ -132,10 +124,10 @@ def confident_background(field: UpsampledFeatures, boxes: BoxMasks, grid: int) -
 
 
 def lowest_peak(cam: Tensor, boxes: BoxMasks, owner: int) -> Tensor:
-    """What to divide the CAM (H, W) of a class by: the least of its maxima in the boxes around each pixel.
+    """What to divide a class's CAM (H, W) by: at each pixel the least of its maxima in the boxes around.
 
-    That is the largest of the values normalised in each box, whatever the order of the boxes. Outside its boxes
-    it is infinite, and 1 in a box where the CAM is 0 throughout.
+    The quotient is the largest of the values normalised in each box, whatever the order of the boxes. The
+    divisor is infinite outside the class's boxes, and 1 in a box where the CAM is 0 throughout.
     """
     peaks = []
     for (left, top, right, bottom), own in zip(boxes.rectangles, boxes.owners, strict=True):
@@ -159,8 +151,8 @@ def class_scores(
 ) -> Tensor:
     """Probabilities of the background and of the image's classes, before the CRF.
 
-    Inside any box, softmax over [u_0, u_c ...]; outside, (1, 0, ...), but for crowds there, where all are
-    equally probable. A class unknown to the classifier has u_c = 1 - u_0 inside its boxes.
+    Inside any box, softmax over [u_0, u_c ...]; outside, (1, 0, ...), or all equal on crowds. A class unknown
+    to the classifier has u_c = 1 - u_0 inside its boxes.
 
     Args:
         field: Features of the image.
@@ -192,7 +184,7 @@ def class_scores(
             own = 1 - activation.amax(0)
         else:
             own = u_0 if background == "attention" else torch.zeros_like(u_0)
-        # Outside the boxes (1, 0, …) is there already: u_0 = 1, and the CAMs were divided by infinity.
+        # Outside the boxes it is (1, 0, …) already: u_0 = 1, and the CAMs were divided by infinity.
         probabilities = torch.cat([own[None], activation]).softmax(0)
         scores[:, rows, columns] = torch.where(boxes.outside[rows, columns], part, probabilities)
     if boxes.crowded:
@@ -201,17 +193,11 @@ def class_scores(
 
 
 def finish_crf(probabilities: Tensor, boxes: BoxMasks) -> Tensor:
-    """Y_crf: the most probable class, where a class counts inside its boxes only.
+    """Y_crf (H, W) uint8: the most probable class of the data set; a class counts inside its boxes only.
 
-    What would be background on a pixel of a crowd is 255, inside boxes and outside.
-
-    Args:
-        probabilities: (K + 1, H, W), background first, then `boxes.classes`: the CRF's answer, or
-            `class_scores` itself for labels without a CRF.
-        boxes: The boxes.
-
-    Returns:
-        (H, W) uint8, classes of the data set.
+    The probabilities (K + 1, H, W), background first, then `boxes.classes`, are the CRF's answer, or
+    `class_scores` itself for labels without a CRF. Background on a pixel of a crowd becomes 255, inside boxes
+    and outside.
     """
     rows, columns = boxes.window
     return _strongest([(boxes.window, probabilities[:, rows, columns])], boxes)
@@ -254,35 +240,30 @@ def retrieve(
     if strangers.any():
         foreground = boxes.inside[strangers] * (1 - confident_background(field, boxes, grid))
         prototypes[1:][strangers] = field.mean(foreground)
-    # Left out: D_0 = 1 outside all boxes, where no class may win, and |f↑|, which divides all alike.
+    # Left out: D_0 = 1 outside all boxes, where no class may win, and |f↑|, which divides all scores alike.
     directions = F.normalize(prototypes, dim=1, eps=torch.finfo(prototypes.dtype).tiny)
     parts = field.bands(boxes.window)
     return _strongest(((part, field.dot(directions, part).relu_()) for part in parts), boxes)
 
 
 def _unknown(boxes: BoxMasks, known: Tensor | None) -> Tensor:
-    """(K,) bool, whether the classifier lacks weights for each class that has a box."""
+    """(K,) bool: classes of the boxes for which the classifier lacks weights."""
     return torch.zeros_like(boxes.classes, dtype=torch.bool) if known is None else ~known[boxes.classes]
 
 
 def _strongest(parts: Iterable[tuple[Window, Tensor]], boxes: BoxMasks) -> Tensor:
     """Class of the highest score at each pixel, (H, W) uint8; a class counts inside its boxes only.
 
-    Where a crowd is and no class, 255. A class must beat the background and the classes before it strictly.
-    One map at a time: torch's argmax over few classes is many times slower on a CPU. `argmax` will do when that
-    is mended (https://github.com/pytorch/pytorch/issues/140000).
-
-    Args:
-        parts: Parts of the image that hold all boxes, with their scores (K + 1, n, m), background first, then
-            `boxes.classes`; not negative.
-        boxes: The boxes.
+    A class must strictly beat the background and earlier classes; background on a crowd is 255. `parts` hold
+    all boxes, with scores (K + 1, n, m), not negative, background first. One map at a time: torch's argmax over
+    few classes is many times slower on a CPU (https://github.com/pytorch/pytorch/issues/140000).
     """
     labels = torch.full_like(boxes.ignored, BACKGROUND, dtype=torch.uint8)
     for (rows, columns), scores in parts:
         best, strongest, inside = scores[0], labels[rows, columns], boxes.inside[:, rows, columns]
         for label, score, own in zip(boxes.classes.tolist(), scores[1:], inside, strict=True):
             score = score * own
-            # Arithmetic, in bytes: a choice by mask takes a processor many times as long.
+            # Arithmetic in bytes: selecting by a mask takes a CPU many times as long.
             strongest += (label - strongest) * (score > best)
             best = torch.maximum(best, score)
     if boxes.crowded:

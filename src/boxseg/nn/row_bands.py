@@ -1,7 +1,7 @@
-"""A network's first layers on one band of rows of a large photo after the other.
+"""Run a network's first layers on a large photo one band of rows at a time, to save memory.
 
-They have the finest maps, and so take the most memory, but see little around each place: on bands that overlap
-by that much they give what they give on the whole photo.
+These layers have the largest maps and see only a few pixels around each place: on bands that overlap by that
+many pixels they give the same features as on the whole photo.
 """
 
 from __future__ import annotations
@@ -12,19 +12,16 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-# How many pixels are worked on at once: of a batch, by the first layers; of a photo, at its full size.
+# Pixels computed at once: of a batch in the first layers; of a photo at full size.
 LAYER_PIXELS = 2**22
 FULL_SIZE_PIXELS = 2**20
 
 
 def bands(rows: int, width: int, *, pixels: int, step: int = 1) -> Iterator[tuple[int, int]]:
-    """Parts of an image, of about equal height: first row, and one past the last.
+    """Split the rows of an image into parts of about equal height: first row, and one past the last.
 
-    Args:
-        rows: Height of the image, in `step` pixels.
-        width: Its width, pixels.
-        pixels: Size of a part, unless a single row is larger.
-        step: What `rows` are counted in: 1, or the stride of a feature map.
+    Rows are counted in `step` pixels (1, or the stride of a feature map), the width in pixels. A part has at
+    most `pixels` pixels, but at least one row.
     """
     most = max(1, pixels // (step * width))
     count = -(-rows // most)
@@ -33,18 +30,13 @@ def bands(rows: int, width: int, *, pixels: int, step: int = 1) -> Iterator[tupl
 
 
 def in_bands(layers: Callable[[Tensor], Tensor], x: Tensor, *, stride: int, reach: int) -> Tensor:
-    """`layers(x)`, in bands where x is large and no gradient is wanted; equal up to the order of sums.
+    """`layers(x)`, in bands if x is large and needs no gradient; equal up to the order of sums.
 
-    Args:
-        layers: Convolutions and the like, padded so that cell (i, j) lies over pixel (stride · i, stride · j).
-        x: (B, C, H, W), H and W one more than a multiple of the stride.
-        stride: Of the layers, pixels.
-        reach: How far from its own place a cell depends on pixels, at most.
-
-    Returns:
-        (B, C', (H - 1) / stride + 1, (W - 1) / stride + 1).
+    The layers are convolutions and the like, padded so that cell (i, j) lies over pixel (stride · i, stride ·
+    j). x is (B, C, H, W), H and W one more than a multiple of the stride. `reach` is the largest distance, in
+    pixels, at which a pixel affects a cell. Returns (B, C', (H - 1) / stride + 1, (W - 1) / stride + 1).
     """
-    # A compiled or exported graph is one for photos of all sizes.
+    # A compiled or exported graph must hold for photos of all sizes.
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.numel() // x.shape[1] <= LAYER_PIXELS:
         return layers(x)
     batch, _, height, width = x.shape

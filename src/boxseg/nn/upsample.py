@@ -13,17 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Columns of pixels that are computed together: they touch only the cells near them, so that time grows with the
-# pixels of an image, and not with their number times its width.
+# Columns of pixels computed together, from the cells near them: time then grows with the number of pixels, not
+# with that times the width.
 BLOCK = 256
 
 
 def check_cells(size: int, cells: int, stride: int) -> None:
-    """Make sure that `cells` of a feature map reach the end of the `size` pixels along one side of the image.
-
-    Raises:
-        ValueError: They do not, or a length is not positive.
-    """
+    """Raise a ValueError if `cells` of a feature map do not reach the end of the `size` pixels along a side."""
     if size < 1 or cells < 1:
         raise ValueError(f"{cells} cells over {size} pixels: both must be at least 1")
     if stride * (cells - 1) + 1 < size:
@@ -49,15 +45,9 @@ def cell_edges(size: int, cells: int, stride: int) -> Tensor:
 
 
 def interpolation_matrix(size: int, cells: int, stride: int) -> Tensor:
-    """Weights that turn `cells` values along one side into `size` pixels, bilinear with aligned corners.
+    """Weights (size, cells) for bilinear upsampling of `cells` values along one side to `size` pixels.
 
-    Args:
-        size: Length of the side, pixels.
-        cells: Length of the feature map along it.
-        stride: Stride of the network.
-
-    Returns:
-        (size, cells) float64 on the CPU; rows of at most two neighbouring non-zero weights that sum to 1.
+    float64 on the CPU. Corners are aligned; rows hold at most two non-zero weights, neighbours that sum to 1.
 
     Raises:
         ValueError: The cells do not reach the end of the image.
@@ -69,7 +59,7 @@ def interpolation_matrix(size: int, cells: int, stride: int) -> Tensor:
 
 
 def interpolation_matrices(maps: Tensor, size: tuple[int, int], stride: int) -> tuple[Tensor, Tensor]:
-    """The same for rows (H, h) and columns (W, w) of maps (..., h, w), of their type and on their device."""
+    """Interpolation matrices of rows (H, h) and columns (W, w), as maps (..., h, w) in type and device."""
     rows, columns = (
         interpolation_matrix(pixels, cells, stride).to(maps.device, maps.dtype)
         for pixels, cells in zip(size, maps.shape[-2:], strict=True)
@@ -78,15 +68,9 @@ def interpolation_matrices(maps: Tensor, size: tuple[int, int], stride: int) -> 
 
 
 def upsample_aligned(maps: Tensor, size: tuple[int, int], stride: int) -> Tensor:
-    """Bilinear upsampling of feature maps to the image they came from.
+    """Bilinear upsampling of feature maps (B, C, h, w) to the image they came from, (B, C, H, W).
 
-    Args:
-        maps: (B, C, h, w) floating.
-        size: (H, W) of the image without its padding, pixels.
-        stride: Stride of the network.
-
-    Returns:
-        (B, C, H, W), cell (i, j) at pixel (stride * i, stride * j).
+    `size` is (H, W) without padding, pixels; cell (i, j) lies at pixel (stride * i, stride * j).
 
     Raises:
         ValueError: The cells do not reach the end of the image.
@@ -101,15 +85,9 @@ def upsample_aligned(maps: Tensor, size: tuple[int, int], stride: int) -> Tensor
 
 
 def upsample_pixels(maps: Tensor, stride: int, places: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """The same of single pixels: weighted sums of the four cells around each.
+    """`upsample_aligned` of maps (B, C, h, w) at single pixels (m, C): weighted sums of the four cells around.
 
-    Args:
-        maps: (B, C, h, w) floating.
-        stride: Stride of the network.
-        places: Image, row and column of each, (m,) int64.
-
-    Returns:
-        (m, C).
+    `places` are the image, row and column of each pixel, (m,) int64.
     """
     height, width = maps.shape[2:]
     image, row, column = places
@@ -119,7 +97,7 @@ def upsample_pixels(maps: Tensor, stride: int, places: tuple[Tensor, Tensor, Ten
     around = torch.stack([first, first + 1, first + width, first + width + 1], 1)
     weights = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], 1)
     cells = maps.movedim(1, 3).flatten(0, 2)
-    # A pixel on the last row or column takes nothing of a cell after it, which must exist nevertheless.
+    # In the last row or column the next cell has weight 0, but its index must be valid.
     around.clamp_(max=len(cells) - 1)
     return F.embedding_bag(around, cells, per_sample_weights=weights, mode="sum")
 
@@ -130,7 +108,7 @@ def any_cells(weights: Tensor) -> Tensor:
 
 
 def neighbouring_cells(weights: Tensor) -> slice:
-    """The same for some rows of an `interpolation_matrix`: sooner found and used."""
+    """The same as a slice, found faster, for consecutive rows of an `interpolation_matrix`."""
     if not len(weights):
         return slice(0, 0)
     first, last = weights[0].nonzero(), weights[-1].nonzero()

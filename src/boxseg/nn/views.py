@@ -1,8 +1,8 @@
-"""The mean of what a network says of one image at several scales and mirrored, at the image's full size.
+"""The mean of a network's output for one image over scales and mirroring, at the image's full size.
 
 Upsampling a view to its own size, mirroring it back and resizing it to the image are linear, each a product
-with a matrix along either side. So the views are never made at their sizes: what they say at feature
-resolution is brought to the image's rows, laid side by side, and one product over all columns sums them.
+with a matrix along either side. So views are never built at their own sizes: the network's output is brought to
+the image's rows, laid side by side, and one product over all columns sums the views.
 """
 
 from __future__ import annotations
@@ -32,20 +32,14 @@ class Views:
         self._columns: list[Tensor] = []
 
     def add(self, maps: Tensor, size: tuple[int, int], *, mirrored: bool = False) -> None:
-        """Take one view into account.
-
-        Args:
-            maps: (K, h, w) of the view, cells of the network's stride.
-            size: Of the view, pixels.
-            mirrored: Whether the view was mirrored left to right.
-        """
+        """Add the output (K, h, w) for a view of `size` (H, W), pixels, maybe mirrored left to right."""
         rows, columns = interpolation_matrices(maps, size, self.stride)
         columns = columns.flip(0) if mirrored else columns
         self._maps.append((resized(rows, self.size[0]), maps))
         self._columns.append(resized(columns, self.size[1]))
 
     def bands(self) -> Iterator[slice]:
-        """Rows of a large image, a few at a time, to be given to `mean`; all of a small one."""
+        """Row ranges for `mean`: a few rows each for a large image, all rows for a small one."""
         return (slice(*edges) for edges in bands(*self.size, pixels=FULL_SIZE_PIXELS))
 
     def mean(self, rows: slice = slice(None)) -> Tensor:
@@ -62,7 +56,7 @@ def resized(signals: Tensor, size: int) -> Tensor:
     """Signals (n, K) along a side of an image, resized to (size, K): bilinear, antialiased if they shrink."""
     if len(signals) == size:
         return signals
-    # As rows of a picture: torch 2.13 resizes a single column wrongly if it is antialiased. No issue was found;
-    # columns will do when tests/nn/test_views.py passes with them.
+    # Resized as rows: torch 2.13 antialiases a single column wrongly. No issue found; use columns when
+    # tests/nn/test_views.py passes with them.
     rows = signals.T[None, :, None].contiguous()
     return F.interpolate(rows, (1, size), mode="bilinear", antialias=len(signals) > size)[0, :, 0].T

@@ -1,7 +1,7 @@
 """DenseCRF and DenseCRF2D with the methods of pydensecrf.densecrf that scripts use.
 
-Diagonal kernels and symmetric normalisation: the defaults, which published calls use. A compatibility of one
-number (Potts) runs in compiled code, one of an array in torch.
+Kernels are diagonal and normalisation is symmetric: the defaults, which published calls use. A compatibility of
+one number (Potts) runs in compiled code, an array in torch.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ NORMALIZE_AFTER: Final = 2
 NORMALIZE_SYMMETRIC: Final = 3
 
 Compatibility = float | ArrayLike
-"""One number: Potts, so much is lost for two labels that differ. (C,) or (C, C): added to the energy of a label
-beside itself, or beside each other; only the symmetric part counts."""
+"""One number: Potts, the penalty of two labels that differ. (C,) or (C, C): energy added for a label with
+itself, or for each pair of labels; only the symmetric part counts."""
 
 CLIP = 1e-13
-"""Beyond energy differences of 30 the compiled code, which works on probabilities, leaves the work to torch."""
+"""Keeps energy differences up to 30; torch computes larger ones: the compiled code works on probabilities."""
 
 
 class DenseCRF:
@@ -91,7 +91,7 @@ class DenseCRF:
         return mean_field(relative.T, kernels, niter).T.contiguous().numpy()
 
     def _add(self, kernel: Kernel, compat: Compatibility, kind: int, normalization: int) -> None:
-        """Add a kernel of weight 1, which is replaced where one number says how strong it is."""
+        """Add a kernel of weight 1; a compatibility of one number becomes its weight."""
         if kind == FULL_KERNEL or normalization != NORMALIZE_SYMMETRIC:
             raise ValueError("expected kernel=DIAG_KERNEL and normalization=NORMALIZE_SYMMETRIC, the defaults")
         values = np.asarray(compat, dtype=np.float32)
@@ -149,7 +149,7 @@ class DenseCRF2D(DenseCRF):
             )
         bilateral = Bilateral(sigma_xy=_spread(sxy), sigma_rgb=_spread(srgb))
         bilateral.check(self._height, self._width)
-        # As features, so that every kernel may look at an image of its own.
+        # As features, so that each kernel can have an image of its own.
         values = bilateral.features(torch.from_numpy(image)).T.reshape(5, self._height, self._width)
         self._add(Features(values=values, weight=1.0), compat, kernel, normalization)
 

@@ -46,10 +46,10 @@ TENSORFLOW_LITE = Preprocessing(mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 1
 class Backbone(nn.Module):
     """A network from raw photos to a grid of features.
 
-    A subclass lays out its layers and writes `extract`. The geometry is one rule for all: the normalised
-    image is padded with zeros at the right and bottom to the next stride · k + 1 pixels, and every strided
-    layer is padded symmetrically, so that feature cell (i, j) lies exactly over pixel (stride · i, stride · j)
-    whatever the size of the image.
+    A subclass builds its layers and writes `extract`. The geometry is the same for all: the normalised image is
+    padded with zeros at the right and bottom to the next stride · k + 1 pixels, and every strided layer is
+    padded symmetrically, so that feature cell (i, j) lies exactly over pixel (stride · i, stride · j), whatever
+    the size of the image.
 
     Args:
         channels: C, of the features.
@@ -60,10 +60,10 @@ class Backbone(nn.Module):
     """
 
     default_head: ClassVar[HeadName] = "largefov"
-    # Whether every layer is registered in the order of its use, each batch norm right after its convolution, so
-    # that `fold_batch_norm` may put the two together, and none is left out of the loss.
+    # Whether layers are registered in the order of use, each batch norm right after its convolution, so that
+    # `fold_batch_norm` may join the two, and whether the loss depends on all of them.
     own_layers: ClassVar[bool] = False
-    # Whether the features already come out of a LargeFOV head of the backbone's own.
+    # Whether the backbone's last layers are a LargeFOV head already.
     includes_largefov: bool = False
     mean: Tensor
     std: Tensor
@@ -84,18 +84,18 @@ class Backbone(nn.Module):
 
     @classmethod
     def options_under(cls, head: HeadName) -> dict[str, Any]:
-        """Architecture options with which this backbone goes under a segmentation head."""
+        """Architecture options of this backbone for use under a segmentation head."""
         return {}
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """What a checkpoint must hold, in JSON types, to build it again; empty where its name says all."""
+        """What a checkpoint must hold to build it again, in JSON types; empty if its name is enough."""
         return {}
 
     def load_pretrained(self) -> tuple[list[str], list[str]]:
-        """Load what `model.weights=default` means; the names that were loaded, and those of no use here.
+        """Load the weights of `model.weights=default`; returns the names loaded, and those without use here.
 
-        A plug-in's backbone without such a method starts random. boxseg's own have files, found by their names.
+        A plug-in's backbone without this method starts random; boxseg's own have files, found by name.
 
         Raises:
             CheckpointError: They are missing, or cannot be fetched or read.
@@ -103,7 +103,7 @@ class Backbone(nn.Module):
         return [], []
 
     def set_preprocessing(self, preprocessing: Preprocessing) -> None:
-        """Normalise from now on as these weights expect it."""
+        """Normalise photos like this from now on."""
         self.mean.copy_(torch.tensor(preprocessing.mean))
         self.std.copy_(torch.tensor(preprocessing.std))
         self.order.copy_(torch.tensor(preprocessing.order))
@@ -116,7 +116,7 @@ class Backbone(nn.Module):
 
     def feature_size(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of cells for an image of this size, pixels."""
-        # Rounded up without negative numbers, whose division exported graphs round to zero.
+        # Rounded up without negative numbers: exported graphs round their quotients towards zero.
         return (height + self.stride - 2) // self.stride + 1, (width + self.stride - 2) // self.stride + 1
 
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
@@ -130,11 +130,11 @@ class Backbone(nn.Module):
         return 0, columns - width, 0, rows - height
 
     def normalise(self, images: Tensor) -> Tensor:
-        """The images (B, 3, H, W) as the layers expect them: reordered, normalised, padded with zeros."""
+        """Images (B, 3, H, W) reordered, normalised and padded with zeros, as the layers expect them."""
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"images of shape {tuple(images.shape)}, expected (B, 3, H, W)")
         height, width = images.shape[-2:]
-        x = images.index_select(1, self.order).to(self.mean.dtype)  # a copy, of which no third is needed
+        x = images.index_select(1, self.order).to(self.mean.dtype)  # a copy, changed in place next
         x = x.sub_(self.mean[:, None, None]).div_(self.std[:, None, None])
         return F.pad(x, self.padding(height, width))
 
@@ -157,13 +157,13 @@ class Backbone(nn.Module):
         return self.extract(self.normalise(images))
 
     def freeze(self) -> None:
-        """Learn nothing from now on: no gradients, and evaluation mode for good."""
+        """Stop learning for good: no gradients, evaluation mode."""
         self.frozen = True
         self.requires_grad_(False)
         self.eval()
 
     def train(self, mode: bool = True) -> Backbone:
-        """Training mode, but for frozen batch norm, and for what is frozen altogether."""
+        """Set training mode, except for frozen batch norm and a frozen backbone."""
         super().train(mode and not self.frozen)
         if self.batch_norm == "frozen":
             for module in self.modules():
@@ -178,14 +178,10 @@ def conv3x3(channels: int, out: int, *, dilation: int = 1, bias: bool = True) ->
 
 
 def convolve(x: Tensor, convolution: nn.Conv2d, norm: nn.Module) -> Tensor:
-    """`norm(convolution(x))`; batch norm on stored statistics within the convolution: the same, up to rounding.
+    """`norm(convolution(x))`, with frozen batch norm folded into the convolution; the same up to rounding.
 
-    A training with frozen batch norm need not write, keep and read again what lies between the two.
-
-    Args:
-        x: (B, C, H, W).
-        convolution: Without bias, unless `norm` is the identity.
-        norm: Batch norm, or the identity after `fold_batch_norm`.
+    So training with frozen batch norm need not store the map between the two. The convolution has no bias,
+    unless `norm` is the identity after `fold_batch_norm`.
     """
     if not isinstance(norm, nn.BatchNorm2d) or norm.training:
         y: Tensor = norm(convolution(x))
@@ -199,10 +195,10 @@ def convolve(x: Tensor, convolution: nn.Conv2d, norm: nn.Module) -> Tensor:
 
 
 def fold_batch_norm(network: nn.Module) -> None:
-    """Compute every batch norm within the convolution before it, for good: the same numbers, up to rounding.
+    """Fold every batch norm into the convolution before it, for good; the same numbers up to rounding.
 
     The network is changed in place; it must be in evaluation mode and not be trained any more. A batch norm
-    belongs to the convolution that was registered right before it, which is the order of all our networks.
+    belongs to the convolution registered right before it (see `Backbone.own_layers`).
     """
     for module in list(network.modules()):
         for (name, layer), (norm_name, norm) in itertools.pairwise(list(module.named_children())):
@@ -212,16 +208,13 @@ def fold_batch_norm(network: nn.Module) -> None:
 
 
 def hurry_pointwise(network: nn.Module, *, cpu: bool) -> None:
-    """Dilate a network's 1x1 convolutions, whose single tap no dilation moves; changed in place.
+    """Dilate a network's 1x1 convolutions in place: faster on a CPU, and the same for filters of a single tap.
 
-    With one thread and fewer than 16 images torch leaves 1x1 convolutions that are neither strided nor dilated
-    to a slower kernel: labels of the default backbone then take 40 % more processor time. This can go when
-    torch drops that rule, `use_mkldnn` in ATen/native/Convolution.cpp
-    (https://github.com/pytorch/pytorch/issues/35937).
-
-    Args:
-        network: The network.
-        cpu: Whether torch will run it on a CPU; False undoes it.
+    With one thread and fewer than 16 images torch runs 1x1 convolutions that are neither strided nor dilated by
+    a slower kernel: labels of the default backbone then take 40 % more processor time. Remove this when torch
+    drops that rule, `use_mkldnn` in ATen/native/Convolution.cpp
+    (https://github.com/pytorch/pytorch/issues/35937). `cpu` says whether torch will run the network on a CPU;
+    False undoes it.
     """
     dilation = 2 if cpu else 1
     for module in network.modules():
@@ -230,7 +223,7 @@ def hurry_pointwise(network: nn.Module, *, cpu: bool) -> None:
 
 
 def init_convolutions(module: nn.Module) -> None:
-    """Random weights for every convolution below: normal with the variance kept through ReLUs, biases 0.
+    """Random weights for every convolution of a module: normal, variance kept through ReLUs, biases 0.
 
     Source: He et al., Delving Deep into Rectifiers, ICCV 2015, Sec. 2.2 (the fan-out form).
     """

@@ -26,7 +26,7 @@ BLOCKS = (
     (3, 1, 6, 320, 1),
 )
 STEM_CHANNELS = 32
-# Blocks of the first three stages, which reach stride 8, and how far these and the stem see.
+# Blocks of the first three stages, up to stride 8, and how far these and the stem see, pixels.
 FINE_BLOCKS, FINE_REACH = 5, 33
 HEAD_CHANNELS = 1280
 
@@ -74,7 +74,7 @@ class EfficientNetLite0(Backbone):
 
     @classmethod
     def options_under(cls, head: HeadName) -> dict[str, Any]:
-        """A segmentation head learns its own features from the last block's."""
+        """A segmentation head takes the features of the last block."""
         return {"features": "blocks"}
 
     def extract(self, x: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class EfficientNetLite0(Backbone):
 
 
 class MBConv(nn.Module):
-    """Inverted bottleneck: expand 1x1, filter each channel, project 1x1; added to its input where it fits.
+    """Inverted bottleneck: expand 1x1, filter each channel, project 1x1; with `skip`, add the input.
 
     Source: Sandler et al., MobileNetV2, CVPR 2018, Sec. 3.3.
     """
@@ -131,7 +131,7 @@ def _blocks(output_stride: int) -> list[MBConv]:
         for index in range(repeats):
             stride, next_dilation = stage_stride if index == 0 else 1, dilation
             if stride == 2 and reached == output_stride:
-                # The layer that would have strided still reads the finer grid; only later ones dilate.
+                # The layer that would have strided still reads the finer grid; only later layers dilate.
                 stride, next_dilation = 1, 2 * dilation
             skip = index > 0  # as trained: never where the stage strides, even if that became a dilation
             geometry = {"kernel": kernel, "stride": stride, "dilation": dilation}

@@ -12,7 +12,7 @@ from boxseg.errors import CheckpointError, ConfigError, did_you_mean
 from boxseg.nn.backbones.base import TORCHVISION, Preprocessing
 from boxseg.nn.backbones.other_libraries import Found, LibraryBackbone, measure, short
 
-# What lets a model take images of any size: vision transformers, windowed transformers, all others.
+# Options with which a model takes images of any size: vision transformers, windowed transformers, all others.
 ANY_SIZE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})
 
 
@@ -24,9 +24,9 @@ class TimmBackbone(LibraryBackbone):
 
     @classmethod
     def find(cls, name: str, stage: int | None) -> Found:
-        """A model of one stage that takes images of any size."""
+        """A model that gives one stage's features, for images of any size."""
         timm: Any = importlib.import_module("timm")
-        plain = name.partition(".")[0]  # what follows names one of several pretrained weights
+        plain = name.partition(".")[0]  # the rest names one of several pretrained weights
         if not timm.is_model(plain):
             raise ConfigError(f"timm has no model {name!r}{did_you_mean(plain, timm.list_models())}")
         failed = ""
@@ -62,10 +62,10 @@ class TimmBackbone(LibraryBackbone):
         return y.permute(0, 3, 1, 2) if y.shape[1] != channels and y.shape[-1] == channels else y
 
     def load_pretrained(self) -> tuple[list[str], list[str]]:
-        """Load timm's weights of that name; the names loaded, and those of no use here (timm does not tell)."""
+        """Load timm's weights; returns the names loaded, and no unused ones, as timm does not tell them."""
         try:
             state = self.create(self.short_name, self.description, pretrained=True).state_dict()
-        except Exception as error:  # of the hub, the network, the file system …
+        except Exception as error:  # anything from the hub, the network or the file system
             raise CheckpointError(
                 f"cannot load the weights of {self.name}: {short(error)} (name a file by model.weights=FILE)"
             ) from error
@@ -74,7 +74,7 @@ class TimmBackbone(LibraryBackbone):
 
 
 def _preprocessing(network: Any) -> Preprocessing:
-    """Mean and deviation of the model's own description; ImageNet's where it has none."""
+    """The model's own mean and deviation; ImageNet's if it has none."""
     told = getattr(network, "pretrained_cfg", None) or getattr(network, "default_cfg", None) or {}
     if "mean" not in told or "std" not in told:
         return TORCHVISION

@@ -21,14 +21,14 @@ log = logging.getLogger("boxseg")
 
 
 class HuggingFaceBackbone(LibraryBackbone):
-    """Any model of transformers that its `AutoBackbone` knows."""
+    """Any model that transformers' `AutoBackbone` knows."""
 
     library = "transformers"
     prefix = "hf"
 
     @classmethod
     def find(cls, name: str, stage: int | None) -> Found:
-        """The model that `config.json` of a folder or of the hub describes."""
+        """The model that `config.json` in a folder or on the hub describes."""
         config = _config_of(name)
         last = cls.create(name, {"config": config}).eval()
         stages = [word for word in last.config.stage_names if word != "stem"]
@@ -70,13 +70,13 @@ class HuggingFaceBackbone(LibraryBackbone):
         return y
 
     def load_pretrained(self) -> tuple[list[str], list[str]]:
-        """Load the weights of the folder or the hub; the names loaded, and those of no use here."""
+        """Load the weights of the folder or the hub; returns the names loaded, and those without use here."""
         try:
             with quiet_transformers():
                 pretrained, told = type(self.network).from_pretrained(
                     self.short_name, config=self.network.config, dtype=torch.float32, output_loading_info=True
                 )
-        except Exception as error:  # of the hub, the network, the file system …
+        except Exception as error:  # anything from the hub, the network or the file system
             raise CheckpointError(
                 f"cannot load the weights of {self.name}: {short(error)} (give a folder that holds the model, "
                 "or model.weights=FILE)"
@@ -93,11 +93,7 @@ class HuggingFaceBackbone(LibraryBackbone):
 
 
 def _config_of(name: str) -> dict[str, Any]:
-    """The configuration of a model, of its last stage, in JSON types.
-
-    Raises:
-        ConfigError: There is none.
-    """
+    """A model's configuration with the last stage as output, in JSON types."""
     theirs: Any = importlib.import_module("transformers")
     try:
         with quiet_transformers():
@@ -111,13 +107,13 @@ def _config_of(name: str) -> dict[str, Any]:
 
 
 def _in_json(config: Any) -> dict[str, Any]:
-    """A configuration of transformers, whole, in JSON types."""
+    """All settings of a configuration, defaults too, in JSON types."""
     told: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
     return told
 
 
 def _preprocessing(name: str) -> Preprocessing:
-    """Mean and deviation of the model's own processor; ImageNet's where it has none."""
+    """Mean and deviation of the model's own processor; ImageNet's if it has none."""
     theirs: Any = importlib.import_module("transformers.image_processing_base")
     try:
         with quiet_transformers():
@@ -136,7 +132,7 @@ def _preprocessing(name: str) -> Preprocessing:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Run transformers without progress bars, remarks on weights and warnings of each failed download."""
+    """Silence transformers: no progress bars, notes on weights, or warnings of each failed download."""
     theirs: Any = importlib.import_module("transformers.utils.logging")
     hub = logging.getLogger("huggingface_hub")
     level, bars, hub_level = theirs.get_verbosity(), theirs.is_progress_bar_enabled(), hub.level

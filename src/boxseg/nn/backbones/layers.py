@@ -14,18 +14,14 @@ Pair = tuple[int, int]
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """`nn.Conv2d` with a filter a channel and no other options, whose backward pass is made of convolutions.
+    """`nn.Conv2d` with one filter per channel, whose backward pass is made of convolutions.
 
-    On a processor torch's own backward takes many times as long as its forward where the filter is larger than
+    On a CPU torch's own backward pass takes many times as long as its forward pass if the filter is larger than
     3x3 or dilated: a training step of the default backbone takes 21 % more processor time with it. Both
-    gradients of a convolution are convolutions themselves, and those are fast. This can go when torch's own
-    backward is as fast (https://github.com/pytorch/pytorch/issues/13716).
+    gradients of a convolution are convolutions themselves, and those are fast. Remove this when torch's own
+    backward pass is as fast (https://github.com/pytorch/pytorch/issues/13716).
 
-    Args:
-        channels: C, in and out.
-        kernel: Side of the filters, odd.
-        stride: Of the output cells.
-        dilation: Between the taps of a filter; the input is padded by half the filter's reach.
+    `kernel`, the side of the filters, is odd; the input is padded by half the filter's reach.
     """
 
     def __init__(self, channels: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> None:
@@ -33,7 +29,7 @@ class DepthwiseConv2d(nn.Conv2d):
         super().__init__(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        # Autocast sees into torch's own functions only.
+        # Autocast works on torch's own functions only.
         ours = input.device.type == "cpu" and weight.requires_grad and torch.is_grad_enabled()
         if not ours or torch.is_autocast_enabled("cpu"):
             y: Tensor = super()._conv_forward(input, weight, bias)
@@ -69,7 +65,7 @@ def _gradient_of_input(
     if stride != (1, 1):
         y: Tensor = conv2d_input(x.shape, weight, gradient, stride, padding, dilation, len(weight))  # type: ignore[no-untyped-call]
         return y
-    # Each input cell was read by those of the output that lie opposite: the filter turned by half a turn.
+    # The gradient of the input is a convolution with the filter turned by 180°.
     reach = [
         step * (side - 1) - pad for step, side, pad in zip(dilation, weight.shape[2:], padding, strict=True)
     ]
@@ -80,7 +76,7 @@ def _gradient_of_weight(
     gradient: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair
 ) -> Tensor:
     # dw[c, i, j] = sum over b, y, x of gradient[b, c, y, x] input[b, c, stride y + dilation i - padding, ...]:
-    # the gradient is the filter, each channel of each image has its own, and stride and dilation change places.
+    # the gradient is the filter, one for each channel of each image, and stride and dilation change places.
     images, channels = x.shape[:2]
     taps = F.conv2d(
         x.reshape(1, images * channels, *x.shape[2:]),
@@ -96,11 +92,12 @@ def _gradient_of_weight(
 
 
 class ReLU6(nn.ReLU6):
-    """`nn.ReLU6(inplace=True)`, without the copy of its input that torch makes and keeps for the backward pass.
+    """`nn.ReLU6(inplace=True)` without the copy of its input that torch keeps for the backward pass.
 
-    Its output, which the next convolution keeps anyway, tells as well where a gradient passes: between 0 and 6.
-    A training step of the default backbone takes 27 % more processor time with torch's. This can go when torch
-    saves the output itself (https://github.com/pytorch/pytorch/issues/95432; pull request 190506 mends it).
+    Its output, which the next convolution keeps anyway, also tells where a gradient passes: between 0 and 6.
+    With torch's own, a training step of the default backbone takes 27 % more processor time. Remove this when
+    torch saves the output itself (https://github.com/pytorch/pytorch/issues/95432, mended by pull request
+    190506).
     """
 
     def __init__(self) -> None:

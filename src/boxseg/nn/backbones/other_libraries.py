@@ -1,9 +1,9 @@
-"""Networks of other libraries as backbones: where their cells lie, and what images they are given.
+"""Networks of other libraries as backbones: where their cells lie, and how images are padded for them.
 
-Two kinds of networks are told apart. Those of overlapping windows (ResNets) have a cell centred over every
-stride-th pixel, as ours do. Those of patches (vision transformers, ConvNeXt, Swin) have a cell for every tile
-of stride x stride pixels: they see the image moved by half a tile, so that a tile is centred where our grid has
-its cell. For even strides the centre of a tile lies between pixels: half a pixel above and left of the grid.
+There are two kinds. Networks of overlapping windows (ResNets) have a cell centred over every stride-th pixel,
+as ours do. Networks of patches (vision transformers, ConvNeXt, Swin) have a cell for every tile of stride x
+stride pixels: the image is moved by half a tile, so that each tile is centred where our grid has its cell. For
+even strides the centre lies between pixels, half a pixel above and left of the grid.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from boxseg.nn.backbones.base import TORCHVISION, Backbone, BatchNorm, Preproces
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing since Python 3.11
 
-# Side in pixels of the image that a stride is measured with: some networks of patches need a multiple of 32.
+# Side of the image that measures a stride, pixels: some networks of patches need a multiple of 32.
 MEASURED = 256
 
 
@@ -31,11 +31,11 @@ class Geometry:
     """Where the cells of a network lie.
 
     Args:
-        channels: C, of its features.
+        channels: C, of the features.
         stride: Pixels between two cells.
         patches: Whether a cell is a tile of the image: cell i of a row covers the pixels from stride · i to
-            before stride · (i + 1); otherwise it is centred over pixel stride · i.
-        multiple: Of what the sides of images of a network of patches are: the stride of its last stage.
+            before stride · (i + 1). Otherwise it is centred over pixel stride · i.
+        multiple: For patches, what the sides of images must be a multiple of: the stride of the last stage.
     """
 
     channels: int
@@ -45,7 +45,7 @@ class Geometry:
 
 
 class Found(NamedTuple):
-    """A network with random weights; its library builds it again from the description, in JSON types."""
+    """A network with random weights, and the description, in JSON types, to build it again."""
 
     network: nn.Module
     description: dict[str, Any]
@@ -56,18 +56,13 @@ class Found(NamedTuple):
 class LibraryBackbone(Backbone):
     """A network of another library, made by `build`.
 
-    A checkpoint describes the network (`architecture`), so that loading it asks neither the library's hub nor
-    its cache. A subclass finds and describes networks (`find`), builds them from their descriptions (`create`),
-    calls them (`features`) and fetches their pretrained weights (`load_pretrained`).
-
-    Args:
-        name: Of the network, without the prefix.
-        found: The network.
-        batch_norm: `frozen` or `train`.
+    A checkpoint holds the network's description (`architecture`), so that loading it needs neither the
+    library's hub nor its cache. A subclass finds and describes networks (`find`), builds them from their
+    descriptions (`create`), calls them (`features`) and fetches their pretrained weights (`load_pretrained`).
     """
 
     library: ClassVar[str]
-    prefix: ClassVar[str]  # before the colon of `model.backbone`; the extra that brings the library, too
+    prefix: ClassVar[str]  # of `model.backbone`, before the colon; also the extra that installs the library
 
     def __init__(self, name: str, found: Found, *, batch_norm: BatchNorm) -> None:
         super().__init__(
@@ -94,9 +89,9 @@ class LibraryBackbone(Backbone):
         """The network with random weights.
 
         Args:
-            name: Of the network, after the colon.
-            stage: Whose features are taken, counted from 1; None for the last.
-            architecture: That of a checkpoint, instead of asking the library.
+            name: Name of the network, after the colon.
+            stage: Stage that gives the features, counted from 1; None for the last.
+            architecture: From a checkpoint; None to ask the library.
             batch_norm: `frozen` or `train`.
 
         Raises:
@@ -119,7 +114,7 @@ class LibraryBackbone(Backbone):
 
     @classmethod
     def find(cls, name: str, stage: int | None) -> Found:
-        """The network of that name; arguments and errors as of `build`."""
+        """The network of that name; arguments and errors as for `build`."""
         raise NotImplementedError
 
     @classmethod
@@ -129,11 +124,11 @@ class LibraryBackbone(Backbone):
 
     @staticmethod
     def features(network: Any, x: Tensor) -> Tensor:
-        """The network's own output for images of a size it takes."""
+        """Features (B, C, h, w) of images of a size that the network takes."""
         raise NotImplementedError
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Built again where it is sent: models of other libraries hold functions that cannot be sent.
+        # The receiver builds it again: models of other libraries hold functions that cannot be pickled.
         build = partial(type(self).build, architecture=self.architecture, batch_norm=self.batch_norm)
         state = {
             "tensors": self.state_dict(),
@@ -152,7 +147,7 @@ class LibraryBackbone(Backbone):
         self.frozen = state["frozen"]
 
     def padding(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """For a network of patches half a tile at the left and top, and up to whole tiles of its last stage."""
+        """For patches: half a tile at the left and top, and the rest to whole tiles of the last stage."""
         if not self.geometry.patches:
             return super().padding(height, width)
         half, multiple = self.stride // 2, self.geometry.multiple
@@ -162,11 +157,11 @@ class LibraryBackbone(Backbone):
         return half, columns - width - half, half, rows - height - half
 
     def extract(self, x: Tensor) -> Tensor:
-        """Features (B, C, h, w) of normalised, padded images (B, 3, H, W); more than needed where those are."""
+        """Features (B, C, h, w) of normalised, padded images (B, 3, H, W), with cells of extra padding."""
         return self.features(self.network, x)
 
     def forward(self, images: Tensor) -> Tensor:
-        """As of every backbone."""
+        """Features of raw photos, as `Backbone.forward`."""
         y: Tensor = super().forward(images)
         if self.geometry.multiple == self.stride:
             return y
@@ -175,14 +170,12 @@ class LibraryBackbone(Backbone):
 
 
 def measure(features: Callable[[Tensor], Tensor], last: Callable[[Tensor], Tensor] | None = None) -> Geometry:
-    """Find out where the cells of a network lie, by looking.
+    """Measure where the cells of a network lie.
 
-    Its stride is the ratio of an image to its features. A mark on the last pixels before a multiple of the
-    stride changes the cell before most where cells are tiles, and the cell after where they are centred there.
-
-    Args:
-        features: From images (B, 3, H, W) to features (B, C, h, w); with random weights, in evaluation mode.
-        last: The same with the last stage's features, where those are of another stage.
+    The stride is the size of an image over that of its features. Then the last pixels before a multiple of the
+    stride are changed: if cells are tiles, this changes the cell before it most, otherwise the cell after it.
+    `features` maps images (B, 3, H, W) to features (B, C, h, w), with random weights in evaluation mode; `last`
+    does so for the last stage, if that is another.
     """
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -201,6 +194,6 @@ def measure(features: Callable[[Tensor], Tensor], last: Callable[[Tensor], Tenso
 
 
 def short(error: object) -> str:
-    """What went wrong, on one line."""
+    """An error's text on one line, cut after 200 characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else f"{text[:200]} …"

@@ -22,12 +22,12 @@ BACKBONES: dict[str, type[Backbone]] = {
     "resnet101": ResNet101,
 }
 
-# By the word before the colon of `hf:NAME`.
+# By the word before the colon, as in `hf:NAME`.
 LIBRARY_BACKBONES: dict[str, type[LibraryBackbone]] = {"hf": HuggingFaceBackbone, "timm": TimmBackbone}
 
 
 def backbone_type(name: str) -> type[Backbone] | Callable[..., Backbone]:
-    """The class of a backbone; a plug-in may have a function that builds one.
+    """The class of a backbone; for a plug-in it may be a function that builds one.
 
     Raises:
         ConfigError: There is none of this name, or its plug-in cannot be imported.

@@ -26,7 +26,7 @@ from boxseg.nn.row_bands import in_bands
 
 Style = Literal["torchvision", "caffe"]
 
-# How far the stem and the first two layers see: in Caffe's style; 45 pixels in torchvision's.
+# How far the stem and the first two layers see, pixels, in Caffe's style; 45 in torchvision's.
 FINE_REACH = 49
 
 
@@ -39,7 +39,7 @@ class ResNet(Backbone):
     Args:
         stride: 8, 16 or 32.
         style: Where a strided block strides: on its 3x3 convolution (`torchvision`) or on its first 1x1
-            (`caffe`, the original). Kept in the state dict, because the weights go with it.
+            (`caffe`, the original). Kept in the state dict, as it belongs to the weights.
         batch_norm: `frozen` or `train`.
 
     Raises:
@@ -65,7 +65,7 @@ class ResNet(Backbone):
         self.layer4 = _layer(1024, 512, self.depths[3])
         self.set_style(style)
         init_convolutions(self)
-        # A block that starts as the identity keeps a random network in scale without batch statistics.
+        # Blocks start as the identity, which keeps the scale of a random network without batch statistics.
         for module in self.modules():
             if isinstance(module, Bottleneck):
                 nn.init.zeros_(module.bn3.weight)
@@ -82,7 +82,7 @@ class ResNet(Backbone):
             reached *= step
             for index, block in enumerate(layer):
                 assert isinstance(block, Bottleneck)
-                # A 3x3 that would have strided still reads the finer grid: it keeps the dilation before.
+                # A 3x3 that would have strided still reads the finer grid: it keeps the earlier dilation.
                 keeps = index == 0 and style == "torchvision"
                 block.arrange(step if index == 0 else 1, before if keeps else dilation, style)
 

@@ -18,7 +18,7 @@ from boxseg.nn.row_bands import in_bands
 BLOCKS = {1: (64, 64), 2: (128, 128), 3: (256, 256, 256), 4: (512, 512, 512), 5: (512, 512, 512)}
 CONVOLUTIONS = [f"conv{block}_{index + 1}" for block, widths in BLOCKS.items() for index in range(len(widths))]
 FC_CHANNELS = 1024
-# How far the first three blocks see, which reach stride 8, pixels.
+# How far a cell after the first three blocks (stride 8) sees, pixels.
 FINE_REACH = 25
 
 
@@ -27,9 +27,8 @@ class VGG16(Backbone):
 
     Args:
         fc_dilation: Dilation of fc6: 1 in the box classifier, 12 in DeepLab-LargeFOV.
-        features: `fc7` (1024 channels), or `pool5` (512 channels; fc6 and fc7 are left out) for use under
-            another head.
-        batch_norm: Without effect, there is none.
+        features: `fc7` (1024 channels), or `pool5` (512 channels, no fc6 and fc7) for use under another head.
+        batch_norm: Has no effect: VGG-16 has no batch norm.
     """
 
     own_layers: ClassVar[bool] = True
@@ -59,7 +58,7 @@ class VGG16(Backbone):
 
     @classmethod
     def options_under(cls, head: HeadName) -> dict[str, Any]:
-        """fc6 with a large field of view is the LargeFOV head; another head takes pool5."""
+        """fc6 dilated by 12 is the LargeFOV head; other heads take pool5."""
         return {"fc_dilation": 12} if head == "largefov" else {"features": "pool5"}
 
     def extract(self, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from boxseg.downloads.fetch import fetch
 from boxseg.errors import CheckpointError, DownloadError
 
-# Keys under which training scripts keep a state dict, and first words that they give to its names.
+# Keys under which training scripts keep a state dict, and prefixes that they add to its names.
 WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict", "network")
 PREFIXES = ("module.", "model.", "network.", "backbone.", "base.")
 # As published by torchvision; each name carries the first digits of the file's SHA-256.
@@ -46,10 +46,7 @@ def embedded_lite0() -> Path:
 
 
 def torchvision_file(backbone: str) -> Path:
-    """Torchvision's ImageNet weights of a backbone, downloaded once, to $BOXSEG_CACHE or ~/.cache/boxseg.
-
-    Args:
-        backbone: vgg16, resnet50 or resnet101.
+    """Torchvision's vgg16, resnet50 or resnet101 weights, downloaded once to $BOXSEG_CACHE or ~/.cache/boxseg.
 
     Raises:
         CheckpointError: They cannot be downloaded, or arrived damaged.
@@ -70,10 +67,9 @@ def torchvision_file(backbone: str) -> Path:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weight file, on the CPU, with wrappers and common prefixes taken off their names.
+    """The tensors of a weight file, on the CPU, by name without wrappers and common prefixes.
 
-    Args:
-        path: A .safetensors file, or one of torch.save with a state dict in it.
+    The file is a .safetensors file, or one of torch.save that holds a state dict.
 
     Raises:
         CheckpointError: The file is missing, damaged or holds no state dict.
@@ -87,7 +83,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             content: Any = safetensors.torch.load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of pickle anything, according to what the bytes happen to say
+    except Exception as error:  # pickle can raise anything on damaged bytes
         raise CheckpointError(
             f"{path} is not a weight file (a state dict of plain tensors is expected): {_fault(path, error)}"
         ) from error
@@ -97,19 +93,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return {_plain(name): tensor for name, tensor in state.items()}
 
 
-# How files begin that hold no weights, and what they are.
+# First bytes of files that hold no weights, and what the files are.
 _OTHERS = {
     b"version https://git-lfs": "it is only a pointer of Git LFS: fetch the file by `git lfs pull`",
     b"<": "it is a web page: the address led to no weight file",
     b"\xff\xd8": "it is a JPEG",
     b"\x89PNG": "it is a PNG",
 }
-# How files of torch.save begin: an archive, or the older format.
+# First bytes of torch.save's files: an archive, or the older format.
 _SAVED = (b"PK", b"\x80")
 
 
 def _fault(path: Path, error: Exception) -> str:
-    """What is wrong with a file, in words of our own where torch's would have code run from it."""
+    """What is wrong with a file; torch's own message would advise running code from it."""
     if path.suffix == ".caffemodel":
         return "convert Caffe's format to a state dict first; its layer names may stay"
     if isinstance(error, OSError) and error.strerror:
@@ -129,7 +125,6 @@ def _fault(path: Path, error: Exception) -> str:
 
 
 def _unwrap(content: Any) -> dict[str, Tensor]:
-    """The innermost mapping of names to tensors."""
     while isinstance(content, Mapping):
         inner = [content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)]
         if not inner:

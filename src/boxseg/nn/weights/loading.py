@@ -1,4 +1,4 @@
-"""Pretrained weights into a backbone, with every tensor accounted for; learning rates by what was loaded."""
+"""Load pretrained weights, report what became of every tensor, and set learning rates by what was loaded."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from boxseg.nn.backbones.resnet import ResNet
 from boxseg.nn.weights.files import embedded_lite0, read_state, torchvision_file
 from boxseg.nn.weights.naming import NAMING_SCHEMES, FullyConnected, NamingScheme, convert
 
-# Layers of the original classifier that a file may lack; they then start new.
+# Layers of the original classifier that a file may lack; they then start random.
 OPTIONAL = ("fc6.", "fc7.", "conv_head.", "bn1.")
-# Tensors of the layers that a backbone is deep by, in our names: a classifier's or a head's are not among them.
+# Our names of tensors in a backbone's numbered layers, of which a deeper network has more.
 DEEP = re.compile(r"(layer[1-4]\.\d+|conv[1-5]_\d+|blocks\.\d+)\..+")
-# What model.weights may be, other than a file.
+# Values of model.weights that name no file.
 WORDS = ("default", "imagenet", "none")
-# What belongs to boxseg alone: other projects' files do not have it.
+# Tensors that only boxseg's own files have.
 OWN = ("mean", "std", "order", "_extra_state")
 SHOWN = 5
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
@@ -34,16 +34,16 @@ NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 @dataclass(frozen=True, kw_only=True)
 class LoadReport:
-    """What became of every tensor. Names are those of the module that was given, `ignored` those of the file.
+    """What became of every tensor. Names are those in the module, for `ignored` those in the file.
 
     Args:
         source: The file, or `none`.
-        scheme: Whose names the file has.
+        scheme: Naming scheme of the file.
         loaded: Taken from the file.
         new: Still random.
         own: The rest of the module: normalisation and counters, which are no weights.
         ignored: In the file, without use here.
-        preprocessing: What the network expects of a photo from now on.
+        preprocessing: How the network normalises photos from now on.
     """
 
     source: str
@@ -55,7 +55,7 @@ class LoadReport:
     preprocessing: Preprocessing
 
     def summary(self) -> str:
-        """One line for each of the three, with the first few names, and one for the input."""
+        """Counts of loaded, new and ignored tensors with the first few names, and the normalisation."""
         if not self.loaded:
             lines = [f"weights: {self.source}, all {len(self.new)} tensors start random"]
         else:
@@ -70,7 +70,7 @@ class LoadReport:
 
 
 def weight_file(source: str) -> Path | None:
-    """The file that `model.weights` names; None where it is a word: default, imagenet, none."""
+    """The file that `model.weights` names; None for default, imagenet and none."""
     return None if source in WORDS else Path(source).expanduser()
 
 
@@ -83,19 +83,18 @@ def load_weights(
 ) -> LoadReport:
     """Load pretrained weights into a backbone, or into the backbone of a network, in place.
 
-    The normalisation that the weights expect comes with them, and for a ResNet where its blocks stride.
+    The weights also set the normalisation, and for a ResNet where its blocks stride.
 
     Args:
         module: A Backbone, or a network with one as its attribute `backbone`.
         source: `default` (embedded for efficientnet_lite0, the library's own for `hf:` and `timm:`, else
             `imagenet`), `imagenet` (torchvision's file, downloaded once), `none`, or a file.
         fully_connected: VGG-16's full fc6 and fc7: `subsample` them as DeepLab did, or start `fresh`.
-        preprocessing: What the weights expect of a photo; `auto` goes by the names in the file, and leaves a
-            network without weights as it is.
+        preprocessing: Normalisation that the weights expect; `auto` takes the file's own, and changes nothing
+            without weights.
 
     Raises:
-        CheckpointError: The file cannot be fetched or read, belongs to another network (a deeper one, too), or
-            lacks tensors.
+        CheckpointError: The file cannot be fetched or read, is of another network or depth, or lacks tensors.
     """
     backbone, prefix = _backbone_of(module)
     names: list[str] = []
@@ -136,16 +135,9 @@ def load_weights(
 def parameter_groups(model: nn.Module, new: set[str], optimiser: Optimiser) -> list[dict[str, Any]]:
     """Parameter groups of SGD with the papers' multipliers, in a fixed order; each trainable parameter once.
 
-    Weights learn at lr with weight decay, biases at lr · bias_lr without; new ones at new_lr times that. Scale
-    and shift of norms, and other scales of single channels, learn like weights but without decay.
-
-    Args:
-        model: The network.
-        new: Names of its parameters that start random.
-        optimiser: Learning rates.
-
-    Returns:
-        Dicts of `name`, `params`, `lr` and `weight_decay`; empty groups are left out.
+    Weights learn at lr with weight decay, biases at lr · bias_lr without; `new` parameters, which start random,
+    at new_lr times that. Scale and shift of norms, and other scales of single channels, learn like weights but
+    without decay. Groups hold `name`, `params`, `lr` and `weight_decay`; empty ones are left out.
     """
     norms = {
         f"{path}.{name}" if path else name
@@ -168,7 +160,7 @@ def parameter_groups(model: nn.Module, new: set[str], optimiser: Optimiser) -> l
 
 
 def _backbone_of(module: nn.Module) -> tuple[Backbone, str]:
-    """The backbone, and what its tensors' names begin with in the module."""
+    """The backbone, and the prefix of its tensors' names in the module."""
     if isinstance(module, Backbone):
         return module, ""
     backbone = getattr(module, "backbone", None)
@@ -185,7 +177,6 @@ def _name_of(backbone: Backbone) -> str:
 
 
 def _published(backbone: Backbone) -> Path:
-    """The ImageNet weights of one of boxseg's own backbones."""
     if isinstance(backbone, EfficientNetLite0):
         return embedded_lite0()
     return torchvision_file(_name_of(backbone))
@@ -204,10 +195,10 @@ def _scheme(backbone: Backbone, state: dict[str, Tensor], path: Path) -> NamingS
 
 
 def _fill(backbone: Backbone, tensors: dict[str, Tensor], scheme: NamingScheme, path: Path) -> list[str]:
-    """Load what fits, all or nothing; the names that were loaded."""
+    """Load all tensors or none; returns the names loaded."""
     own = backbone.state_dict()
     counters = {name for name in own if name.endswith("num_batches_tracked")}
-    # Layers that may be absent, but not in part: half a layer and a random half are no layer.
+    # Layers may be absent as a whole, but not in part.
     absent = tuple(layer for layer in OPTIONAL if not any(name.startswith(layer) for name in tensors))
     optional = set() if isinstance(backbone, ResNet) else {name for name in own if name.startswith(absent)}
     optional |= counters | (set(OWN) if scheme.preprocessing is not None else set())
@@ -235,7 +226,7 @@ def _fill(backbone: Backbone, tensors: dict[str, Tensor], scheme: NamingScheme, 
 
 
 def _lacking(backbone: Backbone, tensors: Collection[str]) -> list[str]:
-    """Tensors of layers that the backbone has not: those of a deeper one would leave a splice of the two."""
+    """Tensors of layers that the backbone lacks: a deeper network's file must not load in part."""
     if isinstance(backbone, LibraryBackbone):  # may be cut at a stage, and has names of its own
         return []
     layers = {name for name, _ in backbone.named_modules()}
@@ -243,7 +234,6 @@ def _lacking(backbone: Backbone, tensors: Collection[str]) -> list[str]:
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:
-    """How many names there are, with the first few of them."""
     if not names:
         return "none"
     return f"{len(names)} ({', '.join(names[:SHOWN])}{' …' if len(names) > SHOWN else ''})"

@@ -1,6 +1,6 @@
 """Naming schemes: how other projects name and shape the tensors of our backbones, and what input they expect.
 
-A scheme recognises its files by a telling name; `convert` turns a state dict into ours without changing it.
+A scheme recognises its files by a tensor name; `convert` gives a state dict in our names and shapes.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from boxseg.nn.backbones.vgg import CONVOLUTIONS, FC_CHANNELS, VGG16
 
 FullyConnected = Literal["subsample", "fresh"]
 State = Mapping[str, Tensor]
-# Our name to tensor, and our name to the names in the file that went into it.
+# Tensors by our name, and for each of our names the names in the file that it was made from.
 Converted = tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]
 
-# Name, among ours, of what Caffe's batch norm divides its statistics by.
+# Our name for the number that Caffe's batch norm divides its statistics by.
 FACTOR = "factor"
 
 
@@ -35,9 +35,9 @@ class NamingScheme:
     Args:
         title: For messages.
         backbone: The backbones it fits.
-        telltale: A regular expression that some name in such a file matches from start to end.
-        rename: Our name of a tensor, or None for one that we have no use for.
-        preprocessing: What these weights expect of their input; None where the file itself says.
+        telltale: Regular expression that fully matches some name in such a file.
+        rename: Gives our name of a tensor, or None if we do not use it.
+        preprocessing: What these weights expect of their input; None if the file says it.
         style: Where a ResNet strides with these weights.
     """
 
@@ -52,14 +52,10 @@ class NamingScheme:
 def convert(scheme: NamingScheme, state: State, *, fully_connected: FullyConnected) -> Converted:
     """A state dict in our names and shapes.
 
-    Args:
-        scheme: How its tensors are named.
-        state: Tensors by name.
-        fully_connected: VGG-16's 4,096-channel fc6 and fc7: `subsample` them as DeepLab did, or leave them
-            `fresh`.
+    `fully_connected` is for VGG-16's 4,096-channel fc6 and fc7: `subsample` as DeepLab did, or leave `fresh`.
 
     Raises:
-        CheckpointError: Two tensors of the file claim one place.
+        CheckpointError: Two tensors of the file get the same name.
     """
     tensors: dict[str, Tensor] = {}
     origin: dict[str, tuple[str, ...]] = {}
@@ -75,10 +71,10 @@ def convert(scheme: NamingScheme, state: State, *, fully_connected: FullyConnect
 
 
 def _fold(tensors: dict[str, Tensor], origin: dict[str, tuple[str, ...]]) -> Converted:
-    """What Caffe keeps apart and torch does not, folded into batch norm's mean and variance.
+    """Fold what Caffe stores apart into batch norm's mean and variance.
 
-    A Caffe batch norm stores sums of means and variances and, as a third number, what they are to be divided by
-    (0 stands for sums of nothing). A convolution's bias before a batch norm shifts its mean.
+    Caffe stores sums of means and variances, and the number to divide them by (0: of nothing). A convolution's
+    bias before a batch norm shifts its mean.
     """
     tensors, origin = dict(tensors), dict(origin)
 
@@ -102,8 +98,7 @@ def _fold(tensors: dict[str, Tensor], origin: dict[str, tuple[str, ...]]) -> Con
 def _subsample(name: str, tensor: Tensor) -> Tensor:
     """VGG-16's fc6 (4096, 512·7·7) as (1024, 512, 3, 3), its fc7 (4096, 4096) as (1024, 1024, 1, 1).
 
-    Every third row and column of the 7x7 window and every fourth channel stay; tensors that are of the small
-    shape already, or of any other, pass as they are.
+    Every third row and column of the 7x7 window and every fourth channel stay; other shapes pass unchanged.
 
     Source: Chen et al., DeepLab v1, ICLR 2015, Sec. 3.1 (decimation of fully connected layers).
     """
@@ -135,7 +130,7 @@ def _torchvision_vgg_name(name: str) -> str | None:
     return f"{_VGG_LAYERS[layer]}.{kind}" if layer in _VGG_LAYERS else None
 
 
-# Convolution and batch norm of each part of a block, the shortcut last; their names in files of two kinds.
+# Convolution and batch norm of each part of a block, the shortcut last, and their names in two kinds of files.
 _PARTS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("downsample.0", "downsample.1"))
 _NESTED_PARTS = dict(zip(("reduce", "conv3x3", "increase", "shortcut"), _PARTS, strict=True))
 _CAFFE_BRANCHES = dict(zip(("2a", "2b", "2c", "1"), _PARTS, strict=True))
@@ -156,7 +151,7 @@ def _nested_resnet_name(name: str) -> str | None:
 
 _CAFFE_LAYER = re.compile(r"(res|bn|scale)([2-5])([a-z])(\d*)_branch(1|2[abc])\.(\w+)")
 _CAFFE_STEM = {"conv1": "res", "bn_conv1": "bn", "scale_conv1": "scale"}
-# How the tensors of Caffe's layers may be called, by name or by place; ours first.
+# Names or places of the tensors in Caffe's layers; ours first.
 _CAFFE_TENSORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "res": (("weight", "0"), ("bias", "1")),
     "scale": (("weight", "0", "gamma"), ("bias", "1", "beta")),
@@ -164,7 +159,7 @@ _CAFFE_TENSORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("running_mean", "mean", "0"),
         ("running_var", "var", "variance", "1"),
         (FACTOR, "scale_factor", "2"),
-        ("weight",),  # of files that have their scale layers merged already
+        ("weight",),  # in files with merged scale layers
         ("bias",),
     ),
 }
@@ -186,7 +181,7 @@ def _caffe_resnet_name(name: str) -> str | None:
     return next((f"{part}.{names[0]}" for names in _CAFFE_TENSORS[kind] if tensor in names), None)
 
 
-# The first that fits is taken; boxseg's own files are told from torchvision's by the normalisation in them.
+# The first match is taken; boxseg's own files differ from torchvision's by the normalisation in them.
 NAMING_SCHEMES = (
     NamingScheme(
         title="boxseg", backbone=Backbone, telltale="order", rename=lambda name: name, preprocessing=None
@@ -209,7 +204,7 @@ NAMING_SCHEMES = (
         title="Caffe VGG-16",
         backbone=VGG16,
         telltale=r"conv\d_\d\.weight",
-        # Convolutions of a deeper VGG keep their names, too: a backbone must see that it lacks them.
+        # Keeps names of a deeper VGG too, so that loading sees layers that the backbone lacks.
         rename=lambda name: name if re.match(r"(conv[1-5]_\d+|fc[67])(\.|$)", name) else None,
         preprocessing=CAFFE,
     ),
