@@ -14,8 +14,8 @@ __version__ = "0.1.0"
 # Public names by defining module.
 _MODULES = {
     "boxseg.api": (
-        "classify convert convert_config demo doctor download evaluate export label load masks predict report "
-        "reproduce run segment"
+        "adapt classify convert convert_config demo doctor download evaluate export label load masks predict "
+        "report reproduce run segment"
     ),
     "boxseg.config": "config",
     "boxseg.crf": "DenseCRF",
@@ -27,6 +27,7 @@ _MODULES = {
     "boxseg.inference.prediction": "BasePredictor Prediction",
     "boxseg.plugins": "register",
     "boxseg.results": "Result",
+    "boxseg.stages.adapt": "AdaptResult",
     "boxseg.stages.classify": "ClassifyResult",
     "boxseg.stages.convert": "ConvertResult",
     "boxseg.stages.convert_config": "ConvertConfigResult",
@@ -45,6 +46,7 @@ _MODULES = {
     "boxseg.stages.submission": "SubmissionResult",
     "boxseg.training.box_classifier": "BoxClassifierModule",
     "boxseg.training.data_module": "BoxDataModule LabelDataModule",
+    "boxseg.training.mask_network": "MaskNetworkModule",
     "boxseg.training.segmenter": "SegmenterModule",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}

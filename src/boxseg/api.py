@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 # Verbs that train and so also take callbacks and loggers of Lightning.
-TRAINING_VERBS = ("classify", "segment", "run")
+TRAINING_VERBS = ("adapt", "classify", "segment", "run")
 # Arguments of the functions that are not options of the command line.
 OTHERS = {
     "callbacks": "A list of Lightning callbacks; `run` uses them in both trainings. With several devices they "

@@ -20,6 +20,7 @@ _VERBS = """\
   demo      make a small data set and run all stages on it, offline, in minutes
   doctor    check a data set: counts, classes, everything that is broken
   run       all stages: boxes → labels → segmentation network → scores
+  adapt     train the mask network on your own boxes
   classify  stage 1: train the box classifier with background-aware pooling
   label     stage 2: write pseudo labels for photos with boxes
   segment   stage 3: train a segmentation network from labels

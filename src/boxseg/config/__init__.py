@@ -6,6 +6,7 @@ set on a laptop; the papers' schedules are in `recipes/`.
 
 from __future__ import annotations
 
+from boxseg.config.adapt import Adapt
 from boxseg.config.crf import Crf
 from boxseg.config.data import Data
 from boxseg.config.model import Model
@@ -16,6 +17,7 @@ from boxseg.config.trainer import PRECISIONS, SHORT_PRECISIONS, LoggerName, Trai
 __all__ = [
     "PRECISIONS",
     "SHORT_PRECISIONS",
+    "Adapt",
     "Augment",
     "Classify",
     "Crf",

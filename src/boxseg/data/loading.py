@@ -68,14 +68,13 @@ def split_batch(batch: Tensors, parts: int) -> list[Tensors]:
     return found
 
 
-class _Training(Dataset[Any]):
+class TrainingPhotos(Dataset[Any]):
     """Reads the photo that a sampler asks for or, if it is unreadable, the next one in the data set."""
 
-    def __init__(self, dataset: BoxDataset, augment: Augment, seed: int) -> None:
+    def __init__(self, dataset: BoxDataset, seed: int) -> None:
         if not dataset.samples:
             raise DataError(f"split {dataset.split!r} of {dataset.root} has no photos to train on")
         self._samples = dataset.samples
-        self._augment = augment
         self._seed = seed
         # Shared, so that every process knows which photos are unreadable.
         self._unreadable = torch.zeros(len(dataset), dtype=torch.bool)
@@ -104,11 +103,26 @@ class _Training(Dataset[Any]):
             f"none of the {len(self._samples)} photos can be read, the first is {self._samples[0].image}"
         )
 
+    def __getitem__(self, key: tuple[int, int]) -> Tensors:
+        """An item of a batch, for an (index, position) pair of a `StreamSampler`."""
+        raise NotImplementedError
+
+    @staticmethod
+    def collate(items: list[Tensors]) -> Any:
+        """Put items into a batch."""
+        raise NotImplementedError
+
+
+class _AugmentedPhotos(TrainingPhotos):
+    def __init__(self, dataset: BoxDataset, augment: Augment, seed: int) -> None:
+        super().__init__(dataset, seed)
+        self._augment = augment
+
     def _augmented(self, item: Item, position: int) -> Item:
         return augment(item, self._augment, np.random.default_rng([self._seed, position]))
 
 
-class BoxTraining(_Training):
+class BoxTraining(_AugmentedPhotos):
     """Training images of stage 1, with all their boxes (difficult ones, too) but without their crowds.
 
     Indexed by the (index, position) pairs of a `StreamSampler`: index names the photo; position and the seed
@@ -150,7 +164,7 @@ class BoxTraining(_Training):
         }
 
 
-class LabelTraining(_Training):
+class LabelTraining(_AugmentedPhotos):
     """Training images of stage 3, with both their labels; an item is one image of a `LabelBatch`.
 
     Indexed like `BoxTraining`; boxes are not used. `sources` are as for `read_labels`; the ground truth of the
@@ -209,9 +223,7 @@ class StreamLoader(DataLoader[Any]):
         yield from super().__iter__()
 
 
-def make_loader(
-    dataset: BoxTraining | LabelTraining, sampler: StreamSampler, *, workers: int = -1
-) -> StreamLoader:
+def make_loader(dataset: TrainingPhotos, sampler: StreamSampler, *, workers: int = -1) -> StreamLoader:
     """Batches of a training, the same for any number of workers (-1: `choose_workers` chooses).
 
     With several ranks, `sampler` is this rank's `shard`.

@@ -8,11 +8,12 @@ from __future__ import annotations
 from boxseg.jobs.experiments import TABLE_RECIPES, ReproduceJob
 from boxseg.jobs.job import POSITIONAL, Job, job_for
 from boxseg.jobs.preparation import ConvertConfigJob, DoctorJob, DownloadJob, MasksJob
-from boxseg.jobs.training import ClassifyJob, DemoJob, LabelJob, RunJob, SegmentJob
+from boxseg.jobs.training import AdaptJob, ClassifyJob, DemoJob, LabelJob, RunJob, SegmentJob
 from boxseg.jobs.use import ConvertJob, EvaluateJob, ExportJob, PredictJob, ReportJob
 
 JOBS: dict[str, type[Job]] = {
     "run": RunJob,
+    "adapt": AdaptJob,
     "classify": ClassifyJob,
     "label": LabelJob,
     "segment": SegmentJob,
@@ -33,6 +34,7 @@ __all__ = [
     "JOBS",
     "POSITIONAL",
     "TABLE_RECIPES",
+    "AdaptJob",
     "ClassifyJob",
     "ConvertConfigJob",
     "ConvertJob",

@@ -12,7 +12,7 @@ from boxseg.errors import require
 # `field(metadata=POSITIONAL)` marks options that the command line also takes as bare words.
 POSITIONAL = {"positional": True}
 
-Stage = Literal["classify", "label", "segment"]
+Stage = Literal["adapt", "classify", "label", "segment"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,7 @@ class Job:
         scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
             bootstrapping and checkpoints come correspondingly earlier.
         model: Network.
+        adapt: The mask network.
         classify: The box classifier (stage 1).
         label: The labels (stage 2).
         segment: The segmentation network (stage 3).

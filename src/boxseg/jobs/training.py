@@ -5,9 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from boxseg.config import Classify, Data, Evaluate, Label, Model, Report, Segment, TrainerOptions
+from boxseg.config import Adapt, Classify, Data, Evaluate, Label, Model, Report, Segment, TrainerOptions
 from boxseg.errors import require, require_path
 from boxseg.jobs.job import Job, TrainingJob
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptJob(TrainingJob):
+    """Train the mask network on your own boxes.
+
+    Args:
+        out: Run folder; the network is written to OUT/model.safetensors, for `label checkpoint=OUT`.
+    """
+
+    data: Data
+    out: Path
+    overwrite: bool = False
+    dry_run: bool = False
+    scale: float = 1.0
+    adapt: Adapt = Adapt()
+    trainer: TrainerOptions = TrainerOptions()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,11 @@ from boxseg.errors import CheckpointError
 
 KEY = "boxseg"
 VERSION = 1
-KINDS = {"box-classifier": "a box classifier", "segmenter": "a segmentation network"}
+KINDS = {
+    "box-classifier": "a box classifier",
+    "mask-network": "a mask network",
+    "segmenter": "a segmentation network",
+}
 
 
 def save(path: Path | str, model_state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:

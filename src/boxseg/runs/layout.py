@@ -8,10 +8,15 @@ from typing import Literal
 from boxseg.dataset import Sample
 from boxseg.jobs.job import Stage
 
-CheckpointKind = Literal["box-classifier", "segmenter"]
+CheckpointKind = Literal["box-classifier", "mask-network", "segmenter"]
+_MADE_BY: dict[CheckpointKind, Stage] = {
+    "box-classifier": "classify",
+    "mask-network": "adapt",
+    "segmenter": "segment",
+}
 
 # The stages of `run`, in order.
-STAGES: tuple[Stage, ...] = ("classify", "label", "segment")
+STAGES: tuple[Stage, ...] = ("adapt", "classify", "label", "segment")
 
 # Options and versions; in the folder of every stage.
 CONFIG = "config.yaml"
@@ -103,5 +108,5 @@ def checkpoint_file(path: Path, kind: CheckpointKind) -> Path:
     """The file of a checkpoint, given as that file, as its stage's folder or as the folder of `run`."""
     if not path.is_dir():
         return path
-    stage = stage_folder(path, "segment" if kind == "segmenter" else "classify") / MODEL
+    stage = stage_folder(path, _MADE_BY[kind]) / MODEL
     return stage if stage.is_file() else path / MODEL

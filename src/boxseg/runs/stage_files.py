@@ -27,6 +27,7 @@ _SCORES = (layout.METRICS, layout.CONFUSION)
 # What verbs write beside config.yaml and versions.json. Only such files are ever removed: the user's own stay,
 # and so does what W&B and MLflow keep of earlier trainings.
 WRITTEN: dict[str, tuple[str, ...]] = {
+    "adapt": (*_TRAINING, layout.METRICS),
     "classify": _TRAINING,
     "label": (
         *_SCORES,

@@ -11,13 +11,13 @@ import importlib
 from typing import Any
 
 from boxseg.collector import collector_paused
-from boxseg.jobs import ClassifyJob, Job, LabelJob, RunJob, SegmentJob
+from boxseg.jobs import AdaptJob, ClassifyJob, Job, LabelJob, RunJob, SegmentJob
 from boxseg.results import Result
 
 
 def run_verb(verb: str, job: Job, **lightnings: Any) -> Result:
     """Run the verb of a job, or plan it if the job is a dry run. `lightnings`: `callbacks` and `loggers`."""
-    planned = isinstance(job, (RunJob, ClassifyJob, LabelJob, SegmentJob)) and job.dry_run
+    planned = isinstance(job, (RunJob, AdaptJob, ClassifyJob, LabelJob, SegmentJob)) and job.dry_run
     name = "plan" if planned else verb.replace("-", "_")
     with collector_paused():
         stage = importlib.import_module(f"boxseg.stages.{name}")

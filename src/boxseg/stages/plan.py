@@ -18,14 +18,15 @@ import torch
 from torch import Tensor
 
 from boxseg import formats
-from boxseg.config import Evaluate, TrainerOptions
-from boxseg.data.loading import BoxTraining, LabelTraining
+from boxseg.config import Adapt, Evaluate, TrainerOptions
+from boxseg.data.loading import TrainingPhotos
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.downloads.fetch import MEGABYTE, free_space
 from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device
+from boxseg.inference.mask_networks import IMAGENET
 from boxseg.inference.networks import load_segmenter, weight_inputs
-from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob, job_for
+from boxseg.jobs import AdaptJob, ClassifyJob, LabelJob, RunJob, SegmentJob, job_for
 from boxseg.labelling.labeller import Labeller, label_photos
 from boxseg.labelling.method import Method
 from boxseg.labelling.methods import start_method
@@ -35,7 +36,7 @@ from boxseg.runs.folder import check_folder, check_job
 from boxseg.runs.layout import LAST, MODEL, STAGES, checkpoint_file, stage_folder
 from boxseg.runs.stage_files import label_files, score_files, training_files
 from boxseg.scoring.network_scores import score_network, validation_split
-from boxseg.stages import classify, segment
+from boxseg.stages import adapt, classify, segment
 from boxseg.tables import Cell, Table
 from boxseg.training.labels import training_labels, with_boxes
 from boxseg.training.loop import progress_of
@@ -104,7 +105,7 @@ class PlanResult(Result):
         ]
 
 
-def run(job: RunJob | ClassifyJob | LabelJob | SegmentJob) -> PlanResult:
+def run(job: RunJob | AdaptJob | ClassifyJob | LabelJob | SegmentJob) -> PlanResult:
     """Plan a job."""
     check_folder(job.out)
     dataset = formats.load(job.data)
@@ -119,12 +120,16 @@ def run(job: RunJob | ClassifyJob | LabelJob | SegmentJob) -> PlanResult:
 
 
 def _stages(
-    job: RunJob | ClassifyJob | LabelJob | SegmentJob, dataset: BoxDataset, scratch: Path
+    job: RunJob | AdaptJob | ClassifyJob | LabelJob | SegmentJob, dataset: BoxDataset, scratch: Path
 ) -> Iterator[PlannedStage]:
     if isinstance(job, LabelJob):
         method = start_method(job, dataset)
         check_job(job, inputs=method.origin.files)
         yield _label(job, dataset, method, scratch)
+        return
+    if isinstance(job, AdaptJob):
+        check_job(job, inputs=adapt.inputs_of(job))
+        yield _adapt(job, dataset)
         return
     check_job(job, inputs=weight_inputs(job.model))
     if isinstance(job, ClassifyJob):
@@ -132,7 +137,7 @@ def _stages(
     elif isinstance(job, SegmentJob):
         yield from _segment(job, dataset, scratch)
     else:
-        first, second, third = (stage_folder(job.out, stage) for stage in STAGES)
+        first, second, third = (stage_folder(job.out, stage) for stage in STAGES[1:])
         checkpoint = None
         if job.label.by_classifier:
             yield _classify(job_for(ClassifyJob, job, out=first), dataset, scratch)
@@ -150,6 +155,12 @@ def _classify(job: ClassifyJob, dataset: BoxDataset, scratch: Path) -> PlannedSt
     return _training("classify", job, module, images, dataset)
 
 
+def _adapt(job: AdaptJob, dataset: BoxDataset) -> PlannedStage:
+    known, _ = adapt.hold_out(with_boxes(dataset, "adapt"))
+    module, crops = adapt.start(known, replace(job, adapt=replace(job.adapt, weights=IMAGENET)))
+    return _training("adapt", job, module, crops, known)
+
+
 def _segment(
     job: SegmentJob, dataset: BoxDataset, scratch: Path, whole: BoxDataset | None = None
 ) -> Iterator[PlannedStage]:
@@ -164,13 +175,14 @@ def _segment(
 
 def _training(
     name: str,
-    job: ClassifyJob | SegmentJob,
+    job: AdaptJob | ClassifyJob | SegmentJob,
     module: TrainingModule,
-    images: BoxTraining | LabelTraining,
+    images: TrainingPhotos,
     dataset: BoxDataset,
 ) -> PlannedStage:
-    options = job.classify if isinstance(job, ClassifyJob) else job.segment
-    iterations = schedule_length(options, len(dataset), job.scale)
+    options = module.options
+    what = "boxes" if isinstance(options, Adapt) else f"images, {options.augment.crop} pixels"
+    iterations = schedule_length(options, len(images), job.scale)
     finished, last = training_files(job.out).done, job.out / LAST
     done = progress_of(last)[0] if last.is_file() else 0
     left = 0 if finished else max(0, iterations - done)
@@ -180,7 +192,7 @@ def _training(
         name=name,
         images=len(dataset),
         boxes=_boxes(dataset),
-        work=f"{iterations} iterations of {options.batch} images, {options.augment.crop} pixels",
+        work=f"{iterations} iterations of {options.batch} {what}",
         seconds=left * seconds_per_step(module, images, options.batch, job.trainer) if left else 0.0,
         disk=0.0 if finished else 2 * weights + momentum,
         state="there already" if finished else f"at iteration {done}" if done else "to do",

@@ -14,11 +14,11 @@ from boxseg.config import Classify, Model
 from boxseg.inference.networks import start_classifier
 from boxseg.nn.deeplab import BoxClassifier
 from boxseg.nn.pooling import PoolingOptions, background_aware_pooling, count_queries, pooling_loss
-from boxseg.training.module import TrainingModule
+from boxseg.training.class_module import ClassModule
 from boxseg.training.schedule import StepsDown
 
 
-class BoxClassifierModule(TrainingModule):
+class BoxClassifierModule(ClassModule):
     """A box classifier and its training, for `lightning.Trainer(…).fit(module, datamodule=BoxDataModule(…))`.
 
     The loss is the mean cross-entropy over the pooled features of all boxes and of the background queries.

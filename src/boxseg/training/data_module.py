@@ -11,7 +11,7 @@ import lightning as L
 
 from boxseg import formats
 from boxseg.config import Augment, Classify, Data, Segment
-from boxseg.data.loading import BoxTraining, LabelTraining, StreamLoader, make_loader
+from boxseg.data.loading import BoxTraining, LabelTraining, StreamLoader, TrainingPhotos, make_loader
 from boxseg.data.sampler import StreamSampler
 from boxseg.errors import ConfigError
 from boxseg.jobs import ClassifyJob, SegmentJob
@@ -33,7 +33,7 @@ class StreamDataModule(L.LightningDataModule):
         workers: Loading processes of each process; -1 chooses by the number of cores.
     """
 
-    def __init__(self, images: BoxTraining | LabelTraining, sampler: StreamSampler, workers: int) -> None:
+    def __init__(self, images: TrainingPhotos, sampler: StreamSampler, workers: int) -> None:
         super().__init__()
         self.images = images
         self.sampler = sampler

@@ -116,8 +116,8 @@ def _strong(dataset: BoxDataset, job: SegmentJob) -> list[Sample]:
     return found
 
 
-def with_boxes(dataset: BoxDataset) -> BoxDataset:
-    """The images that have a box; the others teach the classifier nothing.
+def with_boxes(dataset: BoxDataset, stage: str = "classify") -> BoxDataset:
+    """The images that have a box; the others teach nothing.
 
     Raises:
         DataError: No image has a box.
@@ -126,5 +126,5 @@ def with_boxes(dataset: BoxDataset) -> BoxDataset:
     if not samples:
         raise DataError(f"no image of split {dataset.split} in {dataset.root} has a box")
     if len(samples) < len(dataset):
-        log.info(f"classify: {len(dataset) - len(samples)} images without a box are left out")
+        log.info(f"{stage}: {len(dataset) - len(samples)} images without a box are left out")
     return dataclasses.replace(dataset, samples=samples)

@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import Logger
 
 from boxseg.atomic import write_json
 from boxseg.config import TrainerOptions
-from boxseg.data.loading import BoxTraining, LabelTraining
+from boxseg.data.loading import TrainingPhotos
 from boxseg.data.sampler import StreamSampler
 from boxseg.errors import CheckpointError, ConfigError
 from boxseg.inference.devices import torch_devices
@@ -50,7 +50,7 @@ def progress_of(checkpoint: Path) -> tuple[int, int]:
 
 def fit(
     module: TrainingModule,
-    images: BoxTraining | LabelTraining,
+    images: TrainingPhotos,
     folder: Path,
     *,
     trainer: TrainerOptions,
@@ -103,7 +103,7 @@ def fit(
 
 def check_training(
     module: TrainingModule,
-    images: BoxTraining | LabelTraining,
+    images: TrainingPhotos,
     trainer: TrainerOptions,
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
@@ -126,7 +126,7 @@ def check_training(
 
 def _stream(
     module: TrainingModule,
-    images: BoxTraining | LabelTraining,
+    images: TrainingPhotos,
     trainer: TrainerOptions,
     every: int | None = None,
 ) -> StreamSampler:

@@ -1,11 +1,11 @@
-"""Base of both LightningModules: a step is the same in parts, on several devices and after resuming."""
+"""Base of the LightningModules: a step is the same in parts, on several devices and after resuming."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import lightning as L
 import torch
@@ -14,15 +14,18 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
-from boxseg.config import Classify, Model, Segment
+from boxseg.config import Adapt, Classify, Segment
 from boxseg.data.loading import split_batch
-from boxseg.errors import BoxsegError, ConfigError
-from boxseg.inference.networks import Network, save_network
-from boxseg.nn.weights.loading import LoadReport, parameter_groups
+from boxseg.errors import BoxsegError
+from boxseg.inference.networks import Network
+from boxseg.nn.mask_network import MaskNetwork
+from boxseg.nn.weights.loading import LoadReport
 
 
 class TrainingModule(L.LightningModule):
-    """A network, its loss and its schedule. Subclasses give `counts(batch)` and `loss(batch)`.
+    """A network, its loss and its schedule.
+
+    Subclasses give `counts`, `loss`, `save` and `configure_optimizers`.
 
     It steps its optimiser itself (`automatic_optimization` is off), so Lightning's gradient clipping and
     accumulation have no effect. Each step seeds torch's random generator, for dropout.
@@ -30,7 +33,6 @@ class TrainingModule(L.LightningModule):
     Args:
         network: The network that is trained.
         weights: How the pretrained weights were loaded; names the parameters that start random.
-        model: Options of the network.
         options: Options of the stage.
         schedule: Factor of the learning rate as a function of the step.
         iterations: Steps of the whole schedule.
@@ -42,11 +44,10 @@ class TrainingModule(L.LightningModule):
 
     def __init__(
         self,
-        network: Network,
+        network: Network | MaskNetwork,
         weights: LoadReport,
         *,
-        model: Model,
-        options: Classify | Segment,
+        options: Adapt | Classify | Segment,
         schedule: Callable[[int], float],
         iterations: int,
         seed: int,
@@ -55,7 +56,6 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         self.network = network
         self.weights = weights
-        self.model = model
         self.options = options
         self.schedule = schedule
         self.iterations = iterations
@@ -80,20 +80,15 @@ class TrainingModule(L.LightningModule):
         """What other processes must import for this training, besides boxseg."""
         return (type(self.network.backbone),)
 
+    def before_step(self) -> None:
+        """Called when the gradients of the whole batch are there, before the optimiser's step."""
+
+    def after_step(self) -> None:
+        """Called after the optimiser's step."""
+
     def save(self, path: Path | str, classes: Sequence[str]) -> None:
-        """Write a checkpoint as `model.safetensors` of a run, for `boxseg.load` and the verbs.
-
-        Args:
-            path: The file.
-            classes: Names of classes 1..L, as a data module has them.
-
-        Raises:
-            ConfigError: The network has another number of classes.
-        """
-        known = self.network.classes
-        if len(classes) != known:
-            raise ConfigError(f"{len(classes)} class names for a network of {known} classes: give one for each")
-        save_network(Path(path), self.network, classes=tuple(classes), model=self.model, options=self.options)
+        """Write what was trained as `model.safetensors` of a run."""
+        raise NotImplementedError
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """One step on the mean loss of the whole batch, whatever the number of parts and processes.
@@ -122,7 +117,9 @@ class TrainingModule(L.LightningModule):
                 f"the loss is {mean.item()} at iteration {self.global_step}: try a lower optimiser.lr"
             )
         self.log("loss", mean, prog_bar=True)
+        self.before_step()
         optimiser.step()
+        self.after_step()
         cast(LRScheduler, self.lr_schedulers()).step()
         return mean
 
@@ -140,10 +137,3 @@ class TrainingModule(L.LightningModule):
         """Processes exchange gradients only after the last part."""
         strategy = self.trainer.strategy
         return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
-
-    def configure_optimizers(self) -> Any:  # noqa: D102
-        optimiser = self.options.optimiser
-        groups = parameter_groups(self.network, set(self.weights.new), optimiser)
-        sgd = torch.optim.SGD(groups, lr=optimiser.lr, momentum=optimiser.momentum)
-        schedule = torch.optim.lr_scheduler.LambdaLR(sgd, self.schedule)
-        return {"optimizer": sgd, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

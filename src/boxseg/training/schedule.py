@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from boxseg.config import Classify, Segment
+from boxseg.config import Adapt, Classify, Segment
 
 
-def schedule_length(options: Classify | Segment, images: int, scale: float = 1.0) -> int:
+def schedule_length(options: Adapt | Classify | Segment, images: int, scale: float = 1.0) -> int:
     """Steps of a stage's schedule: `iterations`, or `epochs` passes over the images, rounded up.
 
     Multiplied by `scale` and rounded, at least 1. The milestones of stage 1, the end of the polynomial decay
@@ -45,3 +45,21 @@ class StepsDown:
 
     def __call__(self, step: int) -> float:  # noqa: D102
         return float(0.1 ** sum(step >= round(share * self.iterations) for share in self.milestones))
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Factor of the learning rate that rises from 1/25 over a share of the schedule, then falls to 0.
+
+    Both along half a cosine. Source: Smith and Topin, "Super-convergence", 2018.
+    """
+
+    iterations: int
+    rise: float
+
+    def __call__(self, step: int) -> float:  # noqa: D102
+        top = self.rise * self.iterations
+        if step < top:
+            return 0.04 + 0.96 * (1 - math.cos(math.pi * step / top)) / 2
+        fall = min(1.0, (step - top) / max(1.0, self.iterations - top))
+        return (1 + math.cos(math.pi * fall)) / 2

@@ -16,11 +16,11 @@ from boxseg.errors import ConfigError
 from boxseg.inference.networks import start_segmenter
 from boxseg.nn.deeplab import Segmenter
 from boxseg.nn.losses import LOSSES, LossOptions, count_pixels, find_loss
-from boxseg.training.module import TrainingModule
+from boxseg.training.class_module import ClassModule
 from boxseg.training.schedule import Poly
 
 
-class SegmenterModule(TrainingModule):
+class SegmenterModule(ClassModule):
     """A segmentation network and its training, for a `lightning.Trainer` together with a `LabelDataModule`.
 
     The Trainer needs no argument but `max_steps`, and on several devices `use_distributed_sampler=False`;

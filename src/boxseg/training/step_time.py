@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from boxseg.config import TrainerOptions
-from boxseg.data.loading import BoxTraining, LabelTraining, split_batch
+from boxseg.data.loading import TrainingPhotos, split_batch
 from boxseg.data.sampler import StreamSampler
 from boxseg.data.workers import choose_workers
 from boxseg.inference.devices import torch_device
@@ -20,7 +20,7 @@ LONGEST = 20.0
 
 
 def seconds_per_step(
-    module: TrainingModule, images: BoxTraining | LabelTraining, batch: int, trainer: TrainerOptions
+    module: TrainingModule, images: TrainingPhotos, batch: int, trainer: TrainerOptions
 ) -> float:
     """Seconds of a step on a real batch: loading, forward, backward and optimiser; the weights are changed.
 

@@ -1,0 +1,119 @@
+"""Training crops of the mask network: one object each, as the teacher and as the student sees it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from boxseg.config import Adapt
+from boxseg.data.colour import draw_jitter, jitter_colours
+from boxseg.data.loading import Tensors, TrainingPhotos
+from boxseg.data.object_crops import cut_crop, others_map, to_crop, window_around
+from boxseg.dataset import BoxDataset
+from boxseg.errors import DataError
+from boxseg.nn.mask_network import SIDE
+
+# Longer side that a small object is shown with, at most; the shortest is an option.
+_LARGEST_SMALL = 160
+
+
+class ObjectBatch(TypedDict):
+    """B crops around one box each; SIDE pixels, GRID cells a side."""
+
+    images: Tensor  # (B, 3, SIDE, SIDE) uint8 RGB, what is trained on: other colours, some of few pixels
+    clean: Tensor  # (B, 3, SIDE, SIDE) uint8 RGB, the same crops as they are in the photo
+    boxes: Tensor  # (B, 4) float32, the box in pixels of the crop
+    others: Tensor  # (B, GRID, GRID) uint8, how many other boxes cover a cell
+
+
+@dataclass(frozen=True)
+class _Place:
+    """An object: its photo and its box there."""
+
+    photo: int
+    box: int
+
+
+class ObjectTraining(TrainingPhotos):
+    """Training crops, one for each box whose shorter side has at least `adapt.min_side` pixels.
+
+    Indexed by the (index, position) pairs of a `StreamSampler`, as `BoxTraining` is: the object, and what its
+    crop is drawn from, together with the seed. An item is one crop of an `ObjectBatch`. Where a photo cannot be
+    read, the next one's first object takes its place.
+
+    Args:
+        dataset: Photos with boxes.
+        options: How crops are drawn.
+        seed: Seed of the draws.
+
+    Raises:
+        DataError: No box is large enough; when indexed, no photo can be read.
+    """
+
+    def __init__(self, dataset: BoxDataset, options: Adapt, seed: int) -> None:
+        super().__init__(dataset, seed)
+        self._options = options
+        self._places = [
+            _Place(photo, box)
+            for photo, sample in enumerate(dataset.samples)
+            for box, (left, top, right, bottom) in enumerate(sample.boxes.tolist())
+            if min(right - left, bottom - top) >= options.min_side
+        ]
+        if not self._places:
+            raise DataError(
+                f"split {dataset.split!r} of {dataset.root} has no box of at least {options.min_side:g} "
+                "pixels a side to train on: give adapt.min_side=…"
+            )
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, key: tuple[int, int]) -> Tensors:
+        index, position = key
+        place = self._places[index]
+        sample, image = self._read(place.photo)
+        box = place.box if sample is self._samples[place.photo] else 0
+        rng = np.random.default_rng([self._seed, position])
+        low, high = self._options.margins
+        left, top, right, bottom = rng.uniform(low, high, 4).tolist()
+        window = window_around(sample.boxes[box], (left, top, right, bottom))
+        crop = cut_crop(np.asarray(image), window)
+        boxes = to_crop(sample.boxes, window)
+        if rng.random() < self._options.flip:
+            crop = np.ascontiguousarray(crop[:, ::-1])
+            boxes = np.stack([SIDE - boxes[:, 2], boxes[:, 1], SIDE - boxes[:, 0], boxes[:, 3]], 1)
+        return {
+            "image": _channels_first(self._seen(crop, rng)),
+            "clean": _channels_first(crop),
+            "boxes": torch.from_numpy(boxes[box].astype(np.float32)),
+            "others": torch.from_numpy(others_map(np.delete(boxes, box, 0))),
+        }
+
+    def _seen(self, crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """The crop in other colours and, some of the time, of so few pixels as a small object has."""
+        picture = Image.fromarray(crop)
+        if rng.random() < self._options.small:
+            least, most = math.log(self._options.smallest), math.log(_LARGEST_SMALL)
+            side = int(math.exp(rng.uniform(least, most)))
+            few = picture.resize((side, side), Image.Resampling.BILINEAR)
+            picture = few.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+        return np.array(jitter_colours(picture, draw_jitter(self._options.jitter, rng)))
+
+    @staticmethod
+    def collate(items: list[Tensors]) -> ObjectBatch:
+        """Put crops into a batch."""
+        images, clean, boxes, others = (
+            torch.stack([item[name] for item in items]) for name in ("image", "clean", "boxes", "others")
+        )
+        return {"images": images, "clean": clean, "boxes": boxes, "others": others}
+
+
+def _channels_first(crop: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))

@@ -1,0 +1,112 @@
+"""What a mask network says of every box of a photo, on the photo's own pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from boxseg.data.object_crops import Window, cut_crop, others_map, paste_back, to_crop, window_around
+from boxseg.formats.boxes import pixel_ranges
+from boxseg.inference.mask_networks import LoadedMaskNetwork
+from boxseg.nn.mask_network import SIDE, guide_maps
+
+# Boxes seen together, each as it is and mirrored: their features take some 100 MB.
+BATCH = 8
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ObjectAnswer:
+    """What the network says of one box.
+
+    Attributes:
+        rectangle: Pixels of the box, half-open (left, top, right, bottom); may be empty.
+        probability: (bottom - top, right - left) float32, of each of them to be the object: the mean of the
+            views.
+        agreement: IoU of the masks of the crop and its mirror image, on the crop's grid.
+    """
+
+    rectangle: tuple[int, int, int, int]
+    probability: Tensor
+    agreement: float
+
+
+def object_answers(
+    loaded: LoadedMaskNetwork, photo: NDArray[np.uint8], boxes: NDArray[np.float64], *, mirrored: bool = True
+) -> list[ObjectAnswer]:
+    """Answers for the boxes of a photo, in their order.
+
+    Args:
+        loaded: The network.
+        photo: (H, W, 3) uint8 RGB.
+        boxes: (n, 4) xyxy, pixels.
+        mirrored: Whether each crop is seen mirrored, too.
+    """
+    windows = [window_around(box) for box in boxes]
+    places = range(len(boxes))
+    found: list[ObjectAnswer] = []
+    for start in range(0, len(boxes), BATCH):
+        some = places[start : start + BATCH]
+        views = [
+            _view(loaded, photo, boxes, windows, some, flip)
+            for flip in ((False, True) if mirrored else (False,))
+        ]
+        answers = torch.stack(views).mean(0)
+        agreements = _agreement(views[0], views[-1])
+        rectangles = pixel_ranges(boxes[some.start : some.stop], *photo.shape[:2]).tolist()
+        for place, answer, agreement, rectangle in zip(some, answers, agreements, rectangles, strict=True):
+            left, top, right, bottom = rectangle
+            pixels = left, top, max(left, right), max(top, bottom)
+            found.append(
+                ObjectAnswer(
+                    rectangle=pixels,
+                    probability=paste_back(answer, windows[place], pixels),
+                    agreement=agreement,
+                )
+            )
+    return found
+
+
+def _view(
+    loaded: LoadedMaskNetwork,
+    photo: NDArray[np.uint8],
+    boxes: NDArray[np.float64],
+    windows: Sequence[Window],
+    some: range,
+    flip: bool,
+) -> Tensor:
+    """Probabilities (b, GRID, GRID) of some boxes, from crops as they are or mirrored."""
+    crops, own, others = [], [], []
+    for place in some:
+        crop, placed = cut_crop(photo, windows[place]), to_crop(boxes, windows[place])
+        if flip:
+            crop = crop[:, ::-1]
+            placed = np.stack([SIDE - placed[:, 2], placed[:, 1], SIDE - placed[:, 0], placed[:, 3]], 1)
+        crops.append(crop.transpose(2, 0, 1))
+        own.append(placed[place])
+        others.append(others_map(np.delete(placed, place, 0)))
+    device = loaded.device
+    images = torch.from_numpy(np.stack(crops)).to(device)
+    guides = guide_maps(
+        torch.from_numpy(np.stack(own).astype(np.float32)).to(device),
+        torch.from_numpy(np.stack(others)).to(device),
+    )
+    answers = loaded.network(images, guides).float().sigmoid()
+    return answers.flip(-1) if flip else answers
+
+
+def _agreement(first: Tensor, second: Tensor) -> list[float]:
+    """IoU of the masks of two views, each (b, GRID, GRID); 1 where neither has any."""
+    one, two = first > 0.5, second > 0.5
+    both, either = (one & two).sum((1, 2)), (one | two).sum((1, 2))
+    shares: list[float] = torch.where(either > 0, both / either.clamp_min(1), 1.0).tolist()
+    return shares
+
+
+def masks_of(answers: Sequence[ObjectAnswer], threshold: float) -> Iterator[Tensor]:
+    """Masks (h, w) bool of the answers, each on its own rectangle."""
+    return (answer.probability > threshold for answer in answers)
