@@ -28,6 +28,7 @@ from boxseg.inference.onnx_predictor import OnnxPredictor
 from boxseg.inference.prediction import BasePredictor, Prediction
 from boxseg.plugins import register
 from boxseg.results import Result
+from boxseg.stages.background_masks import BackgroundMasksResult
 from boxseg.stages.classify import ClassifyResult
 from boxseg.stages.convert import ConvertResult
 from boxseg.stages.convert_config import ConvertConfigResult
@@ -36,7 +37,6 @@ from boxseg.stages.download import DownloadResult
 from boxseg.stages.evaluate import EvaluateResult
 from boxseg.stages.export import ExportResult
 from boxseg.stages.label import LabelResult
-from boxseg.stages.masks import MasksResult
 from boxseg.stages.plan import PlanResult
 from boxseg.stages.predict import PredictResult
 from boxseg.stages.report import ReportResult
@@ -51,6 +51,7 @@ from boxseg.training.segmenter import SegmenterModule
 __version__: str
 
 __all__ = [
+    "BackgroundMasksResult",
     "BasePredictor",
     "BoxClassifierModule",
     "BoxDataModule",
@@ -71,7 +72,6 @@ __all__ = [
     "ExportResult",
     "LabelDataModule",
     "LabelResult",
-    "MasksResult",
     "MissingExtraError",
     "OnnxPredictor",
     "PlanResult",
@@ -88,6 +88,7 @@ __all__ = [
     "SubmissionCheckResult",
     "SubmissionResult",
     "__version__",
+    "background_masks",
     "classify",
     "config",
     "convert",
@@ -99,7 +100,6 @@ __all__ = [
     "export",
     "label",
     "load",
-    "masks",
     "predict",
     "register",
     "report",
@@ -813,20 +813,19 @@ def doctor(
     submission: Path | str | None,
     **options: Unpack[_Data],
 ) -> DoctorResult | SubmissionCheckResult: ...
-def masks(
+def background_masks(
     *,
-    kind: Literal["background"],
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
     **options: Unpack[_Data],
-) -> MasksResult:
-    """Write masks made from the boxes alone, for other programs; boxseg itself does not need them.
+) -> BackgroundMasksResult:
+    """Write masks of what lies outside all boxes, for other programs; boxseg itself does not need them.
 
     Args:
-        kind: `background`: an 8-bit grey PNG of each photo's size, 1 outside all boxes and 0 inside.
         data: Photos with boxes.
-        out: Output folder; masks are written to OUT/BgMaskfromBoxes/ID.png.
+        out: Output folder; masks are written to OUT/BgMaskfromBoxes/ID.png: 8-bit grey of the photo's size,
+            1 outside all boxes and 0 inside.
         overwrite: Write existing masks again.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 

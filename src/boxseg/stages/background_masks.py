@@ -1,4 +1,4 @@
-"""Masks made from the boxes alone, for programs that want them as files."""
+"""Background masks, made from the boxes alone, for programs that want them as files."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from boxseg.data.geometry import background_map
 from boxseg.dataset import Sample
 from boxseg.formats.masks import write_grey
 from boxseg.formats.problems import report_problems
-from boxseg.jobs import MasksJob
+from boxseg.jobs import BackgroundMasksJob
 from boxseg.progress import Progress
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
 from boxseg.runs.layout import BACKGROUND_MASKS
-from boxseg.runs.stage_files import mask_files
+from boxseg.runs.stage_files import background_mask_files
 
 log = logging.getLogger("boxseg")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MasksResult(Result):
-    """Masks of a split.
+class BackgroundMasksResult(Result):
+    """Background masks of a split.
 
     Attributes:
         folder: Holds ID.png.
@@ -49,25 +49,25 @@ class MasksResult(Result):
         ]
 
 
-def run(job: MasksJob) -> MasksResult:
+def run(job: BackgroundMasksJob) -> BackgroundMasksResult:
     """Write the masks that are missing."""
     check_folder(job.out)
     dataset = formats.load(job.data)
     report_problems(dataset)
-    files = mask_files(job.out, dataset.samples)
+    files = background_mask_files(job.out, dataset.samples)
     missing = dataset.samples if job.overwrite else files.missing()
     present = len(dataset) - len(missing)
     if present:
-        log.info(f"masks: {present} of {len(dataset)} photos already have their masks")
+        log.info(f"background-masks: {present} of {len(dataset)} photos already have their masks")
     shares = []
-    with Progress("masks", len(missing)) as bar:
+    with Progress("background masks", len(missing)) as bar:
         for done, sample in enumerate(missing, start=1):
             mask = background_mask(sample)
             for path in files.of(sample):
                 write_grey(path, mask)
             shares.append(float(mask.mean()))
             bar.update(done)
-    return MasksResult(
+    return BackgroundMasksResult(
         folder=job.out / BACKGROUND_MASKS,
         written=len(missing),
         present=present,
