@@ -155,7 +155,7 @@ class _Augment(TypedDict, total=False):
     jitter: float
 
 class _Label(TypedDict, total=False):
-    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str
+    method: Literal["auto", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str
     sam: Path | str | None
     background: Literal["auto", "attention", "complement", "zero"]
     grid: int
@@ -221,7 +221,7 @@ class _RunOptions(_Data, _Model, _Report, total=False):
     roi_bins: int  # classify.roi_bins
     min_background: float  # classify.min_background
     milestones: list[float] | tuple[float, ...]  # classify.milestones
-    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method
+    method: Literal["auto", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
     sam: Path | str | None  # label.sam
     background: Literal["auto", "attention", "complement", "zero"]  # label.background
     class_map: dict[str, str] | Path | str | None  # label.class_map
@@ -866,7 +866,7 @@ class _ReproduceOptions(_Data, _Model, _TrainerOptions, total=False):
     roi_bins: int  # classify.roi_bins
     min_background: float  # classify.min_background
     milestones: list[float] | tuple[float, ...]  # classify.milestones
-    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method
+    method: Literal["auto", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
     sam: Path | str | None  # label.sam
     background: Literal["auto", "attention", "complement", "zero"]  # label.background
     class_map: dict[str, str] | Path | str | None  # label.class_map
@@ -1002,7 +1002,7 @@ class _DemoOptions(_Model, _Report, _TrainerOptions, total=False):
     roi_bins: int  # classify.roi_bins
     min_background: float  # classify.min_background
     milestones: list[float] | tuple[float, ...]  # classify.milestones
-    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method
+    method: Literal["auto", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
     sam: Path | str | None  # label.sam
     background: Literal["auto", "attention", "complement", "zero"]  # label.background
     class_map: dict[str, str] | Path | str | None  # label.class_map
