@@ -579,6 +579,7 @@ def evaluate(
     checkpoint: Path | str | None = None,
     labels: Path | str | None = None,
     instances: Path | str | None = None,
+    baselines: bool = False,
     data: _Data | config.Data | Path | str,
     out: Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
@@ -590,8 +591,9 @@ def evaluate(
     Args:
         checkpoint: Segmentation network made by `segment`.
         labels: Instead of a network: a folder made by `label`, or a folder of masks ID.png.
-        instances: Instead of a network, for AP: COCO results with masks (JSON), or a folder made by `label`
-            with `label.instances=true`.
+        instances: Instead of a network, for AP and the IoU of each object's mask: COCO results with masks
+            (JSON), or a folder made by `label` with `label.instances=true`.
+        baselines: With `instances`: also score the ellipse in each box and GrabCut, beside whole boxes.
         data: Photos with ground-truth masks.
         out: Folder for metrics.json. By default evaluate-SPLIT beside the checkpoint, or the label folder.
         evaluate: Scales, windows and CRF of a network.
