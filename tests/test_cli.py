@@ -104,6 +104,11 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in done.stderr
 
 
+def test_help_shows_a_bare_word_as_it_is_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.execute(["download", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: boxseg download DATASET out=… [key=value …]")
+
+
 def test_version() -> None:
     done = command("--version")
     assert (done.returncode, done.stdout.split()[0]) == (0, "boxseg")

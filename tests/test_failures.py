@@ -13,7 +13,7 @@ import torch
 
 from boxseg import cli
 from boxseg.data.toy import write_toy
-from boxseg.stages import masks
+from boxseg.stages import background_masks
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseEx
         def fail(*_: Any) -> None:
             raise error
 
-        monkeypatch.setattr(masks, "write_grey", fail)
-        return ["masks", "background", f"data={tmp_path}/data", f"out={tmp_path}/out"]
+        monkeypatch.setattr(background_masks, "write_grey", fail)
+        return ["background-masks", f"data={tmp_path}/data", f"out={tmp_path}/out"]
 
     return command
 

@@ -14,8 +14,8 @@ __version__ = "0.1.0"
 # Public names by defining module.
 _MODULES = {
     "boxseg.api": (
-        "adapt classify convert convert_config demo doctor download evaluate export label load masks predict "
-        "report reproduce run segment"
+        "adapt background_masks classify convert convert_config demo doctor download evaluate export label "
+        "load predict report reproduce run segment"
     ),
     "boxseg.config": "config",
     "boxseg.crf": "DenseCRF",
@@ -28,6 +28,7 @@ _MODULES = {
     "boxseg.plugins": "register",
     "boxseg.results": "Result",
     "boxseg.stages.adapt": "AdaptResult",
+    "boxseg.stages.background_masks": "BackgroundMasksResult",
     "boxseg.stages.classify": "ClassifyResult",
     "boxseg.stages.convert": "ConvertResult",
     "boxseg.stages.convert_config": "ConvertConfigResult",
@@ -36,7 +37,6 @@ _MODULES = {
     "boxseg.stages.evaluate": "EvaluateResult",
     "boxseg.stages.export": "ExportResult",
     "boxseg.stages.label": "LabelResult",
-    "boxseg.stages.masks": "MasksResult",
     "boxseg.stages.plan": "PlanResult",
     "boxseg.stages.predict": "PredictResult",
     "boxseg.stages.report": "ReportResult",

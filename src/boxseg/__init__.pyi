@@ -28,6 +28,7 @@ from boxseg.inference.onnx_predictor import OnnxPredictor
 from boxseg.inference.prediction import BasePredictor, Prediction
 from boxseg.plugins import register
 from boxseg.results import Result
+from boxseg.stages.background_masks import BackgroundMasksResult
 from boxseg.stages.classify import ClassifyResult
 from boxseg.stages.convert import ConvertResult
 from boxseg.stages.convert_config import ConvertConfigResult
@@ -36,7 +37,6 @@ from boxseg.stages.download import DownloadResult
 from boxseg.stages.evaluate import EvaluateResult
 from boxseg.stages.export import ExportResult
 from boxseg.stages.label import LabelResult
-from boxseg.stages.masks import MasksResult
 from boxseg.stages.plan import PlanResult
 from boxseg.stages.predict import PredictResult
 from boxseg.stages.report import ReportResult
@@ -51,6 +51,7 @@ from boxseg.training.segmenter import SegmenterModule
 __version__: str
 
 __all__ = [
+    "BackgroundMasksResult",
     "BasePredictor",
     "BoxClassifierModule",
     "BoxDataModule",
@@ -71,7 +72,6 @@ __all__ = [
     "ExportResult",
     "LabelDataModule",
     "LabelResult",
-    "MasksResult",
     "MissingExtraError",
     "OnnxPredictor",
     "PlanResult",
@@ -88,6 +88,7 @@ __all__ = [
     "SubmissionCheckResult",
     "SubmissionResult",
     "__version__",
+    "background_masks",
     "classify",
     "config",
     "convert",
@@ -99,7 +100,6 @@ __all__ = [
     "export",
     "label",
     "load",
-    "masks",
     "predict",
     "register",
     "report",
@@ -155,7 +155,7 @@ class _Augment(TypedDict, total=False):
     jitter: float
 
 class _Label(TypedDict, total=False):
-    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str
+    method: Literal["auto", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str
     sam: Path | str | None
     background: Literal["auto", "attention", "complement", "zero"]
     grid: int
@@ -221,7 +221,7 @@ class _RunOptions(_Data, _Model, _Report, total=False):
     roi_bins: int  # classify.roi_bins
     min_background: float  # classify.min_background
     milestones: list[float] | tuple[float, ...]  # classify.milestones
-    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method
+    method: Literal["auto", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
     sam: Path | str | None  # label.sam
     background: Literal["auto", "attention", "complement", "zero"]  # label.background
     class_map: dict[str, str] | Path | str | None  # label.class_map
@@ -579,6 +579,7 @@ def evaluate(
     checkpoint: Path | str | None = None,
     labels: Path | str | None = None,
     instances: Path | str | None = None,
+    baselines: bool = False,
     data: _Data | config.Data | Path | str,
     out: Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
@@ -590,8 +591,9 @@ def evaluate(
     Args:
         checkpoint: Segmentation network made by `segment`.
         labels: Instead of a network: a folder made by `label`, or a folder of masks ID.png.
-        instances: Instead of a network, for AP: COCO results with masks (JSON), or a folder made by `label`
-            with `label.instances=true`.
+        instances: Instead of a network, for AP and the IoU of each object's mask: COCO results with masks
+            (JSON), or a folder made by `label` with `label.instances=true`.
+        baselines: With `instances`: also score the ellipse in each box and GrabCut, beside whole boxes.
         data: Photos with ground-truth masks.
         out: Folder for metrics.json. By default evaluate-SPLIT beside the checkpoint, or the label folder.
         evaluate: Scales, windows and CRF of a network.
@@ -813,20 +815,19 @@ def doctor(
     submission: Path | str | None,
     **options: Unpack[_Data],
 ) -> DoctorResult | SubmissionCheckResult: ...
-def masks(
+def background_masks(
     *,
-    kind: Literal["background"],
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
     **options: Unpack[_Data],
-) -> MasksResult:
-    """Write masks made from the boxes alone, for other programs; boxseg itself does not need them.
+) -> BackgroundMasksResult:
+    """Write masks of what lies outside all boxes, for other programs; boxseg itself does not need them.
 
     Args:
-        kind: `background`: an 8-bit grey PNG of each photo's size, 1 outside all boxes and 0 inside.
         data: Photos with boxes.
-        out: Output folder; masks are written to OUT/BgMaskfromBoxes/ID.png.
+        out: Output folder; masks are written to OUT/BgMaskfromBoxes/ID.png: 8-bit grey of the photo's size,
+            1 outside all boxes and 0 inside.
         overwrite: Write existing masks again.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
@@ -867,7 +868,7 @@ class _ReproduceOptions(_Data, _Model, _TrainerOptions, total=False):
     roi_bins: int  # classify.roi_bins
     min_background: float  # classify.min_background
     milestones: list[float] | tuple[float, ...]  # classify.milestones
-    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method
+    method: Literal["auto", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
     sam: Path | str | None  # label.sam
     background: Literal["auto", "attention", "complement", "zero"]  # label.background
     class_map: dict[str, str] | Path | str | None  # label.class_map
@@ -1003,7 +1004,7 @@ class _DemoOptions(_Model, _Report, _TrainerOptions, total=False):
     roi_bins: int  # classify.roi_bins
     min_background: float  # classify.min_background
     milestones: list[float] | tuple[float, ...]  # classify.milestones
-    method: Literal["auto", "bap", "gap", "box", "grabcut", "sam"] | str  # label.method
+    method: Literal["auto", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
     sam: Path | str | None  # label.sam
     background: Literal["auto", "attention", "complement", "zero"]  # label.background
     class_map: dict[str, str] | Path | str | None  # label.class_map

@@ -31,10 +31,16 @@ _VERBS = """\
   convert   write labels for other programs: CVAT, VOC, COCO, YOLO, Ultralytics' masks
   download  set up VOC 2012 or COCO 2017
   reproduce run a table of the paper, and print ours beside the published numbers
-  masks     write masks made from the boxes alone, for other programs
+  background-masks  write masks of what lies outside all boxes, for other programs
   convert-config  turn a configuration file of BANA's public code into options of boxseg
 """
 VERBS = [line.split()[0] for line in _VERBS.splitlines()]
+
+# Verbs of earlier versions, with what became of them.
+_RENAMED = {
+    "masks": "the verb masks is now called background-masks, and in Python boxseg.background_masks; "
+    "boxseg.masks will be the masks of boxes",
+}
 
 SUMMARY = f"""boxseg {__version__}: from bounding boxes to segmentation masks and a trained network.
 
@@ -96,6 +102,8 @@ def _dispatch(words: list[str]) -> int:
         print(f"boxseg {__version__}")
         return 0
     verb, rest = words[0], words[1:]
+    if verb in _RENAMED:
+        raise ConfigError(_RENAMED[verb])
     if verb not in VERBS:
         raise ConfigError(f"unknown verb {verb!r}{did_you_mean(verb, VERBS)} (one of {', '.join(VERBS)})")
     from boxseg import options

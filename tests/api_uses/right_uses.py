@@ -23,7 +23,7 @@ boxseg.evaluate(checkpoint="m.safetensors", data="photos", tta=False, scales=[1]
 boxseg.predict(checkpoint="m.safetensors", images=["a.jpg", Path("b.jpg")], out="out", data=None)
 boxseg.convert(source="labels", out="voc", format="voc", classes=("cat", "dog"), data=None)
 boxseg.export(checkpoint="m.safetensors", format="onnx")
-boxseg.masks(kind="background", data="photos", out="masks")
+boxseg.background_masks(data="photos", out="masks")
 boxseg.download(dataset="voc", out="voc", only=["val"], mirror=Path("archives"))
 boxseg.convert_config(file="stage1.yaml", stage="classify")
 boxseg.reproduce(table="losses", data="VOC2012", seeds=[0, 1])

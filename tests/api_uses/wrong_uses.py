@@ -37,4 +37,4 @@ boxseg.config.Crf(sigma=3)  # wrong: no such option
 boxseg.BoxDataset(root="photos")  # wrong: other fields are missing
 title: str = boxseg.report(run="run").file  # wrong: a path
 count: int = boxseg.label(data="photos", out="labels").tables()  # wrong: a list
-path: Path = boxseg.masks(kind="background", data="photos", out="masks").background  # wrong: a share
+path: Path = boxseg.background_masks(data="photos", out="masks").background  # wrong: a share

@@ -77,7 +77,7 @@ SINGLE = (
     "boxseg label checkpoint=c data=VOC2012 data.split=val out=w background=complement",
     "boxseg label checkpoint=g data=VOC2012 data.split=val out=gl",
     "boxseg evaluate -c voc_vgg16 checkpoint=runs/segment data.root=DIR data.split=val",
-    "boxseg masks background data.root=DIR out=DIR",
+    "boxseg background-masks data.root=DIR out=DIR",
     "boxseg convert-config stage3_vgg.yml",
     "boxseg demo",
     "boxseg reproduce all data=VOCdevkit/VOC2012 out=runs/paper dry_run=true",

@@ -77,15 +77,15 @@ def plugged(user: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_all_four_kinds_work_by_the_command_line(user: Path) -> None:
     run = user / "runs" / "mine"
     assert len(list((run / "label" / "y_crf").glob("*.png"))) == 4
-    assert not (run / "classify").exists()  # an ellipse needs no classifier
+    assert not (run / "classify").exists()  # a diamond needs no classifier
     with (run / "segment" / "history.csv").open() as file:
         assert [float(row["loss"]) > 0 for row in csv.DictReader(file)] == [True, True]
     recorded = yaml.safe_load((run / "config.yaml").read_text())
     names = recorded["segment"]["loss"], recorded["model"]["backbone"], recorded["label"]["method"]
-    assert names == ("focal", "tiny", "ellipse")
+    assert names == ("focal", "tiny", "diamond")
 
 
-def test_the_labels_are_ellipses(plugged: Path) -> None:
+def test_the_labels_are_diamonds(plugged: Path) -> None:
     dataset = formats.load(Data(root=Path("photos")))
     assert dataset.format == "lines"
     sample = max(dataset.samples, key=lambda sample: len(sample.labels))

@@ -18,6 +18,7 @@ import boxseg
 from boxseg import extras, formats
 from boxseg.cli import execute
 from boxseg.config import Data, Label
+from boxseg.data.box_masks import grabcut_mask
 from boxseg.data.geometry import whole_box_labels
 from boxseg.data.toy import write_toy
 from boxseg.errors import BoxsegError, CheckpointError, ConfigError, MissingExtraError
@@ -25,13 +26,13 @@ from boxseg.formats.images import read_image
 from boxseg.formats.masks import read_mask
 from boxseg.jobs import LabelJob
 from boxseg.labelling.from_classifier import background_of
-from boxseg.labelling.from_grabcut import cut, grabcut_labels
+from boxseg.labelling.from_grabcut import grabcut_labels
 from boxseg.labelling.methods import METHODS
 from boxseg.runs.layout import label_paths
 from tiny_sam import SIDE, write_sam
 
 CLASSIFY = ("classify.iterations=1", "classify.batch=2", "crop=33", "model.weights=none", "workers=0")
-METHODS_WITHOUT_CLASSIFIER = ("box", "grabcut", "sam")
+METHODS_WITHOUT_CLASSIFIER = ("box", "ellipse", "grabcut", "sam")
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +257,7 @@ def test_grabcut_of_boxes_at_the_limits(box: tuple[int, int, int, int]) -> None:
     pytest.importorskip("cv2")
     photo = np.random.default_rng(1).integers(0, 256, (16, 20, 3), np.uint8)
     for picture in (photo, np.full_like(photo, 9)):
-        found = cut(picture, box, 0)
+        found = grabcut_mask(picture, box, 0)
         assert found.shape == (box[3] - box[1], box[2] - box[0])
         assert found.any() or found.size == 0
         if box == (0, 0, 20, 16):

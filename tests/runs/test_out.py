@@ -16,7 +16,7 @@ from boxseg.runs.folder import check_file, check_folder
 FOLDERS = {
     "predict": ["checkpoint=nowhere", "images=photos"],
     "evaluate": ["checkpoint=nowhere", "data=data"],
-    "masks": ["background", "data=data"],
+    "background-masks": ["data=data"],
     "classify": ["data=data", "model.weights=nowhere"],
     "label": ["data=data", "method=box"],
     "segment": ["data=data", "labels=ground-truth", "model.weights=nowhere"],

@@ -16,10 +16,10 @@ from boxseg.dataset import Sample
 from boxseg.runs.layout import label_paths, map_paths, piece_path
 from boxseg.runs.stage_files import (
     StageFiles,
+    background_mask_files,
     clear_folder,
     has_results,
     label_files,
-    mask_files,
     score_files,
     submission_files,
     training_files,
@@ -80,7 +80,7 @@ def test_scores_account_for_photos_that_could_not_be_read(tmp_path: Path) -> Non
     assert (submission.done, submission.missing()) == (False, [SAMPLES[1]])
     touch(tmp_path / "voc2012_comp6_test_cls.tgz")
     assert submission.done
-    masks = mask_files(tmp_path, SAMPLES)
+    masks = background_mask_files(tmp_path, SAMPLES)
     touch(tmp_path / "BgMaskfromBoxes" / "a.png")
     assert masks.missing() == [SAMPLES[1]]
 

@@ -110,8 +110,9 @@ class Label:
 
     Args:
         method: How to make labels. `bap` and `gap`: from the activation maps of a classifier. `box`: the whole
-            boxes, small ones on top. `grabcut`: cut each object out of its box. `sam`: masks of a SAM network
-            prompted with the boxes. `auto`: bap or gap, as the classifier was trained. Plug-ins add others.
+            boxes, small ones on top. `ellipse`: the ellipse in each box, small ones on top. `grabcut`: cut each
+            object out of its box. `sam`: masks of a SAM network prompted with the boxes. `auto`: bap or gap, as
+            the classifier was trained. Plug-ins add others.
         sam: SAM network for method=sam: a transformers folder, or a name on the Hugging Face hub.
         background: Background score inside boxes, for bap and gap: `attention` (u_0), `complement` (1 - max
             u_c), or `zero` (the value of u_0 where no feature resembles the background). `auto`: attention for

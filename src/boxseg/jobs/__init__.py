@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from boxseg.jobs.experiments import TABLE_RECIPES, ReproduceJob
 from boxseg.jobs.job import POSITIONAL, Job, job_for
-from boxseg.jobs.preparation import ConvertConfigJob, DoctorJob, DownloadJob, MasksJob
+from boxseg.jobs.preparation import BackgroundMasksJob, ConvertConfigJob, DoctorJob, DownloadJob
 from boxseg.jobs.training import AdaptJob, ClassifyJob, DemoJob, LabelJob, RunJob, SegmentJob
 from boxseg.jobs.use import ConvertJob, EvaluateJob, ExportJob, PredictJob, ReportJob
 
@@ -23,7 +23,7 @@ JOBS: dict[str, type[Job]] = {
     "export": ExportJob,
     "convert": ConvertJob,
     "doctor": DoctorJob,
-    "masks": MasksJob,
+    "background-masks": BackgroundMasksJob,
     "download": DownloadJob,
     "reproduce": ReproduceJob,
     "convert-config": ConvertConfigJob,
@@ -35,6 +35,7 @@ __all__ = [
     "POSITIONAL",
     "TABLE_RECIPES",
     "AdaptJob",
+    "BackgroundMasksJob",
     "ClassifyJob",
     "ConvertConfigJob",
     "ConvertJob",
@@ -45,7 +46,6 @@ __all__ = [
     "ExportJob",
     "Job",
     "LabelJob",
-    "MasksJob",
     "PredictJob",
     "ReportJob",
     "ReproduceJob",

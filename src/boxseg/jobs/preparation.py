@@ -26,16 +26,15 @@ class DoctorJob(Job):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MasksJob(Job):
-    """Write masks made from the boxes alone, for other programs; boxseg itself does not need them.
+class BackgroundMasksJob(Job):
+    """Write masks of what lies outside all boxes, for other programs; boxseg itself does not need them.
 
     Args:
-        kind: `background`: an 8-bit grey PNG of each photo's size, 1 outside all boxes and 0 inside.
-        out: Output folder; masks are written to OUT/BgMaskfromBoxes/ID.png.
+        out: Output folder; masks are written to OUT/BgMaskfromBoxes/ID.png: 8-bit grey of the photo's size, 1
+            outside all boxes and 0 inside.
         overwrite: Write existing masks again.
     """
 
-    kind: Literal["background"] = field(metadata=POSITIONAL)
     data: Data
     out: Path
     overwrite: bool = False

@@ -65,8 +65,8 @@ class LabelJob(Job):
     def __post_init__(self) -> None:
         require(
             self.checkpoint is not None or not self.label.by_classifier,
-            "missing option checkpoint=…, a classifier made by `boxseg classify` (label.method=box, grabcut "
-            "and sam need none)",
+            "missing option checkpoint=…, a classifier made by `boxseg classify` (label.method=box, "
+            "ellipse, grabcut and sam need none)",
         )
 
 

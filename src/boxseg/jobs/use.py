@@ -17,8 +17,9 @@ class EvaluateJob(Job):
 
     Args:
         labels: Instead of a network: a folder made by `label`, or a folder of masks ID.png.
-        instances: Instead of a network, for AP: COCO results with masks (JSON), or a folder made by `label`
-            with `label.instances=true`.
+        instances: Instead of a network, for AP and the IoU of each object's mask: COCO results with masks
+            (JSON), or a folder made by `label` with `label.instances=true`.
+        baselines: With `instances`: also score the ellipse in each box and GrabCut, beside whole boxes.
         data: Photos with ground-truth masks.
         out: Folder for metrics.json. By default evaluate-SPLIT beside the checkpoint, or the label folder.
         evaluate: Scales, windows and CRF of a network.
@@ -27,10 +28,17 @@ class EvaluateJob(Job):
     checkpoint: Path | None = None
     labels: Path | None = None
     instances: Path | None = None
+    baselines: bool = False
     data: Data
     out: Path | None = None
     evaluate: Evaluate = Evaluate()
     trainer: TrainerOptions = TrainerOptions()
+
+    def __post_init__(self) -> None:
+        require(
+            self.instances is not None or not self.baselines,
+            "baselines=true is for masks of single objects: give instances=…",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
 from boxseg.inference.devices import torch_devices
 from boxseg.jobs import LabelJob
-from boxseg.labelling import from_classifier, from_grabcut, from_sam, from_whole_box
+from boxseg.labelling import from_classifier, from_ellipse, from_grabcut, from_sam, from_whole_box
 from boxseg.labelling.method import Method, Scored
 
 METHODS: dict[str, Callable[[LabelJob, BoxDataset], Method]] = {
@@ -17,6 +17,7 @@ METHODS: dict[str, Callable[[LabelJob, BoxDataset], Method]] = {
     "bap": from_classifier.start,
     "gap": from_classifier.start,
     "box": from_whole_box.start,
+    "ellipse": from_ellipse.start,
     "grabcut": from_grabcut.start,
     "sam": from_sam.start,
 }

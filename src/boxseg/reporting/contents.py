@@ -21,7 +21,7 @@ SCORED = {
     "after_crf": "network + CRF",
 }
 _PRECISIONS = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
-_PRECISIONS |= {"ap_small": "APS", "ap_medium": "APM", "ap_large": "APL"}
+_PRECISIONS |= {"ap_small": "APS", "ap_medium": "APM", "ap_large": "APL", "mean_iou": "mean IoU"}
 
 
 def title(parts: Parts) -> str:
@@ -132,7 +132,7 @@ def tables(parts: Parts) -> tuple[Table, ...]:
 
 
 def _precision(parts: Parts) -> list[Table]:
-    """COCO's AP of masks of single boxes, if it was requested."""
+    """COCO's AP and the mean IoU of masks of single boxes, where they were asked for."""
     instances = read_scores(parts.stages.get("label")).get("instances")
     if not isinstance(instances, dict):
         return []

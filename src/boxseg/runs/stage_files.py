@@ -100,8 +100,8 @@ def submission_files(out: Path, competition: str, split: str, samples: Sequence[
     return StageFiles(whole=(archive,), samples=samples, of=lambda sample: [folder / f"{sample.id}.png"])
 
 
-def mask_files(out: Path, samples: Sequence[Sample]) -> StageFiles:
-    """Masks made from the boxes alone."""
+def background_mask_files(out: Path, samples: Sequence[Sample]) -> StageFiles:
+    """Background masks, made from the boxes alone."""
     folder = out / layout.BACKGROUND_MASKS
     return StageFiles(samples=samples, of=lambda sample: [folder / f"{sample.id}.png"])
 

@@ -1,4 +1,4 @@
-"""Average precision of instance masks against the data's own."""
+"""Scores of masks of single objects against the data's own: AP, and the IoU of each object's own mask."""
 
 from __future__ import annotations
 
@@ -7,44 +7,66 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from boxseg.config import TrainerOptions
 from boxseg.dataset import BoxDataset, Sample
-from boxseg.errors import DataError
-from boxseg.formats.boxes import pixel_ranges
-from boxseg.formats.coco_results import CocoResult, image_id, read_results
+from boxseg.errors import DataError, MissingExtraError
+from boxseg.formats.coco_results import CocoResult, read_results
 from boxseg.progress import track
 from boxseg.runs.layout import LABELS, results_path
 from boxseg.scoring.average_precision import Precision, average_precision
+from boxseg.scoring.baseline_masks import BASELINE_TITLES, ellipses, grabcuts, whole_boxes
+from boxseg.scoring.coco_masks import FoundMasks, TrueObjects, found_masks, true_objects
 from boxseg.scoring.label_scores import LABEL_TITLES
+from boxseg.scoring.own_masks import ObjectIous, object_ious
 from boxseg.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True)
-class InstanceScores:
-    """Average precision of one or more results files on the same images.
+class MaskScores:
+    """What is measured of some masks.
 
     Attributes:
-        images: Images scored.
-        whole_box: The baseline: every box is its object's mask.
-        parts: By source: `y_crf` and `y_ret`, or the name of a results file.
+        precision: COCO's AP.
+        ious: IoU of each object's own mask.
     """
 
-    images: int
-    whole_box: Precision
-    parts: dict[str, Precision]
+    precision: Precision
+    ious: ObjectIous
 
     def as_dict(self) -> dict[str, Any]:
         """For metrics.json."""
-        return {name: part.as_dict() for name, part in {"whole_box": self.whole_box, **self.parts}.items()}
+        return {**self.ious.as_dict(), **self.precision.as_dict()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceScores:
+    """Scores of one or more results files on the same images.
+
+    Attributes:
+        images: Images scored.
+        baselines: Masks of boxes without training: `whole_box` and, if asked for, `ellipse` and `grabcut`.
+        parts: By source: `y_crf` and `y_ret`, or the name of a results file.
+        left_out: Why a baseline is missing that was asked for; empty if none is.
+    """
+
+    images: int
+    baselines: dict[str, MaskScores]
+    parts: dict[str, MaskScores]
+    left_out: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For metrics.json."""
+        return {name: part.as_dict() for name, part in {**self.baselines, **self.parts}.items()}
 
 
 def result_files(path: Path) -> dict[str, Path]:
-    """Results files by source: both from a folder made by `label`, or the file itself.
+    """Results files by source: both of a folder made by `label`, or the file itself.
 
     Raises:
         DataError: The folder does not have them.
     """
     if not path.is_dir():
-        return {path.stem: path}
+        return {path.name if path.stem in BASELINE_TITLES else path.stem: path}
     pair = {source: results_path(path, source) for source in LABELS}
     if not all(file.is_file() for file in pair.values()):
         raise DataError(
@@ -55,9 +77,18 @@ def result_files(path: Path) -> dict[str, Path]:
 
 
 def score_instances(
-    files: Mapping[str, Path], dataset: BoxDataset, samples: Sequence[Sample]
+    files: Mapping[str, Path],
+    dataset: BoxDataset,
+    samples: Sequence[Sample],
+    more_baselines: TrainerOptions | None = None,
 ) -> InstanceScores:
-    """AP of results files on the images whose objects all have masks.
+    """Scores of results files on those of the images whose objects all have masks, beside whole boxes.
+
+    Args:
+        files: Results files by source.
+        dataset: The data set they are of.
+        samples: Its images.
+        more_baselines: Also score ellipses and GrabCut, with this seed and these loading processes.
 
     Raises:
         DataError: There is no such image, or a file cannot be used.
@@ -68,57 +99,74 @@ def score_instances(
             f"{dataset.root}, split {dataset.split} ({dataset.format}) has no masks of single objects: AP "
             "needs COCO annotations with a segmentation of every object (label masks are scored by labels=…)"
         )
+    truth = true_objects(dataset, scored)
     parts = {}
     for name, file in track(files.items(), "score instances", total=len(files)):
-        parts[name] = average_precision(read_results(file), dataset, scored, file)
-        if not parts[name].results and parts[name].elsewhere:
+        found = found_masks(read_results(file), truth, file)
+        if not found.masks and found.elsewhere:
             raise DataError(
                 f"{file}: none of the results is for an image of split {dataset.split} in {dataset.root}"
             )
-    boxes = whole_boxes(scored, dataset.category_ids)
-    whole_box = average_precision(boxes, dataset, scored, dataset.root)
-    return InstanceScores(images=len(scored), whole_box=whole_box, parts=parts)
+        parts[name] = _score(truth, found)
+    masks = {"whole_box": whole_boxes(scored, dataset.category_ids)}
+    left_out = ""
+    if more_baselines is not None:
+        masks["ellipse"] = ellipses(scored, dataset.category_ids)
+        try:
+            masks["grabcut"] = grabcuts(scored, dataset.category_ids, more_baselines)
+        except MissingExtraError as error:
+            left_out = f"Not among the baselines: {error}"
+    baselines = {name: _score_own(truth, results, dataset.root) for name, results in masks.items()}
+    return InstanceScores(images=len(scored), baselines=baselines, parts=parts, left_out=left_out)
 
 
-def precision_table(title: str, scores: InstanceScores) -> Table:
-    """AP, AP50, AP75 and AP by object size, beside the whole-box baseline."""
-    parts = {"whole box": scores.whole_box} | _titled(scores)
-    rows = tuple((name, *astuple(part.mean)) for name, part in parts.items())
-    return Table(title=title, columns=("masks", "AP", "AP50", "AP75", "APS", "APM", "APL"), rows=rows)
+def _score_own(truth: TrueObjects, results: list[CocoResult], source: Path) -> MaskScores:
+    return _score(truth, found_masks(results, truth, source))
+
+
+def _score(truth: TrueObjects, found: FoundMasks) -> MaskScores:
+    return MaskScores(precision=average_precision(truth, found), ious=object_ious(truth, found))
+
+
+def mask_tables(title: str, scores: InstanceScores) -> list[Table]:
+    """AP, at all overlaps and at two, and by size; and IoU of the objects' own masks; beside the baselines."""
+    parts = {BASELINE_TITLES[name]: part for name, part in scores.baselines.items()} | _titled(scores)
+    precisions = tuple((name, *astuple(part.precision.mean)) for name, part in parts.items())
+    ious = tuple(
+        (name, own.mean, own.small, own.medium, own.large, own.objects, own.without_mask, own.poor)
+        for name, own in ((name, part.ious) for name, part in parts.items())
+    )
+    return [
+        Table(
+            title=f"{title}: AP",
+            columns=("masks", "AP", "AP50", "AP75", "APS", "APM", "APL"),
+            rows=precisions,
+        ),
+        Table(
+            title=f"{title}: IoU of each object's own mask",
+            columns=(
+                "masks",
+                "mean IoU",
+                "small",
+                "medium",
+                "large",
+                "objects",
+                "without mask",
+                "IoU below 25",
+            ),
+            rows=ious,
+        ),
+    ]
 
 
 def class_precision_table(scores: InstanceScores) -> Table:
-    """AP and AP50 of every class in the images."""
-    parts = {title: part.classes for title, part in _titled(scores).items()}
+    """AP and AP50 of every class that the images have."""
+    parts = {title: part.precision.classes for title, part in _titled(scores).items()}
     names = [name for name, part in next(iter(parts.values())).items() if part.ap is not None]
     columns = [column for source in parts for column in (f"{source} AP", f"{source} AP50")]
     rows = [(name, *(cell for p in parts.values() for cell in (p[name].ap, p[name].ap50))) for name in names]
     return Table(title="AP per class", columns=("class", *columns), rows=tuple(rows))
 
 
-def _titled(scores: InstanceScores) -> dict[str, Precision]:
+def _titled(scores: InstanceScores) -> dict[str, MaskScores]:
     return {LABEL_TITLES.get(name, name): part for name, part in scores.parts.items()}
-
-
-def whole_boxes(samples: Sequence[Sample], category_ids: Sequence[int]) -> list[CocoResult]:
-    """The whole-box baseline: every box is its object's mask, with score 1.
-
-    Args:
-        samples: Photos with boxes.
-        category_ids: COCO's ids of classes 1..L; empty for 1..L.
-    """
-    results: list[CocoResult] = []
-    for sample in samples:
-        ranges = pixel_ranges(sample.boxes, sample.height, sample.width).tolist()
-        for (left, top, right, bottom), label in zip(ranges, sample.labels.tolist(), strict=True):
-            if left < right and top < bottom:
-                corners = (left, top, right, top, right, bottom, left, bottom)
-                results.append(
-                    {
-                        "image_id": image_id(sample),
-                        "category_id": category_ids[label - 1] if category_ids else label,
-                        "segmentation": [list(map(float, corners))],
-                        "score": 1.0,
-                    }
-                )
-    return results

@@ -18,7 +18,7 @@ from boxseg.runs.layout import METRICS, evaluation
 from boxseg.scoring.instance_scores import (
     InstanceScores,
     class_precision_table,
-    precision_table,
+    mask_tables,
     result_files,
     score_instances,
 )
@@ -46,13 +46,14 @@ class EvaluateResult(Result):
         if isinstance(self.scores, LabelScores):
             return [label_table(self.title, self.scores), class_table(self.scores.labels)]
         if isinstance(self.scores, InstanceScores):
-            title = f"Masks of single objects, {self.title}: AP"
-            return [precision_table(title, self.scores), class_precision_table(self.scores)]
+            tables = mask_tables(f"Masks of single objects, {self.title}", self.scores)
+            return [*tables, class_precision_table(self.scores)]
         return network_tables(self.title, self.scores)
 
     def notes(self) -> list[str]:
-        """Where the scores are."""
-        return [f"Scores: {self.file}"]
+        """Where the scores are, and which of them are missing."""
+        left_out = self.scores.left_out if isinstance(self.scores, InstanceScores) else ""
+        return [*filter(None, [left_out]), f"Scores: {self.file}"]
 
 
 def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
@@ -70,7 +71,8 @@ def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
         check_folder(folder)
     scores: NetworkScores | LabelScores | InstanceScores
     if job.instances is not None:
-        scores = score_instances(result_files(job.instances), dataset, dataset.samples)
+        more = job.trainer if job.baselines else None
+        scores = score_instances(result_files(job.instances), dataset, dataset.samples, more)
     elif not dataset.has_ground_truth:
         raise no_truth(dataset)
     elif job.checkpoint is not None:

@@ -23,7 +23,7 @@ from boxseg.runs.dataset_folder import write_formats
 from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import LABEL_MAP, METRICS, Y_CRF, Y_RET, piece_path
 from boxseg.runs.stage_files import label_files
-from boxseg.scoring.instance_scores import InstanceScores, precision_table, result_files, score_instances
+from boxseg.scoring.instance_scores import InstanceScores, mask_tables, result_files, score_instances
 from boxseg.scoring.label_scores import LabelScores, label_table, score_labels, write_confusion
 from boxseg.tables import Table
 
@@ -57,7 +57,7 @@ class LabelResult(Result):
     def tables(self) -> list[Table]:
         """Scores of the labels, the whole-box baseline and the masks of single boxes."""
         tables = [label_table(f"{self.title}: mIoU", self.scores)] if self.scores else []
-        return [*tables, precision_table(f"{self.title}: AP", self.instances)] if self.instances else tables
+        return [*tables, *mask_tables(self.title, self.instances)] if self.instances else tables
 
     def notes(self) -> list[str]:
         """What was written, and where."""

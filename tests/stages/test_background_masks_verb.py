@@ -1,4 +1,4 @@
-"""`boxseg masks background`: the file of the original code, one a photo."""
+"""`boxseg background-masks`: the file of the original code, one a photo."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def toy(tmp_path: Path) -> Path:
 
 
 def test_one_outside_every_box_and_zero_inside(toy: Path, tmp_path: Path, capsys) -> None:
-    assert execute(["masks", "background", f"data={toy}", f"out={tmp_path}/o"]) == 0
+    assert execute(["background-masks", f"data={toy}", f"out={tmp_path}/o"]) == 0
     assert "3 written, 0 there already" in capsys.readouterr().out
     folder = tmp_path / "o" / "BgMaskfromBoxes"
     assert {path.name for path in folder.iterdir()} == {f"train_000{number}.png" for number in range(3)}
@@ -35,18 +35,18 @@ def test_one_outside_every_box_and_zero_inside(toy: Path, tmp_path: Path, capsys
 
 
 def test_only_what_is_missing_is_written(toy: Path, tmp_path: Path) -> None:
-    options = {"kind": "background", "data": toy, "out": tmp_path / "o"}
-    boxseg.masks(**options)
+    options = {"data": toy, "out": tmp_path / "o"}
+    boxseg.background_masks(**options)
     first, second, _ = sorted((tmp_path / "o" / "BgMaskfromBoxes").iterdir())
     first.unlink()
     second.write_bytes(b"kept")
-    done = boxseg.masks(**options)
+    done = boxseg.background_masks(**options)
     assert (done.written, done.present) == (1, 2)
     assert second.read_bytes() == b"kept"
     assert Image.open(first).mode == "L"
-    assert boxseg.masks(**options, overwrite=True).written == 3
+    assert boxseg.background_masks(**options, overwrite=True).written == 3
     assert Image.open(second).mode == "L"
-    assert boxseg.masks(**options | {"data": {"root": toy, "split": "val"}}).written == 2
+    assert boxseg.background_masks(**options | {"data": {"root": toy, "split": "val"}}).written == 2
 
 
 def test_crowds_are_no_background(tmp_path: Path) -> None:
@@ -62,27 +62,26 @@ def test_crowds_are_no_background(tmp_path: Path) -> None:
         ],
     }
     (tmp_path / "train.json").write_text(json.dumps(content))
-    done = boxseg.masks(kind="background", data=tmp_path, out=tmp_path / "o")
+    done = boxseg.background_masks(data=tmp_path, out=tmp_path / "o")
     expected = np.ones((6, 8), np.uint8)
     expected[:2, :2] = 0
     expected[2:, 4:] = 0
     assert np.array_equal(np.asarray(Image.open(done.folder / "a.png")), expected)
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "missing option kind="),
-        (["foreground"], "foreground"),
-        (["background", "background"], "expected key=value, got 'background'"),
-    ],
-)
-def test_the_kind_of_mask_is_a_word(toy: Path, tmp_path: Path, capsys, words: list[str], message: str) -> None:
-    assert execute(["masks", *words, f"data={toy}", f"out={tmp_path}/o"]) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "o").exists()
+@pytest.mark.parametrize("words", [["background", "data=data", "out=o"], ["--help"], []])
+def test_the_earlier_name_says_the_new_one(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert execute(["masks", *words]) == 2
+    line = capsys.readouterr().err
+    assert "background-masks" in line
+    assert "boxseg.masks will be the masks of boxes" in line
+    assert len(line.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
 
 
-def test_help_shows_the_word_as_it_is_typed(capsys) -> None:
-    assert execute(["masks", "--help"]) == 0
-    assert capsys.readouterr().out.startswith("usage: boxseg masks KIND data.root=… out=… [key=value …]")
+def test_the_earlier_name_is_free_in_python() -> None:
+    assert not hasattr(boxseg, "masks")
+    assert "masks" not in boxseg.__all__

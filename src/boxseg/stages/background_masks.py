@@ -1,4 +1,4 @@
-"""Masks made from the boxes alone, for programs that read them as files."""
+"""Background masks, made from the boxes alone, for programs that want them as files."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from boxseg.data.geometry import background_map
 from boxseg.dataset import Sample
 from boxseg.formats.masks import write_grey
 from boxseg.formats.problems import report_problems
-from boxseg.jobs import MasksJob
+from boxseg.jobs import BackgroundMasksJob
 from boxseg.progress import Progress
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
 from boxseg.runs.layout import BACKGROUND_MASKS
-from boxseg.runs.stage_files import mask_files
+from boxseg.runs.stage_files import background_mask_files
 
 log = logging.getLogger("boxseg")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MasksResult(Result):
-    """Masks of a split.
+class BackgroundMasksResult(Result):
+    """Background masks of a split.
 
     Attributes:
         folder: Holds ID.png.
         written: Photos whose masks this call wrote.
-        present: Photos whose masks an earlier call wrote.
-        background: Mean share of background in the masks written, 0..1; None if none was written.
+        present: Photos that had theirs already.
+        background: Mean share of background in the masks written, 0..1; None where none was.
     """
 
     folder: Path
@@ -41,7 +41,7 @@ class MasksResult(Result):
     background: float | None
 
     def notes(self) -> list[str]:
-        """What was written, and what the values mean."""
+        """What was written, and how it is to be read."""
         share = "" if self.background is None else f", {100 * self.background:.1f} % background on average"
         return [
             f"Masks: {self.folder} ({self.written} written, {self.present} there already{share})",
@@ -49,25 +49,25 @@ class MasksResult(Result):
         ]
 
 
-def run(job: MasksJob) -> MasksResult:
+def run(job: BackgroundMasksJob) -> BackgroundMasksResult:
     """Write the masks that are missing."""
     check_folder(job.out)
     dataset = formats.load(job.data)
     report_problems(dataset)
-    files = mask_files(job.out, dataset.samples)
+    files = background_mask_files(job.out, dataset.samples)
     missing = dataset.samples if job.overwrite else files.missing()
     present = len(dataset) - len(missing)
     if present:
-        log.info(f"masks: {present} of {len(dataset)} photos already have their masks")
+        log.info(f"background-masks: {present} of {len(dataset)} photos already have their masks")
     shares = []
-    with Progress("masks", len(missing)) as bar:
+    with Progress("background masks", len(missing)) as bar:
         for done, sample in enumerate(missing, start=1):
             mask = background_mask(sample)
             for path in files.of(sample):
                 write_grey(path, mask)
             shares.append(float(mask.mean()))
             bar.update(done)
-    return MasksResult(
+    return BackgroundMasksResult(
         folder=job.out / BACKGROUND_MASKS,
         written=len(missing),
         present=present,
@@ -76,7 +76,7 @@ def run(job: MasksJob) -> MasksResult:
 
 
 def background_mask(sample: Sample) -> NDArray[np.uint8]:
-    """M: (H, W) uint8, 1 outside every box; 0 inside, and in crowds, where background is uncertain.
+    """M: (H, W) uint8, 1 outside every box and 0 inside; crowds, which are no sure background, are 0 too.
 
     Source: Oh et al., BANA, CVPR 2021, section 3.1.
     """

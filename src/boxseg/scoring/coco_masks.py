@@ -1,0 +1,116 @@
+"""Objects of the ground truth and masks to score, as COCO's codes with images and classes numbered from 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faster_coco_eval.core import mask as coco_mask
+
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.errors import DataError
+from boxseg.formats.coco_results import image_id
+from boxseg.formats.regions import UNREADABLE_REGION, encode_region
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrueObjects:
+    """The objects of some images.
+
+    Attributes:
+        classes: Names of classes 1..L.
+        category_ids: The ids that results call them by.
+        samples: The images; number n is the n-th of them.
+        objects: COCO annotations: id, image_id, category_id, iscrowd, area, segmentation (a code), bbox.
+    """
+
+    classes: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    samples: tuple[Sample, ...]
+    objects: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FoundMasks:
+    """Results on these images.
+
+    Attributes:
+        masks: image_id, category_id, segmentation (a code), score.
+        elsewhere: Number of results on other images, which are left out.
+    """
+
+    masks: list[dict[str, Any]]
+    elsewhere: int
+
+
+def true_objects(dataset: BoxDataset, samples: Sequence[Sample]) -> TrueObjects:
+    """The objects of images of a data set, which all have `instances`.
+
+    Raises:
+        DataError: A region cannot be read.
+    """
+    # Equal scores are ranked by image: by its id, so that AP is COCO's to the last digit.
+    ordered = sorted(samples, key=lambda sample: (isinstance(image_id(sample), str), image_id(sample)))
+    objects: list[dict[str, Any]] = []
+    for number, sample in enumerate(ordered, start=1):
+        for instance in sample.instances or ():
+            try:
+                code = encode_region(instance.region, sample.width, sample.height)
+            except UNREADABLE_REGION as error:
+                raise DataError(f"{sample.image.name}: segmentation cannot be read ({error})") from error
+            area = float(coco_mask.area(code)) if instance.area is None else instance.area
+            objects.append(
+                {
+                    "id": len(objects) + 1,
+                    "image_id": number,
+                    "category_id": instance.label,
+                    "iscrowd": int(instance.crowd),
+                    "area": area,
+                    "segmentation": code,
+                    "bbox": [float(side) for side in coco_mask.toBbox(code)],
+                }
+            )
+    return TrueObjects(
+        classes=dataset.classes,
+        category_ids=dataset.category_ids or tuple(range(1, len(dataset.classes) + 1)),
+        samples=tuple(ordered),
+        objects=objects,
+    )
+
+
+def found_masks(results: Sequence[Mapping[str, Any]], truth: TrueObjects, source: Path) -> FoundMasks:
+    """The results on the images of the truth.
+
+    Args:
+        results: COCO results: image_id and category_id of the data's own, segmentation, score.
+        truth: The images.
+        source: File of the results, named in errors.
+
+    Raises:
+        DataError: A result has an unknown class, no finite score or no mask that fits its image.
+    """
+    numbers = {image_id(sample): number for number, sample in enumerate(truth.samples, start=1)}
+    labels = {category: label for label, category in enumerate(truth.category_ids, start=1)}
+    masks = []
+    for place, result in enumerate(results):
+        if (number := numbers.get(result["image_id"])) is not None:
+            sample = truth.samples[number - 1]
+            masks.append({"image_id": number, **_mask(result, labels, sample, f"{source}: result {place}")})
+    return FoundMasks(masks=masks, elsewhere=len(results) - len(masks))
+
+
+def _mask(result: Mapping[str, Any], labels: Mapping[int, int], sample: Sample, name: str) -> dict[str, Any]:
+    """A result on an image: its class 1..L, its code and its score."""
+    category, score = result["category_id"], result["score"]
+    if category not in labels:
+        raise DataError(f"{name}: category_id {category} is not a class of the data")
+    if isinstance(score, bool) or not isinstance(score, (int, float)) or not math.isfinite(score):
+        raise DataError(f"{name}: score {score} is not a finite number")
+    try:
+        code = encode_region(result["segmentation"], sample.width, sample.height)
+    except UNREADABLE_REGION as error:
+        raise DataError(f"{name}: segmentation is not a mask of {sample.image.name} ({error})") from error
+    return {"category_id": labels[category], "segmentation": code, "score": float(score)}
