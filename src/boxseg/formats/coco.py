@@ -23,7 +23,7 @@ from boxseg.config import Data
 from boxseg.dataset import Instance, Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.files import leads_out, read_json
-from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Listing, sort_out
+from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, Listing, sort_out
 from boxseg.formats.regions import is_void, packed, painter
 from boxseg.formats.split_files import annotations_option, find_image_folder
 
@@ -53,6 +53,7 @@ def read(data: Data) -> Listing:
         photos=photos,
         problems=problems,
         category_ids=tuple(int(number) for number in labels),
+        annotations=path,
     )
 
 
@@ -214,23 +215,37 @@ def _objects(
 ) -> Iterator[_Object | Problem]:
     for number, annotation in annotations:
         called = f"{_called(annotation, number)} of {photo.image.name}"
-        category = annotation.get("category_id")
-        label = labels.get(category) if _is_number(category) else None
-        box = annotation.get("bbox")
+        label, corners = _label(annotation, labels), _corners(annotation)
         if label is None:
-            yield Problem.dropped(photo.source, "class unknown", f"id {category}, {called}")
-        elif not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
+            detail = f"id {annotation.get('category_id')}, {called}"
+            yield Problem.dropped(photo.source, "class unknown", detail)
+        elif corners is None:
             yield Problem.dropped(photo.source, "box without four numbers", called)
         else:
-            x, y, width, height = box
             region, area = packed(annotation.get("segmentation")), annotation.get("area")
+            known = annotation.get("id")
+            own_id = known if isinstance(known, (int, str)) else None
             instance = Instance(
                 label,
                 None if is_void(region) else region,
                 bool(annotation.get("iscrowd")),
                 float(area) if _is_number(area) else None,
+                own_id,
             )
-            yield AnnotatedBox((x, y, x + width, y + height), label, called), instance
+            yield AnnotatedBox(corners, label, called, annotation_id=own_id), instance
+
+
+def _label(annotation: dict[str, Any], labels: dict[float, int]) -> int | None:
+    category = annotation.get("category_id")
+    return labels.get(category) if _is_number(category) else None
+
+
+def _corners(annotation: dict[str, Any]) -> Corners | None:
+    box = annotation.get("bbox")
+    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
+        return None
+    x, y, width, height = box
+    return x, y, x + width, y + height
 
 
 def _drawn(box: AnnotatedBox, crowd: Instance) -> Instance:
