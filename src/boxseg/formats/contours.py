@@ -1,4 +1,4 @@
-"""Outlines of masks as polygons along the edges of pixels, and regions of connected pixels.
+"""Outlines of masks as polygons along the edges of pixels.
 
 Polygons are half-open as boxes are: the mask of one pixel at the upper left is (0, 0), (1, 0), (1, 1), (0, 1).
 Painted again by COCO's rule, the outline of a mask without holes gives exactly its pixels.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from boxseg.formats.components import fill_holes
 
 Ring = NDArray[np.int64]
 
@@ -75,76 +77,6 @@ def area(ring: Ring) -> float:
     return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
 
 
-def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The mask (H, W) and all that it encloses; a gap at a corner is open."""
-    regions, _ = connected_regions(np.pad(~mask, 1, constant_values=True))
-    return np.asarray(regions != regions[0, 0])[1:-1, 1:-1]
-
-
 def outlines(mask: NDArray[np.bool_]) -> list[Ring]:
     """Outlines of a mask (H, W) with its holes filled, the largest first. None lies in another."""
     return sorted(trace_rings(fill_holes(mask)), key=area, reverse=True)
-
-
-def join_rings(rings: list[Ring]) -> Ring:
-    """One ring that goes round all of at least one, over bridges of no width where two are nearest."""
-    joined, rest = rings[0], list(rings[1:])
-    links = [_nearest(joined, ring) for ring in rest]
-    while rest:
-        chosen = min(range(len(rest)), key=lambda place: links[place][0])
-        (_, start, end), ring = links.pop(chosen), rest.pop(chosen)
-        place = int(np.flatnonzero((joined == start).all(axis=1))[0])
-        entry = int(np.flatnonzero((ring == end).all(axis=1))[0])
-        around = np.roll(ring, -entry, axis=0)
-        joined = np.concatenate([joined[: place + 1], around, around[:1], joined[place:]])
-        new = [_nearest(ring, other) for other in rest]
-        links = [min(pair, key=lambda link: link[0]) for pair in zip(links, new, strict=True)]
-    return joined
-
-
-_Link = tuple[int, Ring, Ring]
-
-
-def _nearest(one: Ring, other: Ring) -> _Link:
-    """Squared distance of the nearest corners of two rings, pixels², and those corners."""
-    links: list[_Link] = []
-    for start in range(0, len(one), 1024):  # in parts: long outlines have thousands of corners
-        part = one[start : start + 1024]
-        distances = (part[:, :1] - other[:, 0]) ** 2 + (part[:, 1:] - other[:, 1]) ** 2
-        row, column = divmod(int(distances.argmin()), len(other))
-        links.append((int(distances[row, column]), part[row], other[column]))
-    return min(links, key=lambda link: link[0])
-
-
-def connected_regions(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """Number the regions of a mask (H, W) in the order of their first pixels: 0 outside, 1..n inside; and n.
-
-    Pixels that touch, also at a corner only, are of one region.
-    """
-    height, width = mask.shape
-    flat = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8)
-    rows, starts = np.nonzero(np.diff(flat) == 1)
-    ends = np.nonzero(np.diff(flat) == -1)[1]
-    step = width + 2
-    # Runs of the next row that touch a run end at its start or later, and start at its end or sooner.
-    first = np.searchsorted(rows * step + ends, (rows + 1) * step + starts, side="left")
-    last = np.searchsorted(rows * step + starts, (rows + 1) * step + ends, side="right")
-    parent = list(range(len(rows)))
-
-    def root(run: int) -> int:
-        while parent[run] != run:
-            parent[run] = parent[parent[run]]
-            run = parent[run]
-        return run
-
-    for run, (low, high) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-        for touching in range(low, high):
-            one, other = root(run), root(touching)
-            parent[max(one, other)] = min(one, other)
-    roots = np.array([root(run) for run in range(len(rows))], dtype=np.int64)
-    known, numbers = np.unique(roots, return_inverse=True)
-    lengths = ends - starts
-    pixels = np.repeat(rows * width + starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-    regions = np.zeros(height * width, dtype=np.int32)
-    regions[pixels] = np.repeat(numbers + 1, lengths)
-    return regions.reshape(height, width), len(known)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from boxseg.dataset import BACKGROUND, IGNORE, BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.boxes import pixel_ranges
-from boxseg.formats.contours import connected_regions
+from boxseg.formats.components import connected_regions
 from boxseg.progress import track
 
 

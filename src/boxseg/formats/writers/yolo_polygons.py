@@ -15,7 +15,8 @@ import numpy as np
 
 from boxseg.atomic import write_text
 from boxseg.dataset import BoxDataset, Sample
-from boxseg.formats.contours import join_rings, outlines
+from boxseg.formats.bridges import join_rings
+from boxseg.formats.contours import outlines
 from boxseg.formats.files import place_photo
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
