@@ -20,6 +20,7 @@ from boxseg.formats.contours import outlines
 from boxseg.formats.files import place_photo
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.regions import encode_region
+from boxseg.formats.simplify import simplify_rings
 from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
 
 
@@ -67,7 +68,8 @@ def _object(item: LabelObject, sample: Sample, writing: Writing) -> dict[str, An
     area = int(item.mask.sum())
     if writing.segmentation == "polygons":
         corner = np.array(item.corner)
-        segmentation = [(ring + corner).ravel().tolist() for ring in outlines(item.mask)]
+        rings = simplify_rings(outlines(item.mask), writing.simplify)
+        segmentation = [(ring + corner).ravel().tolist() for ring in rings]
         area = int(coco_mask.area(encode_region(segmentation, sample.width, sample.height)))
     box = [x1, y1, x2 - x1, y2 - y1]
     return {"bbox": box, "area": area, "iscrowd": 0, "segmentation": segmentation}
