@@ -15,7 +15,7 @@ from faster_coco_eval.core import mask as coco_mask
 
 from boxseg.atomic import write_text
 from boxseg.dataset import BoxDataset, Sample
-from boxseg.formats.coco_results import encode_window
+from boxseg.formats.coco_results import encode_window, image_numbers
 from boxseg.formats.contours import outlines
 from boxseg.formats.files import place_photo
 from boxseg.formats.images import SUFFIXES
@@ -32,7 +32,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     written = Written()
     folder = root / "images" / dataset.split
     ids = dataset.category_ids or tuple(range(1, len(dataset.classes) + 1))
-    numbers = _image_numbers(dataset)
+    numbers = image_numbers(dataset)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for photo in labelled_photos(dataset, writing):
@@ -53,13 +53,6 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
     write_text(root / "annotations" / f"instances_{dataset.split}.json", text + "\n")
     return written
-
-
-def _image_numbers(dataset: BoxDataset) -> dict[str, int]:
-    known = {sample.id: sample.image_id for sample in dataset.samples}
-    if all(isinstance(number, int) for number in known.values()):
-        return {name: int(number) for name, number in known.items() if number is not None}
-    return {sample.id: number for number, sample in enumerate(dataset.samples, start=1)}
 
 
 def _object(item: LabelObject, sample: Sample, writing: Writing) -> dict[str, Any]:
