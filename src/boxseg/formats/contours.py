@@ -33,21 +33,23 @@ def trace_rings(mask: NDArray[np.bool_]) -> list[Ring]:
     width = mask.shape[1] + 1
     directions = starts % 4
     column, row = starts // 4 % width, starts // 4 // width
+    turns = np.zeros(len(starts), dtype=bool)
+    turns[follow] = directions[follow] != directions
     following = follow.tolist()
     seen = bytearray(len(starts))
-    rings: list[Ring] = []
+    edges: list[int] = []  # those of one ring after those of another
+    ends: list[int] = []
     for edge in range(len(starts)):
         if seen[edge]:
             continue
-        edges = []
         while not seen[edge]:
             seen[edge] = 1
             edges.append(edge)
             edge = following[edge]
-        order = np.array(edges)
-        corners = order[directions[order] != directions[np.roll(order, 1)]]
-        rings.append(np.stack([column[corners], row[corners]], axis=1))
-    return rings
+        ends.append(len(edges))
+    order = np.array(edges)
+    corners = np.stack([column[order], row[order]], axis=1)[turns[order]]
+    return np.split(corners, np.cumsum(turns[order])[np.array(ends[:-1], dtype=np.int64) - 1])
 
 
 def _edges(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -74,7 +76,8 @@ def _edges(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64
 def area(ring: Ring) -> float:
     """Signed area of a ring, pixels: positive where it runs clockwise on the screen."""
     x, y = ring[:, 0], ring[:, 1]
-    return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
+    around = np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1]) + x[-1] * y[0] - x[0] * y[-1]
+    return float(around) / 2
 
 
 def outlines(mask: NDArray[np.bool_]) -> list[Ring]:

@@ -1,8 +1,8 @@
 """masks.json: a COCO data set with a mask for every box.
 
 Data in COCO's format comes back as its own file. `segmentation`, `area`, `score` and `source` are filled in for
-every annotation with a box that was used, and all else stays as it is: so do annotations that could not be used,
-crowds, and annotations of photos without masks. From any other format such a file is made.
+every annotation with a box that was used, and all else stays as it is: also annotations that could not be
+used, crowds, and annotations of photos without masks. From any other format such a file is made.
 
 Labelling writes the masks of each photo by `box_masks.write_box_masks`. When all are done:
 
@@ -57,7 +57,7 @@ class MasksWritten:
 
 @dataclass
 class _Filled:
-    """For each photo, what is filled in for each of its boxes; after that, also the number of masks by source."""
+    """What is filled in for each box of each photo; at the end, also how many masks were of what source."""
 
     samples: list[Sample]
     pieces: Pieces

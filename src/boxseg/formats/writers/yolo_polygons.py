@@ -39,6 +39,6 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
 
 def _line(item: LabelObject, sample: Sample, tolerance: float) -> str:
     ring = join_rings(simplify_rings(outlines(item.mask), tolerance)) + np.array(item.corner)
-    shares = (ring / (sample.width, sample.height)).ravel()
+    shares = (ring / (sample.width, sample.height)).ravel().tolist()
     # Eight digits are a thousandth of a pixel in photos of 100,000.
-    return f"{item.label - 1} {' '.join(f'{share:.8g}' for share in shares)}\n"
+    return f"{item.label - 1} {' '.join(map('{:.8g}'.format, shares))}\n"
