@@ -738,6 +738,7 @@ def convert(
     objects: Literal["auto", "boxes", "regions"] = "auto",
     segmentation: Literal["rle", "polygons"] = "rle",
     min_area: int = 1,
+    simplify: float = 0.0,
     maps: bool = False,
     photos: Literal["copy", "link", "none"] = "copy",
     split: str | None = None,
@@ -763,6 +764,8 @@ def convert(
             elsewhere and for predictions.
         segmentation: COCO only: `rle` (run-length codes), or `polygons`, which fill holes.
         min_area: Leave out objects with fewer pixels than this; masks stay as they are.
+        simplify: Polygons only: leave out corners as long as these stay within this many pixels of the new
+            outline. With 1, polygons have a fifth of the corners; 0 follows the edges of all pixels.
         maps: Also write confidence maps as 8-bit grey PNG: OUT/reliable/ID.png (255 where Y_crf and Y_ret
             agree) and OUT/confidence/ID.png (if `label.maps=true` or `predict` made it).
         photos: Photos in the data set: `copy` them, `link` to them, or `none`.

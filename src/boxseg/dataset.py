@@ -29,12 +29,14 @@ class Instance:
         region: Polygons [[x0, y0, x1, y1, …], …] in pixels, or a COCO run-length code.
         crowd: Whether it is a crowd: not an object, and nothing inside it counts as wrong.
         area: Pixels as annotated; None if not stated: then the mask's pixels count.
+        annotation_id: Of its annotation, as in `Sample.annotation_ids`; None where it has none.
     """
 
     label: int
     region: Any
     crowd: bool
     area: float | None
+    annotation_id: int | str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +56,8 @@ class Sample:
         ignored: Reads the (H, W) uint8 mask of the crowds: 255 on their pixels, 0 elsewhere. Picklable.
         instances: Every object and crowd with its mask (COCO), or None if one is missing.
         image_id: The image's number or name in COCO files; None stands for `id`.
+        annotation_ids: The id of each box's annotation (COCO) or region (Label Studio), as it is in the file,
+            where it need not be unique. None where the format has none, or a box of the photo lacks one.
     """
 
     id: str
@@ -68,6 +72,7 @@ class Sample:
     ignored: Callable[[], NDArray[np.uint8]] | None = None
     instances: tuple[Instance, ...] | None = None
     image_id: int | str | None = None
+    annotation_ids: tuple[int | str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +119,7 @@ class BoxDataset:
         samples: The usable images.
         problems: What was skipped, clipped or ignored.
         category_ids: COCO's IDs of classes 1..L; empty if they are 1..L.
+        annotations: The COCO file that it was read from; None for any other format.
     """
 
     root: Path
@@ -123,6 +129,7 @@ class BoxDataset:
     samples: tuple[Sample, ...]
     problems: tuple[Problem, ...] = ()
     category_ids: tuple[int, ...] = ()
+    annotations: Path | None = None
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -122,11 +122,30 @@ def test_objects_and_ids_as_annotated(content, read) -> None:
     assert dataset.category_ids == (7, 90)
     assert [sample.image_id for sample in dataset.samples] == [1, 2]
     first, second = (sample.instances for sample in dataset.samples)
-    assert first == (Instance(label=1, region=[array("d", SQUARE[0])], crowd=False, area=77.5),)
-    assert second == (Instance(label=2, region=[array("d", SQUARE[0])], crowd=True, area=None),)
+    square = [array("d", SQUARE[0])]
+    assert first == (Instance(label=1, region=square, crowd=False, area=77.5, annotation_id=1),)
+    assert second == (Instance(label=2, region=square, crowd=True, area=None, annotation_id=2),)
     # As with the mask, one object without a segmentation leaves the image unscored.
     content["annotations"].append(annotation(3, segmentation=[]))
     assert [sample.instances is None for sample in read(content).samples] == [True, False]
+
+
+def test_boxes_keep_the_ids_of_their_annotations(content, read) -> None:
+    content["annotations"] = [
+        annotation(30, bbox=[1, 2, 3, 4]),
+        annotation(4, iscrowd=1),
+        annotation(5, bbox=[1, 2, 0, 4]),  # dropped
+        annotation(6, category_id=3),  # dropped
+        annotation("seven", bbox=[30, 20, 20, 5]),  # clipped
+        annotation(8, image_id=2, bbox=[100, 100, 5, 5]),  # dropped: outside
+    ]
+    dataset = read(content)
+    assert dataset.annotations.name == "instances_train.json"
+    assert [sample.annotation_ids for sample in dataset.samples] == [(30, "seven"), ()]
+    assert [len(sample.boxes) for sample in dataset.samples] == [2, 0]
+    # With one of them missing, they cannot be told apart by their ids.
+    del content["annotations"][0]["id"]
+    assert [sample.annotation_ids for sample in read(content).samples] == [None, ()]
 
 
 @pytest.mark.parametrize("kind", ["list", "bytes as text", "polygons"])

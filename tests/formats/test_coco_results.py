@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from boxseg.errors import DataError
-from boxseg.formats.coco_results import encode_mask, encode_window, read_results, write_results
+from boxseg.formats.coco_results import decode_window, encode_mask, encode_window, read_results, write_results
 
 reference = pytest.importorskip("pycocotools.mask")
 
@@ -40,6 +40,25 @@ def test_the_code_of_a_window_is_that_of_the_whole_mask(
 ) -> None:
     mask = np.pad(window, ((top, bottom), (left, right)))
     assert encode_window(window, left, top, mask.shape) == encode_mask(mask)
+
+
+@settings(max_examples=200)
+@given(masks | masks.map(np.logical_not))
+def test_a_code_is_decoded_to_the_window_of_its_pixels(mask: NDArray[np.bool_]) -> None:
+    window, left, top = decode_window(encode_mask(mask))
+    height, width = window.shape
+    around = ((top, mask.shape[0] - top - height), (left, mask.shape[1] - left - width))
+    assert np.array_equal(np.pad(window, around), mask)
+    if mask.any():
+        assert all(edge.any() for edge in (window[0], window[-1], window[:, 0], window[:, -1]))
+    else:
+        assert window.size == 0
+
+
+def test_a_code_that_does_not_fill_its_size_is_refused() -> None:
+    code = encode_mask(np.eye(4, dtype=bool))
+    with pytest.raises(ValueError, match="does not fill 4 x 5"):
+        decode_window({**code, "size": [4, 5]})
 
 
 @given(st.integers(0, 2), st.booleans())

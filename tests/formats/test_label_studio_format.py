@@ -54,6 +54,21 @@ def kinds(dataset) -> list[tuple[str, str]]:
     return [(problem.kind, problem.action) for problem in dataset.problems]
 
 
+def test_boxes_keep_the_ids_of_their_regions(tmp_path: Path, make_photo) -> None:
+    make_photo("a.jpg")
+    corners = [[10, 10], [50, 10], [50, 50], [10, 50]]
+    drawn = [
+        rectangle("cat", 10, 10, 40, 40, id="r1"),
+        region("polygonlabels", "cat", {"points": corners}, id="p2"),  # the outline of r1
+        region("polygonlabels", "dog", {"points": [[x + 40, y] for x, y in corners]}, id="p3"),
+    ]
+    (sample,) = load(tmp_path, task("a.jpg", *drawn)).samples
+    assert sample.annotation_ids == ("r1", "p3")
+    assert [instance.annotation_id for instance in sample.instances] == ["r1", "p3"]
+    drawn.append({**rectangle("cat", 60, 60, 20, 20), "id": 4})
+    assert load(tmp_path, task("a.jpg", *drawn)).samples[0].annotation_ids is None
+
+
 class Bits:
     """A stream of bits, written."""
 

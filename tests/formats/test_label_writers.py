@@ -336,6 +336,26 @@ def test_small_objects_are_left_out_of_objects_only(pets: BoxDataset, tmp_path: 
     assert np.array_equal(after.samples[0].ground_truth(), pets.samples[0].ground_truth())
 
 
+@pytest.mark.parametrize("name", ["coco", "yolo-seg"])
+def test_simplified_polygons_are_nearly_the_mask(name: str, tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:50, :60]
+    mask = (np.hypot(rows - 25, columns - 30) < 20).astype(np.uint8)
+    Image.new("RGB", (60, 50)).save(tmp_path / "a.png")
+    box = {"boxes": np.array([[10.0, 5, 51, 46]]), "labels": np.array([1]), "difficult": np.array([False])}
+    sample = Sample(id="a", image=tmp_path / "a.png", width=60, height=50, ground_truth=Labels(mask), **box)
+    lengths = []
+    for tolerance in (0.0, 1.0):
+        root = tmp_path / f"{name}-{tolerance}"
+        WRITERS[name](dataset_of([sample], root), root, Writing(segmentation="polygons", simplify=tolerance))
+        (region,) = formats.load(Data(root=root)).samples[0].instances[0].region if name == "coco" else [None]
+        painted = formats.load(Data(root=root)).samples[0].ground_truth() == 1
+        text = next(root.rglob("a.txt" if name == "yolo-seg" else "instances_*.json")).read_text()
+        lengths.append(len(text.split()) if region is None else len(region))
+        overlap = (painted & (mask == 1)).sum() / (painted | (mask == 1)).sum()
+        assert overlap > 0.95 if tolerance else overlap == 1
+    assert lengths[1] < lengths[0] / 2
+
+
 @pytest.mark.parametrize("how", ["copy", "link", "none"])
 def test_photos_are_copied_linked_or_left_out(how: str, pets: BoxDataset, tmp_path: Path) -> None:
     WRITERS["coco"](pets, tmp_path / "c", Writing(photos=how))

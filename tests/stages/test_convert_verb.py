@@ -221,6 +221,7 @@ def test_labels_outside_the_boxes_are_counted(toy: Path, tmp_path: Path) -> None
         (["{empty}", "o"], "missing option format="),
         (["{empty}", "o", "format=cocoo"], "cocoo"),
         (["{empty}", "o", "format=coco", "min_area=0"], "min_area must be at least 1"),
+        (["{empty}", "o", "format=coco", "simplify=-1"], "simplify must be 0 pixels"),
     ],
 )
 def test_wrong_words(words: list[str], message: str, tmp_path: Path, capsys) -> None:

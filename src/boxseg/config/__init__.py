@@ -9,6 +9,7 @@ from __future__ import annotations
 from boxseg.config.adapt import Adapt
 from boxseg.config.crf import Crf
 from boxseg.config.data import Data
+from boxseg.config.masks import Masks
 from boxseg.config.model import Model
 from boxseg.config.results import Evaluate, Report
 from boxseg.config.stages import Augment, Classify, Label, LabelFormat, Optimiser, Segment
@@ -26,6 +27,7 @@ __all__ = [
     "Label",
     "LabelFormat",
     "LoggerName",
+    "Masks",
     "Model",
     "Optimiser",
     "Report",

@@ -82,6 +82,7 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
         samples=tuple(samples),
         problems=tuple(problems),
         category_ids=listing.category_ids,
+        annotations=listing.annotations,
     )
 
 

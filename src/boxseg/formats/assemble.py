@@ -128,4 +128,12 @@ def _sample(photo: AnnotatedPhoto, header: Header, judged: Judged) -> Iterator[S
         ignored=photo.ignored(width, height) if photo.ignored else None,
         instances=photo.instances,
         image_id=photo.image_id,
+        annotation_ids=_annotation_ids(photo, keep),
     )
+
+
+def _annotation_ids(photo: AnnotatedPhoto, keep: NDArray[np.bool_]) -> tuple[int | str, ...] | None:
+    """Of the boxes that are kept, where each has one."""
+    ids = [box.annotation_id for box, kept in zip(photo.boxes, keep.tolist(), strict=True) if kept]
+    known = tuple(number for number in ids if number is not None)
+    return known if len(known) == len(ids) else None

@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 
+import numpy as np
+
 from boxseg.config import Data
-from boxseg.dataset import Instance, Problem
+from boxseg.dataset import Instance, Problem, Sample
 from boxseg.errors import DataError, did_you_mean
+from boxseg.formats.boxes import judge_boxes
 from boxseg.formats.files import leads_out, read_json
-from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Listing, sort_out
+from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, Listing, sort_out
 from boxseg.formats.regions import is_void, packed, painter
 from boxseg.formats.split_files import annotations_option, find_image_folder
 
@@ -44,7 +47,7 @@ def matches(root: Path) -> bool:
 def read(data: Data) -> Listing:
     """List the photos of one split with their boxes."""
     path = find_annotations(data)
-    content = _parse(path)
+    content = parse(path)
     labels, classes = _categories(content["categories"], path)
     photos, problems = sort_out(_photos(data, path, content, labels))
     return Listing(
@@ -53,6 +56,7 @@ def read(data: Data) -> Listing:
         photos=photos,
         problems=problems,
         category_ids=tuple(int(number) for number in labels),
+        annotations=path,
     )
 
 
@@ -122,7 +126,8 @@ def _split_name(path: Path) -> str:
     return path.parent.name if path.name == "_annotations.coco.json" else path.stem.removeprefix("instances_")
 
 
-def _parse(path: Path) -> dict[str, list[Any]]:
+def parse(path: Path) -> dict[str, list[Any]]:
+    """The content of an annotation file; a DataError if it is no COCO instances."""
     content = read_json(path)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
@@ -210,29 +215,73 @@ def _objects(
 ) -> Iterator[_Object | Problem]:
     for number, annotation in annotations:
         called = f"{_called(annotation, number)} of {photo.image.name}"
-        category = annotation.get("category_id")
-        label = labels.get(category) if _is_number(category) else None
-        box = annotation.get("bbox")
+        label, corners = _label(annotation, labels), _corners(annotation)
         if label is None:
-            yield Problem.dropped(photo.source, "class unknown", f"id {category}, {called}")
-        elif not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
+            detail = f"id {annotation.get('category_id')}, {called}"
+            yield Problem.dropped(photo.source, "class unknown", detail)
+        elif corners is None:
             yield Problem.dropped(photo.source, "box without four numbers", called)
         else:
-            x, y, width, height = box
             region, area = packed(annotation.get("segmentation")), annotation.get("area")
+            known = annotation.get("id")
+            own_id = known if isinstance(known, (int, str)) else None
             instance = Instance(
                 label,
                 None if is_void(region) else region,
                 bool(annotation.get("iscrowd")),
                 float(area) if _is_number(area) else None,
+                own_id,
             )
-            yield AnnotatedBox((x, y, x + width, y + height), label, called), instance
+            yield AnnotatedBox(corners, label, called, annotation_id=own_id), instance
+
+
+def _label(annotation: dict[str, Any], labels: dict[float, int]) -> int | None:
+    category = annotation.get("category_id")
+    return labels.get(category) if _is_number(category) else None
+
+
+def _corners(annotation: dict[str, Any]) -> Corners | None:
+    box = annotation.get("bbox")
+    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
+        return None
+    x, y, width, height = box
+    return x, y, x + width, y + height
 
 
 def _drawn(box: AnnotatedBox, crowd: Instance) -> Instance:
     """A crowd with its region, or its box if it has none."""
     left, top, right, bottom = box.corners
     return replace(crowd, region=crowd.region or [[left, top, right, top, right, bottom, left, bottom]])
+
+
+def places_of_boxes(
+    content: dict[str, list[Any]], samples: Sequence[Sample], path: Path
+) -> Iterator[list[int]]:
+    """For each sample, where its boxes' annotations are in the list of annotations, in the order of the boxes.
+
+    Args:
+        content: Of the annotation file.
+        samples: What was read from it.
+        path: The file, named in errors.
+
+    Raises:
+        DataError: The samples were read from another content.
+    """
+    labels, _ = _categories(content["categories"], path)
+    by_image, _ = _by_image(content, path)
+    for sample in samples:
+        found = []
+        assert sample.image_id is not None
+        for number, annotation in by_image.get(sample.image_id, []):
+            label, corners = _label(annotation, labels), _corners(annotation)
+            if label is not None and corners is not None and not annotation.get("iscrowd"):
+                found.append((number, label, corners))
+        boxes = np.array([corners for *_, corners in found], dtype=np.float64).reshape(-1, 4)
+        clipped, keep, _ = judge_boxes(boxes, sample.width, sample.height)
+        own = np.array([label for _, label, _ in found], dtype=np.int64)[keep]
+        if not np.array_equal(clipped[keep], sample.boxes) or not np.array_equal(own, sample.labels):
+            raise DataError(f"{path}: the boxes of {sample.id} have changed since it was read")
+        yield [number for (number, *_), kept in zip(found, keep.tolist(), strict=True) if kept]
 
 
 def _stated_size(image: dict[str, Any]) -> tuple[int, int] | None:

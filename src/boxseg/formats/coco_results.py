@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
+from faster_coco_eval.mask_api_new_cpp import toUncompressedRLE
 from numpy.typing import NDArray
 
 from boxseg.atomic import atomic_path
-from boxseg.dataset import Sample
+from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
+from boxseg.formats.boxes import mask_bounds
+from boxseg.formats.components import ranges
 from boxseg.formats.files import read_json
 
 CocoResult = dict[str, Any]
@@ -44,6 +47,32 @@ def encode_window(window: NDArray[np.bool_], left: int, top: int, size: tuple[in
     counts = np.diff(np.concatenate([[0], borders, [height * width]]))
     counts = counts[:-1] if len(counts) > 1 and counts[-1] == 0 else counts
     return _as_text(coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width))
+
+
+def decode_window(code: dict[str, Any]) -> tuple[NDArray[np.bool_], int, int]:
+    """The mask of a compressed code, cut to the window around its pixels, and the window's left and top.
+
+    The window of an empty mask is empty. It takes time with the columns of the window only.
+
+    Raises:
+        ValueError: The runs do not fill the mask.
+    """
+    height, width = code["size"]
+    counts = code["counts"].encode() if isinstance(code["counts"], str) else code["counts"]
+    runs = toUncompressedRLE([{"size": [height, width], "counts": counts}])[0]["counts"]
+    ends = np.cumsum(np.array(runs, dtype=np.int64))
+    if ends[-1:].tolist() != [height * width]:
+        raise ValueError(f"run-length code that does not fill {height} x {width} pixels")
+    last = ends[1::2]
+    first = ends[::2][: len(last)]
+    if not len(last) or (first == last).all():
+        return np.zeros((0, 0), dtype=bool), 0, 0
+    left, right = int(first[0]) // height, (int(last[-1]) - 1) // height + 1
+    columns = np.zeros((right - left) * height, dtype=bool)
+    columns[ranges(first, last) - left * height] = True
+    mask = columns.reshape(right - left, height).T
+    left_out, top, end, bottom = mask_bounds(mask)
+    return np.ascontiguousarray(mask[top:bottom, left_out:end]), left + left_out, top
 
 
 def _as_text(code: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +112,14 @@ def read_results(path: Path) -> list[CocoResult]:
             if not isinstance(result[key], (int, str)):
                 raise DataError(f"{path}: {key} of result number {number} is {result[key]!r}, expected an id")
     return results
+
+
+def image_numbers(dataset: BoxDataset) -> dict[str, int]:
+    """Numbers of images by the samples' ids: those that they have in COCO data, else from 1."""
+    known = {sample.id: sample.image_id for sample in dataset.samples}
+    if all(isinstance(number, int) for number in known.values()):
+        return {name: int(number) for name, number in known.items() if number is not None}
+    return {sample.id: number for number, sample in enumerate(dataset.samples, start=1)}
 
 
 def image_id(sample: Sample) -> int | str:

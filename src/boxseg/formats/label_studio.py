@@ -210,4 +210,5 @@ def _regions(
             detail = f"{called}, by {degrees:g} degrees"
             action = "kept, as the upright box around it"
             yield Problem(file=photo.source, kind="rotated rectangle", detail=detail, action=action)
-        yield shape, stated_size(result)
+        own_id = result.get("id")
+        yield replace(shape, annotation_id=own_id if isinstance(own_id, str) else None), stated_size(result)

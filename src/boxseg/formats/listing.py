@@ -42,12 +42,14 @@ class AnnotatedBox(NamedTuple):
         label: Class 1..L.
         name: What to call it in a problem: `object 3 (dog)`.
         difficult: Whether the annotators marked it as difficult.
+        annotation_id: What the file calls it, if the format has ids.
     """
 
     corners: Corners
     label: int
     name: str
     difficult: bool = False
+    annotation_id: int | str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +93,7 @@ class Listing:
         photos: Photos in the order of the data set.
         problems: Photos and boxes that were left out.
         category_ids: COCO's ids of the classes, if the format has them.
+        annotations: The COCO file that all of it comes from; None for any other format.
     """
 
     root: Path
@@ -98,6 +101,7 @@ class Listing:
     photos: Sequence[AnnotatedPhoto]
     problems: Sequence[Problem]
     category_ids: tuple[int, ...] = ()
+    annotations: Path | None = None
 
 
 def sort_out(found: Iterable[T | Problem]) -> tuple[list[T], list[Problem]]:

@@ -30,6 +30,7 @@ class Shape:
     box: Corners  # in pixels, half-open edges; of an outline, its bounds
     name: str  # what to call it in a problem: `box 3 (dog)`
     region: Any = None  # polygons in pixels or a COCO run-length code; None for a box
+    annotation_id: str | None = None  # what the tool calls it
 
 
 def with_shapes(
@@ -41,7 +42,10 @@ def with_shapes(
     outline: if not, an empty photo has no ground truth.
     """
     objects = _objects(shapes)
-    photo = replace(photo, boxes=[AnnotatedBox(shape.box, shape.label, shape.name) for shape in objects])
+    boxes = [
+        AnnotatedBox(shape.box, shape.label, shape.name, annotation_id=shape.annotation_id) for shape in objects
+    ]
+    photo = replace(photo, boxes=boxes)
     bare = [shape.name for shape in objects if shape.region is None]
     if bare and len(bare) < len(objects):
         more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
@@ -54,7 +58,9 @@ def with_shapes(
     if bare or not complete or not outlined:
         yield photo
         return
-    instances = tuple(Instance(shape.label, shape.region, False, None) for shape in objects)
+    instances = tuple(
+        Instance(shape.label, shape.region, False, None, shape.annotation_id) for shape in objects
+    )
     source = f"{photo.source}: {photo.image.name}"
     yield replace(photo, ground_truth=painter(instances, source), instances=instances)
 

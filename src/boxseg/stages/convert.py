@@ -40,7 +40,13 @@ def run(job: ConvertJob) -> ConvertResult:
     if job.maps:
         check_maps(source.home)
     objects = source.objects if job.objects == "auto" else job.objects
-    writing = Writing(objects=objects, segmentation=job.segmentation, photos=job.photos, min_area=job.min_area)
+    writing = Writing(
+        objects=objects,
+        segmentation=job.segmentation,
+        photos=job.photos,
+        min_area=job.min_area,
+        simplify=job.simplify,
+    )
     dataset = source.dataset
     done = write_dataset(
         dataset,

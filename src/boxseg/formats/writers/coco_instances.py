@@ -15,11 +15,12 @@ from faster_coco_eval.core import mask as coco_mask
 
 from boxseg.atomic import write_text
 from boxseg.dataset import BoxDataset, Sample
-from boxseg.formats.coco_results import encode_window
+from boxseg.formats.coco_results import encode_window, image_numbers
 from boxseg.formats.contours import outlines
 from boxseg.formats.files import place_photo
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.regions import encode_region
+from boxseg.formats.simplify import simplify_rings
 from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
 
 
@@ -31,7 +32,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     written = Written()
     folder = root / "images" / dataset.split
     ids = dataset.category_ids or tuple(range(1, len(dataset.classes) + 1))
-    numbers = _image_numbers(dataset)
+    numbers = image_numbers(dataset)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for photo in labelled_photos(dataset, writing):
@@ -54,20 +55,14 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     return written
 
 
-def _image_numbers(dataset: BoxDataset) -> dict[str, int]:
-    known = {sample.id: sample.image_id for sample in dataset.samples}
-    if all(isinstance(number, int) for number in known.values()):
-        return {name: int(number) for name, number in known.items() if number is not None}
-    return {sample.id: number for number, sample in enumerate(dataset.samples, start=1)}
-
-
 def _object(item: LabelObject, sample: Sample, writing: Writing) -> dict[str, Any]:
     x1, y1, x2, y2 = map(float, item.box)
     segmentation: Any = encode_window(item.mask, *item.corner, (sample.height, sample.width))
     area = int(item.mask.sum())
     if writing.segmentation == "polygons":
         corner = np.array(item.corner)
-        segmentation = [(ring + corner).ravel().tolist() for ring in outlines(item.mask)]
+        rings = simplify_rings(outlines(item.mask), writing.simplify)
+        segmentation = [(ring + corner).ravel().tolist() for ring in rings]
         area = int(coco_mask.area(encode_region(segmentation, sample.width, sample.height)))
     box = [x1, y1, x2 - x1, y2 - y1]
     return {"bbox": box, "area": area, "iscrowd": 0, "segmentation": segmentation}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from boxseg.dataset import BACKGROUND, IGNORE, BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.boxes import pixel_ranges
-from boxseg.formats.contours import connected_regions
+from boxseg.formats.components import split_regions
 from boxseg.progress import track
 
 
@@ -25,6 +25,7 @@ class Writing:
     segmentation: Literal["rle", "polygons"] = "rle"  # COCO only; run-length codes keep holes
     photos: Literal["copy", "link", "none"] = "copy"
     min_area: int = 1  # pixels; smaller objects are left out, but stay in masks
+    simplify: float = 0.0  # of polygons: pixels that a corner that is left out may be away from the new outline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,18 +112,9 @@ def _regions(labels: NDArray[np.uint8]) -> Iterator[LabelObject]:
     for label in np.unique(labels):
         if label in (BACKGROUND, IGNORE):
             continue
-        regions, count = connected_regions(labels == label)
-        rows, columns = np.nonzero(regions)
-        numbers = regions[rows, columns] - 1
-        bounds = np.zeros((4, count), dtype=np.int64)
-        bounds[:2] = max(labels.shape)
-        for side, values in enumerate((columns, rows)):
-            np.minimum.at(bounds[side], numbers, values)
-            np.maximum.at(bounds[side + 2], numbers, values + 1)
-        for number in range(count):
-            left, top, right, bottom = bounds[:, number].tolist()
-            mask = regions[top:bottom, left:right] == number + 1
-            box = np.array([left, top, right, bottom], dtype=np.float64)
+        for mask, left, top in split_regions(labels == label):
+            height, width = mask.shape
+            box = np.array([left, top, left + width, top + height], dtype=np.float64)
             yield LabelObject(place=place, label=int(label), box=box, mask=mask, corner=(left, top))
             place += 1
 

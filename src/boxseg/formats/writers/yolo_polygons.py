@@ -15,9 +15,11 @@ import numpy as np
 
 from boxseg.atomic import write_text
 from boxseg.dataset import BoxDataset, Sample
-from boxseg.formats.contours import join_rings, outlines
+from boxseg.formats.bridges import join_rings
+from boxseg.formats.contours import outlines
 from boxseg.formats.files import place_photo
 from boxseg.formats.images import SUFFIXES
+from boxseg.formats.simplify import simplify_rings
 from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
 from boxseg.formats.yolo import finish_description, start_description
 
@@ -28,15 +30,15 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     description = start_description(root, dataset.split, dict(enumerate(dataset.classes)))
     for photo in labelled_photos(dataset, writing):
         place_photo(photo.sample, root / "images" / dataset.split, SUFFIXES, writing.photos)
-        lines = "".join(_line(item, photo.sample) for item in photo.objects)
+        lines = "".join(_line(item, photo.sample, writing.simplify) for item in photo.objects)
         write_text(root / "labels" / dataset.split / f"{photo.sample.id}.txt", lines)
         written += photo.counts
     finish_description(root, dataset.split, description)
     return written
 
 
-def _line(item: LabelObject, sample: Sample) -> str:
-    ring = join_rings(outlines(item.mask)) + np.array(item.corner)
-    shares = (ring / (sample.width, sample.height)).ravel()
+def _line(item: LabelObject, sample: Sample, tolerance: float) -> str:
+    ring = join_rings(simplify_rings(outlines(item.mask), tolerance)) + np.array(item.corner)
+    shares = (ring / (sample.width, sample.height)).ravel().tolist()
     # Eight digits are a thousandth of a pixel in photos of 100,000.
-    return f"{item.label - 1} {' '.join(f'{share:.8g}' for share in shares)}\n"
+    return f"{item.label - 1} {' '.join(map('{:.8g}'.format, shares))}\n"

@@ -1,0 +1,78 @@
+"""The masks of the boxes of one photo: a small file beside the photo's labels, until all are gathered.
+
+A file is a JSON list with an entry for each box of the sample, in their order:
+
+    {"segmentation": {"size": [H, W], "counts": "…"}, "score": 0.93, "source": "network"}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxseg.atomic import write_text
+from boxseg.dataset import Sample
+from boxseg.errors import DataError
+from boxseg.formats.coco_results import encode_window
+from boxseg.formats.files import read_json
+
+
+class BoxMask(TypedDict):
+    """The mask of one box."""
+
+    segmentation: dict[str, Any]  # compressed COCO run-length code of the photo's size
+    score: float  # how sure the mask is, 0..1
+    source: str  # what made it: `network`, `fallback`, or the name of another method
+
+
+def box_mask(
+    window: NDArray[np.bool_], corner: tuple[int, int], sample: Sample, *, score: float, source: str
+) -> BoxMask:
+    """The entry of one box.
+
+    Args:
+        window: (h, w), its mask, cut to any window inside the photo; false outside.
+        corner: Left and top of the window, pixels.
+        sample: The photo.
+        score: How sure the mask is, 0..1.
+        source: What made it.
+    """
+    code = encode_window(window, *corner, (sample.height, sample.width))
+    return {"segmentation": code, "score": round(float(score), 6), "source": source}
+
+
+def write_box_masks(path: Path, masks: Sequence[BoxMask]) -> None:
+    """Write the masks of one photo, in the order of its boxes, whole or not at all."""
+    write_text(path, json.dumps(masks, separators=(",", ":")) + "\n")
+
+
+def read_box_masks(path: Path, sample: Sample) -> list[BoxMask]:
+    """The masks of one photo, in the order of its boxes.
+
+    Raises:
+        DataError: The file is damaged, or of other boxes.
+    """
+    entries = read_json(path)
+    complete = isinstance(entries, list) and len(entries) == len(sample.boxes)
+    if not complete or not all(_is_of(entry, sample) for entry in entries):
+        raise DataError(
+            f"{path} does not hold a mask for each of the {len(sample.boxes)} boxes of {sample.id}: remove it "
+            "and run the command again"
+        )
+    return list(entries)
+
+
+def _is_of(entry: Any, sample: Sample) -> bool:
+    code = entry.get("segmentation") if isinstance(entry, dict) else None
+    return (
+        isinstance(code, dict)
+        and code.get("size") == [sample.height, sample.width]
+        and isinstance(code.get("counts"), str)
+        and isinstance(entry.get("score"), (int, float))
+        and isinstance(entry.get("source"), str)
+    )

@@ -1,0 +1,213 @@
+"""masks.json: a COCO data set with a mask for every box.
+
+Data in COCO's format comes back as its own file. `segmentation`, `area`, `score` and `source` are filled in for
+every annotation with a box that was used, and all else stays as it is: also annotations that could not be
+used, crowds, and annotations of photos without masks. From any other format such a file is made.
+
+Labelling writes the masks of each photo by `box_masks.write_box_masks`. When all are done:
+
+    write_masks(folder / "masks.json", dataset, partial(piece_path, folder), job.label.masks)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from boxseg.atomic import atomic_path
+from boxseg.collector import collector_paused
+from boxseg.config import Masks
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.errors import DataError
+from boxseg.formats import coco
+from boxseg.formats.box_masks import BoxMask, read_box_masks
+from boxseg.formats.coco_results import decode_window, encode_window, image_numbers
+from boxseg.formats.components import clean_mask
+from boxseg.formats.regions import UNREADABLE_REGION, encode_region
+from boxseg.formats.simplify import mask_polygons
+from boxseg.progress import track
+
+Pieces = Callable[[Sample], Path]  # the file with a photo's masks, which need not exist
+Fields = dict[str, Any]  # of an annotation
+
+
+@dataclass(frozen=True, kw_only=True)
+class MasksWritten:
+    """How much was written.
+
+    Attributes:
+        photos: Photos with masks.
+        missing: Photos of the data set without.
+        sources: Number of masks by what made them.
+    """
+
+    photos: int
+    missing: int
+    sources: dict[str, int]
+
+
+@dataclass
+class _Filled:
+    """What is filled in for each box of each photo; at the end, also how many masks were of what source."""
+
+    samples: list[Sample]
+    pieces: Pieces
+    options: Masks
+    sources: Counter[str] = field(default_factory=Counter)
+
+    def __iter__(self) -> Iterator[list[Fields]]:
+        for sample in track(self.samples, "masks"):
+            path = self.pieces(sample)
+            try:
+                fields = [_fields(entry, sample, self.options) for entry in read_box_masks(path, sample)]
+            except UNREADABLE_REGION as error:
+                raise DataError(f"{path} is damaged ({error}): remove it and run the command again") from error
+            self.sources.update(entry["source"] for entry in fields)
+            yield fields
+
+
+def write_masks(path: Path, dataset: BoxDataset, pieces: Pieces, options: Masks | None = None) -> MasksWritten:
+    """Write the masks of all boxes as a COCO data set, whole or not at all, one annotation a line.
+
+    The masks are read photo by photo, so that memory holds no more of them than those of one photo; of data in
+    COCO's format it also holds the annotation file, as when it was read.
+
+    Args:
+        path: The file to write.
+        dataset: The data set.
+        pieces: The path of a photo's masks, as `write_box_masks` wrote them; a photo without such a file could
+            not be read: it is left out, or, in COCO's format, as it was.
+        options: Clean-up of the masks, and codes or polygons.
+
+    Raises:
+        DataError: A photo's masks are damaged, or the annotation file is no longer the one that was read.
+    """
+    there = [sample for sample in dataset.samples if pieces(sample).is_file()]
+    filled = _Filled(there, pieces, options or Masks())
+    if dataset.annotations is None:
+        _write_lines(path, _made(dataset, there, filled))
+    else:
+        _write_filled(path, dataset.annotations, there, filled)
+    return MasksWritten(photos=len(there), missing=len(dataset) - len(there), sources=dict(filled.sources))
+
+
+def _write_filled(path: Path, annotations: Path, samples: list[Sample], filled: Iterable[list[Fields]]) -> None:
+    """Write an annotation file again, with the annotations of the samples' boxes filled in."""
+    with collector_paused():
+        content = coco.parse(annotations)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Annotations may be in any order, and masks come photo by photo: they wait in a file.
+    with tempfile.TemporaryFile(dir=path.parent) as waiting:
+        offsets = np.full(len(content["annotations"]), -1, dtype=np.int64)
+        places = coco.places_of_boxes(content, samples, annotations)
+        for own, fields in zip(places, filled, strict=True):
+            for place, entry in zip(own, fields, strict=True):
+                offsets[place] = waiting.tell()
+                waiting.write(json.dumps(entry).encode("ascii") + b"\n")
+        _write_lines(path, {**content, "annotations": _completed(content["annotations"], offsets, waiting)})
+
+
+def _completed(annotations: list[Any], offsets: NDArray[np.int64], waiting: IO[bytes]) -> Iterator[Any]:
+    """The annotations in their order, with what waits for them at an offset."""
+    for annotation, offset in zip(annotations, offsets.tolist(), strict=True):
+        if offset < 0:
+            yield annotation
+        else:
+            waiting.seek(offset)
+            yield {**annotation, **json.loads(waiting.readline())}
+
+
+def _made(dataset: BoxDataset, samples: list[Sample], filled: Iterable[list[Fields]]) -> dict[str, Any]:
+    """The content of a COCO file; lists that are long are iterators, for one use in the order of the keys."""
+    numbers = image_numbers(dataset)
+    ids = dataset.category_ids or tuple(range(1, len(dataset.classes) + 1))
+    folder = _photo_folder(dataset.samples)
+    root = dataset.root.absolute()
+    inside = folder.is_relative_to(root)
+
+    def annotations() -> Iterator[Fields]:
+        count = 0
+        for sample, fields in zip(samples, filled, strict=True):
+            boxes = zip(sample.boxes.tolist(), sample.labels.tolist(), fields, strict=True)
+            for (x1, y1, x2, y2), label, entry in boxes:
+                count += 1
+                known = {"id": count, "image_id": numbers[sample.id], "category_id": ids[label - 1]}
+                yield {**known, "bbox": [x1, y1, x2 - x1, y2 - y1], "iscrowd": 0, **entry}
+
+    images = (
+        {
+            "id": numbers[sample.id],
+            "file_name": sample.image.absolute().relative_to(folder).as_posix(),
+            "width": sample.width,
+            "height": sample.height,
+        }
+        for sample in samples
+    )
+    return {
+        "info": {
+            "description": "object masks made by boxseg",
+            "photos": (folder.relative_to(root) if inside else folder).as_posix(),
+        },
+        "images": images,
+        "annotations": annotations(),
+        "categories": [{"id": number, "name": name} for number, name in zip(ids, dataset.classes, strict=True)],
+    }
+
+
+def _photo_folder(samples: Iterable[Sample]) -> Path:
+    """The folder that the ids of photos are relative to, or if they are not, the one around all photos."""
+    photos = [sample.image.absolute() for sample in samples]
+    ends = [Path(f"{sample.id}{sample.image.suffix}").parts for sample in samples]
+    homes = {
+        Path(*photo.parts[: -len(end)]) if photo.parts[-len(end) :] == end else None
+        for photo, end in zip(photos, ends, strict=True)
+    }
+    home = homes.pop() if len(homes) == 1 else None
+    return home or Path(os.path.commonpath([photo.parent for photo in photos]))
+
+
+def _fields(entry: BoxMask, sample: Sample, options: Masks) -> Fields:
+    window, left, top = decode_window(entry["segmentation"])
+    mask = clean_mask(window, options.min_component, options.fill_holes)
+    size = (sample.height, sample.width)
+    code = encode_window(mask, left, top, size)
+    segmentation: Any = code
+    area = int(mask.sum())
+    if options.simplify and area:
+        corner = np.array([left, top])
+        for tolerance in (options.simplify, 0.0):  # a few pixels may have none of their centres inside
+            segmentation = [(ring + corner).ravel().tolist() for ring in mask_polygons(mask, tolerance)]
+            painted = encode_region(segmentation, sample.width, sample.height)
+            area = int(decode_window(painted)[0].sum())
+            if area:
+                break
+    more = {"score": entry["score"], "source": entry["source"]}
+    return {"segmentation": segmentation, "area": area, **more}
+
+
+def _write_lines(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object, whole or not at all; lists and iterators in it one item a line."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
+        for number, (key, value) in enumerate(content.items()):
+            file.write(f"{',' if number else '{'}\n{json.dumps(key)}: ")
+            if isinstance(value, (list, Iterator)):
+                _write_list(file, value)
+            else:
+                file.write(json.dumps(value))
+        file.write("\n}\n")
+
+
+def _write_list(file: IO[str], items: Iterable[Any]) -> None:
+    file.write("[")
+    for number, item in enumerate(items):
+        file.write(f"{',' if number else ''}\n{json.dumps(item)}")
+    file.write("\n]")
