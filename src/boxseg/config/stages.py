@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from boxseg.config.crf import Crf
+from boxseg.config.masks import Masks
 from boxseg.errors import require, require_schedule
 from boxseg.plugins import LabelMethod, LossName, require_name
 
@@ -109,10 +110,12 @@ class Label:
     """Stage 2: pseudo labels from the boxes.
 
     Args:
-        method: How to make labels. `bap` and `gap`: from the activation maps of a classifier. `box`: the whole
-            boxes, small ones on top. `ellipse`: the ellipse in each box, small ones on top. `grabcut`: cut each
-            object out of its box. `sam`: masks of a SAM network prompted with the boxes. `auto`: bap or gap, as
-            the classifier was trained. Plug-ins add others.
+        method: How to make labels. `network`: a mask of each box by the mask network that comes with boxseg, or
+            by one of `adapt`. `bap` and `gap`: from the activation maps of a classifier. `box`: the whole
+            boxes.
+            `ellipse`: the ellipse in each box. `grabcut`: cut each object out of its box. `sam`: masks of a SAM
+            network prompted with the boxes. `auto`: what the checkpoint is for, and without one `network`.
+            Plug-ins add others.
         sam: SAM network for method=sam: a transformers folder, or a name on the Hugging Face hub.
         background: Background score inside boxes, for bap and gap: `attention` (u_0), `complement` (1 - max
             u_c), or `zero` (the value of u_0 where no feature resembles the background). `auto`: attention for
@@ -122,13 +125,12 @@ class Label:
             mapping {class of the data: class of the classifier}. Classes that it does not list are matched by
             name; `names` matches all by name. Classes without a match are labelled without the classifier, by 1
             - u_0. Without a class map, the classifier must know every class of the data.
-        instances: Also write a mask with a score for each box: instances_y_crf.json and instances_y_ret.json
-            (COCO results), and their AP if the data has object masks.
-        maps: Also write confidence maps as 8-bit grey PNG: confidence/ID.png (255 times the probability of
-            Y_crf after the CRF) and reliable/ID.png (255 where Y_crf and Y_ret agree).
-        formats: Also write Y_crf for other programs, to OUT/FORMAT, with links to the photos: palette, voc,
-            masks, coco, yolo-seg. `boxseg convert` has more options.
-        crf: Dense CRF of stage 2, for Y_crf.
+        masks: Clean-up and form of the masks in masks.json.
+        instances: For bap and gap: also write the masks of boxes in Y_crf and in Y_ret, as COCO results
+            instances_y_crf.json and instances_y_ret.json.
+        formats: Also write the labels for other programs, to OUT/FORMAT, with links to the photos: palette,
+            voc, masks, coco, yolo-seg. `boxseg convert` has more options.
+        crf: Dense CRF of the labels; masks.json is made without it.
     """
 
     method: LabelMethod | str = "auto"
@@ -136,8 +138,8 @@ class Label:
     background: Literal["auto", "attention", "complement", "zero"] = "auto"
     grid: int = 1
     class_map: dict[str, str] | str | None = None
+    masks: Masks = Masks()
     instances: bool = False
-    maps: bool = False
     formats: tuple[LabelFormat, ...] = ()
     crf: Crf = Crf()
 
@@ -151,7 +153,7 @@ class Label:
 
     @property
     def by_classifier(self) -> bool:
-        """Whether the labels come from a box classifier."""
+        """Whether `run` trains a box classifier for the labels."""
         return self.method in ("auto", "bap", "gap")
 
 

@@ -5,7 +5,7 @@ Labels are painted from them (`labelling`), and masks of networks are compared w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,20 @@ BoxMask = Callable[[NDArray[np.float64], Window], NDArray[np.bool_]]
 
 # Alternations between colour models and cut, as in OpenCV's own example.
 _ITERATIONS = 5
+
+
+def object_windows(boxes: NDArray[np.float64], height: int, width: int) -> list[Window]:
+    """The pixels of each box (n, 4) xyxy, as of `pixel_ranges`; of one between pixel centres, the nearest."""
+    windows = []
+    for box, (left, top, right, bottom) in zip(boxes, pixel_ranges(boxes, height, width).tolist(), strict=True):
+        if left >= right:
+            left = min(max(int((box[0] + box[2]) / 2), 0), width - 1)
+            right = left + 1
+        if top >= bottom:
+            top = min(max(int((box[1] + box[3]) / 2), 0), height - 1)
+            bottom = top + 1
+        windows.append((left, top, right, bottom))
+    return windows
 
 
 def whole_mask(box: NDArray[np.float64], window: Window) -> NDArray[np.bool_]:
@@ -94,7 +108,10 @@ def opencv() -> Any:
 
 
 def paint_masks(
-    boxes: NDArray[np.float64], labels: NDArray[np.int64], size: tuple[int, int], mask_of: BoxMask
+    boxes: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    size: tuple[int, int],
+    masks: Sequence[NDArray[np.bool_]],
 ) -> NDArray[np.uint8]:
     """Labels (H, W) uint8 of the objects in boxes, that of the smallest box on top; 0 outside their masks.
 
@@ -102,12 +119,11 @@ def paint_masks(
         boxes: (n, 4) xyxy, pixels.
         labels: (n,) class 1..L of each box.
         size: (H, W) of the photo, pixels.
-        mask_of: The object in a box.
+        masks: The object in each box, (h, w) as its window of `object_windows`.
     """
     result = np.full(size, BACKGROUND, dtype=np.uint8)
-    ranges = pixel_ranges(boxes, *size).tolist()
+    windows = object_windows(boxes, *size)
     for index in painting_order(boxes, labels):
-        left, top, right, bottom = ranges[index]
-        inside = result[top:bottom, left:right]
-        inside[mask_of(boxes[index], (left, top, right, bottom))] = labels[index]
+        left, top, right, bottom = windows[index]
+        result[top:bottom, left:right][masks[index]] = labels[index]
     return result

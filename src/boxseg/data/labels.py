@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
@@ -11,12 +10,12 @@ from numpy.typing import NDArray
 
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
-from boxseg.formats.masks import read_mask
+from boxseg.formats.masks import MaskFolder
 
 GROUND_TRUTH: Final = "ground-truth"
 
 # Where label masks are: a folder of ID.png, or the ground truth of the data set.
-Source = Path | Literal["ground-truth"]
+Source = MaskFolder | Literal["ground-truth"]
 
 Labels = NDArray[np.uint8]
 
@@ -51,10 +50,10 @@ def _read(source: Source, sample: Sample, classes: int) -> Labels:
         if sample.ground_truth is None:
             raise DataError(f"{sample.id}: no ground-truth mask, expected one for labels=ground-truth")
         return _check_size(sample.ground_truth(), sample, f"ground truth of {sample.id}")
-    path = source / f"{sample.id}.png"
-    if not path.is_file():
+    path = source.file(sample.id)
+    if not source.has(sample.id):
         raise DataError(f"{path}: no such label mask, expected one for photo {sample.id}")
-    return _check_size(read_mask(path, classes), sample, str(path))
+    return _check_size(source.read(sample.id, classes), sample, str(path))
 
 
 def _check_size(mask: Labels, sample: Sample, name: str) -> Labels:

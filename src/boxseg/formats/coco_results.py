@@ -92,7 +92,7 @@ def write_results(path: Path, results: Iterable[CocoResult]) -> int:
 
 
 def read_results(path: Path) -> list[CocoResult]:
-    """Read results with masks.
+    """Read results with masks; of a COCO data set, the annotations that have a score.
 
     Raises:
         DataError: The file is missing or does not hold such a list.
@@ -100,6 +100,8 @@ def read_results(path: Path) -> list[CocoResult]:
     if not path.is_file():
         raise DataError(f"{path}: no such results file, expected COCO results (JSON)")
     results = read_json(path)
+    if isinstance(results, dict) and isinstance(results.get("annotations"), list):  # masks.json, a data set
+        results = [item for item in results["annotations"] if isinstance(item, dict) and "score" in item]
     if not isinstance(results, list):
         raise DataError(f"{path}: expected COCO results, a list of objects, got a {type(results).__name__}")
     for number, result in enumerate(results):

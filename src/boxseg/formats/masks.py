@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,43 @@ from boxseg.palette import voc_palette
 
 _PALETTE = voc_palette().tobytes()
 _SINGLE = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")  # modes of one channel
+
+
+@dataclass(frozen=True)
+class MaskFolder:
+    """Label masks ID.png of photos, in a folder.
+
+    Attributes:
+        path: The folder.
+        reliable: Folder of grey maps of the same names: where they are not 255, the labels are read as 255.
+    """
+
+    path: Path
+    reliable: Path | None = None
+
+    def file(self, name: str) -> Path:
+        """The mask of the photo with this ID."""
+        return self.path / f"{name}.png"
+
+    def has(self, name: str) -> bool:
+        """Whether this photo has a mask."""
+        folders = (self.path, self.reliable) if self.reliable else (self.path,)
+        return all((folder / f"{name}.png").is_file() for folder in folders)
+
+    def read(self, name: str, classes: int | None = None) -> NDArray[np.uint8]:
+        """Labels (H, W) uint8 of the photo with this ID, as `read_mask` reads them.
+
+        Raises:
+            DataError: A mask or map cannot be read, or they are of different sizes.
+        """
+        labels = read_mask(self.file(name), classes)
+        if self.reliable is None:
+            return labels
+        path = self.reliable / f"{name}.png"
+        sure = read_mask(path) == 255
+        if sure.shape != labels.shape:
+            raise DataError(f"{path} and {self.file(name)} are of different sizes")
+        return np.where(sure, labels, np.uint8(IGNORE))
 
 
 def write_mask(path: Path | str, labels: NDArray[np.uint8]) -> None:

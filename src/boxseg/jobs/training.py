@@ -47,11 +47,14 @@ class ClassifyJob(TrainingJob):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelJob(Job):
-    """Write pseudo labels for photos with boxes (stage 2).
+    """Write a mask for every box, and labels by class, for photos with boxes (stage 2). No training is needed.
 
     Args:
-        checkpoint: Classifier made by `classify`, for the methods bap and gap; the other methods need none.
-        out: Folder for y_crf/ID.png and y_ret/ID.png, and for metrics.json if there is ground truth.
+        checkpoint: Mask network made by `adapt`, in place of the one that comes with boxseg; or classifier made
+            by `classify`, for the methods bap and gap.
+        out: Folder for masks.json (a mask for every box, as a COCO data set), labels/ID.png (classes),
+            confidence/ and reliable/ID.png; with bap and gap also y_crf/ and y_ret/ID.png; and for scores if
+            there is ground truth.
     """
 
     checkpoint: Path | None = None
@@ -64,9 +67,9 @@ class LabelJob(Job):
 
     def __post_init__(self) -> None:
         require(
-            self.checkpoint is not None or not self.label.by_classifier,
-            "missing option checkpoint=…, a classifier made by `boxseg classify` (label.method=box, "
-            "ellipse, grabcut and sam need none)",
+            self.checkpoint is not None or self.label.method not in ("bap", "gap"),
+            f"label.method={self.label.method} needs checkpoint=…, a classifier made by `boxseg classify`; the "
+            "default method needs none",
         )
 
 

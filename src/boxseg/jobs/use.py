@@ -19,7 +19,7 @@ class EvaluateJob(Job):
     Args:
         labels: Instead of a network: a folder made by `label`, or a folder of masks ID.png.
         instances: Instead of a network, for AP and the IoU of each object's mask: COCO results with masks
-            (JSON), or a folder made by `label` with `label.instances=true`.
+            (JSON), or a folder made by `label`, for its masks.json.
         baselines: With `instances`: also score the ellipse in each box and GrabCut, beside whole boxes.
         data: Photos with ground-truth masks.
         out: Folder for metrics.json. By default evaluate-SPLIT beside the checkpoint, or the label folder.
@@ -122,8 +122,8 @@ class ConvertJob(Job):
         format: `palette` (PNG with labelmap.txt: CVAT's "Segmentation mask 1.1"), `voc` (devkit folder),
             `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances) or
             `yolo-seg` (polygons).
-        labels: Which labels of a folder made by `label`: Y_crf, Y_ret, or `agreed`: Y_crf with 255 where the
-            two differ.
+        labels: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they are
+            not reliable), or `y_crf` or `y_ret` of a classifier.
         objects: What counts as one object: `boxes` (the pixels of a box's class inside that box) or `regions`
             (connected regions of a class). `auto` takes boxes where they are known, and regions elsewhere and
             for predictions.
@@ -131,8 +131,8 @@ class ConvertJob(Job):
         min_area: Leave out objects with fewer pixels than this; masks stay as they are.
         simplify: Polygons only: leave out corners as long as these stay within this many pixels of the new
             outline. With 1, polygons have a fifth of the corners; 0 follows the edges of all pixels.
-        maps: Also write confidence maps as 8-bit grey PNG: OUT/reliable/ID.png (255 where Y_crf and Y_ret
-            agree) and OUT/confidence/ID.png (if `label.maps=true` or `predict` made it).
+        maps: Also write confidence maps as 8-bit grey PNG: OUT/reliable/ID.png (255 where labels are
+            reliable) and OUT/confidence/ID.png.
         photos: Photos in the data set: `copy` them, `link` to them, or `none`.
         split: Name of the split in the new data set. By default that of the data, or train.
         images: Folder of the photos, if neither the labels nor `data` tell where they are.
@@ -145,7 +145,7 @@ class ConvertJob(Job):
     source: Path = field(metadata=POSITIONAL)
     out: Path = field(metadata=POSITIONAL)
     format: LabelFormat
-    labels: Literal["y_crf", "y_ret", "agreed"] = "y_crf"
+    labels: Literal["labels", "y_crf", "y_ret", "agreed"] = "labels"
     objects: Literal["auto", "boxes", "regions"] = "auto"
     segmentation: Literal["rle", "polygons"] = "rle"
     min_area: int = 1

@@ -19,7 +19,7 @@ from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.formats.coco_results import CocoResult, encode_window, image_id, write_results
 from boxseg.nn.pseudo import BoxMasks
-from boxseg.runs.layout import LABELS, piece_path, results_path
+from boxseg.runs.layout import PAIR, pair_piece_path, results_path
 
 
 def box_instances(
@@ -53,7 +53,7 @@ def box_instances(
 
 def write_piece(folder: Path, sample: Sample, results: Mapping[str, list[CocoResult]]) -> None:
     """Write the masks of one photo, by label."""
-    write_text(piece_path(folder, sample), json.dumps(results, separators=(",", ":")) + "\n")
+    write_text(pair_piece_path(folder, sample), json.dumps(results, separators=(",", ":")) + "\n")
 
 
 def gather(folder: Path, samples: Sequence[Sample]) -> dict[str, int]:
@@ -66,14 +66,13 @@ def gather(folder: Path, samples: Sequence[Sample]) -> dict[str, int]:
         DataError: A photo's file is damaged.
     """
     return {
-        source: write_results(results_path(folder, source), _pieces(folder, samples, source))
-        for source in LABELS
+        source: write_results(results_path(folder, source), _pieces(folder, samples, source)) for source in PAIR
     }
 
 
 def _pieces(folder: Path, samples: Sequence[Sample], source: str) -> Iterator[CocoResult]:
     for sample in samples:
-        path = piece_path(folder, sample)
+        path = pair_piece_path(folder, sample)
         if not path.is_file():  # the photo could not be read
             continue
         try:

@@ -98,7 +98,10 @@ def start(job: LabelJob, dataset: BoxDataset) -> FromClassifier:
         weights=select_weights(loaded.network.weight, loaded.classes, matches),
         options=job.label,
         origin=Origin(
-            files={"checkpoint": file, **({"class_map": mapping} if mapping else {})}, matches=matches
+            files={"checkpoint": file, **({"class_map": mapping} if mapping else {})},
+            matches=matches,
+            pair=True,
+            source=trained,
         ),
     )
 

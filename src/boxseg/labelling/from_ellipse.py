@@ -1,21 +1,21 @@
-"""Ellipses as labels, a better baseline than whole boxes: the one in each box, that of the smallest on top."""
+"""The ellipse in each box as its mask, a better baseline than whole boxes."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boxseg.data.box_masks import ellipse_mask, paint_masks
-from boxseg.dataset import BoxDataset, Sample
+from boxseg.data.box_masks import Window, ellipse_mask
+from boxseg.dataset import BoxDataset
 from boxseg.inference.devices import torch_device
 from boxseg.jobs import LabelJob
-from boxseg.labelling.method import HardLabels
+from boxseg.labelling.method import BoxMethod
 
 
-def start(job: LabelJob, dataset: BoxDataset) -> HardLabels:
+def start(job: LabelJob, dataset: BoxDataset) -> BoxMethod:
     """There is nothing to prepare."""
-    return HardLabels(paint=_paint, device=torch_device(job.trainer))
+    return BoxMethod(name="ellipse", mask_of=_mask, device=torch_device(job.trainer))
 
 
-def _paint(sample: Sample, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return paint_masks(sample.boxes, sample.labels, (sample.height, sample.width), ellipse_mask)
+def _mask(photo: NDArray[np.uint8], box: NDArray[np.float64], window: Window) -> NDArray[np.bool_]:
+    return ellipse_mask(box, window)

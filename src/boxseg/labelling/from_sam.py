@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from boxseg.data.box_masks import object_windows
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import CheckpointError
 from boxseg.extras import import_extra
 from boxseg.inference.devices import torch_device
 from boxseg.jobs import LabelJob
 from boxseg.labelling.method import Origin, Scored, pixel_boxes
+from boxseg.labelling.objects import ObjectMask
 from boxseg.nn.backbones.from_transformers import quiet_transformers
 from boxseg.nn.mask_scores import mask_scores
 
@@ -66,8 +68,18 @@ class Sam:
         boxes = pixel_boxes(sample, self.device)
         image = torch.from_numpy(photo).to(self.device)
         edges = torch.from_numpy(sample.boxes).to(self.device, torch.float32)
+        windows = object_windows(sample.boxes, sample.height, sample.width)
         masks = (mask for logits in self.mask_logits(image, edges) for mask in logits.sigmoid())
-        return Scored(image=image, boxes=boxes, probabilities=mask_scores(masks, boxes))
+        inside = [
+            mask[top:bottom, left:right].clone()
+            for mask, (left, top, right, bottom) in zip(masks, windows, strict=True)
+        ]
+        return Scored(
+            image=image,
+            boxes=boxes,
+            probabilities=mask_scores(inside, boxes),
+            objects=tuple(_object(mask) for mask in inside),
+        )
 
     def mask_logits(self, image: Tensor, boxes: Tensor) -> Iterator[Tensor]:
         """Logits (b, H, W) of the masks of boxes (n, 4) xyxy, pixels, a batch of boxes at a time, in order."""
@@ -88,6 +100,13 @@ class Sam:
                 padded = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
                 logits = padded[..., :new_height, :new_width]
             yield F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)[:, 0]
+
+
+def _object(probabilities: Tensor) -> ObjectMask:
+    """The mask of a box from probabilities (h, w); its score is their mean over the mask."""
+    mask = probabilities > 0.5
+    score = float(probabilities[mask].mean()) if mask.any() else 0.0
+    return ObjectMask(mask=mask.cpu().numpy(), score=score, source="sam")
 
 
 def prepare(image: Tensor, side: int, stretched: bool) -> tuple[Tensor, tuple[int, int]]:

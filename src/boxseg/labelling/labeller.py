@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boxseg.config import Label, TrainerOptions
+from boxseg.data.box_masks import object_windows
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.formats.masks import write_mask
@@ -27,7 +28,8 @@ from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.labelling.box_instances import box_instances, write_piece
 from boxseg.labelling.confidence_maps import write_maps
 from boxseg.labelling.methods import Method, Scored
-from boxseg.runs.layout import LABELS, label_paths
+from boxseg.labelling.objects import objects_of_labels, with_fallbacks, write_objects
+from boxseg.runs.layout import PAIR, label_path, pair_paths
 
 log = logging.getLogger("boxseg")
 
@@ -87,15 +89,22 @@ def _score(labeller: Labeller, sample: Sample, photo: NDArray[np.uint8]) -> Scor
 
 
 def _finish(labeller: Labeller, sample: Sample, scored: Scored, refined: Tensor) -> None:
-    folder = labeller.folder
+    folder, pair = labeller.folder, labeller.method.origin.pair
     both = scored.labels(refined)
-    for path, labels in zip(label_paths(folder, sample), both, strict=True):
+    write_mask(label_path(folder, sample), both[0].cpu().numpy())
+    write_maps(folder, sample, *both, refined, scored.boxes)
+    objects = scored.objects
+    if objects is None:
+        windows = object_windows(sample.boxes, sample.height, sample.width)
+        objects = objects_of_labels(both[0], refined, scored.boxes, windows, labeller.method.origin.source)
+    write_objects(folder, sample, with_fallbacks(objects, sample))
+    if not pair:
+        return
+    for path, labels in zip(pair_paths(folder, sample), both, strict=True):
         write_mask(path, labels.cpu().numpy())
-    if labeller.options.maps:
-        write_maps(folder, sample, *both, refined, scored.boxes)
     if labeller.options.instances:
         masks = {
             source: box_instances(sample, labels, refined, scored.boxes, labeller.category_ids)
-            for source, labels in zip(LABELS, both, strict=True)
+            for source, labels in zip(PAIR, both, strict=True)
         }
         write_piece(folder, sample, masks)

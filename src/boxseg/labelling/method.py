@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from boxseg.data.box_masks import Window, object_windows, paint_masks
 from boxseg.dataset import IGNORE, Sample
+from boxseg.labelling.objects import ObjectMask
 from boxseg.nn.mask_scores import label_scores
 from boxseg.nn.pseudo import BoxMasks, box_masks, finish_crf
 
@@ -27,16 +29,21 @@ class Scored:
         image: (H, W, 3) uint8 RGB, on the device of the rest.
         boxes: The boxes.
         probabilities: (K + 1, H, W), background first, then `boxes.classes`: what the CRF starts from.
-        retrieve: Gives Y_ret (H, W) from Y_crf (H, W); None if Y_ret is the method's answer without a CRF.
+        retrieve: Gives Y_ret (H, W) from Y_crf (H, W), for labels from a classifier; None if there is no Y_ret.
+        objects: The mask of each box, in the order of the boxes; None if the labels inside a box are its mask.
     """
 
     image: Tensor
     boxes: BoxMasks
     probabilities: Tensor
     retrieve: Callable[[Tensor], Tensor] | None = None
+    objects: tuple[ObjectMask, ...] | None = None
 
     def labels(self, refined: Tensor) -> tuple[Tensor, Tensor]:
-        """Y_crf and Y_ret, (H, W) uint8 each, from the probabilities (K + 1, H, W) after the CRF."""
+        """The labels and a second opinion, (H, W) uint8 each: Y_crf and Y_ret, or with the CRF and without.
+
+        Takes the probabilities (K + 1, H, W) after the CRF.
+        """
         y_crf = finish_crf(refined, self.boxes)
         if self.retrieve is not None:
             return y_crf, self.retrieve(y_crf)
@@ -51,10 +58,14 @@ class Origin:
         files: Files by name; when labelling is resumed, their content must be the same.
         matches: For each class of the data, the classifier's class that stands for it, or None; empty without a
             classifier.
+        pair: Whether there are Y_crf and Y_ret.
+        source: What masks.json calls masks that are cut out of the labels.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
     matches: tuple[str | None, ...] = ()
+    pair: bool = False
+    source: str = "labels"
 
 
 class Method(Protocol):
@@ -80,27 +91,36 @@ class Method(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HardLabels:
-    """A method that gives each pixel of a photo one class, from its boxes and without a network.
+class BoxMethod:
+    """A method that makes the mask of each box by itself, without a network.
 
     Attributes:
-        paint: Labels (H, W) uint8 of a sample and its photo (H, W, 3). Picklable.
+        name: As `label.method`.
+        mask_of: The object in a box of a photo: takes the photo (H, W, 3), the box (4,) xyxy and its window
+            (left, top, right, bottom) in pixels, and gives (h, w) bool as the window. Picklable.
         device: Where the CRF runs.
+        origin: What its labels depend on.
     """
 
-    paint: Callable[[Sample, NDArray[np.uint8]], NDArray[np.uint8]]
+    name: str
+    mask_of: Callable[[NDArray[np.uint8], NDArray[np.float64], Window], NDArray[np.bool_]]
     device: torch.device
     origin: Origin = field(default_factory=Origin)
 
-    def on(self, device: torch.device) -> HardLabels:  # noqa: D102
+    def on(self, device: torch.device) -> BoxMethod:  # noqa: D102
         return replace(self, device=device)
 
-    def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:  # noqa: D102
-        boxes, labels = pixel_boxes(sample, self.device), self.paint(sample, photo)
+    def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:
+        """The masks as labels, that of the smallest box on top, and as they are."""
+        size, boxes = (sample.height, sample.width), pixel_boxes(sample, self.device)
+        windows = object_windows(sample.boxes, *size)
+        masks = [self.mask_of(photo, box, window) for box, window in zip(sample.boxes, windows, strict=True)]
+        labels = torch.from_numpy(paint_masks(sample.boxes, sample.labels, size, masks)).to(self.device)
         return Scored(
             image=torch.from_numpy(photo).to(self.device),
             boxes=boxes,
-            probabilities=label_scores(torch.from_numpy(labels).to(self.device), boxes),
+            probabilities=label_scores(labels, boxes),
+            objects=tuple(ObjectMask(mask=mask, score=1.0, source=self.name) for mask in masks),
         )
 
 

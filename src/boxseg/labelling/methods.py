@@ -9,11 +9,32 @@ from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
 from boxseg.inference.devices import torch_devices
 from boxseg.jobs import LabelJob
-from boxseg.labelling import from_classifier, from_ellipse, from_grabcut, from_sam, from_whole_box
+from boxseg.labelling import (
+    from_classifier,
+    from_ellipse,
+    from_grabcut,
+    from_network,
+    from_sam,
+    from_whole_box,
+)
 from boxseg.labelling.method import Method, Scored
+from boxseg.nn import checkpoint
+from boxseg.runs.layout import checkpoint_file
+
+
+def _by_checkpoint(job: LabelJob, dataset: BoxDataset) -> Method:
+    """What the checkpoint is for; without one the mask network that comes with boxseg."""
+    if job.checkpoint is None:
+        return from_network.start(job, dataset)
+    classifier = checkpoint_file(job.checkpoint, "box-classifier")
+    file = classifier if classifier.is_file() else checkpoint_file(job.checkpoint, "mask-network")
+    kind = checkpoint.read_meta(file)["kind"]
+    return (from_network if kind == "mask-network" else from_classifier).start(job, dataset)
+
 
 METHODS: dict[str, Callable[[LabelJob, BoxDataset], Method]] = {
-    "auto": from_classifier.start,
+    "auto": _by_checkpoint,
+    "network": from_network.start,
     "bap": from_classifier.start,
     "gap": from_classifier.start,
     "box": from_whole_box.start,

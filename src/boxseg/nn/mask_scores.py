@@ -30,14 +30,15 @@ def label_scores(labels: Tensor, boxes: BoxMasks, certainty: float = CERTAINTY) 
 def mask_scores(masks: Iterable[Tensor], boxes: BoxMasks) -> Tensor:
     """Probabilities (K + 1, H, W) of soft masks, background first, then `boxes.classes`.
 
-    There is a mask (H, W) in [0, 1] for each box, used inside the box only. A class has the highest probability
+    There is a mask in [0, 1] for each box, (h, w) as its rectangle. A class has the highest probability
     of its boxes that hold the pixel, the background 1 minus that of the most probable class. All are then
     scaled to sum to 1. Outside boxes as in `certain_outside`.
     """
     found = torch.zeros(boxes.inside.shape, device=boxes.inside.device)
     for mask, (left, top, right, bottom), owner in zip(masks, boxes.rectangles, boxes.owners, strict=True):
         view = found[owner, top:bottom, left:right]
-        view.copy_(torch.maximum(view, mask[top:bottom, left:right]))
+        if view.numel():  # a box may lie between the centres of pixels
+            view.copy_(torch.maximum(view, mask))
     background = 1 - found.amax(0, keepdim=True) if len(found) else torch.ones_like(boxes.ignored[None]).float()
     scores = torch.cat([background, found])
     return certain_outside(scores / scores.sum(0), boxes)

@@ -8,7 +8,7 @@ from boxseg.reporting.gallery import Shown
 from boxseg.reporting.html.charts import Curve, MatrixChart, confusion, training_curve
 from boxseg.reporting.html.page import Headline
 from boxseg.reporting.parts import Parts, evaluations, read_confusion, read_history, read_scores
-from boxseg.runs.layout import CONFIG, LABELS, VERSIONS, Y_CRF
+from boxseg.runs.layout import CONFIG, FINAL, PAIR, VERSIONS, Y_CRF
 from boxseg.scoring.label_scores import LABEL_TITLES
 from boxseg.tables import Cell, Table
 
@@ -94,7 +94,7 @@ def headlines(parts: Parts, shown: Shown | None) -> tuple[Headline, ...]:
     for key, label in (
         ("whole_box", "mIoU of the boxes alone"),
         (Y_CRF, "mIoU of the labels, Y_crf"),
-        ("labels", "mIoU of the labels"),
+        (FINAL, "mIoU of the labels"),
         (network, f"mIoU of the {SCORED[network]}"),
     ):
         if key in found and found[key][0]["miou"] is not None:
@@ -154,7 +154,7 @@ def curves(parts: Parts) -> tuple[Curve, ...]:
 def matrices(parts: Parts, shown: Shown | None) -> tuple[MatrixChart, ...]:
     """Confusions of labels and network: as the stages stored them, else of the photos shown."""
     found: list[MatrixChart | None] = []
-    for stage, keys in (("label", (*LABELS, "labels")), ("segment", ("before_crf", "after_crf"))):
+    for stage, keys in (("label", (*PAIR, FINAL)), ("segment", ("before_crf", "after_crf"))):
         folder = parts.stages.get(stage)
         names, counts = read_confusion(folder)
         split = _split(parts, stage, read_scores(folder))

@@ -18,7 +18,6 @@ from boxseg.data.labels import confront
 from boxseg.dataset import IGNORE, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import read_image
-from boxseg.formats.masks import read_mask
 from boxseg.inference.multiscale import write_predictions
 from boxseg.inference.networks import KeptSegmenter, check_classes
 from boxseg.inference.threads import Skipped
@@ -26,7 +25,7 @@ from boxseg.progress import track
 from boxseg.reporting.html.page import Gallery, GalleryPhoto, Layer
 from boxseg.reporting.html.pictures import data_uri, fit, label_png, photo_jpeg, reliable_png, shrink_labels
 from boxseg.reporting.parts import Parts, Split
-from boxseg.runs.layout import LABELS, Y_CRF, Y_RET
+from boxseg.runs.layout import AGREED, FINAL, PAIR, Y_CRF, Y_RET
 from boxseg.scoring.confusion import ConfusionMatrix
 from boxseg.scoring.label_scores import read_truth
 
@@ -42,7 +41,7 @@ LAYERS = (
         short="Y_ret",
         help="The second labels: by retrieval with class prototypes, or as they were before the CRF",
     ),
-    Layer(key="labels", name="labels", short="labels", help="Labels"),
+    Layer(key=FINAL, name="labels", short="labels", help="Labels"),
     Layer(
         key="reliable",
         name="reliable region",
@@ -138,8 +137,10 @@ def _layers(splits: Sequence[Split]) -> list[Layer]:
     reliable = layers.pop("reliable")
     last = [layers.pop(key) for key in ("prediction", "ground_truth")]
     for split in splits:
-        for key, path in split.sources.items():
-            if key not in (*LABELS, "prediction") and len(split.compared) > 1:
+        several = len({masks.path for key, masks in split.sources.items() if key != "prediction"}) > 1
+        for key, masks in split.sources.items():
+            path = masks.path
+            if several and key not in (AGREED, *PAIR, "prediction"):
                 name = "/".join(path.parts[-2:])
                 layers[key] = Layer(key=key, name=name, short=path.name, help=f"Labels in {path}")
     return [*layers.values(), reliable, *last]
@@ -167,9 +168,9 @@ def _counts(photos: Sequence[GalleryPhoto], splits: Sequence[Split]) -> str:
 
 def choose(split: Split, photos: int) -> list[Sample]:
     """This many photos of a split, evenly spaced; if some have labels, only from those."""
-    folders = [path for key, path in split.sources.items() if key != "prediction"]
+    sources = [masks for key, masks in split.sources.items() if key != "prediction"]
     every = split.dataset.samples
-    labelled = [s for s in every if any((folder / f"{s.id}.png").is_file() for folder in folders)]
+    labelled = [s for s in every if any(masks.has(s.id) for masks in sources)]
     samples = labelled or every
     places = np.linspace(0, len(samples) - 1, min(photos, len(samples))).round().astype(int)
     return [samples[place] for place in places]
@@ -179,14 +180,14 @@ def predict_missing(
     parts: Parts, network: KeptSegmenter, split: Split, samples: Sequence[Sample]
 ) -> dict[str, str]:
     """Predict the photos that have no prediction yet; returns unreadable ones, with the reason."""
-    folder = split.sources.get("prediction")
-    if folder is None or not network.path.is_file():
+    predicted = split.sources.get("prediction")
+    if predicted is None or not network.path.is_file():
         return {}
-    lacking = [sample for sample in samples if not (folder / f"{sample.id}.png").is_file()]
+    lacking = [sample for sample in samples if not predicted.has(sample.id)]
     if not lacking:
         return {}
     check_classes(network.loaded.classes, split.dataset, network.path)
-    return write_predictions(network.loaded, lacking, folder, parts.evaluate, parts.trainer)
+    return write_predictions(network.loaded, lacking, predicted.path, parts.evaluate, parts.trainer)
 
 
 def _open_all(work: Sequence[tuple[Split, Sample]], classes: int) -> Iterator[_Opened | Skipped]:
@@ -203,12 +204,11 @@ def _open(split: Split, sample: Sample, classes: int) -> _Opened | Skipped:
         return Skipped(str(error))
     layers: dict[str, Labels] = {}
     wrong = ""
-    for key, folder in split.sources.items():
-        file = folder / f"{sample.id}.png"
-        if not file.is_file():
+    for key, masks in split.sources.items():
+        if not masks.has(sample.id):
             continue
         try:
-            layers[key] = _sized(read_mask(file, classes), image, file)
+            layers[key] = _sized(masks.read(sample.id, classes), image, masks.file(sample.id))
         except DataError as error:
             wrong = str(error)
     if sample.ground_truth is not None:
@@ -232,7 +232,7 @@ def count_layers(opened: _Opened, classes: tuple[str, ...]) -> dict[str, Confusi
     truth = opened.layers.get("ground_truth")
     if truth is None or (truth == IGNORE).all():
         return {}
-    counted = {key: ConfusionMatrix(classes) for key in opened.layers if key != "ground_truth"}
+    counted = {key: ConfusionMatrix(classes) for key in opened.layers if key not in (AGREED, "ground_truth")}
     for key, matrix in counted.items():
         matrix.update(opened.layers[key], truth)
     return counted
@@ -289,7 +289,7 @@ def agreement(y_crf: Labels, y_ret: Labels, sample: Sample) -> tuple[float, floa
 def label_pictures(split: Split, layers: dict[str, Labels], size: tuple[int, int]) -> dict[str, bytes]:
     """PNG of each layer, and of the reliable region, at `size` (width, height) pixels."""
     small = {key: shrink_labels(labels, size) for key, labels in layers.items()}
-    pictures = {key: label_png(labels) for key, labels in small.items()}
+    pictures = {key: label_png(labels) for key, labels in small.items() if key != AGREED}
     if both := compared(split, small):
         pictures["reliable"] = reliable_png(*both)
     return pictures

@@ -17,6 +17,7 @@ from boxseg.config import Data, Evaluate, TrainerOptions
 from boxseg.data.labels import GROUND_TRUTH
 from boxseg.dataset import BoxDataset
 from boxseg.errors import BoxsegError, DataError, did_you_mean
+from boxseg.formats.masks import MaskFolder
 from boxseg.formats.splits import Splits
 from boxseg.inference.networks import KeptSegmenter
 from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob
@@ -25,10 +26,11 @@ from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import (
     CONFIG,
     CONFUSION,
+    FINAL,
     HISTORY,
-    LABELS,
     METRICS,
     MODEL,
+    PAIR,
     STAGES,
     evaluation,
     predictions,
@@ -49,12 +51,12 @@ class Split:
     """Photos of one split, and where their labels are.
 
     Attributes:
-        sources: By layer (`y_crf`, `y_ret`, `labels`, `prediction` …): a folder of masks ID.png.
+        sources: By layer (`y_crf`, `y_ret`, `labels`, `prediction` …): its masks.
         compared: Layers that must agree on a pixel for it to be reliable, the first in the role of Y_crf.
     """
 
     dataset: BoxDataset
-    sources: dict[str, Path]
+    sources: dict[str, MaskFolder]
     compared: tuple[str, ...]
 
 
@@ -109,7 +111,7 @@ def read_parts(folder: Path, root: Path | None, splits: Splits) -> Parts:
         if isinstance(loaded, BoxDataset):
             sources, compared = _labels(split.split, data, _label_names(job, stages))
             if "segment" in stages:
-                sources["prediction"] = predictions(stages["segment"], split.split)
+                sources["prediction"] = MaskFolder(predictions(stages["segment"], split.split))
             shown.append(Split(dataset=loaded, sources=sources, compared=compared))
         else:
             mend = "" if shown else " If the data set has moved, give its folder: boxseg report RUN data=DIR"
@@ -178,26 +180,26 @@ def _label_names(job: RunKind, stages: dict[str, Path]) -> list[str]:
 
 def _home(labels: Path) -> Path:
     """The run folder of a source of labels; `label` makes two sources, in subfolders."""
-    return labels.parent if labels.name in LABELS and _has_config(labels.parent) else labels
+    return labels.parent if labels.name in (FINAL, *PAIR) and _has_config(labels.parent) else labels
 
 
-def _labels(name: str, data: Data, labels: list[str]) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """Folders of label masks of a split by layer, and the layers whose agreement makes a pixel reliable."""
-    sources: dict[str, Path] = {}
+def _labels(name: str, data: Data, labels: list[str]) -> tuple[dict[str, MaskFolder], tuple[str, ...]]:
+    """Label masks of a split by layer, and the layers whose agreement makes a pixel reliable."""
+    sources: dict[str, MaskFolder] = {}
     compared: list[str] = []
     for label in labels:
         if label == GROUND_TRUTH:
             compared.append("ground_truth")
         elif name == _split_of(_home(Path(label)), data):
             try:
-                found = label_sources(Path(label)).values()
+                found = label_sources(Path(label))
             except DataError:
                 log.info(f"report: {label} holds no labels yet")
                 return sources, ()
-            for path in found:
-                own = path.name if path.name in LABELS else "labels"
-                key = own if own not in sources else f"labels_{len(sources) + 1}"
-                sources[key] = path
+            for name, masks in found.items():
+                own = masks.path.name if masks.path.name in PAIR else name
+                key = own if own not in sources else f"{FINAL}_{len(sources) + 1}"
+                sources[key] = masks
                 compared.append(key)
     return sources, tuple(compared)
 

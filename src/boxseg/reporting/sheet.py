@@ -14,12 +14,13 @@ from boxseg.config import Evaluate
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import read_image
-from boxseg.formats.masks import read_mask
 from boxseg.inference.multiscale import label_group
 from boxseg.inference.networks import Loaded
 from boxseg.nn.deeplab import Segmenter
 from boxseg.palette import overlay, voc_palette
-from boxseg.runs.layout import label_paths
+from boxseg.runs.label_source import label_sources
+from boxseg.runs.layout import AGREED, label_path
+from boxseg.scoring.label_scores import LABEL_TITLES
 
 Picture = NDArray[np.uint8]
 
@@ -27,6 +28,7 @@ _CELL = 220  # pixels: the longer side of a picture
 _GAP = 6
 _HEAD = 24
 _ROWS = 6  # photos on the sheet of a run
+_HEADS = {AGREED: "reliable labels"}
 
 
 def draw_boxes(image: Picture, boxes: NDArray[np.float64], labels: NDArray[np.int64]) -> Picture:
@@ -92,20 +94,21 @@ def make_sheet(
     Raises:
         DataError: No photo has labels, or one cannot be read.
     """
-    rows = []
+    rows, sources = [], label_sources(labels)
     for sample in _evenly(dataset, labels):
         image = read_image(sample.image)
-        masks = [read_mask(file, len(dataset.classes)) for file in label_paths(labels, sample)]
+        masks = [source.read(sample.id, len(dataset.classes)) for source in sources.values()]
         predicted = label_group(loaded, [image], options)[0].labels.cpu().numpy()
         truth = sample.ground_truth() if sample.ground_truth else None
         pictures = [label_picture(image, mask) for mask in (*masks, predicted, truth)]
         rows.append([draw_boxes(image, sample.boxes, sample.labels), *pictures])
-    write_sheet(path, ("boxes", "Y_crf", "Y_ret", "prediction", "ground truth"), rows)
+    heads = [_HEADS.get(name, LABEL_TITLES.get(name, name)) for name in sources]
+    write_sheet(path, ("boxes", *heads, "prediction", "ground truth"), rows)
 
 
 def _evenly(dataset: BoxDataset, labels: Path) -> list[Sample]:
     """A few labelled images with boxes, evenly spread over the split."""
-    done = [s for s in dataset.samples if len(s.labels) and label_paths(labels, s)[0].is_file()]
+    done = [s for s in dataset.samples if len(s.labels) and label_path(labels, s).is_file()]
     if not done:
         raise DataError(f"no labels in {labels}")
     places = np.linspace(0, len(done) - 1, min(_ROWS, len(done))).round().astype(int)

@@ -14,11 +14,12 @@ from boxseg.atomic import write_text
 from boxseg.config import LabelFormat
 from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
+from boxseg.formats.masks import MaskFolder
 from boxseg.formats.writers import SPLIT_FOLDERS, WRITERS, Writing, Written
 from boxseg.options import load_mapping
 from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import with_labels
-from boxseg.runs.layout import RECORD, Y_CRF
+from boxseg.runs.layout import FINAL, RECORD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +93,11 @@ def write_dataset(
 def write_formats(
     names: Sequence[LabelFormat], folder: Path, dataset: BoxDataset, *, changed: bool
 ) -> list[str]:
-    """Write Y_crf of a label folder to FOLDER/FORMAT, with links to the photos; returns their summary lines.
+    """Write the labels of a label folder to FOLDER/FORMAT, with links to the photos; returns summaries.
 
     Args:
         names: Formats.
-        folder: Holds y_crf/ID.png.
+        folder: Holds labels/ID.png.
         dataset: The photos of the labels.
         changed: Whether labels were written since the last time; if not, complete data sets stay.
     """
@@ -106,7 +107,7 @@ def write_formats(
         if not changed and _is_complete(out, split):
             lines.append(f"{name}: {out} (there already)")
             continue
-        labelled = with_labels(dataset, folder / Y_CRF)
+        labelled = with_labels(dataset, MaskFolder(folder / FINAL))
         missing = len(dataset) - len(labelled)
         lines += write_dataset(
             labelled, out, name, Writing(photos="link"), missing=missing, overwrite=True

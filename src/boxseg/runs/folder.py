@@ -29,7 +29,6 @@ FREE = (
     "trainer.checkpoint_every",
     "trainer.loggers",
     "label.instances",  # files beside the labels
-    "label.maps",
     "label.formats",
     "report.photos",
     "report.size",

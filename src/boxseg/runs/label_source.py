@@ -9,21 +9,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from boxseg import formats
 from boxseg.atomic import write_json
 from boxseg.config import Data
-from boxseg.dataset import BACKGROUND_NAME, IGNORE, BoxDataset, Sample
+from boxseg.dataset import BACKGROUND_NAME, BoxDataset, Sample
 from boxseg.errors import ConfigError, DataError
 from boxseg.formats.files import is_file
 from boxseg.formats.images import SUFFIXES
-from boxseg.formats.masks import read_mask
+from boxseg.formats.masks import MaskFolder
 from boxseg.formats.photo_files import photo_sample
 from boxseg.jobs import ConvertJob, LabelJob
 from boxseg.options import build_job, flatten, load_mapping
-from boxseg.runs.layout import CONFIG, LABEL_MAP, LABELS, PHOTOS, PREDICTED, Y_CRF, Y_RET, stage_folder
+from boxseg.runs.layout import (
+    AGREED,
+    CONFIG,
+    FINAL,
+    LABEL_MAP,
+    PAIR,
+    PHOTOS,
+    RELIABLE,
+    Y_CRF,
+    Y_RET,
+    stage_folder,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +56,12 @@ class _Found:
     """A folder of masks ID.png.
 
     Attributes:
-        other: Masks that have to agree, if any.
         home: Where labelmap.json and the like are.
         data: Data set that `label` made them for.
         predicted: Whether a segmentation network made them, which uses no boxes.
     """
 
-    masks: Path
-    other: Path | None = None
+    masks: MaskFolder
     home: Path
     data: Data | None = None
     predicted: bool = False
@@ -80,7 +86,7 @@ def read_source(job: ConvertJob) -> LabelSource:
                 f"the labels in {job.source} have other classes than {data.root}: "
                 f"{', '.join(names)}, not {', '.join(dataset.classes)}"
             )
-    labelled = with_labels(dataset, found.masks, found.other)
+    labelled = with_labels(dataset, found.masks)
     return LabelSource(
         dataset=labelled,
         objects="boxes" if data is not None and not found.predicted else "regions",
@@ -89,28 +95,21 @@ def read_source(job: ConvertJob) -> LabelSource:
     )
 
 
-def with_labels(dataset: BoxDataset, masks: Path, other: Path | None = None) -> BoxDataset:
-    """A data set with the labels MASKS/ID.png as its ground truth; photos without labels are left out.
-
-    Pixels whose label differs from that in the folder `other` are 255.
+def with_labels(dataset: BoxDataset, masks: MaskFolder) -> BoxDataset:
+    """A data set with these labels as its ground truth; photos without labels are left out.
 
     Raises:
         DataError: No photo has a label.
     """
     classes = len(dataset.classes)
-    samples = []
-    for sample in dataset.samples:
-        path = masks / f"{sample.id}.png"
-        if is_file(path):
-            reader = (
-                partial(read_agreed, path, other / path.relative_to(masks), classes)
-                if other
-                else partial(read_mask, path, classes)
-            )
-            samples.append(replace(sample, ground_truth=reader))
+    samples = tuple(
+        replace(sample, ground_truth=partial(masks.read, sample.id, classes))
+        for sample in dataset.samples
+        if masks.has(sample.id)
+    )
     if not samples:
-        raise DataError(f"{masks} has no label for any of {len(dataset)} photos of {dataset.root}")
-    return replace(dataset, samples=tuple(samples))
+        raise DataError(f"{masks.path} has no label for any of {len(dataset)} photos of {dataset.root}")
+    return replace(dataset, samples=samples)
 
 
 def record_photos(folder: Path, classes: Sequence[str], samples: Sequence[Sample]) -> None:
@@ -127,22 +126,31 @@ def _find(job: ConvertJob) -> _Found:
         raise DataError(
             f"{folder}: no such folder; expected one made by label, run or predict, or a folder of masks ID.png"
         )
-    if (stage_folder(folder, "label") / Y_CRF).is_dir():
+    if (stage_folder(folder, "label") / FINAL).is_dir():
         folder = stage_folder(folder, "label")
-    if folder.name in LABELS and is_file(folder.parent / CONFIG):
-        return _Found(masks=folder, home=folder.parent, data=_data_of(folder.parent))
-    if (folder / Y_CRF).is_dir():
-        pair = folder / Y_CRF, folder / Y_RET
-        masks = pair[1] if job.labels == Y_RET else pair[0]
-        other = pair[1] if job.labels == "agreed" else None
-        return _Found(masks=masks, other=other, home=folder, data=_data_of(folder))
-    if job.labels != Y_CRF:
+    if folder.name in (FINAL, *PAIR) and is_file(folder.parent / CONFIG):
+        return _Found(masks=MaskFolder(folder), home=folder.parent, data=_data_of(folder.parent))
+    if (folder / FINAL).is_dir() and is_file(folder / CONFIG):
+        return _Found(masks=_chosen(folder, job.labels), home=folder, data=_data_of(folder))
+    if job.labels != FINAL:
         raise ConfigError(f"labels={job.labels} is for folders made by label only; {folder} is not one")
-    if (folder / PREDICTED).is_dir():
-        return _Found(masks=folder / PREDICTED, home=folder, predicted=True)
+    if (folder / FINAL).is_dir():
+        return _Found(masks=MaskFolder(folder / FINAL), home=folder, predicted=True)
     if any(folder.rglob("*.png")):
-        return _Found(masks=folder, home=folder)
-    raise DataError(f"{folder} holds no labels: expected y_crf/, labels/ or masks ID.png")
+        return _Found(masks=MaskFolder(folder), home=folder)
+    raise DataError(f"{folder} holds no labels: expected labels/ or masks ID.png")
+
+
+def _chosen(folder: Path, labels: str) -> MaskFolder:
+    """The labels of a folder made by `label` that an option names."""
+    if labels == AGREED:
+        return MaskFolder(folder / FINAL, folder / RELIABLE)
+    if not (folder / labels).is_dir():
+        raise ConfigError(
+            f"labels={labels}: {folder} has no {labels}/; only label.method=bap and gap write {Y_CRF}/ and "
+            f"{Y_RET}/"
+        )
+    return MaskFolder(folder / labels)
 
 
 def _data_of(folder: Path) -> Data | None:
@@ -162,18 +170,6 @@ def _merge(given: Data | None, known: Data | None) -> Data | None:
     return replace(known, **{name: value for name, value in vars(given).items() if value != usual.get(name)})
 
 
-def read_agreed(path: Path, other: Path, classes: int) -> NDArray[np.uint8]:
-    """Labels (H, W) uint8 of a mask, 255 where another differs.
-
-    Raises:
-        DataError: One cannot be read, or they are of different sizes.
-    """
-    labels, others = read_mask(path, classes), read_mask(other, classes)
-    if labels.shape != others.shape:
-        raise DataError(f"{path} and {other} are of different sizes")
-    return np.where(labels == others, labels, np.uint8(IGNORE))
-
-
 def _from_photos(job: ConvertJob, found: _Found) -> BoxDataset:
     names = job.classes or _class_names(found.home)
     if not names:
@@ -181,8 +177,8 @@ def _from_photos(job: ConvertJob, found: _Found) -> BoxDataset:
             f"the classes of {job.source} are not known: give classes=[NAME,…] for 1..L, or data=DIR, the data "
             "set of the labels"
         )
-    masks = sorted(found.masks.rglob("*.png"))
-    ids = [path.relative_to(found.masks).with_suffix("").as_posix() for path in masks]
+    masks = sorted(found.masks.path.rglob("*.png"))
+    ids = [path.relative_to(found.masks.path).with_suffix("").as_posix() for path in masks]
     photos = _photos_in(job.images, ids) if job.images else _recorded_photos(found.home)
     if not photos and job.images is None:
         raise ConfigError(
@@ -191,7 +187,7 @@ def _from_photos(job: ConvertJob, found: _Found) -> BoxDataset:
     lost = [name for name in ids if name not in photos]
     if lost:
         raise DataError(
-            f"{len(lost)} of {len(ids)} labels in {found.masks} have no photo, the first {lost[0]}.png"
+            f"{len(lost)} of {len(ids)} labels in {found.masks.path} have no photo, the first {lost[0]}.png"
         )
     samples = tuple(photo_sample(name, photos[name]) for name in ids)
     root = job.images or found.home
@@ -246,17 +242,25 @@ def _read_json(path: Path) -> Any:
         raise DataError(f"{path} is not valid JSON ({error})") from error
 
 
-def label_sources(folder: Path) -> dict[str, Path]:
-    """Folders of masks in a label folder: y_crf and y_ret, or the folder itself.
+def label_sources(folder: Path) -> dict[str, MaskFolder]:
+    """Masks in a label folder, by name.
+
+    Y_crf and Y_ret where a classifier made them; else the labels, and the same labels without what is not
+    reliable; else the folder itself.
 
     Raises:
         DataError: There are no masks.
     """
-    pair = {name: folder / name for name in LABELS}
-    if all(path.is_dir() for path in pair.values()):
+    pair = {name: MaskFolder(folder / name) for name in PAIR}
+    if all(masks.path.is_dir() for masks in pair.values()):
         return pair
+    final, reliable = folder / FINAL, folder / RELIABLE
+    if final.is_dir() and reliable.is_dir():
+        return {FINAL: MaskFolder(final), AGREED: MaskFolder(final, reliable)}
+    if final.is_dir():
+        return {FINAL: MaskFolder(final)}
     if folder.is_dir() and next(folder.rglob("*.png"), None):
-        return {"labels": folder}
+        return {FINAL: MaskFolder(folder)}
     raise DataError(
         f"no labels in {folder}: expected y_crf/ and y_ret/ made by `boxseg label`, or masks ID.png"
     )

@@ -38,15 +38,19 @@ PREDICTIONS = "predictions"
 EVALUATION = "evaluate-{split}"
 
 # Labels of photos.
-Y_CRF, Y_RET = LABELS = ("y_crf", "y_ret")  # as files and scores name them
+FINAL = "labels"  # what a method says in the end
+Y_CRF, Y_RET = PAIR = ("y_crf", "y_ret")  # the two labels of a classifier, as files and scores name them
+AGREED = "agreed"  # labels without what is not reliable, a name in scores and reports
 CONFIDENCE = "confidence"
 RELIABLE = "reliable"
 INSTANCES = "instances"
 INSTANCE_RESULTS = "instances_{source}.json"
+MASKS = "masks.json"  # a mask for every box, as a COCO data set
+PIECES = "masks"  # its parts, one a photo
+MASK_COUNTS = "mask-counts.json"
 LABEL_MAP = "labelmap.json"
 
 # Predictions for photos, with the label map.
-PREDICTED = "labels"
 OVERLAYS = "overlays"
 PHOTOS = "photos.json"
 
@@ -69,8 +73,13 @@ def stage_folder(folder: Path, stage: Stage) -> Path:
     return folder / stage
 
 
-def label_paths(folder: Path, sample: Sample) -> tuple[Path, Path]:
-    """Files of Y_crf and Y_ret."""
+def label_path(folder: Path, sample: Sample) -> Path:
+    """File of the labels."""
+    return folder / FINAL / f"{sample.id}.png"
+
+
+def pair_paths(folder: Path, sample: Sample) -> tuple[Path, Path]:
+    """Files of Y_crf and Y_ret, which labels from a classifier have."""
     return folder / Y_CRF / f"{sample.id}.png", folder / Y_RET / f"{sample.id}.png"
 
 
@@ -80,12 +89,17 @@ def map_paths(folder: Path, sample: Sample) -> tuple[Path, Path]:
 
 
 def piece_path(folder: Path, sample: Sample) -> Path:
-    """File of one photo's masks."""
+    """File of the masks of one photo's boxes."""
+    return folder / PIECES / f"{sample.id}.json"
+
+
+def pair_piece_path(folder: Path, sample: Sample) -> Path:
+    """File of the masks of one photo's boxes in Y_crf and in Y_ret."""
     return folder / INSTANCES / f"{sample.id}.json"
 
 
 def results_path(folder: Path, source: str) -> Path:
-    """File of all photos' masks."""
+    """File of all photos' masks in Y_crf or in Y_ret."""
     return folder / INSTANCE_RESULTS.format(source=source)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from boxseg.config import Label, LabelFormat
+from boxseg.config import LabelFormat
 from boxseg.dataset import Sample
 from boxseg.formats.voc_server import TREE, results_folder
 from boxseg.runs import layout
@@ -31,9 +31,12 @@ WRITTEN: dict[str, tuple[str, ...]] = {
     "classify": _TRAINING,
     "label": (
         *_SCORES,
-        *(f"{name}/**/*.png" for name in (*layout.LABELS, layout.CONFIDENCE, layout.RELIABLE)),
+        *(f"{name}/**/*.png" for name in (layout.FINAL, *layout.PAIR, layout.CONFIDENCE, layout.RELIABLE)),
         f"{layout.INSTANCES}/**/*.json",
-        *(layout.INSTANCE_RESULTS.format(source=source) for source in layout.LABELS),
+        f"{layout.PIECES}/**/*.json",
+        layout.MASKS,
+        layout.MASK_COUNTS,
+        *(layout.INSTANCE_RESULTS.format(source=source) for source in layout.PAIR),
         layout.LABEL_MAP,
     ),
     "segment": (*_TRAINING, *_SCORES, f"{layout.PREDICTIONS}/**/*.png"),
@@ -44,7 +47,7 @@ WRITTEN: dict[str, tuple[str, ...]] = {
 }
 
 # The results among them: another job may not continue in a folder that has any.
-RESULTS = (layout.MODEL, layout.LAST, layout.METRICS, f"{layout.Y_CRF}/**/*.png", f"{TREE}/*_cls/*.png")
+RESULTS = (layout.MODEL, layout.LAST, layout.METRICS, f"{layout.FINAL}/**/*.png", f"{TREE}/*_cls/*.png")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,16 +84,21 @@ def score_files(folder: Path) -> StageFiles:
     return StageFiles(whole=(folder / layout.METRICS,))
 
 
-def label_files(folder: Path, samples: Sequence[Sample], options: Label) -> StageFiles:
-    """Labels, with requested masks of boxes and maps; scores if there is ground truth."""
+def label_files(folder: Path, samples: Sequence[Sample], *, pair: bool, instances: bool = False) -> StageFiles:
+    """Labels, maps and masks of boxes; scores if there is ground truth.
+
+    With `pair` also Y_crf and Y_ret, and with `instances` the masks of boxes in both.
+    """
 
     def of(sample: Sample) -> list[Path]:
-        masks = [layout.piece_path(folder, sample)] if options.instances else []
-        maps = layout.map_paths(folder, sample) if options.maps else ()
-        return [*layout.label_paths(folder, sample), *masks, *maps]
+        both = layout.pair_paths(folder, sample) if pair else ()
+        masks = [layout.pair_piece_path(folder, sample)] if pair and instances else []
+        own = layout.label_path(folder, sample), layout.piece_path(folder, sample)
+        return [*own, *layout.map_paths(folder, sample), *both, *masks]
 
     scored = any(sample.ground_truth is not None for sample in samples)
-    return StageFiles(whole=(folder / layout.METRICS,) if scored else (), samples=samples, of=of)
+    whole = (folder / layout.MASKS, *((folder / layout.METRICS,) if scored else ()))
+    return StageFiles(whole=whole, samples=samples, of=of)
 
 
 def submission_files(out: Path, competition: str, split: str, samples: Sequence[Sample]) -> StageFiles:

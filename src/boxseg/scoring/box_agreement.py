@@ -18,8 +18,6 @@ from boxseg.inference.object_masks import ObjectAnswer, object_answers
 from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.tables import Table
 
-_THRESHOLD = 0.5
-
 
 @dataclass(frozen=True, kw_only=True)
 class BoxAgreement:
@@ -80,7 +78,7 @@ def _answers(loaded: LoadedMaskNetwork, group: Sequence[Readable]) -> list[list[
 
 def _projection(answer: ObjectAnswer) -> float:
     """IoU of the bounds of a mask and its box, in whole pixels."""
-    mask = (answer.probability > _THRESHOLD).cpu().numpy()
+    mask = answer.mask.cpu().numpy()
     if not mask.any():
         return 0.0
     left, top, right, bottom = mask_bounds(mask)

@@ -12,7 +12,7 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError, MissingExtraError
 from boxseg.formats.coco_results import CocoResult, read_results
 from boxseg.progress import track
-from boxseg.runs.layout import LABELS, results_path
+from boxseg.runs.layout import MASKS, PAIR, results_path
 from boxseg.scoring.average_precision import Precision, average_precision
 from boxseg.scoring.baseline_masks import BASELINE_TITLES, ellipses, grabcuts, whole_boxes
 from boxseg.scoring.coco_masks import FoundMasks, TrueObjects, found_masks, true_objects
@@ -45,7 +45,7 @@ class InstanceScores:
     Attributes:
         images: Images scored.
         baselines: Masks of boxes without training: `whole_box` and, if asked for, `ellipse` and `grabcut`.
-        parts: By source: `y_crf` and `y_ret`, or the name of a results file.
+        parts: By source: `masks`, `y_crf` and `y_ret`, or the name of a results file.
         left_out: Why a baseline is missing that was asked for; empty if none is.
     """
 
@@ -60,20 +60,18 @@ class InstanceScores:
 
 
 def result_files(path: Path) -> dict[str, Path]:
-    """Results files by source: both of a folder made by `label`, or the file itself.
+    """Results files by source: those of a folder made by `label`, or the file itself.
 
     Raises:
-        DataError: The folder does not have them.
+        DataError: The folder has none.
     """
     if not path.is_dir():
         return {path.name if path.stem in BASELINE_TITLES else path.stem: path}
-    pair = {source: results_path(path, source) for source in LABELS}
-    if not all(file.is_file() for file in pair.values()):
-        raise DataError(
-            f"{path} has no instances_y_crf.json and instances_y_ret.json: write them with `boxseg label "
-            "… label.instances=true`, or give a COCO results file"
-        )
-    return pair
+    files = {"masks": path / MASKS, **{source: results_path(path, source) for source in PAIR}}
+    found = {source: file for source, file in files.items() if file.is_file()}
+    if not found:
+        raise DataError(f"{path} has no {MASKS}: give a folder made by `boxseg label`, or a COCO results file")
+    return found
 
 
 def score_instances(

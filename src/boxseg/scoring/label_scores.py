@@ -16,17 +16,17 @@ from boxseg.atomic import write_text
 from boxseg.data.geometry import whole_box_labels
 from boxseg.dataset import IGNORE, BoxDataset, Sample
 from boxseg.errors import DataError
-from boxseg.formats.masks import read_mask
+from boxseg.formats.masks import MaskFolder
 from boxseg.progress import track
 from boxseg.runs.label_source import label_sources
-from boxseg.runs.layout import CONFUSION, Y_CRF, Y_RET
+from boxseg.runs.layout import AGREED, CONFUSION, FINAL, Y_CRF, Y_RET
 from boxseg.scoring.confusion import ConfusionMatrix, Scores
 from boxseg.tables import Table
 
 Labels = NDArray[np.uint8]
 
 # Sources of labels as tables name them.
-LABEL_TITLES = {Y_CRF: "Y_crf", Y_RET: "Y_ret", "labels": "labels"}
+LABEL_TITLES = {Y_CRF: "Y_crf", Y_RET: "Y_ret", FINAL: "labels"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,9 @@ class LabelScores:
         images: Images scored.
         missing: Images with ground truth but without labels.
         whole_box: Every pixel of a box takes its class, the smallest box on top.
-        labels: By source: `y_crf` and `y_ret`, or `labels` for a single folder of masks.
-        reliable: Only on the pixels where Y_crf and Y_ret agree.
-        reliable_fraction: Share of the scored pixels on which they agree.
+        labels: By source: `y_crf` and `y_ret`, or `labels`.
+        reliable: Only on reliable pixels: where Y_crf and Y_ret agree, or the map of reliable pixels has them.
+        reliable_fraction: Their share of the scored pixels.
     """
 
     images: int
@@ -76,20 +76,20 @@ def score_labels(folder: Path, dataset: BoxDataset) -> LabelScores:
     known = [sample for sample in dataset.samples if sample.ground_truth is not None]
     if not known:
         raise no_truth(dataset)
-    scored = [s for s in known if all((path / f"{s.id}.png").is_file() for path in sources.values())]
+    scored = [s for s in known if all(masks.has(s.id) for masks in sources.values())]
     if not scored:
         raise DataError(f"{folder} has no labels for the images of split {dataset.split} in {dataset.root}")
     classes = dataset.classes
     whole_box, reliable = ConfusionMatrix(classes), ConfusionMatrix(classes)
-    matrices = {name: ConfusionMatrix(classes) for name in sources}
+    matrices = {name: ConfusionMatrix(classes) for name in sources if name != AGREED}
     for sample, truth, labels in track(_read_all(scored, sources, len(classes)), "score", total=len(scored)):
         boxes = whole_box_labels(sample.boxes, sample.labels, sample.height, sample.width)
         whole_box.update(boxes, truth)
         for name, matrix in matrices.items():
             matrix.update(labels[name], truth)
         if len(sources) == 2:
-            y_crf, y_ret = labels[Y_CRF], labels[Y_RET]
-            reliable.update(y_crf, truth, where=(y_crf == y_ret) & (y_crf != IGNORE))
+            first, second = labels.values()
+            reliable.update(first, truth, where=(first == second) & (first != IGNORE))
     agreed, counted = int(reliable.counts.sum()), int(whole_box.counts.sum())
     return LabelScores(
         images=len(scored),
@@ -104,18 +104,18 @@ def score_labels(folder: Path, dataset: BoxDataset) -> LabelScores:
 _Read = tuple[Sample, Labels, dict[str, Labels]]
 
 
-def _read_all(samples: list[Sample], sources: dict[str, Path], classes: int) -> Iterator[_Read]:
+def _read_all(samples: list[Sample], sources: dict[str, MaskFolder], classes: int) -> Iterator[_Read]:
     with ThreadPoolExecutor(max_workers=2) as pool:
         yield from pool.map(lambda sample: _read(sample, sources, classes), samples)
 
 
-def _read(sample: Sample, sources: dict[str, Path], classes: int) -> _Read:
+def _read(sample: Sample, sources: dict[str, MaskFolder], classes: int) -> _Read:
     truth = read_truth(sample)
-    labels = {name: read_mask(folder / f"{sample.id}.png", classes) for name, folder in sources.items()}
+    labels = {name: masks.read(sample.id, classes) for name, masks in sources.items()}
     for name, mask in labels.items():
         if mask.shape != truth.shape:
             raise DataError(
-                f"{sources[name] / sample.id}.png is {mask.shape[1]}x{mask.shape[0]} pixels, "
+                f"{sources[name].file(sample.id)} is {mask.shape[1]}x{mask.shape[0]} pixels, "
                 f"its photo {truth.shape[1]}x{truth.shape[0]}"
             )
     return sample, truth, labels
@@ -156,7 +156,7 @@ def label_table(title: str, scores: LabelScores) -> Table:
     rows = [("whole box", scores.whole_box, 1.0)]
     rows += [(LABEL_TITLES[name], part, 1.0) for name, part in scores.labels.items()]
     if scores.reliable is not None and scores.reliable_fraction is not None:
-        rows.append(("reliable region only (Y_crf = Y_ret)", scores.reliable, scores.reliable_fraction))
+        rows.append(("reliable region only", scores.reliable, scores.reliable_fraction))
     return Table(
         title=title,
         columns=("labels", "mIoU", "mean accuracy", "pixel accuracy", "% of pixels scored"),

@@ -57,5 +57,5 @@ def run(job: ConvertJob) -> ConvertResult:
         split=job.split,
         overwrite=job.overwrite,
     )
-    maps = copy_maps(source.home, job.out, dataset.samples, len(dataset.classes)) if job.maps else ""
+    maps = copy_maps(source.home, job.out, dataset.samples) if job.maps else ""
     return ConvertResult(**vars(done), maps=maps)

@@ -202,7 +202,9 @@ def _training(
 def _label(job: LabelJob, dataset: BoxDataset, method: Method, scratch: Path) -> PlannedStage:
     folder = stage_folder(scratch, "label")
     labeller = Labeller(method=method, options=job.label, folder=folder, category_ids=dataset.category_ids)
-    missing = len(label_files(job.out, dataset.samples, job.label).missing())
+    missing = len(
+        label_files(job.out, dataset.samples, pair=method.origin.pair, instances=job.label.instances).missing()
+    )
     photos = _usual([s for s in dataset.samples if len(s.labels)] or dataset.samples)
     start = time.perf_counter()
     label_photos(labeller, photos, _alone(job.trainer))

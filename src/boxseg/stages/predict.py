@@ -26,7 +26,7 @@ from boxseg.nn.deeplab import Segmenter
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import record_photos
-from boxseg.runs.layout import CONFIDENCE, OVERLAYS, PREDICTED
+from boxseg.runs.layout import CONFIDENCE, FINAL, OVERLAYS
 from boxseg.stages import submission
 from boxseg.stages.submission import SubmissionResult
 from boxseg.tables import Table
@@ -95,7 +95,7 @@ def _predict_chunk(
         if isinstance(prediction, Skipped):
             skipped[sample.id] = prediction.reason
             continue
-        prediction.save(job.out / PREDICTED / f"{sample.id}.png")
+        prediction.save(job.out / FINAL / f"{sample.id}.png")
         with atomic_path(job.out / OVERLAYS / f"{sample.id}.jpg") as temporary:
             prediction.overlay().save(temporary, quality=90)
         if job.confidence:

@@ -81,7 +81,7 @@ def sources_of(labels: str | Sequence[str]) -> tuple[Source, ...]:
 def _has(sample: Sample, source: Source) -> bool:
     if source == GROUND_TRUTH:
         return sample.ground_truth is not None
-    return (source / f"{sample.id}.png").is_file()
+    return source.has(sample.id)
 
 
 def _strong(dataset: BoxDataset, job: SegmentJob) -> list[Sample]:

@@ -195,7 +195,7 @@ class Plan:
             LabelJob,
             name,
             classifier,
-            lambda folder: label_files(folder, samples, stage),
+            lambda folder: label_files(folder, samples, pair=True, instances=stage.instances),
             checkpoint=classifier.folder,
             data=data,
             label=stage,
