@@ -65,13 +65,14 @@ def _corners_that_stay(
         starts, ends = starts[long], ends[long]
         between = ranges(starts + 1, ends)
         counts = ends - starts - 1
-        squares = _squared_distances(points, between, np.repeat(starts, counts), np.repeat(ends, counts))
         if not len(between):
             break
-        highest = np.maximum.reduceat(squares, np.cumsum(counts) - counts)
+        squares, unit = _scaled_distances(points, between, np.repeat(starts, counts), np.repeat(ends, counts))
+        first_of_line = np.cumsum(counts) - counts
+        highest = np.maximum.reduceat(squares, first_of_line)
         peaks = np.flatnonzero(squares == np.repeat(highest, counts))
         _, first = np.unique(np.repeat(np.arange(len(starts)), counts)[peaks], return_index=True)
-        splits = highest > tolerance**2
+        splits = highest > tolerance**2 * unit[first_of_line]
         middles = between[peaks[first]][splits]
         stays[middles] = True
         starts = np.concatenate([starts[splits], middles])
@@ -79,11 +80,21 @@ def _corners_that_stay(
     return stays
 
 
-def _squared_distances(
+def _scaled_distances(
     points: NDArray[np.float64], places: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Of points from the straight lines between two others each, as far as these reach."""
-    line, offset = points[ends] - points[starts], points[places] - points[starts]
-    length = (line**2).sum(axis=1)
-    along = (offset * line).sum(axis=1) / np.where(length > 0, length, 1.0)
-    return np.asarray(((offset - np.clip(along, 0, 1)[:, None] * line) ** 2).sum(axis=1))
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of points from straight lines between two others each, as far as these reach: squares, and their unit.
+
+    The unit is the squared length of the line. In it squares are whole numbers, and equal ones are found equal.
+    """
+    line, offset, beyond = (
+        points[ends] - points[starts],
+        points[places] - points[starts],
+        points[places] - points[ends],
+    )
+    unit = np.maximum((line**2).sum(axis=1), 1.0)
+    across = line[:, 0] * offset[:, 1] - line[:, 1] * offset[:, 0]
+    squares = across**2
+    squares = np.where((offset * line).sum(axis=1) <= 0, (offset**2).sum(axis=1) * unit, squares)
+    squares = np.where((beyond * line).sum(axis=1) >= 0, (beyond**2).sum(axis=1) * unit, squares)
+    return squares, unit
