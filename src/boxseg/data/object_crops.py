@@ -85,7 +85,7 @@ def others_map(boxes: NDArray[np.float64]) -> NDArray[np.uint8]:
     columns = (boxes[:, 0:1] < cells) & (cells < boxes[:, 2:3])
     rows = (boxes[:, 1:2] < cells) & (cells < boxes[:, 3:4])
     count = rows.astype(np.float32).T @ columns.astype(np.float32)
-    return np.minimum(count, MOST_OTHERS).astype(np.uint8)
+    return np.asarray(np.minimum(count, MOST_OTHERS), dtype=np.uint8)
 
 
 def paste_back(answer: Tensor, window: Window, rectangle: tuple[int, int, int, int]) -> Tensor:

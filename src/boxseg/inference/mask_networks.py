@@ -18,11 +18,11 @@ from boxseg.nn import checkpoint
 from boxseg.nn.backbones.base import fold_batch_norm, hurry_pointwise
 from boxseg.nn.mask_network import MaskNetwork
 from boxseg.nn.weights.loading import LoadReport, load_weights
-from boxseg.runs.layout import checkpoint_file
+from boxseg.runs.layout import CheckpointKind, checkpoint_file
 
 # Words that `adapt.weights` may be, beside a file.
 SHIPPED, IMAGENET = "shipped", "imagenet"
-_KIND = "mask-network"
+_KIND: CheckpointKind = "mask-network"
 
 
 @dataclass(frozen=True, kw_only=True)

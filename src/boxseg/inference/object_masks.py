@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,6 +87,12 @@ def object_answers(
     return found
 
 
+def centred(probability: Tensor) -> Tensor:
+    """Probabilities moved so that THRESHOLD becomes 1/2, as class scores need it: log odds less its own."""
+    moved = torch.logit(probability.clamp(1e-4, 1 - 1e-4)) - math.log(THRESHOLD / (1 - THRESHOLD))
+    return moved.sigmoid()
+
+
 def _crowding(boxes: NDArray[np.float64], place: int) -> float:
     """Area of a box that others cover, in areas of the box."""
     low, high = np.maximum(boxes[:, :2], boxes[place, :2]), np.minimum(boxes[:, 2:], boxes[place, 2:])
@@ -117,7 +124,7 @@ def _view(
         torch.from_numpy(np.stack(own).astype(np.float32)).to(device),
         torch.from_numpy(np.stack(others)).to(device),
     )
-    answers = loaded.network(images, guides).float().sigmoid()
+    answers: Tensor = loaded.network(images, guides).float().sigmoid()
     return answers.flip(-1) if flip else answers
 
 

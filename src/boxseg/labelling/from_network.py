@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import SHIPPED, LoadedMaskNetwork, load_mask_network
-from boxseg.inference.object_masks import object_answers
+from boxseg.inference.object_masks import centred, object_answers
 from boxseg.jobs import LabelJob
 from boxseg.labelling.method import Origin, Scored, pixel_boxes
 from boxseg.labelling.objects import ObjectMask
-from boxseg.nn.mask_scores import mask_scores
+from boxseg.nn.mask_scores import favour_small, mask_scores, small_boxes
 
 NETWORK = "network"
+# Mean side, pixels, of boxes in which labels stay as the network says: the CRF takes small objects for
+# background.
+SMALL = 96.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,10 +47,12 @@ class FromNetwork:
         """The mask of each box; a pixel of several boxes is most probably of the surest one's class."""
         boxes = pixel_boxes(sample, self.device)
         answers = object_answers(self.loaded, photo, sample.boxes)
+        masks = [centred(answer.probability) for answer in answers]
         return Scored(
             image=torch.from_numpy(photo).to(self.device),
             boxes=boxes,
-            probabilities=mask_scores([answer.probability for answer in answers], boxes),
+            probabilities=mask_scores(favour_small(masks, boxes), boxes),
+            without_crf=small_boxes(boxes, SMALL),
             objects=tuple(
                 ObjectMask(mask=answer.mask.cpu().numpy(), score=answer.score, source=NETWORK)
                 for answer in answers

@@ -28,7 +28,7 @@ from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.labelling.box_instances import box_instances, write_piece
 from boxseg.labelling.confidence_maps import write_maps
 from boxseg.labelling.methods import Method, Scored
-from boxseg.labelling.objects import objects_of_labels, with_fallbacks, write_objects
+from boxseg.labelling.objects import ObjectMask, objects_of_labels, with_fallbacks, write_objects
 from boxseg.runs.layout import PAIR, label_path, pair_paths
 
 log = logging.getLogger("boxseg")
@@ -90,10 +90,11 @@ def _score(labeller: Labeller, sample: Sample, photo: NDArray[np.uint8]) -> Scor
 
 def _finish(labeller: Labeller, sample: Sample, scored: Scored, refined: Tensor) -> None:
     folder, pair = labeller.folder, labeller.method.origin.pair
+    refined = scored.finished(refined)
     both = scored.labels(refined)
     write_mask(label_path(folder, sample), both[0].cpu().numpy())
     write_maps(folder, sample, *both, refined, scored.boxes)
-    objects = scored.objects
+    objects: Sequence[ObjectMask] | None = scored.objects
     if objects is None:
         windows = object_windows(sample.boxes, sample.height, sample.width)
         objects = objects_of_labels(both[0], refined, scored.boxes, windows, labeller.method.origin.source)

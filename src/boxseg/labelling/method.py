@@ -29,6 +29,7 @@ class Scored:
         image: (H, W, 3) uint8 RGB, on the device of the rest.
         boxes: The boxes.
         probabilities: (K + 1, H, W), background first, then `boxes.classes`: what the CRF starts from.
+        without_crf: (H, W) bool, pixels on which the CRF changes nothing; None for none.
         retrieve: Gives Y_ret (H, W) from Y_crf (H, W), for labels from a classifier; None if there is no Y_ret.
         objects: The mask of each box, in the order of the boxes; None if the labels inside a box are its mask.
     """
@@ -36,8 +37,15 @@ class Scored:
     image: Tensor
     boxes: BoxMasks
     probabilities: Tensor
+    without_crf: Tensor | None = None
     retrieve: Callable[[Tensor], Tensor] | None = None
     objects: tuple[ObjectMask, ...] | None = None
+
+    def finished(self, refined: Tensor) -> Tensor:
+        """The probabilities after the CRF, but for pixels that it leaves alone."""
+        if self.without_crf is None:
+            return refined
+        return torch.where(self.without_crf, self.probabilities, refined)
 
     def labels(self, refined: Tensor) -> tuple[Tensor, Tensor]:
         """The labels and a second opinion, (H, W) uint8 each: Y_crf and Y_ret, or with the CRF and without.

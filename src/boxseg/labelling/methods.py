@@ -29,7 +29,9 @@ def _by_checkpoint(job: LabelJob, dataset: BoxDataset) -> Method:
     classifier = checkpoint_file(job.checkpoint, "box-classifier")
     file = classifier if classifier.is_file() else checkpoint_file(job.checkpoint, "mask-network")
     kind = checkpoint.read_meta(file)["kind"]
-    return (from_network if kind == "mask-network" else from_classifier).start(job, dataset)
+    if kind == "mask-network":
+        return from_network.start(job, dataset)
+    return from_classifier.start(job, dataset)
 
 
 METHODS: dict[str, Callable[[LabelJob, BoxDataset], Method]] = {

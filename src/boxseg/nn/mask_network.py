@@ -60,7 +60,7 @@ class MaskNetwork(nn.Module):
 
     def _freeze(self) -> None:
         backbone = self.backbone
-        for part in (backbone.conv_stem, backbone.bn0, *backbone.blocks[:FROZEN_BLOCKS]):
+        for part in (backbone.conv_stem, backbone.bn0, *list(backbone.blocks)[:FROZEN_BLOCKS]):
             part.requires_grad_(False)
 
     def forward(self, crops: Tensor, guides: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from math import log
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -12,6 +14,9 @@ from boxseg.nn.pseudo import BoxMasks
 
 # Probability of a hard label, as in pydensecrf's examples: with more, a CRF would not change the label.
 CERTAINTY = 0.7
+
+# Of `favour_small`. On photos of VOC and COCO 0.75 gives better labels than 0, 0.5, 1 and 1.5.
+FAVOUR = 0.75
 
 
 def label_scores(labels: Tensor, boxes: BoxMasks, certainty: float = CERTAINTY) -> Tensor:
@@ -42,6 +47,38 @@ def mask_scores(masks: Iterable[Tensor], boxes: BoxMasks) -> Tensor:
     background = 1 - found.amax(0, keepdim=True) if len(found) else torch.ones_like(boxes.ignored[None]).float()
     scores = torch.cat([background, found])
     return certain_outside(scores / scores.sum(0), boxes)
+
+
+def favour_small(masks: Sequence[Tensor], boxes: BoxMasks) -> list[Tensor]:
+    """Soft masks with which the smaller of two objects wins where both are probable: it is in front, as a rule.
+
+    Where p > 1/2, the log odds of a mask grow by FAVOUR · ln(median area of the boxes / area of its box), but
+    no pixel of an object becomes background by that.
+
+    Args:
+        masks: For each box (h, w) in [0, 1], as its rectangle.
+        boxes: The boxes.
+    """
+    areas = [(right - left) * (bottom - top) for left, top, right, bottom in boxes.rectangles]
+    middle = median(areas) if areas else 0
+    return [
+        _moved(mask, FAVOUR * log(max(middle, 1) / max(area, 1)))
+        for mask, area in zip(masks, areas, strict=True)
+    ]
+
+
+def _moved(mask: Tensor, bonus: float) -> Tensor:
+    moved = (torch.logit(mask.clamp(1e-3, 1 - 1e-3)) + bonus).sigmoid().clamp_min(0.5001)
+    return torch.where(mask > 0.5, moved, mask)
+
+
+def small_boxes(boxes: BoxMasks, side: float) -> Tensor:
+    """(H, W) bool, the pixels of boxes whose mean side, the root of their area, is below `side` pixels."""
+    small = torch.zeros_like(boxes.ignored)
+    for left, top, right, bottom in boxes.rectangles:
+        if (right - left) * (bottom - top) < side**2:
+            small[top:bottom, left:right] = True
+    return small
 
 
 def certain_outside(inside: Tensor, boxes: BoxMasks) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import lightning as L
 import torch
@@ -85,6 +85,10 @@ class TrainingModule(L.LightningModule):
 
     def after_step(self) -> None:
         """Called after the optimiser's step."""
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser and the schedule of its learning rate, as Lightning takes them."""
+        raise NotImplementedError
 
     def save(self, path: Path | str, classes: Sequence[str]) -> None:
         """Write what was trained as `model.safetensors` of a run."""
