@@ -25,6 +25,7 @@ _MODULES = {
     ),
     "boxseg.inference.onnx_predictor": "OnnxPredictor",
     "boxseg.inference.prediction": "BasePredictor Prediction",
+    "boxseg.labelling.masker": "Masker ObjectMasks masks",
     "boxseg.plugins": "register",
     "boxseg.results": "Result",
     "boxseg.stages.adapt": "AdaptResult",
