@@ -17,8 +17,8 @@ from boxseg.data.object_crops import Window, cut_crop, others_map, paste_back, t
 from boxseg.inference.mask_networks import LoadedMaskNetwork
 from boxseg.nn.mask_network import SIDE, guide_maps
 
-# Boxes seen together, each as it is and mirrored: their features take some 100 MB.
-BATCH = 8
+# Boxes seen together, each as it is and mirrored: more at a time leave the caches of a processor.
+BATCH = 4
 # Probability above which a pixel is the object.
 THRESHOLD = 0.55
 # Crowding above which a mask is doubted no more.

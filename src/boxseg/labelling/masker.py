@@ -248,7 +248,5 @@ def _number(label: Any) -> int:
     except (TypeError, ValueError):
         number = 0
     if isinstance(label, str) or number < 1 or number != label:
-        raise DataError(
-            f"label {label!r}: expected whole numbers from 1 on, or a name for every box"
-        )
+        raise DataError(f"label {label!r}: expected whole numbers from 1 on, or a name for every box")
     return number
