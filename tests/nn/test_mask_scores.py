@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from boxseg.nn.mask_scores import CERTAINTY, label_scores, mask_scores
+from boxseg.nn.mask_scores import CERTAINTY, FAVOUR, favour_small, label_scores, mask_scores, small_boxes
 from boxseg.nn.pseudo import BoxMasks, box_masks, finish_crf
 
 HEIGHT, WIDTH = 7, 9
@@ -74,7 +76,10 @@ def test_a_hard_label_is_the_most_probable_class_by_a_fixed_share(scene: tuple[B
 def test_a_class_is_as_probable_as_its_surest_box(scene: tuple[BoxMasks, int]) -> None:
     boxes, seed = scene
     generator = torch.Generator().manual_seed(seed)
-    masks = torch.rand(len(boxes.owners), HEIGHT, WIDTH, generator=generator)
+    masks = [
+        torch.rand(bottom - top, right - left, generator=generator)
+        for left, top, right, bottom in boxes.rectangles
+    ]
     scores = mask_scores(iter(masks), boxes)
     check_outside(scores, boxes)
     for y in range(HEIGHT):
@@ -84,7 +89,7 @@ def test_a_class_is_as_probable_as_its_surest_box(scene: tuple[BoxMasks, int]) -
                 masks, boxes.rectangles, boxes.owners, strict=True
             ):
                 if left <= x < right and top <= y < bottom:
-                    best[owner] = max(best[owner], float(mask[y, x]))
+                    best[owner] = max(best[owner], float(mask[y - top, x - left]))
             if not boxes.inside[:, y, x].any():
                 continue
             values = [1 - max(best), *best]
@@ -102,3 +107,50 @@ def test_every_box_needs_a_mask() -> None:
     boxes = box_masks(torch.tensor([[0.0, 0, 3, 3]]), torch.tensor([1]), (HEIGHT, WIDTH))
     with pytest.raises(ValueError, match="zip"):
         mask_scores([], boxes)
+
+
+def middle(areas: list[int]) -> float:
+    """Their median."""
+    ordered, half = sorted(areas), len(areas) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+@settings(max_examples=25)
+@given(scenes())
+def test_the_smaller_object_is_favoured_where_it_is_probable(scene: tuple[BoxMasks, int]) -> None:
+    boxes, seed = scene
+    generator = torch.Generator().manual_seed(seed)
+    sizes = [(right - left, bottom - top) for left, top, right, bottom in boxes.rectangles]
+    masks = [torch.rand(height, width, generator=generator) for width, height in sizes]
+    found = favour_small(masks, boxes)
+    assert len(found) == len(masks)
+    for before, after, (width, height) in zip(masks, found, sizes, strict=True):
+        bonus = FAVOUR * math.log(middle([w * h for w, h in sizes]) / (width * height))
+        for p, q in zip(before.flatten().tolist(), after.flatten().tolist(), strict=True):
+            if p <= 0.5:
+                assert q == p
+                continue
+            odds = math.log(p / (1 - p)) if p < 0.999 else math.log(999)
+            expected = 1 / (1 + math.exp(-odds - bonus))
+            assert q == pytest.approx(max(expected, 0.5001), abs=1e-4)
+            assert q > 0.5
+
+
+def test_a_single_box_is_not_favoured() -> None:
+    boxes = box_masks(torch.tensor([[1.0, 1, 5, 6]]), torch.tensor([2]), (HEIGHT, WIDTH))
+    mask = torch.linspace(0.01, 0.99, 20).view(5, 4)
+    torch.testing.assert_close(favour_small([mask], boxes)[0], mask.clamp_min(0.01), atol=2e-4, rtol=0)
+
+
+@settings(max_examples=25)
+@given(scenes(), st.integers(0, 8))
+def test_pixels_of_small_boxes(scene: tuple[BoxMasks, int], side: int) -> None:
+    boxes, _ = scene
+    found = small_boxes(boxes, side)
+    for y in range(HEIGHT):
+        for x in range(WIDTH):
+            expected = any(
+                left <= x < right and top <= y < bottom and math.sqrt((right - left) * (bottom - top)) < side
+                for left, top, right, bottom in boxes.rectangles
+            )
+            assert bool(found[y, x]) == expected

@@ -64,6 +64,20 @@ def test_parts_make_up_the_batch(parts: int) -> None:
         assert torch.equal(torch.cat([piece[name] for piece in pieces]), whole)
 
 
+@pytest.mark.parametrize("parts", [1, 2, 3, 5])
+def test_crops_of_one_box_each_keep_it(parts: int) -> None:
+    batch = {
+        "images": torch.arange(5),
+        "boxes": torch.arange(20).view(5, 4),
+        "others": torch.arange(10).view(5, 2),
+    }
+    pieces = split_batch(batch, parts)
+    assert len(pieces) == parts
+    for name, whole in batch.items():
+        assert torch.equal(torch.cat([piece[name] for piece in pieces]), whole)
+        assert all(len(piece[name]) == len(piece["images"]) for piece in pieces)
+
+
 def gradients(module: nn.Module, loss: Tensor) -> list[Tensor]:
     return list(torch.autograd.grad(loss, list(module.parameters())))
 

@@ -75,7 +75,7 @@ class Adapt:
             require(0 <= value < math.inf, f"adapt.{name} must be 0 or more, got {value}")
         require(0 <= self.jitter < 1, f"adapt.jitter must be from 0 to below 1, got {self.jitter}")
         require(
-            0 <= self.margins[0] <= self.margins[1],
+            0 <= self.margins[0] <= self.margins[1] < math.inf,
             f"adapt.margins must be [smallest, largest], got {list(self.margins)}",
         )
         require(4 <= self.smallest <= 160, f"adapt.smallest must be 4 to 160 pixels, got {self.smallest}")

@@ -46,12 +46,15 @@ class LabelBatch(TypedDict):
 
 Tensors = dict[str, Tensor]
 
-# The entries of a batch with one row per box, not per image.
+# The entries of a BoxBatch with one row per box, not per image.
 PER_BOX = frozenset({"boxes", "batch_index", "labels"})
 
 
 def split_batch(batch: Tensors, parts: int) -> list[Tensors]:
-    """Split a BoxBatch or LabelBatch, in order, into `parts` with about equally many images."""
+    """Split a batch, in order, into `parts` with about equally many images.
+
+    Only a BoxBatch, which says by `batch_index` whose a box is, has several boxes an image.
+    """
     if parts == 1:
         return [batch]
     images = len(batch["images"])
@@ -59,7 +62,9 @@ def split_batch(batch: Tensors, parts: int) -> list[Tensors]:
     owner = batch.get("batch_index")
     found = []
     for first, last in itertools.pairwise(edges):
-        part = {name: tensor[first:last] for name, tensor in batch.items() if name not in PER_BOX}
+        part = {
+            name: tensor[first:last] for name, tensor in batch.items() if owner is None or name not in PER_BOX
+        }
         if owner is not None:
             mine = (owner >= first) & (owner < last)
             part |= {name: batch[name][mine] for name in PER_BOX}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import numpy as np
@@ -16,7 +16,7 @@ from boxseg.config import Adapt
 from boxseg.data.colour import draw_jitter, jitter_colours
 from boxseg.data.loading import Tensors, TrainingPhotos
 from boxseg.data.object_crops import cut_crop, others_map, to_crop, window_around
-from boxseg.dataset import BoxDataset
+from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.nn.mask_network import SIDE
 
@@ -46,7 +46,7 @@ class ObjectTraining(TrainingPhotos):
 
     Indexed by the (index, position) pairs of a `StreamSampler`, as `BoxTraining` is: the object, and what its
     crop is drawn from, together with the seed. An item is one crop of an `ObjectBatch`. Where a photo cannot be
-    read, the next one's first object takes its place.
+    read, the first object of the next one that has any takes its place.
 
     Args:
         dataset: Photos with boxes.
@@ -58,19 +58,19 @@ class ObjectTraining(TrainingPhotos):
     """
 
     def __init__(self, dataset: BoxDataset, options: Adapt, seed: int) -> None:
-        super().__init__(dataset, seed)
-        self._options = options
-        self._places = [
-            _Place(photo, box)
-            for photo, sample in enumerate(dataset.samples)
-            for box, (left, top, right, bottom) in enumerate(sample.boxes.tolist())
-            if min(right - left, bottom - top) >= options.min_side
-        ]
-        if not self._places:
+        samples = tuple(sample for sample in dataset.samples if _large_boxes(sample, options.min_side))
+        if dataset.samples and not samples:
             raise DataError(
                 f"split {dataset.split!r} of {dataset.root} has no box of at least {options.min_side:g} "
                 "pixels a side to train on: give adapt.min_side=…"
             )
+        super().__init__(replace(dataset, samples=samples), seed)
+        self._options = options
+        self._places = [
+            _Place(photo, box)
+            for photo, sample in enumerate(samples)
+            for box in _large_boxes(sample, options.min_side)
+        ]
 
     def __len__(self) -> int:
         return len(self._places)
@@ -79,7 +79,8 @@ class ObjectTraining(TrainingPhotos):
         index, position = key
         place = self._places[index]
         sample, image = self._read(place.photo)
-        box = place.box if sample is self._samples[place.photo] else 0
+        itself = sample is self._samples[place.photo]
+        box = place.box if itself else _large_boxes(sample, self._options.min_side)[0]
         rng = np.random.default_rng([self._seed, position])
         low, high = self._options.margins
         left, top, right, bottom = rng.uniform(low, high, 4).tolist()
@@ -113,6 +114,13 @@ class ObjectTraining(TrainingPhotos):
             torch.stack([item[name] for item in items]) for name in ("image", "clean", "boxes", "others")
         )
         return {"images": images, "clean": clean, "boxes": boxes, "others": others}
+
+
+def _large_boxes(sample: Sample, least: float) -> list[int]:
+    """Places of the boxes whose shorter side has at least so many pixels."""
+    sides = sample.boxes[:, 2:] - sample.boxes[:, :2]
+    found: list[int] = np.flatnonzero(sides.min(axis=1) >= least).tolist()
+    return found
 
 
 def _channels_first(crop: NDArray[np.uint8]) -> Tensor:

@@ -75,7 +75,7 @@ def start_mask_network(weights: str, seed: int) -> tuple[MaskNetwork, LoadReport
         report = load_weights(network, "default")
     else:
         file = weight_file(weights)
-        network.load_state_dict(_read(file))
+        _fill(network, file)
         report = LoadReport(
             source=str(file),
             scheme="boxseg",
@@ -108,11 +108,7 @@ def load_mask_network(path: Path | str, device: torch.device) -> LoadedMaskNetwo
     """
     file = weight_file(path)
     network = MaskNetwork()
-    try:
-        network.load_state_dict(_read(file))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{file} does not fit the mask network: {reason}") from error
+    _fill(network, file)
     network.eval().to(device).requires_grad_(False)
     fold_batch_norm(network)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -120,9 +116,14 @@ def load_mask_network(path: Path | str, device: torch.device) -> LoadedMaskNetwo
     return LoadedMaskNetwork(network=network, device=device, file=file)
 
 
-def _read(file: Path) -> dict[str, Tensor]:
+def _fill(network: MaskNetwork, file: Path) -> None:
+    """Load a checkpoint's tensors into a network of single precision."""
     _, state = checkpoint.load(file, _KIND)
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{file} does not fit the mask network: {reason}") from error
 
 
 def _half(tensor: Tensor) -> Any:

@@ -106,8 +106,8 @@ def colour_model(answers: Tensor, lab: Tensor, weight: float) -> Tensor:
 def mean_field(answers: Tensor, lab: Tensor, inside: Tensor, weight: float) -> Tensor:
     """Mean field of a CRF whose pairs are a cell and its neighbours at four distances, alike in colour or not.
 
-    log odds(i) = those of `answers` + weight · Σ_j w_ij (2 q_j - 1) / Σ_j w_ij, w = exp(-|Δlab|² / 2σ²),
-    repeated.
+    log odds(i) = those of `answers` + weight · Σ_j w_ij (2 q_j - 1) / max(Σ_j w_ij, 1/2),
+    w = exp(-|Δlab|² / 2σ²), repeated: a cell like none of its neighbours hardly heeds them.
 
     Args:
         answers: (B, H, W), probability of the object.

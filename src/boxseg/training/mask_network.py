@@ -49,6 +49,7 @@ class MaskNetworkModule(TrainingModule):
     network: MaskNetwork
     options: Adapt
     stage: ClassVar[str] = "adapt"
+    learning_rate: ClassVar[str] = "adapt.lr"
 
     def __init__(
         self, *, iterations: int, adapt: Adapt | None = None, seed: int = 0, accumulate: int = 1

@@ -41,6 +41,7 @@ class TrainingModule(L.LightningModule):
     """
 
     stage: ClassVar[str]
+    learning_rate: ClassVar[str] = "optimiser.lr"  # the option, for messages
 
     def __init__(
         self,
@@ -118,7 +119,7 @@ class TrainingModule(L.LightningModule):
         mean = self._sum_of_ranks(torch.stack(losses).sum()) / world
         if not torch.isfinite(mean):
             raise BoxsegError(
-                f"the loss is {mean.item()} at iteration {self.global_step}: try a lower optimiser.lr"
+                f"the loss is {mean.item()} at iteration {self.global_step}: try a lower {self.learning_rate}"
             )
         self.log("loss", mean, prog_bar=True)
         self.before_step()
