@@ -271,7 +271,8 @@ def grabcut_labels(
 ) -> NDArray[np.int64]:
     """What the method says of a photo before the CRF: the most probable class of each pixel."""
     sample = Sample(
-        id="p", image=Path("p.jpg"), width=photo.shape[1], height=photo.shape[0], boxes=boxes, labels=labels,
+        id="p", image=Path("p.jpg"), width=photo.shape[1], height=photo.shape[0],
+        boxes=boxes.copy(), labels=labels.copy(),  # torch takes no views from back to front
         difficult=np.zeros(len(labels), dtype=bool),
     )  # fmt: skip
     trainer = TrainerOptions(seed=seed, accelerator="cpu")
