@@ -35,12 +35,7 @@ LAYERS = (
     Layer(key="photo", name="photo", short="photo", help="The photo alone"),
     Layer(key="boxes", name="boxes", short="boxes", help="The boxes that were given"),
     Layer(key=Y_CRF, name="Y_crf", short="Y_crf", help="Labels after the dense CRF"),
-    Layer(
-        key=Y_RET,
-        name="Y_ret",
-        short="Y_ret",
-        help="The second labels: by retrieval with class prototypes, or as they were before the CRF",
-    ),
+    Layer(key=Y_RET, name="Y_ret", short="Y_ret", help="Labels by retrieval with class prototypes"),
     Layer(key=FINAL, name="labels", short="labels", help="Labels"),
     Layer(
         key="reliable",
