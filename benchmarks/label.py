@@ -41,7 +41,7 @@ from boxseg.labelling.labeller import Labeller, label_photos
 from boxseg.labelling.method import Origin
 from boxseg.nn.deeplab import BoxClassifier
 from boxseg.progress import quiet
-from boxseg.runs.layout import label_paths
+from boxseg.runs.layout import pair_paths
 from measure import alternate, in_child, parser, photos, resident_growth, settings, table, timed
 from straightforward import crf
 from straightforward.labels import label_photo
@@ -63,7 +63,7 @@ def make_labeller(backbone: str, checkpoint: Path | None, classes: tuple[str, ..
     loaded = load_classifier(checkpoint, torch.device("cpu"))
     weights = select_weights(loaded.network.weight, loaded.classes, classes)
     options = Label(background="attention")
-    method = FromClassifier(loaded=loaded, weights=weights, options=options, origin=Origin())
+    method = FromClassifier(loaded=loaded, weights=weights, options=options, origin=Origin(pair=True))
     return Labeller(method=method, options=options, folder=folder)
 
 
@@ -111,7 +111,7 @@ def plain(labeller: Labeller, samples: Sequence[Sample]) -> None:
         image = read_image(sample.image)
         with layer_by_layer():
             masks = label_photo(network_of(labeller), image, sample.boxes, sample.labels)
-        for path, mask in zip(label_paths(labeller.folder / "plain", sample), masks, strict=True):
+        for path, mask in zip(pair_paths(labeller.folder / "plain", sample), masks, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(mask).save(path)
 
@@ -162,7 +162,7 @@ def check(labeller: Labeller, samples: Sequence[Sample]) -> str:
     names = ("Y_crf", "Y_ret")
     wrong = dict.fromkeys(names, 0)
     for sample in samples:
-        both = (label_paths(labeller.folder, sample), label_paths(labeller.folder / "plain", sample))
+        both = (pair_paths(labeller.folder, sample), pair_paths(labeller.folder / "plain", sample))
         for name, ours, theirs in zip(names, *both, strict=True):
             wrong[name] += int(np.count_nonzero(read_mask(ours) != read_mask(theirs)))
     counts = ", ".join(f"{name} {count}" for name, count in wrong.items())

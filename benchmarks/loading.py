@@ -33,7 +33,7 @@ from boxseg.data.sampler import StreamSampler
 from boxseg.data.transforms import Item, augment
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.formats.images import read_picture
-from boxseg.formats.masks import write_mask
+from boxseg.formats.masks import MaskFolder, write_mask
 from boxseg.nn.deeplab import build_classifier
 from measure import Cost, alternate, in_child, parser, photos, settings, table
 
@@ -42,16 +42,16 @@ BATCH = 20
 H100 = {"float32": 67e12, "TF32": 495e12, "bf16": 989e12}
 USED = 0.4  # of the peak, by a well-tuned training of convolutions: assumed, not measured
 
-Folders = tuple[Path, Path]
+Folders = tuple[MaskFolder, MaskFolder]
 
 
 def label_folders(dataset: BoxDataset, labels: Path | None, folder: Path) -> Folders:
     """Folders of Y_crf and Y_ret: those given, or whole boxes as both."""
-    pair = ((labels or folder) / "y_crf", (labels or folder) / "y_ret")
+    pair = MaskFolder((labels or folder) / "y_crf"), MaskFolder((labels or folder) / "y_ret")
     for sample in dataset.samples if labels is None else ():
         mask = whole_box_labels(sample.boxes, sample.labels, sample.height, sample.width)
-        for path in pair:
-            write_mask(path / f"{sample.id}.png", mask)
+        for masks in pair:
+            write_mask(masks.file(sample.id), mask)
     return pair
 
 

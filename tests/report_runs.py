@@ -12,7 +12,7 @@ from boxseg import formats
 from boxseg.atomic import write_json, write_text
 from boxseg.config import Data
 from boxseg.dataset import BoxDataset
-from boxseg.formats.masks import write_mask
+from boxseg.formats.masks import write_grey, write_mask
 from boxseg.jobs import LabelJob, RunJob
 from boxseg.options import to_yaml
 from boxseg.scoring.label_scores import score_labels, write_confusion
@@ -30,16 +30,25 @@ def spoilt(labels: Labels, by: int, seed: int) -> Labels:
     return result
 
 
-def write_labels(folder: Path, root: Path, split: str = "train", scored: bool = True) -> BoxDataset:
-    """A folder as `boxseg label` leaves it; the labels are spoilt ground truth, or whole boxes."""
+def write_labels(
+    folder: Path, root: Path, split: str = "train", scored: bool = True, pair: bool = True
+) -> BoxDataset:
+    """A folder as `boxseg label` leaves it; the labels are spoilt ground truth, or none.
+
+    With `pair` there are Y_crf and Y_ret, too, as of a classifier.
+    """
     data = Data(root=root, split=split)
     dataset = formats.load(data)
     for number, sample in enumerate(dataset.samples):
         truth = (
             sample.ground_truth() if sample.ground_truth else np.zeros((sample.height, sample.width), np.uint8)
         )
-        write_mask(folder / "y_crf" / f"{sample.id}.png", spoilt(truth, number % 4, number))
-        write_mask(folder / "y_ret" / f"{sample.id}.png", spoilt(truth, number % 7, number + 1000))
+        y_crf, y_ret = spoilt(truth, number % 4, number), spoilt(truth, number % 7, number + 1000)
+        for name, labels in (("labels", y_crf), ("y_crf", y_crf), ("y_ret", y_ret)):
+            if pair or name == "labels":
+                write_mask(folder / name / f"{sample.id}.png", labels)
+        agree = (y_crf == y_ret) & (y_crf != 255)
+        write_grey(folder / "reliable" / f"{sample.id}.png", (agree * 255).astype(np.uint8))
     write_text(folder / "config.yaml", to_yaml(LabelJob(checkpoint=Path("c"), data=data, out=folder)))
     if scored:
         scores = score_labels(folder, dataset)

@@ -74,7 +74,9 @@ def test_importing_boxseg_imports_no_torch() -> None:
         (["evaluate", "data=nowhere"], "one of checkpoint=FILE"),
         (["predict", "checkpoint=nowhere", "images=x", "out=o"], "nowhere"),
         (["label", "checkpoint=c", "data=nowhere", "out=o"], "nowhere"),
-        (["label", "data=nowhere", "out=o"], "missing option checkpoint="),
+        (["label", "data=nowhere", "out=o"], "nowhere"),
+        (["label", "data=nowhere", "out=o", "method=bap"], "label.method=bap needs checkpoint="),
+        (["adapt", "data=nowhere", "out=o"], "nowhere"),
         (["label", "data=nowhere", "out=o", "method=sam"], "needs label.sam="),
     ],
 )

@@ -28,6 +28,7 @@ from boxseg.inference.onnx_predictor import OnnxPredictor
 from boxseg.inference.prediction import BasePredictor, Prediction
 from boxseg.plugins import register
 from boxseg.results import Result
+from boxseg.stages.adapt import AdaptResult
 from boxseg.stages.background_masks import BackgroundMasksResult
 from boxseg.stages.classify import ClassifyResult
 from boxseg.stages.convert import ConvertResult
@@ -46,11 +47,13 @@ from boxseg.stages.segment import SegmentResult
 from boxseg.stages.submission import SubmissionResult
 from boxseg.training.box_classifier import BoxClassifierModule
 from boxseg.training.data_module import BoxDataModule, LabelDataModule
+from boxseg.training.mask_network import MaskNetworkModule
 from boxseg.training.segmenter import SegmenterModule
 
 __version__: str
 
 __all__ = [
+    "AdaptResult",
     "BackgroundMasksResult",
     "BasePredictor",
     "BoxClassifierModule",
@@ -72,6 +75,7 @@ __all__ = [
     "ExportResult",
     "LabelDataModule",
     "LabelResult",
+    "MaskNetworkModule",
     "MissingExtraError",
     "OnnxPredictor",
     "PlanResult",
@@ -88,6 +92,7 @@ __all__ = [
     "SubmissionCheckResult",
     "SubmissionResult",
     "__version__",
+    "adapt",
     "background_masks",
     "classify",
     "config",
@@ -155,18 +160,23 @@ class _Augment(TypedDict, total=False):
     jitter: float
 
 class _Label(TypedDict, total=False):
-    method: Literal["auto", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str
+    method: Literal["auto", "network", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str
     sam: Path | str | None
     background: Literal["auto", "attention", "complement", "zero"]
     grid: int
     class_map: dict[str, str] | Path | str | None
+    masks: _Masks | config.Masks
     instances: bool
-    maps: bool
     formats: (
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
     )
     crf: _Crf | config.Crf | bool
+
+class _Masks(TypedDict, total=False):
+    min_component: float
+    fill_holes: float
+    simplify: float
 
 class _Crf(TypedDict, total=False):
     bilateral_weight: float
@@ -216,17 +226,40 @@ class _TrainerOptions(TypedDict, total=False):
     seed: int
     checkpoint_every: int
 
-class _RunOptions(_Data, _Model, _Report, total=False):
+class _Adapt(TypedDict, total=False):
+    weights: Path | str
+    batch: int
+    epochs: float
+    iterations: int | None
+    lr: float
+    decoder_lr: float
+    weight_decay: float
+    warm_up: float
+    prior: float
+    average: float
+    outside: float
+    projection: float
+    pairwise: float
+    agreement: float
+    colour: float
+    smooth: float
+    min_side: float
+    margins: list[float] | tuple[float, float]
+    flip: float
+    jitter: float
+    small: float
+    smallest: int
+
+class _RunOptions(_Data, _Model, _Masks, _Report, total=False):
     pooling: Literal["bap", "gap"]  # classify.pooling
     roi_bins: int  # classify.roi_bins
     min_background: float  # classify.min_background
     milestones: list[float] | tuple[float, ...]  # classify.milestones
-    method: Literal["auto", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
+    method: Literal["auto", "network", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
     sam: Path | str | None  # label.sam
     background: Literal["auto", "attention", "complement", "zero"]  # label.background
     class_map: dict[str, str] | Path | str | None  # label.class_map
     instances: bool  # label.instances
-    maps: bool  # label.maps
     formats: (
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
@@ -330,6 +363,48 @@ def run(
     **options: Unpack[_RunOptions],
 ) -> RunResult | PlanResult: ...
 
+class _AdaptOptions(_Data, _Adapt, total=False):
+    accelerator: str  # trainer.accelerator
+    devices: int | Literal["auto"]  # trainer.devices
+    precision: str  # trainer.precision
+    accumulate: int  # trainer.accumulate
+    workers: int  # trainer.workers
+    seed: int  # trainer.seed
+    checkpoint_every: int  # trainer.checkpoint_every
+
+def adapt(
+    *,
+    data: _Data | config.Data | Path | str,
+    out: Path | str,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    scale: float = 1.0,
+    adapt: _Adapt | config.Adapt = ...,
+    trainer: _TrainerOptions | config.TrainerOptions = ...,
+    callbacks: Sequence[Any] = (),
+    loggers: Sequence[Any] = (),
+    **options: Unpack[_AdaptOptions],
+) -> AdaptResult:
+    """Train the mask network on your own boxes.
+
+    Args:
+        data: Photos with boxes.
+        out: Run folder; the network is written to OUT/model.safetensors, for `label checkpoint=OUT`.
+        overwrite: Start again from scratch if OUT holds a run with other options.
+        dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
+        scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end
+            of bootstrapping and checkpoints come correspondingly earlier.
+        adapt: The mask network.
+        trainer: Devices, precision and seed.
+        callbacks: A list of Lightning callbacks; `run` uses them in both trainings. With several devices
+            they run in other processes: they must be picklable, and your objects do not change.
+        loggers: A list of names, as in `trainer.loggers`, and Lightning loggers.
+        **options: Options of sections by any unambiguous shorter name: `grid=3`.
+
+    Raises:
+        BoxsegError: Something given cannot be used.
+    """
+
 class _ClassifyOptions(_Data, _Model, _Classify, _Optimiser, total=False):
     crop: int  # classify.augment.crop
     flip: float  # classify.augment.flip
@@ -409,7 +484,18 @@ def classify(
     **options: Unpack[_ClassifyOptions],
 ) -> ClassifyResult | PlanResult: ...
 
-class _LabelOptions(_Data, _Label, _Crf, _TrainerOptions, total=False): ...
+class _LabelOptions(_Data, _Masks, _Crf, _TrainerOptions, total=False):
+    method: Literal["auto", "network", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
+    sam: Path | str | None  # label.sam
+    background: Literal["auto", "attention", "complement", "zero"]  # label.background
+    grid: int  # label.grid
+    class_map: dict[str, str] | Path | str | None  # label.class_map
+    instances: bool  # label.instances
+    formats: (
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
+    )  # label.formats
+    crf: _Crf | config.Crf | bool  # label.crf
 
 @overload
 def label(
@@ -423,12 +509,15 @@ def label(
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     **options: Unpack[_LabelOptions],
 ) -> LabelResult:
-    """Write pseudo labels for photos with boxes (stage 2).
+    """Write a mask for every box, and labels by class, for photos with boxes (stage 2). No training is needed.
 
     Args:
-        checkpoint: Classifier made by `classify`, for the methods bap and gap; the other methods need none.
+        checkpoint: Mask network made by `adapt`, in place of the one that comes with boxseg; or classifier
+            made by `classify`, for the methods bap and gap.
         data: Photos with boxes.
-        out: Folder for y_crf/ID.png and y_ret/ID.png, and for metrics.json if there is ground truth.
+        out: Folder for masks.json (a mask for every box, as a COCO data set), labels/ID.png (classes),
+            confidence/ and reliable/ID.png; with bap and gap also y_crf/ and y_ret/ID.png; and for scores if
+            there is ground truth.
         overwrite: Start again from scratch if OUT holds a run with other options.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
         label: The labels (stage 2).
@@ -507,9 +596,10 @@ def segment(
     """Train the segmentation network (stage 3), then score it on `data.val_split`.
 
     Args:
-        labels: Labels to train on: a folder made by `label` (both Y_crf and Y_ret, or one as DIR/y_crf), a
-            folder of masks ID.png, or `ground-truth` for the fully supervised reference. A list `[A,B]`
-            combines several: pixels where all agree are reliable, elsewhere the first counts as Y_crf.
+        labels: Labels to train on: a folder made by `label` (its labels and what is reliable of them, or
+            one of them, as DIR/labels), a folder of masks ID.png, or `ground-truth` for the fully supervised
+            reference. A list `[A,B]` combines several: pixels where all agree are reliable, elsewhere the first
+            counts as Y_crf.
         strong: True masks for some of the images (semi-supervised training): `ground-truth`, or a folder of
             masks ID.png. An image with a true mask is trained with it, whether or not `labels` has one.
         strong_split: Split of the images with true masks; images that `data.split` lacks are added to it.
@@ -592,7 +682,7 @@ def evaluate(
         checkpoint: Segmentation network made by `segment`.
         labels: Instead of a network: a folder made by `label`, or a folder of masks ID.png.
         instances: Instead of a network, for AP and the IoU of each object's mask: COCO results with masks
-            (JSON), or a folder made by `label` with `label.instances=true`.
+            (JSON), or a folder made by `label`, for its masks.json.
         baselines: With `instances`: also score the ellipse in each box and GrabCut, beside whole boxes.
         data: Photos with ground-truth masks.
         out: Folder for metrics.json. By default evaluate-SPLIT beside the checkpoint, or the label folder.
@@ -734,7 +824,7 @@ def convert(
     source: Path | str,
     out: Path | str,
     format: Literal["palette", "voc", "masks", "coco", "yolo-seg"],
-    labels: Literal["y_crf", "y_ret", "agreed"] = "y_crf",
+    labels: Literal["labels", "y_crf", "y_ret", "agreed"] = "labels",
     objects: Literal["auto", "boxes", "regions"] = "auto",
     segmentation: Literal["rle", "polygons"] = "rle",
     min_area: int = 1,
@@ -757,8 +847,8 @@ def convert(
         format: `palette` (PNG with labelmap.txt: CVAT's "Segmentation mask 1.1"), `voc` (devkit folder),
             `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances) or
             `yolo-seg` (polygons).
-        labels: Which labels of a folder made by `label`: Y_crf, Y_ret, or `agreed`: Y_crf with 255 where
-            the two differ.
+        labels: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they
+            are not reliable), or `y_crf` or `y_ret` of a classifier.
         objects: What counts as one object: `boxes` (the pixels of a box's class inside that box) or
             `regions` (connected regions of a class). `auto` takes boxes where they are known, and regions
             elsewhere and for predictions.
@@ -766,8 +856,8 @@ def convert(
         min_area: Leave out objects with fewer pixels than this; masks stay as they are.
         simplify: Polygons only: leave out corners as long as these stay within this many pixels of the new
             outline. With 1, polygons have a fifth of the corners; 0 follows the edges of all pixels.
-        maps: Also write confidence maps as 8-bit grey PNG: OUT/reliable/ID.png (255 where Y_crf and Y_ret
-            agree) and OUT/confidence/ID.png (if `label.maps=true` or `predict` made it).
+        maps: Also write confidence maps as 8-bit grey PNG: OUT/reliable/ID.png (255 where labels are
+            reliable) and OUT/confidence/ID.png.
         photos: Photos in the data set: `copy` them, `link` to them, or `none`.
         split: Name of the split in the new data set. By default that of the data, or train.
         images: Folder of the photos, if neither the labels nor `data` tell where they are.
@@ -866,17 +956,16 @@ def download(
         BoxsegError: Something given cannot be used.
     """
 
-class _ReproduceOptions(_Data, _Model, _TrainerOptions, total=False):
+class _ReproduceOptions(_Data, _Model, _Masks, _TrainerOptions, total=False):
     pooling: Literal["bap", "gap"]  # classify.pooling
     roi_bins: int  # classify.roi_bins
     min_background: float  # classify.min_background
     milestones: list[float] | tuple[float, ...]  # classify.milestones
-    method: Literal["auto", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
+    method: Literal["auto", "network", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
     sam: Path | str | None  # label.sam
     background: Literal["auto", "attention", "complement", "zero"]  # label.background
     class_map: dict[str, str] | Path | str | None  # label.class_map
     instances: bool  # label.instances
-    maps: bool  # label.maps
     formats: (
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
@@ -1002,17 +1091,17 @@ def convert_config(
         BoxsegError: Something given cannot be used.
     """
 
-class _DemoOptions(_Model, _Report, _TrainerOptions, total=False):
+class _DemoOptions(_Model, _Masks, _Report, _TrainerOptions, total=False):
     pooling: Literal["bap", "gap"]  # classify.pooling
     roi_bins: int  # classify.roi_bins
     min_background: float  # classify.min_background
     milestones: list[float] | tuple[float, ...]  # classify.milestones
-    method: Literal["auto", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
+    method: Literal["auto", "network", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
     sam: Path | str | None  # label.sam
     background: Literal["auto", "attention", "complement", "zero"]  # label.background
     class_map: dict[str, str] | Path | str | None  # label.class_map
+    masks: _Masks | config.Masks  # label.masks
     instances: bool  # label.instances
-    maps: bool  # label.maps
     formats: (
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]

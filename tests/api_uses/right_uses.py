@@ -7,13 +7,15 @@ from pathlib import Path
 import boxseg
 
 boxseg.label(data="photos", out="labels", checkpoint="model.safetensors")
+boxseg.label(data="photos", out="labels")
 boxseg.label(data=Path("photos"), out=Path("labels"), method="box", crf=False)
 boxseg.label(data={"root": "photos", "split": "val", "limit": 3}, out="labels", method="grabcut")
-boxseg.label(data=boxseg.config.Data(root=Path("photos")), out="labels", label={"method": "box", "maps": True})
+boxseg.label(data=boxseg.config.Data(root=Path("photos")), out="labels", label={"masks": {"simplify": 1}})
 boxseg.label(data="photos", out="labels", method="box", class_map={"cat": "dog"}, formats=["voc", "coco"])
 boxseg.label(data="photos", out="labels", label=boxseg.config.Label(method="box"), sigma_xy=40)
 boxseg.label(data="photos", out="labels", label={"method": "box", "crf": {"iterations": 5}})
 boxseg.label(data="photos", out="labels", label={"method": "box", "crf": boxseg.config.Crf(sigma_rgb=5)})
+boxseg.adapt(data="photos", out="adapt", weights="imagenet", epochs=2, margins=(0.1, 0.3))
 boxseg.classify(data="photos", out="classify", grid=3, lr=1e-3, milestones=(0.5, 0.8), scale=0.1)
 boxseg.classify(data="photos", out="classify", optimiser={"lr": 1e-3}, augment={"crop": 99, "scale": [0.5, 1]})
 boxseg.segment(labels="labels", data="photos", out="segment", loss="er", backbone="hf:model")
@@ -30,6 +32,7 @@ boxseg.reproduce(table="losses", data="VOC2012", seeds=[0, 1])
 boxseg.report(run="run", photos=0)
 boxseg.demo(images=8)
 
+fallback: int = boxseg.label(data="photos", out="labels").counts["all"].fallback
 folder: Path = boxseg.label(data="photos", out="labels", method="box").folder
 boxseg.segment(labels=folder, data="photos", out="segment")
 notes: list[str] = boxseg.demo().notes()

@@ -20,7 +20,7 @@ from boxseg.formats.masks import read_mask
 from boxseg.labelling.labeller import label_photos
 from boxseg.nn.losses import LOSSES, LossOptions
 from boxseg.nn.pooling import PoolingOptions, background_aware_pooling, pooling_loss
-from boxseg.runs.layout import label_paths
+from boxseg.runs.layout import pair_paths
 from label import make_labeller, network_of
 from straightforward import losses, pooling
 from straightforward.labels import label_photo
@@ -52,7 +52,7 @@ def test_labels_of_real_photos(shared_data: Path, tmp_path: Path, factor: int) -
     found: set[int] = set()
     for sample in samples:
         expected = label_photo(network_of(labeller), read_image(sample.image), sample.boxes, sample.labels)
-        for file, theirs in zip(label_paths(tmp_path, sample), expected, strict=True):
+        for file, theirs in zip(pair_paths(tmp_path, sample), expected, strict=True):
             ours = read_mask(file)
             found |= set(np.unique(ours))
             assert np.count_nonzero(ours != theirs) <= 5, file

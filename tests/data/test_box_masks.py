@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from boxseg.data.box_masks import Window, ellipse_mask, paint_masks, whole_mask
+from boxseg.data.box_masks import Window, ellipse_mask, object_windows, paint_masks, whole_mask
 from boxseg.data.geometry import whole_box_labels
 from boxseg.formats.boxes import pixel_ranges
 
@@ -100,6 +100,28 @@ def test_a_box_between_pixel_centres_has_no_pixel() -> None:
     assert ellipse_mask(box, window_of(box)).size == 0
 
 
+@st.composite
+def any_boxes(draw: st.DrawFn) -> NDArray[np.float64]:
+    """A box in the photo of any size, however thin, its corners at multiples of an eighth of a pixel."""
+    sides = []
+    for limit in (WIDTH, HEIGHT):
+        first = draw(st.integers(0, 8 * limit - 1))
+        sides.append((first / 8, min(first + draw(st.integers(1, 20)), 8 * limit) / 8))
+    (x1, x2), (y1, y2) = sides
+    return np.array([x1, y1, x2, y2])
+
+
+@given(any_boxes())
+def test_every_object_has_a_pixel(box: NDArray[np.float64]) -> None:
+    """The pixels with their centre in the box; along a side without one, that in which its middle is."""
+    (window,) = object_windows(box[None], HEIGHT, WIDTH)
+    for side, limit in ((0, WIDTH), (1, HEIGHT)):
+        low, high = box[side], box[side + 2]
+        centres = [place for place in range(limit) if low <= place + 0.5 < high]
+        middle = [place for place in range(limit) if place <= (low + high) / 2 < place + 1]
+        assert list(range(window[side], window[side + 2])) == (centres or middle)
+
+
 @given(st.lists(boxes(), max_size=5), st.randoms(use_true_random=False))
 def test_the_smallest_object_is_on_top(found: list[NDArray[np.float64]], random) -> None:
     labels = np.array([random.randint(1, 9) for _ in found], dtype=np.int64)
@@ -113,7 +135,8 @@ def test_the_smallest_object_is_on_top(found: list[NDArray[np.float64]], random)
             if left <= x < right and top <= y < bottom and ellipse_mask(box, window_of(box))[y - top, x - left]:
                 owners.append((area, label))
         expected[y, x] = min(owners)[1] if owners else 0
-    np.testing.assert_array_equal(paint_masks(together, labels, (HEIGHT, WIDTH), ellipse_mask), expected)
+    masks = [ellipse_mask(box, window_of(box)) for box in found]
+    np.testing.assert_array_equal(paint_masks(together, labels, (HEIGHT, WIDTH), masks), expected)
 
 
 @given(st.lists(boxes(), max_size=6), st.randoms(use_true_random=False))
@@ -121,6 +144,6 @@ def test_whole_masks_paint_whole_boxes(found: list[NDArray[np.float64]], random)
     labels = np.array([random.randint(1, 9) for _ in found], dtype=np.int64)
     together = np.array(found).reshape(-1, 4)
     np.testing.assert_array_equal(
-        paint_masks(together, labels, (HEIGHT, WIDTH), whole_mask),
+        paint_masks(together, labels, (HEIGHT, WIDTH), [whole_mask(box, window_of(box)) for box in found]),
         whole_box_labels(together, labels, HEIGHT, WIDTH),
     )

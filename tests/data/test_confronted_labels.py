@@ -17,7 +17,7 @@ from boxseg.data.labels import GROUND_TRUTH, confront, read_labels
 from boxseg.data.loading import LabelTraining
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
-from boxseg.formats.masks import write_mask
+from boxseg.formats.masks import MaskFolder, write_mask
 from boxseg.nn.losses import LOSSES, LossOptions
 
 Labels = NDArray[np.uint8]
@@ -87,11 +87,11 @@ def test_sources_are_folders_and_the_ground_truth_in_any_order(photos: BoxDatase
         (("a",), (1, 1)), (("a", "a"), (1, 1)), (("a", "c"), (1, 1)), (("a", "c", "b"), (1, 2)),
         (("b", "a", GROUND_TRUTH), (2, 1)), ((GROUND_TRUTH,), (3, 3)), ((GROUND_TRUTH, "a"), (3, 1)),
     ):  # fmt: skip
-        given_ = [name if name == GROUND_TRUTH else root / name for name in named]
+        given_ = [name if name == GROUND_TRUTH else MaskFolder(root / name) for name in named]
         found = read_labels(sample, given_, 3)
         assert [np.unique(one).tolist() for one in found] == [[value] for value in expected]
     with pytest.raises(DataError, match="no such label mask"):
-        read_labels(sample, [root / "a", root / "d"], 3)
+        read_labels(sample, [MaskFolder(root / "a"), MaskFolder(root / "d")], 3)
 
 
 def test_true_masks_take_the_place_of_all_sources(photos: BoxDataset) -> None:
@@ -99,11 +99,12 @@ def test_true_masks_take_the_place_of_all_sources(photos: BoxDataset) -> None:
     root = photos.root
     (root / "a" / "q.png").unlink()
     options = Augment(crop=32, scale=(1.0, 1.0))
-    training = LabelTraining(photos, options, 0, (root / "a", root / "b"), strong=["q"])
+    first, second = MaskFolder(root / "a"), MaskFolder(root / "b")
+    training = LabelTraining(photos, options, 0, (first, second), strong=["q"])
     for place, expected in ((0, (1, 2)), (1, (3, 3))):
         item = training[place, 0]
         for name, value in zip(("y_crf", "y_ret"), expected, strict=True):
             assert set(item[name].unique().tolist()) == {value, 255}  # type: ignore[literal-required]
     blind = replace(photos, samples=tuple(replace(sample, ground_truth=None) for sample in photos.samples))
     with pytest.raises(DataError, match="no ground-truth mask"):
-        LabelTraining(blind, options, 0, (root / "b",), strong=["q"])[1, 0]
+        LabelTraining(blind, options, 0, (second,), strong=["q"])[1, 0]

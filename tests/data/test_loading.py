@@ -23,7 +23,7 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats import load
 from boxseg.formats.images import read_image
-from boxseg.formats.masks import read_mask, write_mask
+from boxseg.formats.masks import MaskFolder, read_mask, write_mask
 
 CROP = 32
 
@@ -68,8 +68,8 @@ def dataset(tmp_path: Path) -> BoxDataset:
     return make_dataset(tmp_path)
 
 
-def folders(dataset: BoxDataset) -> tuple[Path, Path]:
-    return dataset.root / "y_crf", dataset.root / "y_ret"
+def folders(dataset: BoxDataset) -> tuple[MaskFolder, MaskFolder]:
+    return MaskFolder(dataset.root / "y_crf"), MaskFolder(dataset.root / "y_ret")
 
 
 def stream(dataset: BoxDataset, chunk: int | None = None) -> StreamSampler:
@@ -220,7 +220,7 @@ def test_a_batch_without_any_box(dataset: BoxDataset) -> None:
 def test_labels_lie_on_the_photo_and_padding_is_ignored(dataset: BoxDataset) -> None:
     options = Augment(crop=CROP, scale=(1.0, 1.0), jitter=0.0)
     both = LabelTraining(dataset, options, 0, folders(dataset))
-    first = LabelTraining(dataset, options, 0, (dataset.root / "y_crf",) * 2)
+    first = LabelTraining(dataset, options, 0, folders(dataset)[:1] * 2)
     truth = LabelTraining(dataset, options, 0, [GROUND_TRUTH])
     padded = 0
     for index in range(len(dataset)):

@@ -55,7 +55,7 @@ SINGLE = (
     "boxseg label method=box data=VOC2012 out=runs/box",
     "boxseg label method=grabcut data=VOC2012 out=runs/grabcut devices=2",
     "boxseg label checkpoint=runs/x data=VOC2012 out=runs/bap",
-    'boxseg segment "labels=[runs/bap,runs/grabcut/y_ret]" data=VOC2012 out=runs/fused',
+    'boxseg segment "labels=[runs/bap,runs/grabcut/labels]" data=VOC2012 out=runs/fused',
     "boxseg label method=box data=VOC2012 data.split=val data.limit=40 out=b",
     'boxseg segment "labels=[runs/x/label,sam/masks]" data=VOC2012 out=runs/mixed',
     "boxseg segment labels=runs/x/label data=VOC2012 data.split=train_aug strong=ground-truth "
@@ -146,6 +146,8 @@ EXTENDING = "docs/extending.md"
 # Schedules of seconds, for whichever verb has the option; appended to what is written.
 SHORT = (
     "scale=0.01",
+    "adapt.batch=2",
+    "adapt.iterations=2",
     "classify.batch=2",
     "classify.iterations=2",
     "classify.augment.crop=49",
@@ -166,8 +168,9 @@ NEEDS = {"boxseg export": "onnxruntime", "grabcut": "cv2"}
 EXTRA = {"demo": ("images=4",), "download": ("dry_run=true",), "reproduce": ("seeds=[0]", "model.weights=none")}
 
 PROMISED = (
-    "work/label/y_crf/train_0000.png",
-    "work/label/instances_y_crf.json",
+    "work/label/masks.json",
+    "work/label/labels/train_0000.png",
+    "work/bap/y_crf/train_0000.png",
     "work/label/reliable/train_0000.png",
     "work/label/confidence/train_0000.png",
     "sure/reliable/train_0000.png",
@@ -369,7 +372,7 @@ def test_models_that_are_fetched_work(folder: Path, monkeypatch: pytest.MonkeyPa
 def run_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every Python block, in the folder as the commands have left it; a verb checks its options, no more."""
     shutil.copy(folder / "work" / "segment" / "model.safetensors", folder)
-    shutil.copy(folder / "work/label/y_crf/train_0000.png", folder / "work/label/y_crf/ID.png")
+    shutil.copy(folder / "work/label/labels/train_0000.png", folder / "work/label/labels/ID.png")
     for verb in VERBS:
         function = verb.replace("-", "_")
         monkeypatch.setattr(boxseg, function, partial(check_options, verb), raising=False)

@@ -76,7 +76,7 @@ def plugged(user: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_all_four_kinds_work_by_the_command_line(user: Path) -> None:
     run = user / "runs" / "mine"
-    assert len(list((run / "label" / "y_crf").glob("*.png"))) == 4
+    assert len(list((run / "label" / "labels").glob("*.png"))) == 4
     assert not (run / "classify").exists()  # a diamond needs no classifier
     with (run / "segment" / "history.csv").open() as file:
         assert [float(row["loss"]) > 0 for row in csv.DictReader(file)] == [True, True]
@@ -89,7 +89,8 @@ def test_the_labels_are_diamonds(plugged: Path) -> None:
     dataset = formats.load(Data(root=Path("photos")))
     assert dataset.format == "lines"
     sample = max(dataset.samples, key=lambda sample: len(sample.labels))
-    label = formats.read_mask(Path("runs/mine/label/y_ret") / f"{sample.id}.png", len(dataset.classes))
+    boxseg.label(data="photos", out="runs/plain", method="diamond", crf=False, workers=0)
+    label = formats.read_mask(Path("runs/plain/labels") / f"{sample.id}.png", len(dataset.classes))
     covered = (label > 0) & (label < 255)
     for x1, y1, x2, y2 in sample.boxes.round().astype(int):
         assert covered[(y1 + y2) // 2, (x1 + x2) // 2]
@@ -176,7 +177,7 @@ if __name__ == "__main__":
 """
 
 
-def test_what_a_script_registers_reaches_its_processes(user: Path, site: Path) -> None:
+def test_what_a_script_registers_reaches_its_processes(user: Path, site: Path, plugged: Path) -> None:
     (user / "script.py").write_text(SCRIPT)
     environment = os.environ | {"PYTHONPATH": str(site)}
     words = [sys.executable, "script.py"]
@@ -184,7 +185,8 @@ def test_what_a_script_registers_reaches_its_processes(user: Path, site: Path) -
     assert done.returncode == 0, done.stderr
     assert (user / "ended0").exists()
     assert (user / "ended1").exists()
-    labels = [user / "runs" / run / "label" / "y_ret" for run in ("mine", "two")]
+    boxseg.label(data="photos", out="runs/one/label", method="diamond", crf=False, workers=0)
+    labels = [user / "runs" / run / "label" / "labels" for run in ("one", "two")]
     assert {file.name: file.read_bytes() for file in labels[0].iterdir()} == {
         file.name: file.read_bytes() for file in labels[1].iterdir()
     }

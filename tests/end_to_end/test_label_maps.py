@@ -1,4 +1,4 @@
-"""The confidence of Y_crf and the reliable region."""
+"""The confidence of labels and the reliable region."""
 
 from __future__ import annotations
 
@@ -45,11 +45,12 @@ def test_maps_are_written_beside_the_labels(toy: Path, miniature: tuple[str, ...
     assert execute([*words, f"data={toy}", "limit=2", f"out={tmp_path}/c"]) == 0
     options = {"checkpoint": tmp_path / "c", "data": data, "out": tmp_path / "l", "iterations": 2}
     assert boxseg.label(**options).written == 2
-    assert not (tmp_path / "l" / "confidence").exists()
-    before = {path: path.read_bytes() for path in (tmp_path / "l").glob("y_*/*.png")}
-    assert boxseg.label(**options, maps=True).written == 2
+    before = {path: path.read_bytes() for path in (tmp_path / "l").rglob("*.png")}
+    assert len(before) == 2 * len(("labels", "y_crf", "y_ret", "confidence", "reliable"))
+    next((tmp_path / "l" / "confidence").iterdir()).unlink()
+    assert boxseg.label(**options).written == 1
     assert {path: path.read_bytes() for path in before} == before
-    assert boxseg.label(**options, maps=True).written == 0
+    assert boxseg.label(**options).written == 0
     done = boxseg.label(**options, formats=["coco", "yolo-seg"])
     named = [line.partition(":")[0] for line in done.exported if not line.startswith(" ")]
     assert (done.written, named) == (0, ["coco", "yolo-seg"])
@@ -66,3 +67,4 @@ def test_maps_are_written_beside_the_labels(toy: Path, miniature: tuple[str, ...
         assert levels.min() > 0
         reliable = np.asarray(Image.open(tmp_path / "l" / "reliable" / path.name))
         assert np.array_equal(reliable, np.where((y_crf == y_ret) & (y_crf != 255), 255, 0))
+        assert (tmp_path / "l" / "labels" / path.name).read_bytes() == path.read_bytes()

@@ -175,7 +175,9 @@ def test_masks_are_scored_again_by_evaluate(
     assert "AP50" in printed
     assert "person" in printed
     scores = json.loads((tmp_path / "metrics.json").read_text())
-    assert (scores["y_crf"], scores["y_ret"]) == (metrics["y_crf"], metrics["y_ret"])
+    assert [scores[name] for name in ("masks", "y_crf", "y_ret")] == [
+        metrics[name] for name in ("masks", "y_crf", "y_ret")
+    ]
     assert execute(["evaluate", *data, f"instances={labelled}/instances_y_ret.json", f"out={tmp_path}"]) == 0
     scores = json.loads((tmp_path / "metrics.json").read_text())
     assert scores["instances_y_ret"] == metrics["y_ret"]
@@ -235,7 +237,8 @@ def test_what_cannot_be_used_is_refused(
     assert "needs COCO annotations" in refused(capsys, [*voc, f"instances={labelled}"])
     assert "instances=FILE" in refused(capsys, voc)
     data = [*(word for word in command if word.startswith("data=")), "data.split=train2017"]
-    assert "label.instances=true" in refused(capsys, ["evaluate", *data, f"instances={tmp_path}"])
+    line = refused(capsys, ["evaluate", *data, f"instances={tmp_path}"])
+    assert "has no masks.json: give a folder made by `boxseg label`" in line
     assert "no such results file" in refused(capsys, ["evaluate", *data, f"instances={tmp_path}/x.json"])
     (labelled / "strange.json").write_text(
         '[{"image_id": 1, "category_id": 1, "segmentation": {}, "score": 1}]'

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as npst
 from PIL import Image
 
 from boxseg.errors import DataError
-from boxseg.formats.masks import read_mask, write_mask
+from boxseg.formats.masks import MaskFolder, read_mask, write_grey, write_mask
 from boxseg.palette import voc_palette
 
 MASKS = npst.arrays(
@@ -131,3 +131,29 @@ def test_real_masks(shared_data: Path, tmp_path: Path) -> None:
             assert np.array_equal(labels, np.asarray(image))
         write_mask(tmp_path / path.name, labels)
         assert np.array_equal(read_mask(tmp_path / path.name, classes=20), labels)
+
+
+def test_a_folder_of_masks_may_say_which_labels_are_reliable(tmp_path: Path) -> None:
+    """Where the map is not 255 there is no label; without its map a photo has no labels at all."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice(np.array([0, 1, 3, 255], np.uint8), (7, 9))
+    levels = rng.choice(np.array([0, 254, 255], np.uint8), (7, 9))
+    write_mask(tmp_path / "labels" / "deep" / "a.png", labels)
+    plain, sure = (MaskFolder(tmp_path / "labels", more) for more in (None, tmp_path / "reliable"))
+    assert plain.has("deep/a")
+    assert not plain.has("a")
+    assert not sure.has("deep/a")
+    write_grey(tmp_path / "reliable" / "deep" / "a.png", levels)
+    assert sure.has("deep/a")
+    assert plain.file("deep/a") == sure.file("deep/a") == tmp_path / "labels" / "deep" / "a.png"
+    expected = [
+        [label if level == 255 else 255 for label, level in zip(*rows, strict=True)]
+        for rows in zip(labels.tolist(), levels.tolist(), strict=True)
+    ]
+    np.testing.assert_array_equal(plain.read("deep/a"), labels)
+    np.testing.assert_array_equal(sure.read("deep/a", 3), np.array(expected))
+    with pytest.raises(DataError, match=r"value 3 .*expected 0\.\.2"):
+        sure.read("deep/a", 2)
+    write_grey(tmp_path / "reliable" / "deep" / "a.png", levels.T)
+    with pytest.raises(DataError, match="of different sizes"):
+        sure.read("deep/a")

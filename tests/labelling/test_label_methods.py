@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,25 @@ from torch.nn import functional as F
 import boxseg
 from boxseg import extras, formats
 from boxseg.cli import execute
-from boxseg.config import Data, Label
+from boxseg.config import Data, Label, TrainerOptions
 from boxseg.data.box_masks import grabcut_mask
 from boxseg.data.geometry import whole_box_labels
 from boxseg.data.toy import write_toy
+from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import BoxsegError, CheckpointError, ConfigError, MissingExtraError
+from boxseg.formats.coco_results import decode_window
 from boxseg.formats.images import read_image
 from boxseg.formats.masks import read_mask
+from boxseg.inference.mask_networks import shipped_weights
 from boxseg.jobs import LabelJob
-from boxseg.labelling.from_classifier import background_of
-from boxseg.labelling.from_grabcut import grabcut_labels
-from boxseg.labelling.methods import METHODS
-from boxseg.runs.layout import label_paths
+from boxseg.labelling.from_classifier import FromClassifier, background_of
+from boxseg.labelling.from_network import FromNetwork
+from boxseg.labelling.methods import METHODS, start_method
+from boxseg.runs.layout import label_path, map_paths
 from tiny_sam import SIDE, write_sam
 
 CLASSIFY = ("classify.iterations=1", "classify.batch=2", "crop=33", "model.weights=none", "workers=0")
-METHODS_WITHOUT_CLASSIFIER = ("box", "ellipse", "grabcut", "sam")
+METHODS_WITHOUT_CLASSIFIER = ("network", "box", "ellipse", "grabcut", "sam")
 
 
 @pytest.fixture(scope="module")
@@ -70,27 +74,38 @@ def test_a_method_without_a_classifier_goes_through_all_that_is_done_with_labels
     assert "whole box" in capsys.readouterr().out
     entries = json.loads((out / "labelmap.json").read_text())
     assert "classifier_class" not in entries[1]
-    assert json.loads((out / "instances_y_ret.json").read_text())
+    assert not [path.name for path in out.iterdir() if path.name.startswith(("y_", "instances"))]
     dataset = formats.load(Data(root=root))
+    masks = json.loads((out / "masks.json").read_text())["annotations"]
+    boxes = [box.tolist() for sample in dataset.samples for box in sample.boxes]
+    assert [[x, y, x + w, y + h] for x, y, w, h in (mask["bbox"] for mask in masks)] == boxes
+    assert {mask["source"] for mask in masks} <= {method, "fallback"}
+    assert all(mask["area"] == decode_window(mask["segmentation"])[0].sum() > 0 for mask in masks)
     for sample in dataset.samples:
         allowed = {0, *sample.labels.tolist()}
         boxed = whole_box_labels(sample.boxes, sample.labels, sample.height, sample.width) > 0
-        for path in label_paths(out, sample):
-            labels = read_mask(path)
-            assert set(np.unique(labels).tolist()) <= allowed
-            assert not labels[~boxed].any()
+        labels = read_mask(label_path(out, sample))
+        assert set(np.unique(labels).tolist()) <= allowed
+        assert not labels[~boxed].any()
+        levels = [np.asarray(Image.open(path)) for path in map_paths(out, sample)]
+        assert all(level.shape == labels.shape for level in levels)
+        assert set(np.unique(levels[1]).tolist()) <= {0, 255}
 
-    before = {file: file.read_bytes() for file in out.rglob("*.png")}
-    lost = label_paths(out, dataset.samples[1])[0]
-    lost.unlink()
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.suffix in (".png", ".json")}
+    assert len(before) > 4 * len(dataset)
+    label_path(out, dataset.samples[1]).unlink()
     assert execute(words) == 0
     assert "1 written, 3 there already" in capsys.readouterr().out
-    assert {file: file.read_bytes() for file in out.rglob("*.png")} == before
+    assert {file: file.read_bytes() for file in before} == before
     assert execute([*words, "crf.iterations=1"]) == 2
     assert "other options" in capsys.readouterr().err
 
     scored = boxseg.evaluate(labels=out, data=root, out=tmp_path / "e").scores
-    assert scored.labels["y_ret"].miou == json.loads((out / "metrics.json").read_text())["y_ret"]["miou"]
+    recorded = json.loads((out / "metrics.json").read_text())
+    assert list(scored.labels) == ["labels"]
+    assert scored.labels["labels"].miou == recorded["labels"]["miou"]
+    assert scored.reliable.miou == recorded["reliable_region_only"]["miou"]
+    assert scored.reliable_fraction == recorded["reliable_fraction"]
     assert boxseg.report(run=out).photos == 4
 
 
@@ -106,29 +121,37 @@ def test_threads_do_not_change_the_labels(
             out = tmp_path / str(threads)
             words = ["label", *words_of(method, request), f"data={root}", f"out={out}", "crf=false"]
             assert execute([*words, "workers=0"]) == 0
-            contents.append([file.read_bytes() for file in sorted(out.glob("y_ret/*.png"))])
+            files = [*sorted(out.glob("labels/*.png")), out / "masks.json"]
+            contents.append([file.read_bytes() for file in files])
     finally:
         torch.set_num_threads(before)
-    assert len(contents[0]) == 4
+    assert len(contents[0]) == 5
     assert contents[0] == contents[1]
 
 
-def test_the_crf_makes_y_crf_of_y_ret_and_may_be_off(root: Path, tmp_path: Path) -> None:
+def test_labels_are_reliable_where_the_crf_leaves_them_and_it_may_be_off(root: Path, tmp_path: Path) -> None:
     on = boxseg.label(method="box", data=root, out=tmp_path / "on", workers=0).scores
-    assert on.labels["y_ret"].miou == on.whole_box.miou
-    assert on.labels["y_crf"].miou > on.whole_box.miou + 0.03
-    boxseg.label(method="box", data=root, out=tmp_path / "off", crf=False, workers=0)
+    assert on.labels["labels"].miou > on.whole_box.miou + 0.03
+    off = boxseg.label(method="box", data=root, out=tmp_path / "off", crf=False, workers=0).scores
+    assert off.labels["labels"].miou == off.whole_box.miou
+    assert off.reliable_fraction == 1
     for sample in formats.load(Data(root=root)).samples:
         whole = whole_box_labels(sample.boxes, sample.labels, sample.height, sample.width)
-        for path in (label_paths(tmp_path / "on", sample)[1], *label_paths(tmp_path / "off", sample)):
-            np.testing.assert_array_equal(read_mask(path), whole)
+        np.testing.assert_array_equal(read_mask(label_path(tmp_path / "off", sample)), whole)
+        refined = read_mask(label_path(tmp_path / "on", sample))
+        reliable = np.asarray(Image.open(map_paths(tmp_path / "on", sample)[1]))
+        np.testing.assert_array_equal(reliable == 255, refined == whole)
+    # The mask of a box does not hang on the CRF.
+    files = [tmp_path / name / "masks.json" for name in ("on", "off")]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_labels_of_two_methods_train_a_network(root: Path, tmp_path: Path) -> None:
-    boxseg.label(method="box", data=root, out=tmp_path / "box", workers=0)
+    for method in ("box", "ellipse"):
+        boxseg.label(method=method, data=root, out=tmp_path / method, workers=0)
     small = {"iterations": 1, "batch": 2, "crop": 33, "weights": "none", "workers": 0}
     trained = boxseg.segment(
-        labels=[str(tmp_path / "box" / "y_crf"), str(tmp_path / "box" / "y_ret"), "ground-truth"],
+        labels=[str(tmp_path / "box"), str(tmp_path / "ellipse" / "labels"), "ground-truth"],
         data={"root": root, "val_split": ""}, out=tmp_path / "s", **small,
     )  # fmt: skip
     assert trained.checkpoint.is_file()
@@ -145,8 +168,8 @@ def test_a_run_trains_no_classifier_that_nothing_needs(root: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("verb", "words", "message"),
     [
-        ("label", {}, r"missing option checkpoint=.*label\.method=box"),
-        ("label", {"method": "gap"}, "missing option checkpoint="),
+        ("label", {"method": "bap"}, r"label\.method=bap needs checkpoint="),
+        ("label", {"method": "gap"}, r"label\.method=gap needs checkpoint=.*default method needs none"),
         ("label", {"method": "sam"}, r"needs label\.sam="),
         ("label", {"method": "crf"}, r"unknown label\.method=crf .*one of .*grabcut"),
         ("reproduce", {"table": "grid", "method": "box"}, r"label\.method=box: the paper's tables"),
@@ -208,9 +231,55 @@ def test_a_method_that_the_classifier_was_not_trained_for_is_said(
     assert content("a") == content("b")
     assert content("g") == content("k")
     assert content("a") != content("g")
+    # Its labels are Y_crf.
+    assert [file.read_bytes() for file in sorted((tmp_path / "a" / "labels").iterdir())] == content("a")[:4]
+
+
+def test_a_checkpoint_chooses_the_method(root: Path, tmp_path: Path) -> None:
+    """Without one the mask network that comes with boxseg; one of either kind, as a file or in a run folder."""
+    assert execute(["classify", *CLASSIFY, f"data={root}", f"out={tmp_path}/r/classify"]) == 0
+    classifier = tmp_path / "r" / "classify" / "model.safetensors"
+    for place in ("n", "m/adapt"):
+        (tmp_path / place).mkdir(parents=True)
+        shutil.copy(shipped_weights(), tmp_path / place / "model.safetensors")
+    dataset = formats.load(Data(root=root))
+    for checkpoint, kind, file in (
+        (None, FromNetwork, shipped_weights()),
+        (tmp_path / "n", FromNetwork, tmp_path / "n" / "model.safetensors"),
+        (tmp_path / "m", FromNetwork, tmp_path / "m" / "adapt" / "model.safetensors"),
+        (tmp_path / "r", FromClassifier, classifier),
+        (classifier, FromClassifier, classifier),
+    ):
+        job = LabelJob(data=Data(root=root), out=tmp_path / "o", checkpoint=checkpoint)
+        method = start_method(job, dataset)
+        assert isinstance(method, kind), checkpoint
+        assert method.origin.files == {"checkpoint": file}
+        assert method.origin.pair == (kind is FromClassifier)
+    for label, checkpoint, needed in (("network", classifier, "mask"), ("bap", tmp_path / "n", "classifier")):
+        job = LabelJob(
+            data=Data(root=root), out=tmp_path / "o", checkpoint=checkpoint, label=Label(method=label)
+        )
+        with pytest.raises(CheckpointError, match=needed):
+            start_method(job, dataset)
 
 
 # ---- grabcut -------------------------------------------------------------------------------------------------
+
+
+def grabcut_labels(
+    photo: NDArray[np.uint8], boxes: NDArray[np.float64], labels: NDArray[np.int64], seed: int
+) -> NDArray[np.int64]:
+    """What the method says of a photo before the CRF: the most probable class of each pixel."""
+    sample = Sample(
+        id="p", image=Path("p.jpg"), width=photo.shape[1], height=photo.shape[0],
+        boxes=boxes.copy(), labels=labels.copy(),  # torch takes no views from back to front
+        difficult=np.zeros(len(labels), dtype=bool),
+    )  # fmt: skip
+    trainer = TrainerOptions(seed=seed, accelerator="cpu")
+    job = LabelJob(data=Data(root=Path("d")), out=Path("o"), label=Label(method="grabcut"), trainer=trainer)
+    dataset = BoxDataset(root=Path("d"), format="voc", split="train", classes=("a",) * 9, samples=(sample,))
+    scored = METHODS["grabcut"](job, dataset).score(sample, photo)
+    return np.array([0, *scored.boxes.classes.tolist()])[scored.probabilities.argmax(0).numpy()]
 
 
 def test_grabcut_is_opencvs_box_by_box(root: Path) -> None:
@@ -269,7 +338,7 @@ def test_grabcut_on_real_photos_is_better_than_their_boxes(shared_data: Path, tm
     pytest.importorskip("cv2")
     data = {"root": shared_data / "voc2012", "split": "val", "limit": 20}
     scores = boxseg.label(method="grabcut", data=data, out=tmp_path, crf=False, workers=0).scores
-    assert scores.labels["y_ret"].miou > scores.whole_box.miou
+    assert scores.labels["labels"].miou > scores.whole_box.miou
 
 
 # ---- sam -----------------------------------------------------------------------------------------------------

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from boxseg.cli import execute
-from boxseg.config import Label
 from boxseg.data.toy import write_toy
 from boxseg.dataset import Sample
-from boxseg.runs.layout import label_paths, map_paths, piece_path
+from boxseg.runs.layout import label_path, map_paths, pair_paths, pair_piece_path, piece_path
 from boxseg.runs.stage_files import (
     StageFiles,
     background_mask_files,
@@ -55,23 +54,40 @@ def test_one_file_of_all_photos(files: Callable[[Path], StageFiles], name: str, 
     assert files(tmp_path).done
 
 
-def test_labels_without_ground_truth_are_done_when_every_photo_has_its_files(tmp_path: Path) -> None:
-    plain = label_files(tmp_path, SAMPLES, Label())
+def own_files(folder: Path, sample: Sample) -> tuple[Path, ...]:
+    """What every method writes of a photo."""
+    return label_path(folder, sample), piece_path(folder, sample), *map_paths(folder, sample)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_photo_has_its_labels_when_none_of_its_files_is_missing(place: int, tmp_path: Path) -> None:
+    plain = label_files(tmp_path, SAMPLES, pair=False, instances=True)
     assert plain.missing() == [*SAMPLES]
-    touch(*label_paths(tmp_path, SAMPLES[0]), label_paths(tmp_path, SAMPLES[1])[0])
-    assert (plain.missing(), plain.done) == ([SAMPLES[1]], False)
-    touch(*label_paths(tmp_path, SAMPLES[1]))
-    assert (plain.missing(), plain.done) == ([], True)
-    for options, more in ((Label(maps=True), map_paths), (Label(instances=True), lambda *a: (piece_path(*a),))):
-        asked = label_files(tmp_path, SAMPLES, options)
-        assert asked.missing() == [*SAMPLES]
-        touch(*(file for sample in SAMPLES for file in more(tmp_path, sample)))
-        assert asked.done
+    touch(*(file for sample in SAMPLES for file in own_files(tmp_path, sample)))
+    assert (plain.missing(), plain.done) == ([], False)
+    touch(tmp_path / "masks.json")
+    assert plain.done
+    own_files(tmp_path, SAMPLES[1])[place].unlink()
+    assert plain.missing() == [SAMPLES[1]]
+
+
+def test_a_classifier_has_two_labels_more_and_their_masks_if_asked_for(tmp_path: Path) -> None:
+    touch(*(file for sample in SAMPLES for file in own_files(tmp_path, sample)))
+    both = label_files(tmp_path, SAMPLES, pair=True)
+    assert both.missing() == [*SAMPLES]
+    touch(*pair_paths(tmp_path, SAMPLES[0]), pair_paths(tmp_path, SAMPLES[1])[0])
+    assert both.missing() == [SAMPLES[1]]
+    touch(pair_paths(tmp_path, SAMPLES[1])[1])
+    assert both.missing() == []
+    asked = label_files(tmp_path, SAMPLES, pair=True, instances=True)
+    assert asked.missing() == [*SAMPLES]
+    touch(*(pair_piece_path(tmp_path, sample) for sample in SAMPLES))
+    assert asked.missing() == []
 
 
 def test_scores_account_for_photos_that_could_not_be_read(tmp_path: Path) -> None:
-    labels = label_files(tmp_path, SCORED, Label())
-    touch(*label_paths(tmp_path, SCORED[0]))
+    labels = label_files(tmp_path, SCORED, pair=False)
+    touch(*own_files(tmp_path, SCORED[0]), tmp_path / "masks.json")
     assert not labels.done
     touch(tmp_path / "metrics.json")
     assert (labels.done, labels.missing()) == (True, [SCORED[1]])
@@ -88,12 +104,13 @@ def test_scores_account_for_photos_that_could_not_be_read(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "name",
     [
-        "model.safetensors", "checkpoints/last.ckpt", "metrics.json", "y_crf/a.png", "y_crf/deep/b.png",
-        "results/VOC2012/Segmentation/comp5_val_cls/a.png", "segment/model.safetensors", "label/y_crf/a.png",
+        "model.safetensors", "checkpoints/last.ckpt", "metrics.json", "labels/a.png", "labels/deep/b.png",
+        "results/VOC2012/Segmentation/comp5_val_cls/a.png", "segment/model.safetensors", "label/labels/a.png",
+        "adapt/model.safetensors",
     ],
 )  # fmt: skip
 def test_results_are_seen_in_a_folder_and_in_its_stages(name: str, tmp_path: Path) -> None:
-    touch(tmp_path / "notes.txt", tmp_path / "y_crf" / "notes.txt", tmp_path / "other" / "model.safetensors")
+    touch(tmp_path / "notes.txt", tmp_path / "labels" / "notes.txt", tmp_path / "other" / "model.safetensors")
     assert not has_results(tmp_path)
     touch(tmp_path / name)
     assert has_results(tmp_path)
@@ -101,7 +118,9 @@ def test_results_are_seen_in_a_folder_and_in_its_stages(name: str, tmp_path: Pat
 
 def test_starting_anew_removes_all_that_label_wrote_and_nothing_else(tmp_path: Path) -> None:
     write_toy(tmp_path / "data", train=2, val=1, size=64)
-    words = ["method=box", "label.maps=true", "label.instances=true", "label.formats=[voc,coco]"]
+    small = ["classify.iterations=1", "classify.batch=2", "crop=33", "model.weights=none", "workers=0"]
+    assert execute(["classify", f"data={tmp_path}/data", f"out={tmp_path}/c", *small]) == 0
+    words = [f"checkpoint={tmp_path}/c", "label.instances=true", "label.formats=[voc,coco]"]
     assert execute(["label", f"data={tmp_path}/data", f"out={tmp_path}/out", *words]) == 0
     assert execute(["evaluate", f"data={tmp_path}/data", "split=train", f"labels={tmp_path}/out"]) == 0
     out = tmp_path / "out"

@@ -35,15 +35,20 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def labels(toy: Path, tmp_path: Path) -> Path:
-    """A folder as `boxseg label` leaves it: Y_crf is the ground truth, Y_ret differs at one pixel."""
+    """A folder as `boxseg label` leaves it with a classifier.
+
+    The labels, which are Y_crf, are the ground truth, and Y_ret differs at one pixel.
+    """
     folder = tmp_path / "label"
     data = Data(root=toy)
     for sample in formats.load(data).samples:
         mask = sample.ground_truth()
-        write_mask(folder / "y_crf" / f"{sample.id}.png", mask)
         other = mask.copy()
         other[0, 0] = 1 - min(mask[0, 0], 1)
-        write_mask(folder / "y_ret" / f"{sample.id}.png", other)
+        for name, content in (("labels", mask), ("y_crf", mask), ("y_ret", other)):
+            write_mask(folder / name / f"{sample.id}.png", content)
+        agree = (mask == other) & (mask != 255)
+        write_grey(folder / "reliable" / f"{sample.id}.png", (agree * 255).astype(np.uint8))
     (folder / "config.yaml").write_text(to_yaml(LabelJob(checkpoint=Path("c"), data=data, out=folder)))
     return folder
 
@@ -84,7 +89,7 @@ def test_writing_again_removes_what_no_longer_belongs(labels: Path, tmp_path: Pa
     options = {"source": labels, "out": tmp_path / "o", "format": "yolo-seg", "photos": "link"}
     boxseg.convert(**options)
     originals = [path.resolve() for path in (tmp_path / "o" / "images" / "train").iterdir()]
-    next((labels / "y_crf").iterdir()).unlink()
+    next((labels / "labels").iterdir()).unlink()
     done = boxseg.convert(**options, overwrite=True)
     assert (done.written.photos, done.missing) == (2, 1)
     assert len(list((tmp_path / "o" / "images" / "train").iterdir())) == 2
@@ -109,13 +114,27 @@ def test_an_interrupted_conversion_is_written_again(labels: Path, tmp_path: Path
 
 def test_which_labels_of_a_label_folder(labels: Path, tmp_path: Path, capsys) -> None:
     run = labels.parent  # the folder of `boxseg run`
-    for source, which in ((labels, "y_ret"), (labels / "y_ret", "y_crf"), (run, "agreed")):
+    for path in (labels / "y_crf").iterdir():  # so that no two of the labels are equal
+        write_mask(path, np.full_like(read_mask(path), 2))
+    for source, which, folder in (
+        (labels, "labels", "labels"), (labels, "y_crf", "y_crf"), (labels, "y_ret", "y_ret"),
+        (labels / "y_ret", "labels", "y_ret"), (run, "agreed", "labels"),
+    ):  # fmt: skip
         out = tmp_path / f"out-{source.name}-{which}"
         boxseg.convert(source=source, out=out, format="masks", labels=which)
-        for path in (labels / "y_ret").iterdir():
-            y_crf, y_ret = read_mask(labels / "y_crf" / path.name), read_mask(path)
-            expected = np.where(y_crf == y_ret, y_crf, 255) if which == "agreed" else y_ret
+        for path in (labels / folder).iterdir():
+            expected = read_mask(path)
+            if which == "agreed":
+                sure = np.asarray(Image.open(labels / "reliable" / path.name)) == 255
+                expected = np.where(sure, expected, 255)
+                assert expected[0, 0] == 255
             assert np.array_equal(np.asarray(Image.open(out / "masks" / "train" / path.name)), expected)
+    for name in ("y_crf", "y_ret"):  # as other methods leave the folder
+        shutil.rmtree(labels / name)
+    words = (labels, tmp_path / "x", "format=masks", "labels=y_ret")
+    assert "has no y_ret/; only label.method=bap and gap write" in refused(capsys, *words)
+    done = boxseg.convert(source=labels, out=tmp_path / "y", format="masks", labels="agreed")
+    assert done.written.photos == 3
     (tmp_path / "masks").mkdir()
     write_mask(tmp_path / "masks" / "a.png", np.zeros((4, 4), np.uint8))
     error = refused(capsys, tmp_path / "masks", tmp_path / "x", "format=masks", "labels=y_ret")
@@ -123,22 +142,21 @@ def test_which_labels_of_a_label_folder(labels: Path, tmp_path: Path, capsys) ->
 
 
 def test_how_sure_the_labels_are_goes_along(labels: Path, toy: Path, tmp_path: Path, capsys) -> None:
-    first, *others = sorted(path.name for path in (labels / "y_crf").iterdir())
+    first, *others = sorted(path.name for path in (labels / "labels").iterdir())
     write_grey(labels / "confidence" / first, np.full((3, 5), 77, np.uint8))
     words = ["convert", str(labels), str(tmp_path / "o"), "format=palette", "maps=true"]
     assert execute(words) == 0
     assert "maps: 3 reliable regions, 1 confidence maps" in capsys.readouterr().out
     for name in (first, *others):
-        y_crf, y_ret = read_mask(labels / "y_crf" / name), read_mask(labels / "y_ret" / name)
-        reliable = np.asarray(Image.open(tmp_path / "o" / "reliable" / name))
-        assert np.array_equal(reliable, np.where((y_crf == y_ret) & (y_crf != 255), 255, 0))
-        assert reliable[0, 0] == 0
+        reliable = tmp_path / "o" / "reliable" / name
+        assert reliable.read_bytes() == (labels / "reliable" / name).read_bytes()
+        assert np.asarray(Image.open(reliable))[0, 0] == 0
     (sure,) = (tmp_path / "o" / "confidence").iterdir()
     assert sure.read_bytes() == (labels / "confidence" / first).read_bytes()
     write_mask(tmp_path / "masks" / "a.png", np.zeros((4, 4), np.uint8))
     Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg")
     own = [tmp_path / "masks", tmp_path / "q", "format=voc", f"images={tmp_path}", "classes=[cat]"]
-    assert "has no y_crf/ and y_ret/ and no confidence/" in refused(capsys, *own, "maps=true")
+    assert "has no confidence/ and no reliable/" in refused(capsys, *own, "maps=true")
     assert not (tmp_path / "q").exists()
 
 
@@ -217,7 +235,7 @@ def test_labels_outside_the_boxes_are_counted(toy: Path, tmp_path: Path) -> None
     ("words", "message"),
     [
         (["nowhere", "o", "format=coco"], "nowhere: no such folder"),
-        (["{empty}", "o", "format=coco"], "holds no labels: expected y_crf/, labels/ or masks ID.png"),
+        (["{empty}", "o", "format=coco"], "holds no labels: expected labels/ or masks ID.png"),
         (["{empty}", "o"], "missing option format="),
         (["{empty}", "o", "format=cocoo"], "cocoo"),
         (["{empty}", "o", "format=coco", "min_area=0"], "min_area must be at least 1"),

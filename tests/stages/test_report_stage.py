@@ -144,6 +144,41 @@ def test_labels_alone_make_a_report(root: Path, tmp_path: Path) -> None:
     assert "Y_crf, photos of train shown here" in page(tmp_path)
 
 
+def test_labels_without_a_second_label_are_shown_with_what_is_reliable_of_them(
+    root: Path, tmp_path: Path
+) -> None:
+    """As every method but a classifier's leaves them; of two such folders each is shown once."""
+    for name in ("a", "b"):
+        write_labels(tmp_path / name, root, pair=False)
+    text = page(tmp_path / "a")
+    metrics = json.loads((tmp_path / "a" / "metrics.json").read_text())
+    for score in (metrics["labels"]["miou"], metrics["reliable_region_only"]["miou"]):
+        assert f"{100 * score:.1f}" in text
+    assert "mIoU of the labels" in text
+    assert "Y_crf" not in text.partition("<style>")[0] + text.partition("</style>")[2].partition("<script")[0]
+    found = index(tmp_path / "a")
+    keys = [layer["key"] for layer in found["layers"]]
+    assert keys == ["photo", "boxes", "labels", "reliable", "ground_truth"]
+    for photo in found["photos"]:
+        files = [tmp_path / "a" / kind / f"{photo['id']}.png" for kind in ("labels", "reliable")]
+        labels, sure = (np.asarray(Image.open(file)).ravel().tolist() for file in files)
+        counted = [level == 255 for label, level in zip(labels, sure, strict=True) if label != 255]
+        assert photo["agreement"][0] == pytest.approx(sum(counted) / len(counted))
+        assert set(photo["iou"]) == {"labels"}
+
+    sources = [str(tmp_path / name) for name in ("a", "b")]
+    job = SegmentJob(labels=sources, data=Data(root=root, val_split=""), out=tmp_path / "s")
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "config.yaml").write_text(to_yaml(job))
+    page(tmp_path / "s")
+    layers = {layer["key"]: layer["name"] for layer in index(tmp_path / "s")["layers"]}
+    assert list(layers)[:2] == ["photo", "boxes"]
+    shown = {key: name for key, name in layers.items() if key.startswith("labels")}
+    assert list(shown.values()) == ["a/labels", "b/labels"]
+    assert set(layers) == {"photo", "boxes", *shown, "reliable", "ground_truth"}
+    assert all(set(photo["iou"]) == set(shown) for photo in index(tmp_path / "s")["photos"])
+
+
 def test_yolo_without_ground_truth_and_with_hostile_names(tmp_path: Path) -> None:
     names = ("</script><b>cat", 'x" onload="alert(1)')
     write_yolo(tmp_path / "data", names)

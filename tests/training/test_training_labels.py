@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from boxseg.data.labels import GROUND_TRUTH
 from boxseg.data.loading import LabelTraining
 from boxseg.data.toy import write_toy
 from boxseg.errors import BoxsegError, ConfigError, DataError
-from boxseg.formats.masks import read_mask, write_mask
+from boxseg.formats.masks import MaskFolder, read_mask, write_mask
 from boxseg.jobs import SegmentJob
 from boxseg.options import from_python, to_yaml
 from boxseg.training.labels import TrainingLabels, sources_of, training_labels
@@ -63,20 +64,50 @@ def train(*numbers: int) -> list[str]:
     return [f"train_{number:04d}" for number in numbers]
 
 
+def pair_of(runs: Path) -> tuple[MaskFolder, MaskFolder]:
+    return MaskFolder(runs / "label" / "y_crf"), MaskFolder(runs / "label" / "y_ret")
+
+
+def without_pair(runs: Path) -> None:
+    """As a method leaves the folder that is no classifier."""
+    for name in ("y_crf", "y_ret"):
+        shutil.rmtree(runs / "label" / name)
+
+
 def test_a_single_source_is_what_it_was(root: Path, runs: Path) -> None:
-    pair = (runs / "label" / "y_crf", runs / "label" / "y_ret")
+    pair = pair_of(runs)
     assert sources_of(str(runs / "label")) == pair
     assert sources_of([str(runs / "label")]) == pair
-    assert sources_of(str(pair[1])) == pair[1:]
+    assert sources_of(str(pair[1].path)) == pair[1:]
     assert sources_of("ground-truth") == (GROUND_TRUTH,)
     found = chosen(root, labels=str(runs / "label"))
     assert (found.sources, ids(found), found.strong) == (pair, train(*range(6)), frozenset())
 
 
+def test_labels_of_other_methods_are_compared_with_what_is_reliable_of_them(root: Path, runs: Path) -> None:
+    """Where labels are reliable the two agree, and nowhere else."""
+    without_pair(runs)
+    final, reliable = runs / "label" / "labels", runs / "label" / "reliable"
+    agreed = MaskFolder(final, reliable)
+    assert sources_of(str(runs / "label")) == (MaskFolder(final), agreed)
+    assert sources_of(str(final)) == (MaskFolder(final),)
+    found = chosen(root, labels=str(runs / "label"))
+    assert (found.sources, ids(found)) == ((MaskFolder(final), agreed), train(*range(6)))
+    item = LabelTraining(found.dataset, Augment(crop=64, scale=(1, 1), flip=0), 0, found.sources)[0, 0]
+    labels, sure = (read_mask(folder / "train_0000.png") for folder in (final, reliable))
+    inside = np.s_[: len(labels), : labels.shape[1]]
+    np.testing.assert_array_equal(item["y_crf"].numpy()[inside], labels)
+    np.testing.assert_array_equal(item["y_ret"].numpy()[inside], np.where(sure == 255, labels, 255))
+    assert (sure == 0).any()
+    # A photo without its map has no second label.
+    (reliable / "train_0002.png").unlink()
+    assert ids(chosen(root, labels=str(runs / "label"))) == train(0, 1, 3, 4, 5)
+
+
 def test_a_list_keeps_the_photos_that_every_source_has(root: Path, runs: Path) -> None:
-    pair = (runs / "label" / "y_crf", runs / "label" / "y_ret")
-    found = chosen(root, labels=[str(runs / "label"), str(runs / "other"), str(pair[0]), "ground-truth"])
-    assert found.sources == (*pair, runs / "other", GROUND_TRUTH)
+    pair = pair_of(runs)
+    found = chosen(root, labels=[str(runs / "label"), str(runs / "other"), str(pair[0].path), "ground-truth"])
+    assert found.sources == (*pair, MaskFolder(runs / "other"), GROUND_TRUTH)
     assert ids(found) == train(0, 1, 2, 3)
     with pytest.raises(DataError, match=r"no labels in .*nowhere"):
         chosen(root, labels=[str(runs / "label"), str(runs / "nowhere")])

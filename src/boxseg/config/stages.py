@@ -112,10 +112,9 @@ class Label:
     Args:
         method: How to make labels. `network`: a mask of each box by the mask network that comes with boxseg, or
             by one of `adapt`. `bap` and `gap`: from the activation maps of a classifier. `box`: the whole
-            boxes.
-            `ellipse`: the ellipse in each box. `grabcut`: cut each object out of its box. `sam`: masks of a SAM
-            network prompted with the boxes. `auto`: what the checkpoint is for, and without one `network`.
-            Plug-ins add others.
+            boxes. `ellipse`: the ellipse in each box. `grabcut`: cut each object out of its box. `sam`: masks
+            of a SAM network prompted with the boxes. `auto`: what the checkpoint is for, and without one
+            `network`. Plug-ins add others.
         sam: SAM network for method=sam: a transformers folder, or a name on the Hugging Face hub.
         background: Background score inside boxes, for bap and gap: `attention` (u_0), `complement` (1 - max
             u_c), or `zero` (the value of u_0 where no feature resembles the background). `auto`: attention for

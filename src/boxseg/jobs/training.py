@@ -78,9 +78,10 @@ class SegmentJob(TrainingJob):
     """Train the segmentation network (stage 3), then score it on `data.val_split`.
 
     Args:
-        labels: Labels to train on: a folder made by `label` (both Y_crf and Y_ret, or one as DIR/y_crf), a
-            folder of masks ID.png, or `ground-truth` for the fully supervised reference. A list `[A,B]`
-            combines several: pixels where all agree are reliable, elsewhere the first counts as Y_crf.
+        labels: Labels to train on: a folder made by `label` (its labels and what is reliable of them, or one of
+            them, as DIR/labels), a folder of masks ID.png, or `ground-truth` for the fully supervised
+            reference. A list `[A,B]` combines several: pixels where all agree are reliable, elsewhere the first
+            counts as Y_crf.
         strong: True masks for some of the images (semi-supervised training): `ground-truth`, or a folder of
             masks ID.png. An image with a true mask is trained with it, whether or not `labels` has one.
         strong_split: Split of the images with true masks; images that `data.split` lacks are added to it. By

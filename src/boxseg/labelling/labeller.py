@@ -1,7 +1,4 @@
-"""Pseudo labels Y_crf and Y_ret of photos, by any method, written to their files.
-
-Source: Oh et al., BANA, CVPR 2021, section 3.2.
-"""
+"""Labels of photos, maps and the masks of boxes, by any method, written to their files."""
 
 from __future__ import annotations
 

@@ -35,12 +35,7 @@ LAYERS = (
     Layer(key="photo", name="photo", short="photo", help="The photo alone"),
     Layer(key="boxes", name="boxes", short="boxes", help="The boxes that were given"),
     Layer(key=Y_CRF, name="Y_crf", short="Y_crf", help="Labels after the dense CRF"),
-    Layer(
-        key=Y_RET,
-        name="Y_ret",
-        short="Y_ret",
-        help="The second labels: by retrieval with class prototypes, or as they were before the CRF",
-    ),
+    Layer(key=Y_RET, name="Y_ret", short="Y_ret", help="Labels by retrieval with class prototypes"),
     Layer(key=FINAL, name="labels", short="labels", help="Labels"),
     Layer(
         key="reliable",
@@ -140,10 +135,15 @@ def _layers(splits: Sequence[Split]) -> list[Layer]:
         several = len({masks.path for key, masks in split.sources.items() if key != "prediction"}) > 1
         for key, masks in split.sources.items():
             path = masks.path
-            if several and key not in (AGREED, *PAIR, "prediction"):
+            if several and is_drawn(key) and key not in (*PAIR, "prediction"):
                 name = "/".join(path.parts[-2:])
                 layers[key] = Layer(key=key, name=name, short=path.name, help=f"Labels in {path}")
     return [*layers.values(), reliable, *last]
+
+
+def is_drawn(key: str) -> bool:
+    """Whether a layer has a picture and scores; agreed labels only say where others are reliable."""
+    return not key.startswith(AGREED)
 
 
 def _shares(splits: Sequence[Split], photos: int) -> Iterator[tuple[Split, int]]:
@@ -232,7 +232,9 @@ def count_layers(opened: _Opened, classes: tuple[str, ...]) -> dict[str, Confusi
     truth = opened.layers.get("ground_truth")
     if truth is None or (truth == IGNORE).all():
         return {}
-    counted = {key: ConfusionMatrix(classes) for key in opened.layers if key not in (AGREED, "ground_truth")}
+    counted = {
+        key: ConfusionMatrix(classes) for key in opened.layers if is_drawn(key) and key != "ground_truth"
+    }
     for key, matrix in counted.items():
         matrix.update(opened.layers[key], truth)
     return counted
@@ -289,7 +291,7 @@ def agreement(y_crf: Labels, y_ret: Labels, sample: Sample) -> tuple[float, floa
 def label_pictures(split: Split, layers: dict[str, Labels], size: tuple[int, int]) -> dict[str, bytes]:
     """PNG of each layer, and of the reliable region, at `size` (width, height) pixels."""
     small = {key: shrink_labels(labels, size) for key, labels in layers.items()}
-    pictures = {key: label_png(labels) for key, labels in small.items() if key != AGREED}
+    pictures = {key: label_png(labels) for key, labels in small.items() if is_drawn(key)}
     if both := compared(split, small):
         pictures["reliable"] = reliable_png(*both)
     return pictures

@@ -24,6 +24,7 @@ from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob
 from boxseg.options import build_job, flatten, load_mapping
 from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import (
+    AGREED,
     CONFIG,
     CONFUSION,
     FINAL,
@@ -196,9 +197,10 @@ def _labels(name: str, data: Data, labels: list[str]) -> tuple[dict[str, MaskFol
             except DataError:
                 log.info(f"report: {label} holds no labels yet")
                 return sources, ()
-            for name, masks in found.items():
-                own = masks.path.name if masks.path.name in PAIR else name
-                key = own if own not in sources else f"{FINAL}_{len(sources) + 1}"
+            for source, masks in found.items():
+                own = masks.path.name if masks.path.name in PAIR else source
+                more = AGREED if own == AGREED else FINAL
+                key = own if own not in sources else f"{more}_{len(sources) + 1}"
                 sources[key] = masks
                 compared.append(key)
     return sources, tuple(compared)

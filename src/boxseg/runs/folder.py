@@ -28,6 +28,9 @@ FREE = (
     "trainer.workers",
     "trainer.checkpoint_every",
     "trainer.loggers",
+    "label.masks.min_component",  # masks.json is written by every call
+    "label.masks.fill_holes",
+    "label.masks.simplify",
     "label.instances",  # files beside the labels
     "label.formats",
     "report.photos",

@@ -262,5 +262,5 @@ def label_sources(folder: Path) -> dict[str, MaskFolder]:
     if folder.is_dir() and next(folder.rglob("*.png"), None):
         return {FINAL: MaskFolder(folder)}
     raise DataError(
-        f"no labels in {folder}: expected y_crf/ and y_ret/ made by `boxseg label`, or masks ID.png"
+        f"no labels in {folder}: expected labels/ made by `boxseg label`, or masks ID.png"
     )
