@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from boxseg.config import Adapt
+from boxseg.config import Adapt, TrainerOptions
+from boxseg.data.object_training import ObjectTraining
 from boxseg.errors import BoxsegError, CheckpointError, ConfigError
 from boxseg.inference.mask_networks import load_mask_network, shipped_weights, start_mask_network
 from boxseg.nn import checkpoint
@@ -20,7 +22,7 @@ from boxseg.nn.mask_losses import agreement_loss, outside_loss, pairwise_loss, p
 from boxseg.nn.mask_network import FROZEN_BLOCKS, GRID, SIDE, guide_maps, inside_box
 from boxseg.nn.mask_targets import grid_colours
 from boxseg.options import build_job, parse_words
-from boxseg.training import mask_network
+from boxseg.training import mask_network, step_time
 from boxseg.training.mask_network import MaskNetworkModule
 from boxseg.training.schedule import OneCycle
 
@@ -184,6 +186,29 @@ def test_long_gradients_are_shortened(stepped: tuple[Watched, dict[str, Tensor]]
     module, _ = stepped
     length = float(torch.stack([slope.norm() for slope in module.seen.values()]).norm())
     assert module.length == pytest.approx(min(length, 5.0), rel=1e-3)
+
+
+class OneCrop:
+    """Training crops that are all the same one."""
+
+    collate = staticmethod(ObjectTraining.collate)
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        crop = {name: tensor[0] for name, tensor in batch_of(1).items()}
+        return {"image": crop.pop("images"), **crop}
+
+
+def test_a_timed_step_has_the_teacher_on_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's device without numbers stands for a GPU: mixed with the CPU, it is an error, too."""
+    module = MaskNetworkModule(iterations=10)
+    monkeypatch.setattr(step_time, "torch_device", lambda trainer: torch.device("meta"))
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which it does not know
+    trainer = TrainerOptions(devices=1, workers=0, accumulate=2)
+    assert step_time.seconds_per_step(module, OneCrop(), 2, trainer) > 0  # type: ignore[arg-type]
+    assert {tensor.device.type for tensor in module.parameters()} == {"meta"}
 
 
 def test_a_loss_that_is_no_number_names_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

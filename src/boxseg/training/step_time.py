@@ -34,7 +34,7 @@ def seconds_per_step(
     loaded: Any = images.collate(items)
     loading = time.perf_counter() - start
     whole: dict[str, Tensor] = {name: tensor.to(device) for name, tensor in loaded.items()}
-    module.network.to(device).train()
+    module.to(device).train()
     optimiser = module.configure_optimizers()["optimizer"]
 
     few = split_batch(whole, max(1, batch // 2))[0]
