@@ -26,6 +26,7 @@ from boxseg.errors import (
 )
 from boxseg.inference.onnx_predictor import OnnxPredictor
 from boxseg.inference.prediction import BasePredictor, Prediction
+from boxseg.labelling.masker import Masker, ObjectMasks, masks
 from boxseg.plugins import register
 from boxseg.results import Result
 from boxseg.stages.adapt import AdaptResult
@@ -76,7 +77,9 @@ __all__ = [
     "LabelDataModule",
     "LabelResult",
     "MaskNetworkModule",
+    "Masker",
     "MissingExtraError",
+    "ObjectMasks",
     "OnnxPredictor",
     "PlanResult",
     "PredictResult",
@@ -105,6 +108,7 @@ __all__ = [
     "export",
     "label",
     "load",
+    "masks",
     "predict",
     "register",
     "report",
