@@ -109,7 +109,8 @@ class MaskNetworkModule(TrainingModule):
         with torch.autocast(clean.device.type, torch.bfloat16, enabled=_fast_in_half(clean.device)):
             plain = self.teacher(clean, guides)
             flipped = self.teacher(clean.flip(-1), guide_maps(mirrored, others))
-        return (plain.float().sigmoid() + flipped.float().sigmoid().flip(-1)) / 2
+        both: Tensor = plain.float().sigmoid() + flipped.float().sigmoid().flip(-1)
+        return both / 2
 
     @property
     def progress(self) -> float:
@@ -156,5 +157,5 @@ class MaskNetworkModule(TrainingModule):
 def _fast_in_half(device: torch.device) -> bool:
     """Whether a device computes with bfloat16 itself; where it does not, that would be slower."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
