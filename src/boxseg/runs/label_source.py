@@ -261,6 +261,4 @@ def label_sources(folder: Path) -> dict[str, MaskFolder]:
         return {FINAL: MaskFolder(final)}
     if folder.is_dir() and next(folder.rglob("*.png"), None):
         return {FINAL: MaskFolder(folder)}
-    raise DataError(
-        f"no labels in {folder}: expected labels/ made by `boxseg label`, or masks ID.png"
-    )
+    raise DataError(f"no labels in {folder}: expected labels/ made by `boxseg label`, or masks ID.png")
