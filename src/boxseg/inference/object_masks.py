@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,14 +12,17 @@ from torch import Tensor
 
 from boxseg.data.box_masks import Window as Rectangle
 from boxseg.data.box_masks import object_windows
-from boxseg.data.object_crops import Window, cut_crop, others_map, paste_back, to_crop, window_around
+from boxseg.data.object_crops import MARGIN, Window, cut_crop, others_map, paste_back, to_crop, window_around
+from boxseg.formats.boxes import box_areas
 from boxseg.inference.mask_networks import LoadedMaskNetwork
 from boxseg.nn.mask_network import SIDE, guide_maps
 
 # Boxes seen together, each as it is and mirrored: more at a time leave the caches of a processor.
 BATCH = 4
 # Probability above which a pixel is the object.
-THRESHOLD = 0.55
+THRESHOLD = 0.5
+# Margin of the closer crop, and the mean side of a box, pixels, from which there is one.
+_CLOSE, _CLOSE_FROM = 0.1, 48.0
 # Crowding above which a mask is doubted no more.
 _CROWDED = 2.0
 
@@ -31,9 +33,8 @@ class ObjectAnswer:
 
     Attributes:
         rectangle: Pixels of the box, as of `object_windows`.
-        probability: (bottom - top, right - left) float32, of each of them to be the object: the mean of the
-            views.
-        agreement: IoU of the masks of the crop and its mirror image, on the crop's grid.
+        probability: (bottom - top, right - left) float32, of each of them to be the object.
+        agreement: IoU of the masks of the two crops.
         crowding: Area of the box that other boxes cover, in areas of the box; counted for each of them.
     """
 
@@ -57,40 +58,36 @@ class ObjectAnswer:
 
 
 def object_answers(
-    loaded: LoadedMaskNetwork, photo: NDArray[np.uint8], boxes: NDArray[np.float64], *, mirrored: bool = True
+    loaded: LoadedMaskNetwork, photo: NDArray[np.uint8], boxes: NDArray[np.float64]
 ) -> list[ObjectAnswer]:
-    """Answers for the boxes of a photo, in their order.
+    """Answers for the boxes of a photo, in their order: the mean of a crop and a mirrored one.
 
     Args:
         loaded: The network.
         photo: (H, W, 3) uint8 RGB.
         boxes: (n, 4) xyxy, pixels.
-        mirrored: Whether each crop is seen mirrored, too.
     """
-    windows = [window_around(box) for box in boxes]
+    wide = [window_around(box) for box in boxes]
+    # Around all but small objects the mirrored crop is closer, and shows them with more pixels.
+    margins = [MARGIN if side < _CLOSE_FROM else _CLOSE for side in np.sqrt(box_areas(boxes)).tolist()]
+    close = [window_around(box, (margin,) * 4) for box, margin in zip(boxes, margins, strict=True)]
     rectangles = object_windows(boxes, photo.shape[0], photo.shape[1])
     found: list[ObjectAnswer] = []
     for start in range(0, len(boxes), BATCH):
         some = range(start, min(start + BATCH, len(boxes)))
-        flips = (False, True) if mirrored else (False,)
-        views = [_view(loaded, photo, boxes, windows, some, flip) for flip in flips]
-        answers, agreements = torch.stack(views).mean(0), _agreement(views[0], views[-1])
-        found += [
-            ObjectAnswer(
-                rectangle=rectangles[place],
-                probability=paste_back(answer, windows[place], rectangles[place]),
-                agreement=agreement,
-                crowding=_crowding(boxes, place),
+        views = [_view(loaded, photo, boxes, wide, some), _view(loaded, photo, boxes, close, some, flip=True)]
+        for place, first, second in zip(some, *views, strict=True):
+            rectangle = rectangles[place]
+            one, two = paste_back(first, wide[place], rectangle), paste_back(second, close[place], rectangle)
+            found.append(
+                ObjectAnswer(
+                    rectangle=rectangle,
+                    probability=(one + two) / 2,
+                    agreement=_agreement(one > THRESHOLD, two > THRESHOLD),
+                    crowding=_crowding(boxes, place),
+                )
             )
-            for place, answer, agreement in zip(some, answers, agreements, strict=True)
-        ]
     return found
-
-
-def centred(probability: Tensor) -> Tensor:
-    """Probabilities moved so that THRESHOLD becomes 1/2, as class scores need it: log odds less its own."""
-    moved = torch.logit(probability.clamp(1e-4, 1 - 1e-4)) - math.log(THRESHOLD / (1 - THRESHOLD))
-    return moved.sigmoid()
 
 
 def _crowding(boxes: NDArray[np.float64], place: int) -> float:
@@ -106,7 +103,7 @@ def _view(
     boxes: NDArray[np.float64],
     windows: Sequence[Window],
     some: range,
-    flip: bool,
+    flip: bool = False,
 ) -> Tensor:
     """Probabilities (b, GRID, GRID) of some boxes, from crops as they are or mirrored."""
     crops, own, others = [], [], []
@@ -128,9 +125,7 @@ def _view(
     return answers.flip(-1) if flip else answers
 
 
-def _agreement(first: Tensor, second: Tensor) -> list[float]:
-    """IoU of the masks of two views, each (b, GRID, GRID); 1 where neither has any."""
-    one, two = first > 0.5, second > 0.5
-    both, either = (one & two).sum((1, 2)), (one | two).sum((1, 2))
-    shares: list[float] = torch.where(either > 0, both / either.clamp_min(1), 1.0).tolist()
-    return shares
+def _agreement(one: Tensor, two: Tensor) -> float:
+    """IoU of two masks (h, w) bool; 1 where neither has any."""
+    either = int((one | two).sum())
+    return int((one & two).sum()) / either if either else 1.0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import SHIPPED, LoadedMaskNetwork, load_mask_network
-from boxseg.inference.object_masks import centred, object_answers
+from boxseg.inference.object_masks import object_answers
 from boxseg.jobs import LabelJob
 from boxseg.labelling.method import Origin, Scored, pixel_boxes
 from boxseg.labelling.objects import ObjectMask
@@ -47,7 +47,7 @@ class FromNetwork:
         """The mask of each box; a pixel of several boxes is most probably of the surest one's class."""
         boxes = pixel_boxes(sample, self.device)
         answers = object_answers(self.loaded, photo, sample.boxes)
-        masks = [centred(answer.probability) for answer in answers]
+        masks = [answer.probability for answer in answers]
         return Scored(
             image=torch.from_numpy(photo).to(self.device),
             boxes=boxes,
