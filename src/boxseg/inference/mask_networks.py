@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from boxseg.errors import CheckpointError
 from boxseg.nn import checkpoint
 from boxseg.nn.backbones.base import fold_batch_norm, hurry_pointwise
 from boxseg.nn.mask_network import MaskNetwork
+from boxseg.nn.weights import loading
 from boxseg.nn.weights.loading import LoadReport, load_weights
 from boxseg.runs.layout import CheckpointKind, checkpoint_file
 
@@ -52,7 +52,7 @@ def shipped_weights() -> Path:
     Raises:
         CheckpointError: The installation lacks it.
     """
-    file = Path(str(resources.files("boxseg"))) / "nn" / "weights" / "mask_network.safetensors"
+    file = Path(loading.__file__).parent / "mask_network.safetensors"
     if not file.is_file():
         raise CheckpointError(f"{file} is missing: install boxseg again, or give checkpoint=FILE")
     return file
