@@ -39,7 +39,7 @@ VERBS = [line.split()[0] for line in _VERBS.splitlines()]
 # Verbs of earlier versions, with what became of them.
 _RENAMED = {
     "masks": "the verb masks is now called background-masks, and in Python boxseg.background_masks; "
-    "boxseg.masks will be the masks of boxes",
+    "boxseg.masks makes masks of boxes",
 }
 
 SUMMARY = f"""boxseg {__version__}: from bounding boxes to segmentation masks and a trained network.

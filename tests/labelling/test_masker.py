@@ -126,7 +126,7 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path) -> None:
     checkpoint.save(file, {"weight": torch.zeros(1)}, {"kind": "segmenter"})
     with pytest.raises(CheckpointError, match="holds a segmentation network; a mask network is needed"):
         boxseg.Masker(file)
-    with pytest.raises(CheckpointError, match="no file there"):
+    with pytest.raises(CheckpointError, match=r"no mask network at .*none\.safetensors"):
         boxseg.Masker(tmp_path / "none.safetensors")
 
 

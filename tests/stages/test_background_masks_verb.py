@@ -77,7 +77,7 @@ def test_the_earlier_name_says_the_new_one(
     assert execute(["masks", *words]) == 2
     line = capsys.readouterr().err
     assert "background-masks" in line
-    assert "boxseg.masks will be the masks of boxes" in line
+    assert "boxseg.masks makes masks of boxes" in line
     assert len(line.splitlines()) == 1
     assert not list(tmp_path.iterdir())
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from boxseg.config import Adapt
-from boxseg.errors import CheckpointError
+from boxseg.errors import CheckpointError, did_you_mean
 from boxseg.nn import checkpoint
 from boxseg.nn.backbones.base import fold_batch_norm, hurry_pointwise
 from boxseg.nn.mask_network import MaskNetwork
@@ -90,8 +90,20 @@ def start_mask_network(weights: str, seed: int) -> tuple[MaskNetwork, LoadReport
 
 
 def weight_file(weights: str | Path) -> Path:
-    """The checkpoint that `adapt.weights` or `checkpoint` names, in a run folder too."""
-    return shipped_weights() if weights == SHIPPED else checkpoint_file(Path(weights).expanduser(), _KIND)
+    """The checkpoint that `adapt.weights` or `checkpoint` names, in a run folder too.
+
+    Raises:
+        CheckpointError: There is no such file.
+    """
+    if weights == SHIPPED:
+        return shipped_weights()
+    file = checkpoint_file(Path(weights).expanduser(), _KIND)
+    if not file.is_file():
+        hint = did_you_mean(str(weights), (SHIPPED, IMAGENET))
+        raise CheckpointError(
+            f"no mask network at {file}{hint}: expected model.safetensors of a run of adapt, or its folder"
+        )
+    return file
 
 
 def save_mask_network(path: Path, network: MaskNetwork, options: Adapt) -> None:
