@@ -32,6 +32,7 @@ from boxseg.jobs import LabelJob
 from boxseg.labelling.from_classifier import FromClassifier, background_of
 from boxseg.labelling.from_network import FromNetwork
 from boxseg.labelling.methods import METHODS, start_method
+from boxseg.nn.checkpoint import save as save_checkpoint
 from boxseg.runs.layout import label_path, map_paths
 from tiny_sam import SIDE, write_sam
 
@@ -255,6 +256,10 @@ def test_a_checkpoint_chooses_the_method(root: Path, tmp_path: Path) -> None:
         assert isinstance(method, kind), checkpoint
         assert method.origin.files == {"checkpoint": file}
         assert method.origin.pair == (kind is FromClassifier)
+    segmenter = tmp_path / "s.safetensors"
+    save_checkpoint(segmenter, {"weight": torch.zeros(1)}, {"kind": "segmenter"})
+    with pytest.raises(CheckpointError, match="holds a segmentation network: `boxseg predict` uses it"):
+        start_method(LabelJob(data=Data(root=root), out=tmp_path / "o", checkpoint=segmenter), dataset)
     for label, checkpoint, needed in (("network", classifier, "mask"), ("bap", tmp_path / "n", "classifier")):
         job = LabelJob(
             data=Data(root=root), out=tmp_path / "o", checkpoint=checkpoint, label=Label(method=label)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from boxseg import plugins
 from boxseg.dataset import BoxDataset
-from boxseg.errors import ConfigError
+from boxseg.errors import CheckpointError, ConfigError
 from boxseg.inference.devices import torch_devices
 from boxseg.jobs import LabelJob
 from boxseg.labelling import (
@@ -29,9 +29,12 @@ def _by_checkpoint(job: LabelJob, dataset: BoxDataset) -> Method:
     classifier = checkpoint_file(job.checkpoint, "box-classifier")
     file = classifier if classifier.is_file() else checkpoint_file(job.checkpoint, "mask-network")
     kind = checkpoint.read_meta(file)["kind"]
-    if kind == "mask-network":
-        return from_network.start(job, dataset)
-    return from_classifier.start(job, dataset)
+    if kind == "segmenter":
+        raise CheckpointError(
+            f"checkpoint {file} holds a segmentation network: `boxseg predict` uses it; label takes a mask "
+            "network of adapt, a classifier of classify, or no checkpoint"
+        )
+    return from_network.start(job, dataset) if kind == "mask-network" else from_classifier.start(job, dataset)
 
 
 METHODS: dict[str, Callable[[LabelJob, BoxDataset], Method]] = {
