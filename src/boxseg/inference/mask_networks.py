@@ -107,7 +107,7 @@ def weight_file(weights: str | Path) -> Path:
 
 
 def save_mask_network(path: Path, network: MaskNetwork, options: Adapt) -> None:
-    """Write a checkpoint in half precision: it changes masks by less than a pixel in ten thousand."""
+    """Write a checkpoint, in half precision."""
     state = {name: _half(tensor) for name, tensor in network.state_dict().items()}
     checkpoint.save(path, state, {"kind": _KIND, "options": dataclasses.asdict(options)})
 

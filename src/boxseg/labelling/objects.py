@@ -16,7 +16,7 @@ from boxseg.formats.box_masks import box_mask, write_box_masks
 from boxseg.nn.pseudo import BoxMasks
 from boxseg.runs.layout import piece_path
 
-# A mask of a smaller share of its box than this is no answer: few objects fill less than a tenth of their box.
+# A mask of a smaller share of its box than this is no answer.
 LEAST_SHARE = 0.02
 FALLBACK = "fallback"
 

@@ -15,7 +15,7 @@ from boxseg.formats.boxes import box_areas
 from boxseg.runs.layout import piece_path
 from boxseg.tables import Table
 
-# Shares of its box that a mask of an object hardly ever has less or more of.
+# Shares of its box below and above which a mask is worth a look.
 TINY, FULL = 0.1, 0.95
 # Areas of boxes, in pixels, from which they are medium and above which they are large: those of COCO's objects.
 _MEDIUM, _LARGE = 32**2, 96**2
