@@ -6,6 +6,7 @@ viewer and most annotation tools show it.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,6 +138,14 @@ def to_photo(image: Any) -> NDArray[np.uint8]:
         expected = "a uint8 tensor (3, H, W)" if is_tensor else "a uint8 array (H, W, 3)"
         raise DataError(f"a photo of shape {shape} and type {array.dtype}: expected {expected}, RGB, 0..255")
     return np.array(_to_rgb(Image.fromarray(np.ascontiguousarray(array))))
+
+
+def small_png(picture: Image.Image, longest: int = 1024) -> bytes:
+    """A picture as PNG, as notebooks show it, its longer side at most this many pixels; changed in place."""
+    picture.thumbnail((longest, longest))
+    content = io.BytesIO()
+    picture.save(content, format="PNG")
+    return content.getvalue()
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +16,9 @@ from PIL import Image
 from boxseg import palette
 from boxseg.errors import ConfigError
 from boxseg.formats.coco_results import encode_mask
-from boxseg.formats.images import to_photo
+from boxseg.formats.images import small_png, to_photo
 from boxseg.formats.masks import write_grey, write_mask
 from boxseg.inference.windows import SMALLEST, Tile, blended, window_side
-
-# Longer side of the picture in a notebook, pixels.
-_SHOWN = 1024
 
 # Bytes of photos predicted together: the probabilities of more would fill the memory.
 _TOGETHER = 3 * 2**22
@@ -76,11 +72,7 @@ class LabelledPhoto:
 
     def _repr_png_(self) -> bytes:
         """The picture a notebook shows."""
-        picture = self.overlay()
-        picture.thumbnail((_SHOWN, _SHOWN))
-        content = io.BytesIO()
-        picture.save(content, format="PNG")
-        return content.getvalue()
+        return small_png(self.overlay())
 
 
 class Prediction(LabelledPhoto):

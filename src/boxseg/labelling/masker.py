@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +21,7 @@ from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.formats.boxes import judge_boxes
 from boxseg.formats.components import clean_mask
-from boxseg.formats.images import to_photo
+from boxseg.formats.images import small_png, to_photo
 from boxseg.formats.simplify import mask_polygons
 from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import SHIPPED, load_mask_network
@@ -32,8 +31,6 @@ from boxseg.labelling.method import Scored
 from boxseg.labelling.objects import with_fallbacks
 from boxseg.palette import overlay
 
-# Longer side of the picture in a notebook, pixels.
-_SHOWN = 1024
 # Classes that a palette image can hold.
 _MOST_CLASSES = 254
 
@@ -111,11 +108,7 @@ class ObjectMasks:
         return f"{type(self).__name__}({len(self)} masks on {width}x{height} pixels{more})"
 
     def _repr_png_(self) -> bytes:
-        picture = self.overlay()
-        picture.thumbnail((_SHOWN, _SHOWN))
-        content = io.BytesIO()
-        picture.save(content, format="PNG")
-        return content.getvalue()
+        return small_png(self.overlay())
 
 
 class Masker:
