@@ -261,8 +261,8 @@ def test_single_bad_items_are_listed_and_the_rest_is_read(content, read, tmp_pat
     assert [sample.id for sample in dataset.samples] == ["a"]
     assert dataset.samples[0].boxes.tolist() == [[10, 10, 20, 20], [30, 20, 40, 25]]
     assert sorted(kinds(dataset)) == sorted(
-        [("file_name leads out of the image folder", "skipped")] * 4
-        + [("unreadable photo", "skipped"), ("second image of ID", "skipped")]
+        [("photo not found", "skipped")] * 5
+        + [("second image of ID", "skipped")]
         + [("annotated size is not the photo's", "skipped")]
         + [("annotation without photo", "skipped")] * 3
         + [("class unknown", "dropped")] * 2
@@ -432,5 +432,7 @@ def test_photos_in_a_folder_of_another_name_are_found(tmp_path: Path, make_photo
     assert dataset.samples[0].image == tmp_path / "pictures/holiday/a.jpg"
 
     make_photo("others/a.jpg")  # which of the two is not to be guessed
-    with pytest.raises(DataError, match=r"no photo found.*name their folder by data\.images"):
+    with pytest.raises(
+        DataError, match=r"a\.jpg may be any of 2 photos .*others/a\.jpg, pictures.*data\.images"
+    ):
         formats.load(Data(root=tmp_path))

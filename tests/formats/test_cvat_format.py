@@ -185,10 +185,9 @@ def test_names_that_lead_out_and_missing_photos(tmp_path: Path, make_photo) -> N
     names = ("../a.jpg", "/etc/a.jpg", "C:\\a.jpg", "gone.jpg", "a.jpg")
     dataset = load(tmp_path, xml(*(image(name) for name in names)))
     assert [sample.id for sample in dataset.samples] == ["a"]
-    assert [what for what, _ in kinds(dataset)] == [
-        *["image name leads out of the image folder"] * 3,
-        "unreadable photo",
-    ]
+    # The photo is where the last name says, and so belongs to none of the others.
+    assert kinds(dataset) == [("photo not found", "skipped")] * 4
+    assert [problem.detail for problem in dataset.problems] == list(names[:4])
 
 
 def test_subsets_of_a_project_are_splits(tmp_path: Path, make_photo) -> None:
@@ -235,9 +234,11 @@ def test_other_files_are_refused(tmp_path: Path, text: str, message: str) -> Non
         load(tmp_path, text)
 
 
-def test_photos_elsewhere_need_a_word(tmp_path: Path, make_photo) -> None:
+def test_photos_of_one_name_in_several_folders_need_a_word(tmp_path: Path, make_photo) -> None:
     make_photo("far/away/a.jpg")
-    with pytest.raises(DataError, match=r"no photo found .*data\.images"):
+    assert [sample.id for sample in load(tmp_path, xml(image("a.jpg"))).samples] == ["a"]
+    make_photo("near/by/a.jpg")
+    with pytest.raises(DataError, match=r"may be any of 2 photos .*data\.images"):
         load(tmp_path, xml(image("a.jpg")))
     assert len(load(tmp_path, xml(image("a.jpg")), images=Path("far/away"))) == 1
     with pytest.raises(DataError, match="no such image folder"):

@@ -16,7 +16,7 @@ import glob
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -25,10 +25,11 @@ from boxseg.config import Data
 from boxseg.dataset import Instance, Problem, Sample
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.boxes import judge_boxes
-from boxseg.formats.files import leads_out, read_json
+from boxseg.formats.files import listed, read_json
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, Listing, sort_out
+from boxseg.formats.photo_names import locate_photos
 from boxseg.formats.regions import is_void, packed, painter
-from boxseg.formats.split_files import annotations_option, find_image_folder
+from boxseg.formats.split_files import annotations_option
 
 LOOKED_FOR = "annotations/instances_*.json or */_annotations.coco.json (coco)"
 _PATTERNS = ("annotations/instances_*.json", "*/_annotations.coco.json", "annotations/*.json", "*.json")
@@ -36,12 +37,12 @@ _PATTERNS = ("annotations/instances_*.json", "*/_annotations.coco.json", "annota
 
 def annotation_files(root: Path) -> list[Path]:
     """Files below `root` that, by their place, may hold COCO annotations, the likeliest first."""
-    return list(dict.fromkeys(path for pattern in _PATTERNS for path in sorted(root.glob(pattern))))
+    return list(dict.fromkeys(path for pattern in _PATTERNS for path in sorted(listed(root, pattern))))
 
 
 def matches(root: Path) -> bool:
     """Whether a folder looks like a COCO data set, by file names alone."""
-    return any(any(root.glob(pattern)) for pattern in _PATTERNS[:2])
+    return any(any(listed(root, pattern)) for pattern in _PATTERNS[:2])
 
 
 def read(data: Data) -> Listing:
@@ -70,14 +71,16 @@ def _photos(
     yield from problems
     # Without any segmentation in the data set, a photo without objects has no ground truth either.
     segmented = any(annotation.get("segmentation") for found in objects.values() for _, annotation in found)
-    images = images[: data.limit]
     split = _split_name(path)
     below = (split, f"images/{split}", data.split, f"images/{data.split}", "images")
-    folder = find_image_folder(data, path, [image["file_name"] for image in images], below, anywhere=True)
-    for image in images:
+    named = locate_photos(data, path, [image["file_name"] for image in images], below)
+    for found, image in zip(named, images, strict=False):
+        if isinstance(found, Problem):
+            yield found
+            continue
         photo = AnnotatedPhoto(
-            id=str(PurePosixPath(image["file_name"]).with_suffix("")),
-            image=folder / image["file_name"],
+            id=found.id,
+            image=found.image,
             source=path,
             stated_size=_stated_size(image),
             image_id=image["id"],
@@ -107,7 +110,7 @@ def find_annotations(data: Data) -> Path:
     for pattern in exact:
         if (path := data.root / pattern.format(data.split)).is_file():
             return path
-    dated = sorted(data.root.glob(f"annotations/instances_{glob.escape(data.split)}[0-9]*.json"))
+    dated = sorted(listed(data.root, f"annotations/instances_{glob.escape(data.split)}[0-9]*.json"))
     if len(dated) == 1:
         return dated[0]
     found = annotation_files(data.root)
@@ -158,11 +161,7 @@ def _images(images: list[Any], path: Path) -> Iterator[dict[str, Any] | Problem]
         name = image.get("file_name") if isinstance(image, dict) else None
         if not isinstance(name, str) or not name or not isinstance(image.get("id"), (int, str)):
             raise DataError(f"{path}: image number {number} has no id or no file_name: {image}")
-        # An annotation file may come from anywhere; it must not make us read, or name files, elsewhere.
-        if leads_out(name):
-            yield Problem.skipped(path, "file_name leads out of the image folder", name)
-        else:
-            yield image
+        yield image
     (value, count), *_ = Counter(image["id"] for image in images).most_common(1)
     if count > 1:
         raise DataError(f"{path}: {count} images of id {value!r}, expected one")

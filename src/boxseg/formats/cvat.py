@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,10 @@ from boxseg.config import Data
 from boxseg.dataset import Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.coco_results import encode_window
-from boxseg.formats.files import leads_out
 from boxseg.formats.listing import AnnotatedPhoto, Corners, Listing, sort_out
+from boxseg.formats.photo_names import locate_photos
 from boxseg.formats.shapes import Shape, bounds, rotated_corners, with_shapes
-from boxseg.formats.split_files import find_image_folder, find_split_file, head, split_files
+from boxseg.formats.split_files import find_split_file, head, split_files
 
 LOOKED_FOR = "annotations.xml of CVAT for images (cvat)"
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
@@ -58,18 +58,15 @@ def _photos(
 ) -> Iterator[AnnotatedPhoto | Problem]:
     images, problems = sort_out(_images(nodes, path))
     yield from problems
-    images = images[: data.limit]
     subsets = dict.fromkeys(f"images/{subset}" for _, node in images if (subset := node.get("subset")))
     below = ("images", *subsets, f"images/{data.split}", data.split)
-    folder = find_image_folder(data, path, [name for name, _ in images], below)
+    named = locate_photos(data, path, [name for name, _ in images], below)
     outlined = any(node.find(kind) is not None for node in nodes for kind in _OUTLINES)
-    for name, node in images:
-        photo = AnnotatedPhoto(
-            id=str(PurePosixPath(name).with_suffix("")),
-            image=folder / name,
-            source=path,
-            stated_size=_size(node),
-        )
+    for found, (_, node) in zip(named, images, strict=False):
+        if isinstance(found, Problem):
+            yield found
+            continue
+        photo = AnnotatedPhoto(id=found.id, image=found.image, source=path, stated_size=_size(node))
         drawn = [child for child in node if child.tag in _DRAWN]
         shapes, problems = sort_out(_shapes(photo, drawn, classes))
         yield from problems
@@ -79,12 +76,7 @@ def _photos(
 def _images(nodes: list[ET.Element], path: Path) -> Iterator[tuple[str, ET.Element] | Problem]:
     for number, node in enumerate(nodes, start=1):
         name = node.get("name") or ""
-        # Annotation files are untrusted: a name must not make us read or write outside the folder.
-        if not name or leads_out(name):
-            kind = "image name leads out of the image folder" if name else "image without name"
-            yield Problem.skipped(path, kind, name or f"number {number}")
-        else:
-            yield name, node
+        yield (name, node) if name else Problem.skipped(path, "image without name", f"number {number}")
 
 
 def _split(data: Data) -> tuple[Path, list[ET.Element], tuple[str, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +39,12 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def listed(folder: Path, pattern: str) -> Iterator[Path]:
+    """What a pattern matches below a folder, but for hidden files and folders, such as macOS's `._a.jpg`."""
+    above = len(folder.parts)
+    return (path for path in folder.glob(pattern) if not any(part[0] == "." for part in path.parts[above:]))
 
 
 def leads_out(name: str) -> bool:

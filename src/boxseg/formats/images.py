@@ -20,7 +20,12 @@ from PIL import Image, UnidentifiedImageError
 
 from boxseg.errors import DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+# What is taken for a photo, by every reader and verb. Pillow reads all but the last two, which it reads with a
+# plug-in; without one they are listed as unreadable.
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".mpo", ".avif"),
+    *(".heic", ".heif"),
+)
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {

@@ -14,13 +14,10 @@ upload also without the eight digits in front.
 from __future__ import annotations
 
 import os
-import re
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from boxseg.config import Data
 from boxseg.dataset import Problem
@@ -29,11 +26,11 @@ from boxseg.formats.files import read_json
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.label_studio_regions import REGIONS, label_of, read_region, rotation, stated_size
 from boxseg.formats.listing import AnnotatedPhoto, Listing, sort_out
+from boxseg.formats.photo_names import find_files, readings
 from boxseg.formats.shapes import Shape, with_shapes
 from boxseg.formats.split_files import find_split_file, head, images_option, split_files
 
 LOOKED_FOR = "a JSON list of tasks (label-studio)"
-_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 
 Task = dict[str, Any]
 
@@ -64,7 +61,7 @@ def read(data: Data) -> Listing:
 def _photos(
     data: Data, path: Path, tasks: list[Task], classes: tuple[str, ...], outlined: bool
 ) -> Iterator[AnnotatedPhoto | Problem]:
-    found, problems = sort_out(_photo_files(tasks, _Files(data), path))
+    found, problems = sort_out(_photo_files(data, tasks, path))
     yield from problems
     top = os.path.commonpath([file.parent for _, file in found]) if found else data.root
     for task, file in found[: data.limit]:
@@ -84,49 +81,14 @@ def _parse(path: Path) -> list[Task]:
     return content
 
 
-class _Files:
-    def __init__(self, data: Data) -> None:
-        self._top = images_option(data) or data.root
-        self._paths: defaultdict[str, list[Path]] = defaultdict(list)
-        for path in sorted(self._top.rglob("*")):
-            if path.suffix.lower() in SUFFIXES:
-                self._paths[path.name].append(path)
-
-    def find(self, name: PurePosixPath) -> Path | None:
-        """The photo that a path from elsewhere names; of several, the one whose folders match it best."""
-        uploaded = _UPLOADED.fullmatch(name.name)
-        bare = uploaded[1] if uploaded else name.name
-        # Label Studio also replaces the spaces in the name of an upload.
-        spaced = [key for key in self._paths if key.replace(" ", "_") == bare] if uploaded else []
-        for candidate in dict.fromkeys([name.name, bare, *spaced]):
-            paths = self._paths.get(candidate, [])
-            for depth in range(len(name.parts), 1, -1):
-                alike = [path for path in paths if path.parts[-depth:-1] == name.parts[-depth:-1]]
-                paths = alike or paths
-            if len(paths) > 1:
-                places = ", ".join(str(path.relative_to(self._top)) for path in paths[:3])
-                raise DataError(
-                    f"{self._top}: {name} may be any of {len(paths)} photos ({places}): "
-                    "give the folder of the right ones by data.images"
-                )
-            if paths:
-                return paths[0]
-        return None
-
-
-def _photo_files(tasks: list[Task], files: _Files, path: Path) -> Iterator[tuple[Task, Path] | Problem]:
+def _photo_files(data: Data, tasks: list[Task], path: Path) -> Iterator[tuple[Task, Path] | Problem]:
+    addressed = [(task, address) for task in tasks if (address := _address(task["data"])) is not None]
     for number, task in enumerate(tasks, start=1):
-        address = _address(task["data"])
-        if address is None:
-            kind, detail = "task without photo", f"number {number}"
-        elif ".." in (place := _place(address)).parts:
-            kind, detail = "photo leads out of the data set", address
-        elif (file := files.find(place)) is not None:
-            yield task, file
-            continue
-        else:
-            kind, detail = "photo not found", address
-        yield Problem.skipped(path, kind, detail)
+        if _address(task["data"]) is None:
+            yield Problem.skipped(path, "task without photo", f"number {number}")
+    files = find_files([address for _, address in addressed], images_option(data) or data.root, path)
+    for (task, _), file in zip(addressed, files, strict=True):
+        yield file if isinstance(file, Problem) else (task, file)
 
 
 def _address(fields: dict[str, Any]) -> str | None:
@@ -134,17 +96,8 @@ def _address(fields: dict[str, Any]) -> str | None:
     if isinstance(fields.get("image"), str):
         return str(fields["image"])
     texts = [value for value in fields.values() if isinstance(value, str)]
-    named = [text for text in texts if _place(text).suffix.lower() in SUFFIXES]
+    named = [text for text in texts if any(place.suffix.lower() in SUFFIXES for place in readings(text))]
     return named[0] if len(named) == 1 else None
-
-
-def _place(address: str) -> PurePosixPath:
-    try:
-        parts = urlsplit(address.replace("\\", "/"))
-    except ValueError:  # not a URL: brackets and the like
-        return PurePosixPath(address)
-    stored = parse_qs(parts.query).get("d") if parts.path.rstrip("/").endswith("local-files") else None
-    return PurePosixPath(stored[0].replace("\\", "/") if stored else unquote(parts.path))
 
 
 def _annotations(task: Task) -> list[dict[str, Any]]:

@@ -9,9 +9,8 @@ import numpy as np
 
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
-from boxseg.formats.images import image_size
-
-GIVEN_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
+from boxseg.formats.files import listed
+from boxseg.formats.images import SUFFIXES, image_size
 
 
 def find_photos(given: list[str]) -> list[Path]:
@@ -25,9 +24,9 @@ def find_photos(given: list[str]) -> list[Path]:
     files: list[Path] = []
     for path in (path for text in given for path in _expand(text)):
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in GIVEN_SUFFIXES)
+            found = sorted(file for file in listed(path, "**/*") if file.suffix.lower() in SUFFIXES)
             if not found:
-                raise DataError(f"images={path}: no photo in this folder ({', '.join(sorted(GIVEN_SUFFIXES))})")
+                raise DataError(f"images={path}: no photo in this folder ({', '.join(SUFFIXES)})")
             files += found
         elif path.is_file():
             files.append(path)

@@ -1,13 +1,13 @@
-"""The annotation file and the photo folder of a split, for formats with one file for many photos."""
+"""The annotation file of a split, for formats with one file for many photos."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from boxseg.config import Data
 from boxseg.errors import DataError, did_you_mean
-from boxseg.formats.files import is_file
+from boxseg.formats.files import listed
 
 
 def head(path: Path) -> bytes:
@@ -21,7 +21,9 @@ def head(path: Path) -> bytes:
 
 def split_files(root: Path, suffix: str, accepts: Callable[[Path], bool]) -> list[Path]:
     """Files that begin like a format's annotations, in the folder and in those directly below it."""
-    return [path for pattern in ("*", "*/*") for path in sorted(root.glob(pattern + suffix)) if accepts(path)]
+    return [
+        path for pattern in ("*", "*/*") for path in sorted(listed(root, pattern + suffix)) if accepts(path)
+    ]
 
 
 def annotations_option(data: Data) -> Path | None:
@@ -38,36 +40,6 @@ def images_option(data: Data) -> Path | None:
     if path is not None and not path.is_dir():
         raise DataError(f"{path}: no such image folder (data.images, relative to data.root)")
     return path
-
-
-def find_image_folder(
-    data: Data, source: Path, names: list[str], below: Iterable[str], *, anywhere: bool = False
-) -> Path:
-    """The folder of photos: what `data.images` names, else the first that has one of the photos `names`.
-
-    Searches `below` (folders below the root, the likeliest first) and beside the annotation file `source`, then
-    with `anywhere` up to two levels down, where only one folder may have photos.
-    """
-    if (folder := images_option(data)) is not None:
-        return folder
-    if not names:
-        return data.root
-
-    def holds(folder: Path) -> bool:
-        return any(is_file(folder / name) for name in names[:50])
-
-    below = tuple(below)
-    likely = [*(data.root / name for name in below), source.parent / "images", source.parent, data.root]
-    if (found := next(filter(holds, likely), None)) is not None:
-        return found
-    patterns = ("*/", "*/*/") if anywhere else ()
-    others = [path for pattern in patterns for path in data.root.glob(pattern) if holds(path)]
-    if len(others) == 1:
-        return others[0]
-    raise DataError(
-        f"{source}: no photo found ({names[0]} and others looked for in {data.root}: {', '.join(below)}); "
-        "name their folder by data.images"
-    )
 
 
 def find_split_file(data: Data, suffix: str, accepts: Callable[[Path], bool], kind: str) -> Path:

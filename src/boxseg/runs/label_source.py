@@ -14,7 +14,7 @@ from boxseg.atomic import write_json
 from boxseg.config import Data
 from boxseg.dataset import BACKGROUND_NAME, BoxDataset, Sample
 from boxseg.errors import ConfigError, DataError
-from boxseg.formats.files import is_file
+from boxseg.formats.files import is_file, listed
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import MaskFolder
 from boxseg.formats.photo_files import photo_sample
@@ -136,7 +136,7 @@ def _find(job: ConvertJob) -> _Found:
         raise ConfigError(f"labels={job.labels} is for folders made by label only; {folder} is not one")
     if (folder / FINAL).is_dir():
         return _Found(masks=MaskFolder(folder / FINAL), home=folder, predicted=True)
-    if any(folder.rglob("*.png")):
+    if any(listed(folder, "**/*.png")):
         return _Found(masks=MaskFolder(folder), home=folder)
     raise DataError(f"{folder} holds no labels: expected labels/ or masks ID.png")
 
@@ -177,7 +177,7 @@ def _from_photos(job: ConvertJob, found: _Found) -> BoxDataset:
             f"the classes of {job.source} are not known: give classes=[NAME,…] for 1..L, or data=DIR, the data "
             "set of the labels"
         )
-    masks = sorted(found.masks.path.rglob("*.png"))
+    masks = sorted(listed(found.masks.path, "**/*.png"))
     ids = [path.relative_to(found.masks.path).with_suffix("").as_posix() for path in masks]
     photos = _photos_in(job.images, ids) if job.images else _recorded_photos(found.home)
     if not photos and job.images is None:
@@ -200,7 +200,7 @@ def _photos_in(folder: Path, ids: list[str]) -> dict[str, Path]:
         raise DataError(f"images={folder}: no such folder")
     paths: dict[str, Path] = {}
     names: dict[str, list[Path]] = {}
-    for file in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
+    for file in sorted(path for path in listed(folder, "**/*") if path.suffix.lower() in SUFFIXES):
         paths.setdefault(file.relative_to(folder).with_suffix("").as_posix(), file)
         names.setdefault(file.stem, []).append(file)
     found = {}
@@ -259,6 +259,6 @@ def label_sources(folder: Path) -> dict[str, MaskFolder]:
         return {FINAL: MaskFolder(final), AGREED: MaskFolder(final, reliable)}
     if final.is_dir():
         return {FINAL: MaskFolder(final)}
-    if folder.is_dir() and next(folder.rglob("*.png"), None):
+    if folder.is_dir() and next(listed(folder, "**/*.png"), None):
         return {FINAL: MaskFolder(folder)}
     raise DataError(f"no labels in {folder}: expected labels/ made by `boxseg label`, or masks ID.png")
