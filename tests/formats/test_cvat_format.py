@@ -226,7 +226,7 @@ def test_a_file_of_no_split_is_for_training(tmp_path: Path, make_photo) -> None:
     [
         ("<annotations><image", "is not valid XML"),
         ("<annotations><track id='0'/></annotations>", "holds tracks of a video.*CVAT for images 1.1"),
-        ("<x><annotations/></x>", "is <x>"),
+        ("<x><annotations/></x>", "format not recognised"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str, message: str) -> None:

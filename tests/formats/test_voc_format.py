@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import math
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from boxseg import formats
 from boxseg.config import Data
@@ -91,23 +93,34 @@ def test_single_bad_items_are_listed_and_the_rest_is_read(tmp_path: Path, add) -
     add("broken_xml", "<annotation><object>")
     add("broken_photo", xml(person()), photo=False)
     (tmp_path / "JPEGImages" / "broken_photo.jpg").write_bytes(b"rubbish")
-    add("boxes", xml(person(31, 1, 60, 10), person(60, 1, 70, 10), person(9, 1, 3, 10), person("x", 1, 3, 10)))
-    add("nameless", xml(person().replace("person", "")))
+    add("boxes", xml(person(31, 1, 60, 10), person(60, 1, 70, 10), person(9, 1, 3, 10)))
+    add("no_number", xml(person(), person("x", 1, 3, 10)))
+    add("no_box", xml("<object><name>dog</name></object>"))
+    add("not_finite", xml(person("nan", 1, 3, 10)))
+    add("nameless", xml(person(3, 4, 10, 20).replace("person", "")))
     add("other_size", xml(person(), size="<size><width>80</width><height>60</height></size>"))
     dataset = load(tmp_path)
     assert [sample.id for sample in dataset.samples] == ["good", "boxes", "nameless"]
-    assert dataset.samples[1].boxes.tolist() == [[30, 0, 40, 10]]
+    assert dataset.samples[1].boxes.tolist() == [[30, 0, 40, 10], [2, 0, 9, 10]]
+    # An object of no class is neither an object nor background.
+    nameless = dataset.samples[2]
+    assert (nameless.boxes.tolist(), nameless.crowds.tolist()) == ([], [[2, 3, 10, 20]])
+    expected = np.zeros((30, 40), np.uint8)
+    expected[3:20, 2:10] = 255
+    assert np.array_equal(pickle.loads(pickle.dumps(nameless)).ignored(), expected)
     assert sorted(kinds(dataset)) == [
-        ("boxes.xml", "box is empty or inverted", "dropped"),
         ("boxes.xml", "box is outside the photo", "dropped"),
         ("boxes.xml", "box sticks out of the photo", "clipped"),
-        ("boxes.xml", "box without four numbers", "dropped"),
+        ("boxes.xml", "corners exchanged", "kept, put in order"),
         ("broken_photo.jpg", "unreadable photo", "skipped"),
         ("broken_xml.xml", "annotation file is not valid XML", "skipped"),
-        ("nameless.xml", "class missing", "dropped"),
+        ("nameless.xml", "class missing", "ignored with its box"),
         ("neither.xml", "neither photo nor annotation", "skipped"),
+        ("no_box.xml", "box without four numbers", "skipped"),
+        ("no_number.xml", "box without four numbers", "skipped"),
         ("no_photo.xml", "annotation without photo", "skipped"),
         ("no_xml.xml", "image without annotation file", "skipped"),
+        ("not_finite.xml", "box without four numbers", "skipped"),
         ("other_size.xml", "annotated size is not the photo's", "skipped"),
     ]
     (unreadable,) = (problem.what for problem in dataset.problems if problem.file.name == "broken_photo.jpg")
@@ -138,7 +151,7 @@ def test_size_need_not_be_stated(tmp_path: Path, add, size: str) -> None:
     assert (load(tmp_path).samples[0].width, load(tmp_path).samples[0].height) == (40, 30)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".png", ".JPG"])
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".png", ".JPG", ".bmp", ".tif", ".webp", ".Jpg", ".gif"])
 def test_suffixes_of_photos(tmp_path: Path, add, suffix: str) -> None:
     add("a.b", xml(person()), suffix=suffix)
     sample = load(tmp_path).samples[0]
@@ -334,3 +347,146 @@ def test_real_data_set(shared_data: Path) -> None:
     # From 2007_000032.xml, written out: 104 78 375 183, 133 88 197 123 and two persons.
     assert first.boxes.tolist()[:2] == [[103, 77, 375, 183], [132, 87, 197, 123]]
     assert first.labels.tolist() == [1, 1, 15, 15]
+
+
+@pytest.mark.parametrize(
+    ("text", "difficult"),
+    [
+        ("1", True),
+        ("True", True),
+        ("yes", True),
+        ("0", False),
+        ("False", False),
+        ("Unspecified", False),
+        ("", False),
+    ],
+)
+def test_words_for_difficult(tmp_path: Path, add, text: str, difficult: bool) -> None:
+    add("a", xml(person(more=f"<difficult> {text} </difficult>")))
+    assert load(tmp_path).samples[0].difficult.tolist() == [difficult]
+
+
+def test_rotated_boxes_become_the_upright_ones_around_them(tmp_path: Path, add) -> None:
+    """As roLabelImg writes them, the angle in radians; or by four corners, numbered from 0 or 1."""
+    robndbox = "<robndbox><cx>20</cx><cy>15</cy><w>10</w><h>4</h><angle>{}</angle></robndbox>"
+    corners = "<bndbox>{}</bndbox>".format(
+        "".join(
+            f"<x{n}>{x}</x{n}><y{n}>{y}</y{n}>" for n, x, y in ((0, 10, 5), (1, 20, 8), (2, 18, 20), (3, 8, 17))
+        )
+    )
+    drawn = (robndbox.format(0), robndbox.format(math.pi / 2), robndbox.format(0.3), corners)
+    add("a", xml(*(f"<object><name>dog</name>{shape}</object>" for shape in drawn)))
+    dataset = load(tmp_path)
+    (sample,) = dataset.samples
+    width, height = 10 * math.cos(0.3) + 4 * math.sin(0.3), 10 * math.sin(0.3) + 4 * math.cos(0.3)
+    around = [20 - width / 2, 15 - height / 2, 20 + width / 2, 15 + height / 2]
+    assert np.allclose(sample.boxes, [[15, 13, 25, 17], [18, 10, 22, 20], around, [8, 5, 20, 20]])
+    assert sample.ground_truth is None
+    assert kinds(dataset) == [("a.xml", "rotated box", "kept, as the upright box around it")] * 4
+    add("b", xml("<object><name>dog</name><robndbox><cx>20</cx></robndbox></object>"))
+    assert kinds(load(tmp_path))[-1] == ("b.xml", "box without four numbers", "skipped")
+
+
+def test_photos_called_otherwise_than_their_annotations(tmp_path: Path, add, make_photo) -> None:
+    stated = "<filename>{}</filename>"
+    for name, filename in (
+        ("1", "IMG_1.jpg"),
+        ("2", "IMG_2.png"),
+        ("3", "a.jpg"),
+        ("4", "same.jpg"),
+        ("5", "same.jpg"),
+    ):
+        add(name, xml(stated.format(filename), person()), photo=False)
+    add("6", xml("<path>C:\\photos\\six.JPG</path>", person()), photo=False)
+    for photo in ("IMG_1.jpg", "img_2.jpg", "same.jpg", "six.jpg"):
+        make_photo(f"JPEGImages/{photo}")
+    add("a", xml(stated.format("IMG_1.jpg"), person()))  # its own name is what counts
+    dataset = load(tmp_path)
+    assert {sample.id: sample.image.name for sample in dataset.samples} == {
+        "1": "IMG_1.jpg",
+        "2": "img_2.jpg",
+        "6": "six.jpg",
+        "a": "a.jpg",
+    }
+    # The photo of `a` is no other's, and two files may not share one.
+    assert kinds(dataset) == [(f"{name}.xml", "annotation without photo", "skipped") for name in "345"]
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_annotations_called_after_the_whole_name_of_the_photo(tmp_path: Path, add, listed: bool) -> None:
+    add("a.jpg", xml(person()), suffix="", photo=False)
+    add("b.x", xml(person()), photo=False)
+    Image.new("RGB", (40, 30)).save(tmp_path / "JPEGImages" / "a.jpg")
+    Image.new("RGB", (40, 30)).save(tmp_path / "JPEGImages" / "b.x.bmp")
+    if not listed:
+        (tmp_path / "ImageSets/Segmentation/train.txt").unlink()
+    assert [sample.id for sample in load(tmp_path).samples] == ["a", "b.x"]
+
+
+def test_a_list_of_no_split_is_train(tmp_path: Path, add) -> None:
+    """As CVAT exports a task that has no subsets, maybe with folders."""
+    (tmp_path / "Annotations" / "sub").mkdir()
+    add("sub/a", xml(person()))
+    lists = tmp_path / "ImageSets"
+    (lists / "Main").mkdir()
+    (lists / "Segmentation" / "train.txt").rename(lists / "Main" / "default.txt")
+    for split in ("train", "default"):
+        assert [sample.id for sample in load(tmp_path, split=split).samples] == ["sub/a"]
+    with pytest.raises(DataError, match=r"no split 'val' .*there are: default"):
+        load(tmp_path, split="val")
+    (lists / "Main" / "default.txt").unlink()
+    assert [sample.id for sample in load(tmp_path).samples] == ["sub/a"]  # and without any list
+
+
+def test_hidden_files_are_ignored(tmp_path: Path, add) -> None:
+    add("a", xml(person()))
+    for name in ("Annotations/._a.xml", "JPEGImages/._a.jpg", "ImageSets/Segmentation/._train.txt"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    dataset = load(tmp_path)
+    assert (len(dataset), dataset.problems) == (1, ())
+    (tmp_path / "ImageSets/Segmentation/train.txt").unlink()
+    dataset = load(tmp_path)
+    assert ([sample.id for sample in dataset.samples], dataset.problems) == (["a"], ())
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared", "guessed"),
+    [
+        ("utf-8", "utf-8", False),
+        ("utf-8-sig", "utf-8", False),
+        ("utf-16", "utf-16", False),
+        ("utf-8", "utf-16", False),  # as .NET writes it
+        ("gbk", "GBK", False),
+        ("gb18030", "gb2312", False),
+        ("gbk", "", True),
+        ("gbk", "utf-8", True),
+        ("gbk", "unknown", True),
+    ],
+)
+def test_encodings(tmp_path: Path, add, encoding: str, declared: str, guessed: bool) -> None:
+    declaration = f'<?xml version="1.0" encoding="{declared}"?>' if declared else ""
+    text = declaration + xml("<folder>目录</folder>", person(3, 4, 10, 20).replace("person", "狗"))
+    add("a", text.encode(encoding))
+    dataset = load(tmp_path)
+    assert dataset.classes == ("狗",)
+    assert dataset.samples[0].boxes.tolist() == [[2, 3, 10, 20]]
+    assert [problem.kind for problem in dataset.problems] == ["text of no stated encoding"] * guessed
+
+
+def test_western_text_of_no_stated_encoding(tmp_path: Path, add) -> None:
+    add("a", xml(person().replace("person", "Käse")).encode("cp1252"))
+    assert load(tmp_path).classes == ("Käse",)
+
+
+def test_blanks_before_the_declaration_and_other_cases_of_the_root(tmp_path: Path, add) -> None:
+    add("a", "\n <?xml version='1.0'?>" + xml(person()))
+    add("b", xml(person()).replace("annotation>", "Annotation>"))
+    add("c", xml(person()).replace("<annotation>", '<annotation verified="yes" xmlns="urn:x">'))
+    add(
+        "d",
+        "<?xml version='1.0'?><!-- made by hand -->"
+        + xml(person()).replace("object>", "Object>").replace("<a", "<A", 1).replace("</a", "</A"),
+    )
+    dataset = load(tmp_path)
+    assert [sample.boxes.tolist() for sample in dataset.samples] == [[[0, 0, 10, 10]]] * 4
+    assert (dataset.classes, dataset.problems) == (VOC_CLASSES, ())

@@ -123,3 +123,87 @@ def test_real_photos_as_a_labelling_tool_leaves_them(shared_data: Path, tmp_path
         assert (sample.boxes == theirs[sample.id].boxes).all()
         names = [found.classes[label - 1] for label in sample.labels]
         assert names == [expected.classes[label - 1] for label in theirs[sample.id].labels]
+
+
+@pytest.mark.parametrize("folder", ["", "annotations/", "train/"])
+def test_files_of_any_root_and_encoding_are_recognised(tmp_path: Path, put, folder: str) -> None:
+    photos = "images/" if folder == "annotations/" else folder
+    put(f"{folder}a.xml", f"{photos}a.jpg", "dog")
+    put(f"{folder}b.xml", f"{photos}b.jpg", "cat")
+    (tmp_path / folder / "a.xml").write_text(xml("dog").replace("<annotation>", '<annotation verified="yes">'))
+    for text in (
+        xml("cat"),
+        xml("cat").replace("annotation>", "Annotation>"),
+        '<?xml version="1.0"?>\n<!-- by hand -->\n' + xml("cat"),
+    ):
+        for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+            (tmp_path / folder / "b.xml").write_text(text, encoding=encoding)
+            dataset = load(tmp_path)
+            assert (dataset.format, dataset.classes, dataset.problems) == ("voc", ("cat", "dog"), ())
+            assert [sample.boxes.tolist() for sample in dataset.samples] == [[[2, 3, 20, 21]]] * 2
+
+
+def test_chinese_files_are_recognised(tmp_path: Path, put) -> None:
+    put("a.xml", "a.jpg")
+    (tmp_path / "a.xml").write_bytes(('<?xml version="1.0" encoding="GBK"?>' + xml("狗")).encode("gbk"))
+    assert load(tmp_path).classes == ("狗",)
+
+
+def test_hidden_and_foreign_files_do_not_hide_the_format(tmp_path: Path, put) -> None:
+    put("p1.xml", "p1.jpg", "dog")
+    for name in ("._p1.xml", "._p1.jpg", ".a.xml"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    (tmp_path / "0.xml").write_text("<project/>")
+    dataset = load(tmp_path)
+    assert [sample.id for sample in dataset.samples] == ["p1"]
+    assert [problem.file.name for problem in dataset.problems] == ["0.xml"]
+
+
+@pytest.mark.parametrize("root", ["<annotations>", "<x><annotation/></x>", "annotation", "", "<annotation"])
+def test_other_xml_is_no_voc(tmp_path: Path, make_photo, root: str) -> None:
+    make_photo("a.jpg")
+    (tmp_path / "a.xml").write_text(root)
+    with pytest.raises(DataError, match=r"not recognised|not valid XML"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tif", ".webp", ".Jpg", ".jfif", ".gif"])
+@pytest.mark.parametrize("folder", ["", "images/"])
+def test_photos_of_other_suffixes(tmp_path: Path, put, make_photo, suffix: str, folder: str) -> None:
+    put("annotations/a.xml" if folder else "a.xml", None, "dog")
+    make_photo(f"{folder}a.png").rename(tmp_path / f"{folder}a{suffix}")
+    assert load(tmp_path).samples[0].image.name == f"a{suffix}"
+
+
+def test_annotations_called_after_the_whole_name_of_the_photo(tmp_path: Path, put) -> None:
+    put("mixed_20.jpg.xml", "mixed_20.jpg", "dog")
+    put("b.c.png.xml", "b.c.png", "dog")
+    dataset = load(tmp_path)
+    assert [(sample.id, sample.image.name) for sample in dataset.samples] == [
+        ("b.c", "b.c.png"),
+        ("mixed_20", "mixed_20.jpg"),
+    ]
+    assert dataset.problems == ()
+
+
+def test_photos_that_only_the_annotation_names(tmp_path: Path, put, make_photo) -> None:
+    for source, name in (("000001.xml", "IMG_8184.jpg"), ("000002.xml", "gone.jpg"), ("000003.xml", "own.jpg")):
+        put(f"annotations/{source}", None)
+        text = xml("dog").replace("<size>", f"<filename>{name}</filename><size>")
+        (tmp_path / "annotations" / source).write_text(text)
+    make_photo("images/sub/IMG_8184.jpg")
+    put("annotations/own.xml", "images/own.jpg", "dog")
+    dataset = load(tmp_path)
+    assert {sample.id: sample.image.name for sample in dataset.samples} == {
+        "000001": "IMG_8184.jpg",
+        "own": "own.jpg",
+    }
+    assert [problem.file.name for problem in dataset.problems] == ["000002.xml", "000003.xml"]
+    assert {problem.kind for problem in dataset.problems} == {"annotation without photo"}
+
+
+def test_the_photo_of_another_split_is_not_taken(tmp_path: Path, put) -> None:
+    put("train/a.xml", None, "dog")
+    put("train/b.xml", "train/b.jpg", "dog")
+    put("valid/a.xml", "valid/a.jpg", "dog")
+    assert [sample.id for sample in load(tmp_path).samples] == ["b"]

@@ -113,7 +113,8 @@ def _sample(photo: AnnotatedPhoto, header: Header, judged: Judged) -> Iterator[S
     yield from problems
     crowds = np.zeros((0, 4))
     if photo.crowds:
-        crowds, usable, _ = judge_boxes(np.array(photo.crowds, dtype=np.float64), width, height)
+        sides = np.array([width, height, width, height]) if photo.normalised else 1
+        crowds, usable, _ = judge_boxes(np.array(photo.crowds, dtype=np.float64) * sides, width, height)
         crowds = crowds[usable]
     yield Sample(
         id=photo.id,

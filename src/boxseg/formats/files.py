@@ -52,18 +52,11 @@ def leads_out(name: str) -> bool:
     return _ROOTED.match(name) is not None or ".." in _SEPARATOR.split(name)
 
 
-def place_photo(
-    sample: Sample, folder: Path, suffixes: tuple[str, ...], how: Literal["copy", "link", "none"]
-) -> Path:
+def place_photo(sample: Sample, folder: Path, how: Literal["copy", "link", "none"]) -> Path:
     """Put the photo of a sample at `folder`/ID, unless it is there already; return the path.
 
     Where the system refuses a symbolic link, the photo is copied.
-
-    Raises:
-        DataError: The photo's suffix is not one of `suffixes`, those that the format allows.
     """
-    if sample.image.suffix.lower() not in suffixes:
-        raise DataError(f"{sample.image}: expected a photo of suffix {', '.join(suffixes)} in this format")
     path = folder / f"{sample.id}{sample.image.suffix}"
     in_place = path.is_file() and path.samefile(sample.image) and not (how == "copy" and path.is_symlink())
     if how == "none" or in_place:

@@ -63,7 +63,7 @@ class AnnotatedPhoto:
         boxes: Its objects.
         normalised: Whether corners are shares of width and height.
         stated_size: (width, height) in the annotation, if stated.
-        crowds: Corners of the boxes around crowds.
+        crowds: Corners of the boxes around crowds, and around objects that cannot be used.
         ground_truth: Makes the reader of the ground truth from (width, height).
         ignored: Makes the reader of the crowds' mask from (width, height).
         instances: As in `Sample`.

@@ -1,10 +1,10 @@
 """PASCAL VOC: the devkit layout.
 
-    ROOT/JPEGImages/ID.jpg (.jpeg, .png)       photos
-    ROOT/Annotations/ID.xml                    boxes
+    ROOT/JPEGImages/ID.jpg (.png, …)           photos
+    ROOT/Annotations/ID.xml (ID.jpg.xml)       boxes
     ROOT/ImageSets/Segmentation/SPLIT.txt      one ID per line, or /JPEGImages/ID.jpg and the path of a mask
     ROOT/ImageSets/Main/SPLIT.txt              read if there is none in Segmentation; without any list, all
-                                               photos are `train`
+                                               photos are `train`, and so are those of a list `default`
     ROOT/SegmentationClass/ID.png              ground truth, optional: the mask that the list names, else one of
     ROOT/SegmentationClassAug/ID.png           these two: the first folder is preferred for train, val and
                                                trainval, the second for other splits
@@ -25,10 +25,12 @@ from boxseg.config import Data
 from boxseg.dataset import VOC_CLASSES, Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats import voc_loose
-from boxseg.formats.files import is_file, leads_out, read_lines
+from boxseg.formats.files import is_file, leads_out, listed, read_lines
+from boxseg.formats.images import SUFFIXES
 from boxseg.formats.listing import AnnotatedPhoto, Listing, MaskReader, sort_out
 from boxseg.formats.masks import read_mask
-from boxseg.formats.voc_xml import CASED_SUFFIXES, class_names, read_photo
+from boxseg.formats.photo_names import PhotoIndex
+from boxseg.formats.voc_xml import USUAL_SUFFIXES, annotation_id, class_names, find_photos, read_photo
 
 LOOKED_FOR = "JPEGImages/ with Annotations/ or ImageSets/, or VOC's XML files beside photos (voc)"
 _LISTS = ("Segmentation", "Main")
@@ -44,7 +46,7 @@ def matches(root: Path) -> bool:
 def find_root(root: Path) -> Path | None:
     """The devkit folder: `root` itself or the only one, or VOC2012, up to two levels below it."""
     for pattern in ("", "*", "*/*"):
-        found = [path for path in (sorted(root.glob(pattern)) if pattern else [root]) if _is_root(path)]
+        found = [path for path in (sorted(listed(root, pattern)) if pattern else [root]) if _is_root(path)]
         if len(found) > 1:
             found = [path for path in found if path.name == "VOC2012"] or found
         if len(found) > 1:
@@ -69,7 +71,7 @@ def read(data: Data) -> Listing:
     if find_root(data.root) is None and voc_loose.matches(data.root):
         return voc_loose.read(data)
     root = _root(data)
-    classes = class_names((root / "Annotations").rglob("*.xml"), root, VOC_CLASSES)
+    classes = class_names(listed(root / "Annotations", "**/*.xml"), root, VOC_CLASSES)
     photos, problems = sort_out(_photos(root, data, classes))
     return Listing(root=root, classes=classes, photos=photos, problems=problems)
 
@@ -83,8 +85,12 @@ def read_photos(data: Data) -> Listing:
 
 def _photos(root: Path, data: Data, classes: tuple[str, ...]) -> Iterator[AnnotatedPhoto | Problem]:
     folders = _MASKS if data.split in _OWN_SPLITS else _MASKS[::-1]
-    for name, listed_mask in list(_entries(root, data.split).items())[: data.limit]:
-        photos, problems = sort_out(_photo(root, name, classes))
+    entries = dict(list(_entries(root, data.split).items())[: data.limit])
+    sources = {name: _annotation(root, name) for name in entries if not leads_out(name)}
+    index = PhotoIndex(root / "JPEGImages")
+    images = find_photos(sources, partial(photo_file, root, index=index), index)
+    for name, listed_mask in entries.items():
+        photos, problems = sort_out(_photo(root, name, sources.get(name), images.get(name), classes))
         yield from problems
         for photo in photos:
             mask, problem = _mask_file(root, name, listed_mask, folders)
@@ -96,8 +102,9 @@ def _photos(root: Path, data: Data, classes: tuple[str, ...]) -> Iterator[Annota
 
 
 def _bare_photos(root: Path, data: Data) -> Iterator[AnnotatedPhoto | Problem]:
+    index = PhotoIndex(root / "JPEGImages")
     for name in split_ids(root, data.split)[: data.limit]:
-        image = photo_file(root, name)
+        image = photo_file(root, name, index)
         if image is None:
             yield Problem.skipped(root / "JPEGImages" / f"{name}.jpg", "listed without a photo", name)
         else:
@@ -111,12 +118,27 @@ def _root(data: Data) -> Path:
     return root
 
 
-def photo_file(root: Path, name: str) -> Path | None:
-    """The photo of an ID, or None; also None for an ID that leads out of the data set."""
+def photo_file(root: Path, name: str, index: PhotoIndex | None = None) -> Path | None:
+    """The photo of an ID, or None; also None for an ID that leads out of the data set.
+
+    The `index` of JPEGImages finds photos of rarer suffixes.
+    """
     if leads_out(name):
         return None
-    candidates = (root / "JPEGImages" / f"{name}{suffix}" for suffix in CASED_SUFFIXES)
-    return next((path for path in candidates if is_file(path)), None)
+    candidates = (root / "JPEGImages" / f"{name}{suffix}" for suffix in USUAL_SUFFIXES)
+    if (usual := next(filter(is_file, candidates), None)) is not None:
+        return usual
+    alike = (index or PhotoIndex(root / "JPEGImages")).find(name)
+    return alike[0] if len(alike) == 1 else None
+
+
+def _annotation(root: Path, name: str) -> Path:
+    """The annotation file of an ID, where it would be if there is none."""
+    path = root / "Annotations" / f"{name}.xml"
+    if is_file(path):
+        return path
+    longer = (root / "Annotations" / f"{name}{suffix}.xml" for suffix in SUFFIXES)
+    return next(filter(is_file, longer), path)
 
 
 def split_ids(root: Path, split: str) -> list[str]:
@@ -125,14 +147,19 @@ def split_ids(root: Path, split: str) -> list[str]:
 
 
 def _entries(root: Path, split: str) -> dict[str, str | None]:
-    for folder in _LISTS:
-        path = root / "ImageSets" / folder / f"{split}.txt"
+    folders = [root / "ImageSets" / name for name in _LISTS]
+    known = sorted({path.stem for folder in folders for path in listed(folder, "*.txt")})
+    # Tools that know of no splits write one list of all.
+    name = "default" if split == "train" and known == ["default"] else split
+    for path in (folder / f"{name}.txt" for folder in folders):
         if path.is_file():
             return read_list(root, path)
-    known = sorted({path.stem for name in _LISTS for path in (root / "ImageSets" / name).glob("*.txt")})
-    annotated = sorted((root / "Annotations").glob("*.xml")) if split == "train" and not known else []
+    annotations = root / "Annotations"
+    annotated = sorted(listed(annotations, "**/*.xml")) if split == "train" and not known else []
     if annotated:  # without lists, every photo is for training
-        return {path.stem: None for path in annotated}
+        return {
+            path.relative_to(annotations).with_name(annotation_id(path)).as_posix(): None for path in annotated
+        }
     there = f"there are: {', '.join(known)}" if known else "write one, an ID a line"
     raise DataError(
         f"{root} has no split {split!r}{did_you_mean(split, known)} "
@@ -155,27 +182,28 @@ def _entry(root: Path, line: str) -> tuple[str, str | None]:
     if len(words) > 1 and is_file(root / "Annotations" / f"{line}.xml"):  # some IDs hold spaces
         words = [line]
     path = PurePosixPath(words[0])
-    if path.suffix in CASED_SUFFIXES:
+    if path.suffix.lower() in SUFFIXES:
         path = path.with_suffix("")
     mask = words[1].lstrip("/") if len(words) > 1 and words[1].endswith(".png") else None
     return path.name if words[0].startswith("/") else str(path), mask
 
 
-def _photo(root: Path, name: str, classes: tuple[str, ...]) -> Iterator[AnnotatedPhoto | Problem]:
-    source = root / "Annotations" / f"{name}.xml"
-    image = photo_file(root, name)
-    if image is not None and is_file(source):
+def _photo(
+    root: Path, name: str, source: Path | None, image: Path | None, classes: tuple[str, ...]
+) -> Iterator[AnnotatedPhoto | Problem]:
+    annotated = source is not None and is_file(source)
+    if source is not None and annotated and image is not None:
         yield from read_photo(name, image, source, classes)
         return
-    if leads_out(name):
+    if source is None:
         kind, detail = "ID leads out of the data set", name
     elif image is not None:
         kind, detail = "image without annotation file", name
-    elif is_file(source):
-        kind, detail = "annotation without photo", f"no JPEGImages/{name}.jpg (.jpeg, .png)"
+    elif annotated:
+        kind, detail = "annotation without photo", f"no JPEGImages/{name}.jpg (.png, …), nor one that it names"
     else:
         kind, detail = "neither photo nor annotation", name
-    yield Problem.skipped(source, kind, detail)
+    yield Problem.skipped(source or root / "Annotations" / f"{name}.xml", kind, detail)
 
 
 def _mask_file(

@@ -4,24 +4,37 @@
     ROOT/SPLIT/ID.xml, ROOT/SPLIT/ID.jpg             likewise, a folder for each split
     ROOT/annotations/ID.xml, ROOT/images/ID.jpg      two folders, or two of each split: ROOT/annotations/SPLIT
 
-Files that name no split are `train`. Classes are those of labelmap.txt if there is one, else the names used,
-sorted; they do not depend on the split.
+An annotation file may also be called ID.jpg.xml, or name a photo that is called otherwise. Files that name no
+split are `train`. Classes are those of labelmap.txt if there is one, else the names used, sorted; they do not
+depend on the split.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from boxseg.config import Data
 from boxseg.dataset import Problem
 from boxseg.errors import DataError, did_you_mean
-from boxseg.formats.files import is_file
+from boxseg.formats.files import is_file, listed
+from boxseg.formats.images import SUFFIXES
 from boxseg.formats.listing import AnnotatedPhoto, Listing, sort_out
-from boxseg.formats.split_files import head
-from boxseg.formats.voc_xml import CASED_SUFFIXES, class_names, read_photo
+from boxseg.formats.photo_names import PhotoIndex
+from boxseg.formats.split_files import images_option
+from boxseg.formats.voc_xml import (
+    USUAL_SUFFIXES,
+    annotation_id,
+    class_names,
+    find_photos,
+    is_annotation,
+    read_photo,
+)
 
 _ANNOTATIONS = ("annotations", "Annotations", "xml", "xmls")
+_LOOKED_AT = 20  # files of a folder, at most, to recognise it
 _PHOTOS = ("images", "Images", "JPEGImages", "photos")
 
 
@@ -34,23 +47,24 @@ def read(data: Data) -> Listing:
     """List the photos of one split with their boxes."""
     every = [folder for folder in _folders(data.root) if _is_folder(folder)]
     folder = _of_split(data, every)
-    classes = class_names((path for each in every for path in each.glob("*.xml")), data.root)
+    classes = class_names((path for each in every for path in listed(each, "*.xml")), data.root)
     photos, problems = sort_out(_photos(data, folder, classes))
     return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
 
 
 def _photos(data: Data, folder: Path, classes: tuple[str, ...]) -> Iterator[AnnotatedPhoto | Problem]:
-    annotated = sorted(folder.glob("*.xml"))
-    for source in annotated[: data.limit]:
-        image = _photo_file(data, source)
-        if image is None:
-            missing = f"no {source.stem}.jpg (.jpeg, .png) beside it or in images/"
-            yield Problem.skipped(source, "annotation without photo", missing)
+    sources = {annotation_id(path): path for path in sorted(listed(folder, "*.xml"))}
+    index = PhotoIndex(images_option(data) or data.root)
+    images = find_photos(sources, partial(_photo_file, _photo_folders(data, folder)), index)
+    for name, source in list(sources.items())[: data.limit]:
+        if name in images:
+            yield from read_photo(name, images[name], source, classes)
         else:
-            yield from read_photo(source.stem, image, source, classes)
-    names = {source.stem for source in annotated}
-    for image in sorted(path for suffix in CASED_SUFFIXES for path in folder.glob(f"*{suffix}")):
-        if image.stem not in names:
+            missing = f"no {name}.jpg (.png, …) beside it or in images/, nor one that it names"
+            yield Problem.skipped(source, "annotation without photo", missing)
+    used = set(images.values())
+    for image in sorted(path for path in listed(folder, "*") if path.suffix.lower() in SUFFIXES):
+        if image not in used and image.stem not in sources:
             yield Problem.skipped(image, "photo without annotation file", image.name)
 
 
@@ -62,9 +76,8 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _is_folder(folder: Path) -> bool:
-    first = next(folder.glob("*.xml"), None)
-    # CVAT's files, each for many photos, begin with <annotations>.
-    return first is not None and b"<annotation>" in head(first)
+    # CVAT's files, each for many photos, have another root; files of other kinds may lie between VOC's.
+    return any(map(is_annotation, islice(listed(folder, "*.xml"), _LOOKED_AT)))
 
 
 def _of_split(data: Data, folders: list[Path]) -> Path:
@@ -88,12 +101,15 @@ def _of_split(data: Data, folders: list[Path]) -> Path:
     )
 
 
-def _photo_file(data: Data, source: Path) -> Path | None:
-    """The photo of an annotation file: beside it, or in the folder of photos of its split, or of all splits."""
+def _photo_folders(data: Data, folder: Path) -> list[Path]:
+    """Where the photos of annotation files in a folder may be: beside them, or in folders of photos."""
     folders = [] if data.images is None else [data.root / data.images]
-    folders.append(source.parent)
+    folders.append(folder)
     for name in _PHOTOS:
-        folders += [source.parent / name, source.parent.parent / name]
-        folders += [data.root / name / data.split, data.root / name]
-    candidates = (folder / f"{source.stem}{suffix}" for folder in folders for suffix in CASED_SUFFIXES)
-    return next((path for path in candidates if is_file(path)), None)
+        folders += [folder / name, folder.parent / name, data.root / name / data.split, data.root / name]
+    return [path for path in dict.fromkeys(folders) if path.is_dir()]
+
+
+def _photo_file(folders: list[Path], name: str) -> Path | None:
+    candidates = (folder / f"{name}{suffix}" for folder in folders for suffix in USUAL_SUFFIXES)
+    return next(filter(is_file, candidates), None)

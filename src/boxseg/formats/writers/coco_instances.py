@@ -18,7 +18,6 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.formats.coco_results import encode_window, image_numbers
 from boxseg.formats.contours import outlines
 from boxseg.formats.files import place_photo
-from boxseg.formats.images import SUFFIXES
 from boxseg.formats.regions import encode_region
 from boxseg.formats.simplify import simplify_rings
 from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
@@ -37,7 +36,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     annotations: list[dict[str, Any]] = []
     for photo in labelled_photos(dataset, writing):
         sample = photo.sample
-        name = place_photo(sample, folder, SUFFIXES, writing.photos).relative_to(folder).as_posix()
+        name = place_photo(sample, folder, writing.photos).relative_to(folder).as_posix()
         number = numbers[sample.id]
         images.append({"id": number, "file_name": name, "width": sample.width, "height": sample.height})
         for item in photo.objects:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from boxseg.dataset import BoxDataset
 from boxseg.formats.files import place_photo
-from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import write_grey
 from boxseg.formats.writers.labelled import Writing, Written, labelled_photos
 from boxseg.formats.yolo import finish_description, start_description
@@ -24,7 +23,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     description = start_description(root, dataset.split, names)
     for photo in labelled_photos(dataset, writing):
         sample = photo.sample
-        place_photo(sample, root / "images" / dataset.split, SUFFIXES, writing.photos)
+        place_photo(sample, root / "images" / dataset.split, writing.photos)
         # Grey, not a palette: readers that decode to grey would change the numbers.
         write_grey(root / "masks" / dataset.split / f"{sample.id}.png", photo.labels)
         written += photo.counts

@@ -34,7 +34,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing, *, devkit: bool = T
     for photo in labelled_photos(dataset, writing):
         sample = photo.sample
         if devkit:
-            image = place_photo(sample, root / "JPEGImages", voc_xml.CASED_SUFFIXES, writing.photos)
+            image = place_photo(sample, root / "JPEGImages", writing.photos)
             xml = voc_xml.annotation_xml(sample, image, dataset.classes)
             write_text(root / "Annotations" / f"{sample.id}.xml", xml)
         write_mask(root / "SegmentationClass" / f"{sample.id}.png", photo.labels)

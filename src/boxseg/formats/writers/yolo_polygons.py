@@ -18,7 +18,6 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.formats.bridges import join_rings
 from boxseg.formats.contours import outlines
 from boxseg.formats.files import place_photo
-from boxseg.formats.images import SUFFIXES
 from boxseg.formats.simplify import simplify_rings
 from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
 from boxseg.formats.yolo import finish_description, start_description
@@ -29,7 +28,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     written = Written()
     description = start_description(root, dataset.split, dict(enumerate(dataset.classes)))
     for photo in labelled_photos(dataset, writing):
-        place_photo(photo.sample, root / "images" / dataset.split, SUFFIXES, writing.photos)
+        place_photo(photo.sample, root / "images" / dataset.split, writing.photos)
         lines = "".join(_line(item, photo.sample, writing.simplify) for item in photo.objects)
         write_text(root / "labels" / dataset.split / f"{photo.sample.id}.txt", lines)
         written += photo.counts
