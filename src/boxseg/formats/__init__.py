@@ -39,6 +39,7 @@ _DETECTORS: tuple[tuple[str, Callable[[Path], object]], ...] = (
     ("cvat", cvat.matches),
     ("label-studio", label_studio.matches),
     ("voc", voc_loose.matches),
+    ("yolo", yolo.matches_without_yaml),
     ("coco", coco.annotation_files),
 )
 # Formats that can list photos without their boxes.

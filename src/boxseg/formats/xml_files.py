@@ -6,7 +6,7 @@ import codecs
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 _ENCODING = re.compile(rb"<\?xml[^>]*encoding=[\"']([\w.:-]+)")
@@ -49,10 +49,11 @@ def root_tag(start: bytes) -> str:
     marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     # Names of roots are ASCII, which most encodings share.
     text = start.decode("utf-16" if marked else "latin-1", errors="ignore")
-    parser = ET.XMLPullParser(["start"])
+    parser: ET.XMLPullParser[Any] = ET.XMLPullParser(["start"])
     try:
         parser.feed(_DECLARATION.sub("", text.removeprefix("ï»¿"), count=1).lstrip())
-        return next((local_name(node.tag) for _, node in parser.read_events()), "")
+        events: Iterator[Any] = parser.read_events()
+        return next((local_name(node.tag) for _, node in events), "")
     except (ET.ParseError, ValueError):
         return ""
 
