@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from boxseg import cli
 from boxseg.data.toy import write_toy
@@ -109,6 +110,20 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 def test_help_shows_a_bare_word_as_it_is_typed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.execute(["download", "--help"]) == 0
     assert capsys.readouterr().out.startswith("usage: boxseg download DATASET out=… [key=value …]")
+
+
+def test_texts_from_data_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "w[/x] [bold]"
+    root.mkdir(parents=True)
+    Image.new("RGB", (40, 30)).save(root / "a.jpg")
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    names = ("[red]dog[/red]", "[/b]")
+    objects = "".join(f"<object><name>{name}</name>{box}</object>" for name in names)
+    (root / "a.xml").write_text(f"<annotation>{objects}</annotation>")
+    assert cli.execute(["doctor", str(root)]) == 0  # a bare word is the data set, as for `report`
+    shown = capsys.readouterr().out
+    assert "w[/x][bold]:voc,splittrain" in "".join(shown.split())
+    assert all(name in shown for name in names)
 
 
 def test_version() -> None:

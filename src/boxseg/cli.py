@@ -124,16 +124,18 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
-    from rich import box, console, table
+    from rich import box, console, table, text
 
     screen = console.Console(width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=True)
     for content in tables:
-        grid = table.Table(title=content.title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+        # Texts come from data: as plain texts, their brackets are not read as markup.
+        title = text.Text(content.title, style="bold")
+        grid = table.Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
         for place, name in enumerate(content.columns):
-            grid.add_column(name, justify="left" if place == 0 else "right", overflow="fold")
+            grid.add_column(text.Text(name), justify="left" if place == 0 else "right", overflow="fold")
         for row in content.texts():
-            grid.add_row(*row)
-        screen.print(grid, markup=False)
+            grid.add_row(*map(text.Text, row))
+        screen.print(grid)
     for note in notes:
         screen.print(note, markup=False)
 

@@ -123,6 +123,7 @@ TRAININGS = (
     "boxseg run -c voc_vgg16 data.root=DIR out=runs/voc",
     "boxseg download coco out=DIR",
     "boxseg doctor data.root=DIR",
+    "boxseg doctor DIR",
 )
 # Of models that are fetched: tiny ones of random weights, as transformers would read them from a folder.
 FETCHED = (

@@ -149,35 +149,60 @@ def test_an_outline_goes_with_its_box(tmp_path: Path, make_photo) -> None:
     assert kinds(dataset) == [("object without outline", "image kept without ground truth")] * 2
 
 
-def test_broken_shapes_are_dropped_and_listed(tmp_path: Path, make_photo) -> None:
+def test_shapes_that_cannot_be_used_are_ignored_with_their_boxes(tmp_path: Path, make_photo) -> None:
     make_photo("images/a.jpg")
     shapes = (
         box("dog", 1, 1, 9, 9),
-        box("horse", 1, 1, 9, 9),
-        '<box label="dog" xtl="1" ytl="x" xbr="3" ybr="4"/>',
-        '<polygon label="dog" points="1,2;3"/>',
+        box("horse", 30, 20, 35, 25),
         '<polygon label="dog" points="1,2;3,4"/>',
         '<mask label="dog" rle="1, 2" left="39" top="0" width="3" height="1"/>',
         '<mask label="dog" rle="1, 9" left="0" top="0" width="3" height="1"/>',
         '<mask label="dog" rle="1, 1" left="0" top="0" width="3" height="1"/>',
         '<mask label="dog" rle="a" left="0" top="0" width="3" height="1"/>',
-        '<ellipse label="dog" cx="1" cy="1" rx="1" ry="1"/>',
+        '<ellipse label="dog" cx="20" cy="10" rx="5" ry="2" rotation="90"/>',
+        '<points label="dog" points="12,22;14,28"/>',
+        '<skeleton label="dog"><points label="x" points="2,20"/><points label="y" points="6,28"/></skeleton>',
         '<tag label="dog"/>',
     )
     dataset = load(tmp_path, xml(image("a.jpg", *shapes)))
-    assert len(dataset.samples[0].boxes) == 1
-    assert dataset.samples[0].ground_truth is None
-    assert [what for what, action in kinds(dataset) if action == "dropped"] == [
+    (sample,) = dataset.samples
+    assert len(sample.boxes) == 1
+    assert sample.ground_truth is None
+    ignored = sample.ignored() == 255
+    for x1, y1, x2, y2 in ((30, 20, 35, 25), (18, 5, 22, 15), (12, 22, 14, 28), (2, 20, 6, 28)):
+        assert ignored[y1:y2, x1:x2].all()
+        assert [x1, y1, x2, y2] in sample.crowds.tolist()
+    assert not ignored[4:9, 4:9].any()
+    assert [what for what, action in kinds(dataset) if action == "ignored with its box"] == [
         "class unknown",
-        "box without four numbers",
-        "polygon without pairs of numbers",
         "polygon of fewer than three points",
         "mask outside its image",
         "mask outside its image",
         "mask whose runs do not fill its rectangle",
         "mask without left, top, width, height and rle",
-        "neither box, polygon nor mask",
+        *["neither box, polygon nor mask"] * 3,
     ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "what"),
+    [
+        ('<box label="dog" xtl="1" ytl="x" xbr="3" ybr="4"/>', "box without four numbers"),
+        ('<box label="horse" xtl="1" ytl="nan" xbr="3" ybr="4"/>', "class unknown"),
+        ('<polygon label="dog" points="1,2;3"/>', "polygon without pairs of numbers"),
+        ('<mask label="dog" rle="a"/>', "mask without left, top, width, height and rle"),
+        ('<ellipse label="dog"/>', "neither box, polygon nor mask"),
+    ],
+)
+def test_an_image_with_a_shape_that_may_be_anywhere_is_left_out(
+    tmp_path: Path, make_photo, shape: str, what: str
+) -> None:
+    for name in "ab":
+        make_photo(f"images/{name}.jpg")
+    good = box("dog", 1, 1, 9, 9)
+    dataset = load(tmp_path, xml(image("a.jpg", good, shape), image("b.jpg", good)))
+    assert [sample.id for sample in dataset.samples] == ["b"]
+    assert kinds(dataset) == [(what, "skipped")]
 
 
 def test_names_that_lead_out_and_missing_photos(tmp_path: Path, make_photo) -> None:

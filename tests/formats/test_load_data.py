@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from boxseg import formats
 from boxseg.config import Data
@@ -31,6 +33,49 @@ def test_missing_folder_suggests_a_sibling(toy: Path) -> None:
 def test_file_instead_of_folder(toy: Path) -> None:
     with pytest.raises(DataError, match="is a file, expected the folder of a data set"):
         formats.load(Data(root=toy / "ImageSets" / "Segmentation" / "train.txt"))
+
+
+@pytest.mark.parametrize("content", ['{"categories": []}', "{}", '{"name": "package"}', ""])
+def test_any_json_is_no_coco(tmp_path: Path, content: str) -> None:
+    (tmp_path / "notes.json").write_text(content)
+    with pytest.raises(DataError, match="format not recognised"):
+        formats.load(Data(root=tmp_path))
+
+
+def test_a_file_stands_for_its_data_set(tmp_path: Path) -> None:
+    image = {"file_name": "a.jpg", "width": 40, "height": 30}
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}
+    content = {"images": [{"id": 1, **image}], "annotations": [box], "categories": [{"id": 1, "name": "dog"}]}
+    for name in ("coco/mine.json", "tree/annotations/instances_x.json", "cvat/x.xml", "yolo/pets.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True)
+    Image.new("RGB", (40, 30)).save(tmp_path / "coco/a.jpg")
+    for name in ("tree/images", "cvat/images", "yolo/images"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (40, 30)).save(tmp_path / name / "a.jpg")
+    (tmp_path / "coco/mine.json").write_text(json.dumps(content))
+    (tmp_path / "tree/annotations/instances_x.json").write_text(json.dumps(content))
+    shape = '<box label="dog" xtl="1" ytl="2" xbr="4" ybr="6"/>'
+    (tmp_path / "cvat/x.xml").write_text(f'<annotations><image name="a.jpg">{shape}</image></annotations>')
+    (tmp_path / "yolo/pets.yaml").write_text("names: [dog]\ntrain: images\nval: images\n")
+    (tmp_path / "yolo/other.yaml").write_text("names: [cat]\ntrain: nowhere\n")
+    (tmp_path / "yolo/labels").mkdir()
+    (tmp_path / "yolo/labels/a.txt").write_text(f"0 {2.5 / 40} {4 / 30} {3 / 40} {4 / 30}")
+    for name, kind in (
+        ("coco/mine.json", "coco"),
+        ("tree/annotations/instances_x.json", "coco"),
+        ("cvat/x.xml", "cvat"),
+        ("yolo/pets.yaml", "yolo"),
+    ):
+        data = Data(root=tmp_path / name)
+        dataset = formats.load(data)
+        assert (dataset.format, dataset.classes) == (kind, ("dog",))
+        assert np.allclose(dataset.samples[0].boxes, [[1, 2, 4, 6]])
+        # A file of one split does not stand for another one.
+        if kind == "yolo":
+            assert len(formats.load(data.with_split("val"))) == 1
+        else:
+            with pytest.raises(DataError, match=r"no (COCO split|file of split) 'val'"):
+                formats.load(data.with_split("val"))
 
 
 def test_unknown_format_lists_what_was_looked_for(tmp_path: Path) -> None:

@@ -8,13 +8,17 @@ from pathlib import Path
 from boxseg.errors import require
 from boxseg.plugins import FormatName, require_name
 
+# Files that describe all splits of a data set, and all files that may be given in place of its folder.
+DESCRIPTIONS = (".yaml", ".yml", ".data")
+FILES = (".json", ".xml", *DESCRIPTIONS)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """Photos with boxes.
 
     Args:
-        root: Folder of the data set.
+        root: Folder of the data set, or its annotation file (COCO, CVAT, Label Studio), or data.yaml (YOLO).
         format: How the boxes are stored; `auto` recognises the format. Plug-ins add others.
         split: Images to work on: a list in ImageSets/Segmentation (VOC), an annotation file
             `instances_SPLIT.json` (COCO), an entry of data.yaml (YOLO), a subset or a file SPLIT.xml (CVAT), or
@@ -45,4 +49,15 @@ class Data:
         """Another split of the data set, without `annotations` and `images`, which belong to this one."""
         if split == self.split:
             return self
-        return replace(self, split=split, annotations=None, images=None)
+        own = self.in_folder()
+        kept = own.annotations if own.annotations and own.annotations.suffix in DESCRIPTIONS else None
+        return replace(own, split=split, annotations=kept, images=None)
+
+    def in_folder(self) -> Data:
+        """The same with a folder as `root`, and the file that was given for it as `annotations`."""
+        root = self.root.expanduser()
+        if self.annotations is not None or root.suffix.lower() not in FILES or not root.is_file():
+            return replace(self, root=root)
+        beside = root.parent.name.lower() not in ("annotations", "annotation")
+        folder = root.parent if beside else root.parent.parent
+        return replace(self, root=folder, annotations=root.relative_to(folder))

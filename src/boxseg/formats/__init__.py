@@ -14,6 +14,7 @@ from pathlib import Path
 from boxseg import plugins
 from boxseg.collector import collector_paused
 from boxseg.config import Data
+from boxseg.config.data import DESCRIPTIONS, FILES
 from boxseg.dataset import IGNORE, BoxDataset, Sample
 from boxseg.errors import ConfigError, DataError, did_you_mean
 from boxseg.formats import coco, cvat, label_studio, voc, voc_loose, yolo
@@ -56,7 +57,15 @@ def load(data: Data, *, boxes: bool = True) -> BoxDataset:
         DataError: The folder or the split is missing, the format is unknown, or no image is usable.
     """
     with collector_paused():
-        return _load(replace(data, root=data.root.expanduser()), boxes)
+        return _load(_given(data), boxes)
+
+
+def _given(data: Data) -> Data:
+    """The data set as it was given; a file in place of the folder decides the format."""
+    own = data.in_folder()
+    if own.annotations == data.annotations or own.annotations is None or own.format != "auto":
+        return own
+    return replace(own, format=_detect_file(own.root / own.annotations))
 
 
 def _load(data: Data, boxes: bool) -> BoxDataset:
@@ -120,6 +129,8 @@ def detect(data: Data) -> str:
 
 
 def _detect_file(path: Path) -> str:
+    if path.suffix.lower() in DESCRIPTIONS:
+        return "yolo"
     if path.suffix.lower() == ".xml":
         return "cvat"
     return "label-studio" if label_studio.is_export(path) else "coco"
@@ -129,7 +140,7 @@ def _check_root(root: Path) -> None:
     if root.is_dir():
         return
     if root.exists():
-        raise DataError(f"{root} is a file, expected the folder of a data set")
+        raise DataError(f"{root} is a file, expected the folder of a data set, or a file {', '.join(FILES)}")
     parent = root.absolute().parent
     siblings = [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
     raise DataError(f"{root}: no such folder{did_you_mean(root.name, siblings)}")

@@ -29,15 +29,22 @@ from boxseg.formats.files import listed, read_json
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, Listing, sort_out
 from boxseg.formats.photo_names import locate_photos
 from boxseg.formats.regions import is_void, packed, painter
-from boxseg.formats.split_files import annotations_option
+from boxseg.formats.split_files import annotations_option, head
 
 LOOKED_FOR = "annotations/instances_*.json or */_annotations.coco.json (coco)"
 _PATTERNS = ("annotations/instances_*.json", "*/_annotations.coco.json", "annotations/*.json", "*.json")
 
 
 def annotation_files(root: Path) -> list[Path]:
-    """Files below `root` that, by their place, may hold COCO annotations, the likeliest first."""
-    return list(dict.fromkeys(path for pattern in _PATTERNS for path in sorted(listed(root, pattern))))
+    """Files below `root` that, by their place and start, may hold COCO annotations, the likeliest first."""
+    sure = [path for pattern in _PATTERNS[:2] for path in sorted(listed(root, pattern))]
+    others = [path for pattern in _PATTERNS[2:] for path in sorted(listed(root, pattern)) if _looks_right(path)]
+    return list(dict.fromkeys([*sure, *others]))
+
+
+def _looks_right(path: Path) -> bool:
+    start = head(path)
+    return b'"images"' in start or b'"annotations"' in start
 
 
 def matches(root: Path) -> bool:

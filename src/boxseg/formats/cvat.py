@@ -6,12 +6,14 @@
                                data.images names any other)
 
 Coordinates are 0-based half-open pixel edges. A rotated box is replaced by the upright box around it. Polygons
-and masks are ground truth (see `formats.shapes`). The export of a project names the subset of every image: its
-split. Classes 1..L are the labels in the order of the project.
+and masks are ground truth (see `formats.shapes`). A shape of another kind or class is ignored with the box
+around it, and an image with a shape that may be anywhere is left out: neither is background. The export of a
+project names the subset of every image: its split. Classes 1..L are the labels in the order of the project.
 """
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +29,7 @@ from boxseg.formats.listing import AnnotatedPhoto, Corners, Listing, sort_out
 from boxseg.formats.photo_names import locate_photos
 from boxseg.formats.shapes import Shape, bounds, rotated_corners, with_shapes
 from boxseg.formats.split_files import find_split_file, head, split_files
+from boxseg.formats.unknown import with_unknown
 from boxseg.formats.xml_files import parse_xml, root_tag
 
 LOOKED_FOR = "annotations.xml of CVAT for images (cvat)"
@@ -73,7 +76,12 @@ def _photos(
         drawn = [child for child in node if child.tag in _DRAWN]
         shapes, problems = sort_out(_shapes(photo, drawn, classes))
         yield from problems
-        yield from with_shapes(photo, shapes, complete=len(shapes) == len(drawn), outlined=outlined)
+        read = [shape for shape in shapes if isinstance(shape, Shape)]
+        if any(shape is None for shape in shapes):
+            continue
+        for each in with_shapes(photo, read, complete=len(read) == len(drawn), outlined=outlined):
+            unknown = [shape for shape in shapes if isinstance(shape, tuple)]
+            yield with_unknown(each, unknown) if isinstance(each, AnnotatedPhoto) else each
 
 
 def _images(nodes: list[ET.Element], path: Path) -> Iterator[tuple[str, ET.Element] | Problem]:
@@ -137,14 +145,18 @@ def _size(node: ET.Element) -> tuple[int, int] | None:
 
 def _shapes(
     photo: AnnotatedPhoto, drawn: list[ET.Element], classes: tuple[str, ...]
-) -> Iterator[Shape | Problem]:
+) -> Iterator[Shape | Corners | Problem | None]:
+    """Each shape; of one that cannot be used, only the box around it, or None if it may be anywhere."""
     for number, node in enumerate(drawn, start=1):
         label = (node.get("label") or "").strip()
         called = f"{node.tag} {number} ({label or 'no label'}) of {photo.image.name}"
         try:
             shape = _shape(node, label, classes, called, photo.stated_size)
         except ValueError as error:
-            yield Problem.dropped(photo.source, str(error), called)
+            place = _place(node)
+            action = "ignored with its box" if place else "skipped"
+            yield Problem(file=photo.source, kind=str(error), detail=called, action=action)
+            yield place
             continue
         if _rotation(node):
             detail = f"{called}, by {_rotation(node):g} degrees"
@@ -176,6 +188,30 @@ def _shape(
     return Shape(label=number, box=box, name=called, region=region)
 
 
+def _place(node: ET.Element) -> Corners | None:
+    """The box around a shape of any kind; None if its coordinates cannot be read."""
+    try:
+        if node.tag == "box":
+            return bounds(rotated_corners(_box(node), 0, (0, 0)))
+        if node.tag == "ellipse":
+            x, y, rx, ry = (float(node.get(key, "")) for key in ("cx", "cy", "rx", "ry"))
+            corners = rotated_corners(
+                (x - rx, y - ry, x + rx, y + ry), float(node.get("rotation") or 0), (x, y)
+            )
+            return bounds(corners)
+        if node.tag == "mask":
+            left, top, width, height = (float(node.get(key, "")) for key in ("left", "top", "width", "height"))
+            return bounds([(left, top), (left + width, top + height)])
+        if node.tag == "cuboid":
+            across = [float(value) for key, value in node.items() if re.fullmatch("x[tb][lr][12]", key)]
+            down = [float(value) for key, value in node.items() if re.fullmatch("y[tb][lr][12]", key)]
+            return bounds(list(zip(across, down, strict=True)))
+        # Polygons, lines, points, and the points of a skeleton.
+        return bounds([point for part in node.iter() if part.get("points") for point in _pairs(part)])
+    except ValueError:
+        return None
+
+
 def _rotation(node: ET.Element) -> float:
     try:
         return float(node.get("rotation") or 0) % 360 if node.tag == "box" else 0.0
@@ -194,10 +230,14 @@ def _box(node: ET.Element) -> Corners:
     return bounds(rotated_corners(box, _rotation(node), ((left + right) / 2, (top + bottom) / 2)))
 
 
+def _pairs(node: ET.Element) -> list[tuple[float, float]]:
+    pairs = [pair.split(",") for pair in node.get("points", "").split(";")]
+    return [(float(x), float(y)) for x, y in pairs]
+
+
 def _points(node: ET.Element) -> list[tuple[float, float]]:
     try:
-        pairs = [pair.split(",") for pair in node.get("points", "").split(";")]
-        points = [(float(x), float(y)) for x, y in pairs]
+        points = _pairs(node)
     except ValueError:
         raise ValueError("polygon without pairs of numbers") from None
     if len(points) < 3:

@@ -23,12 +23,14 @@ import yaml
 
 from boxseg.atomic import write_text
 from boxseg.config import Data
+from boxseg.config.data import DESCRIPTIONS
 from boxseg.dataset import Problem
 from boxseg.errors import DataError
 from boxseg.formats.files import is_file, listed, read_lines
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.listing import AnnotatedPhoto, Listing, sort_out
 from boxseg.formats.regions import RegionMask
+from boxseg.formats.split_files import annotations_option
 from boxseg.formats.unknown import with_unknown
 from boxseg.formats.yolo_places import (
     SPLITS,
@@ -60,7 +62,9 @@ def matches_without_yaml(root: Path) -> bool:
 
 def read(data: Data) -> Listing:
     """List the photos of one split with their boxes."""
-    path = find_yaml(data.root) or find_without_yaml(data.root)
+    named = annotations_option(data)
+    path = named if named and named.suffix in DESCRIPTIONS else find_yaml(data.root)
+    path = path or find_without_yaml(data.root)
     if path is None:
         raise DataError(
             f"{data.root}: no data.yaml, expected a YOLO data set (names, train, val); obj.data or classes.txt "

@@ -11,6 +11,7 @@ Entries and lists often come from another computer: of a path that is not there,
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -95,22 +96,21 @@ def describe(root: Path, file: Path) -> Description:
         content = read_description(file)
         top = file.parent / str(content.get("path") or "")
         shape = content.get("kpt_shape")
-        numbers = isinstance(shape, list) and len(shape) == 2 and all(isinstance(size, int) for size in shape)
         return Description(
             file=file,
             # The `path` in a downloaded data.yaml often belongs to another machine.
             base=top if top.is_dir() else file.parent,
             names=content.get("names"),
             entries=_entries(content),
-            keypoints=shape[0] * shape[1] if numbers else 0,
+            keypoints=math.prod(shape) if isinstance(shape, list) and all(map(_is_count, shape)) else 0,
         )
     if file.suffix == ".data":
         content = _darknet(file)
-        names = _located(file.parent, content["names"], is_file)
-        if names is None:
+        listing = _located(file.parent, content["names"], is_file)
+        if listing is None:
             raise DataError(f"{file}: names {content['names']}, which is not there")
-        return Description(file=file, base=file.parent, names=_class_names(names), entries=_entries(content))
-    names = _names_in_notes(file) if file.suffix == ".json" else _class_names(file)
+        return Description(file=file, base=file.parent, names=_class_names(listing), entries=_entries(content))
+    names: Any = _names_in_notes(file) if file.suffix == ".json" else _class_names(file)
     return Description(file=file, base=root, names=names, entries=_folders(root), whole=False)
 
 
@@ -200,12 +200,16 @@ def _located(base: Path, entry: str, there: Any) -> Path | None:
 
 def _entries(content: dict[str, Any]) -> dict[str, list[str]]:
     """The entries of the splits that a description has, each as a list."""
-    entries = {}
+    entries: dict[str, list[str]] = {}
     for name in (*SPLITS, *_OTHER_NAMES):
         if entry := content.get(name):
             places = entry if isinstance(entry, list) else [entry]
             entries.setdefault(_OTHER_NAMES.get(name, name), [str(place) for place in places])
     return entries
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and value > 0
 
 
 def _folders(root: Path) -> dict[str, list[str]]:

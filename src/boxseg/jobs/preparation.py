@@ -20,7 +20,7 @@ class DoctorJob(Job):
             against the photos of `data.split`.
     """
 
-    data: Data
+    data: Data = field(metadata=POSITIONAL)
     decode: bool = True
     submission: Path | None = None
 

@@ -17,7 +17,7 @@ def help_text(verb: str) -> str:
     """Help of a verb, as wide as the terminal, with options as they are typed: key=VALUE."""
     job = JOBS[verb]
     options = options_of(job).values()
-    required = [option.key.upper() for option in options if option.positional]
+    required = [option.key.removesuffix(".root").upper() for option in options if option.positional]
     required += [f"{o.key}=…" for o in options if o.required and not (o.positional or o.left_out)]
     usual = default_options(job) | preset(verb, {})
     width = min(max(shutil.get_terminal_size((100, 24)).columns, 60), 120)

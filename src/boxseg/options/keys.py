@@ -54,9 +54,14 @@ def _options_of(job: Any) -> dict[str, Option]:
 
 
 def _walk(
-    section: type[Any], made: Any = None, prefix: str = "", left_out: str = "", heading: str = ""
+    section: type[Any],
+    made: Any = None,
+    prefix: str = "",
+    left_out: str = "",
+    heading: str = "",
+    positional: bool = False,
 ) -> Iterator[Option]:
-    """Options of a section; `made` is the default of the whole section, if it has one."""
+    """Options of a section; `made` is its default as a whole. A bare word for a section is its root."""
     hints, (_, texts) = get_type_hints(section), docstring(section)
     for item in dataclasses.fields(section):
         key, kind, text = f"{prefix}{item.name}", hints[item.name], texts.get(item.name, "")
@@ -64,13 +69,14 @@ def _walk(
         inner = next((part for part in kinds_in(kind) if dataclasses.is_dataclass(part)), None)
         if isinstance(inner, type):
             whole = default if isinstance(default, inner) else None
-            yield from _walk(inner, whole, f"{key}.", left_out or (key if default is None else ""), text)
+            without = left_out or (key if default is None else "")
+            yield from _walk(inner, whole, f"{key}.", without, text, bool(item.metadata.get("positional")))
         else:
             yield Option(
                 key=key,
                 kind=kind,
                 default=default,
-                positional=bool(item.metadata.get("positional")),
+                positional=bool(item.metadata.get("positional")) or (positional and item.name == STAND_INS[0]),
                 left_out=left_out,
                 text=text,
                 heading=heading,
