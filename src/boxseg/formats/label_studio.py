@@ -22,6 +22,7 @@ from typing import Any
 from boxseg.config import Data
 from boxseg.dataset import Problem
 from boxseg.errors import DataError
+from boxseg.formats import label_studio_storage
 from boxseg.formats.files import read_json
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.label_studio_regions import REGIONS, label_of, read_region, rotation, stated_size
@@ -36,9 +37,10 @@ Task = dict[str, Any]
 
 
 def is_export(path: Path) -> bool:
-    """Whether a file looks like an export of Label Studio or its JSON-MIN: a list, but not COCO results."""
+    """Whether a file looks like an export of Label Studio, its JSON-MIN, or an annotation from its storage."""
     start = head(path).lstrip(b"\xef\xbb\xbf \t\r\n")
-    return start.startswith(b"[") and b'"category_id"' not in start
+    whole = start.startswith(b"[") and b'"category_id"' not in start
+    return whole or label_studio_storage.is_annotation(path)
 
 
 def matches(root: Path) -> bool:
@@ -48,14 +50,22 @@ def matches(root: Path) -> bool:
 
 def read(data: Data) -> Listing:
     """List the photos of one split with their boxes."""
-    path = find_split_file(data, ".json", is_export, "Label Studio, .json")
-    tasks = {file: _parse(file) for file in dict.fromkeys([*split_files(data.root, ".json", is_export), path])}
+    path, tasks = _tasks(data)
     every = [result for found in tasks.values() for task in found for result in _results(task)]
     drawn = [result for result in every if REGIONS[result["type"]] != "other"]
     classes = tuple(sorted({name for result in drawn if (name := label_of(result))}))
     outlined = any(REGIONS[result["type"]] != "rectangle" for result in drawn)
     photos, problems = sort_out(_photos(data, path, tasks[path], classes, outlined))
     return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
+
+
+def _tasks(data: Data) -> tuple[Path, dict[Path, list[Task]]]:
+    """Where the tasks of a split are, and the tasks of all splits by their places."""
+    files = split_files(data.root, ".json", is_export)
+    if data.annotations is None and files and all(map(label_studio_storage.is_annotation, files)):
+        return label_studio_storage.read_tasks(data, files)
+    path = find_split_file(data, ".json", is_export, "Label Studio, .json")
+    return path, {file: _parse(file) for file in dict.fromkeys([*files, path])}
 
 
 def _photos(
@@ -70,6 +80,8 @@ def _photos(
 
 
 def _parse(path: Path) -> list[Task]:
+    if label_studio_storage.is_annotation(path):
+        return label_studio_storage.joined([path])
     content = read_json(path)
     if not isinstance(content, list) or not content:
         raise DataError(f"{path}: expected the JSON export of Label Studio, a list of tasks")
