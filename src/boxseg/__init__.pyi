@@ -119,7 +119,7 @@ __all__ = [
 
 class _Data(TypedDict, total=False):
     root: Path | str
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme"] | str
     split: str
     val_split: str
     annotations: Path | str | None
@@ -721,7 +721,7 @@ def report(
 
 class _PredictOptions(_Evaluate, _Crf, _TrainerOptions, total=False):
     root: Path | str  # data.root
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio"] | str  # data.format
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme"] | str  # data.format
     split: str  # data.split
     val_split: str  # data.val_split
     annotations: Path | str | None  # data.annotations

@@ -54,8 +54,8 @@ usage: boxseg VERB [key=value …] [-c FILE.yaml]
   --quiet                     no progress bars
   --version                   print the version
 
-Data sets: VOC (devkit), COCO (instances JSON), YOLO (data.yaml), CVAT (XML), Label Studio (JSON); the format
-is recognised.
+Data sets: VOC (devkit), COCO (instances JSON), YOLO (data.yaml), CVAT (XML), Label Studio and labelme (JSON);
+the format is recognised.
 Example: boxseg run data.root=photos out=runs/first
 """
 

@@ -136,3 +136,17 @@ def test_importing_formats_imports_no_torch() -> None:
     code = "import sys, boxseg.formats, boxseg.data.toy; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_classes_that_people_read_as_one_are_told(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg")
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    names = ("Dog ", "dog", "DOG", "traffic  light", "traffic light", "cat")
+    objects = "".join(f"<object><name>{name}</name>{box}</object>" for name in names)
+    (tmp_path / "a.xml").write_text(f"<annotation>{objects}</annotation>")
+    dataset = formats.load(Data(root=tmp_path))
+    assert len(dataset.classes) == 6
+    assert [(problem.detail, problem.action) for problem in dataset.problems] == [
+        ("'DOG', 'Dog', 'dog'", "kept as different classes"),
+        ("'traffic  light', 'traffic light'", "kept as different classes"),
+    ]

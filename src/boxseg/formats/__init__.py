@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,9 @@ from boxseg import plugins
 from boxseg.collector import collector_paused
 from boxseg.config import Data
 from boxseg.config.data import DESCRIPTIONS, FILES
-from boxseg.dataset import IGNORE, BoxDataset, Sample
+from boxseg.dataset import IGNORE, BoxDataset, Problem, Sample
 from boxseg.errors import ConfigError, DataError, did_you_mean
-from boxseg.formats import coco, cvat, label_studio, voc, voc_loose, yolo
+from boxseg.formats import coco, cvat, label_studio, labelme, voc, voc_loose, yolo
 from boxseg.formats.assemble import assemble
 from boxseg.formats.check import inspect
 from boxseg.formats.listing import Listing
@@ -31,6 +31,7 @@ READERS: dict[str, Callable[[Data], Listing]] = {
     "coco": coco.read,
     "cvat": cvat.read,
     "label-studio": label_studio.read,
+    "labelme": labelme.read,
 }
 # How a format is recognised, the surest signs first.
 _DETECTORS: tuple[tuple[str, Callable[[Path], object]], ...] = (
@@ -39,6 +40,7 @@ _DETECTORS: tuple[tuple[str, Callable[[Path], object]], ...] = (
     ("coco", coco.matches),
     ("cvat", cvat.matches),
     ("label-studio", label_studio.matches),
+    ("labelme", labelme.matches),
     ("voc", voc_loose.matches),
     ("yolo", yolo.matches_without_yaml),
     ("coco", coco.annotation_files),
@@ -78,7 +80,7 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
             f"{IGNORE - 1} (255 means no label): leave some out or merge some"
         )
     samples, problems = assemble(listing.photos)
-    problems = [*listing.problems, *problems]
+    problems = [*listing.problems, *problems, *_alike_classes(listing)]
     if not samples:
         why = f"the first problem is {problems[0].file}: {problems[0].what}" if problems else "it lists none"
         raise DataError(f"split {data.split!r} of {listing.root} ({name}) has no usable image: {why}")
@@ -94,6 +96,18 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
         category_ids=listing.category_ids,
         annotations=listing.annotations,
     )
+
+
+def _alike_classes(listing: Listing) -> Iterator[Problem]:
+    """Names of classes that people read as one; they are kept, as they may be meant."""
+    groups: dict[str, list[str]] = {}
+    for name in listing.classes:
+        groups.setdefault(" ".join(name.split()).casefold(), []).append(name)
+    for names in groups.values():
+        if len(names) > 1:
+            detail = ", ".join(map(repr, names))
+            kind = "classes that differ only in case or blanks"
+            yield Problem(file=listing.root, kind=kind, detail=detail, action="kept as different classes")
 
 
 def _list(name: str, data: Data, boxes: bool) -> Listing:
@@ -124,7 +138,7 @@ def detect(data: Data) -> str:
     for name in plugins.names("format"):
         if getattr(plugins.find("format", name), "matches", lambda _: False)(data.root):
             return name
-    looked_for = "; ".join(reader.LOOKED_FOR for reader in (voc, yolo, coco, cvat, label_studio))
+    looked_for = "; ".join(reader.LOOKED_FOR for reader in (voc, yolo, coco, cvat, label_studio, labelme))
     raise DataError(f"{data.root}: format not recognised, looked for {looked_for}; state it by data.format=")
 
 
@@ -133,6 +147,8 @@ def _detect_file(path: Path) -> str:
         return "yolo"
     if path.suffix.lower() == ".xml":
         return "cvat"
+    if labelme.is_annotation(path):
+        return "labelme"
     return "label-studio" if label_studio.is_export(path) else "coco"
 
 

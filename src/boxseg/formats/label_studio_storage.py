@@ -35,8 +35,8 @@ def read_tasks(data: Data, files: list[Path]) -> tuple[Path, dict[Path, list[dic
     if len(chosen) != 1:
         there = [folder.name for folder in tasks if folder != data.root]
         raise DataError(
-            f"{data.root} has no folder of split {data.split!r}{did_you_mean(data.split, there)} with "
-            f"annotations of Label Studio (there are: {', '.join(there) or 'files of no split, which are train'})"
+            f"{data.root} has no folder of split {data.split!r}{did_you_mean(data.split, there)} "
+            f"(annotations of Label Studio; there are: {', '.join(there) or 'files of no split: train'})"
         )
     return chosen[0], tasks
 

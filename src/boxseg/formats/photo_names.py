@@ -73,9 +73,8 @@ def locate_photos(
             "put them there, or name their folder by data.images"
         )
     top = folder or Path(os.path.commonpath([file.parent for file in found] or [data.root]))
-    named: list[NamedPhoto | Problem] = [
-        NamedPhoto(_identity(file, top), file) if isinstance(file, Path) else file for file in files
-    ]
+    names_of = dict(zip(found, _identities(found, top), strict=True))
+    named = [NamedPhoto(names_of[file], file) if isinstance(file, Path) else file for file in files]
     return named[: data.limit]
 
 
@@ -119,8 +118,10 @@ def _unclear(name: str, found: list[Path], top: Path, source: Path) -> Problem:
     return Problem.skipped(source, "several photos of one name", detail)
 
 
-def _identity(file: Path, top: Path) -> str:
-    return file.relative_to(top).with_suffix("").as_posix()
+def _identities(files: Sequence[Path], top: Path) -> list[str]:
+    # Cutting text takes a fraction of the time of `relative_to`.
+    start = f"{top.as_posix()}/"
+    return [file.with_suffix("").as_posix().removeprefix(start) for file in files]
 
 
 def _as_written(folder: Path, name: str) -> Path | None:

@@ -86,9 +86,13 @@ def read_photos(data: Data) -> Listing:
 def _photos(root: Path, data: Data, classes: tuple[str, ...]) -> Iterator[AnnotatedPhoto | Problem]:
     folders = _MASKS if data.split in _OWN_SPLITS else _MASKS[::-1]
     entries = dict(list(_entries(root, data.split).items())[: data.limit])
-    sources = {name: _annotation(root, name) for name in entries if not leads_out(name)}
+    found = {name: _annotation(root, name) for name in entries if not leads_out(name)}
+    sources = {name: source for name, source in found.items() if source is not None}
     index = PhotoIndex(root / "JPEGImages")
     images = find_photos(sources, partial(photo_file, root, index=index), index)
+    images |= {
+        name: image for name in entries if name not in sources and (image := photo_file(root, name, index))
+    }
     for name, listed_mask in entries.items():
         photos, problems = sort_out(_photo(root, name, sources.get(name), images.get(name), classes))
         yield from problems
@@ -132,13 +136,13 @@ def photo_file(root: Path, name: str, index: PhotoIndex | None = None) -> Path |
     return alike[0] if len(alike) == 1 else None
 
 
-def _annotation(root: Path, name: str) -> Path:
-    """The annotation file of an ID, where it would be if there is none."""
+def _annotation(root: Path, name: str) -> Path | None:
+    """The annotation file of an ID."""
     path = root / "Annotations" / f"{name}.xml"
     if is_file(path):
         return path
     longer = (root / "Annotations" / f"{name}{suffix}.xml" for suffix in SUFFIXES)
-    return next(filter(is_file, longer), path)
+    return next(filter(is_file, longer), None)
 
 
 def split_ids(root: Path, split: str) -> list[str]:
@@ -191,15 +195,14 @@ def _entry(root: Path, line: str) -> tuple[str, str | None]:
 def _photo(
     root: Path, name: str, source: Path | None, image: Path | None, classes: tuple[str, ...]
 ) -> Iterator[AnnotatedPhoto | Problem]:
-    annotated = source is not None and is_file(source)
-    if source is not None and annotated and image is not None:
+    if source is not None and image is not None:
         yield from read_photo(name, image, source, classes)
         return
-    if source is None:
+    if leads_out(name):
         kind, detail = "ID leads out of the data set", name
     elif image is not None:
         kind, detail = "image without annotation file", name
-    elif annotated:
+    elif source is not None:
         kind, detail = "annotation without photo", f"no JPEGImages/{name}.jpg (.png, …), nor one that it names"
     else:
         kind, detail = "neither photo nor annotation", name

@@ -92,8 +92,6 @@ def find_photos(
 
 def _stated(source: Path, index: PhotoIndex) -> Path | None:
     """The photo that an annotation file states, unless another file is called like that photo."""
-    if not is_file(source):
-        return None
     try:
         texts = _children(_parse(source.read_bytes()).root)
     except ValueError:
@@ -156,7 +154,9 @@ def _corners(node: ET.Element) -> tuple[Corners, tuple[str, str] | None]:
     """The box of an object, with a note (kind, action) if it is not what is written; ValueError without one."""
     texts = _children(node.find("bndbox"))
     if all(key in texts for key in _CORNERS):
-        x1, y1, x2, y2 = (_finite(texts[key]) for key in _CORNERS)
+        x1, y1, x2, y2 = (float(texts[key]) for key in _CORNERS)
+        if not math.isfinite(x1 + y1 + x2 + y2):
+            raise ValueError("corners that are not finite")
         note = None if x1 <= x2 and y1 <= y2 else ("corners exchanged", "kept, put in order")
         return (min(x1, x2) - 1, min(y1, y2) - 1, max(x1, x2), max(y1, y2)), note
     rotated = ("rotated box", "kept, as the upright box around it")
