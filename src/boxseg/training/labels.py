@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from boxseg import formats
-from boxseg.data.labels import GROUND_TRUTH, Source
+from boxseg.data.labels import GROUND_TRUTH, Source, has_labels
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.masks import read_mask
@@ -46,7 +46,7 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
     """
     sources = sources_of(job.labels)
     strong = {sample.id: sample for sample in _strong(dataset, job)}
-    weak = {s.id: s for s in dataset.samples if all(_has(s, source) for source in sources)}
+    weak = {s.id: s for s in dataset.samples if all(has_labels(s, source) for source in sources)}
     if not weak:
         both = " of all sources" if len(sources) > 1 else ""
         raise DataError(
@@ -76,12 +76,6 @@ def sources_of(labels: str | Sequence[str]) -> tuple[Source, ...]:
     for name in [labels] if isinstance(labels, str) else labels:
         found += [GROUND_TRUTH] if name == GROUND_TRUTH else label_sources(Path(name)).values()
     return tuple(dict.fromkeys(found))
-
-
-def _has(sample: Sample, source: Source) -> bool:
-    if source == GROUND_TRUTH:
-        return sample.ground_truth is not None
-    return source.has(sample.id)
 
 
 def _strong(dataset: BoxDataset, job: SegmentJob) -> list[Sample]:
