@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from html import unescape
 from pathlib import Path
@@ -13,12 +14,13 @@ import pytest
 from PIL import Image
 
 import boxseg
+from boxseg.atomic import write_json, write_text
 from boxseg.cli import execute
 from boxseg.config import Data, Report
 from boxseg.data.toy import write_toy
 from boxseg.errors import BoxsegError
 from boxseg.formats.splits import Splits
-from boxseg.jobs import ClassifyJob, SegmentJob
+from boxseg.jobs import AdaptJob, ClassifyJob, SegmentJob
 from boxseg.options import to_yaml
 from boxseg.reporting.gallery import make_gallery
 from boxseg.reporting.parts import read_parts
@@ -257,3 +259,35 @@ def test_what_is_no_run_is_an_error(
         boxseg.report(run=run_folder, out=tmp_path)
     with pytest.raises(BoxsegError, match=r"report.size must be"):
         boxseg.report(run=run_folder, size=3)
+
+
+def write_adapted(folder: Path, root: Path) -> None:
+    """A folder as `boxseg adapt` leaves it, without its network."""
+    write_text(folder / "config.yaml", to_yaml(AdaptJob(data=Data(root=root), out=folder)))
+    write_text(folder / "history.csv", "iteration,loss,lr\n1,0.5,0.1\n2,0.25,0.1\n")
+    before = {"boxes": 30, "projection": 0.8125, "views": 0.75, "empty": 2}
+    write_json(
+        folder / "metrics.json", {"before": before, "after": {**before, "projection": 0.9375, "empty": 0}}
+    )
+
+
+def test_a_mask_network_alone_and_in_a_run(root: Path, run_folder: Path, tmp_path: Path) -> None:
+    write_adapted(tmp_path / "a", root)
+    shutil.copytree(run_folder, tmp_path / "run")
+    write_adapted(tmp_path / "run" / "adapt", root)
+    for folder in (tmp_path / "a", tmp_path / "run"):
+        text = page(folder)
+        assert "Mask network" in text
+        assert "2 iterations; loss 0.5 → 0.25" in text
+        rows = text.split("Masks on held-out boxes")[1].split("</table>")[0]
+        assert re.findall(r">([^<>\n]+)</t[hd]>", rows) == [
+            "mask network", "boxes", "projection", "views", "empty",
+            "before", "30", "81.2", "75.0", "2",
+            "after", "30", "93.8", "75.0", "0",
+        ]  # fmt: skip
+    assert "Only a mask network" in page(tmp_path / "a")
+    alone = index(tmp_path / "a")
+    assert [layer["key"] for layer in alone["layers"]] == ["photo", "boxes", "ground_truth"]
+    assert len(alone["photos"]) == 12
+    (tmp_path / "a" / "metrics.json").write_text('{"before": {"boxes": 3}, "after": 4}')
+    assert "held-out" not in page(tmp_path / "a")

@@ -20,7 +20,7 @@ from boxseg.errors import BoxsegError, DataError, did_you_mean
 from boxseg.formats.masks import MaskFolder
 from boxseg.formats.splits import Splits
 from boxseg.inference.networks import KeptSegmenter
-from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob
+from boxseg.jobs import AdaptJob, ClassifyJob, LabelJob, RunJob, SegmentJob
 from boxseg.options import build_job, flatten, load_mapping
 from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import (
@@ -41,10 +41,17 @@ from boxseg.runs.stage_files import training_files
 
 log = logging.getLogger("boxseg")
 
-RunKind = ClassifyJob | LabelJob | SegmentJob | RunJob
+RunKind = AdaptJob | ClassifyJob | LabelJob | SegmentJob | RunJob
 
 # The first of these options found in config.yaml tells the verb that wrote it.
-_VERBS = {"checkpoint": "label", "labels": "segment", "segment": "run", "classify": "classify"}
+_VERBS = {
+    "checkpoint": "label",
+    "labels": "segment",
+    "segment": "run",
+    "classify": "classify",
+    "adapt": "adapt",
+}
+_WRITERS = "run, demo, adapt, classify, label or segment"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +73,7 @@ class Parts:
     """The parts of a run that exist.
 
     Attributes:
-        stages: Folders of its stages: `classify`, `label`, `segment`.
+        stages: Folders of its stages: `adapt`, `classify`, `label`, `segment`.
         splits: Its photos; empty if the data set cannot be read.
         evaluate: Test-time options of its network.
         trainer: Where the network runs.
@@ -91,7 +98,7 @@ def read_parts(folder: Path, root: Path | None, splits: Splits) -> Parts:
     """Look through a run folder.
 
     Args:
-        folder: Made by `run`, `demo`, `classify`, `label` or `segment`.
+        folder: Made by `run`, `demo`, `adapt`, `classify`, `label` or `segment`.
         root: The data set, if it has moved since the run.
         splits: Reads its photos, each split once.
 
@@ -138,17 +145,13 @@ def read_job(folder: Path) -> tuple[str, RunKind]:
         )
     file = folder / CONFIG
     if not file.is_file():
-        raise DataError(
-            f"{folder} holds no run: expected config.yaml, as run, demo, classify, label and segment write it"
-        )
+        raise DataError(f"{folder} holds no run: expected config.yaml, written by {_WRITERS}")
     options = load_mapping(file)
     verb = next((verb for key, verb in _VERBS.items() if key in options), None)
     if verb is None or "images" in options or "data" not in options:
-        raise DataError(
-            f"{file} was not written by run, demo, classify, label or segment: there is nothing to show"
-        )
+        raise DataError(f"{file} was not written by {_WRITERS}: there is nothing to show")
     job = build_job(verb, flatten(options))
-    assert isinstance(job, ClassifyJob | LabelJob | SegmentJob | RunJob)
+    assert isinstance(job, RunKind)
     return verb, job
 
 
@@ -214,6 +217,8 @@ def _split_of(folder: Path, data: Data) -> str:
 
 
 def _what_is_missing(verb: str, stages: dict[str, Path]) -> list[str]:
+    if verb == "adapt":
+        return ["Only a mask network: boxseg label checkpoint=… makes masks with it."]
     if verb == "classify":
         return ["Only a box classifier: boxseg label makes labels with it."]
     if verb == "label":
