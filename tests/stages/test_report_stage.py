@@ -24,7 +24,8 @@ from boxseg.jobs import AdaptJob, ClassifyJob, SegmentJob
 from boxseg.options import to_yaml
 from boxseg.reporting.gallery import make_gallery
 from boxseg.reporting.parts import read_parts
-from report_runs import write_labels, write_run, write_yolo
+from boxseg.scoring.doubtful_masks import RULE
+from report_runs import write_doubted, write_labels, write_run, write_yolo
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +260,72 @@ def test_what_is_no_run_is_an_error(
         boxseg.report(run=run_folder, out=tmp_path)
     with pytest.raises(BoxsegError, match=r"report.size must be"):
         boxseg.report(run=run_folder, size=3)
+
+
+@pytest.fixture
+def doubted(tmp_path: Path) -> Path:
+    write_doubted(tmp_path)
+    return tmp_path / "run"
+
+
+def test_masks_most_likely_wrong_are_badged_and_come_first(doubted: Path) -> None:
+    page(doubted)
+    photos = {photo["id"]: photo for photo in index(doubted)["photos"]}
+    assert {name: photo["badge"] for name, photo in photos.items()} == {
+        "photo_00": "1 of 21 masks to look at",
+        "photo_01": "17 of 21 masks to look at",
+        "photo_02": "",
+        "photo_03": "",
+        "photo_04": "1 of 2 masks to look at",
+        "photo_05": "",
+    }
+    first = sorted((p for p in photos.values() if p["look"] is not None), key=lambda photo: photo["look"])
+    assert [photo["id"] for photo in first] == ["photo_01", "photo_00", "photo_04", "photo_05", "photo_02"]
+    assert photos["photo_03"]["look"] is None  # without a box
+    reasons = {name: [mark["reason"] for mark in photo["marks"]] for name, photo in photos.items()}
+    assert reasons["photo_00"] == ["unsure", *[""] * 20]
+    assert reasons["photo_01"] == [*["fallback"] * 16, *[""] * 4, "tiny"]
+    assert reasons["photo_04"] == ["", "fills box"]
+    assert photos["photo_04"]["marks"][1]["score"] == 0.8
+    assert photos["photo_04"]["marks"][1]["note"] == "score 0.80, fills 100 % of its box, by network"
+    # The upper half of the first box, whose pixels are 15 to 45 in both directions.
+    assert photos["photo_05"]["marks"][0]["outline"] == "M15 15 45 15 45 30 15 30Z"
+
+
+def test_the_counts_of_masks_are_a_table_by_size(doubted: Path) -> None:
+    text = page(doubted)
+    table = text.split('<section id="masks">')[1].split("</section>")[0]
+    rows = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in table.split("<tr>")[1:]]
+    assert rows[0] == [
+        "boxes",
+        "masks",
+        "fallback",
+        "below 10 %",
+        "above 95 %",
+        "score below 0.7",
+        "to look at",
+    ]
+    assert rows[1] == ["all", "47", "16", "1", "1", "1", "19"]
+    assert rows[2] == ["small", "47", "16", "1", "1", "1", "19"]
+    assert rows[4] == ["large", "0", "0", "0", "0", "0", "0"]
+    assert RULE in table
+    (doubted / "mask-counts.json").write_text("{}}", encoding="utf-8")
+    assert 'id="masks"' not in page(doubted)
+
+
+def test_photos_whose_masks_cannot_be_read_are_named_and_shown_without(doubted: Path) -> None:
+    for name, content in (("photo_00", "["), ("photo_01", "[]")):
+        (doubted / "masks" / f"{name}.json").write_text(content, encoding="utf-8")
+    (doubted / "masks" / "photo_02.json").unlink()
+    entries = json.loads((doubted / "masks" / "photo_04.json").read_text(encoding="utf-8"))
+    entries[0]["segmentation"]["counts"] = ""
+    (doubted / "masks" / "photo_04.json").write_text(json.dumps(entries), encoding="utf-8")
+    done = boxseg.report(run=doubted)
+    missing = "\n".join(done.missing)
+    assert all(f"{name}.json" in missing for name in ("photo_00", "photo_01", "photo_04"))
+    assert "photo_02" not in missing
+    marks = [photo["marks"] for photo in index(doubted)["photos"]]
+    assert [part is None for part in marks] == [True, True, True, False, True, False]
 
 
 def write_adapted(folder: Path, root: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from boxseg.errors import DataError
 from boxseg.reporting.gallery import Shown
 from boxseg.reporting.html.charts import Curve, MatrixChart, confusion, training_curve
 from boxseg.reporting.html.page import Headline
 from boxseg.reporting.parts import Parts, evaluations, read_confusion, read_history, read_scores
-from boxseg.runs.layout import CONFIG, FINAL, METRICS, PAIR, VERSIONS, Y_CRF
+from boxseg.runs.layout import CONFIG, FINAL, MASK_COUNTS, METRICS, PAIR, VERSIONS, Y_CRF
 from boxseg.scoring.box_agreement import BoxAgreement, agreement_table
 from boxseg.scoring.label_scores import LABEL_TITLES
+from boxseg.scoring.mask_counts import count_table, read_counts
 from boxseg.tables import Cell, Table
 
 log = logging.getLogger("boxseg")
@@ -164,6 +166,19 @@ def _held_out(parts: Parts) -> list[Table]:
         log.info(f"report: {METRICS} of adapt left out: {error}")
         return []
     return [agreement_table("Masks on held-out boxes, as far as boxes can tell", rows)] if rows else []
+
+
+def mask_table(parts: Parts) -> Table | None:
+    """How many masks to look at, by size of the box, as `label` counted them."""
+    folder = parts.stages.get("label")
+    if folder is None or not (folder / MASK_COUNTS).is_file():
+        return None
+    try:
+        counts = read_counts(folder / MASK_COUNTS)
+    except DataError as error:
+        log.info(f"report: left out: {error}")
+        return None
+    return count_table("Masks to look at", counts)
 
 
 def curves(parts: Parts) -> tuple[Curve, ...]:

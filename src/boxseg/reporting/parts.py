@@ -61,11 +61,13 @@ class Split:
     Attributes:
         sources: By layer (`y_crf`, `y_ret`, `labels`, `prediction` …): its masks.
         compared: Layers that must agree on a pixel for it to be reliable, the first in the role of Y_crf.
+        masks: Folder made by `label`, with the masks of the boxes.
     """
 
     dataset: BoxDataset
     sources: dict[str, MaskFolder]
     compared: tuple[str, ...]
+    masks: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +122,9 @@ def read_parts(folder: Path, root: Path | None, splits: Splits) -> Parts:
             sources, compared = _labels(split.split, data, _label_names(job, stages))
             if "segment" in stages:
                 sources["prediction"] = MaskFolder(predictions(stages["segment"], split.split))
-            shown.append(Split(dataset=loaded, sources=sources, compared=compared))
+            home = stages.get("label")
+            masks = home if home and _split_of(home, data) == split.split else None
+            shown.append(Split(dataset=loaded, sources=sources, compared=compared, masks=masks))
         else:
             mend = "" if shown else " If the data set has moved, give its folder: boxseg report RUN data=DIR"
             missing.append(f"No photos of split {split.split}: {loaded}.{mend}")
