@@ -47,7 +47,7 @@ class ReportJob(Job):
     """Show a run in one HTML file that opens offline: scores, training curves, confusions, and the photos.
 
     Args:
-        run: Folder made by `run`, `demo`, `classify`, `label` or `segment`; the run may be unfinished.
+        run: Folder made by `run`, `demo`, `adapt`, `classify`, `label` or `segment`; the run may be unfinished.
         out: The HTML file to write. By default RUN/report.html.
         data: Folder of the data set, if it has moved since the run.
         report: The page.
