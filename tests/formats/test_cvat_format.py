@@ -124,7 +124,7 @@ def test_an_outline_goes_with_its_box(tmp_path: Path, make_photo) -> None:
         polygon("dog", (10, 5), (14, 5), (14, 20), (10, 20)),
         polygon("dog", (16, 5), (20, 5), (20, 20), (16, 20)),
     )
-    alone = polygon("cat", (30, 10), (38, 10), (38, 28), (30, 28))
+    alone = polygon("cat", (30, 10), (38, 10), (38, 28), (34, 28), (34, 20), (30, 20))
     dataset = load(
         tmp_path,
         xml(
@@ -138,7 +138,7 @@ def test_an_outline_goes_with_its_box(tmp_path: Path, make_photo) -> None:
     assert a.boxes.tolist() == [[9, 4, 21, 21], [30, 10, 38, 28]]
     expected = np.zeros((30, 40), np.uint8)
     expected[5:20, 10:14] = expected[5:20, 16:20] = 1
-    expected[10:28, 30:38] = 2
+    expected[10:20, 30:38] = expected[20:28, 34:38] = 2
     assert np.array_equal(a.ground_truth(), expected)
     assert len(a.instances) == 2
     assert b.boxes.tolist() == [[9, 4, 21, 21], [30, 4, 40, 9]]

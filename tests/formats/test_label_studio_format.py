@@ -56,7 +56,7 @@ def kinds(dataset) -> list[tuple[str, str]]:
 
 def test_boxes_keep_the_ids_of_their_regions(tmp_path: Path, make_photo) -> None:
     make_photo("a.jpg")
-    corners = [[10, 10], [50, 10], [50, 50], [10, 50]]
+    corners = [[10, 10], [50, 10], [50, 50], [30, 50], [30, 30], [10, 30]]
     drawn = [
         rectangle("cat", 10, 10, 40, 40, id="r1"),
         region("polygonlabels", "cat", {"points": corners}, id="p2"),  # the outline of r1
@@ -163,9 +163,10 @@ def test_a_rotated_rectangle_turns_about_its_corner(tmp_path: Path, make_photo) 
 
 def test_polygons_and_brushes_are_ground_truth(tmp_path: Path, make_photo) -> None:
     make_photo("a.jpg")
-    corners = [[25, 10], [75, 10], [75, 50], [25, 50]]
+    corners = [[25, 10], [75, 10], [75, 50], [50, 50], [50, 30], [25, 30]]
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[20:28, 1:9] = 255
+    mask[20:22, 1:3] = 0
     rgba = np.repeat(mask[..., None], 4, axis=2).ravel().tolist()
     dataset = load(
         tmp_path,
@@ -180,8 +181,8 @@ def test_polygons_and_brushes_are_ground_truth(tmp_path: Path, make_photo) -> No
     assert dataset.problems == ()
     assert np.allclose(sample.boxes, [[9.6, 2.7, 30.4, 15.3], [1, 20, 9, 28]])
     expected = np.zeros((HEIGHT, WIDTH), np.uint8)
-    expected[3:15, 10:30] = 1
-    expected[20:28, 1:9] = 2
+    expected[3:9, 10:30] = expected[9:15, 20:30] = 1
+    expected[mask > 0] = 2
     assert np.array_equal(sample.ground_truth(), expected)
     assert [instance.label for instance in sample.instances] == [1, 2]
 

@@ -18,6 +18,7 @@ from boxseg.dataset import IGNORE, BoxDataset, Sample
 from boxseg.errors import ConfigError, DataError, did_you_mean
 from boxseg.formats import coco, cvat, label_studio, voc, voc_loose, yolo
 from boxseg.formats.assemble import assemble
+from boxseg.formats.box_outlines import without_box_outlines
 from boxseg.formats.check import inspect
 from boxseg.formats.listing import Listing
 from boxseg.formats.masks import read_mask
@@ -68,7 +69,8 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
             f"{IGNORE - 1} (255 means no label): leave some out or merge some"
         )
     samples, problems = assemble(listing.photos)
-    problems = [*listing.problems, *problems]
+    samples, remarks = without_box_outlines(samples, listing.annotations or listing.root)
+    problems = [*listing.problems, *problems, *remarks]
     if not samples:
         why = f"the first problem is {problems[0].file}: {problems[0].what}" if problems else "it lists none"
         raise DataError(f"split {data.split!r} of {listing.root} ({name}) has no usable image: {why}")
