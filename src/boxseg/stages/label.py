@@ -13,7 +13,7 @@ from pathlib import Path
 from boxseg.atomic import write_json
 from boxseg.dataset import BoxDataset
 from boxseg.formats.masks_json import write_masks
-from boxseg.formats.problems import report_problems
+from boxseg.formats.problems import check_boxes, report_problems
 from boxseg.formats.splits import Splits
 from boxseg.jobs import LabelJob
 from boxseg.labelling.box_instances import gather
@@ -80,6 +80,7 @@ class LabelResult(Result):
 def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     """Write the missing labels, gather the masks, and score all if there is ground truth."""
     dataset = (splits or Splits()).load(job.data)
+    check_boxes(dataset)
     method = start_method(job, dataset)
     folder = open_folder(job, inputs=method.origin.files)
     report_problems(dataset)

@@ -14,6 +14,7 @@ from boxseg.data.labels import GROUND_TRUTH, Source
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.masks import read_mask
+from boxseg.formats.problems import check_boxes
 from boxseg.jobs import SegmentJob
 from boxseg.runs.label_source import label_sources
 
@@ -45,6 +46,8 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
         DataError: No photo has labels, or a source cannot be used.
     """
     sources = sources_of(job.labels)
+    if GROUND_TRUTH not in sources:
+        check_boxes(dataset)  # labels from boxes would be background alone
     strong = {sample.id: sample for sample in _strong(dataset, job)}
     weak = {s.id: s for s in dataset.samples if all(_has(s, source) for source in sources)}
     if not weak:
@@ -122,9 +125,8 @@ def with_boxes(dataset: BoxDataset, stage: str = "classify") -> BoxDataset:
     Raises:
         DataError: No image has a box.
     """
+    check_boxes(dataset)
     samples = tuple(sample for sample in dataset.samples if len(sample.labels))
-    if not samples:
-        raise DataError(f"no image of split {dataset.split} in {dataset.root} has a box")
     if len(samples) < len(dataset):
         log.info(f"{stage}: {len(dataset) - len(samples)} images without a box are left out")
     return dataclasses.replace(dataset, samples=samples)
