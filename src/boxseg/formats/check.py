@@ -30,7 +30,7 @@ def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = N
 
 
 def _look(sample: Sample, classes: tuple[str, ...]) -> list[Problem]:
-    mend = "to be mended or removed"
+    unscored = "image kept without ground truth"
     try:
         decode(sample.image)  # loading a data set reads headers only
     except DataError as error:
@@ -41,11 +41,11 @@ def _look(sample: Sample, classes: tuple[str, ...]) -> list[Problem]:
     try:
         mask = sample.ground_truth()
     except DataError as error:
-        return [Problem(file=sample.image, kind="damaged mask", detail=str(error), action=mend)]
+        return [Problem(file=sample.image, kind="damaged mask", detail=str(error), action=unscored)]
     height, width = mask.shape
     if (width, height) != (sample.width, sample.height):
         sizes = f"{width} x {height}, the photo is {sample.width} x {sample.height}"
-        return [Problem(file=sample.image, kind="mask of other size", detail=sizes, action=mend)]
+        return [Problem(file=sample.image, kind="mask of other size", detail=sizes, action=unscored)]
     problems = []
     for box, label in zip(sample.boxes, sample.labels, strict=True):
         x1, y1 = np.floor(box[:2]).astype(int)

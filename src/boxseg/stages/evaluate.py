@@ -22,7 +22,7 @@ from boxseg.scoring.instance_scores import (
     result_files,
     score_instances,
 )
-from boxseg.scoring.label_scores import LabelScores, label_table, no_truth, score_labels
+from boxseg.scoring.label_scores import LabelScores, label_table, no_truth, score_labels, score_notes
 from boxseg.scoring.network_scores import NetworkScores, class_table, network_tables, score_network
 from boxseg.tables import Table
 
@@ -53,7 +53,8 @@ class EvaluateResult(Result):
     def notes(self) -> list[str]:
         """Where the scores are, and which of them are missing."""
         left_out = self.scores.left_out if isinstance(self.scores, InstanceScores) else ""
-        return [*filter(None, [left_out]), f"Scores: {self.file}"]
+        found = score_notes(self.scores) if isinstance(self.scores, LabelScores) else []
+        return [*filter(None, [left_out]), *found, f"Scores: {self.file}"]
 
 
 def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
