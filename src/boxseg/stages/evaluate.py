@@ -14,6 +14,7 @@ from boxseg.inference.networks import check_classes, load_segmenter
 from boxseg.jobs import EvaluateJob
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
+from boxseg.runs.label_source import check_classes as check_label_classes
 from boxseg.runs.layout import METRICS, evaluation
 from boxseg.scoring.instance_scores import (
     InstanceScores,
@@ -81,6 +82,7 @@ def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
         check_classes(loaded.classes, dataset, job.checkpoint)
         scores = score_network(loaded, dataset, job.evaluate, job.trainer)
     else:
+        check_label_classes(given[0], dataset)
         scores = score_labels(given[0], dataset)
     file = folder / METRICS
     write_json(file, {"split": dataset.split, **scores.as_dict()})

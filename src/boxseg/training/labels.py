@@ -16,7 +16,7 @@ from boxseg.errors import DataError
 from boxseg.formats.masks import read_mask
 from boxseg.formats.problems import check_boxes
 from boxseg.jobs import SegmentJob
-from boxseg.runs.label_source import label_sources
+from boxseg.runs.label_source import check_classes, label_sources
 
 log = logging.getLogger("boxseg")
 
@@ -48,6 +48,9 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
     sources = sources_of(job.labels)
     if GROUND_TRUTH not in sources:
         check_boxes(dataset)  # labels from boxes would be background alone
+    for name in [job.labels] if isinstance(job.labels, str) else job.labels:
+        if name != GROUND_TRUTH:
+            check_classes(Path(name), dataset)
     strong = {sample.id: sample for sample in _strong(dataset, job)}
     weak = {s.id: s for s in dataset.samples if all(_has(s, source) for source in sources)}
     if not weak:
