@@ -14,7 +14,7 @@ from boxseg.config import Data
 from boxseg.dataset import BoxDataset
 from boxseg.errors import DataError
 from boxseg.formats.box_masks import box_mask, write_box_masks
-from boxseg.formats.coco_values import ById, as_id, is_set, number, whole_number
+from boxseg.formats.loose_numbers import ById, as_id, is_set, number, whole_number
 from boxseg.formats.masks_json import write_masks
 
 L_SHAPE = [[10.0, 5.0, 30.0, 5.0, 30.0, 25.0, 20.0, 25.0, 20.0, 15.0, 10.0, 15.0]]  # of the box below

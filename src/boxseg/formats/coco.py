@@ -27,10 +27,10 @@ from boxseg.config import Data
 from boxseg.dataset import Instance, Problem, Sample
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.boxes import judge_boxes
-from boxseg.formats.coco_values import ById, Id, as_id, is_number, is_set, number, whole_number
 from boxseg.formats.files import leads_out, read_json
 from boxseg.formats.joining import new_boxes
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
+from boxseg.formats.loose_numbers import ById, Id, as_id, is_number, is_set, number, whole_number
 from boxseg.formats.regions import is_void, packed, painter, region_bounds
 from boxseg.formats.split_files import annotations_option, find_image_folder
 

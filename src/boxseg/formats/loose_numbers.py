@@ -1,4 +1,4 @@
-"""Numbers in COCO's JSON as tools write them: ids as `1`, `1.0` or `"1"`, sides of boxes as text."""
+"""Numbers in JSON as tools write them: ids as `1`, `1.0` or `"1"`, sides of boxes as text."""
 
 from __future__ import annotations
 
