@@ -20,8 +20,8 @@ from boxseg.formats.regions import UNREADABLE_REGION, RegionMask, encode_region,
 
 # From this share on, outlines that are boxes are taken for what a tool wrote.
 _SHARE = 0.05
-# So many outlines tell whether there are any; if there are, all are looked at.
-_LOOKED_AT = 500
+# The outlines of so many photos tell whether there are any; if there are, all are looked at.
+_LOOKED_AT = 200
 # Pixels between the edges of an outline and of its box, by rounding.
 _NEAR = 1.0
 # Outlines of so few pixels cannot help being rectangles.
@@ -37,10 +37,11 @@ def without_box_outlines(samples: Sequence[Sample], source: Path) -> tuple[list[
 
     Masks from files are not looked at. `source` is the file or folder named in the problem.
     """
-    outlines = [outline for place, sample in enumerate(samples) for outline in _outlines(place, sample)]
-    chosen = np.linspace(0, len(outlines) - 1, min(len(outlines), _LOOKED_AT)).astype(int).tolist()
-    if sum(_is_box(*outlines[place][1:]) for place in chosen) < max(1, _SHARE * len(chosen)):
+    chosen = np.linspace(0, len(samples) - 1, min(len(samples), _LOOKED_AT)).astype(int).tolist()
+    tried = [_is_box(region, box) for place in chosen for _, region, box in _outlines(place, samples[place])]
+    if sum(tried) < max(1, _SHARE * len(tried)):
         return list(samples), []
+    outlines = [outline for place, sample in enumerate(samples) for outline in _outlines(place, sample)]
     found = [place for place, region, box in outlines if _is_box(region, box)]
     bare = set(found)
     if bare == {place for place, _, _ in outlines}:

@@ -145,8 +145,10 @@ def parse(path: Path) -> dict[str, list[Any]]:
     content = read_json(path)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            found = ", ".join(map(str, list(content)[:8])) if isinstance(content, dict) else type(content).__name__
             raise DataError(
-                f"{path}: no list {key!r}, expected COCO instances (images, annotations, categories)"
+                f"{path}: no list {key!r}, expected COCO instances (images, annotations, categories), found "
+                f"{found or 'nothing'}: name the right file by data.annotations, or the format by data.format"
             )
     for key in ("images", "categories"):
         if not content[key]:
@@ -276,7 +278,6 @@ def _with_objects(
             objects.append(_object(annotation, label, corners, called, crowd=crowd))
     boxes = [box for box, instance in objects if not instance.crowd]
     left_out += [LeftOut(box.corners, instance.region) for box, instance in objects if instance.crowd]
-    photo = replace(photo, boxes=boxes, left_out=left_out)
     bare = [box.name for box, instance in objects if instance.region is None]
     # If an object was dropped, the mask would show it as background.
     segmented = segmented and complete
@@ -288,11 +289,11 @@ def _with_objects(
             detail=f"{bare[0]}{more}",
             action="image kept without ground truth",
         )
-    elif segmented:
+    instances, truth = None, None
+    if segmented and not bare:
         instances = tuple(instance for _, instance in objects)
-        source = f"{photo.source}: {photo.image.name}"
-        photo = replace(photo, ground_truth=painter(instances, source), instances=instances)
-    yield photo
+        truth = painter(instances, f"{photo.source}: {photo.image.name}")
+    yield replace(photo, boxes=boxes, left_out=left_out, ground_truth=truth, instances=instances)
 
 
 def _object(annotation: dict[str, Any], label: int, corners: Corners, called: str, *, crowd: bool) -> _Object:

@@ -38,6 +38,8 @@ def whole_number(value: Any) -> int | None:
 
 def as_id(value: Any) -> Id | None:
     """An id as it is in the file, 1.0 as 1; None for what is no id."""
+    if type(value) is int:  # as nearly all are
+        return value
     return value if isinstance(value, str) and value else whole_number(value)
 
 

@@ -49,13 +49,13 @@ class RegionMask:
 
     def trouble(self) -> str | None:
         """Why a region cannot be painted, as far as that can be seen quickly; None if nothing is wrong."""
+        limit = _FAR * max(self.width, self.height)
         for region in self.regions:
             # The polygons of nearly all regions: one look at all numbers is enough.
             if isinstance(region, list) and all(type(polygon) is array for polygon in region):
                 values = np.frombuffer(b"".join(region))
-                if (np.abs(values) <= _FAR * max(self.width, self.height)).all() and not any(
-                    len(polygon) % 2 for polygon in region
-                ):
+                near = len(values) and -limit <= values.min() and values.max() <= limit  # false for NaN
+                if near and not any(len(polygon) % 2 for polygon in region):
                     continue
             elif isinstance(region, dict) and _fits(region, self.width, self.height):
                 continue
