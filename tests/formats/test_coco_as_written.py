@@ -289,7 +289,7 @@ def test_outlines_that_are_their_boxes_are_no_ground_truth(read, outline: str) -
     assert [sample.ground_truth for sample in dataset.samples] == [None, None]
     assert [sample.instances for sample in dataset.samples] == [None, None]
     assert dataset.samples[0].boxes.tolist() == [CORNERS]
-    assert kinds(dataset) == [("outlines that are only boxes", "1 images kept without ground truth")]
+    assert kinds(dataset) == [("outlines that are only boxes", "their images kept without ground truth")]
     assert dataset.problems[0].detail == "1 of 1, the first in a.jpg"
 
 

@@ -292,7 +292,7 @@ def test_single_bad_items_are_listed_and_the_rest_is_read(content, read, tmp_pat
         ("image_id", ("annotation without photo", "skipped")),
         ("category_id", ("class unknown", "dropped")),
         # The box is that around the segmentation, a square.
-        ("bbox", ("outlines that are only boxes", "1 images kept without ground truth")),
+        ("bbox", ("outlines that are only boxes", "their images kept without ground truth")),
         ("segmentation", ("object without segmentation", "image kept without ground truth")),
         ("id", None),
         ("iscrowd", None),

@@ -145,7 +145,7 @@ def parse(path: Path) -> dict[str, list[Any]]:
     content = read_json(path)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            found = ", ".join(map(str, list(content)[:8])) if isinstance(content, dict) else type(content).__name__
+            found = ", ".join(list(content)[:8]) if isinstance(content, dict) else type(content).__name__
             raise DataError(
                 f"{path}: no list {key!r}, expected COCO instances (images, annotations, categories), found "
                 f"{found or 'nothing'}: name the right file by data.annotations, or the format by data.format"
