@@ -16,6 +16,7 @@ from boxseg.errors import DataError
 from boxseg.formats.box_masks import box_mask, write_box_masks
 from boxseg.formats.loose_numbers import ById, as_id, is_set, number, whole_number
 from boxseg.formats.masks_json import write_masks
+from boxseg.scoring.coco_masks import found_masks, true_objects
 
 L_SHAPE = [[10.0, 5.0, 30.0, 5.0, 30.0, 25.0, 20.0, 25.0, 20.0, 15.0, 10.0, 15.0]]  # of the box below
 BOX = [10, 5, 20, 20]
@@ -113,7 +114,9 @@ def test_numbers_as_text(read) -> None:
         read(annotation(1), images=images)
 
 
-@pytest.mark.parametrize("box", [None, [], [0, 0, 0, 0], ["a", 1, 2, 3], [float("nan"), 1, 2, 3], {"x": 1}])
+@pytest.mark.parametrize(
+    "box", [None, [], [0, 0, 0, 0], ["a", 1, 2, 3], [float("nan"), 1, 2, 3], [10**400, 1, 2, 3], {"x": 1}]
+)
 @pytest.mark.parametrize("outline", ["polygon", "code"])
 def test_a_missing_box_is_that_around_the_outline(read, box, outline: str) -> None:
     mask = np.zeros((30, 40), dtype=bool)
@@ -219,6 +222,13 @@ def test_entries_of_one_photo_with_outlines(read) -> None:
     second = annotation(2, image_id=2, category_id=1, bbox=[1, 2, 7, 2], segmentation=small)
     dataset = read(annotation(1, segmentation=L_SHAPE), second, images=images)
     mask = dataset.samples[0].ground_truth()
+    # Results may name the photo by any of its ids.
+    results = [
+        {"image_id": own_id, "category_id": label, "segmentation": region, "score": 1.0}
+        for own_id, label, region in ((1, 2, L_SHAPE), (2, 1, small))
+    ]
+    truth = true_objects(dataset, dataset.samples)
+    assert found_masks(results, truth, Path("results.json")).elsewhere == 0
     assert ((mask == 2).sum(), mask[2, 5], len(dataset.samples[0].instances)) == (300, 1, 2)
     # With an outline missing in one of them, the photo is not scored.
     second["segmentation"] = []

@@ -30,7 +30,7 @@ from boxseg.formats.boxes import judge_boxes
 from boxseg.formats.files import leads_out, read_json
 from boxseg.formats.joining import new_boxes
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
-from boxseg.formats.loose_numbers import ById, Id, as_id, is_number, is_set, number, whole_number
+from boxseg.formats.loose_numbers import ById, Id, as_id, is_set, number, whole_number
 from boxseg.formats.regions import is_void, packed, painter, region_bounds
 from boxseg.formats.split_files import annotations_option, find_image_folder
 
@@ -299,9 +299,7 @@ def _with_objects(
 def _object(annotation: dict[str, Any], label: int, corners: Corners, called: str, *, crowd: bool) -> _Object:
     region, area = packed(annotation.get("segmentation")), annotation.get("area")
     own_id = as_id(annotation.get("id"))
-    instance = Instance(
-        label, None if is_void(region) else region, crowd, float(area) if is_number(area) else None, own_id
-    )
+    instance = Instance(label, None if is_void(region) else region, crowd, number(area), own_id)
     return AnnotatedBox(corners, label, called, annotation_id=own_id), instance
 
 
@@ -322,8 +320,12 @@ def _is_crowd(annotation: Any) -> bool:
 def states_box(annotation: dict[str, Any]) -> bool:
     """Whether an annotation has a box of four numbers; some tools write zeros for one that they do not have."""
     box = annotation.get("bbox")
-    plain = isinstance(box, list) and len(box) == 4 and _PLAIN.issuperset(map(type, box))
-    return plain and any(box) and math.isfinite(sum(box))
+    if not isinstance(box, list) or len(box) != 4 or not _PLAIN.issuperset(map(type, box)):
+        return False
+    try:
+        return any(box) and math.isfinite(sum(box))
+    except OverflowError:  # whole numbers of hundreds of digits
+        return False
 
 
 def _corners(annotation: dict[str, Any]) -> Corners | None:

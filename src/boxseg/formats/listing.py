@@ -8,7 +8,8 @@ A reader is one file with three names, and an entry in `formats.READERS`:
 
 Readers open no photo and check no box: `formats.assemble` does that for all formats. The functions inside a
 reader are generators. They yield what they read, and a `Problem` for each item that cannot be used; `sort_out`
-separates the two:
+separates the two. An object that cannot be read is there all the same: its place goes into `left_out` of its
+photo, or else the photo is `unusable`, so that it does not become background:
 
     photos, problems = sort_out(_photos(data, …))
     return Listing(root=data.root, classes=classes, photos=photos, problems=problems)

@@ -93,9 +93,11 @@ def read_description(path: Path) -> dict[str, Any]:
 def _as_written(text: str, names: list[Any] | dict[Any, Any]) -> list[Any] | dict[Any, Any]:
     """The names of classes in a data.yaml as text: YAML takes `no` for false and `1.10` for 1.1."""
     # Unlike `yaml.safe_load`, it makes no objects of any kind but texts, lists and mappings.
-    written = yaml.load(text, Loader=yaml.BaseLoader)["names"]
-    if isinstance(names, list) or len(written) != len(names):
-        return written
+    written: Any = yaml.load(text, Loader=yaml.BaseLoader)["names"]
+    if isinstance(names, list):
+        return list(written)
+    if len(written) != len(names):
+        return names
     return dict(zip(names, written.values(), strict=True))
 
 

@@ -104,7 +104,11 @@ def found_masks(results: Sequence[Mapping[str, Any]], truth: TrueObjects, source
     Raises:
         DataError: A result has an unknown class, no finite score or no mask that fits its image.
     """
-    numbers = {image_id(sample): number for number, sample in enumerate(truth.samples, start=1)}
+    numbers = {
+        name: number
+        for number, sample in enumerate(truth.samples, start=1)
+        for name in (image_id(sample), *sample.more_image_ids)
+    }
     labels = {category: label for label, category in enumerate(truth.category_ids, start=1)}
     masks = []
     for place, result in enumerate(results):
