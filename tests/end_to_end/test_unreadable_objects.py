@@ -8,12 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import boxseg
+from boxseg import formats
 from boxseg.cli import execute
+from boxseg.config import Crf, Data, Evaluate, TrainerOptions
 from boxseg.errors import DataError
 from boxseg.formats.masks import read_mask
+from boxseg.inference.networks import Loaded
+from boxseg.nn.deeplab import LargeFOV, Segmenter
+from boxseg.scoring.network_scores import score_network
+from small_networks import Edges
 
 L_SHAPE = [[10, 5, 30, 5, 30, 25, 20, 25, 20, 15, 10, 15]]  # 300 pixels
 BROKEN_CODE = {"size": [30, 40], "counts": "zzz"}
@@ -74,6 +81,19 @@ def test_one_broken_outline_does_not_stop_scoring(data, tmp_path: Path, capsys) 
     assert "damaged mask" in capsys.readouterr().out
     again = boxseg.evaluate(data=root, labels=tmp_path / "out")
     assert again.scores.images == 1
+
+
+def test_a_network_is_scored_on_the_other_photos(data) -> None:
+    root = data(annotation(1, segmentation=BROKEN_CODE), annotation(2, segmentation=L_SHAPE))
+    dataset = formats.load(Data(root=root))
+    network = Segmenter(Edges(), LargeFOV(8, stride=4, width=8, rate=1), 1).eval()
+    loaded = Loaded(network=network, classes=("cat",), device=torch.device("cpu"), options={})
+    options = Evaluate(tta=False, crf=Crf(enabled=False))
+    scores = score_network(loaded, dataset, options, TrainerOptions(workers=0, accelerator="cpu"))
+    assert (scores.images, list(scores.skipped)) == (1, ["a"])
+    assert "a.png: segmentation cannot be read" in scores.skipped["a"]
+    assert scores.before_crf.counts is not None
+    assert scores.before_crf.counts.sum() == 1200
 
 
 def test_labels_are_made_where_no_outline_can_be_read(data, tmp_path: Path) -> None:
