@@ -49,14 +49,14 @@ def test_shares_become_pixels(tmp_path: Path, add) -> None:
 
 
 def test_polygons_give_boxes_and_ground_truth(tmp_path: Path, add) -> None:
-    add("a", "1 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75\n")
+    add("a", "1 0.25 0.25 0.75 0.25 0.75 0.75 0.5 0.75 0.5 0.5 0.25 0.5\n")
     add("empty", "")
     add("mixed", "1 0.25 0.25 0.75 0.25 0.75 0.75\n0 0.5 0.5 1 1\n")
     add("unlabelled", None)
     a, empty, mixed, unlabelled = load(tmp_path).samples
     assert a.boxes.tolist() == [[10, 5, 30, 15]]
     expected = np.zeros((20, 40), dtype=np.uint8)
-    expected[5:15, 10:30] = 2
+    expected[5:10, 10:30] = expected[10:15, 20:30] = 2
     assert np.array_equal(a.ground_truth(), expected)
     assert not empty.ground_truth().any()
     assert mixed.ground_truth is None

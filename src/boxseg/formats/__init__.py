@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,10 +14,11 @@ from pathlib import Path
 from boxseg import plugins
 from boxseg.collector import collector_paused
 from boxseg.config import Data
-from boxseg.dataset import IGNORE, BoxDataset, Sample
+from boxseg.dataset import BACKGROUND_NAME, IGNORE, BoxDataset, Problem, Sample
 from boxseg.errors import ConfigError, DataError, did_you_mean
 from boxseg.formats import coco, cvat, label_studio, voc, voc_loose, yolo
 from boxseg.formats.assemble import assemble
+from boxseg.formats.box_outlines import without_box_outlines
 from boxseg.formats.check import inspect
 from boxseg.formats.listing import Listing
 from boxseg.formats.masks import read_mask
@@ -68,7 +69,9 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
             f"{IGNORE - 1} (255 means no label): leave some out or merge some"
         )
     samples, problems = assemble(listing.photos)
-    problems = [*listing.problems, *problems]
+    samples, remarks = without_box_outlines(samples, listing.annotations or listing.root)
+    remarks += _doubtful_classes(listing)
+    problems = [*listing.problems, *problems, *remarks]
     if not samples:
         why = f"the first problem is {problems[0].file}: {problems[0].what}" if problems else "it lists none"
         raise DataError(f"split {data.split!r} of {listing.root} ({name}) has no usable image: {why}")
@@ -84,6 +87,18 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
         category_ids=listing.category_ids,
         annotations=listing.annotations,
     )
+
+
+def _doubtful_classes(listing: Listing) -> Iterator[Problem]:
+    """A class called like the background is one of objects here; labels are 0 outside all boxes."""
+    for number, name in enumerate(listing.classes, start=1):
+        if name.strip().lower() == BACKGROUND_NAME:
+            yield Problem(
+                file=listing.annotations or listing.root,
+                kind="class has the name of the background",
+                detail=f"{name!r}, number {number}",
+                action="kept as a class of objects",
+            )
 
 
 def _list(name: str, data: Data, boxes: bool) -> Listing:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -24,7 +25,8 @@ from boxseg.dataset import Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.coco_results import encode_window
 from boxseg.formats.files import leads_out
-from boxseg.formats.listing import AnnotatedPhoto, Corners, Listing, sort_out
+from boxseg.formats.listing import AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
+from boxseg.formats.loose_numbers import number
 from boxseg.formats.shapes import Shape, bounds, rotated_corners, with_shapes
 from boxseg.formats.split_files import find_image_folder, find_split_file, head, split_files
 
@@ -71,18 +73,24 @@ def _photos(
             stated_size=_size(node),
         )
         drawn = [child for child in node if child.tag in _DRAWN]
-        shapes, problems = sort_out(_shapes(photo, drawn, classes))
+        found, problems = sort_out(_shapes(photo, drawn, classes))
         yield from problems
+        shapes = [shape for shape in found if isinstance(shape, Shape)]
+        photo = replace(
+            photo,
+            left_out=[part for part in found if isinstance(part, LeftOut)],
+            unusable=any(problem.action == "skipped" for problem in problems),
+        )
         yield from with_shapes(photo, shapes, complete=len(shapes) == len(drawn), outlined=outlined)
 
 
 def _images(nodes: list[ET.Element], path: Path) -> Iterator[tuple[str, ET.Element] | Problem]:
-    for number, node in enumerate(nodes, start=1):
+    for position, node in enumerate(nodes, start=1):
         name = node.get("name") or ""
         # Annotation files are untrusted: a name must not make us read or write outside the folder.
         if not name or leads_out(name):
             kind = "image name leads out of the image folder" if name else "image without name"
-            yield Problem.skipped(path, kind, name or f"number {number}")
+            yield Problem.skipped(path, kind, name or f"number {position}")
         else:
             yield name, node
 
@@ -142,14 +150,18 @@ def _size(node: ET.Element) -> tuple[int, int] | None:
 
 def _shapes(
     photo: AnnotatedPhoto, drawn: list[ET.Element], classes: tuple[str, ...]
-) -> Iterator[Shape | Problem]:
-    for number, node in enumerate(drawn, start=1):
+) -> Iterator[Shape | LeftOut | Problem]:
+    """The shapes of a photo. One that cannot be read leaves its place out, or the photo if that is unknown."""
+    for position, node in enumerate(drawn, start=1):
         label = (node.get("label") or "").strip()
-        called = f"{node.tag} {number} ({label or 'no label'}) of {photo.image.name}"
+        called = f"{node.tag} {position} ({label or 'no label'}) of {photo.image.name}"
         try:
             shape = _shape(node, label, classes, called, photo.stated_size)
         except ValueError as error:
-            yield Problem.dropped(photo.source, str(error), called)
+            place = _place(node)
+            yield (Problem.dropped if place else Problem.skipped)(photo.source, str(error), called)
+            if place:
+                yield LeftOut(place)
             continue
         if _rotation(node):
             detail = f"{called}, by {_rotation(node):g} degrees"
@@ -166,19 +178,43 @@ def _shape(
         raise ValueError("neither box, polygon nor mask")
     if label not in classes:
         raise ValueError("class unknown" if label else "class missing")
-    number = classes.index(label) + 1
+    own = classes.index(label) + 1
     if node.tag == "box":
-        return Shape(label=number, box=_box(node), name=called)
+        return Shape(label=own, box=_box(node), name=called)
     if node.tag == "polygon":
         points = _points(node)
         outline = [value for point in points for value in point]
-        return Shape(label=number, box=bounds(points), name=called, region=[outline])
+        return Shape(label=own, box=bounds(points), name=called, region=[outline])
     if size is None:
         raise ValueError("mask of an image without width and height")
     left, top, mask = _mask(node, size)
     box = (float(left), float(top), float(left + mask.shape[1]), float(top + mask.shape[0]))
     region = encode_window(mask, left, top, (size[1], size[0]))
-    return Shape(label=number, box=box, name=called, region=region)
+    return Shape(label=own, box=box, name=called, region=region)
+
+
+def _place(node: ET.Element) -> Corners | None:
+    """The box around a shape of any kind that cannot be read; None if even that is unknown."""
+    values = {key: found for key, text in node.items() if (found := number(text)) is not None}
+    try:
+        # The points of a skeleton are elements in it.
+        if lists := [text for one in (node, *node) if (text := one.get("points"))]:
+            pairs = [pair.split(",") for text in lists for pair in text.split(";")]
+            return bounds([(float(x), float(y)) for x, y in pairs])
+        if {"cx", "cy", "rx", "ry"} <= values.keys():
+            x, y, across, down = (values[key] for key in ("cx", "cy", "rx", "ry"))
+            return x - across, y - down, x + across, y + down
+        if {"left", "top", "width", "height"} <= values.keys():
+            x, y = values["left"], values["top"]
+            return x, y, x + values["width"], y + values["height"]
+        # The corners of a box, or of both faces of a cuboid: xtl1, ytl1 and so on.
+        across_all = [value for key, value in values.items() if key.startswith("x")]
+        down_all = [value for key, value in values.items() if key.startswith("y")]
+        if len(across_all) < 2 or len(across_all) != len(down_all):
+            return None
+        return bounds(list(zip(across_all, down_all, strict=True)))
+    except ValueError:
+        return None
 
 
 def _rotation(node: ET.Element) -> float:

@@ -99,6 +99,20 @@ def read_source(job: ConvertJob) -> LabelSource:
     )
 
 
+def check_classes(folder: Path, dataset: BoxDataset) -> None:
+    """Refuse labels whose labelmap.json names other classes than the data set, or the same in another order.
+
+    Raises:
+        DataError: They do.
+    """
+    names = _class_names(folder.parent if folder.name in (FINAL, *PAIR) else folder)
+    if names and names != dataset.classes:
+        raise DataError(
+            f"the labels in {folder} have other classes than {dataset.root}: {', '.join(names)}, not "
+            f"{', '.join(dataset.classes)}: give the data they were made for, or label anew"
+        )
+
+
 def with_labels(dataset: BoxDataset, masks: MaskFolder) -> BoxDataset:
     """A data set with these labels as its ground truth; photos without labels are left out.
 

@@ -22,6 +22,7 @@ from boxseg.config import Adapt, Evaluate, TrainerOptions
 from boxseg.data.loading import TrainingPhotos
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.downloads.fetch import MEGABYTE, free_space
+from boxseg.formats.problems import check_boxes
 from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import IMAGENET
@@ -123,6 +124,7 @@ def _stages(
     job: RunJob | AdaptJob | ClassifyJob | LabelJob | SegmentJob, dataset: BoxDataset, scratch: Path
 ) -> Iterator[PlannedStage]:
     if isinstance(job, LabelJob):
+        check_boxes(dataset)
         method = start_method(job, dataset)
         check_job(job, inputs=method.origin.files)
         yield _label(job, dataset, method, scratch)

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
 from boxseg.atomic import write_json
+from boxseg.formats.problems import check_boxes
 from boxseg.formats.splits import Splits
 from boxseg.inference.networks import KeptSegmenter, weight_inputs
 from boxseg.jobs import AdaptJob, ClassifyJob, LabelJob, ReportJob, RunJob, SegmentJob, job_for
@@ -73,6 +74,7 @@ def run(job: RunJob, *, callbacks: Sequence[Callback] = (), loggers: Sequence[Lo
     """Run every stage that is not done yet; `callbacks` and `loggers` are Lightning's, for both trainings."""
     splits = Splits()
     dataset = splits.load(job.data)  # fails before anything is written
+    check_boxes(dataset)
     folder = open_folder(job, inputs=weight_inputs(job.model))
     trained = _before_labels(job, splits, callbacks=callbacks, loggers=loggers)
     label_job = job_for(

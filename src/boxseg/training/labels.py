@@ -14,8 +14,9 @@ from boxseg.data.labels import GROUND_TRUTH, Source, has_labels
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.masks import read_mask
+from boxseg.formats.problems import check_boxes
 from boxseg.jobs import SegmentJob
-from boxseg.runs.label_source import label_sources
+from boxseg.runs.label_source import check_classes, label_sources
 
 log = logging.getLogger("boxseg")
 
@@ -45,6 +46,11 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
         DataError: No photo has labels, or a source cannot be used.
     """
     sources = sources_of(job.labels)
+    if GROUND_TRUTH not in sources:
+        check_boxes(dataset)  # labels from boxes would be background alone
+    for name in [job.labels] if isinstance(job.labels, str) else job.labels:
+        if name != GROUND_TRUTH:
+            check_classes(Path(name), dataset)
     strong = {sample.id: sample for sample in _strong(dataset, job)}
     weak = {s.id: s for s in dataset.samples if all(has_labels(s, source) for source in sources)}
     if not weak:
@@ -116,9 +122,8 @@ def with_boxes(dataset: BoxDataset, stage: str = "classify") -> BoxDataset:
     Raises:
         DataError: No image has a box.
     """
+    check_boxes(dataset)
     samples = tuple(sample for sample in dataset.samples if len(sample.labels))
-    if not samples:
-        raise DataError(f"no image of split {dataset.split} in {dataset.root} has a box")
     if len(samples) < len(dataset):
         log.info(f"{stage}: {len(dataset) - len(samples)} images without a box are left out")
     return dataclasses.replace(dataset, samples=samples)
