@@ -43,14 +43,14 @@ log = logging.getLogger("boxseg")
 
 RunKind = AdaptJob | ClassifyJob | LabelJob | SegmentJob | RunJob
 
-# The first of these options found in config.yaml tells the verb that wrote it.
-_VERBS = {
-    "checkpoint": "label",
-    "labels": "segment",
-    "segment": "run",
-    "classify": "classify",
-    "adapt": "adapt",
-}
+# The first of these that config.yaml has all options of tells the verb that wrote it.
+_VERBS: tuple[tuple[frozenset[str], str], ...] = (
+    (frozenset({"checkpoint"}), "label"),
+    (frozenset({"labels", "segment"}), "segment"),
+    (frozenset({"segment"}), "run"),
+    (frozenset({"classify"}), "classify"),
+    (frozenset({"adapt"}), "adapt"),
+)
 _WRITERS = "run, demo, adapt, classify, label or segment"
 
 
@@ -151,7 +151,7 @@ def read_job(folder: Path) -> tuple[str, RunKind]:
     if not file.is_file():
         raise DataError(f"{folder} holds no run: expected config.yaml, written by {_WRITERS}")
     options = load_mapping(file)
-    verb = next((verb for key, verb in _VERBS.items() if key in options), None)
+    verb = next((verb for names, verb in _VERBS if names <= options.keys()), None)
     if verb is None or "images" in options or "data" not in options:
         raise DataError(f"{file} was not written by {_WRITERS}: there is nothing to show")
     job = build_job(verb, flatten(options))

@@ -137,7 +137,7 @@ def _label_sources(dataset: BoxDataset, job: AdaptJob) -> tuple[Source, ...]:
     Raises:
         DataError: No photo has any.
     """
-    sources = sources_of(str(job.labels)) if job.labels else ()
+    sources = sources_of(str(job.labels), dataset) if job.labels else ()
     count = sum(all(has_labels(sample, source) for source in sources) for sample in dataset.samples)
     if not count:
         raise DataError(f"labels={job.labels}: no image of split {dataset.split} in {dataset.root} has labels")

@@ -45,12 +45,9 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
     Raises:
         DataError: No photo has labels, or a source cannot be used.
     """
-    sources = sources_of(job.labels)
+    sources = sources_of(job.labels, dataset)
     if GROUND_TRUTH not in sources:
         check_boxes(dataset)  # labels from boxes would be background alone
-    for name in [job.labels] if isinstance(job.labels, str) else job.labels:
-        if name != GROUND_TRUTH:
-            check_classes(Path(name), dataset)
     strong = {sample.id: sample for sample in _strong(dataset, job)}
     weak = {s.id: s for s in dataset.samples if all(has_labels(s, source) for source in sources)}
     if not weak:
@@ -72,15 +69,19 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
     )
 
 
-def sources_of(labels: str | Sequence[str]) -> tuple[Source, ...]:
+def sources_of(labels: str | Sequence[str], dataset: BoxDataset) -> tuple[Source, ...]:
     """Folders of masks, each once, that `labels` names; a folder made by `label` holds two.
 
     Raises:
-        DataError: A folder has no masks.
+        DataError: A folder has no masks, or they have other classes than the data set.
     """
     found: list[Source] = []
     for name in [labels] if isinstance(labels, str) else labels:
-        found += [GROUND_TRUTH] if name == GROUND_TRUTH else label_sources(Path(name)).values()
+        if name == GROUND_TRUTH:
+            found.append(GROUND_TRUTH)
+        else:
+            found += label_sources(Path(name)).values()
+            check_classes(Path(name), dataset)
     return tuple(dict.fromkeys(found))
 
 
