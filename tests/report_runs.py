@@ -11,11 +11,14 @@ from PIL import Image
 from boxseg import formats
 from boxseg.atomic import write_json, write_text
 from boxseg.config import Data
+from boxseg.data.box_masks import object_windows
 from boxseg.dataset import BoxDataset
 from boxseg.formats.masks import write_grey, write_mask
 from boxseg.jobs import LabelJob, RunJob
+from boxseg.labelling.objects import ObjectMask, write_objects
 from boxseg.options import to_yaml
 from boxseg.scoring.label_scores import score_labels, write_confusion
+from boxseg.scoring.mask_counts import count_masks
 
 Labels = NDArray[np.uint8]
 
@@ -57,6 +60,28 @@ def write_labels(
     return dataset
 
 
+# A mask to draw: share of its box that it fills from above, its score, and what made it.
+Drawn = tuple[float, float, str]
+FINE: Drawn = (0.5, 0.9, "network")
+
+
+def write_box_masks(folder: Path, dataset: BoxDataset, drawn: dict[str, list[Drawn]]) -> None:
+    """The masks of the boxes as `boxseg label` leaves them: those drawn by the photo's id, else fine ones."""
+    for sample in dataset.samples:
+        masks = []
+        for (left, top, right, bottom), (filled, score, source) in zip(
+            object_windows(sample.boxes, sample.height, sample.width),
+            drawn.get(sample.id, [FINE] * len(sample.boxes)),
+            strict=True,
+        ):
+            mask = np.arange((right - left) * (bottom - top)) < filled * (right - left) * (bottom - top)
+            shaped = mask.reshape(bottom - top, right - left)
+            masks.append(ObjectMask(mask=shaped, score=score, source=source))
+        write_objects(folder, sample, masks)
+    counts = count_masks(folder, dataset.samples)
+    write_json(folder / "mask-counts.json", {size: part.as_dict() for size, part in counts.items()})
+
+
 def write_run(folder: Path, root: Path) -> None:
     """A folder as `boxseg run` leaves it, without its networks."""
     write_labels(folder / "label", root)
@@ -73,6 +98,32 @@ def write_run(folder: Path, root: Path) -> None:
     network = {"split": "val", "images": 6, "skipped": {}, "before_crf": scores, "after_crf": scores}
     write_json(folder / "segment" / "metrics.json", network)
     write_text(folder / "config.yaml", to_yaml(RunJob(data=Data(root=root), out=folder)))
+
+
+def write_boxes(root: Path, counts: list[int]) -> None:
+    """Photos with so many boxes each and no masks: photo_00, photo_01 … in YOLO's format."""
+    write_text(root / "data.yaml", "train: images/train\nval: images/train\nnames: [cat, dog]\n")
+    for number, count in enumerate(counts):
+        path = root / "images" / "train" / f"photo_{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((60, 60 * max(count, 1), 3), 20 * number, dtype=np.uint8)).save(path)
+        width = 1 / max(count, 1)
+        rows = "".join(f"{place % 2} {(place + 0.5) * width} 0.5 {width / 2} 0.5\n" for place in range(count))
+        write_text(root / "labels" / "train" / f"photo_{number:02d}.txt", rows)
+
+
+def write_doubted(folder: Path) -> None:
+    """FOLDER/run, labelled photos of 21, 21, 1, 0, 2 and 2 boxes, some with a mask that is worth a look."""
+    write_boxes(folder / "data", [21, 21, 1, 0, 2, 2])
+    dataset = write_labels(folder / "run", folder / "data", scored=False, pair=False)
+    fallback, tiny, full = (0.8, 0.0, "fallback"), (0.05, 0.9, "network"), (1.0, 0.8, "network")
+    drawn: dict[str, list[Drawn]] = {
+        "photo_00": [(0.5, 0.25, "network"), *[FINE] * 20],  # unsure
+        "photo_01": [*[fallback] * 16, *[FINE] * 4, tiny],
+        "photo_04": [FINE, full],
+        "photo_05": [FINE, (0.3, 0.1, "sam")],  # the score of another method
+    }
+    write_box_masks(folder / "run", dataset, drawn)
 
 
 def write_yolo(root: Path, names: tuple[str, str]) -> None:

@@ -127,6 +127,33 @@ class _Data(TypedDict, total=False):
     masks: Path | str | None
     limit: int | None
 
+class _Adapt(TypedDict, total=False):
+    weights: Path | str
+    batch: int
+    epochs: float
+    max_iterations: int
+    iterations: int | None
+    lr: float
+    decoder_lr: float
+    weight_decay: float
+    warm_up: float
+    prior: float
+    average: float
+    outside: float
+    projection: float
+    pairwise: float
+    agreement: float
+    labelled: float
+    colour: float
+    smooth: float
+    min_side: float
+    margins: list[float] | tuple[float, float]
+    flip: float
+    jitter: float
+    small: float
+    smallest: int
+    enabled: bool
+
 class _Model(TypedDict, total=False):
     backbone: Path | str
     weights: Path | str
@@ -230,31 +257,31 @@ class _TrainerOptions(TypedDict, total=False):
     seed: int
     checkpoint_every: int
 
-class _Adapt(TypedDict, total=False):
-    weights: Path | str
-    batch: int
-    epochs: float
-    iterations: int | None
-    lr: float
-    decoder_lr: float
-    weight_decay: float
-    warm_up: float
-    prior: float
-    average: float
-    outside: float
-    projection: float
-    pairwise: float
-    agreement: float
-    colour: float
-    smooth: float
-    min_side: float
-    margins: list[float] | tuple[float, float]
-    flip: float
-    jitter: float
-    small: float
-    smallest: int
-
-class _RunOptions(_Data, _Model, _Masks, _Report, total=False):
+class _RunOptions(_Data, _Masks, _Report, total=False):
+    max_iterations: int  # adapt.max_iterations
+    decoder_lr: float  # adapt.decoder_lr
+    warm_up: float  # adapt.warm_up
+    prior: float  # adapt.prior
+    average: float  # adapt.average
+    outside: float  # adapt.outside
+    projection: float  # adapt.projection
+    pairwise: float  # adapt.pairwise
+    agreement: float  # adapt.agreement
+    labelled: float  # adapt.labelled
+    colour: float  # adapt.colour
+    smooth: float  # adapt.smooth
+    min_side: float  # adapt.min_side
+    margins: list[float] | tuple[float, float]  # adapt.margins
+    small: float  # adapt.small
+    smallest: int  # adapt.smallest
+    backbone: Path | str  # model.backbone
+    freeze: bool  # model.freeze
+    stage: int | None  # model.stage
+    fully_connected: Literal["subsample", "fresh"]  # model.fully_connected
+    preprocessing: Literal["auto", "torchvision", "caffe"]  # model.preprocessing
+    head: Literal["auto", "largefov", "aspp"]  # model.head
+    batch_norm: Literal["frozen", "train"]  # model.batch_norm
+    temperature: float  # model.temperature
     pooling: Literal["bap", "gap"]  # classify.pooling
     roi_bins: int  # classify.roi_bins
     min_background: float  # classify.min_background
@@ -292,6 +319,7 @@ def run(
     overwrite: bool = False,
     dry_run: Literal[False] = False,
     scale: float = 1.0,
+    adapt: _Adapt | config.Adapt | bool = ...,
     model: _Model | config.Model = ...,
     classify: _Classify | config.Classify = ...,
     label: _Label | config.Label = ...,
@@ -303,15 +331,17 @@ def run(
     loggers: Sequence[Any] = (),
     **options: Unpack[_RunOptions],
 ) -> RunResult:
-    """All stages: boxes to labels to a segmentation network. Run again, it continues where it stopped.
+    """All stages: boxes to masks to a segmentation network. Run again, it continues where it stopped.
 
     Args:
         data: Photos with boxes.
-        out: Run folder: classify/, label/, segment/, report.html, sheet.png, metrics.json.
+        out: Run folder: adapt/ (the mask network, not with `adapt=false`) or, with `label.method=bap` as in
+            the
         overwrite: Start again from scratch if OUT holds a run with other options.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end
             of bootstrapping and checkpoints come correspondingly earlier.
+        adapt: The mask network.
         model: Network.
         classify: The box classifier (stage 1).
         label: The labels (stage 2).
@@ -336,6 +366,7 @@ def run(
     overwrite: bool = False,
     dry_run: Literal[True],
     scale: float = 1.0,
+    adapt: _Adapt | config.Adapt | bool = ...,
     model: _Model | config.Model = ...,
     classify: _Classify | config.Classify = ...,
     label: _Label | config.Label = ...,
@@ -355,6 +386,7 @@ def run(
     overwrite: bool = False,
     dry_run: bool,
     scale: float = 1.0,
+    adapt: _Adapt | config.Adapt | bool = ...,
     model: _Model | config.Model = ...,
     classify: _Classify | config.Classify = ...,
     label: _Label | config.Label = ...,
@@ -379,11 +411,12 @@ class _AdaptOptions(_Data, _Adapt, total=False):
 def adapt(
     *,
     data: _Data | config.Data | Path | str,
+    labels: Path | str | None = None,
     out: Path | str,
     overwrite: bool = False,
     dry_run: bool = False,
     scale: float = 1.0,
-    adapt: _Adapt | config.Adapt = ...,
+    adapt: _Adapt | config.Adapt | bool = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     callbacks: Sequence[Any] = (),
     loggers: Sequence[Any] = (),
@@ -393,6 +426,8 @@ def adapt(
 
     Args:
         data: Photos with boxes.
+        labels: Labels by class to learn from too, a folder made by `label` with method=bap or gap: what is
+            object and what is not is taken from pixels where Y_crf and Y_ret agree.
         out: Run folder; the network is written to OUT/model.safetensors, for `label checkpoint=OUT`.
         overwrite: Start again from scratch if OUT holds a run with other options.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
@@ -709,7 +744,8 @@ def report(
     """Show a run in one HTML file that opens offline: scores, training curves, confusions, and the photos.
 
     Args:
-        run: Folder made by `run`, `demo`, `classify`, `label` or `segment`; the run may be unfinished.
+        run: Folder made by `run`, `demo`, `adapt`, `classify`, `label` or `segment`; the run may be
+            unfinished.
         out: The HTML file to write. By default RUN/report.html.
         data: Folder of the data set, if it has moved since the run.
         report: The page.
@@ -829,7 +865,7 @@ def convert(
     out: Path | str,
     format: Literal["palette", "voc", "masks", "coco", "yolo-seg"],
     labels: Literal["labels", "y_crf", "y_ret", "agreed"] = "labels",
-    objects: Literal["auto", "boxes", "regions"] = "auto",
+    objects: Literal["auto", "masks", "boxes", "regions"] = "auto",
     segmentation: Literal["rle", "polygons"] = "rle",
     min_area: int = 1,
     simplify: float = 0.0,
@@ -853,8 +889,9 @@ def convert(
             `yolo-seg` (polygons).
         labels: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they
             are not reliable), or `y_crf` or `y_ret` of a classifier.
-        objects: What counts as one object: `boxes` (the pixels of a box's class inside that box) or
-            `regions` (connected regions of a class). `auto` takes boxes where they are known, and regions
+        objects: What counts as one object: `masks` (the mask of each box, as in masks.json), `boxes` (the
+            pixels of a box's class inside that box) or `regions` (connected regions of a class). `auto` takes
+            masks for coco and yolo-seg where `label` made them, boxes where they are known, and regions
             elsewhere and for predictions.
         segmentation: COCO only: `rle` (run-length codes), or `polygons`, which fill holes.
         min_area: Leave out objects with fewer pixels than this; masks stay as they are.
@@ -1095,7 +1132,31 @@ def convert_config(
         BoxsegError: Something given cannot be used.
     """
 
-class _DemoOptions(_Model, _Masks, _Report, _TrainerOptions, total=False):
+class _DemoOptions(_Masks, _Report, _TrainerOptions, total=False):
+    max_iterations: int  # adapt.max_iterations
+    decoder_lr: float  # adapt.decoder_lr
+    warm_up: float  # adapt.warm_up
+    prior: float  # adapt.prior
+    average: float  # adapt.average
+    outside: float  # adapt.outside
+    projection: float  # adapt.projection
+    pairwise: float  # adapt.pairwise
+    agreement: float  # adapt.agreement
+    labelled: float  # adapt.labelled
+    colour: float  # adapt.colour
+    smooth: float  # adapt.smooth
+    min_side: float  # adapt.min_side
+    margins: list[float] | tuple[float, float]  # adapt.margins
+    small: float  # adapt.small
+    smallest: int  # adapt.smallest
+    backbone: Path | str  # model.backbone
+    freeze: bool  # model.freeze
+    stage: int | None  # model.stage
+    fully_connected: Literal["subsample", "fresh"]  # model.fully_connected
+    preprocessing: Literal["auto", "torchvision", "caffe"]  # model.preprocessing
+    head: Literal["auto", "largefov", "aspp"]  # model.head
+    batch_norm: Literal["frozen", "train"]  # model.batch_norm
+    temperature: float  # model.temperature
     pooling: Literal["bap", "gap"]  # classify.pooling
     roi_bins: int  # classify.roi_bins
     min_background: float  # classify.min_background
@@ -1125,6 +1186,7 @@ def demo(
     overwrite: bool = False,
     scale: float = 1.0,
     images: int = 200,
+    adapt: _Adapt | config.Adapt | bool = ...,
     model: _Model | config.Model = ...,
     classify: _Classify | config.Classify = ...,
     label: _Label | config.Label = ...,
@@ -1142,6 +1204,7 @@ def demo(
         scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end
             of bootstrapping and checkpoints come correspondingly earlier.
         images: Number of training photos to make; a quarter as many are added for scoring.
+        adapt: The mask network.
         model: Network.
         classify: The box classifier (stage 1).
         label: The labels (stage 2).

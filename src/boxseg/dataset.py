@@ -51,11 +51,13 @@ class Sample:
         boxes: (n, 4) float64, x1 y1 x2 y2 in pixels: 0-based half-open edges, inside the photo, positive area.
         labels: (n,) int64, class 1..L of each box.
         difficult: (n,) bool, objects the annotators marked as difficult.
-        crowds: (m, 4) float64 like boxes, around crowds (COCO): neither objects nor sure background.
+        crowds: (m, 4) float64 like boxes, around what is neither an object nor sure background: crowds (COCO),
+            and objects that cannot be read.
         ground_truth: Reads the (H, W) uint8 mask: 0 background, 1..L, 255 ignored. For scoring; picklable.
-        ignored: Reads the (H, W) uint8 mask of the crowds: 255 on their pixels, 0 elsewhere. Picklable.
+        ignored: Reads the (H, W) uint8 mask of `crowds`: 255 on their pixels, 0 elsewhere. Picklable.
         instances: Every object and crowd with its mask (COCO), or None if one is missing.
         image_id: The image's number or name in COCO files; None stands for `id`.
+        more_image_ids: Those of further entries of the same photo, whose objects are among its own.
         annotation_ids: The id of each box's annotation (COCO) or region (Label Studio), as it is in the file,
             where it need not be unique. None where the format has none, or a box of the photo lacks one.
     """
@@ -72,6 +74,7 @@ class Sample:
     ignored: Callable[[], NDArray[np.uint8]] | None = None
     instances: tuple[Instance, ...] | None = None
     image_id: int | str | None = None
+    more_image_ids: tuple[int | str, ...] = ()
     annotation_ids: tuple[int | str, ...] | None = None
 
 

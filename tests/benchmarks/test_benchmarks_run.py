@@ -10,6 +10,7 @@ import crf
 import evaluation
 import label
 import loading
+import object_masks
 import scale
 import startup
 import training_step
@@ -17,8 +18,17 @@ import training_step
 
 @pytest.mark.parametrize(
     ("benchmark", "tables"),
-    [(label, 3), (training_step, 4), (evaluation, 1), (loading, 3), (scale, 5), (startup, 2), (crf, 1)],
-    ids=["label", "training_step", "evaluation", "loading", "scale", "startup", "crf"],
+    [
+        (label, 3),
+        (training_step, 4),
+        (evaluation, 1),
+        (loading, 3),
+        (scale, 5),
+        (startup, 2),
+        (crf, 1),
+        (object_masks, 1),
+    ],
+    ids=["label", "training_step", "evaluation", "loading", "scale", "startup", "crf", "object_masks"],
 )
 def test_it_prints_its_tables(benchmark: ModuleType, tables: int, capsys: pytest.CaptureFixture[str]) -> None:
     benchmark.main(["--smoke", "--threads", "1"])

@@ -15,8 +15,9 @@ from boxseg.config import Adapt
 from boxseg.data.object_crops import cut_crop, others_map, to_crop, window_around
 from boxseg.data.object_training import ObjectTraining
 from boxseg.data.workers import LoadingError
-from boxseg.dataset import BoxDataset, Sample
+from boxseg.dataset import IGNORE, BoxDataset, Sample
 from boxseg.errors import DataError
+from boxseg.formats.masks import MaskFolder
 from boxseg.nn.mask_network import GRID, SIDE
 
 PLAIN = Adapt(margins=(0.2, 0.2), flip=0, small=0, jitter=0)
@@ -200,3 +201,55 @@ def test_crops_are_put_into_a_batch(dataset: BoxDataset) -> None:
         assert torch.equal(batch["clean"][place], item["clean"])
         assert torch.equal(batch["boxes"][place], item["boxes"])
         assert torch.equal(batch["others"][place], item["others"])
+        assert torch.equal(batch["known"][place], item["known"])
+
+
+# ---- labels by class -----------------------------------------------------------------------------------------
+
+
+def write_labels(folder: Path, name: str, labels: NDArray[np.uint8]) -> MaskFolder:
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(labels).save(folder / f"{name}.png")
+    return MaskFolder(folder)
+
+
+def test_labels_say_what_is_object_where_they_agree(dataset: BoxDataset, tmp_path: Path) -> None:
+    """Pixel by pixel: unknown 0, something else 1, the object 2."""
+    rng = np.random.default_rng(5)
+    both = rng.integers(0, 3, (2, 90, 120), np.uint8)
+    both[0, :10] = IGNORE
+    both[1, :10] = IGNORE
+    sources = [write_labels(tmp_path / name, "1", labels) for name, labels in zip("ab", both, strict=True)]
+    samples = tuple(replace(sample, labels=np.ones(len(sample.boxes), np.int64)) for sample in dataset.samples)
+    two = replace(dataset, classes=("thing", "other"), samples=samples)
+    crops = ObjectTraining(two, PLAIN, 0, sources)
+    boxes = np.array(BOXES[1], dtype=np.float64)
+    for index, box in ((1, 0), (2, 1), (3, 2)):
+        window, found = window_around(boxes[box]), crops[index, 0]["known"].numpy()
+        scale = window.scale
+        for row, column in rng.integers(0, GRID, (400, 2)).tolist():
+            x = int(np.floor(window.left + (2 * column + 0.5) / scale[0]))
+            y = int(np.floor(window.top + (2 * row + 0.5) / scale[1]))
+            expected = 0
+            if 0 <= x < 120 and 0 <= y < 90 and both[0, y, x] == both[1, y, x] != IGNORE:
+                rivals = [b for place, b in enumerate(BOXES[1]) if place != box]
+                rival = any(left <= x < right and top <= y < bottom for left, top, right, bottom in rivals)
+                expected = 1 if both[0, y, x] != 1 else 0 if rival else 2
+            assert found[row, column] == expected
+        assert set(np.unique(found)) == {0, 1, 2}
+    always = ObjectTraining(two, replace(PLAIN, flip=1), 0, sources)
+    assert torch.equal(always[2, 0]["known"], crops[2, 0]["known"].flip(-1))
+
+
+def test_a_photo_without_labels_says_nothing(dataset: BoxDataset, tmp_path: Path) -> None:
+    source = write_labels(tmp_path / "a", "1", np.ones((90, 120), np.uint8))
+    crops = ObjectTraining(dataset, PLAIN, 0, [source])
+    assert not crops[0, 0]["known"].any()
+    assert crops[1, 0]["known"].any()
+    assert not ObjectTraining(dataset, PLAIN, 0)[1, 0]["known"].any()
+
+
+def test_labels_of_another_size_are_an_error_that_names_them(dataset: BoxDataset, tmp_path: Path) -> None:
+    source = write_labels(tmp_path / "a", "1", np.ones((9, 12), np.uint8))
+    with pytest.raises(LoadingError, match=r"1\.png: mask of 12 x 9 pixels"):
+        ObjectTraining(dataset, PLAIN, 0, [source])[1, 0]

@@ -54,7 +54,8 @@ WHOLE_PAGES = ("docs/index.md", "docs/crf.md")
 SINGLE = (
     "boxseg label method=box data=VOC2012 out=runs/box",
     "boxseg label method=grabcut data=VOC2012 out=runs/grabcut devices=2",
-    "boxseg label checkpoint=runs/x data=VOC2012 out=runs/bap",
+    "boxseg label checkpoint=runs/c data=VOC2012 out=runs/bap",
+    "boxseg adapt labels=runs/bap data=VOC2012 out=runs/adapt",
     'boxseg segment "labels=[runs/bap,runs/grabcut/labels]" data=VOC2012 out=runs/fused',
     "boxseg label method=box data=VOC2012 data.split=val data.limit=40 out=b",
     'boxseg segment "labels=[runs/x/label,sam/masks]" data=VOC2012 out=runs/mixed',
@@ -316,6 +317,7 @@ def test_what_can_be_run_here_works(
                 run(command)
     # What the other pages have from runs of their own.
     (folder / "runs" / "x").symlink_to(folder / "runs" / "first")
+    (folder / "runs" / "c").symlink_to(folder / "work" / "classify")
     (folder / "runs" / "segment").symlink_to(folder / "work" / "segment")
     for text in SINGLE:
         assert text in documented, f"no page has: {text}"

@@ -28,6 +28,8 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def miniature() -> tuple[str, ...]:
     """Tiny schedules: what is tested is that everything fits together, not that it learns."""
     return (
+        "adapt.iterations=2",
+        "adapt.batch=2",
         "classify.iterations=2",
         "classify.batch=2",
         "classify.augment.crop=65",

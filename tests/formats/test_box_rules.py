@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxseg.formats.boxes import judge_boxes
+from boxseg.formats.boxes import judge_boxes, touched_pixels
 
 WIDTH, HEIGHT = 40, 30
 
@@ -25,16 +25,29 @@ WIDTH, HEIGHT = 40, 30
         ((20, 10, 10, 20), "dropped", "box is empty or inverted"),
         ((39.5, 0, 60, 20), "dropped", "box is narrower than 1 pixel"),
         ((10, 10, 10.9, 20), "dropped", "box is narrower than 1 pixel"),
-        ((float("nan"), 0, 5, 5), "dropped", "box is not a number"),
-        ((0, 0, float("inf"), 5), "dropped", "box is not a number"),
+        ((float("nan"), 0, 5, 5), "skipped", "box is not a number"),
+        ((0, 0, float("inf"), 5), "skipped", "box is not a number"),
     ],
 )
 def test_rules(box, action, kind) -> None:
     fine = (1.0, 2.0, 3.0, 4.0)
     clipped, keep, verdicts = judge_boxes(np.array([fine, box]), WIDTH, HEIGHT)
-    assert keep.tolist() == [True, action != "dropped"]
+    assert keep.tolist() == [True, action in (None, "clipped")]
     assert tuple(clipped[0]) == fine
     assert [(v.index, v.kind, v.action) for v in verdicts] == ([(1, kind, action)] if action else [])
+
+
+def test_pixels_that_a_box_touches() -> None:
+    boxes = [
+        (3.2, 4.9, 5.1, 6.0),
+        (20, 10, 10, 20),
+        (7, 8, 7, 8.5),
+        (-5, -5, 1.5, 1),
+        (40, 0, 60, 9),
+        (-9, 3, 0, 4),
+    ]
+    expected = [(3, 4, 6, 6), (10, 10, 20, 20), (7, 8, 8, 9), (0, 0, 2, 1), (40, 0, 40, 9), (0, 3, 0, 4)]
+    assert touched_pixels(np.array(boxes), WIDTH, HEIGHT).tolist() == [list(box) for box in expected]
 
 
 NUMBERS = st.floats(-200, 200) | st.sampled_from([float("nan"), float("inf"), -float("inf"), 0.0, 30.0, 40.0])
@@ -48,7 +61,7 @@ def test_whatever_comes_kept_boxes_are_usable(boxes) -> None:
     assert (kept >= 0).all()
     assert (kept <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all()
     # Nothing goes silently, and nothing is named twice.
-    assert sorted(v.index for v in verdicts if v.action == "dropped") == np.flatnonzero(~keep).tolist()
+    assert sorted(v.index for v in verdicts if v.action != "clipped") == np.flatnonzero(~keep).tolist()
     assert len({v.index for v in verdicts}) == len(verdicts)
 
 

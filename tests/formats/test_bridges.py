@@ -69,10 +69,12 @@ def test_bridges_are_the_shortest() -> None:
 
 @pytest.mark.parametrize("share", [0.001, 0.02, 0.3])
 def test_noise_takes_no_square_of_its_parts(share: float) -> None:
-    """Thousands of parts; asking every pair of rings for its nearest corners took minutes."""
+    """Thousands of parts; asking every pair of rings for its nearest corners took sixteen times for four."""
     mask = np.random.default_rng(0).random((400, 500)) < share
-    parts = outlines(mask)
-    start = time.perf_counter()
-    ring = join_rings(parts)
-    assert time.perf_counter() - start < 5
-    assert area(ring) == sum(map(area, parts))
+    spent = []
+    for parts in (outlines(mask[:200, :250]), outlines(mask)):
+        start = time.process_time()
+        ring = join_rings(parts)
+        spent.append(time.process_time() - start)
+        assert area(ring) == sum(map(area, parts))
+    assert spent[1] < 10 * spent[0] + 0.5

@@ -15,7 +15,7 @@ from boxseg.config import Data
 from boxseg.dataset import BoxDataset, Instance
 from boxseg.errors import DataError
 
-SQUARE = [[10.0, 10.0, 20.0, 10.0, 20.0, 20.0, 10.0, 20.0]]
+SQUARE = [[12.0, 12.0, 18.0, 12.0, 18.0, 18.0, 12.0, 18.0]]  # smaller than the box
 
 
 def annotation(number: int, **changes) -> dict:
@@ -70,12 +70,12 @@ def test_categories_by_ascending_id_and_boxes_from_xywh(content, read) -> None:
 def test_smaller_objects_on_top_in_any_order(content, read) -> None:
     large = [[0.0, 0.0, 30.0, 0.0, 30.0, 30.0, 0.0, 30.0]]
     both = [
-        annotation(1, category_id=90, segmentation=large, bbox=[0, 0, 30, 30]),
+        annotation(1, category_id=90, segmentation=large, bbox=[0, 0, 40, 30]),
         annotation(2, segmentation=SQUARE),
     ]
     expected = np.zeros((30, 40), dtype=np.uint8)
     expected[:, :30] = 2
-    expected[10:20, 10:20] = 1
+    expected[12:18, 12:18] = 1
     for order in (both, both[::-1]):
         content["annotations"] = order
         assert np.array_equal(read(content).samples[0].ground_truth(), expected)
@@ -89,12 +89,12 @@ def test_crowds_give_no_box_and_are_ignored_below_objects(content, read) -> None
     assert sample.boxes.tolist() == [[10, 10, 20, 20]]
     assert sample.crowds.tolist() == [[0, 0, 40, 30]]
     expected = np.full((30, 40), 255, dtype=np.uint8)
-    expected[10:20, 10:20] = 1
+    expected[12:18, 12:18] = 1
     assert np.array_equal(sample.ground_truth(), expected)
     # Also a crowd smaller than an object: what is known of a pixel counts.
     content["annotations"] = [
         annotation(1),
-        annotation(2, iscrowd=1, segmentation=[[12, 12, 14, 12, 14, 14, 12, 14]]),
+        annotation(2, iscrowd=1, segmentation=[[13, 13, 15, 13, 15, 15, 13, 15]]),
     ]
     assert np.array_equal(read(content).samples[0].ground_truth(), np.where(expected == 1, 1, 0))
 
@@ -108,7 +108,7 @@ def test_crowds_are_masked_for_labels_whatever_the_objects_have(content, read) -
     expected[:, :2] = 255  # run-length codes go down the columns
     assert np.array_equal(sample.ignored(), expected)
     # Without a segmentation, its box.
-    content["annotations"] = [annotation(1, iscrowd=1, segmentation=[], bbox=[4, 5, 6, 7])]
+    content["annotations"] = [annotation(1, iscrowd=1, segmentation=[], bbox=[4, 5, 6, 7]), annotation(2)]
     expected = np.zeros((30, 40), dtype=np.uint8)
     expected[5:12, 4:10] = 255
     assert np.array_equal(read(content).samples[0].ignored(), expected)
@@ -170,7 +170,6 @@ def test_kinds_of_segmentation(content, read, kind: str) -> None:
         {"size": [40, 30], "counts": [0, 1200]},
         {"size": [30, 40], "counts": [5000]},
         {"size": [30, 40], "counts": [10, 10]},
-        {"size": [30, 40], "counts": "zzz"},
         {"counts": "zzz"},
         [[1, 2, 3, 4, 5, 6, 7]],
         [[1, 2, 3, 4, 1e9, 6]],
@@ -180,8 +179,18 @@ def test_kinds_of_segmentation(content, read, kind: str) -> None:
         7,
     ],
 )
-def test_broken_segmentation_names_file_and_photo(content, read, segmentation) -> None:
-    content["annotations"] = [annotation(1, segmentation=segmentation)]
+def test_broken_segmentation_costs_its_photo_the_ground_truth(content, read, segmentation) -> None:
+    content["annotations"] = [annotation(1, segmentation=segmentation), annotation(2, image_id=2)]
+    dataset = read(content)
+    first, second = dataset.samples
+    assert (first.boxes.tolist(), first.ground_truth, first.instances) == ([[10, 10, 20, 20]], None, None)
+    assert kinds(dataset) == [("outline that cannot be read", "image kept without ground truth")]
+    assert dataset.problems[0].what.endswith("a.jpg")
+    assert (second.ground_truth() == 1).sum() == 36
+
+
+def test_a_code_that_shows_its_damage_when_painted_names_file_and_photo(content, read) -> None:
+    content["annotations"] = [annotation(1, segmentation={"size": [30, 40], "counts": "zzz"})]
     sample = read(content).samples[0]
     with pytest.raises(DataError, match=r"instances_train\.json: a\.jpg: segmentation cannot be read"):
         sample.ground_truth()
@@ -241,19 +250,22 @@ def test_single_bad_items_are_listed_and_the_rest_is_read(content, read, tmp_pat
         {"id": 6, "file_name": "x\\..\\..\\a.jpg"},
         {"id": 7, "file_name": "missing.jpg"},
         {"id": 8, "file_name": "a.png", "width": 40, "height": 30},
+        *({"id": number, "file_name": f"{number}.jpg"} for number in range(9, 13)),
     ]
+    for number in range(9, 13):
+        (tmp_path / "train" / f"{number}.jpg").write_bytes((tmp_path / "train" / "a.jpg").read_bytes())
     content["images"][1]["width"] = 50
     (tmp_path / "train" / "a.png").write_bytes((tmp_path / "train" / "a.jpg").read_bytes())
     content["annotations"] += [
         annotation(2, category_id=3),
         annotation(3, category_id=None),
         annotation(4, image_id=99),
-        annotation(5, bbox=[1, 2, 3]),
-        annotation(6, bbox=None),
-        annotation(7, bbox=[1, 2, "3", 4]),
+        annotation(5, bbox=[1, 2, 3], image_id=9, segmentation=[]),
+        annotation(6, bbox=None, image_id=10, segmentation=[]),
+        annotation(7, bbox=[1, 2, "3 px", 4], image_id=11, segmentation=[]),
         annotation(8, bbox=[30, 20, 20, 5]),
         annotation(9, bbox=[30, 20, -20, 5]),
-        annotation(10, bbox=[float("nan"), 20, 20, 5]),
+        annotation(10, bbox=[float("nan"), 20, 20, 5], image_id=12, segmentation=[]),
         annotation(11, image_id=[1]),
         "no annotation",
     ]
@@ -266,9 +278,8 @@ def test_single_bad_items_are_listed_and_the_rest_is_read(content, read, tmp_pat
         + [("annotated size is not the photo's", "skipped")]
         + [("annotation without photo", "skipped")] * 3
         + [("class unknown", "dropped")] * 2
-        + [("box without four numbers", "dropped")] * 3
+        + [("box without four numbers", "skipped")] * 4
         + [("box sticks out of the photo", "clipped"), ("box is empty or inverted", "dropped")]
-        + [("box is not a number", "dropped")]
     )
     named = next(problem for problem in dataset.problems if problem.what.startswith("box sticks out"))
     assert named.file.name == "instances_train.json"
@@ -280,7 +291,8 @@ def test_single_bad_items_are_listed_and_the_rest_is_read(content, read, tmp_pat
     [
         ("image_id", ("annotation without photo", "skipped")),
         ("category_id", ("class unknown", "dropped")),
-        ("bbox", ("box without four numbers", "dropped")),
+        # The box is that around the segmentation, a square.
+        ("bbox", ("outlines that are only boxes", "their images kept without ground truth")),
         ("segmentation", ("object without segmentation", "image kept without ground truth")),
         ("id", None),
         ("iscrowd", None),
@@ -291,7 +303,7 @@ def test_annotations_that_lack_a_key(content, read, key: str, problem: tuple[str
     content["annotations"].append(lacking)
     dataset = read(content)
     assert kinds(dataset) == ([problem] if problem else [])
-    assert len(dataset.samples[0].boxes) == (1 if problem and key != "segmentation" else 2)
+    assert len(dataset.samples[0].boxes) == (1 if key in ("image_id", "category_id") else 2)
 
 
 @pytest.mark.parametrize("key", ["width", "height"])
@@ -326,10 +338,25 @@ def test_ids_of_several_annotations_are_listed(content, read) -> None:
         (lambda c: c.pop("categories"), "no list 'categories'"),
         (lambda c: c.update(categories=[]), "the list 'categories' is empty"),
         (lambda c: c["categories"].append({"id": 7, "name": "x"}), "2 categories of id 7"),
-        (lambda c: c["categories"].append({"id": 8, "name": "couch"}), "2 categories of name 'couch'"),
-        (lambda c: c["categories"].append({"id": "8", "name": "x"}), "a category without id or name"),
+        (
+            lambda c: [
+                c["categories"].append({"id": 8, "name": "couch"}),
+                c["annotations"].append(annotation(2, category_id=8)),
+            ],
+            r"2 categories of name 'couch', both with annotations \(ids 7 and 8\)",
+        ),
+        (
+            lambda c: c["categories"].append({"id": "x", "name": "x"}),
+            "id of category number 2 is no whole number",
+        ),
+        (
+            lambda c: c["categories"].append({"id": 1.5, "name": "x"}),
+            "id of category number 2 is no whole number",
+        ),
+        (lambda c: c["categories"].append({"id": 8, "name": ""}), "category number 2 has no name"),
+        (lambda c: c["categories"].append({"id": 8}), "category number 2 has no name"),
         (lambda c: c["images"].append({"id": 1, "file_name": "b.jpg"}), "2 images of id 1"),
-        (lambda c: c["images"].append({"id": 3}), "image number 2 has no id or no file_name"),
+        (lambda c: c["images"].append({"id": 3}), "image number 2 has no file_name"),
         (lambda c: c["images"].append({"id": [3], "file_name": "b.jpg"}), "image number 2 has no id"),
         (lambda c: c.update(images=[]), "the list 'images' is empty"),
     ],

@@ -124,7 +124,7 @@ def test_an_outline_goes_with_its_box(tmp_path: Path, make_photo) -> None:
         polygon("dog", (10, 5), (14, 5), (14, 20), (10, 20)),
         polygon("dog", (16, 5), (20, 5), (20, 20), (16, 20)),
     )
-    alone = polygon("cat", (30, 10), (38, 10), (38, 28), (30, 28))
+    alone = polygon("cat", (30, 10), (38, 10), (38, 28), (34, 28), (34, 20), (30, 20))
     dataset = load(
         tmp_path,
         xml(
@@ -138,7 +138,7 @@ def test_an_outline_goes_with_its_box(tmp_path: Path, make_photo) -> None:
     assert a.boxes.tolist() == [[9, 4, 21, 21], [30, 10, 38, 28]]
     expected = np.zeros((30, 40), np.uint8)
     expected[5:20, 10:14] = expected[5:20, 16:20] = 1
-    expected[10:28, 30:38] = 2
+    expected[10:20, 30:38] = expected[20:28, 34:38] = 2
     assert np.array_equal(a.ground_truth(), expected)
     assert len(a.instances) == 2
     assert b.boxes.tolist() == [[9, 4, 21, 21], [30, 4, 40, 9]]
@@ -149,39 +149,74 @@ def test_an_outline_goes_with_its_box(tmp_path: Path, make_photo) -> None:
     assert kinds(dataset) == [("object without outline", "image kept without ground truth")] * 2
 
 
-def test_shapes_that_cannot_be_used_are_ignored_with_their_boxes(tmp_path: Path, make_photo) -> None:
+@pytest.mark.parametrize(
+    ("shape", "kind", "place"),
+    [
+        (box("horse", 21, 5, 29, 9), "class unknown", [21, 5, 29, 9]),
+        (box("", 21, 5, 29, 9), "class missing", [21, 5, 29, 9]),
+        (polygon("dog", (21, 5), (29, 9)), "polygon of fewer than three points", [21, 5, 29, 9]),
+        (
+            '<mask label="dog" rle="1, 9" left="30" top="20" width="3" height="2"/>',
+            "mask outside its image",
+            [30, 20, 33, 22],
+        ),
+        (
+            '<mask label="dog" rle="a" left="30" top="20" width="3" height="2"/>',
+            "mask without left, top, width, height and rle",
+            [30, 20, 33, 22],
+        ),
+        (
+            '<ellipse label="dog" cx="25" cy="15" rx="4" ry="2"/>',
+            "neither box, polygon nor mask",
+            [21, 13, 29, 17],
+        ),
+        (
+            '<cuboid label="dog" xtl1="21" ytl1="5" xbr1="25" ybr1="9" xtl2="23" ytl2="4" xbr2="29" ybr2="8"/>',
+            "neither box, polygon nor mask",
+            [21, 4, 29, 9],
+        ),
+        (
+            '<skeleton label="dog"><points points="21,5"/><points label="2" points="29,9"/></skeleton>',
+            "neither box, polygon nor mask",
+            [21, 5, 29, 9],
+        ),
+    ],
+)
+def test_a_shape_that_cannot_be_read_is_no_background(tmp_path: Path, make_photo, shape, kind, place) -> None:
     make_photo("images/a.jpg")
-    shapes = (
-        box("dog", 1, 1, 9, 9),
-        box("horse", 30, 20, 35, 25),
-        '<polygon label="dog" points="1,2;3,4"/>',
-        '<mask label="dog" rle="1, 2" left="39" top="0" width="3" height="1"/>',
-        '<mask label="dog" rle="1, 9" left="0" top="0" width="3" height="1"/>',
-        '<mask label="dog" rle="1, 1" left="0" top="0" width="3" height="1"/>',
-        '<mask label="dog" rle="a" left="0" top="0" width="3" height="1"/>',
-        '<ellipse label="dog" cx="20" cy="10" rx="5" ry="2" rotation="90"/>',
-        '<points label="dog" points="12,22;14,28"/>',
-        '<skeleton label="dog"><points label="x" points="2,20"/><points label="y" points="6,28"/></skeleton>',
-        '<tag label="dog"/>',
-    )
-    dataset = load(tmp_path, xml(image("a.jpg", *shapes)))
+    dataset = load(tmp_path, xml(image("a.jpg", box("dog", 1, 1, 9, 9), shape, '<tag label="dog"/>')))
     (sample,) = dataset.samples
-    assert len(sample.boxes) == 1
-    assert sample.ground_truth is None
-    ignored = sample.ignored() == 255
-    for x1, y1, x2, y2 in ((30, 20, 35, 25), (18, 5, 22, 15), (12, 22, 14, 28), (2, 20, 6, 28)):
-        assert ignored[y1:y2, x1:x2].all()
-        assert [x1, y1, x2, y2] in sample.crowds.tolist()
-    assert not ignored[4:9, 4:9].any()
-    assert [what for what, action in kinds(dataset) if action == "ignored with its box"] == [
-        "class unknown",
-        "polygon of fewer than three points",
-        "mask outside its image",
-        "mask outside its image",
-        "mask whose runs do not fill its rectangle",
-        "mask without left, top, width, height and rle",
-        *["neither box, polygon nor mask"] * 3,
-    ]
+    assert (sample.boxes.tolist(), sample.ground_truth) == ([[1, 1, 9, 9]], None)
+    assert (kind, "dropped") in kinds(dataset)
+    rows, columns = np.nonzero(sample.ignored())
+    assert [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] == place
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [
+        ('<box label="dog" xtl="1" ytl="x" xbr="3" ybr="4"/>', "box without four numbers"),
+        ('<polygon label="dog" points="1,2;3"/>', "polygon without pairs of numbers"),
+        ('<mask label="dog" rle="a"/>', "mask without left, top, width, height and rle"),
+    ],
+)
+def test_a_shape_of_unknown_place_costs_the_photo(tmp_path: Path, make_photo, shape, kind) -> None:
+    for name in "ab":
+        make_photo(f"images/{name}.jpg")
+    good = box("dog", 1, 1, 9, 9)
+    dataset = load(tmp_path, xml(image("a.jpg", good, shape), image("b.jpg", good)))
+    assert [sample.id for sample in dataset.samples] == ["b"]
+    assert kinds(dataset) == [(kind, "skipped")]
+
+
+def test_entries_of_one_photo_are_joined(tmp_path: Path, make_photo) -> None:
+    make_photo("images/a.jpg")
+    dataset = load(
+        tmp_path, xml(image("a.jpg", box("dog", 1, 1, 9, 9)), image("a.jpg", box("cat", 2, 3, 4, 5)))
+    )
+    (sample,) = dataset.samples
+    assert sample.boxes.tolist() == [[1, 1, 9, 9], [2, 3, 4, 5]]
+    assert kinds(dataset) == [("several entries of one photo", "objects joined")]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from boxseg import formats
 from boxseg.config import Data
@@ -48,6 +50,19 @@ def test_what_only_decoding_finds(toy: Path) -> None:
     ]
     assert "value 6 in" in problems[2].what
     assert problems[0].what.startswith("damaged photo: unreadable image (")  # the path stands beside it
+
+
+def test_photos_of_16_bits_that_use_fewer(toy: Path) -> None:
+    first, second = sorted((toy / "JPEGImages").iterdir())[:2]
+    deep = np.full((12, 16), 3000, np.uint16)
+    Image.fromarray(deep).save(first.with_suffix(".png"))
+    dataset = formats.load(Data(root=toy))
+    shallow = replace(dataset.samples[0], image=first.with_suffix(".png"), ground_truth=None)
+    full = replace(shallow, image=second.with_suffix(".png"))
+    Image.fromarray(deep * 16).save(full.image)
+    (problem,) = formats.inspect(replace(dataset, samples=(shallow, full)))
+    assert (problem.file, problem.what) == (shallow.image, "photo of 16 bits that uses fewer: 12")
+    assert problem.action == "read as one of 12 bits"
 
 
 def test_nothing_found_in_a_sound_data_set(toy: Path, shared_data: Path) -> None:

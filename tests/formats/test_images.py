@@ -84,6 +84,23 @@ def test_16_bits_keep_the_upper_8(tmp_path: Path, suffix: str) -> None:
     assert np.array_equal(read_image(tmp_path / f"deep.{suffix}")[..., 0], ramp())
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_16_bits_that_use_fewer_keep_the_upper_8_of_these(tmp_path: Path, suffix: str, bits: int) -> None:
+    path = tmp_path / f"deep.{suffix}"
+    Image.fromarray(ramp().astype(np.uint16) << (bits - 8)).save(path)
+    assert np.array_equal(read_image(path)[..., 0], ramp())
+    assert decode(path) == bits
+    # A dark photo is read as the next number of bits that devices have.
+    Image.fromarray(np.full((2, 2), (1 << bits) - (1 << bits - 2), np.uint16)).save(path)
+    assert (read_image(path) == 192).all()
+
+
+def test_photos_of_8_bits_use_them(tmp_path: Path) -> None:
+    Image.fromarray(ramp()).save(tmp_path / "grey.png")
+    assert decode(tmp_path / "grey.png") is None
+
+
 def test_32_bit_integers_that_hold_16(tmp_path: Path) -> None:
     Image.fromarray((ramp().astype(np.int32) << 8) + 255).save(tmp_path / "deep.tif")
     assert np.array_equal(read_image(tmp_path / "deep.tif")[..., 1], ramp())

@@ -56,7 +56,7 @@ def kinds(dataset) -> list[tuple[str, str]]:
 
 def test_boxes_keep_the_ids_of_their_regions(tmp_path: Path, make_photo) -> None:
     make_photo("a.jpg")
-    corners = [[10, 10], [50, 10], [50, 50], [10, 50]]
+    corners = [[10, 10], [50, 10], [50, 50], [30, 50], [30, 30], [10, 30]]
     drawn = [
         rectangle("cat", 10, 10, 40, 40, id="r1"),
         region("polygonlabels", "cat", {"points": corners}, id="p2"),  # the outline of r1
@@ -163,9 +163,10 @@ def test_a_rotated_rectangle_turns_about_its_corner(tmp_path: Path, make_photo) 
 
 def test_polygons_and_brushes_are_ground_truth(tmp_path: Path, make_photo) -> None:
     make_photo("a.jpg")
-    corners = [[25, 10], [75, 10], [75, 50], [25, 50]]
+    corners = [[25, 10], [75, 10], [75, 50], [50, 50], [50, 30], [25, 30]]
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[20:28, 1:9] = 255
+    mask[20:22, 1:3] = 0
     rgba = np.repeat(mask[..., None], 4, axis=2).ravel().tolist()
     dataset = load(
         tmp_path,
@@ -180,8 +181,8 @@ def test_polygons_and_brushes_are_ground_truth(tmp_path: Path, make_photo) -> No
     assert dataset.problems == ()
     assert np.allclose(sample.boxes, [[9.6, 2.7, 30.4, 15.3], [1, 20, 9, 28]])
     expected = np.zeros((HEIGHT, WIDTH), np.uint8)
-    expected[3:15, 10:30] = 1
-    expected[20:28, 1:9] = 2
+    expected[3:9, 10:30] = expected[9:15, 20:30] = 1
+    expected[mask > 0] = 2
     assert np.array_equal(sample.ground_truth(), expected)
     assert [instance.label for instance in sample.instances] == [1, 2]
 
@@ -264,33 +265,115 @@ def test_labels_apart_from_their_regions(tmp_path: Path, make_photo) -> None:
     assert (dataset.classes, dataset.samples[0].labels.tolist(), dataset.problems) == (("dog",), [1], ())
 
 
-def test_broken_regions_are_dropped_and_listed(tmp_path: Path, make_photo) -> None:
-    make_photo("a.jpg")
-    dataset = load(
-        tmp_path,
-        task(
-            "a.jpg",
-            rectangle("dog", 0, 0, 50, 50),
-            rectangle("dog", 0, 0, "wide", 50),
-            rectangle("", 0, 0, 50, 50),
-            rectangle("dog", 0, 0, 50, 50, image_rotation=90),
-            region("polygonlabels", "dog", {"points": [[1, 2], [3, 4]]}),
-            region("polygonlabels", "dog", {"points": [[1, 2], [3, 4], 5]}),
-            region("brushlabels", "dog", {"format": "rle", "rle": [1, 2, 3]}),
-            region("ellipselabels", "ant", {"x": 1, "y": 1, "radiusX": 1, "radiusY": 1}),
+def place_left_out(sample) -> list[int]:
+    rows, columns = np.nonzero(sample.ignored() == 255)
+    return [int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1]
+
+
+@pytest.mark.parametrize(
+    ("broken", "kind", "place"),
+    [
+        (rectangle("", 50, 50, 25, 20), "class missing", [20, 15, 30, 21]),
+        (
+            region("polygonlabels", "", {"points": [[50, 50], [75, 50], [50, 70]]}),
+            "class missing",
+            [20, 15, 29, 21],  # of the triangle
         ),
-    )
+        (
+            region("polygonlabels", "dog", {"points": [[50, 50], [75, 70]]}),
+            "polygon of fewer than three points",
+            [20, 15, 30, 21],
+        ),
+        (
+            region("ellipselabels", "ant", {"x": 50, "y": 50, "radiusX": 25, "radiusY": 20}),
+            "neither rectangle, polygon nor brush",
+            [10, 9, 30, 21],
+        ),
+        (
+            region("vectorlabels", "ant", {"vertices": [{"x": 50, "y": 50}, {"x": 75, "y": 70}]}),
+            "neither rectangle, polygon nor brush",
+            [20, 15, 30, 21],
+        ),
+        (
+            region("keypointlabels", "ant", {"x": 50.1, "y": 50.1, "width": 0.1}),
+            "neither rectangle, polygon nor brush",
+            [20, 15, 21, 16],
+        ),
+    ],
+)
+def test_a_region_that_cannot_be_read_is_no_background(tmp_path: Path, make_photo, broken, kind, place) -> None:
+    make_photo("a.jpg")
+    dataset = load(tmp_path, task("a.jpg", rectangle("dog", 0, 0, 50, 50), broken))
     assert dataset.classes == ("dog",)
-    assert len(dataset.samples[0].boxes) == 1
-    assert [what for what, _ in kinds(dataset)] == [
-        "not all numbers",
-        "class missing",
-        "drawn on a photo that was turned in the editor",
-        "polygon of fewer than three points",
-        "polygon without pairs of numbers",
-        "brushed mask that ends too early",
-        "neither rectangle, polygon nor brush",
+    (sample,) = dataset.samples
+    assert sample.boxes.tolist() == [[0, 0, 20, 15]]
+    assert kinds(dataset) == [(kind, "dropped")]
+    assert place_left_out(sample) == place
+    assert sample.ground_truth is None
+
+
+@pytest.mark.parametrize(
+    ("broken", "kind"),
+    [
+        (rectangle("dog", 0, 0, "wide", 50), "not all numbers"),
+        (rectangle("dog", 0, 0, float("nan"), 50), "not all numbers"),
+        (rectangle("dog", 0, 0, 50, 50, image_rotation=90), "drawn on a photo that was turned in the editor"),
+        (
+            region("polygonlabels", "dog", {"points": [[1, 2], [3, 4], 5]}),
+            "polygon without pairs of numbers",
+        ),
+        (region("polygonlabels", "dog", {}), "polygon of fewer than three points"),
+        (region("brushlabels", "dog", {"format": "rle", "rle": [1, 2, 3]}), "brushed mask that ends too early"),
+        (region("bitmasklabels", "dog", {"imageDataURL": "data:"}), "neither rectangle, polygon nor brush"),
+    ],
+)
+def test_a_region_of_unknown_place_costs_the_photo(tmp_path: Path, make_photo, broken, kind) -> None:
+    for name in "ab":
+        make_photo(f"{name}.jpg")
+    good = rectangle("dog", 0, 0, 50, 50)
+    dataset = load(tmp_path, task("a.jpg", good, broken), task("b.jpg", good))
+    assert [sample.id for sample in dataset.samples] == ["b"]
+    assert kinds(dataset) == [(kind, "skipped")]
+    assert "of a.jpg" in dataset.problems[0].what
+
+
+def test_numbers_as_text_are_read(tmp_path: Path, make_photo) -> None:
+    make_photo("a.jpg")
+    (sample,) = load(tmp_path, task("a.jpg", rectangle("dog", "50", "50", "25", "20"))).samples
+    assert sample.boxes.tolist() == [[20, 15, 30, 21]]
+
+
+def test_a_region_with_several_labels_keeps_the_first_and_names_all(tmp_path: Path, make_photo) -> None:
+    make_photo("a.jpg")
+    several = rectangle("dog", 0, 0, 50, 50)
+    several["value"]["rectanglelabels"] = ["dog", "small"]
+    bare = rectangle("", 50, 50, 50, 50, id="r1", type="rectangle")
+    named = [{"id": "r1", "type": "labels", "value": {"labels": [name]}} for name in ("cat", "large")]
+    dataset = load(tmp_path, task("a.jpg", several, bare, *named))
+    assert (dataset.classes, dataset.samples[0].labels.tolist()) == (("cat", "dog"), [2, 1])
+    assert kinds(dataset) == [
+        ("region with several labels", "kept as dog"),
+        ("region with several labels", "kept as cat"),
     ]
+    assert dataset.problems[0].detail == "rectanglelabels 1 (dog, small) of a.jpg"
+
+
+def test_tasks_of_one_photo_are_joined(tmp_path: Path, make_photo) -> None:
+    make_photo("a.jpg")
+    make_photo("b.jpg")
+    first, second = rectangle("dog", 0, 0, 50, 50), rectangle("cat", 50, 50, 50, 50)
+    tasks = [
+        task("/data/upload/1/3fa85f64-a.jpg", first),
+        task("b.jpg", first),
+        task("/data/upload/1/3fa85f64-a.jpg", second, first, rectangle("", 0, 50, 25, 50)),
+    ]
+    dataset = load(tmp_path, *tasks)
+    a, b = dataset.samples
+    assert (a.boxes.tolist(), a.labels.tolist()) == ([[0, 0, 20, 15], [20, 15, 40, 30]], [2, 1])
+    assert (b.boxes.tolist(), place_left_out(a)) == ([[0, 0, 20, 15]], [0, 15, 10, 30])
+    assert kinds(dataset) == [("class missing", "dropped"), ("several entries of one photo", "objects joined")]
+    # The limit counts photos.
+    assert load(tmp_path, *tasks, limit=1).samples[0].labels.tolist() == [2, 1]
 
 
 def test_the_size_is_the_photos_where_none_is_stated(tmp_path: Path, make_photo) -> None:

@@ -71,7 +71,7 @@ def test_polygons_and_masks_are_ground_truth(tmp_path: Path, make_photo) -> None
         "a",
         shape("polygon", "dog", [[2, 3], [10, 3], [10, 12], [2, 12]], group_id=1),
         shape("polygon", "dog", [[20, 3], [24, 3], [24, 12], [20, 12]], group_id=1),  # a part of the same dog
-        shape(None, "dog", [[30, 3], [34, 3], [34, 12], [30, 12]]),
+        shape(None, "dog", [[30, 3], [34, 3], [34, 8], [32, 8], [32, 12], [30, 12]]),
         shape("mask", "cat", [[5, 20], [10, 23]], mask=mask),
     )
     put(tmp_path, "b")
@@ -80,7 +80,8 @@ def test_polygons_and_masks_are_ground_truth(tmp_path: Path, make_photo) -> None
     assert dataset.problems == ()
     assert a.boxes.tolist() == [[2, 3, 24, 12], [30, 3, 34, 12], [5, 20, 11, 24]]
     expected = np.zeros((30, 40), np.uint8)
-    expected[3:12, 2:10] = expected[3:12, 20:24] = expected[3:12, 30:34] = 2
+    expected[3:12, 2:10] = expected[3:12, 20:24] = 2
+    expected[3:8, 30:34] = expected[8:12, 30:32] = 2
     expected[20:24, 5:11][bits] = 1
     assert np.array_equal(a.ground_truth(), expected)
     assert len(a.instances) == 3

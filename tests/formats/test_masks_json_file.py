@@ -134,7 +134,7 @@ def odd(make_photo, tmp_path: Path) -> dict[str, Any]:
             "no annotation",
             entry(id=9, image_id=1234),
             entry(id=10, image_id=3, segmentation=[]),  # of a photo without masks
-            entry(id=11, bbox=[float("nan"), 0, 5, 5]),
+            entry(id=11, bbox=[float("nan"), 0, 5, 5], image_id=4),  # of a photo that is not there
             {"image_id": 1, "bbox": [0.25, 0.5, 8.75, 9], "category_id": 7},  # without id
             entry(id=12, image_id=2, name="größe"),
         ],

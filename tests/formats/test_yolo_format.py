@@ -52,14 +52,14 @@ def test_shares_become_pixels(tmp_path: Path, add) -> None:
 
 
 def test_polygons_give_boxes_and_ground_truth(tmp_path: Path, add) -> None:
-    add("a", "1 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75\n")
+    add("a", "1 0.25 0.25 0.75 0.25 0.75 0.75 0.5 0.75 0.5 0.5 0.25 0.5\n")
     add("empty", "")
     add("mixed", "1 0.25 0.25 0.75 0.25 0.75 0.75\n0 0.5 0.5 1 1\n")
     add("unlabelled", None)
     a, empty, mixed, unlabelled = load(tmp_path).samples
     assert a.boxes.tolist() == [[10, 5, 30, 15]]
     expected = np.zeros((20, 40), dtype=np.uint8)
-    expected[5:15, 10:30] = 2
+    expected[5:10, 10:30] = expected[10:15, 20:30] = 2
     assert np.array_equal(a.ground_truth(), expected)
     assert not empty.ground_truth().any()
     assert mixed.ground_truth is None
@@ -240,7 +240,7 @@ def test_commas_between_numbers_and_in_them(tmp_path: Path, add, line: str) -> N
 
 def test_rotated_boxes_are_no_masks(tmp_path: Path, add) -> None:
     add("a", "0 0.2 0.2 0.5 0.3 0.45 0.7 0.15 0.6\n1 0.5 0.5 0.5 0.5")
-    add("b", "1 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75")
+    add("b", "1 0.25 0.25 0.75 0.3 0.7 0.75 0.3 0.7")
     add("empty", "")
     dataset = load(tmp_path)
     assert np.allclose(dataset.samples[0].boxes, [[6, 4, 20, 14], [10, 5, 30, 15]])

@@ -12,7 +12,7 @@ import pytest
 
 import boxseg
 from boxseg.data.toy import write_toy
-from report_runs import write_labels, write_run, write_yolo
+from report_runs import write_doubted, write_labels, write_run, write_yolo
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="the report's browser tests need selenium")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
@@ -295,3 +295,77 @@ def test_hostile_names_run_nothing_and_originals_are_shown(browser: Browser, tmp
     assert "-files/00000-photo.jpg" in browser.js("document.querySelector('#stage img').src")
     assert browser.driver.get_log("browser") == []
     assert all(url.startswith(tmp_path.as_uri()) for url in browser.requests())
+
+
+@pytest.fixture(scope="module")
+def doubted_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled photos, some with masks that are worth a look."""
+    folder = tmp_path_factory.mktemp("doubted")
+    write_doubted(folder)
+    return Path(boxseg.report(run=folder / "run").file)
+
+
+@pytest.fixture
+def doubted(browser: Browser, doubted_page: Path) -> Iterator[Browser]:
+    browser.open(doubted_page)
+    yield browser
+    assert browser.driver.get_log("browser") == []
+
+
+def shown_boxes(browser: Browser, within: str) -> list[int]:
+    """Numbers of the boxes that can be seen in a picture."""
+    boxes = f"[...document.querySelectorAll('{within} svg .box')].filter(box => box.getClientRects().length)"
+    return sorted(int(number) for number in browser.js(f"{boxes}.map(box => box.dataset.box)"))
+
+
+def test_photos_with_masks_to_look_at_come_first(doubted: Browser) -> None:
+    first = ["photo_01", "photo_00", "photo_04", "photo_05", "photo_02", "photo_03"]
+    assert doubted.names() == first
+    badges = (
+        "[...document.querySelectorAll('.card')].map(card => card.querySelector('.badge')?.textContent ?? '')"
+    )
+    assert doubted.js(badges) == [
+        "17 of 21 masks to look at", "1 of 21 masks to look at", "1 of 2 masks to look at", "", "", "",
+    ]  # fmt: skip
+    title = doubted.one(".card:nth-child(2) .badge").get_attribute("title")
+    assert title == "The worst: cat, unsure, score 0.25, fills 50 % of its box, by network"
+    doubted.one("#order").click()
+    assert doubted.names() == [*first[4::-1], "photo_03"]  # unknown still last
+    Select(doubted.one("#sort")).select_by_value("")
+    assert doubted.names() == [f"photo_{number:02d}" for number in range(5, -1, -1)]
+    doubted.one("#tools button[type=reset]").click()
+    WebDriverWait(doubted.driver, 5).until(lambda _: doubted.names() == first)
+
+
+def test_their_boxes_are_on_top_unless_switched_off(doubted: Browser) -> None:
+    card = ".card:nth-child(2)"
+    assert shown_boxes(doubted, card) == [0]
+    assert doubted.js(f"document.querySelectorAll('{card} svg .doubt').length") == 1
+    doubted.one(f"{card} input[value=photo]").click()
+    assert shown_boxes(doubted, card) == []
+    doubted.one(f"{card} input[value=boxes]").click()
+    assert shown_boxes(doubted, card) == list(range(21))
+    doubted.one(f"{card} input[value=labels]").click()
+    doubted.press("m")
+    assert doubted.one("#marks").is_selected() is False
+    assert shown_boxes(doubted, card) == []
+    doubted.press("b")
+    assert shown_boxes(doubted, card) == list(range(21))
+
+
+def test_the_list_of_boxes_gives_reasons_and_shows_each_mask_alone(doubted: Browser) -> None:
+    doubted.one(".card:nth-child(3) .frame").click()
+    rows = [row.text.split() for row in doubted.all("#side .masks tbody tr")]
+    assert rows == [["dog", "0.80", "fills", "box"], ["cat", "0.90"]]
+    texts = doubted.js("[...document.querySelectorAll('#stage svg text')].map(text => text.textContent)")
+    assert sorted(texts) == ["cat", "dog: fills box"]
+    titles = doubted.js("[...document.querySelectorAll('#stage svg title')].map(title => title.textContent)")
+    assert "dog: fills box, score 0.80, fills 100 % of its box, by network" in titles
+    assert shown_boxes(doubted, "#stage") == [1]
+    doubted.js("document.querySelector('#side .masks tbody tr:nth-child(2)').focus()")
+    assert shown_boxes(doubted, "#stage") == [0]
+    paths = "[...document.querySelectorAll('#stage .own')].filter(path => path.getClientRects().length)"
+    assert doubted.js(f"{paths}.map(path => path.getAttribute('d'))") == ["M15 15 45 15 45 30 15 30Z"]
+    doubted.js("document.activeElement.blur()")
+    assert shown_boxes(doubted, "#stage") == [1]
+    doubted.one("#close").click()

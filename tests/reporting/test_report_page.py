@@ -7,13 +7,16 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from boxseg.reporting.html.charts import confusion, training_curve
-from boxseg.reporting.html.page import Gallery, GalleryPhoto, Headline, Layer, Page, write_page
+from boxseg.reporting.html.page import Gallery, GalleryPhoto, Headline, Layer, Mark, Page, write_page
 from boxseg.tables import Table
 
 HOSTILE = [
@@ -53,12 +56,28 @@ class Parsed(HTMLParser):
             self.text += data
 
 
+def mark_of(score: float, *reasons: str) -> Mark:
+    return Mark(score=score, source="network", reasons=reasons, filled=0.5, outline="M0 0 1 0 1 1Z")
+
+
+def photo_of(marks: list[Mark] | None) -> GalleryPhoto:
+    return GalleryPhoto(
+        id="p", split="train", size=(4, 3), boxes=[(0.0, 0.0, 2.0, 2.0, 1)] * len(marks or ()), classes=[1],
+        agreement=None, iou={}, pictures={}, marks=marks,
+    )  # fmt: skip
+
+
+def gallery_of(photos: list[GalleryPhoto]) -> Gallery:
+    return Gallery(classes=("cat",), layers=(), photos=tuple(photos), counts="")
+
+
 def page_of(name: str, originals: dict[str, str] | None = None) -> Page:
     matrix = confusion("k", name, ("background", name), np.array([[3, 1, 0], [1, 3, 0]]))
     curve = training_curve(name, [(1, 2.0, 0.1), (2, 1.0, 0.1)])
     photo = GalleryPhoto(
         id=name, split=name, size=(4, 3), boxes=[(0.0, 0.0, 2.0, 2.0, 1)], classes=[1], agreement=(0.9, 0.8),
         iou={"y_crf": {"mean": 0.5}}, pictures={"photo": "data:image/png;base64,"}, originals=originals or {},
+        marks=[Mark(score=0.1, source=name, reasons=(name,), filled=0.5, outline="")],
     )  # fmt: skip
     layer = Layer(key="photo", name="photo", short="photo", help=name)
     assert matrix
@@ -69,6 +88,8 @@ def page_of(name: str, originals: dict[str, str] | None = None) -> Page:
         missing=(name,),
         headlines=(Headline(value=0.5, label=name, note=name),),
         tables=(Table(title=name, columns=(name, "IoU"), rows=((name, 0.5), (name, None))),),
+        masks=Table(title=name, columns=(name, "masks"), rows=((name, 3),)),
+        rule=name,
         curves=(curve,),
         matrices=(matrix,),
         gallery=Gallery(classes=(name,), layers=(layer,), photos=(photo,), counts=name),
@@ -116,3 +137,49 @@ def test_originals_beside_the_page_are_allowed(tmp_path: Path) -> None:
 def test_an_empty_page_is_a_page(tmp_path: Path) -> None:
     write_page(tmp_path / "r.html", Page(title="nothing"))
     assert "nothing" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_photo_says_how_many_of_its_masks_to_look_at() -> None:
+    fine, unsure = mark_of(0.9), mark_of(0.3, "unsure")
+    assert photo_of([unsure, fine, unsure]).badge == "2 of 3 masks to look at"
+    assert photo_of([unsure]).badge == "1 of 1 mask to look at"
+    assert photo_of([fine]).badge == photo_of([]).badge == photo_of(None).badge == ""
+
+
+def test_photos_with_more_masks_to_look_at_come_first() -> None:
+    lost, fine = mark_of(0.0, "fallback"), mark_of(0.95)
+    photos = [
+        photo_of([fine] * 21),
+        photo_of(None),
+        photo_of([lost] + [fine] * 20),
+        photo_of([mark_of(0.69, "unsure")] * 17 + [fine] * 4),
+        photo_of([]),
+        photo_of([mark_of(0.3, "unsure"), fine]),
+        photo_of([mark_of(0.8)]),
+    ]
+    assert gallery_of(photos).look_places() == [4, None, 1, 0, None, 2, 3]
+    assert [photo["look"] for photo in gallery_of(photos).index()["photos"]] == [4, None, 1, 0, None, 2, 3]
+
+
+@given(
+    st.lists(
+        st.none()
+        | st.lists(
+            st.builds(mark_of, st.floats(0, 1), st.just("unsure")) | st.builds(mark_of, st.floats(0, 1)),
+            max_size=4,
+        ),
+        max_size=6,
+    )
+)
+def test_the_order_is_by_number_then_by_the_lowest_score(all_marks: list[list[Mark] | None]) -> None:
+    places = gallery_of([photo_of(marks) for marks in all_marks]).look_places()
+    assert [place is None for place in places] == [not marks for marks in all_marks]
+    known = sorted((place, number) for number, place in enumerate(places) if place is not None)
+    assert [place for place, _ in known] == list(range(len(known)))
+    for (_, first), (_, second) in pairwise(known):
+        before, after = all_marks[first] or [], all_marks[second] or []
+        counts = [sum(bool(mark.reasons) for mark in marks) for marks in (before, after)]
+        assert counts[0] >= counts[1]
+        if counts[0] == counts[1]:
+            lowest = [min(m.score for m in marks if m.reasons or not counts[0]) for marks in (before, after)]
+            assert 1 - lowest[0] >= 1 - lowest[1]

@@ -16,7 +16,9 @@ import boxseg
 from boxseg import formats
 from boxseg.cli import execute
 from boxseg.config import Data
+from boxseg.data.box_masks import object_windows
 from boxseg.data.toy import write_toy
+from boxseg.formats.box_masks import box_mask, write_box_masks
 from boxseg.formats.masks import read_mask, write_grey, write_mask
 from boxseg.jobs import LabelJob
 from boxseg.options import to_yaml
@@ -53,6 +55,17 @@ def labels(toy: Path, tmp_path: Path) -> Path:
     return folder
 
 
+def write_pieces(folder: Path, data: Data) -> None:
+    """The masks of the boxes: a column of each, so that none is what the labels say."""
+    for sample in formats.load(data).samples:
+        entries = []
+        for left, top, right, bottom in object_windows(sample.boxes, sample.height, sample.width):
+            mask = np.zeros((bottom - top, right - left), bool)
+            mask[:, 0] = True
+            entries.append(box_mask(mask, (left, top), sample, score=0.25, source="network"))
+        write_box_masks(folder / "masks" / f"{sample.id}.json", entries)
+
+
 def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     assert execute(["convert", *map(str, words)]) == 2
     return capsys.readouterr().err
@@ -71,6 +84,36 @@ def test_a_label_folder_in_every_format(name: str, labels: Path, tmp_path: Path,
     assert execute(["convert", str(labels), str(out), f"format={name}", "overwrite=true"]) == 0
     other = next(one for one in FORMATS if one != name)
     assert f"holds a data set in the format {name}" in refused(capsys, labels, out, f"format={other}")
+
+
+def test_objects_are_the_masks_of_the_boxes_where_there_are_any(
+    labels: Path, toy: Path, tmp_path: Path, capsys
+) -> None:
+    """For formats whose objects may overlap; others take them from the labels."""
+    write_pieces(labels, Data(root=toy))
+    samples = formats.load(Data(root=toy)).samples
+    for name in FORMATS:
+        assert execute(["convert", str(labels), f"{tmp_path}/{name}", f"format={name}"]) == 0
+        what = "masks of boxes" if name in ("coco", "yolo-seg") else "boxes"
+        assert f"({what})" in capsys.readouterr().out
+    content = json.loads((tmp_path / "coco/annotations/instances_train.json").read_text())
+    assert len(content["annotations"]) == sum(len(sample.boxes) for sample in samples)
+    rows = iter(content["annotations"])
+    for sample in samples:
+        for _, top, _, bottom in object_windows(sample.boxes, sample.height, sample.width):
+            entry = next(rows)
+            assert (entry["area"], entry["score"], entry["source"]) == (bottom - top, 0.25, "network")
+    assert execute(["convert", str(labels), f"{tmp_path}/cut", "format=coco", "objects=boxes"]) == 0
+    cut = json.loads((tmp_path / "cut/annotations/instances_train.json").read_text())["annotations"]
+    assert "score" not in cut[0]
+    assert cut[0]["area"] > content["annotations"][0]["area"]
+    assert execute(["convert", str(labels), f"{tmp_path}/ret", "format=coco", "labels=y_ret"]) == 0
+    assert "(boxes)" in capsys.readouterr().out
+    (labels / "masks" / f"{samples[1].id}.json").unlink()
+    said = refused(capsys, labels, tmp_path / "lost", "format=coco")
+    assert f"masks/{samples[1].id}.json is missing: run `boxseg label` again, or give objects=boxes" in said
+    shutil.rmtree(labels / "masks")
+    assert "has no masks of boxes" in refused(capsys, labels, tmp_path / "no", "format=coco", "objects=masks")
 
 
 def test_what_is_there_is_never_touched(labels: Path, toy: Path, tmp_path: Path, capsys) -> None:
@@ -266,6 +309,7 @@ def test_splits_have_the_names_that_formats_know(split: str, expected: str) -> N
 
 
 def test_formats_of_label_are_written_when_labels_change(labels: Path, toy: Path) -> None:
+    write_pieces(labels, Data(root=toy))
     dataset = replace(formats.load(Data(root=toy)), split="train_aug")
     names = ("coco", "yolo-seg")
     lines = write_formats(names, labels, dataset, changed=False)

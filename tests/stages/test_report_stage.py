@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from html import unescape
 from pathlib import Path
@@ -13,16 +14,18 @@ import pytest
 from PIL import Image
 
 import boxseg
+from boxseg.atomic import write_json, write_text
 from boxseg.cli import execute
 from boxseg.config import Data, Report
 from boxseg.data.toy import write_toy
 from boxseg.errors import BoxsegError
 from boxseg.formats.splits import Splits
-from boxseg.jobs import ClassifyJob, SegmentJob
+from boxseg.jobs import AdaptJob, ClassifyJob, SegmentJob
 from boxseg.options import to_yaml
 from boxseg.reporting.gallery import make_gallery
 from boxseg.reporting.parts import read_parts
-from report_runs import write_labels, write_run, write_yolo
+from boxseg.scoring.doubtful_masks import RULE
+from report_runs import write_doubted, write_labels, write_run, write_yolo
 
 
 @pytest.fixture(scope="module")
@@ -257,3 +260,101 @@ def test_what_is_no_run_is_an_error(
         boxseg.report(run=run_folder, out=tmp_path)
     with pytest.raises(BoxsegError, match=r"report.size must be"):
         boxseg.report(run=run_folder, size=3)
+
+
+@pytest.fixture
+def doubted(tmp_path: Path) -> Path:
+    write_doubted(tmp_path)
+    return tmp_path / "run"
+
+
+def test_masks_most_likely_wrong_are_badged_and_come_first(doubted: Path) -> None:
+    page(doubted)
+    photos = {photo["id"]: photo for photo in index(doubted)["photos"]}
+    assert {name: photo["badge"] for name, photo in photos.items()} == {
+        "photo_00": "1 of 21 masks to look at",
+        "photo_01": "17 of 21 masks to look at",
+        "photo_02": "",
+        "photo_03": "",
+        "photo_04": "1 of 2 masks to look at",
+        "photo_05": "",
+    }
+    first = sorted((p for p in photos.values() if p["look"] is not None), key=lambda photo: photo["look"])
+    assert [photo["id"] for photo in first] == ["photo_01", "photo_00", "photo_04", "photo_05", "photo_02"]
+    assert photos["photo_03"]["look"] is None  # without a box
+    reasons = {name: [mark["reason"] for mark in photo["marks"]] for name, photo in photos.items()}
+    assert reasons["photo_00"] == ["unsure", *[""] * 20]
+    assert reasons["photo_01"] == [*["fallback"] * 16, *[""] * 4, "tiny"]
+    assert reasons["photo_04"] == ["", "fills box"]
+    assert photos["photo_04"]["marks"][1]["score"] == 0.8
+    assert photos["photo_04"]["marks"][1]["note"] == "score 0.80, fills 100 % of its box, by network"
+    # The upper half of the first box, whose pixels are 15 to 45 in both directions.
+    assert photos["photo_05"]["marks"][0]["outline"] == "M15 15 45 15 45 30 15 30Z"
+
+
+def test_the_counts_of_masks_are_a_table_by_size(doubted: Path) -> None:
+    text = page(doubted)
+    table = text.split('<section id="masks">')[1].split("</section>")[0]
+    rows = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in table.split("<tr>")[1:]]
+    assert rows[0] == [
+        "boxes",
+        "masks",
+        "fallback",
+        "below 10 %",
+        "above 95 %",
+        "score below 0.7",
+        "to look at",
+    ]
+    assert rows[1] == ["all", "47", "16", "1", "1", "1", "19"]
+    assert rows[2] == ["small", "47", "16", "1", "1", "1", "19"]
+    assert rows[4] == ["large", "0", "0", "0", "0", "0", "0"]
+    assert RULE in table
+    (doubted / "mask-counts.json").write_text("{}}", encoding="utf-8")
+    assert 'id="masks"' not in page(doubted)
+
+
+def test_photos_whose_masks_cannot_be_read_are_named_and_shown_without(doubted: Path) -> None:
+    for name, content in (("photo_00", "["), ("photo_01", "[]")):
+        (doubted / "masks" / f"{name}.json").write_text(content, encoding="utf-8")
+    (doubted / "masks" / "photo_02.json").unlink()
+    entries = json.loads((doubted / "masks" / "photo_04.json").read_text(encoding="utf-8"))
+    entries[0]["segmentation"]["counts"] = ""
+    (doubted / "masks" / "photo_04.json").write_text(json.dumps(entries), encoding="utf-8")
+    done = boxseg.report(run=doubted)
+    missing = "\n".join(done.missing)
+    assert all(f"{name}.json" in missing for name in ("photo_00", "photo_01", "photo_04"))
+    assert "photo_02" not in missing
+    marks = [photo["marks"] for photo in index(doubted)["photos"]]
+    assert [part is None for part in marks] == [True, True, True, False, True, False]
+
+
+def write_adapted(folder: Path, root: Path) -> None:
+    """A folder as `boxseg adapt` leaves it, without its network."""
+    write_text(folder / "config.yaml", to_yaml(AdaptJob(data=Data(root=root), out=folder)))
+    write_text(folder / "history.csv", "iteration,loss,lr\n1,0.5,0.1\n2,0.25,0.1\n")
+    before = {"boxes": 30, "projection": 0.8125, "views": 0.75, "empty": 2}
+    write_json(
+        folder / "metrics.json", {"before": before, "after": {**before, "projection": 0.9375, "empty": 0}}
+    )
+
+
+def test_a_mask_network_alone_and_in_a_run(root: Path, run_folder: Path, tmp_path: Path) -> None:
+    write_adapted(tmp_path / "a", root)
+    shutil.copytree(run_folder, tmp_path / "run")
+    write_adapted(tmp_path / "run" / "adapt", root)
+    for folder in (tmp_path / "a", tmp_path / "run"):
+        text = page(folder)
+        assert "Mask network" in text
+        assert "2 iterations; loss 0.5 → 0.25" in text
+        rows = text.split("Masks on held-out boxes")[1].split("</table>")[0]
+        assert re.findall(r">([^<>\n]+)</t[hd]>", rows) == [
+            "mask network", "boxes", "projection", "views", "empty",
+            "before", "30", "81.2", "75.0", "2",
+            "after", "30", "93.8", "75.0", "0",
+        ]  # fmt: skip
+    assert "Only a mask network" in page(tmp_path / "a")
+    alone = index(tmp_path / "a")
+    assert [layer["key"] for layer in alone["layers"]] == ["photo", "boxes", "ground_truth"]
+    assert len(alone["photos"]) == 12
+    (tmp_path / "a" / "metrics.json").write_text('{"before": {"boxes": 3}, "after": 4}')
+    assert "held-out" not in page(tmp_path / "a")

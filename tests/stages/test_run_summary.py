@@ -17,8 +17,9 @@ def test_without_ground_truth_there_is_no_table_of_scores(tmp_path: Path) -> Non
     network = SegmentResult(checkpoint=tmp_path / "model.safetensors", scores=None, title="Network")
     report = ReportResult(file=tmp_path / "report.html", photos=3, size=4_000_000, missing=("No masks.",))
     done = RunResult(
-        labels=labels, network=network, sheet=tmp_path / "sheet.png", report=report, splits=("train", "val")
-    )
+        adapted=None, labels=labels, network=network, sheet=tmp_path / "sheet.png", report=report,
+        splits=("train", "val"),
+    )  # fmt: skip
     assert done.tables() == []
     assert any("3 written" in line for line in done.notes())
     assert any("masks.json (7 for 7 boxes, 2 of them only the ellipse" in line for line in done.notes())

@@ -45,7 +45,8 @@ def batch_of(count: int) -> dict[str, Tensor]:
     for crop, (left, top, right, bottom) in zip(clean, boxes.int().tolist(), strict=True):
         crop[0, top + 20 : bottom, left : right - 10] += 90
     others = torch.randint(0, 3, (count, GRID, GRID), dtype=torch.uint8, generator=generator)
-    return {"images": clean // 2, "clean": clean, "boxes": boxes, "others": others}
+    known = torch.zeros(count, GRID, GRID, dtype=torch.uint8)
+    return {"images": clean // 2, "clean": clean, "boxes": boxes, "others": others, "known": known}
 
 
 class Watched(MaskNetworkModule):
@@ -254,6 +255,20 @@ def test_the_loss_is_the_weighted_sum_of_its_parts() -> None:
     assert module.counts(batch).tolist() == [2]
 
 
+def test_labels_are_learned_from_where_they_say_something() -> None:
+    options = Adapt(outside=0, projection=0, pairwise=0, agreement=0, labelled=0.5)
+    module, batch = MaskNetworkModule(iterations=10, adapt=options), batch_of(2)
+    with torch.no_grad():
+        assert float(module.loss(batch)) == 0
+        generator = torch.Generator().manual_seed(4)
+        batch["known"] = torch.randint(0, 3, (2, GRID, GRID), dtype=torch.uint8, generator=generator)
+        inside = inside_box(batch["boxes"])
+        logits = module.network(batch["images"], guide_maps(batch["boxes"], batch["others"]))
+        known = (batch["known"] > 0) * inside
+        expected = 0.5 * agreement_loss(logits, (batch["known"] == 2).float(), known)
+        torch.testing.assert_close(module.loss(batch), expected.mean(), atol=1e-5, rtol=1e-4)
+
+
 def test_pairs_count_from_a_fifth_of_a_new_training_on(
     fresh: MaskNetworkModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,6 +379,8 @@ def test_a_checkpoint_that_does_not_fit_is_named(tmp_path: Path) -> None:
         ("outside=-1", r"adapt\.outside must be 0 or more, got -1"),
         ("projection=nan", r"adapt\.projection must be 0 or more, got nan"),
         ("pairwise=-1", r"adapt\.pairwise must be 0 or more, got -1"),
+        ("max_iterations=0", r"adapt\.max_iterations must be at least 1, got 0"),
+        ("labelled=-1", r"adapt\.labelled must be 0 or more, got -1"),
         ("agreement=inf", r"adapt\.agreement must be 0 or more, got inf"),
         ("colour=-1", r"adapt\.colour must be 0 or more, got -1"),
         ("smooth=-1", r"adapt\.smooth must be 0 or more, got -1"),

@@ -17,6 +17,7 @@ from boxseg.config import Augment, Data
 from boxseg.data.labels import GROUND_TRUTH
 from boxseg.data.loading import LabelTraining
 from boxseg.data.toy import write_toy
+from boxseg.dataset import BoxDataset
 from boxseg.errors import BoxsegError, ConfigError, DataError
 from boxseg.formats.masks import MaskFolder, read_mask, write_mask
 from boxseg.jobs import SegmentJob
@@ -64,6 +65,10 @@ def train(*numbers: int) -> list[str]:
     return [f"train_{number:04d}" for number in numbers]
 
 
+def data_of(root: Path) -> BoxDataset:
+    return formats.load(Data(root=root))
+
+
 def pair_of(runs: Path) -> tuple[MaskFolder, MaskFolder]:
     return MaskFolder(runs / "label" / "y_crf"), MaskFolder(runs / "label" / "y_ret")
 
@@ -76,10 +81,10 @@ def without_pair(runs: Path) -> None:
 
 def test_a_single_source_is_what_it_was(root: Path, runs: Path) -> None:
     pair = pair_of(runs)
-    assert sources_of(str(runs / "label")) == pair
-    assert sources_of([str(runs / "label")]) == pair
-    assert sources_of(str(pair[1].path)) == pair[1:]
-    assert sources_of("ground-truth") == (GROUND_TRUTH,)
+    assert sources_of(str(runs / "label"), data_of(root)) == pair
+    assert sources_of([str(runs / "label")], data_of(root)) == pair
+    assert sources_of(str(pair[1].path), data_of(root)) == pair[1:]
+    assert sources_of("ground-truth", data_of(root)) == (GROUND_TRUTH,)
     found = chosen(root, labels=str(runs / "label"))
     assert (found.sources, ids(found), found.strong) == (pair, train(*range(6)), frozenset())
 
@@ -89,8 +94,8 @@ def test_labels_of_other_methods_are_compared_with_what_is_reliable_of_them(root
     without_pair(runs)
     final, reliable = runs / "label" / "labels", runs / "label" / "reliable"
     agreed = MaskFolder(final, reliable)
-    assert sources_of(str(runs / "label")) == (MaskFolder(final), agreed)
-    assert sources_of(str(final)) == (MaskFolder(final),)
+    assert sources_of(str(runs / "label"), data_of(root)) == (MaskFolder(final), agreed)
+    assert sources_of(str(final), data_of(root)) == (MaskFolder(final),)
     found = chosen(root, labels=str(runs / "label"))
     assert (found.sources, ids(found)) == ((MaskFolder(final), agreed), train(*range(6)))
     item = LabelTraining(found.dataset, Augment(crop=64, scale=(1, 1), flip=0), 0, found.sources)[0, 0]

@@ -151,9 +151,14 @@ class Label:
         )
 
     @property
+    def by_network(self) -> bool:
+        """Whether the mask network makes the labels where there is no checkpoint."""
+        return self.method in ("auto", "network")
+
+    @property
     def by_classifier(self) -> bool:
-        """Whether `run` trains a box classifier for the labels."""
-        return self.method in ("auto", "bap", "gap")
+        """Whether a box classifier makes the labels, for which `run` trains one."""
+        return self.method in ("bap", "gap")
 
 
 @dataclass(frozen=True, kw_only=True)

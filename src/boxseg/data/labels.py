@@ -31,6 +31,11 @@ def read_labels(sample: Sample, sources: Sequence[Source], classes: int) -> tupl
     return confront([_read(source, sample, classes) for source in dict.fromkeys(sources)])
 
 
+def has_labels(sample: Sample, source: Source) -> bool:
+    """Whether a source has labels of a photo."""
+    return sample.ground_truth is not None if source == GROUND_TRUTH else source.has(sample.id)
+
+
 def confront(labels: Sequence[Labels]) -> tuple[Labels, Labels]:
     """Reduce any number of labels to the two that the losses compare.
 

@@ -88,6 +88,18 @@ def others_map(boxes: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.asarray(np.minimum(count, MOST_OTHERS), dtype=np.uint8)
 
 
+def cells_of(labels: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+    """The labels (H, W) of the pixels under the cells of a crop's grid, (GRID, GRID); 0 beyond the photo."""
+    cells = np.arange(GRID) * 2 + 0.5
+    across, down = window.scale
+    columns = np.floor(window.left + cells / across).astype(np.int64)
+    rows = np.floor(window.top + cells / down).astype(np.int64)
+    height, width = labels.shape
+    there = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    found = labels[rows.clip(0, height - 1)[:, None], columns.clip(0, width - 1)]
+    return np.where(there, found, 0).astype(np.uint8)
+
+
 def paste_back(answer: Tensor, window: Window, rectangle: tuple[int, int, int, int]) -> Tensor:
     """What a crop's grid says on the pixels of the photo, by linear interpolation.
 

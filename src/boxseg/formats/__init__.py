@@ -15,10 +15,11 @@ from boxseg import plugins
 from boxseg.collector import collector_paused
 from boxseg.config import Data
 from boxseg.config.data import DESCRIPTIONS, FILES
-from boxseg.dataset import IGNORE, BoxDataset, Problem, Sample
+from boxseg.dataset import BACKGROUND_NAME, IGNORE, BoxDataset, Problem, Sample
 from boxseg.errors import ConfigError, DataError, did_you_mean
 from boxseg.formats import coco, cvat, label_studio, labelme, voc, voc_loose, yolo
 from boxseg.formats.assemble import assemble
+from boxseg.formats.box_outlines import without_box_outlines
 from boxseg.formats.check import inspect
 from boxseg.formats.listing import Listing
 from boxseg.formats.masks import read_mask
@@ -80,7 +81,9 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
             f"{IGNORE - 1} (255 means no label): leave some out or merge some"
         )
     samples, problems = assemble(listing.photos)
-    problems = [*listing.problems, *problems, *_alike_classes(listing)]
+    samples, remarks = without_box_outlines(samples, listing.annotations or listing.root)
+    remarks += [*_doubtful_classes(listing), *_alike_classes(listing)]
+    problems = [*listing.problems, *problems, *remarks]
     if not samples:
         why = f"the first problem is {problems[0].file}: {problems[0].what}" if problems else "it lists none"
         raise DataError(f"split {data.split!r} of {listing.root} ({name}) has no usable image: {why}")
@@ -108,6 +111,18 @@ def _alike_classes(listing: Listing) -> Iterator[Problem]:
             detail = ", ".join(map(repr, names))
             kind = "classes that differ only in case or blanks"
             yield Problem(file=listing.root, kind=kind, detail=detail, action="kept as different classes")
+
+
+def _doubtful_classes(listing: Listing) -> Iterator[Problem]:
+    """A class called like the background is one of objects here; labels are 0 outside all boxes."""
+    for number, name in enumerate(listing.classes, start=1):
+        if name.strip().lower() == BACKGROUND_NAME:
+            yield Problem(
+                file=listing.annotations or listing.root,
+                kind="class has the name of the background",
+                detail=f"{name!r}, number {number}",
+                action="kept as a class of objects",
+            )
 
 
 def _list(name: str, data: Data, boxes: bool) -> Listing:

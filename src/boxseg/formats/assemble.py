@@ -11,15 +11,19 @@ Stated size unequal to the upright photo's             Image skipped: its boxes 
                                                        kept, with the photo's size, if only width and height are
                                                        swapped, EXIF does not turn the photo, and every box is
                                                        inside it
-Two images with one ID                                 The second skipped
+Several entries of one photo                           Joined: the photo has the objects of all
+Two photos with one ID                                 The second skipped
 Class unknown or missing                               Box dropped
-Box not finite, empty or inverted                      Box dropped
+Box empty or inverted                                  Box dropped
 Box outside the photo                                  Box dropped
 Box sticking out of the photo                          Clipped; listed from half a pixel on
 Box narrower than 1 pixel after clipping               Box dropped
+Box not finite, or an object without a place           Image skipped: the object may be anywhere in it
+Outline that cannot be read                            Image kept without ground truth
 =====================================================  =====================================================
 
-An image without a box is kept as all background, even if all of its boxes were dropped.
+An object is there, even if its box is dropped: the pixels that the box touches are neither object nor sure
+background, like those of crowds. An image without a box is kept as background.
 """
 
 from __future__ import annotations
@@ -28,22 +32,34 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boxseg.dataset import Problem, Sample
+from boxseg.dataset import IGNORE, Problem, Sample
 from boxseg.errors import DataError
-from boxseg.formats.boxes import Verdict, judge_boxes
+from boxseg.formats.boxes import Verdict, box_areas, judge_boxes, touched_pixels
 from boxseg.formats.images import Header, read_header, without_path
-from boxseg.formats.listing import AnnotatedPhoto, sort_out
+from boxseg.formats.joining import join_entries
+from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, MaskReader, sort_out
+from boxseg.formats.regions import RegionMask, can_be_painted, rectangle
 
-Judged = tuple[NDArray[np.float64], NDArray[np.bool_], list[Verdict]]  # as from `judge_boxes`
+
+class _Judged(NamedTuple):
+    """The boxes of one photo in pixels, as from `judge_boxes`."""
+
+    boxes: NDArray[np.float64]  # as annotated
+    clipped: NDArray[np.float64]
+    keep: NDArray[np.bool_]
+    verdicts: list[Verdict]
 
 
 def assemble(photos: Sequence[AnnotatedPhoto]) -> tuple[list[Sample], list[Problem]]:
     """Read the header of every photo and check its boxes."""
-    return sort_out(_samples(photos))
+    photos, problems = sort_out(join_entries(photos))
+    samples, more = sort_out(_samples(photos))
+    return samples, [*problems, *more]
 
 
 def _samples(photos: Sequence[AnnotatedPhoto]) -> Iterator[Sample | Problem]:
@@ -68,7 +84,7 @@ def _header(photo: AnnotatedPhoto) -> Header | DataError:
         return error
 
 
-def _judged(photos: Sequence[AnnotatedPhoto], headers: list[Header | DataError]) -> Iterator[Judged]:
+def _judged(photos: Sequence[AnnotatedPhoto], headers: list[Header | DataError]) -> Iterator[_Judged]:
     # All photos at once: for the few boxes of one, calling NumPy takes longer than computing.
     counts = np.array([len(photo.boxes) for photo in photos], dtype=np.int64)
     sizes = [(head.width, head.height) if isinstance(head, Header) else (1, 1) for head in headers]
@@ -86,11 +102,11 @@ def _judged(photos: Sequence[AnnotatedPhoto], headers: list[Header | DataError])
         of_photo[place].append(replace(verdict, index=index))
     for place, (end, count) in enumerate(zip(ends.tolist(), counts.tolist(), strict=True)):
         own = slice(end - count, end)
-        yield clipped[own], keep[own], of_photo[place]
+        yield _Judged(boxes[own], clipped[own], keep[own], of_photo[place])
 
 
-def _sample(photo: AnnotatedPhoto, header: Header, judged: Judged) -> Iterator[Sample | Problem]:
-    width, height, (clipped, keep, verdicts) = header.width, header.height, judged
+def _sample(photo: AnnotatedPhoto, header: Header, judged: _Judged) -> Iterator[Sample | Problem]:
+    width, height, verdicts = header.width, header.height, judged.verdicts
     problems = [
         Problem(
             file=photo.source,
@@ -105,36 +121,75 @@ def _sample(photo: AnnotatedPhoto, header: Header, judged: Judged) -> Iterator[S
         stated = "{} x {}".format(*photo.stated_size)
         upright = " (upright by EXIF)" if header.turned else ""
         detail = f"{stated}, {photo.image.name} is {width} x {height}{upright}"
-        problem = Problem.skipped(photo.source, "annotated size is not the photo's", detail)
+        mismatch = Problem.skipped(photo.source, "annotated size is not the photo's", detail)
         if not exchanged:
-            yield problem
+            yield mismatch
             return
-        problems.append(replace(problem, action="kept, boxes fit"))
+        problems.append(replace(mismatch, action="kept, boxes fit"))
     yield from problems
-    crowds = np.zeros((0, 4))
-    if photo.crowds:
-        sides = np.array([width, height, width, height]) if photo.normalised else 1
-        crowds, usable, _ = judge_boxes(np.array(photo.crowds, dtype=np.float64) * sides, width, height)
-        crowds = crowds[usable]
+    if photo.unusable or any(verdict.action == "skipped" for verdict in verdicts):
+        return
+    crowds, ignored = _left_out(photo, header, judged)
+    truth, problem = _ground_truth(photo, width, height)
+    if problem is not None:
+        yield problem
+    boxes = [box for box, kept in zip(photo.boxes, judged.keep.tolist(), strict=True) if kept]
     yield Sample(
         id=photo.id,
         image=photo.image,
         width=width,
         height=height,
-        boxes=clipped[keep],
-        labels=np.array([box.label for box in photo.boxes], dtype=np.int64)[keep],
-        difficult=np.array([box.difficult for box in photo.boxes], dtype=bool)[keep],
+        boxes=judged.clipped[judged.keep],
+        labels=np.array([box.label for box in boxes], dtype=np.int64),
+        difficult=np.array([box.difficult for box in boxes], dtype=bool),
         crowds=crowds,
-        ground_truth=photo.ground_truth(width, height) if photo.ground_truth else None,
-        ignored=photo.ignored(width, height) if photo.ignored else None,
-        instances=photo.instances,
+        ground_truth=truth,
+        ignored=ignored,
+        instances=photo.instances if problem is None else None,
         image_id=photo.image_id,
-        annotation_ids=_annotation_ids(photo, keep),
+        more_image_ids=photo.more_image_ids,
+        annotation_ids=_annotation_ids(boxes),
     )
 
 
-def _annotation_ids(photo: AnnotatedPhoto, keep: NDArray[np.bool_]) -> tuple[int | str, ...] | None:
-    """Of the boxes that are kept, where each has one."""
-    ids = [box.annotation_id for box, kept in zip(photo.boxes, keep.tolist(), strict=True) if kept]
-    known = tuple(number for number in ids if number is not None)
-    return known if len(known) == len(ids) else None
+def _left_out(
+    photo: AnnotatedPhoto, header: Header, judged: _Judged
+) -> tuple[NDArray[np.float64], RegionMask | None]:
+    """Boxes (n, 4) around what is neither object nor background, and its mask."""
+    if not photo.left_out and judged.keep.all():
+        return np.zeros((0, 4)), None
+    size = header.width, header.height
+    scale = np.tile(size, 2) if photo.normalised else 1
+    stated = np.array([part.corners for part in photo.left_out], dtype=np.float64).reshape(-1, 4) * scale
+    boxes = touched_pixels(np.concatenate([stated, judged.boxes[~judged.keep]]), *size)
+    regions = [part.region for part in photo.left_out] + [None] * int((~judged.keep).sum())
+    painted = [
+        region if can_be_painted(region, *size) else rectangle(*box)
+        for region, box in zip(regions, boxes.tolist(), strict=True)
+    ]
+    crowds = boxes[box_areas(boxes) > 0]
+    if not len(crowds):
+        return crowds, None
+    source = f"{photo.source}: {photo.image.name}"
+    return crowds, RegionMask(tuple(painted), (IGNORE,) * len(painted), source, *size)
+
+
+def _ground_truth(photo: AnnotatedPhoto, width: int, height: int) -> tuple[MaskReader | None, Problem | None]:
+    """The reader of the ground truth, and what keeps it from being read."""
+    truth = photo.ground_truth(width, height) if photo.ground_truth else None
+    trouble = truth.trouble() if isinstance(truth, RegionMask) else None
+    if trouble is None:
+        return truth, None
+    detail = f"{trouble}, {photo.image.name}"
+    return None, Problem(
+        file=photo.source,
+        kind="outline that cannot be read",
+        detail=detail,
+        action="image kept without ground truth",
+    )
+
+
+def _annotation_ids(boxes: list[AnnotatedBox]) -> tuple[int | str, ...] | None:
+    """Of boxes that each have one."""
+    known = tuple(box.annotation_id for box in boxes if box.annotation_id is not None)
+    return known if len(known) == len(boxes) else None

@@ -21,6 +21,9 @@ from boxseg.errors import DataError
 from boxseg.formats.coco_results import encode_window
 from boxseg.formats.files import read_json
 
+# What made a mask: the mask network, or a rule where the method found nothing. Others are methods' names.
+NETWORK, FALLBACK = "network", "fallback"
+
 
 class BoxMask(TypedDict):
     """The mask of one box."""

@@ -57,6 +57,16 @@ def pixel_ranges(boxes: NDArray[np.float64], height: int, width: int) -> NDArray
     return np.ceil(clip_boxes(boxes, width, height) - 0.5).astype(np.int64)
 
 
+def touched_pixels(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
+    """Boxes (n, 4) around all pixels that boxes (n, 4) xyxy touch, also inverted ones and lines.
+
+    Of a box outside the photo, nothing is left: it has no area. All coordinates are finite.
+    """
+    low = np.floor(np.minimum(boxes[:, :2], boxes[:, 2:]))
+    high = np.maximum(np.ceil(np.maximum(boxes[:, :2], boxes[:, 2:])), low + 1)
+    return clip_boxes(np.concatenate([low, high], axis=1), width, height)
+
+
 def judge_boxes(
     boxes: NDArray[np.float64], width: Side, height: Side
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[Verdict]]:
@@ -65,8 +75,8 @@ def judge_boxes(
     Boxes are xyxy in pixels, as annotated; `width` and `height` are of one photo or, (n,), of each box's photo.
 
     Returns:
-        The clipped boxes (n, 4); which to keep (n,); and a verdict on every box that is dropped, or clipped by
-        half a pixel or more.
+        The clipped boxes (n, 4); which to keep (n,); and a verdict on every box that is dropped, clipped by
+        half a pixel or more, or not finite: its photo is to be skipped.
     """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     clipped = clip_boxes(np.where(np.isfinite(boxes), boxes, 0.0), width, height)
@@ -87,7 +97,7 @@ def _verdicts(
         box, cut = boxes[index], clipped[index]
         text, photo = "({:g}, {:g}, {:g}, {:g})".format(*box), "{} x {}".format(*sides[index])
         if not np.isfinite(box).all():
-            yield Verdict(index, "box is not a number", text, "dropped")
+            yield Verdict(index, "box is not a number", text, "skipped")
         elif box[2] <= box[0] or box[3] <= box[1]:
             yield Verdict(index, "box is empty or inverted", text, "dropped")
         elif cut[2] <= cut[0] or cut[3] <= cut[1]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,8 +15,9 @@ from boxseg.formats.images import decode, without_path
 def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = None) -> list[Problem]:
     """Problems that only show when photos and masks are decoded, in the order of the samples.
 
-    Finds truncated photos, masks that are unreadable, of another size or with values out of range, and boxes
-    without a pixel of their class in the mask. Problems already listed in the data set are not repeated.
+    Finds truncated photos, photos of 16 bits that use fewer, masks that are unreadable, of another size or with
+    values out of range, and boxes without a pixel of their class in the mask. Problems already listed in the
+    data set are not repeated.
     `progress` is called with (done, total) after each image.
     """
     problems: list[Problem] = []
@@ -30,22 +31,32 @@ def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = N
 
 
 def _look(sample: Sample, classes: tuple[str, ...]) -> list[Problem]:
-    mend = "to be mended or removed"
     try:
-        decode(sample.image)  # loading a data set reads headers only
+        bits = decode(sample.image)  # loading a data set reads headers only
     except DataError as error:
         reason = without_path(error, sample.image)
         return [Problem.skipped(sample.image, "damaged photo", reason)]
+    return [*_depth(sample, bits), *_look_at_mask(sample, classes)]
+
+
+def _depth(sample: Sample, bits: int | None) -> Iterator[Problem]:
+    if bits is not None and bits < 16:
+        kind, action = "photo of 16 bits that uses fewer", f"read as one of {bits} bits"
+        yield Problem(file=sample.image, kind=kind, detail=f"{bits}", action=action)
+
+
+def _look_at_mask(sample: Sample, classes: tuple[str, ...]) -> list[Problem]:
+    unscored = "image kept without ground truth"
     if sample.ground_truth is None:
         return []
     try:
         mask = sample.ground_truth()
     except DataError as error:
-        return [Problem(file=sample.image, kind="damaged mask", detail=str(error), action=mend)]
+        return [Problem(file=sample.image, kind="damaged mask", detail=str(error), action=unscored)]
     height, width = mask.shape
     if (width, height) != (sample.width, sample.height):
         sizes = f"{width} x {height}, the photo is {sample.width} x {sample.height}"
-        return [Problem(file=sample.image, kind="mask of other size", detail=sizes, action=mend)]
+        return [Problem(file=sample.image, kind="mask of other size", detail=sizes, action=unscored)]
     problems = []
     for box, label in zip(sample.boxes, sample.labels, strict=True):
         x1, y1 = np.floor(box[:2]).astype(int)

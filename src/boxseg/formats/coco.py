@@ -8,16 +8,18 @@
 
 Classes 1..L are the categories by ascending ID. Crowds give no box and are ignored in the ground truth, which
 is painted from the segmentations, smaller objects on top; an image has one when all of its objects have one.
+Ids and numbers may be text where they are unambiguous; a box that is missing is that around the segmentation.
 """
 
 from __future__ import annotations
 
 import glob
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
@@ -26,11 +28,14 @@ from boxseg.dataset import Instance, Problem, Sample
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.boxes import judge_boxes
 from boxseg.formats.files import listed, read_json
-from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, Listing, sort_out
-from boxseg.formats.photo_names import locate_photos
-from boxseg.formats.regions import is_void, packed, painter
+from boxseg.formats.joining import new_boxes
+from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
+from boxseg.formats.loose_numbers import ById, Id, as_id, is_set, number, whole_number
+from boxseg.formats.photo_names import NamedPhoto, locate_photos
+from boxseg.formats.regions import is_void, packed, painter, region_bounds
 from boxseg.formats.split_files import annotations_option, head
 
+_PLAIN = {int, float}
 LOOKED_FOR = "annotations/instances_*.json or */_annotations.coco.json (coco)"
 _PATTERNS = ("annotations/instances_*.json", "*/_annotations.coco.json", "annotations/*.json", "*.json")
 
@@ -56,57 +61,66 @@ def read(data: Data) -> Listing:
     """List the photos of one split with their boxes."""
     path = find_annotations(data)
     content = parse(path)
-    labels, classes = _categories(content["categories"], path)
-    photos, problems = sort_out(_photos(data, path, content, labels))
+    categories, problems = sort_out(_categories(content, path))
+    photos, more = sort_out(_photos(data, path, content, _classes(categories)))
     return Listing(
         root=data.root,
-        classes=classes,
+        classes=tuple(str(category["name"]) for category in categories),
         photos=photos,
-        problems=problems,
-        category_ids=tuple(int(number) for number in labels),
+        problems=[*problems, *more],
+        category_ids=tuple(_number_of(category) for category in categories),
         annotations=path,
     )
 
 
 def _photos(
-    data: Data, path: Path, content: dict[str, list[Any]], labels: dict[float, int]
+    data: Data, path: Path, content: dict[str, list[Any]], labels: ById[int]
 ) -> Iterator[AnnotatedPhoto | Problem]:
     images, problems = sort_out(_images(content["images"], path))
     yield from problems
     yield from _repeated(content["annotations"], path)
-    objects, problems = _by_image(content, path)
+    annotations, problems = sort_out(_by_image(content, path))
     yield from problems
     # Without any segmentation in the data set, a photo without objects has no ground truth either.
-    segmented = any(annotation.get("segmentation") for found in objects.values() for _, annotation in found)
+    segmented = any(annotation.get("segmentation") for annotation in map(_fields, content["annotations"]))
+    crowds = _has_crowds(content)
+    if not crowds and any(map(_is_crowd, content["annotations"])):
+        detail = "a set of crowds alone would be without objects"
+        yield Problem(file=path, kind="most annotations are iscrowd", detail=detail, action="read as objects")
+    objects: dict[Id, list[_Numbered]] = dict(annotations)
     split = _split_name(path)
     below = (split, f"images/{split}", data.split, f"images/{data.split}", "images")
     named = locate_photos(data, path, [image["file_name"] for image in images], below)
-    for found, image in zip(named, images, strict=False):
-        if isinstance(found, Problem):
-            yield found
+    yield from (found for found in named.values() if isinstance(found, Problem))
+    for image in images:
+        found = named.get(image["file_name"])
+        if not isinstance(found, NamedPhoto):
             continue
         photo = AnnotatedPhoto(
             id=found.id,
             image=found.image,
             source=path,
             stated_size=_stated_size(image),
-            image_id=image["id"],
+            image_id=as_id(image["id"]),
         )
-        yield from _with_objects(photo, objects[image["id"]], labels, segmented)
+        yield from _with_objects(photo, objects[image["id"]], labels, segmented=segmented, crowds=crowds)
 
 
-def _by_image(
-    content: dict[str, list[Any]], path: Path
-) -> tuple[dict[int | str, list[_Numbered]], list[Problem]]:
-    found: dict[int | str, list[_Numbered]] = {image["id"]: [] for image in content["images"]}
-    problems = []
-    for number, annotation in enumerate(content["annotations"]):
-        image_id = annotation.get("image_id") if isinstance(annotation, dict) else None
-        if isinstance(image_id, (int, str)) and image_id in found:
-            found[image_id].append((number, annotation))
+_Numbered = tuple[int, dict[str, Any]]  # place in the file, annotation
+
+
+def _by_image(content: dict[str, list[Any]], path: Path) -> Iterator[tuple[Id, list[_Numbered]] | Problem]:
+    """The annotations of each image by its id, in the order of the file."""
+    found: dict[Id, list[_Numbered]] = {image["id"]: [] for image in content["images"]}
+    known = ById(found)
+    for place, annotation in enumerate(content["annotations"]):
+        own = known.find(annotation.get("image_id")) if isinstance(annotation, dict) else None
+        if own is not None:
+            own.append((place, annotation))
         else:
-            problems.append(Problem.skipped(path, "annotation without photo", _called(annotation, number)))
-    return found, problems
+            detail = f"image_id {_fields(annotation).get('image_id')!r}, {_called(annotation, place)}"
+            yield Problem.skipped(path, "annotation without photo", detail)
+    yield from found.items()
 
 
 def find_annotations(data: Data) -> Path:
@@ -141,8 +155,10 @@ def parse(path: Path) -> dict[str, list[Any]]:
     content = read_json(path)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            found = ", ".join(list(content)[:8]) if isinstance(content, dict) else type(content).__name__
             raise DataError(
-                f"{path}: no list {key!r}, expected COCO instances (images, annotations, categories)"
+                f"{path}: no list {key!r}, expected COCO instances (images, annotations, categories), found "
+                f"{found or 'nothing'}: name the right file by data.annotations, or the format by data.format"
             )
     for key in ("images", "categories"):
         if not content[key]:
@@ -150,58 +166,127 @@ def parse(path: Path) -> dict[str, list[Any]]:
     return dict(content)
 
 
-def _categories(categories: list[Any], path: Path) -> tuple[dict[float, int], tuple[str, ...]]:
-    for category in categories:
-        if not isinstance(category, dict) or not _is_number(category.get("id")) or not category.get("name"):
-            raise DataError(f"{path}: a category without id or name: {category}")
-    for key in ("id", "name"):
-        (value, count), *_ = Counter(category[key] for category in categories).most_common(1)
-        if count > 1:
-            raise DataError(f"{path}: {count} categories of {key} {value!r}, expected one")
-    ordered = sorted(categories, key=lambda category: category["id"])
-    labels = {category["id"]: label for label, category in enumerate(ordered, start=1)}
-    return labels, tuple(str(category["name"]) for category in ordered)
+def _categories(content: dict[str, list[Any]], path: Path) -> Iterator[dict[str, Any] | Problem]:
+    """The categories by ascending id, each name once."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for category in _each_category(content["categories"], path):
+        by_name.setdefault(str(category["name"]), []).append(category)
+    left_out: set[int] = set()
+    if any(len(alike) > 1 for alike in by_name.values()):
+        used = {whole_number(_fields(annotation).get("category_id")) for annotation in content["annotations"]}
+        for alike in by_name.values():
+            for category in _doubles(alike, used, path):
+                left_out.add(_number_of(category))
+                kind = "category without annotations has the name of another"
+                detail = f"id {category['id']!r}, {category['name']!r}"
+                yield Problem(file=path, kind=kind, detail=detail, action="left out")
+    known = [category for alike in by_name.values() for category in alike]
+    yield from sorted((one for one in known if _number_of(one) not in left_out), key=_number_of)
+
+
+def _each_category(categories: list[Any], path: Path) -> Iterator[dict[str, Any]]:
+    """The categories by ascending id, each id once."""
+    alike: dict[int, dict[str, Any]] = {}
+    for place, category in enumerate(categories):
+        number, name = whole_number(_fields(category).get("id")), _fields(category).get("name")
+        if number is None:
+            raise DataError(f"{path}: the id of category number {place} is no whole number: {category}")
+        if not isinstance(name, (str, int, float)) or not str(name).strip():
+            raise DataError(f"{path}: category number {place} has no name: {category}")
+        known = alike.setdefault(number, category)["name"]
+        if known != name:
+            raise DataError(
+                f"{path}: 2 categories of id {number}, {known!r} and {name!r}: number one of them anew"
+            )
+    yield from (category for _, category in sorted(alike.items()))
+
+
+def _doubles(alike: list[dict[str, Any]], used: set[int | None], path: Path) -> list[dict[str, Any]]:
+    """Which categories of one name to leave out: tools add one, without objects, as the group of the others."""
+    empty = [category for category in alike if _number_of(category) not in used]
+    if len(alike) - len(empty) > 1:
+        raise DataError(
+            f"{path}: 2 categories of name {alike[0]['name']!r}, both with annotations (ids "
+            f"{' and '.join(str(category['id']) for category in alike)}): rename one or give both one id"
+        )
+    return empty if len(empty) < len(alike) else empty[:-1]
+
+
+def _number_of(category: dict[str, Any]) -> int:
+    value = whole_number(category["id"])
+    assert value is not None
+    return value
+
+
+def _classes(categories: Sequence[dict[str, Any]]) -> ById[int]:
+    """Classes 1..L by the ids of their categories."""
+    return ById({_number_of(category): label for label, category in enumerate(categories, start=1)})
 
 
 def _images(images: list[Any], path: Path) -> Iterator[dict[str, Any] | Problem]:
-    for number, image in enumerate(images):
-        name = image.get("file_name") if isinstance(image, dict) else None
-        if not isinstance(name, str) or not name or not isinstance(image.get("id"), (int, str)):
-            raise DataError(f"{path}: image number {number} has no id or no file_name: {image}")
+    """The images that may be read, each id once."""
+    names: dict[Id, str] = {}
+    for place, image in enumerate(images):
+        name, number = _fields(image).get("file_name"), as_id(_fields(image).get("id"))
+        if not isinstance(name, str) or not name:
+            raise DataError(f"{path}: image number {place} has no file_name: {image}")
+        if number is None:
+            raise DataError(f"{path}: image number {place} has no id that is a whole number or a text: {image}")
+        if number in names:
+            if names[number] != name:
+                raise DataError(f"{path}: 2 images of id {number!r}, {names[number]} and {name}: renumber one")
+            yield Problem(
+                file=path, kind="image listed twice", detail=f"id {number!r}, {name}", action="read once"
+            )
+            continue
+        names[number] = name
         yield image
-    (value, count), *_ = Counter(image["id"] for image in images).most_common(1)
-    if count > 1:
-        raise DataError(f"{path}: {count} images of id {value!r}, expected one")
 
 
 def _repeated(annotations: list[Any], path: Path) -> Iterator[Problem]:
     """Report repeated annotation IDs: boxseg ignores IDs, but other tools keep only one annotation of each."""
-    ids = (annotation.get("id") for annotation in annotations if isinstance(annotation, dict))
-    for number, count in Counter(found for found in ids if isinstance(found, (int, str))).items():
+    ids = (_fields(annotation).get("id") for annotation in annotations)
+    for own_id, count in Counter(found for found in ids if isinstance(found, (int, str))).items():
         if count > 1:
             kind = "annotation ID used several times"
-            yield Problem(file=path, kind=kind, detail=f"{number}, {count} times", action="kept")
+            yield Problem(file=path, kind=kind, detail=f"{own_id}, {count} times", action="kept")
 
 
-_Numbered = tuple[int, dict[str, Any]]  # place in the file, annotation
 _Object = tuple[AnnotatedBox, Instance]
 
 
 def _with_objects(
-    photo: AnnotatedPhoto, annotations: list[_Numbered], labels: dict[float, int], segmented: bool
+    photo: AnnotatedPhoto,
+    annotations: list[_Numbered],
+    labels: ById[int],
+    *,
+    segmented: bool,
+    crowds: bool,
 ) -> Iterator[AnnotatedPhoto | Problem]:
     """The photo with its objects, and with ground truth if all of them have a segmentation."""
-    objects, problems = sort_out(_objects(photo, annotations, labels))
-    yield from problems
-    crowds = [(box, instance) for box, instance in objects if instance.crowd]
+    objects: list[_Object] = []
+    left_out: list[LeftOut] = []
+    complete = True
+    for place, annotation in annotations:
+        called = f"{_called(annotation, place)} of {photo.image.name}"
+        label, corners = labels.find(annotation.get("category_id")), _corners(annotation)
+        if corners is None:
+            complete = False
+            yield Problem.skipped(photo.source, "box without four numbers", called)
+            photo = replace(photo, unusable=True)
+        elif label is None:
+            complete = False
+            detail = f"category_id {annotation.get('category_id')!r}, {called}"
+            yield Problem.dropped(photo.source, "class unknown", detail)
+            left_out.append(LeftOut(corners, annotation.get("segmentation")))
+        else:
+            crowd = crowds and _is_crowd(annotation)
+            objects.append(_object(annotation, label, corners, called, crowd=crowd))
     boxes = [box for box, instance in objects if not instance.crowd]
-    photo = replace(photo, boxes=boxes, crowds=[box.corners for box, _ in crowds])
-    source = f"{photo.source}: {photo.image.name}"
-    if crowds:
-        photo = replace(photo, ignored=painter([_drawn(*crowd) for crowd in crowds], source))
+    left_out += [LeftOut(box.corners, instance.region) for box, instance in objects if instance.crowd]
     bare = [box.name for box, instance in objects if instance.region is None]
     # If an object was dropped, the mask would show it as background.
-    segmented = segmented and not problems
+    segmented = segmented and complete
     if segmented and bare:
         more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
         yield Problem(
@@ -210,54 +295,63 @@ def _with_objects(
             detail=f"{bare[0]}{more}",
             action="image kept without ground truth",
         )
-    elif segmented:
+    instances, truth = None, None
+    if segmented and not bare:
         instances = tuple(instance for _, instance in objects)
-        photo = replace(photo, ground_truth=painter(instances, source), instances=instances)
-    yield photo
+        truth = painter(instances, f"{photo.source}: {photo.image.name}")
+    yield replace(photo, boxes=boxes, left_out=left_out, ground_truth=truth, instances=instances)
 
 
-def _objects(
-    photo: AnnotatedPhoto, annotations: list[_Numbered], labels: dict[float, int]
-) -> Iterator[_Object | Problem]:
-    for number, annotation in annotations:
-        called = f"{_called(annotation, number)} of {photo.image.name}"
-        label, corners = _label(annotation, labels), _corners(annotation)
-        if label is None:
-            detail = f"id {annotation.get('category_id')}, {called}"
-            yield Problem.dropped(photo.source, "class unknown", detail)
-        elif corners is None:
-            yield Problem.dropped(photo.source, "box without four numbers", called)
-        else:
-            region, area = packed(annotation.get("segmentation")), annotation.get("area")
-            known = annotation.get("id")
-            own_id = known if isinstance(known, (int, str)) else None
-            instance = Instance(
-                label,
-                None if is_void(region) else region,
-                bool(annotation.get("iscrowd")),
-                float(area) if _is_number(area) else None,
-                own_id,
-            )
-            yield AnnotatedBox(corners, label, called, annotation_id=own_id), instance
+def _object(annotation: dict[str, Any], label: int, corners: Corners, called: str, *, crowd: bool) -> _Object:
+    region, area = packed(annotation.get("segmentation")), annotation.get("area")
+    own_id = as_id(annotation.get("id"))
+    instance = Instance(label, None if is_void(region) else region, crowd, number(area), own_id)
+    return AnnotatedBox(corners, label, called, annotation_id=own_id), instance
 
 
-def _label(annotation: dict[str, Any], labels: dict[float, int]) -> int | None:
-    category = annotation.get("category_id")
-    return labels.get(category) if _is_number(category) else None
+def _has_crowds(content: dict[str, list[Any]]) -> bool:
+    """Whether `iscrowd` means a crowd in this file: some tools set it for every object drawn as a mask.
+
+    Crowds are the exception. If most objects were crowds, the set would be nearly without objects.
+    """
+    count = sum(map(_is_crowd, content["annotations"]))
+    return 2 * count <= len(content["annotations"])
+
+
+def _is_crowd(annotation: Any) -> bool:
+    flag = _fields(annotation).get("iscrowd")
+    return flag != 0 and is_set(flag)
+
+
+def states_box(annotation: dict[str, Any]) -> bool:
+    """Whether an annotation has a box of four numbers; some tools write zeros for one that they do not have."""
+    box = annotation.get("bbox")
+    if not isinstance(box, list) or len(box) != 4 or not _PLAIN.issuperset(map(type, box)):
+        return False
+    try:
+        return any(box) and math.isfinite(sum(box))
+    except OverflowError:  # whole numbers of hundreds of digits
+        return False
 
 
 def _corners(annotation: dict[str, Any]) -> Corners | None:
+    """The box of an annotation; where it has none, that around its segmentation, or None."""
     box = annotation.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
-        return None
-    x, y, width, height = box
+    if states_box(annotation):  # as nearly all do
+        x, y, width, height = annotation["bbox"]
+        return x, y, x + width, y + height
+    values = [number(value) for value in box] if isinstance(box, list) and len(box) == 4 else []
+    if not values or None in values or not any(values):
+        around = region_bounds(packed(annotation.get("segmentation")))
+        if around is not None or not values or None in values:
+            return around
+    x, y, width, height = (value or 0.0 for value in values)
     return x, y, x + width, y + height
 
 
-def _drawn(box: AnnotatedBox, crowd: Instance) -> Instance:
-    """A crowd with its region, or its box if it has none."""
-    left, top, right, bottom = box.corners
-    return replace(crowd, region=crowd.region or [[left, top, right, top, right, bottom, left, bottom]])
+def _fields(entry: Any) -> dict[str, Any]:
+    """An entry of a list, as long as it is an object of JSON."""
+    return entry if isinstance(entry, dict) else {}
 
 
 def places_of_boxes(
@@ -273,34 +367,37 @@ def places_of_boxes(
     Raises:
         DataError: The samples were read from another content.
     """
-    labels, _ = _categories(content["categories"], path)
-    by_image, _ = _by_image(content, path)
+    labels = _classes(sort_out(_categories(content, path))[0])
+    by_image, crowds = ById(dict(sort_out(_by_image(content, path))[0])), _has_crowds(content)
+
+    def boxes_of(image: Id) -> Iterator[tuple[int, AnnotatedBox]]:
+        for place, annotation in by_image.find(image) or []:
+            label, corners = labels.find(annotation.get("category_id")), _corners(annotation)
+            if label is not None and corners is not None and not (crowds and _is_crowd(annotation)):
+                yield place, AnnotatedBox(corners, label, "")
+
     for sample in samples:
-        found = []
         assert sample.image_id is not None
-        for number, annotation in by_image.get(sample.image_id, []):
-            label, corners = _label(annotation, labels), _corners(annotation)
-            if label is not None and corners is not None and not annotation.get("iscrowd"):
-                found.append((number, label, corners))
-        boxes = np.array([corners for *_, corners in found], dtype=np.float64).reshape(-1, 4)
+        found = list(boxes_of(sample.image_id))
+        for more in sample.more_image_ids:
+            others = list(boxes_of(more))
+            new = new_boxes([box for _, box in found], [box for _, box in others])
+            found += [one for one, is_new in zip(others, new, strict=True) if is_new]
+        boxes = np.array([box.corners for _, box in found], dtype=np.float64).reshape(-1, 4)
         clipped, keep, _ = judge_boxes(boxes, sample.width, sample.height)
-        own = np.array([label for _, label, _ in found], dtype=np.int64)[keep]
+        own = np.array([box.label for _, box in found], dtype=np.int64)[keep]
         if not np.array_equal(clipped[keep], sample.boxes) or not np.array_equal(own, sample.labels):
             raise DataError(f"{path}: the boxes of {sample.id} have changed since it was read")
-        yield [number for (number, *_), kept in zip(found, keep.tolist(), strict=True) if kept]
+        yield [place for (place, _), kept in zip(found, keep.tolist(), strict=True) if kept]
 
 
 def _stated_size(image: dict[str, Any]) -> tuple[int, int] | None:
-    width, height = image.get("width"), image.get("height")
-    if not _is_number(width) or not _is_number(height) or not (0 < width < 1e6 and 0 < height < 1e6):
+    width, height = number(image.get("width")), number(image.get("height"))
+    if width is None or height is None or not (0 < width < 1e6 and 0 < height < 1e6):
         return None
     return int(width), int(height)
 
 
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _called(annotation: Any, number: int) -> str:
-    has_id = isinstance(annotation, dict) and "id" in annotation
-    return f"annotation {annotation['id']}" if has_id else f"number {number}"
+def _called(annotation: Any, place: int) -> str:
+    has_id = "id" in _fields(annotation)
+    return f"annotation {annotation['id']}" if has_id else f"number {place}"

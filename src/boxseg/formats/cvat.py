@@ -13,9 +13,9 @@ project names the subset of every image: its split. Classes 1..L are the labels 
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +25,11 @@ from boxseg.config import Data
 from boxseg.dataset import Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.coco_results import encode_window
-from boxseg.formats.listing import AnnotatedPhoto, Corners, Listing, sort_out
-from boxseg.formats.photo_names import locate_photos
+from boxseg.formats.listing import AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
+from boxseg.formats.loose_numbers import number
+from boxseg.formats.photo_names import NamedPhoto, locate_photos
 from boxseg.formats.shapes import Shape, bounds, rotated_corners, with_shapes
 from boxseg.formats.split_files import find_split_file, head, split_files
-from boxseg.formats.unknown import with_unknown
 from boxseg.formats.xml_files import parse_xml, root_tag
 
 LOOKED_FOR = "annotations.xml of CVAT for images (cvat)"
@@ -68,26 +68,28 @@ def _photos(
     below = ("images", *subsets, f"images/{data.split}", data.split)
     named = locate_photos(data, path, [name for name, _ in images], below)
     outlined = any(node.find(kind) is not None for node in nodes for kind in _OUTLINES)
-    for found, (_, node) in zip(named, images, strict=False):
-        if isinstance(found, Problem):
-            yield found
+    yield from (found for found in named.values() if isinstance(found, Problem))
+    for name, node in images:
+        found = named.get(name)
+        if not isinstance(found, NamedPhoto):
             continue
         photo = AnnotatedPhoto(id=found.id, image=found.image, source=path, stated_size=_size(node))
         drawn = [child for child in node if child.tag in _DRAWN]
-        shapes, problems = sort_out(_shapes(photo, drawn, classes))
+        parts, problems = sort_out(_shapes(photo, drawn, classes))
         yield from problems
-        read = [shape for shape in shapes if isinstance(shape, Shape)]
-        if any(shape is None for shape in shapes):
-            continue
-        for each in with_shapes(photo, read, complete=len(read) == len(drawn), outlined=outlined):
-            unknown = [shape for shape in shapes if isinstance(shape, tuple)]
-            yield with_unknown(each, unknown) if isinstance(each, AnnotatedPhoto) else each
+        shapes = [shape for shape in parts if isinstance(shape, Shape)]
+        photo = replace(
+            photo,
+            left_out=[part for part in parts if isinstance(part, LeftOut)],
+            unusable=any(problem.action == "skipped" for problem in problems),
+        )
+        yield from with_shapes(photo, shapes, complete=len(shapes) == len(drawn), outlined=outlined)
 
 
 def _images(nodes: list[ET.Element], path: Path) -> Iterator[tuple[str, ET.Element] | Problem]:
-    for number, node in enumerate(nodes, start=1):
+    for position, node in enumerate(nodes, start=1):
         name = node.get("name") or ""
-        yield (name, node) if name else Problem.skipped(path, "image without name", f"number {number}")
+        yield (name, node) if name else Problem.skipped(path, "image without name", f"number {position}")
 
 
 def _split(data: Data) -> tuple[Path, list[ET.Element], tuple[str, ...]]:
@@ -145,18 +147,18 @@ def _size(node: ET.Element) -> tuple[int, int] | None:
 
 def _shapes(
     photo: AnnotatedPhoto, drawn: list[ET.Element], classes: tuple[str, ...]
-) -> Iterator[Shape | Corners | Problem | None]:
-    """Each shape; of one that cannot be used, only the box around it, or None if it may be anywhere."""
-    for number, node in enumerate(drawn, start=1):
+) -> Iterator[Shape | LeftOut | Problem]:
+    """The shapes of a photo. One that cannot be read leaves its place out, or the photo if that is unknown."""
+    for position, node in enumerate(drawn, start=1):
         label = (node.get("label") or "").strip()
-        called = f"{node.tag} {number} ({label or 'no label'}) of {photo.image.name}"
+        called = f"{node.tag} {position} ({label or 'no label'}) of {photo.image.name}"
         try:
             shape = _shape(node, label, classes, called, photo.stated_size)
         except ValueError as error:
             place = _place(node)
-            action = "ignored with its box" if place else "skipped"
-            yield Problem(file=photo.source, kind=str(error), detail=called, action=action)
-            yield place
+            yield (Problem.dropped if place else Problem.skipped)(photo.source, str(error), called)
+            if place:
+                yield LeftOut(place)
             continue
         if _rotation(node):
             detail = f"{called}, by {_rotation(node):g} degrees"
@@ -173,41 +175,42 @@ def _shape(
         raise ValueError("neither box, polygon nor mask")
     if label not in classes:
         raise ValueError("class unknown" if label else "class missing")
-    number = classes.index(label) + 1
+    own = classes.index(label) + 1
     if node.tag == "box":
-        return Shape(label=number, box=_box(node), name=called)
+        return Shape(label=own, box=_box(node), name=called)
     if node.tag == "polygon":
         points = _points(node)
         outline = [value for point in points for value in point]
-        return Shape(label=number, box=bounds(points), name=called, region=[outline])
+        return Shape(label=own, box=bounds(points), name=called, region=[outline])
     if size is None:
         raise ValueError("mask of an image without width and height")
     left, top, mask = _mask(node, size)
     box = (float(left), float(top), float(left + mask.shape[1]), float(top + mask.shape[0]))
     region = encode_window(mask, left, top, (size[1], size[0]))
-    return Shape(label=number, box=box, name=called, region=region)
+    return Shape(label=own, box=box, name=called, region=region)
 
 
 def _place(node: ET.Element) -> Corners | None:
-    """The box around a shape of any kind; None if its coordinates cannot be read."""
+    """The box around a shape of any kind that cannot be read; None if even that is unknown."""
+    values = {key: found for key, text in node.items() if (found := number(text)) is not None}
     try:
-        if node.tag == "box":
-            return bounds(rotated_corners(_box(node), 0, (0, 0)))
-        if node.tag == "ellipse":
-            x, y, rx, ry = (float(node.get(key, "")) for key in ("cx", "cy", "rx", "ry"))
-            corners = rotated_corners(
-                (x - rx, y - ry, x + rx, y + ry), float(node.get("rotation") or 0), (x, y)
-            )
-            return bounds(corners)
-        if node.tag == "mask":
-            left, top, width, height = (float(node.get(key, "")) for key in ("left", "top", "width", "height"))
-            return bounds([(left, top), (left + width, top + height)])
-        if node.tag == "cuboid":
-            across = [float(value) for key, value in node.items() if re.fullmatch("x[tb][lr][12]", key)]
-            down = [float(value) for key, value in node.items() if re.fullmatch("y[tb][lr][12]", key)]
-            return bounds(list(zip(across, down, strict=True)))
-        # Polygons, lines, points, and the points of a skeleton.
-        return bounds([point for part in node.iter() if part.get("points") for point in _pairs(part)])
+        # The points of a skeleton are elements in it.
+        if lists := [text for one in (node, *node) if (text := one.get("points"))]:
+            pairs = [pair.split(",") for text in lists for pair in text.split(";")]
+            return bounds([(float(x), float(y)) for x, y in pairs])
+        if {"cx", "cy", "rx", "ry"} <= values.keys():
+            x, y, across, down = (values[key] for key in ("cx", "cy", "rx", "ry"))
+            own = (x - across, y - down, x + across, y + down)
+            return bounds(rotated_corners(own, values.get("rotation", 0.0), (x, y)))
+        if {"left", "top", "width", "height"} <= values.keys():
+            x, y = values["left"], values["top"]
+            return x, y, x + values["width"], y + values["height"]
+        # The corners of a box, or of both faces of a cuboid: xtl1, ytl1 and so on.
+        across_all = [value for key, value in values.items() if key.startswith("x")]
+        down_all = [value for key, value in values.items() if key.startswith("y")]
+        if len(across_all) < 2 or len(across_all) != len(down_all):
+            return None
+        return bounds(list(zip(across_all, down_all, strict=True)))
     except ValueError:
         return None
 

@@ -45,9 +45,10 @@ def read_label_map(path: Path) -> tuple[str, ...]:
         lines = [line.split(":") for line in read_lines(path) if line and not line.startswith("#")]
     except DataError:
         return ()
-    if lines and lines[-1][0] == _IGNORED:
-        del lines[-1]
     names = [words[0] for words in lines]
     colours = [words[1].replace(" ", "") if len(words) > 1 else "" for words in lines]
     usual = [",".join(map(str, colour)) for colour in voc_palette()[: len(names)].tolist()]
+    # A class may have this name, too: it then has the colour of its number, not that of 255.
+    if names[-1:] == [_IGNORED] and colours[-1:] != usual[-1:]:
+        names, colours, usual = names[:-1], colours[:-1], usual[:-1]
     return tuple(names[1:]) if names[:1] == [_BACKGROUND] and colours == usual else ()

@@ -14,6 +14,7 @@ upload also without the eight digits in front.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +26,16 @@ from boxseg.errors import DataError
 from boxseg.formats import label_studio_storage
 from boxseg.formats.files import read_json
 from boxseg.formats.images import SUFFIXES
-from boxseg.formats.label_studio_regions import REGIONS, label_of, read_region, rotation, stated_size
-from boxseg.formats.listing import AnnotatedPhoto, Listing, sort_out
+from boxseg.formats.label_studio_regions import (
+    REGIONS,
+    label_of,
+    labels_of,
+    place_of,
+    read_region,
+    rotation,
+    stated_size,
+)
+from boxseg.formats.listing import AnnotatedPhoto, LeftOut, Listing, sort_out
 from boxseg.formats.photo_names import find_files, readings
 from boxseg.formats.shapes import Shape, with_shapes
 from boxseg.formats.split_files import find_split_file, head, images_option, split_files
@@ -74,7 +83,10 @@ def _photos(
     found, problems = sort_out(_photo_files(data, tasks, path))
     yield from problems
     top = os.path.commonpath([file.parent for _, file in found]) if found else data.root
-    for task, file in found[: data.limit]:
+    files = set(list(dict.fromkeys(file for _, file in found))[: data.limit])
+    for task, file in found:
+        if file not in files:
+            continue
         photo = AnnotatedPhoto(id=file.relative_to(top).with_suffix("").as_posix(), image=file, source=path)
         yield from _with_objects(photo, task, classes, outlined)
 
@@ -124,12 +136,15 @@ def _results(task: Task) -> list[dict[str, Any]]:
     """The regions drawn in a task, without choices, texts etc.; labels stored apart are put into them."""
     annotations = _annotations(task)
     found = [one for one in annotations[-1]["result"] if isinstance(one, dict)] if annotations else []
-    apart = {str(one.get("id")): label_of(one) for one in found if one.get("type") == "labels"}
+    apart: defaultdict[str, list[str]] = defaultdict(list)
+    for one in found:
+        if one.get("type") == "labels":
+            apart[str(one.get("id"))] += labels_of(one)
     drawn = []
     for one in found:
         if isinstance(one.get("type"), str) and one["type"] in REGIONS and isinstance(one.get("value"), dict):
-            label = label_of(one) or apart.get(str(one.get("id")))
-            drawn.append({**one, "value": {**one["value"], "labels": [label] if label else []}})
+            labels = labels_of(one) or apart.get(str(one.get("id")), [])
+            drawn.append({**one, "value": {**one["value"], "labels": labels}})
     return drawn
 
 
@@ -152,28 +167,44 @@ def _with_objects(
     results = _results(task)
     regions, problems = sort_out(_regions(photo, results, classes))
     yield from problems
-    size = next((size for _, size in regions if size), None)
-    shapes, complete = [shape for shape, _ in regions], len(regions) == len(results)
-    yield from with_shapes(replace(photo, stated_size=size), shapes, complete=complete, outlined=outlined)
+    shapes = [region for region in regions if isinstance(region, Shape)]
+    photo = replace(
+        photo,
+        stated_size=next(filter(None, map(stated_size, results)), None),
+        left_out=[region for region in regions if isinstance(region, LeftOut)],
+        unusable=any(problem.action == "skipped" for problem in problems),
+    )
+    yield from with_shapes(photo, shapes, complete=len(shapes) == len(results), outlined=outlined)
 
 
 def _regions(
     photo: AnnotatedPhoto, results: list[dict[str, Any]], classes: tuple[str, ...]
-) -> Iterator[tuple[Shape, tuple[int, int] | None] | Problem]:
-    """Each region, with the photo's (width, height) that it states."""
+) -> Iterator[Shape | LeftOut | Problem]:
+    """The regions of a photo. One that cannot be read leaves its place out, or the photo if that is unknown."""
+    source = photo.source
     for number, result in enumerate(results, start=1):
-        name = label_of(result)
-        called = f"{result['type']} {number} ({name or 'no label'}) of {photo.image.name}"
-        label = classes.index(name) + 1 if name in classes else None
+        names = labels_of(result)
+        called = f"{result['type']} {number} ({', '.join(names) or 'no label'}) of {photo.image.name}"
+        label = classes.index(names[0]) + 1 if names and names[0] in classes else 0
         try:
             shape = read_region(result, label, called, photo.image)
             degrees = rotation(result)
         except ValueError as error:
-            yield Problem.dropped(photo.source, str(error), called)
+            place = place_of(result, photo.image)
+            yield (Problem.dropped if place else Problem.skipped)(source, str(error), called)
+            if place:
+                yield LeftOut(place)
             continue
+        if not label:
+            yield Problem.dropped(source, "class missing", called)
+            yield LeftOut(shape.box, shape.region)
+            continue
+        if len(names) > 1:
+            action = f"kept as {names[0]}"
+            yield Problem(file=source, kind="region with several labels", detail=called, action=action)
         if degrees:
             detail = f"{called}, by {degrees:g} degrees"
             action = "kept, as the upright box around it"
-            yield Problem(file=photo.source, kind="rotated rectangle", detail=detail, action=action)
+            yield Problem(file=source, kind="rotated rectangle", detail=detail, action=action)
         own_id = result.get("id")
-        yield replace(shape, annotation_id=own_id if isinstance(own_id, str) else None), stated_size(result)
+        yield replace(shape, annotation_id=own_id if isinstance(own_id, str) else None)

@@ -15,6 +15,7 @@ from boxseg.formats.boxes import mask_bounds
 from boxseg.formats.coco_results import encode_mask
 from boxseg.formats.images import image_size
 from boxseg.formats.listing import Corners
+from boxseg.formats.loose_numbers import number
 from boxseg.formats.shapes import Shape, bounds, rotated_corners
 
 RegionKind = Literal["rectangle", "polygon", "brush", "other"]
@@ -27,18 +28,46 @@ REGIONS: dict[str, RegionKind] = _TOOLS | {f"{tool}labels": kind for tool, kind 
 _MOST_PIXELS = 1 << 28
 
 
-def label_of(result: dict[str, Any]) -> str | None:
-    """The first label of a result."""
+def labels_of(result: dict[str, Any]) -> list[str]:
+    """The labels of a result."""
     value = result.get("value")
     if not isinstance(value, dict):
-        return None
+        return []
     for labels in (value.get("labels"), value.get(str(result.get("type")))):
-        if isinstance(labels, list) and labels and isinstance(labels[0], str) and labels[0].strip():
-            return labels[0].strip()
-    return None
+        known = [text.strip() for text in labels if isinstance(text, str)] if isinstance(labels, list) else []
+        if any(known):
+            return list(filter(None, known))
+    return []
 
 
-def read_region(result: dict[str, Any], label: int | None, name: str, image: Path) -> Shape:
+def label_of(result: dict[str, Any]) -> str | None:
+    """The first label of a result."""
+    return next(iter(labels_of(result)), None)
+
+
+def place_of(result: dict[str, Any], image: Path) -> Corners | None:
+    """The box in pixels around a region of any kind that cannot be read; None if even that is unknown."""
+    value = result["value"]
+    try:
+        if _float(result.get("image_rotation") or 0) % 360:
+            return None
+        size = stated_size(result) or _photo_size(image)
+        points = value.get("points") or value.get("vertices")
+        if isinstance(points, list):
+            pairs = [(point["x"], point["y"]) if isinstance(point, dict) else tuple(point) for point in points]
+            return bounds([(_float(x) / 100 * size[0], _float(y) / 100 * size[1]) for x, y in pairs])
+        x, y = _float(value.get("x")), _float(value.get("y"))
+        across, down = _float(value.get("radiusX", 0)), _float(value.get("radiusY", 0))
+        right, bottom = x + _float(value.get("width", across)), y + _float(value.get("height", down))
+        if REGIONS[result["type"]] == "rectangle" and not {"width", "height"} <= value.keys():
+            return None
+    except (ValueError, TypeError, KeyError):
+        return None
+    corners = [(x - across, y - down), (right, bottom)]
+    return bounds([(x / 100 * size[0], y / 100 * size[1]) for x, y in corners])
+
+
+def read_region(result: dict[str, Any], label: int, name: str, image: Path) -> Shape:
     """Read a region of a type in `REGIONS`, in pixels; a ValueError's message becomes the kind of its problem.
 
     If the region does not state the size of the photo, it is read from `image`.
@@ -46,8 +75,6 @@ def read_region(result: dict[str, Any], label: int | None, name: str, image: Pat
     kind, value = REGIONS[result["type"]], result["value"]
     if kind == "other":
         raise ValueError("neither rectangle, polygon nor brush")
-    if label is None:
-        raise ValueError("class missing")
     if _float(result.get("image_rotation") or 0) % 360:
         raise ValueError("drawn on a photo that was turned in the editor")
     size = stated_size(result) or _photo_size(image)
@@ -83,9 +110,10 @@ def _photo_size(image: Path) -> tuple[int, int]:
 
 
 def _float(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    found = None if isinstance(value, bool) else number(value)
+    if found is None:
         raise ValueError("not all numbers")
-    return float(value)
+    return found
 
 
 def _rectangle(result: dict[str, Any], size: tuple[int, int]) -> Corners:

@@ -33,11 +33,10 @@ from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.coco_results import encode_window
 from boxseg.formats.files import read_json
 from boxseg.formats.images import DAMAGE
-from boxseg.formats.listing import AnnotatedPhoto, Corners, Listing, sort_out
+from boxseg.formats.listing import AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
 from boxseg.formats.photo_names import find_files
 from boxseg.formats.shapes import Shape, bounds, with_shapes
 from boxseg.formats.split_files import annotations_option, head, images_option, split_files
-from boxseg.formats.unknown import with_unknown
 
 LOOKED_FOR = "JSON files of labelme beside photos (labelme)"
 _OTHER_SPLITS = ("val", "valid", "validation", "test")
@@ -154,8 +153,8 @@ def _with_objects(
             yield Problem(file=photo.source, kind="rotated box", detail=called, action=action)
         shape = Shape(label=classes.index(label) + 1, box=box, name=called, region=region)
         shapes.append((each.get("group_id"), shape))
-    for found in with_shapes(photo, _grouped(shapes), complete=not unknown, outlined=outlined):
-        yield with_unknown(found, unknown) if isinstance(found, AnnotatedPhoto) else found
+    photo = replace(photo, left_out=[*map(LeftOut, unknown)])
+    yield from with_shapes(photo, _grouped(shapes), complete=not unknown, outlined=outlined)
 
 
 def _grouped(shapes: list[tuple[Any, Shape]]) -> list[Shape]:

@@ -8,7 +8,8 @@ A reader is one file with three names, and an entry in `formats.READERS`:
 
 Readers open no photo and check no box: `formats.assemble` does that for all formats. The functions inside a
 reader are generators. They yield what they read, and a `Problem` for each item that cannot be used; `sort_out`
-separates the two:
+separates the two. An object that cannot be read is there all the same: its place goes into `left_out` of its
+photo, or else the photo is `unusable`, so that it does not become background:
 
     photos, problems = sort_out(_photos(data, …))
     return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
@@ -21,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,18 @@ class AnnotatedBox(NamedTuple):
     annotation_id: int | str | None = None
 
 
+class LeftOut(NamedTuple):
+    """Part of a photo that is neither an object nor sure background: a crowd, or an object that cannot be read.
+
+    Attributes:
+        corners: The box around it, as in `AnnotatedBox`; finite.
+        region: Its polygons or run-length code, in pixels. Without one that can be painted, its box counts.
+    """
+
+    corners: Corners
+    region: Any = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class AnnotatedPhoto:
     """One annotated photo; its file has not been opened yet.
@@ -63,11 +76,13 @@ class AnnotatedPhoto:
         boxes: Its objects.
         normalised: Whether corners are shares of width and height.
         stated_size: (width, height) in the annotation, if stated.
-        crowds: Corners of the boxes around crowds, and around objects that cannot be used.
+        left_out: Crowds, and objects that cannot be read. Without them, they would be sure background.
         ground_truth: Makes the reader of the ground truth from (width, height).
-        ignored: Makes the reader of the crowds' mask from (width, height).
         instances: As in `Sample`.
         image_id: As in `Sample`.
+        more_image_ids: As in `Sample`.
+        unusable: Whether it has an object whose place in the photo is not known, so that no pixel is sure
+            background: the photo is skipped. The reader lists why.
     """
 
     id: str
@@ -76,11 +91,12 @@ class AnnotatedPhoto:
     boxes: Sequence[AnnotatedBox] = ()
     normalised: bool = False
     stated_size: tuple[int, int] | None = None
-    crowds: Sequence[Corners] = ()
+    left_out: Sequence[LeftOut] = ()
     ground_truth: Callable[[int, int], MaskReader] | None = None
-    ignored: Callable[[int, int], MaskReader] | None = None
     instances: tuple[Instance, ...] | None = None
     image_id: int | str | None = None
+    more_image_ids: tuple[int | str, ...] = ()
+    unusable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,8 +109,10 @@ def _write_filled(path: Path, annotations: Path, samples: list[Sample], filled: 
     with tempfile.TemporaryFile(dir=path.parent) as waiting:
         offsets = np.full(len(content["annotations"]), -1, dtype=np.int64)
         places = coco.places_of_boxes(content, samples, annotations)
-        for own, fields in zip(places, filled, strict=True):
-            for place, entry in zip(own, fields, strict=True):
+        for sample, own, fields in zip(samples, places, filled, strict=True):
+            for place, entry, box in zip(own, fields, sample.boxes.tolist(), strict=True):
+                if not coco.states_box(content["annotations"][place]):
+                    entry |= {"bbox": [*box[:2], box[2] - box[0], box[3] - box[1]]}
                 offsets[place] = waiting.tell()
                 waiting.write(json.dumps(entry).encode("ascii") + b"\n")
         _write_lines(path, {**content, "annotations": _completed(content["annotations"], offsets, waiting)})
@@ -123,7 +125,9 @@ def _completed(annotations: list[Any], offsets: NDArray[np.int64], waiting: IO[b
             yield annotation
         else:
             waiting.seek(offset)
-            yield {**annotation, **json.loads(waiting.readline())}
+            # What was read as an object is one, whatever the file calls it.
+            unlike = {"iscrowd": 0} if annotation.get("iscrowd") else {}
+            yield {**annotation, **unlike, **json.loads(waiting.readline())}
 
 
 def _made(dataset: BoxDataset, samples: list[Sample], filled: Iterable[list[Fields]]) -> dict[str, Any]:

@@ -51,20 +51,21 @@ class NamedPhoto(NamedTuple):
 
 def locate_photos(
     data: Data, source: Path, names: Sequence[str], below: Iterable[str]
-) -> list[NamedPhoto | Problem]:
+) -> dict[str, NamedPhoto | Problem]:
     """The photo of each name, or the problem of a name that fits none or several; in the order of the names.
 
-    Only `data.limit` names are looked for. The folder of photos is the one that `data.images` names, else the
-    first that has one of the photos where its name says: of `below` (folders below the root, the likeliest
-    first), then beside the annotation file `source`, then the only one up to two levels down.
+    Only the first `data.limit` names are in it, each once. The folder of photos is the one that `data.images`
+    names, else the first that has one of the photos where its name says: of `below` (folders below the root,
+    the likeliest first), then beside the annotation file `source`, then the only one up to two levels down.
 
     Raises:
         DataError: None of the photos is there.
     """
     below = tuple(below)
     folder = images_option(data) or _image_folder(data, source, names, below)
+    unique = list(dict.fromkeys(names))
     # Without a folder, IDs depend on where all photos are.
-    wanted = names if folder is None else names[: data.limit]
+    wanted = unique if folder is None else unique[: data.limit]
     files = find_files(wanted, folder or data.root, source)
     found = [file for file in files if isinstance(file, Path)]
     if wanted and all(isinstance(file, Problem) and file.kind == _MISSING for file in files):
@@ -74,8 +75,10 @@ def locate_photos(
         )
     top = folder or Path(os.path.commonpath([file.parent for file in found] or [data.root]))
     names_of = dict(zip(found, _identities(found, top), strict=True))
-    named = [NamedPhoto(names_of[file], file) if isinstance(file, Path) else file for file in files]
-    return named[: data.limit]
+    return {
+        name: NamedPhoto(names_of[file], file) if isinstance(file, Path) else file
+        for name, file in list(zip(wanted, files, strict=True))[: data.limit]
+    }
 
 
 def find_files(names: Sequence[str], top: Path, source: Path) -> list[Path | Problem]:

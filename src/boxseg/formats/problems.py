@@ -7,9 +7,27 @@ from collections import Counter
 from collections.abc import Sequence
 
 from boxseg.dataset import BoxDataset, Problem
+from boxseg.errors import DataError
 from boxseg.tables import Table
 
 log = logging.getLogger("boxseg")
+
+
+def check_boxes(dataset: BoxDataset) -> None:
+    """Refuse a split without a single box: its labels would be background alone.
+
+    Raises:
+        DataError: No photo has a box.
+    """
+    if any(len(sample.labels) for sample in dataset.samples):
+        return
+    first = dataset.problems[0] if dataset.problems else None
+    why = f"; the first of {len(dataset.problems)} problems is {first.file}: {first.what}" if first else ""
+    raise DataError(
+        f"no image of split {dataset.split} in {dataset.root} has a box ({len(dataset)} images{why}): nothing "
+        f"can be labelled or learnt; `boxseg doctor data.root={dataset.root} data.split={dataset.split}` shows "
+        "what was read"
+    )
 
 
 class Checked:

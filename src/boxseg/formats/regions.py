@@ -47,6 +47,32 @@ class RegionMask:
             np.copyto(columns, np.uint8(self.labels[index]), where=inside)
         return np.ascontiguousarray(columns.reshape(self.width, self.height).T)
 
+    def trouble(self) -> str | None:
+        """Why a region cannot be painted, as far as that can be seen quickly; None if nothing is wrong."""
+        limit = _FAR * max(self.width, self.height)
+        for region in self.regions:
+            # The polygons of nearly all regions: one look at all numbers is enough.
+            if isinstance(region, list) and all(type(polygon) is array for polygon in region):
+                values = np.frombuffer(b"".join(region))
+                near = len(values) and -limit <= values.min() and values.max() <= limit  # false for NaN
+                if near and not any(len(polygon) % 2 for polygon in region):
+                    continue
+            elif isinstance(region, dict) and _fits(region, self.width, self.height):
+                continue
+            try:
+                encode_region(region, self.width, self.height)
+            except UNREADABLE_REGION as error:
+                return str(error) or type(error).__name__
+        return None
+
+
+def _fits(code: dict[str, Any], width: int, height: int) -> bool:
+    """Whether a code is of this size; the runs of a compressed one are checked when it is painted."""
+    counts = code.get("counts")
+    if code.get("size") != [height, width] or not isinstance(counts, list):
+        return code.get("size") == [height, width] and isinstance(counts, (str, bytes))
+    return all(type(count) is int and count >= 0 for count in counts) and sum(counts) == width * height
+
 
 def painter(instances: Sequence[Instance], source: str) -> Callable[[int, int], RegionMask]:
     """Make the function that gives the mask of objects and crowds from (width, height)."""
@@ -89,6 +115,35 @@ def is_void(region: Any) -> bool:
         code = {"size": [height, width], "counts": counts.encode() if isinstance(counts, str) else counts}
         # The area of a code is quick to compute; the code is checked closely only if that is 0.
         return int(coco_mask.area(code)) == 0 and bool(encode_region(region, width, height))
+    except UNREADABLE_REGION:
+        return False
+
+
+def region_bounds(region: Any) -> tuple[float, float, float, float] | None:
+    """The box x1 y1 x2 y2 around a region, in pixels; None if it holds no pixel or cannot be read."""
+    if is_void(region):
+        return None
+    try:
+        if isinstance(region, dict):
+            height, width = region["size"]
+            left, top, across, down = map(float, coco_mask.toBbox(encode_region(region, width, height)))
+            return left, top, left + across, top + down
+        values = np.concatenate([np.asarray(polygon, dtype=np.float64).reshape(-1, 2) for polygon in region])
+    except UNREADABLE_REGION:
+        return None
+    corners = (*values.min(axis=0).tolist(), *values.max(axis=0).tolist())
+    return corners if np.isfinite(values).all() else None
+
+
+def rectangle(left: float, top: float, right: float, bottom: float) -> list[list[float]]:
+    """The region of a box: one polygon."""
+    return [[left, top, right, top, right, bottom, left, bottom]]
+
+
+def can_be_painted(region: Any, width: int, height: int) -> bool:
+    """Whether a region holds a pixel and can be painted on a photo of this size."""
+    try:
+        return not is_void(region) and bool(encode_region(region, width, height))
     except UNREADABLE_REGION:
         return False
 

@@ -19,11 +19,10 @@ from boxseg.dataset import VOC_CLASSES, Problem, Sample
 from boxseg.formats.files import is_file
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.label_map import LABELMAP_TXT, read_label_map
-from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners
+from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, LeftOut
 from boxseg.formats.photo_names import PhotoIndex
 from boxseg.formats.shapes import bounds, rotated_corners
 from boxseg.formats.split_files import head
-from boxseg.formats.unknown import with_unknown
 from boxseg.formats.xml_files import Xml, local_name, parse_xml, root_tag
 
 # Those that nearly all photos have, which are looked for first.
@@ -137,8 +136,9 @@ def read_photo(
         else:
             nameless.append(corners)
             yield Problem(file=source, kind="class missing", detail=called, action="ignored with its box")
-    photo = AnnotatedPhoto(id=name, image=image, source=source, boxes=boxes, stated_size=_stated_size(tree))
-    yield with_unknown(photo, nameless)
+    left_out = [*map(LeftOut, nameless)]
+    size = _stated_size(tree)
+    yield AnnotatedPhoto(id=name, image=image, source=source, boxes=boxes, left_out=left_out, stated_size=size)
 
 
 def _parse(content: bytes) -> Xml:

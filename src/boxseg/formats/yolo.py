@@ -28,10 +28,9 @@ from boxseg.dataset import Problem
 from boxseg.errors import DataError
 from boxseg.formats.files import is_file, listed, read_lines
 from boxseg.formats.images import SUFFIXES
-from boxseg.formats.listing import AnnotatedPhoto, Listing, sort_out
+from boxseg.formats.listing import AnnotatedPhoto, LeftOut, Listing, sort_out
 from boxseg.formats.regions import RegionMask
 from boxseg.formats.split_files import annotations_option
-from boxseg.formats.unknown import with_unknown
 from boxseg.formats.yolo_places import (
     SPLITS,
     Description,
@@ -145,8 +144,8 @@ def _with_objects(
         yield Problem.skipped(source, "label file cannot be read", str(error))
         return
     yield from rows.notes
-    photo = replace(photo, boxes=[each.box for each in rows.objects])
-    yield with_unknown(photo, rows.unknown), rows.objects
+    boxes = [each.box for each in rows.objects]
+    yield replace(photo, boxes=boxes, left_out=[*map(LeftOut, rows.unknown)]), rows.objects
 
 
 def _with_ground_truth(read: list[_Read]) -> Iterator[AnnotatedPhoto | Problem]:
@@ -164,11 +163,20 @@ def _with_ground_truth(read: list[_Read]) -> Iterator[AnnotatedPhoto | Problem]:
             )
         # In a data set of boxes, an empty label file says nothing about pixels.
         elif (
-            polygons and not rotated and len(own) == len(objects) and not photo.crowds and is_file(photo.source)
+            polygons
+            and not rotated
+            and len(own) == len(objects)
+            and not photo.left_out
+            and is_file(photo.source)
         ):
             labels = tuple(each.box.label for each in objects)
             photo = replace(photo, ground_truth=partial(_mask, own, labels, str(photo.source)))
         yield photo
+
+
+def _complete(photo: AnnotatedPhoto, own: list[list[float]], objects: list[Outlined]) -> bool:
+    """Whether all objects of a photo are known, with their outlines."""
+    return len(own) == len(objects) and not photo.left_out and is_file(photo.source)
 
 
 def _mask(

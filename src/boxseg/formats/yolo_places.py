@@ -117,12 +117,26 @@ def describe(root: Path, file: Path) -> Description:
 def read_description(path: Path) -> dict[str, Any]:
     """The content of a data.yaml."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected keys names, train, val, got {type(content).__name__}")
+    if isinstance(content.get("names"), (list, dict)):
+        content["names"] = _as_written(text, content["names"])
     return content
+
+
+def _as_written(text: str, names: list[Any] | dict[Any, Any]) -> list[Any] | dict[Any, Any]:
+    """The names of classes in a data.yaml as text: YAML takes `no` for false and `1.10` for 1.1."""
+    # Unlike `yaml.safe_load`, it makes no objects of any kind but texts, lists and mappings.
+    written: Any = yaml.load(text, Loader=yaml.BaseLoader)["names"]
+    if isinstance(names, list):
+        return list(written)
+    if len(written) != len(names):
+        return names
+    return dict(zip(names, written.values(), strict=True))
 
 
 def find_photos(description: Description, split: str) -> Photos:

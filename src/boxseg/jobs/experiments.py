@@ -61,7 +61,7 @@ class ReproduceJob(TrainingJob):
             f"seeds must differ and be 0 or more, got {list(self.seeds)}",
         )
         require(
-            self.label.by_classifier,
+            self.label.by_classifier or self.label.method == "auto",
             f"label.method={self.label.method}: the paper's tables need labels from a classifier: "
             "auto, bap or gap",
         )

@@ -16,15 +16,22 @@ class AdaptJob(TrainingJob):
 
     Args:
         out: Run folder; the network is written to OUT/model.safetensors, for `label checkpoint=OUT`.
+        labels: Labels by class to learn from too, a folder made by `label` with method=bap or gap: what is
+            object and what is not is taken from pixels where Y_crf and Y_ret agree.
     """
 
     data: Data
+    labels: Path | None = None
     out: Path
     overwrite: bool = False
     dry_run: bool = False
     scale: float = 1.0
     adapt: Adapt = Adapt()
     trainer: TrainerOptions = TrainerOptions()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.adapt.enabled, "adapt=false is for `boxseg run`: `boxseg adapt` is this training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +123,11 @@ class SegmentJob(TrainingJob):
 
 @dataclass(frozen=True, kw_only=True)
 class RunJob(TrainingJob):
-    """All stages: boxes to labels to a segmentation network. Run again, it continues where it stopped.
+    """All stages: boxes to masks to a segmentation network. Run again, it continues where it stopped.
 
     Args:
-        out: Run folder: classify/, label/, segment/, report.html, sheet.png, metrics.json.
+        out: Run folder: adapt/ (the mask network, not with `adapt=false`) or, with `label.method=bap` as in the
+            paper, classify/; label/, segment/, report.html, sheet.png, metrics.json.
     """
 
     data: Data
@@ -127,6 +135,7 @@ class RunJob(TrainingJob):
     overwrite: bool = False
     dry_run: bool = False
     scale: float = 1.0
+    adapt: Adapt = Adapt()
     model: Model = Model()
     classify: Classify = Classify()
     label: Label = Label()
@@ -149,6 +158,7 @@ class DemoJob(TrainingJob):
     overwrite: bool = False
     scale: float = 1.0
     images: int = 200
+    adapt: Adapt = Adapt()
     model: Model = Model()
     classify: Classify = Classify()
     label: Label = Label()

@@ -47,7 +47,7 @@ class ReportJob(Job):
     """Show a run in one HTML file that opens offline: scores, training curves, confusions, and the photos.
 
     Args:
-        run: Folder made by `run`, `demo`, `classify`, `label` or `segment`; the run may be unfinished.
+        run: Folder made by `run`, `demo`, `adapt`, `classify`, `label` or `segment`; the run may be unfinished.
         out: The HTML file to write. By default RUN/report.html.
         data: Folder of the data set, if it has moved since the run.
         report: The page.
@@ -124,9 +124,10 @@ class ConvertJob(Job):
             `yolo-seg` (polygons).
         labels: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they are
             not reliable), or `y_crf` or `y_ret` of a classifier.
-        objects: What counts as one object: `boxes` (the pixels of a box's class inside that box) or `regions`
-            (connected regions of a class). `auto` takes boxes where they are known, and regions elsewhere and
-            for predictions.
+        objects: What counts as one object: `masks` (the mask of each box, as in masks.json), `boxes` (the
+            pixels of a box's class inside that box) or `regions` (connected regions of a class). `auto` takes
+            masks for coco and yolo-seg where `label` made them, boxes where they are known, and regions
+            elsewhere and for predictions.
         segmentation: COCO only: `rle` (run-length codes), or `polygons`, which fill holes.
         min_area: Leave out objects with fewer pixels than this; masks stay as they are.
         simplify: Polygons only: leave out corners as long as these stay within this many pixels of the new
@@ -146,7 +147,7 @@ class ConvertJob(Job):
     out: Path = field(metadata=POSITIONAL)
     format: LabelFormat
     labels: Literal["labels", "y_crf", "y_ret", "agreed"] = "labels"
-    objects: Literal["auto", "boxes", "regions"] = "auto"
+    objects: Literal["auto", "masks", "boxes", "regions"] = "auto"
     segmentation: Literal["rle", "polygons"] = "rle"
     min_area: int = 1
     simplify: float = 0.0

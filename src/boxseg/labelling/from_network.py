@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from boxseg.dataset import BoxDataset, Sample
+from boxseg.formats.box_masks import NETWORK
 from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import SHIPPED, LoadedMaskNetwork, load_mask_network
 from boxseg.inference.object_masks import object_answers
@@ -17,7 +18,6 @@ from boxseg.labelling.method import Origin, Scored, pixel_boxes
 from boxseg.labelling.objects import ObjectMask
 from boxseg.nn.mask_scores import favour_small, mask_scores, small_boxes
 
-NETWORK = "network"
 # Mean side, pixels, of boxes in which labels stay as the network says: the CRF takes small objects for
 # background.
 SMALL = 96.0

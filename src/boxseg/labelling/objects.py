@@ -12,13 +12,12 @@ from torch import Tensor
 
 from boxseg.data.box_masks import Window, ellipse_mask, object_windows
 from boxseg.dataset import Sample
-from boxseg.formats.box_masks import box_mask, write_box_masks
+from boxseg.formats.box_masks import FALLBACK, box_mask, write_box_masks
 from boxseg.nn.pseudo import BoxMasks
 from boxseg.runs.layout import piece_path
 
 # A mask of a smaller share of its box than this is no answer.
 LEAST_SHARE = 0.02
-FALLBACK = "fallback"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

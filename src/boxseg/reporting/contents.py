@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+from boxseg.errors import DataError
 from boxseg.reporting.gallery import Shown
 from boxseg.reporting.html.charts import Curve, MatrixChart, confusion, training_curve
 from boxseg.reporting.html.page import Headline
 from boxseg.reporting.parts import Parts, evaluations, read_confusion, read_history, read_scores
-from boxseg.runs.layout import CONFIG, FINAL, PAIR, VERSIONS, Y_CRF
+from boxseg.runs.layout import CONFIG, FINAL, MASK_COUNTS, METRICS, PAIR, VERSIONS, Y_CRF
+from boxseg.scoring.box_agreement import BoxAgreement, agreement_table
 from boxseg.scoring.label_scores import LABEL_TITLES
+from boxseg.scoring.mask_counts import count_table, read_counts
 from boxseg.tables import Cell, Table
+
+log = logging.getLogger("boxseg")
 
 # Scores as metrics.json names them, in the order of the tables.
 SCORED = {
@@ -110,7 +116,11 @@ def headlines(parts: Parts, shown: Shown | None) -> tuple[Headline, ...]:
 
 
 def tables(parts: Parts) -> tuple[Table, ...]:
-    """Mean scores, scores of every class, and AP of single boxes."""
+    """Mean scores, scores of every class, AP of single boxes, and the mask network on held-out boxes."""
+    return (*_class_tables(parts), *_held_out(parts))
+
+
+def _class_tables(parts: Parts) -> tuple[Table, ...]:
     found = _scored(parts)
     if not found:
         return ()
@@ -144,9 +154,40 @@ def _precision(parts: Parts) -> list[Table]:
     return [Table(title="Masks of single boxes", columns=("masks", *_PRECISIONS.values()), rows=rows)]
 
 
+def _held_out(parts: Parts) -> list[Table]:
+    """What training the mask network gained on held-out boxes, as `adapt` wrote it."""
+    content = read_scores(parts.stages.get("adapt"))
+    try:
+        names = ("before", "after")
+        rows: dict[str, BoxAgreement] = {
+            name: BoxAgreement(**content[name]) for name in names if name in content
+        }
+    except TypeError as error:
+        log.info(f"report: {METRICS} of adapt left out: {error}")
+        return []
+    return [agreement_table("Masks on held-out boxes, as far as boxes can tell", rows)] if rows else []
+
+
+def mask_table(parts: Parts) -> Table | None:
+    """How many masks to look at, by size of the box, as `label` counted them."""
+    folder = parts.stages.get("label")
+    if folder is None or not (folder / MASK_COUNTS).is_file():
+        return None
+    try:
+        counts = read_counts(folder / MASK_COUNTS)
+    except DataError as error:
+        log.info(f"report: left out: {error}")
+        return None
+    return count_table("Masks to look at", counts)
+
+
 def curves(parts: Parts) -> tuple[Curve, ...]:
-    """Training curves of the classifier and of the network."""
-    titles = {"classify": "Stage 1: box classifier", "segment": "Stage 3: segmentation network"}
+    """Training curves of the networks."""
+    titles = {
+        "adapt": "Mask network",
+        "classify": "Stage 1: box classifier",
+        "segment": "Stage 3: segmentation network",
+    }
     drawn = [training_curve(titles[s], read_history(parts.stages[s])) for s in titles if s in parts.stages]
     return tuple(curve for curve in drawn if curve is not None)
 

@@ -22,10 +22,11 @@ from boxseg.inference.multiscale import write_predictions
 from boxseg.inference.networks import KeptSegmenter, check_classes
 from boxseg.inference.threads import Skipped
 from boxseg.progress import track
-from boxseg.reporting.html.page import Gallery, GalleryPhoto, Layer
+from boxseg.reporting.html.page import Gallery, GalleryPhoto, Layer, Mark
 from boxseg.reporting.html.pictures import data_uri, fit, label_png, photo_jpeg, reliable_png, shrink_labels
+from boxseg.reporting.marks import read_marks
 from boxseg.reporting.parts import Parts, Split
-from boxseg.runs.layout import AGREED, FINAL, PAIR, Y_CRF, Y_RET
+from boxseg.runs.layout import AGREED, FINAL, PAIR, Y_CRF, Y_RET, piece_path
 from boxseg.scoring.confusion import ConfusionMatrix
 from boxseg.scoring.label_scores import read_truth
 
@@ -64,11 +65,12 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True)
 class _Opened:
-    """A photo with its labels (H, W) by layer, and why others could not be read."""
+    """A photo with its labels (H, W) by layer and the masks of its boxes, and why others could not be read."""
 
     sample: Sample
     image: NDArray[np.uint8]
     layers: dict[str, Labels]
+    marks: tuple[Mark, ...] | None
     wrong: str
 
 
@@ -98,7 +100,7 @@ def make_gallery(parts: Parts, options: Report, files: Path, network: KeptSegmen
     classes = parts.splits[0].dataset.classes
     confusion: dict[tuple[str, str], ConfusionMatrix] = {}
     photos: list[GalleryPhoto] = []
-    all_opened = track(_open_all(work, len(classes)), "report", total=len(work))
+    all_opened = track(_open_all(work, len(classes), options.size), "report", total=len(work))
     for (split, sample), opened in zip(work, all_opened, strict=True):
         if isinstance(opened, Skipped):
             skipped[sample.id] = opened.reason
@@ -190,14 +192,14 @@ def predict_missing(
     return write_predictions(network.loaded, lacking, predicted.path, parts.evaluate, parts.trainer)
 
 
-def _open_all(work: Sequence[tuple[Split, Sample]], classes: int) -> Iterator[_Opened | Skipped]:
+def _open_all(work: Sequence[tuple[Split, Sample]], classes: int, size: int) -> Iterator[_Opened | Skipped]:
     """Photos with their labels, in order, read ahead eight at a time: all would fill the memory."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         for start in range(0, len(work), 8):
-            yield from pool.map(lambda item: _open(item[0], item[1], classes), work[start : start + 8])
+            yield from pool.map(lambda item: _open(item[0], item[1], classes, size), work[start : start + 8])
 
 
-def _open(split: Split, sample: Sample, classes: int) -> _Opened | Skipped:
+def _open(split: Split, sample: Sample, classes: int, size: int) -> _Opened | Skipped:
     try:
         image = read_image(sample.image)
     except DataError as error:
@@ -216,7 +218,19 @@ def _open(split: Split, sample: Sample, classes: int) -> _Opened | Skipped:
             layers["ground_truth"] = read_truth(sample)
         except DataError as error:
             wrong = str(error)
-    return _Opened(sample=sample, image=image, layers=layers, wrong=wrong)
+    marks = None
+    try:
+        marks = _marks(split, sample, size)
+    except DataError as error:
+        wrong = str(error)
+    return _Opened(sample=sample, image=image, layers=layers, marks=marks, wrong=wrong)
+
+
+def _marks(split: Split, sample: Sample, size: int) -> tuple[Mark, ...] | None:
+    """What the page shows of the masks of a photo's boxes, if there are any."""
+    if split.masks is None or not (path := piece_path(split.masks, sample)).is_file():
+        return None
+    return read_marks(path, sample, tolerance=max(sample.width, sample.height) / size / 2)
 
 
 def _sized(labels: Labels, image: NDArray[np.uint8], file: Path) -> Labels:
@@ -264,6 +278,7 @@ def describe(
             "photo": data_uri("jpeg", photo_jpeg(opened.image, size)),
             **{key: data_uri("png", content) for key, content in label_pictures(split, layers, size).items()},
         },
+        marks=opened.marks,
     )
 
 

@@ -20,7 +20,7 @@ from boxseg.errors import BoxsegError, DataError, did_you_mean
 from boxseg.formats.masks import MaskFolder
 from boxseg.formats.splits import Splits
 from boxseg.inference.networks import KeptSegmenter
-from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob
+from boxseg.jobs import AdaptJob, ClassifyJob, LabelJob, RunJob, SegmentJob
 from boxseg.options import build_job, flatten, load_mapping
 from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import (
@@ -41,10 +41,17 @@ from boxseg.runs.stage_files import training_files
 
 log = logging.getLogger("boxseg")
 
-RunKind = ClassifyJob | LabelJob | SegmentJob | RunJob
+RunKind = AdaptJob | ClassifyJob | LabelJob | SegmentJob | RunJob
 
-# The first of these options found in config.yaml tells the verb that wrote it.
-_VERBS = {"checkpoint": "label", "labels": "segment", "segment": "run", "classify": "classify"}
+# The first of these that config.yaml has all options of tells the verb that wrote it.
+_VERBS: tuple[tuple[frozenset[str], str], ...] = (
+    (frozenset({"checkpoint"}), "label"),
+    (frozenset({"labels", "segment"}), "segment"),
+    (frozenset({"segment"}), "run"),
+    (frozenset({"classify"}), "classify"),
+    (frozenset({"adapt"}), "adapt"),
+)
+_WRITERS = "run, demo, adapt, classify, label or segment"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +61,13 @@ class Split:
     Attributes:
         sources: By layer (`y_crf`, `y_ret`, `labels`, `prediction` …): its masks.
         compared: Layers that must agree on a pixel for it to be reliable, the first in the role of Y_crf.
+        masks: Folder made by `label`, with the masks of the boxes.
     """
 
     dataset: BoxDataset
     sources: dict[str, MaskFolder]
     compared: tuple[str, ...]
+    masks: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +75,7 @@ class Parts:
     """The parts of a run that exist.
 
     Attributes:
-        stages: Folders of its stages: `classify`, `label`, `segment`.
+        stages: Folders of its stages: `adapt`, `classify`, `label`, `segment`.
         splits: Its photos; empty if the data set cannot be read.
         evaluate: Test-time options of its network.
         trainer: Where the network runs.
@@ -91,7 +100,7 @@ def read_parts(folder: Path, root: Path | None, splits: Splits) -> Parts:
     """Look through a run folder.
 
     Args:
-        folder: Made by `run`, `demo`, `classify`, `label` or `segment`.
+        folder: Made by `run`, `demo`, `adapt`, `classify`, `label` or `segment`.
         root: The data set, if it has moved since the run.
         splits: Reads its photos, each split once.
 
@@ -113,7 +122,9 @@ def read_parts(folder: Path, root: Path | None, splits: Splits) -> Parts:
             sources, compared = _labels(split.split, data, _label_names(job, stages))
             if "segment" in stages:
                 sources["prediction"] = MaskFolder(predictions(stages["segment"], split.split))
-            shown.append(Split(dataset=loaded, sources=sources, compared=compared))
+            home = stages.get("label")
+            masks = home if home and _split_of(home, data) == split.split else None
+            shown.append(Split(dataset=loaded, sources=sources, compared=compared, masks=masks))
         else:
             mend = "" if shown else " If the data set has moved, give its folder: boxseg report RUN data=DIR"
             missing.append(f"No photos of split {split.split}: {loaded}.{mend}")
@@ -138,17 +149,13 @@ def read_job(folder: Path) -> tuple[str, RunKind]:
         )
     file = folder / CONFIG
     if not file.is_file():
-        raise DataError(
-            f"{folder} holds no run: expected config.yaml, as run, demo, classify, label and segment write it"
-        )
+        raise DataError(f"{folder} holds no run: expected config.yaml, written by {_WRITERS}")
     options = load_mapping(file)
-    verb = next((verb for key, verb in _VERBS.items() if key in options), None)
+    verb = next((verb for names, verb in _VERBS if names <= options.keys()), None)
     if verb is None or "images" in options or "data" not in options:
-        raise DataError(
-            f"{file} was not written by run, demo, classify, label or segment: there is nothing to show"
-        )
+        raise DataError(f"{file} was not written by {_WRITERS}: there is nothing to show")
     job = build_job(verb, flatten(options))
-    assert isinstance(job, ClassifyJob | LabelJob | SegmentJob | RunJob)
+    assert isinstance(job, RunKind)
     return verb, job
 
 
@@ -214,6 +221,8 @@ def _split_of(folder: Path, data: Data) -> str:
 
 
 def _what_is_missing(verb: str, stages: dict[str, Path]) -> list[str]:
+    if verb == "adapt":
+        return ["Only a mask network: boxseg label checkpoint=… makes masks with it."]
     if verb == "classify":
         return ["Only a box classifier: boxseg label makes labels with it."]
     if verb == "label":

@@ -20,7 +20,7 @@ from boxseg.nn.deeplab import Segmenter
 from boxseg.palette import overlay, voc_palette
 from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import AGREED, label_path
-from boxseg.scoring.label_scores import LABEL_TITLES
+from boxseg.scoring.label_scores import LABEL_TITLES, Labels, read_truth
 
 Picture = NDArray[np.uint8]
 
@@ -99,11 +99,19 @@ def make_sheet(
         image = read_image(sample.image)
         masks = [source.read(sample.id, len(dataset.classes)) for source in sources.values()]
         predicted = label_group(loaded, [image], options)[0].labels.cpu().numpy()
-        truth = sample.ground_truth() if sample.ground_truth else None
+        truth = _truth(sample)
         pictures = [label_picture(image, mask) for mask in (*masks, predicted, truth)]
         rows.append([draw_boxes(image, sample.boxes, sample.labels), *pictures])
     heads = [_HEADS.get(name, LABEL_TITLES.get(name, name)) for name in sources]
     write_sheet(path, ("boxes", *heads, "prediction", "ground truth"), rows)
+
+
+def _truth(sample: Sample) -> Labels | None:
+    """The ground truth of a photo, if it has one that can be read."""
+    try:
+        return read_truth(sample) if sample.ground_truth else None
+    except DataError:
+        return None  # scoring and `doctor` say so
 
 
 def _evenly(dataset: BoxDataset, labels: Path) -> list[Sample]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from boxseg.config import LabelFormat
 from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
 from boxseg.formats.masks import MaskFolder
-from boxseg.formats.writers import SPLIT_FOLDERS, WRITERS, Writing, Written
+from boxseg.formats.writers import OVERLAPPING, SPLIT_FOLDERS, WRITERS, Writing, Written
 from boxseg.options import load_mapping
 from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import with_labels
-from boxseg.runs.layout import FINAL, RECORD
+from boxseg.runs.layout import FINAL, RECORD, piece_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +37,12 @@ class WrittenDataset:
     def lines(self) -> list[str]:
         """What was written, where, and what was left out."""
         done = self.written
-        of = "boxes" if self.objects == "boxes" else "connected regions"
+        of = {"masks": "masks of boxes", "boxes": "boxes", "regions": "connected regions"}[self.objects]
         counts = f"{done.photos} photos, {done.objects} objects ({of})"
         lines = [f"{self.format}: {self.folder}, split {self.split}: {counts}"]
         if done.empty:
-            what = "boxes without a pixel of their class" if self.objects == "boxes" else "small regions"
-            lines.append(f"  left out: {done.empty} {what}")
+            what = {"masks": "small masks", "boxes": "boxes without a pixel of their class"}
+            lines.append(f"  left out: {done.empty} {what.get(self.objects, 'small regions')}")
         if self.missing:
             lines.append(f"  left out: {self.missing} photos without a label")
         if done.stray:
@@ -109,9 +110,9 @@ def write_formats(
             continue
         labelled = with_labels(dataset, MaskFolder(folder / FINAL))
         missing = len(dataset) - len(labelled)
-        lines += write_dataset(
-            labelled, out, name, Writing(photos="link"), missing=missing, overwrite=True
-        ).lines()
+        own = name in OVERLAPPING
+        writing = Writing(objects="masks" if own else "boxes", masks=partial(piece_path, folder), photos="link")
+        lines += write_dataset(labelled, out, name, writing, missing=missing, overwrite=True).lines()
     return lines
 
 

@@ -27,6 +27,7 @@ from boxseg.runs.layout import (
     LABEL_MAP,
     PAIR,
     PHOTOS,
+    PIECES,
     RELIABLE,
     Y_CRF,
     Y_RET,
@@ -40,13 +41,14 @@ class LabelSource:
 
     Attributes:
         dataset: Photos with the labels as their ground truth.
-        objects: What one object is: `boxes` if they are known and no network predicted the labels.
+        objects: What one object is: `boxes` if they are known and no network predicted the labels, or
+            `masks` if there is one for every box.
         missing: Photos of the data that have no label.
         home: Folder made by `label` or `predict`, with its other results.
     """
 
     dataset: BoxDataset
-    objects: Literal["boxes", "regions"]
+    objects: Literal["masks", "boxes", "regions"]
     missing: int
     home: Path
 
@@ -87,12 +89,28 @@ def read_source(job: ConvertJob) -> LabelSource:
                 f"{', '.join(names)}, not {', '.join(dataset.classes)}"
             )
     labelled = with_labels(dataset, found.masks)
+    boxed = data is not None and not found.predicted
+    own = found.masks.path.name == FINAL and (found.home / PIECES).is_dir()
     return LabelSource(
         dataset=labelled,
-        objects="boxes" if data is not None and not found.predicted else "regions",
+        objects="masks" if boxed and own else "boxes" if boxed else "regions",
         missing=len(dataset) - len(labelled),
         home=found.home,
     )
+
+
+def check_classes(folder: Path, dataset: BoxDataset) -> None:
+    """Refuse labels whose labelmap.json names other classes than the data set, or the same in another order.
+
+    Raises:
+        DataError: They do.
+    """
+    names = _class_names(folder.parent if folder.name in (FINAL, *PAIR) else folder)
+    if names and names != dataset.classes:
+        raise DataError(
+            f"the labels in {folder} have other classes than {dataset.root}: {', '.join(names)}, not "
+            f"{', '.join(dataset.classes)}: give the data they were made for, or label anew"
+        )
 
 
 def with_labels(dataset: BoxDataset, masks: MaskFolder) -> BoxDataset:

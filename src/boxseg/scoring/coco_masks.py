@@ -14,6 +14,7 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.coco_results import image_id
 from boxseg.formats.regions import UNREADABLE_REGION, encode_region
+from boxseg.scoring.label_scores import report_unreadable
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,18 +50,21 @@ class FoundMasks:
 def true_objects(dataset: BoxDataset, samples: Sequence[Sample]) -> TrueObjects:
     """The objects of images of a data set, which all have `instances`.
 
+    Images with a region that cannot be read are left out.
+
     Raises:
-        DataError: A region cannot be read.
+        UnreadableTruthError: No image is left.
     """
     # Equal scores are ranked by image: by its id, so that AP is COCO's to the last digit.
     ordered = sorted(samples, key=lambda sample: (isinstance(image_id(sample), str), image_id(sample)))
+    read = {sample.id: _codes(sample) for sample in ordered}
+    codes = {name: found for name, found in read.items() if isinstance(found, list)}
+    unreadable = {name: found for name, found in read.items() if isinstance(found, str)}
+    report_unreadable(unreadable, len(ordered))
+    ordered = [sample for sample in ordered if sample.id in codes]
     objects: list[dict[str, Any]] = []
     for number, sample in enumerate(ordered, start=1):
-        for instance in sample.instances or ():
-            try:
-                code = encode_region(instance.region, sample.width, sample.height)
-            except UNREADABLE_REGION as error:
-                raise DataError(f"{sample.image.name}: segmentation cannot be read ({error})") from error
+        for instance, code in zip(sample.instances or (), codes[sample.id], strict=True):
             area = float(coco_mask.area(code)) if instance.area is None else instance.area
             objects.append(
                 {
@@ -81,6 +85,14 @@ def true_objects(dataset: BoxDataset, samples: Sequence[Sample]) -> TrueObjects:
     )
 
 
+def _codes(sample: Sample) -> list[dict[str, Any]] | str:
+    """The codes of an image's objects, or why one cannot be read."""
+    try:
+        return [encode_region(one.region, sample.width, sample.height) for one in sample.instances or ()]
+    except UNREADABLE_REGION as error:
+        return f"{sample.image.name}: segmentation cannot be read ({error})"
+
+
 def found_masks(results: Sequence[Mapping[str, Any]], truth: TrueObjects, source: Path) -> FoundMasks:
     """The results on the images of the truth.
 
@@ -92,7 +104,11 @@ def found_masks(results: Sequence[Mapping[str, Any]], truth: TrueObjects, source
     Raises:
         DataError: A result has an unknown class, no finite score or no mask that fits its image.
     """
-    numbers = {image_id(sample): number for number, sample in enumerate(truth.samples, start=1)}
+    numbers = {
+        name: number
+        for number, sample in enumerate(truth.samples, start=1)
+        for name in (image_id(sample), *sample.more_image_ids)
+    }
     labels = {category: label for label, category in enumerate(truth.category_ids, start=1)}
     masks = []
     for place, result in enumerate(results):

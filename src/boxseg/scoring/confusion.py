@@ -53,14 +53,16 @@ class ConfusionMatrix:
         counts: (L + 1, L + 2) int64, rows are the truth, columns the prediction, last 255; zeros if None.
 
     Attributes:
-        names: Names of classes 0..L.
+        names: Names of classes 0..L; a class called like the background has its number behind it.
 
     Raises:
         DataError: Two classes have one name.
     """
 
     def __init__(self, classes: Sequence[str], counts: NDArray[np.int64] | None = None) -> None:
-        self.names = (BACKGROUND_NAME, *classes)
+        numbered = enumerate(classes, start=1)
+        own = (f"{name} ({n})" if name == BACKGROUND_NAME else name for n, name in numbered)
+        self.names = (BACKGROUND_NAME, *own)
         size = len(self.names)
         if len(set(self.names)) < size:
             raise DataError(

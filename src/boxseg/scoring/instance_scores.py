@@ -98,6 +98,7 @@ def score_instances(
             "needs COCO annotations with a segmentation of every object (label masks are scored by labels=…)"
         )
     truth = true_objects(dataset, scored)
+    scored = list(truth.samples)
     parts = {}
     for name, file in track(files.items(), "score instances", total=len(files)):
         found = found_masks(read_results(file), truth, file)

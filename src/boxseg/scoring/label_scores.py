@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,16 @@ from boxseg.runs.layout import AGREED, CONFUSION, FINAL, Y_CRF, Y_RET
 from boxseg.scoring.confusion import ConfusionMatrix, Scores
 from boxseg.tables import Table
 
+log = logging.getLogger("boxseg")
+
 Labels = NDArray[np.uint8]
 
 # Sources of labels as tables name them.
 LABEL_TITLES = {Y_CRF: "Y_crf", Y_RET: "Y_ret", FINAL: "labels"}
+
+
+class UnreadableTruthError(DataError):
+    """Nothing can be scored, as the ground truth of no image can be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +43,7 @@ class LabelScores:
     Attributes:
         images: Images scored.
         missing: Images with ground truth but without labels.
+        unreadable: Images whose ground truth cannot be read, with the reason.
         whole_box: Every pixel of a box takes its class, the smallest box on top.
         labels: By source: `y_crf` and `y_ret`, or `labels`.
         reliable: Only on reliable pixels: where Y_crf and Y_ret agree, or the map of reliable pixels has them.
@@ -48,10 +56,12 @@ class LabelScores:
     labels: dict[str, Scores]
     reliable: Scores | None = None
     reliable_fraction: float | None = None
+    unreadable: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For metrics.json."""
         scores: dict[str, Any] = {"images": self.images, "missing": self.missing}
+        scores |= {"unreadable": self.unreadable} if self.unreadable else {}
         scores |= {name: part.as_dict() for name, part in {"whole_box": self.whole_box, **self.labels}.items()}
         if self.reliable is not None:
             scores["reliable_region_only"] = self.reliable.as_dict()
@@ -67,10 +77,11 @@ def no_truth(dataset: BoxDataset) -> DataError:
 
 
 def score_labels(folder: Path, dataset: BoxDataset) -> LabelScores:
-    """Score the labels of all images that have ground truth.
+    """Score the labels of all images that have ground truth that can be read.
 
     Raises:
-        DataError: No image can be scored, or a mask cannot be used.
+        DataError: No image has labels, or labels cannot be used.
+        UnreadableTruthError: No image has ground truth that can be read.
     """
     sources = label_sources(folder)
     known = [sample for sample in dataset.samples if sample.ground_truth is not None]
@@ -82,7 +93,11 @@ def score_labels(folder: Path, dataset: BoxDataset) -> LabelScores:
     classes = dataset.classes
     whole_box, reliable = ConfusionMatrix(classes), ConfusionMatrix(classes)
     matrices = {name: ConfusionMatrix(classes) for name in sources if name != AGREED}
+    unreadable: dict[str, str] = {}
     for sample, truth, labels in track(_read_all(scored, sources, len(classes)), "score", total=len(scored)):
+        if isinstance(truth, DataError):
+            unreadable[sample.id] = str(truth)
+            continue
         boxes = whole_box_labels(sample.boxes, sample.labels, sample.height, sample.width)
         whole_box.update(boxes, truth)
         for name, matrix in matrices.items():
@@ -90,18 +105,20 @@ def score_labels(folder: Path, dataset: BoxDataset) -> LabelScores:
         if len(sources) == 2:
             first, second = labels.values()
             reliable.update(first, truth, where=(first == second) & (first != IGNORE))
+    report_unreadable(unreadable, len(scored))
     agreed, counted = int(reliable.counts.sum()), int(whole_box.counts.sum())
     return LabelScores(
-        images=len(scored),
+        images=len(scored) - len(unreadable),
         missing=len(known) - len(scored),
         whole_box=whole_box.scores(),
         labels={name: matrix.scores() for name, matrix in matrices.items()},
         reliable=reliable.scores() if len(sources) == 2 else None,
         reliable_fraction=agreed / max(counted, 1) if len(sources) == 2 else None,
+        unreadable=unreadable,
     )
 
 
-_Read = tuple[Sample, Labels, dict[str, Labels]]
+_Read = tuple[Sample, Labels | DataError, dict[str, Labels]]
 
 
 def _read_all(samples: list[Sample], sources: dict[str, MaskFolder], classes: int) -> Iterator[_Read]:
@@ -110,22 +127,40 @@ def _read_all(samples: list[Sample], sources: dict[str, MaskFolder], classes: in
 
 
 def _read(sample: Sample, sources: dict[str, MaskFolder], classes: int) -> _Read:
-    truth = read_truth(sample)
     labels = {name: masks.read(sample.id, classes) for name, masks in sources.items()}
     for name, mask in labels.items():
-        if mask.shape != truth.shape:
+        if mask.shape != (sample.height, sample.width):
             raise DataError(
                 f"{sources[name].file(sample.id)} is {mask.shape[1]}x{mask.shape[0]} pixels, "
-                f"its photo {truth.shape[1]}x{truth.shape[0]}"
+                f"its photo {sample.width}x{sample.height}"
             )
-    return sample, truth, labels
+    try:
+        return sample, read_truth(sample), labels
+    except DataError as error:
+        return sample, error, labels
+
+
+def report_unreadable(reasons: Mapping[str, str], count: int) -> None:
+    """Log which of so many images cannot be scored, as their ground truth cannot be read.
+
+    Raises:
+        UnreadableTruthError: No image is left.
+    """
+    if not reasons:
+        return
+    first = next(iter(reasons.values()))
+    if len(reasons) == count:
+        raise UnreadableTruthError(
+            f"the ground truth of none of {count} images can be read; the first: {first}"
+        )
+    log.info(f"score: {len(reasons)} of {count} images are left out, the first because {first}")
 
 
 def read_truth(sample: Sample) -> Labels:
     """Ground truth (H, W) of a sample that has some.
 
     Raises:
-        DataError: The mask is not of the size of the photo.
+        DataError: The mask cannot be read, or is not of the size of the photo.
     """
     assert sample.ground_truth is not None
     truth = sample.ground_truth()
@@ -149,6 +184,28 @@ def write_confusion(folder: Path, parts: Mapping[str, Scores | None]) -> None:
         names = next(list(part.iou) for part in parts.values() if part)
         # On one line: with each number on its own line a matrix of 80 classes would have 6,600.
         write_text(folder / CONFUSION, json.dumps({"classes": names, "counts": counts}) + "\n")
+
+
+def score_notes(scores: LabelScores) -> list[str]:
+    """What the numbers do not say: images that are left out, and masks without a single object."""
+    notes = []
+    if scores.unreadable:
+        first = next(iter(scores.unreadable.values()))
+        notes.append(f"Not scored: {len(scores.unreadable)} images, the first because {first}")
+    true = scores.whole_box.counts
+    if true is not None and not true[1:].any():
+        notes.append(
+            "The ground truth holds no object, only 0 (background) and 255 (not scored): the scores say "
+            "nothing about objects. In masks, objects are 1..L: write 1 in place of 255 if white means object"
+        )
+        return notes
+    for name, part in scores.labels.items():
+        if part.counts is not None and not part.counts[:, 1:-1].any() and part.counts[:, -1].any():
+            notes.append(
+                f"{LABEL_TITLES[name]}: they hold only 0 (background) and 255 (no label). In masks, objects "
+                "are 1..L: write 1 in place of 255 if white means object"
+            )
+    return notes
 
 
 def label_table(title: str, scores: LabelScores) -> Table:

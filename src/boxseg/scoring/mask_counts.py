@@ -1,25 +1,20 @@
-"""How many boxes have a mask that may be wrong: made by a rule, tiny, or as large as the box; by size."""
+"""How many boxes have a mask that may be wrong, by the rule of `doubtful_masks`, and by size of the box."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
-
-from faster_coco_eval.core import mask as coco_mask
 
 from boxseg.dataset import Sample
-from boxseg.formats.box_masks import read_box_masks
-from boxseg.formats.boxes import box_areas
+from boxseg.errors import DataError
+from boxseg.formats.files import read_json
 from boxseg.runs.layout import piece_path
+from boxseg.scoring.doubtful_masks import FULL, TINY, UNSURE, JudgedMask, judge_masks
 from boxseg.tables import Table
 
-# Shares of its box below and above which a mask is worth a look.
-TINY, FULL = 0.1, 0.95
 # Areas of boxes, in pixels, from which they are medium and above which they are large: those of COCO's objects.
 _MEDIUM, _LARGE = 32**2, 96**2
-FALLBACK = "fallback"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +26,23 @@ class MaskCounts:
         fallback: Boxes in which the method found nothing: their mask is the ellipse in the box.
         tiny: Boxes whose mask fills less than a tenth of them.
         full: Boxes whose mask fills more than 95 %.
+        unsure: Boxes whose mask got a score below 0.7 from the mask network.
+        doubtful: Boxes of which any of these holds: those whose masks are worth a look.
     """
 
     boxes: int = 0
     fallback: int = 0
     tiny: int = 0
     full: int = 0
+    unsure: int = 0
+    doubtful: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """For JSON."""
         return asdict(self)
+
+
+_NAMES = tuple(item.name for item in fields(MaskCounts))
 
 
 def count_masks(folder: Path, samples: Sequence[Sample]) -> dict[str, MaskCounts]:
@@ -50,38 +52,52 @@ def count_masks(folder: Path, samples: Sequence[Sample]) -> dict[str, MaskCounts
         DataError: A photo's masks are damaged.
     """
     found = list(_masks(folder, samples))
-    sizes = {
-        "all": found,
-        "small": [item for item in found if item[0] < _MEDIUM],
-        "medium": [item for item in found if _MEDIUM <= item[0] <= _LARGE],
-        "large": [item for item in found if item[0] > _LARGE],
-    }
     return {
-        size: MaskCounts(
-            boxes=len(items),
-            fallback=sum(source == FALLBACK for _, _, source in items),
-            tiny=sum(share < TINY for _, share, _ in items),
-            full=sum(share > FULL for _, share, _ in items),
-        )
-        for size, items in sizes.items()
+        "all": _count(found),
+        "small": _count([mask for mask in found if mask.box < _MEDIUM]),
+        "medium": _count([mask for mask in found if _MEDIUM <= mask.box <= _LARGE]),
+        "large": _count([mask for mask in found if mask.box > _LARGE]),
     }
 
 
-def _masks(folder: Path, samples: Sequence[Sample]) -> Iterator[tuple[float, float, str]]:
-    """Area of each box, share of it that its mask fills, and source of the mask."""
+def _count(masks: Sequence[JudgedMask]) -> MaskCounts:
+    return MaskCounts(
+        boxes=len(masks),
+        fallback=sum(mask.fallback for mask in masks),
+        tiny=sum(mask.tiny for mask in masks),
+        full=sum(mask.full for mask in masks),
+        unsure=sum(mask.unsure for mask in masks),
+        doubtful=sum(bool(mask.reasons) for mask in masks),
+    )
+
+
+def _masks(folder: Path, samples: Sequence[Sample]) -> Iterator[JudgedMask]:
     for sample in samples:
         path = piece_path(folder, sample)
         if path.is_file():
-            entries: list[Any] = read_box_masks(path, sample)
-            areas = coco_mask.area([entry["segmentation"] for entry in entries]) if entries else []
-            for entry, area, box in zip(entries, areas, box_areas(sample.boxes).tolist(), strict=True):
-                yield box, float(area) / box, entry["source"]
+            yield from judge_masks(path, sample)
+
+
+def read_counts(file: Path) -> dict[str, MaskCounts]:
+    """What `count_masks` returned, from the file that `label` wrote it to.
+
+    Raises:
+        DataError: It holds no such counts.
+    """
+    content = read_json(file)
+    try:
+        return {
+            size: MaskCounts(**{name: int(part[name]) for name in _NAMES}) for size, part in content.items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{file} holds no counts of masks ({error!r}): run label again to write it") from error
 
 
 def count_table(title: str, counts: dict[str, MaskCounts]) -> Table:
     """A row for each size of boxes."""
+    marks = ("fallback", f"below {100 * TINY:g} %", f"above {100 * FULL:g} %", f"score below {UNSURE}")
     return Table(
         title=title,
-        columns=("boxes", "number", "fallback", "mask below 10 %", "mask above 95 %"),
+        columns=("boxes", "masks", *marks, "to look at"),
         rows=tuple((size, *asdict(part).values()) for size, part in counts.items()),
     )

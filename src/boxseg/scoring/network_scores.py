@@ -39,7 +39,7 @@ class NetworkScores:
 
     Attributes:
         images: Images scored.
-        skipped: Photos that could not be read, with the reason.
+        skipped: Photos that could not be read, or their ground truth, with the reason.
         after_crf: None if the CRF is off.
     """
 
@@ -140,15 +140,20 @@ def _score_chunk(
 
 def _count_group(
     loaded: Loaded[Segmenter], options: Evaluate, keep: Path | None, group: Sequence[Readable]
-) -> list[Tensor]:
+) -> list[Tensor | Skipped]:
     """Counts (2, L + 1, L + 2) of each photo; predictions are written to `keep`."""
-    matrix, counts = ConfusionMatrix(loaded.classes), []
+    matrix = ConfusionMatrix(loaded.classes)
+    counts: list[Tensor | Skipped] = []
     answers = label_group(loaded, [image for _, image in group], options)
     for (sample, _), answer in zip(group, answers, strict=True):
         if keep is not None:
             write_mask(keep / f"{sample.id}.png", answer.labels.cpu().numpy())
-        labels = read_truth(sample)
-        matrix.check("ground truth", labels)
+        try:
+            labels = read_truth(sample)
+            matrix.check("ground truth", labels)
+        except DataError as error:
+            counts.append(Skipped(str(error)))
+            continue
         truth, size = torch.from_numpy(labels).to(loaded.device), len(loaded.classes) + 1
         counts.append(torch.stack([count_pixels(p, truth, size) for p in (answer.before, answer.labels)]))
     return counts

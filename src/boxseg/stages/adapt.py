@@ -17,8 +17,10 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
 from boxseg.atomic import write_json
+from boxseg.data.labels import Source, has_labels
 from boxseg.data.object_training import ObjectTraining
 from boxseg.dataset import BoxDataset, Sample
+from boxseg.errors import DataError
 from boxseg.formats.problems import report_problems
 from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device
@@ -30,7 +32,7 @@ from boxseg.runs.layout import METRICS, MODEL
 from boxseg.runs.stage_files import score_files, training_files
 from boxseg.scoring.box_agreement import BoxAgreement, agreement_table, box_agreement
 from boxseg.tables import Table
-from boxseg.training.labels import with_boxes
+from boxseg.training.labels import sources_of, with_boxes
 from boxseg.training.loop import check_training, fit
 from boxseg.training.mask_network import MaskNetworkModule
 from boxseg.training.schedule import schedule_length
@@ -119,7 +121,7 @@ def train(dataset: BoxDataset, job: AdaptJob, **lightnings: Any) -> None:
 
 def start(dataset: BoxDataset, job: AdaptJob) -> tuple[MaskNetworkModule, ObjectTraining]:
     """The network before its first iteration, and the crops that it is trained on."""
-    crops = ObjectTraining(dataset, job.adapt, job.trainer.seed)
+    crops = ObjectTraining(dataset, job.adapt, job.trainer.seed, _label_sources(dataset, job))
     module = MaskNetworkModule(
         iterations=schedule_length(job.adapt, len(crops), job.scale),
         adapt=job.adapt,
@@ -127,6 +129,21 @@ def start(dataset: BoxDataset, job: AdaptJob) -> tuple[MaskNetworkModule, Object
         accumulate=job.trainer.accumulate,
     )
     return module, crops
+
+
+def _label_sources(dataset: BoxDataset, job: AdaptJob) -> tuple[Source, ...]:
+    """The labels to learn from too.
+
+    Raises:
+        DataError: No photo has any.
+    """
+    sources = sources_of(str(job.labels), dataset) if job.labels else ()
+    count = sum(all(has_labels(sample, source) for source in sources) for sample in dataset.samples)
+    if not count:
+        raise DataError(f"labels={job.labels}: no image of split {dataset.split} in {dataset.root} has labels")
+    if sources:
+        log.info(f"adapt: {count} of {len(dataset)} images have labels")
+    return sources
 
 
 def score(job: AdaptJob, held_out: Sequence[Sample]) -> dict[str, BoxAgreement]:

@@ -13,7 +13,7 @@ from boxseg import formats
 from boxseg.data.geometry import background_map
 from boxseg.dataset import Sample
 from boxseg.formats.masks import write_grey
-from boxseg.formats.problems import report_problems
+from boxseg.formats.problems import check_boxes, report_problems
 from boxseg.jobs import BackgroundMasksJob
 from boxseg.progress import Progress
 from boxseg.results import Result
@@ -53,6 +53,7 @@ def run(job: BackgroundMasksJob) -> BackgroundMasksResult:
     """Write the masks that are missing."""
     check_folder(job.out)
     dataset = formats.load(job.data)
+    check_boxes(dataset)
     report_problems(dataset)
     files = background_mask_files(job.out, dataset.samples)
     missing = dataset.samples if job.overwrite else files.missing()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
-from boxseg.formats.writers import Writing
+from boxseg.errors import ConfigError
+from boxseg.formats.writers import OVERLAPPING, Writing
 from boxseg.jobs import ConvertJob
 from boxseg.results import Result
 from boxseg.runs.dataset_folder import WrittenDataset, write_dataset
 from boxseg.runs.dataset_maps import check_maps, copy_maps
-from boxseg.runs.label_source import read_source
+from boxseg.runs.label_source import LabelSource, read_source
+from boxseg.runs.layout import piece_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +24,7 @@ class ConvertResult(WrittenDataset, Result):
         folder: Holds the data set.
         format: Its format.
         split: Name of the split written.
-        objects: What an object is: `boxes` or `regions`.
+        objects: What an object is: `masks`, `boxes` or `regions`.
         written: Counts of photos and objects.
         missing: Photos of the data that have no label.
         maps: One line about the confidence maps and reliable regions, if requested.
@@ -39,9 +43,9 @@ def run(job: ConvertJob) -> ConvertResult:
     source = read_source(job)
     if job.maps:
         check_maps(source.home)
-    objects = source.objects if job.objects == "auto" else job.objects
     writing = Writing(
-        objects=objects,
+        objects=_objects(job, source),
+        masks=partial(piece_path, source.home),
         segmentation=job.segmentation,
         photos=job.photos,
         min_area=job.min_area,
@@ -59,3 +63,12 @@ def run(job: ConvertJob) -> ConvertResult:
     )
     maps = copy_maps(source.home, job.out, dataset.samples) if job.maps else ""
     return ConvertResult(**vars(done), maps=maps)
+
+
+def _objects(job: ConvertJob, source: LabelSource) -> Literal["masks", "boxes", "regions"]:
+    """What an object is; formats that give each pixel to one object take it from the labels."""
+    if job.objects == "masks" and source.objects != "masks":
+        raise ConfigError(f"objects=masks: {job.source} has no masks of boxes, as `boxseg label` writes them")
+    if job.objects != "auto":
+        return job.objects
+    return "boxes" if source.objects == "masks" and job.format not in OVERLAPPING else source.objects

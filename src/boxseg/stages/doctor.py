@@ -42,7 +42,7 @@ class DoctorResult(Checked, Result):
                 ("images with ground-truth masks", sum(s.ground_truth is not None for s in data.samples)),
                 ("boxes", boxes),
                 ("difficult boxes", int(sum(sample.difficult.sum() for sample in data.samples))),
-                ("crowds", sum(len(sample.crowds) for sample in data.samples)),
+                ("crowds and objects that cannot be read", sum(len(sample.crowds) for sample in data.samples)),
                 ("problems", len(self.problems)),
             ),
         )

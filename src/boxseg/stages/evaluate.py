@@ -14,6 +14,7 @@ from boxseg.inference.networks import check_classes, load_segmenter
 from boxseg.jobs import EvaluateJob
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
+from boxseg.runs.label_source import check_classes as check_label_classes
 from boxseg.runs.layout import METRICS, evaluation
 from boxseg.scoring.instance_scores import (
     InstanceScores,
@@ -22,7 +23,7 @@ from boxseg.scoring.instance_scores import (
     result_files,
     score_instances,
 )
-from boxseg.scoring.label_scores import LabelScores, label_table, no_truth, score_labels
+from boxseg.scoring.label_scores import LabelScores, label_table, no_truth, score_labels, score_notes
 from boxseg.scoring.network_scores import NetworkScores, class_table, network_tables, score_network
 from boxseg.tables import Table
 
@@ -53,7 +54,8 @@ class EvaluateResult(Result):
     def notes(self) -> list[str]:
         """Where the scores are, and which of them are missing."""
         left_out = self.scores.left_out if isinstance(self.scores, InstanceScores) else ""
-        return [*filter(None, [left_out]), f"Scores: {self.file}"]
+        found = score_notes(self.scores) if isinstance(self.scores, LabelScores) else []
+        return [*filter(None, [left_out]), *found, f"Scores: {self.file}"]
 
 
 def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
@@ -80,6 +82,7 @@ def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
         check_classes(loaded.classes, dataset, job.checkpoint)
         scores = score_network(loaded, dataset, job.evaluate, job.trainer)
     else:
+        check_label_classes(given[0], dataset)
         scores = score_labels(given[0], dataset)
     file = folder / METRICS
     write_json(file, {"split": dataset.split, **scores.as_dict()})

@@ -13,7 +13,7 @@ from pathlib import Path
 from boxseg.atomic import write_json
 from boxseg.dataset import BoxDataset
 from boxseg.formats.masks_json import write_masks
-from boxseg.formats.problems import report_problems
+from boxseg.formats.problems import check_boxes, report_problems
 from boxseg.formats.splits import Splits
 from boxseg.jobs import LabelJob
 from boxseg.labelling.box_instances import gather
@@ -26,7 +26,14 @@ from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import LABEL_MAP, MASK_COUNTS, MASKS, METRICS, piece_path
 from boxseg.runs.stage_files import label_files
 from boxseg.scoring.instance_scores import InstanceScores, mask_tables, result_files, score_instances
-from boxseg.scoring.label_scores import LabelScores, label_table, score_labels, write_confusion
+from boxseg.scoring.label_scores import (
+    LabelScores,
+    UnreadableTruthError,
+    label_table,
+    score_labels,
+    score_notes,
+    write_confusion,
+)
 from boxseg.scoring.mask_counts import MaskCounts, count_masks, count_table
 from boxseg.tables import Table
 
@@ -73,6 +80,7 @@ class LabelResult(Result):
         return [
             f"Masks: {self.folder / MASKS} ({every.boxes} for {every.boxes} boxes{fallback})",
             f"Labels: {self.folder} ({self.written} written, {self.present} there already{skipped})",
+            *(score_notes(self.scores) if self.scores else []),
             *self.exported,
         ]
 
@@ -80,6 +88,7 @@ class LabelResult(Result):
 def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     """Write the missing labels, gather the masks, and score all if there is ground truth."""
     dataset = (splits or Splits()).load(job.data)
+    check_boxes(dataset)
     method = start_method(job, dataset)
     folder = open_folder(job, inputs=method.origin.files)
     report_problems(dataset)
@@ -97,8 +106,7 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         gather(folder, dataset.samples)
     counts = count_masks(folder, dataset.samples)
     write_json(folder / MASK_COUNTS, {size: part.as_dict() for size, part in counts.items()})
-    masks = score_masks(folder, dataset)
-    scores = score_labels(folder, dataset) if dataset.has_ground_truth else None
+    masks, scores = _scored(folder, dataset)
     if scores:
         parts = {"instances": masks.as_dict()} if masks else {}
         write_json(folder / METRICS, {**scores.as_dict(), **parts, "skipped": skipped})
@@ -115,6 +123,17 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         instances=masks,
         exported=tuple(exported),
     )
+
+
+def _scored(folder: Path, dataset: BoxDataset) -> tuple[InstanceScores | None, LabelScores | None]:
+    """Scores of masks and labels; None where there is no ground truth that can be read."""
+    if not dataset.has_ground_truth:
+        return None, None
+    try:
+        return score_masks(folder, dataset), score_labels(folder, dataset)
+    except UnreadableTruthError as error:
+        log.info(f"label: not scored: {error}")
+        return None, None
 
 
 def score_masks(folder: Path, dataset: BoxDataset) -> InstanceScores | None:

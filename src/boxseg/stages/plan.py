@@ -22,6 +22,7 @@ from boxseg.config import Adapt, Evaluate, TrainerOptions
 from boxseg.data.loading import TrainingPhotos
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.downloads.fetch import MEGABYTE, free_space
+from boxseg.formats.problems import check_boxes
 from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import IMAGENET
@@ -33,7 +34,7 @@ from boxseg.labelling.methods import start_method
 from boxseg.progress import quiet
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder, check_job
-from boxseg.runs.layout import LAST, MODEL, STAGES, checkpoint_file, stage_folder
+from boxseg.runs.layout import LAST, MODEL, checkpoint_file, stage_folder
 from boxseg.runs.stage_files import label_files, score_files, training_files
 from boxseg.scoring.network_scores import score_network, validation_split
 from boxseg.stages import adapt, classify, segment
@@ -123,6 +124,7 @@ def _stages(
     job: RunJob | AdaptJob | ClassifyJob | LabelJob | SegmentJob, dataset: BoxDataset, scratch: Path
 ) -> Iterator[PlannedStage]:
     if isinstance(job, LabelJob):
+        check_boxes(dataset)
         method = start_method(job, dataset)
         check_job(job, inputs=method.origin.files)
         yield _label(job, dataset, method, scratch)
@@ -137,15 +139,23 @@ def _stages(
     elif isinstance(job, SegmentJob):
         yield from _segment(job, dataset, scratch)
     else:
-        first, second, third = (stage_folder(job.out, stage) for stage in STAGES[1:])
-        checkpoint = None
-        if job.label.by_classifier:
-            yield _classify(job_for(ClassifyJob, job, out=first), dataset, scratch)
-            checkpoint = checkpoint_file(scratch, "box-classifier")
-        label_job = job_for(LabelJob, job, out=second, checkpoint=checkpoint)
-        yield _label(label_job, dataset, start_method(label_job, dataset), scratch)
-        segment_job = job_for(SegmentJob, job, out=third, labels=str(stage_folder(scratch, "label")))
-        yield from _segment(segment_job, dataset, scratch, whole=dataset)
+        yield from _all(job, dataset, scratch)
+
+
+def _all(job: RunJob, dataset: BoxDataset, scratch: Path) -> Iterator[PlannedStage]:
+    """The stages of `run`; masks are timed with the network that comes with boxseg, as fast as any other."""
+    checkpoint = None
+    if job.label.by_classifier:
+        classify_job = job_for(ClassifyJob, job, out=stage_folder(job.out, "classify"))
+        yield _classify(classify_job, dataset, scratch)
+        checkpoint = checkpoint_file(scratch, "box-classifier")
+    elif job.label.by_network and job.adapt.enabled:
+        yield _adapt(job_for(AdaptJob, job, out=stage_folder(job.out, "adapt")), dataset)
+    label_job = job_for(LabelJob, job, out=stage_folder(job.out, "label"), checkpoint=checkpoint)
+    yield _label(label_job, dataset, start_method(label_job, dataset), scratch)
+    labels = str(stage_folder(scratch, "label"))
+    segment_job = job_for(SegmentJob, job, out=stage_folder(job.out, "segment"), labels=labels)
+    yield from _segment(segment_job, dataset, scratch, whole=dataset)
 
 
 def _classify(job: ClassifyJob, dataset: BoxDataset, scratch: Path) -> PlannedStage:

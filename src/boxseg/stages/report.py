@@ -15,6 +15,7 @@ from boxseg.reporting.parts import read_parts
 from boxseg.results import Result
 from boxseg.runs.folder import check_file
 from boxseg.runs.layout import REPORT, report_originals
+from boxseg.scoring.doubtful_masks import RULE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,8 @@ def run(job: ReportJob, splits: Splits | None = None, network: KeptSegmenter | N
         missing=missing,
         headlines=contents.headlines(parts, shown),
         tables=contents.tables(parts),
+        masks=contents.mask_table(parts),
+        rule=RULE,
         curves=contents.curves(parts),
         matrices=contents.matrices(parts, shown),
         gallery=shown.gallery if shown else None,

@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from boxseg import formats
-from boxseg.data.labels import GROUND_TRUTH, Source
+from boxseg.data.labels import GROUND_TRUTH, Source, has_labels
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.masks import read_mask
+from boxseg.formats.problems import check_boxes
 from boxseg.jobs import SegmentJob
-from boxseg.runs.label_source import label_sources
+from boxseg.runs.label_source import check_classes, label_sources
 
 log = logging.getLogger("boxseg")
 
@@ -44,9 +45,11 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
     Raises:
         DataError: No photo has labels, or a source cannot be used.
     """
-    sources = sources_of(job.labels)
+    sources = sources_of(job.labels, dataset)
+    if GROUND_TRUTH not in sources:
+        check_boxes(dataset)  # labels from boxes would be background alone
     strong = {sample.id: sample for sample in _strong(dataset, job)}
-    weak = {s.id: s for s in dataset.samples if all(_has(s, source) for source in sources)}
+    weak = {s.id: s for s in dataset.samples if all(has_labels(s, source) for source in sources)}
     if not weak:
         both = " of all sources" if len(sources) > 1 else ""
         raise DataError(
@@ -66,22 +69,20 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
     )
 
 
-def sources_of(labels: str | Sequence[str]) -> tuple[Source, ...]:
+def sources_of(labels: str | Sequence[str], dataset: BoxDataset) -> tuple[Source, ...]:
     """Folders of masks, each once, that `labels` names; a folder made by `label` holds two.
 
     Raises:
-        DataError: A folder has no masks.
+        DataError: A folder has no masks, or they have other classes than the data set.
     """
     found: list[Source] = []
     for name in [labels] if isinstance(labels, str) else labels:
-        found += [GROUND_TRUTH] if name == GROUND_TRUTH else label_sources(Path(name)).values()
+        if name == GROUND_TRUTH:
+            found.append(GROUND_TRUTH)
+        else:
+            found += label_sources(Path(name)).values()
+            check_classes(Path(name), dataset)
     return tuple(dict.fromkeys(found))
-
-
-def _has(sample: Sample, source: Source) -> bool:
-    if source == GROUND_TRUTH:
-        return sample.ground_truth is not None
-    return source.has(sample.id)
 
 
 def _strong(dataset: BoxDataset, job: SegmentJob) -> list[Sample]:
@@ -122,9 +123,8 @@ def with_boxes(dataset: BoxDataset, stage: str = "classify") -> BoxDataset:
     Raises:
         DataError: No image has a box.
     """
+    check_boxes(dataset)
     samples = tuple(sample for sample in dataset.samples if len(sample.labels))
-    if not samples:
-        raise DataError(f"no image of split {dataset.split} in {dataset.root} has a box")
     if len(samples) < len(dataset):
         log.info(f"{stage}: {len(dataset) - len(samples)} images without a box are left out")
     return dataclasses.replace(dataset, samples=samples)

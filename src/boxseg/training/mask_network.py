@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from boxseg.config import Adapt
+from boxseg.data.object_training import OBJECT, UNKNOWN
 from boxseg.inference.mask_networks import save_mask_network, start_mask_network
 from boxseg.nn.mask_losses import agreement_loss, outside_loss, pairwise_loss, projection_loss
 from boxseg.nn.mask_network import MOST_OTHERS, SIDE, MaskNetwork, guide_maps, inside_box
@@ -82,13 +83,14 @@ class MaskNetworkModule(TrainingModule):
         options, boxes = self.options, batch["boxes"]
         guides, inside = guide_maps(boxes, batch["others"]), inside_box(boxes)
         colours = grid_colours(batch["clean"])
-        targets = self.targets(batch["clean"], boxes, guides, colours)
+        targets, known = self.targets(batch["clean"], boxes, guides, colours), batch["known"]
         logits = self.network(batch["images"], guides)
         of_each = (
             options.outside * outside_loss(logits, inside)
             + options.projection * projection_loss(logits, inside)
             + options.pairwise * self._pairwise_share() * pairwise_loss(logits, colours, inside)
             + options.agreement * agreement_loss(logits, targets, sureness(targets) * inside)
+            + options.labelled * agreement_loss(logits, (known == OBJECT).float(), (known != UNKNOWN) * inside)
         )
         return of_each.sum() / (len(boxes) if totals is None else totals[0])
 

@@ -15,7 +15,7 @@ from boxseg.dataset import BoxDataset
 from boxseg.formats.writers import coco_instances, mask_folder, voc_tree, yolo_polygons
 from boxseg.formats.writers.labelled import Writing, Written
 
-__all__ = ["SPLIT_FOLDERS", "WRITERS", "Writing", "Written"]
+__all__ = ["OVERLAPPING", "SPLIT_FOLDERS", "WRITERS", "Writing", "Written"]
 
 Writer = Callable[[BoxDataset, Path, Writing], Written]
 
@@ -26,6 +26,9 @@ WRITERS: dict[LabelFormat, Writer] = {
     "coco": coco_instances.write,
     "yolo-seg": yolo_polygons.write,
 }
+
+# Formats in which a pixel may belong to several objects.
+OVERLAPPING: frozenset[LabelFormat] = frozenset({"coco", "yolo-seg"})
 
 # Folders that hold only one split: every file in them belongs to it, listed or not.
 SPLIT_FOLDERS: dict[LabelFormat, tuple[str, ...]] = {

@@ -64,4 +64,4 @@ def _object(item: LabelObject, sample: Sample, writing: Writing) -> dict[str, An
         segmentation = [(ring + corner).ravel().tolist() for ring in rings]
         area = int(coco_mask.area(encode_region(segmentation, sample.width, sample.height)))
     box = [x1, y1, x2 - x1, y2 - y1]
-    return {"bbox": box, "area": area, "iscrowd": 0, "segmentation": segmentation}
+    return {"bbox": box, "area": area, "iscrowd": 0, "segmentation": segmentation, **item.origin}

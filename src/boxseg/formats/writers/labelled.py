@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
-from typing import Literal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boxseg.dataset import BACKGROUND, IGNORE, BoxDataset, Sample
 from boxseg.errors import DataError
+from boxseg.formats.box_masks import read_box_masks
 from boxseg.formats.boxes import pixel_ranges
+from boxseg.formats.coco_results import decode_window
 from boxseg.formats.components import split_regions
 from boxseg.progress import track
+
+# Gives the path of a photo's masks, as `write_box_masks` wrote them.
+Pieces = Callable[[Sample], Path]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Writing:
     """How labels are written."""
 
-    # What an object is: the pixels of a box's class inside that box, or connected pixels of one class.
-    objects: Literal["boxes", "regions"] = "boxes"
+    # What an object is: a box's own mask, the pixels of its class inside it, or connected pixels of one class.
+    objects: Literal["masks", "boxes", "regions"] = "boxes"
+    masks: Pieces | None = None  # the file of a photo's own masks, for objects="masks"
     segmentation: Literal["rle", "polygons"] = "rle"  # COCO only; run-length codes keep holes
     photos: Literal["copy", "link", "none"] = "copy"
     min_area: int = 1  # pixels; smaller objects are left out, but stay in masks
@@ -52,6 +59,7 @@ class LabelObject:
     box: NDArray[np.float64]  # (4,) x1 y1 x2 y2 in pixels: the annotated box, or the bounds of the region
     mask: NDArray[np.bool_]  # (h, w), its pixels, cut to a window
     corner: tuple[int, int]  # left and top of that window
+    origin: dict[str, Any] = field(default_factory=dict)  # score and source of a box's own mask
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -81,7 +89,7 @@ def labelled_photos(dataset: BoxDataset, writing: Writing) -> Iterator[PhotoLabe
             raise DataError(
                 f"mask of {sample.id}: {size} pixels, expected {sample.width} x {sample.height} as its photo"
             )
-        every = list(_boxed(sample, labels) if writing.objects == "boxes" else _regions(labels))
+        every = list(_objects(sample, labels, writing))
         found = [item for item in every if item.mask.sum() >= writing.min_area]
         if writing.objects == "regions":
             found = [replace(item, place=place) for place, item in enumerate(found)]
@@ -91,9 +99,30 @@ def labelled_photos(dataset: BoxDataset, writing: Writing) -> Iterator[PhotoLabe
             objects=len(found),
             empty=len(every) - len(found),
             ignored=int((labels == IGNORE).any()),
-            stray=int(_strays(labels, every)),
+            # Masks are made without the CRF, whose labels may reach beyond them.
+            stray=int(writing.objects != "masks" and _strays(labels, every)),
         )
         yield PhotoLabels(sample=sample, labels=labels, objects=found, counts=counts)
+
+
+def _objects(sample: Sample, labels: NDArray[np.uint8], writing: Writing) -> Iterator[LabelObject]:
+    if writing.objects == "masks":
+        assert writing.masks is not None
+        return _masked(sample, writing.masks(sample))
+    return _boxed(sample, labels) if writing.objects == "boxes" else _regions(labels)
+
+
+def _masked(sample: Sample, path: Path) -> Iterator[LabelObject]:
+    """The masks of the boxes, as they are in masks.json before it is cleaned up."""
+    if not path.is_file():
+        raise DataError(f"{path} is missing: run `boxseg label` again, or give objects=boxes")
+    entries = read_box_masks(path, sample)
+    for place, (entry, box, label) in enumerate(
+        zip(entries, sample.boxes, sample.labels.tolist(), strict=True)
+    ):
+        mask, left, top = decode_window(entry["segmentation"])
+        origin = {"score": entry["score"], "source": entry["source"]}
+        yield LabelObject(place=place, label=label, box=box, mask=mask, corner=(left, top), origin=origin)
 
 
 def _boxed(sample: Sample, labels: NDArray[np.uint8]) -> Iterator[LabelObject]:

@@ -46,6 +46,34 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mark:
+    """What the page says of the mask of one box.
+
+    Attributes:
+        score: How sure the mask is, 0..1.
+        source: What made it: `network`, `fallback`, or the name of another method.
+        reasons: What speaks against it, in a word or two each; none if it need not be looked at.
+        filled: Share of its box that it fills.
+        outline: The data of an SVG path, in pixels of the photo.
+    """
+
+    score: float
+    source: str
+    reasons: tuple[str, ...]
+    filled: float
+    outline: str
+
+    def summary(self) -> dict[str, Any]:
+        """For the page's script, as JSON types."""
+        return {
+            "score": round(self.score, 4),
+            "reason": ", ".join(self.reasons),
+            "note": f"score {self.score:.2f}, fills {100 * self.filled:.0f} % of its box, by {self.source}",
+            "outline": self.outline,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class GalleryPhoto:
     """A photo of the gallery.
 
@@ -57,6 +85,7 @@ class GalleryPhoto:
         iou: By layer: mean IoU under "mean", and that of every class.
         pictures: By layer: an image as a data address, the photo itself as `photo`.
         originals: By layer: an image file beside the page.
+        marks: Of the mask of each box, in their order; None where the photo has no masks.
     """
 
     id: str
@@ -68,6 +97,29 @@ class GalleryPhoto:
     iou: Mapping[str, Mapping[str, float]]
     pictures: Mapping[str, str]
     originals: Mapping[str, str] = field(default_factory=dict)
+    marks: Sequence[Mark] | None = None
+
+    @property
+    def doubtful(self) -> int:
+        """How many of its masks are worth a look."""
+        return sum(bool(mark.reasons) for mark in self.marks or ())
+
+    @property
+    def doubt(self) -> tuple[int, float] | None:
+        """What photos are ordered by, falling, to see those first whose masks need a look the most.
+
+        The number of masks worth a look; among equal numbers 1 less the score of the worst, which is the lowest
+        of these or, where none is worth a look, of all. None for a photo without masks.
+        """
+        scores = [mark.score for mark in self.marks or () if mark.reasons or not self.doubtful]
+        return (self.doubtful, 1 - min(scores)) if scores else None
+
+    @property
+    def badge(self) -> str:
+        """How many of its masks to look at, in words; empty where there is none."""
+        every = len(self.marks or ())
+        masks = "mask" if every == 1 else "masks"
+        return f"{self.doubtful} of {every} {masks} to look at" if self.doubtful else ""
 
     def summary(self) -> dict[str, Any]:
         """All but the pictures, for sorting and filtering, as JSON types."""
@@ -79,6 +131,8 @@ class GalleryPhoto:
             "classes": list(self.classes),
             "agreement": self.agreement,
             "iou": {key: {name: round(iou, 4) for name, iou in part.items()} for key, part in self.iou.items()},
+            "marks": None if self.marks is None else [mark.summary() for mark in self.marks],
+            "badge": self.badge,
         }
 
 
@@ -97,6 +151,11 @@ class Gallery:
     photos: tuple[GalleryPhoto, ...]
     counts: str
 
+    @property
+    def marked(self) -> bool:
+        """Whether a photo has masks of its boxes."""
+        return any(photo.marks is not None for photo in self.photos)
+
     def index(self) -> dict[str, Any]:
         """What the page's script needs to know of all photos, as JSON types."""
         names = ("background", *self.classes)
@@ -104,8 +163,18 @@ class Gallery:
         return {
             "classes": [{"name": name, "colour": colour} for name, colour in zip(names, colours, strict=True)],
             "layers": [vars(layer) for layer in self.layers],
-            "photos": [photo.summary() for photo in self.photos],
+            "photos": [
+                {**photo.summary(), "look": place}
+                for photo, place in zip(self.photos, self.look_places(), strict=True)
+            ],
         }
+
+    def look_places(self) -> list[int | None]:
+        """The place of each photo, from 0, where they are ordered by `doubt`; None for one without masks."""
+        doubts = {number: doubt for number, photo in enumerate(self.photos) if (doubt := photo.doubt)}
+        order = sorted(doubts, key=lambda number: doubts[number], reverse=True)  # equal ones as they are
+        places = {number: place for place, number in enumerate(order)}
+        return [places.get(number) for number in range(len(self.photos))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +186,8 @@ class Page:
         missing: What the run does not hold, and how to get it.
         headlines: The numbers that matter most.
         tables: Scores; floats are drawn with bars.
+        masks: How many masks to look at, by size of the box.
+        rule: Which masks these are, in words.
         details: Titles and texts at the foot: options, versions.
     """
 
@@ -125,6 +196,8 @@ class Page:
     missing: tuple[str, ...] = ()
     headlines: tuple[Headline, ...] = ()
     tables: tuple[Table, ...] = ()
+    masks: Table | None = None
+    rule: str = ""
     curves: tuple[Curve, ...] = ()
     matrices: tuple[MatrixChart, ...] = ()
     gallery: Gallery | None = None

@@ -188,7 +188,8 @@ class Plan:
 
     def label(self, classifier: Step, data: Data, **options: Any) -> Step:
         """Labels of a split; `options` are the row's own options of stage 2."""
-        stage: Label = replace(self.job.label, **options)
+        # What the classifier was trained with decides: a table has rows of both poolings.
+        stage: Label = replace(self.job.label, method="auto", **options)
         name = f"{data.split}-{stage.background}-n{stage.grid}-{_words(classifier)}"
         samples = self.shared.load(data).samples
         return self._step(

@@ -35,7 +35,7 @@
 
   const PAGE = 24;
   const { classes, layers, photos } = read("index");
-  const shown = { layer: "", boxes: false, page: 0, list: [], open: -1 };
+  const shown = { layer: "", boxes: false, marks: false, page: 0, list: [], open: -1 };
   const percent = (share) => (share === undefined || share === null ? "–" : (100 * share).toFixed(1));
   const layerNames = Object.fromEntries(layers.map((layer) => [layer.key, layer.name]));
 
@@ -58,12 +58,23 @@
     const [width, height] = photo.size;
     const size = Math.max(width, height) / lines;
     const drawing = draw("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
-    for (const [x1, y1, x2, y2, label] of photo.boxes) {
+    const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
+    const numbers = photo.boxes.map((_, number) => number);
+    numbers.sort((a, b) => area(photo.boxes[b]) - area(photo.boxes[a])); // small ones on top, for the pointer
+    for (const number of numbers) {
+      const [x1, y1, x2, y2, label] = photo.boxes[number];
+      const mark = photo.marks?.[number];
       const edges = { x: x1, y: y1, width: x2 - x1, height: y2 - y1 };
-      drawing.append(draw("rect", { ...edges, class: "edge" }));
-      drawing.append(draw("rect", { ...edges, class: "ink", stroke: classes[label].colour }));
       const place = { x: x1 + size * 0.2, y: Math.max(y1 + size, size), style: `font-size:${size}px` };
-      drawing.append(draw("text", place, classes[label].name));
+      const group = draw("g", { class: mark?.reason ? "box doubt" : "box", "data-box": number });
+      if (mark) {
+        group.append(draw("title", {}, `${classes[label].name}: ${mark.reason ? `${mark.reason}, ` : ""}${mark.note}`));
+        group.append(draw("path", { class: "own", d: mark.outline, fill: classes[label].colour }));
+      }
+      group.append(draw("rect", { ...edges, class: "edge" }));
+      group.append(draw("rect", { ...edges, class: "ink", stroke: classes[label].colour }));
+      group.append(draw("text", place, mark?.reason ? `${classes[label].name}: ${mark.reason}` : classes[label].name));
+      drawing.append(group);
     }
     return drawing;
   }
@@ -78,7 +89,9 @@
       const source = key === "photo" || key === "boxes" ? null : sources[key] ?? files.pictures[key];
       layer.hidden = !source;
       if (source) layer.src = source;
-      boxes.toggleAttribute("hidden", key !== "boxes" && !shown.boxes);
+      const all = key === "boxes" || shown.boxes;
+      boxes.toggleAttribute("hidden", !all && (!shown.marks || key === "photo"));
+      boxes.classList.toggle("some", !all); // only the boxes whose masks are worth a look
       node.dataset.layer = key;
     }
     return { node, show };
@@ -110,6 +123,20 @@
     return items.map(([name, value]) => make("span", {}, `${name} `, make("b", {}, percent(value))));
   }
 
+  // The boxes of a photo, those first whose masks need a look the most.
+  function ranked(photo) {
+    const rank = (number) => [photo.marks[number].reason ? 0 : 1, photo.marks[number].score];
+    const numbers = photo.boxes.map((_, number) => number);
+    return numbers.sort((a, b) => rank(a)[0] - rank(b)[0] || rank(a)[1] - rank(b)[1]);
+  }
+
+  function badge(photo) {
+    if (!photo.badge) return null;
+    const number = ranked(photo)[0], mark = photo.marks[number];
+    const title = `The worst: ${classes[photo.boxes[number][4]].name}, ${mark.reason}, ${mark.note}`;
+    return make("span", { className: "badge", title }, photo.badge);
+  }
+
   // ---- cards ---------------------------------------------------------------------------------------------------
 
   let cards = [];
@@ -130,6 +157,7 @@
     group.setAttribute("aria-label", `Show of ${photo.id}`);
     const meta = make("div", { className: "meta" },
       make("span", { className: "name", title: photo.id }, photo.id),
+      badge(photo),
       make("span", { className: "chips" }, ...photo.classes.map(chip)),
       make("span", { className: "numbers" }, make("span", {}, photo.split), ...numbers(photo)));
     const node = make("article", { className: "card" }, frame, group, meta);
@@ -145,6 +173,7 @@
     if (key === "agreement") return photo.agreement?.[0];
     if (key === "inside") return photo.agreement?.[1];
     if (key === "objects") return photo.boxes.length;
+    if (key === "masks") return photo.look ?? undefined;
     if (key === "class") return photo.classes[0]; // in the data set's order
     const scores = photo.iou[key.slice(4)];
     return scores && (label ? scores[label] : scores.mean); // of the class that is asked for
@@ -154,7 +183,7 @@
     const key = byId("sort").value;
     const most = byId("most").value === "" ? Infinity : Number(byId("most").value) / 100;
     const label = byId("class").value, split = byId("split").value, name = byId("name").value.trim().toLowerCase();
-    const limited = !["", "name", "class", "objects"].includes(key);
+    const limited = !["", "masks", "name", "class", "objects"].includes(key);
     byId("most").disabled = !limited;
     const fits = (photo) =>
       (!label || photo.classes.includes(Number(label))) &&
@@ -204,9 +233,10 @@
     for (const item of cards) item.choose(key);
   }
 
-  function showBoxes(on) {
-    shown.boxes = on;
-    byId("boxes").checked = on;
+  // `boxes`: all boxes on top; `marks`: those whose masks are worth a look.
+  function showOnTop(id, on) {
+    shown[id] = on;
+    byId(id).checked = on;
     for (const item of cards) item.again();
     if (detail) detail.view.show(detail.key);
   }
@@ -236,33 +266,57 @@
     for (const node of dialog.querySelectorAll("[data-go]")) {
       node.disabled = !(shown.open + Number(node.dataset.go) in shown.list);
     }
-    byId("side").replaceChildren(...facts(photo));
+    byId("side").replaceChildren(...facts(photo, view.node));
     stage.replaceChildren(view.node);
     choose(detail.wish);
     if (!dialog.open) { dialog.showModal(); stage.focus(); }
     fit();
   }
 
-  function facts(photo) {
+  function facts(photo, node) {
     const about = [`${photo.size[0]} × ${photo.size[1]} pixels`, photo.split, `${photo.boxes.length} box${photo.boxes.length === 1 ? "" : "es"}`];
     const nodes = [make("div", {}, about.join(" · "))];
+    if (photo.badge) nodes.push(make("div", {}, badge(photo)));
     if (photo.agreement) {
       nodes.push(make("div", {}, "The labels agree on ", make("b", {}, `${percent(photo.agreement[0])} %`),
         " of the photo", ...(photo.boxes.length ? [", ", make("b", {}, `${percent(photo.agreement[1])} %`), " inside boxes"] : [])));
     }
+    if (photo.marks?.length) nodes.push(masks(photo, node));
     const scored = layers.filter((layer) => layer.key in photo.iou);
-    if (!scored.length) {
-      nodes.push(make("div", { className: "chips" }, ...photo.classes.map(chip)));
-      return nodes;
-    }
+    if (scored.length) nodes.push(scores(photo, scored));
+    else nodes.push(make("div", { className: "chips" }, ...photo.classes.map(chip)));
+    return nodes;
+  }
+
+  // A line for each box: a pointer or the focus on it shows its mask alone, in a picture of the photo.
+  function masks(photo, node) {
+    const line = (number) => {
+      const mark = photo.marks[number];
+      const row = make("tr", { className: mark.reason ? "doubt" : "", tabIndex: 0, title: mark.note },
+        make("th", { scope: "row" }, chip(photo.boxes[number][4])),
+        make("td", {}, mark.score.toFixed(2)), make("td", {}, mark.reason));
+      const show = (on) => {
+        node.classList.toggle("alone", on);
+        node.querySelector(`[data-box="${number}"]`).classList.toggle("on", on);
+      };
+      for (const [name, on] of [["mouseenter", true], ["focus", true], ["mouseleave", false], ["blur", false]]) {
+        row.addEventListener(name, () => show(on));
+      }
+      return row;
+    };
+    return make("table", { className: "masks" },
+      make("thead", {}, make("tr", {}, ...["mask", "score", "why"].map((name) => make("th", { scope: "col" }, name)))),
+      make("tbody", {}, ...ranked(photo).map(line)));
+  }
+
+  function scores(photo, scored) {
     const rows = [["mean", "mean"], ...classes.map((_, label) => [String(label), label])]
       .filter(([key]) => scored.some((layer) => photo.iou[layer.key][key] !== undefined));
-    nodes.push(make("table", {},
+    return make("table", {},
       make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "IoU, %"), ...scored.map((layer) => make("th", { scope: "col", title: layer.name }, layer.short)))),
       make("tbody", {}, ...rows.map(([key, label]) => make("tr", {},
         make("th", { scope: "row" }, label === "mean" ? "mean" : chip(label)),
-        ...scored.map((layer) => make("td", {}, percent(photo.iou[layer.key][key]))))))));
-    return nodes;
+        ...scored.map((layer) => make("td", {}, percent(photo.iou[layer.key][key])))))));
   }
 
   function place() {
@@ -359,7 +413,10 @@
   byId("split").parentElement.hidden = splits.length < 2;
   const agreed = photos.some((photo) => photo.agreement);
   const scored = layers.filter((layer) => photos.some((photo) => layer.key in photo.iou));
-  byId("sort").append(option("", "data set"), option("name", "name"), option("class", "class"),
+  const marked = photos.some((photo) => photo.marks);
+  byId("marks").parentElement.hidden = !marked;
+  byId("sort").append(...(marked ? [option("masks", "masks to look at first")] : []),
+    option("", "data set"), option("name", "name"), option("class", "class"),
     ...(agreed ? [option("agreement", "agreement |S|"), option("inside", "agreement inside boxes")] : []),
     ...scored.map((layer) => option(`iou-${layer.key}`, `IoU of ${layerNames[layer.key]}`)),
     option("objects", "number of boxes"));
@@ -368,7 +425,7 @@
   byId("layers").append(...main.labels);
   for (const id of ["class", "split", "sort"]) byId(id).addEventListener("change", select);
   for (const id of ["most", "name"]) byId(id).addEventListener("input", select);
-  byId("boxes").addEventListener("change", (event) => showBoxes(event.target.checked));
+  for (const id of ["boxes", "marks"]) byId(id).addEventListener("change", (event) => showOnTop(id, event.target.checked));
   for (const id of ["opacity", "detail-opacity"]) byId(id).addEventListener("input", (event) => showOpacity(Number(event.target.value)));
   function setOrder(falling) {
     byId("order").textContent = falling ? "↓" : "↑";
@@ -383,6 +440,7 @@
     setOrder(false);
     showOpacity(70);
     shown.boxes = byId("boxes").checked = false; // browsers restore fields of a page that is loaded again
+    shown.marks = byId("marks").checked = marked;
     shown.layer = first;
     main.mark(first);
     select();
@@ -406,7 +464,8 @@
     const layer = layers[Number(key) - 1];
     if (/^[1-9]$/.test(key) && layer) {
       if (inside) { detail.wish = layer.key; detail.choose(layer.key); } else showLayer(layer.key);
-    } else if (key === "b") showBoxes(!shown.boxes);
+    } else if (key === "b") showOnTop("boxes", !shown.boxes);
+    else if (key === "m" && marked) showOnTop("marks", !shown.marks);
     else if (key === "o" || key === "O") showOpacity(Number(byId("opacity").value) + (key === "o" ? 10 : -10));
     else if (key === "n" || key === "p") inside ? go(key === "n" ? 1 : -1) : step(key === "n" ? 1 : -1, true);
     else if (key === "/" && !inside) byId("name").focus();
