@@ -4,8 +4,8 @@
 
 Both are VOC folders (JPEGImages, Annotations, ImageSets/Segmentation); the first gives its split `train`, the
 second `train_aug`. Their masks are not read. A first network learns from ImageNet's weights, by the recipe
-`mask_network`; three trainings go on from it, each with its own seed, and the mean of their weights is what is
-kept: it is better than any of them. Interrupted, the same command goes on.
+`mask_network`; two trainings go on from it, each with its own seed, and the mean of their weights is what is
+kept: it is better than either. Interrupted, the same command goes on.
 """
 
 from __future__ import annotations
@@ -27,11 +27,7 @@ SPLITS = ("train", "train_aug")
 
 # The later trainings, and how each refines its teacher's answers.
 LATER = ("adapt.iterations=1200", "adapt.lr=3e-4", "adapt.average=0.995")
-REFINED = (
-    ("adapt.colour=0.7", "adapt.smooth=3"),
-    ("adapt.colour=1.0", "adapt.smooth=4"),
-    ("adapt.colour=1.2", "adapt.smooth=5"),
-)
+REFINED = (("adapt.colour=0.7", "adapt.smooth=3"), ("adapt.colour=1.0", "adapt.smooth=4"))
 
 
 def merge(sources: list[Path], out: Path) -> Path:

@@ -38,6 +38,7 @@ COMMANDS = all_commands()
 
 # What users put their own words for.
 STAND_INS = {
+    "DIR": "VOC2012",
     "data.root=DIR": "data.root=VOC2012",
     "out=DIR": "out=made",
     "checkpoint=…": "checkpoint=runs/first",
