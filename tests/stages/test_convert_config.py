@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 import boxseg
@@ -295,6 +295,7 @@ def test_every_key_has_a_meaning_or_a_remark(name: str, value: Any, others: dict
     ),
     stage=st.sampled_from(["classify", "label", "segment"]),
 )
+@example(content={"SOLVER": {"LOSS": " ..:\n.-ZZZ9-"}, "DATA": {}}, stage="classify")
 def test_whatever_a_file_says_the_result_is_a_valid_recipe(
     tmp_path: Path, content: dict[str, Any], stage: str
 ) -> None:

@@ -141,7 +141,7 @@ def _fault(options: Mapping[str, Any]) -> str | None:
         if options:
             build_job("run", {"data.root": ".", "out": ".", **options})
     except ConfigError as error:
-        return str(error)
+        return " ".join(str(error).split())  # it ends in a comment of one line, and may quote any value
     return None
 
 
