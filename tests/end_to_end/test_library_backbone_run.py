@@ -30,7 +30,7 @@ def test_every_verb_works_with_a_frozen_dino(
     capsys.readouterr()
     run = tmp_path / "run"
     words = [f"backbone=hf:{model}", "freeze=true", f"data={toy}", "data.limit=4", f"out={run}"]
-    assert execute(["run", *miniature, *words]) == 0
+    assert execute(["run", *miniature, "label.method=bap", *words]) == 0
     assert "ImageNet's are taken" in capsys.readouterr().err
     assert (run / "report.html").is_file()
     model.rename(tmp_path / "gone")

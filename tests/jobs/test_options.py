@@ -268,7 +268,8 @@ def test_help_spells_options_as_they_are_typed(monkeypatch: pytest.MonkeyPatch) 
     assert "(default: [0.5, 0.75, 1.0, 1.5])" in text
     assert "evaluate.tile=INTEGER|auto " in text
     assert "evaluate.flip=true|false " in text
-    assert "data.root=PATH Folder of the data set. (required for data.*)" in text
+    assert "data.root=PATH Folder of the data set, or its annotation file" in text
+    assert "(required for data.*)" in text
     assert "null" not in text
 
 
