@@ -18,7 +18,7 @@ from boxseg.jobs import AdaptJob, ClassifyJob, LabelJob, ReportJob, RunJob, Segm
 from boxseg.reporting.sheet import make_sheet
 from boxseg.results import Result
 from boxseg.runs.folder import open_folder
-from boxseg.runs.layout import METRICS, MODEL, SHEET, stage_folder
+from boxseg.runs.layout import FINAL, METRICS, MODEL, SHEET, stage_folder
 from boxseg.scoring.label_scores import LABEL_TITLES
 from boxseg.stages import adapt, classify, label, report, segment
 from boxseg.stages.adapt import AdaptResult
@@ -55,7 +55,10 @@ class RunResult(Result):
         train, val = self.splits
         if scores := self.labels.scores:
             rows.append(("whole box (baseline)", train, scores.whole_box.miou))
-            rows += [(f"labels {LABEL_TITLES[name]}", train, part.miou) for name, part in scores.labels.items()]
+            rows += [
+                ("labels" if name == FINAL else f"labels {LABEL_TITLES[name]}", train, part.miou)
+                for name, part in scores.labels.items()
+            ]
         if found := self.network.scores:
             rows.append(("network", val, found.before_crf.miou))
             rows += [("network + CRF", val, found.after_crf.miou)] if found.after_crf else []
