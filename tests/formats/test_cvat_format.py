@@ -171,6 +171,11 @@ def test_an_outline_goes_with_its_box(tmp_path: Path, make_photo) -> None:
             [21, 13, 29, 17],
         ),
         (
+            '<ellipse label="dog" cx="25" cy="15" rx="4" ry="2" rotation="90"/>',
+            "neither box, polygon nor mask",
+            [23, 11, 27, 19],
+        ),
+        (
             '<cuboid label="dog" xtl1="21" ytl1="5" xbr1="25" ybr1="9" xtl2="23" ytl2="4" xbr2="29" ybr2="8"/>',
             "neither box, polygon nor mask",
             [21, 4, 29, 9],

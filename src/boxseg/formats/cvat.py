@@ -195,9 +195,8 @@ def _place(node: ET.Element) -> Corners | None:
     values = {key: found for key, text in node.items() if (found := number(text)) is not None}
     try:
         # The points of a skeleton are elements in it.
-        if lists := [text for one in (node, *node) if (text := one.get("points"))]:
-            pairs = [pair.split(",") for text in lists for pair in text.split(";")]
-            return bounds([(float(x), float(y)) for x, y in pairs])
+        if parts := [one for one in (node, *node) if one.get("points")]:
+            return bounds([point for one in parts for point in _pairs(one)])
         if {"cx", "cy", "rx", "ry"} <= values.keys():
             x, y, across, down = (values[key] for key in ("cx", "cy", "rx", "ry"))
             own = (x - across, y - down, x + across, y + down)
