@@ -426,8 +426,8 @@ def adapt(
 
     Args:
         data: Photos with boxes.
-        labels: Labels by class to learn from too, a folder made by `label` with method=bap or gap: what is
-            object and what is not is taken from pixels where Y_crf and Y_ret agree.
+        labels: Labels by class to learn from too: a folder made by `label` with method=bap or gap, of which
+            the pixels count where Y_crf and Y_ret agree; a folder of masks ID.png; or `ground-truth`.
         out: Run folder; the network is written to OUT/model.safetensors, for `label checkpoint=OUT`.
         overwrite: Start again from scratch if OUT holds a run with other options.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.

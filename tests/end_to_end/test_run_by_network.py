@@ -72,10 +72,13 @@ def test_labels_of_a_classifier_teach_the_mask_network(
     boxseg("label", "crf=false", f"checkpoint={tmp_path}/c", f"data={toy}", f"out={tmp_path}/bap")
     boxseg("adapt", *adapt, f"data={toy}", f"out={tmp_path}/alone")
     boxseg("adapt", *adapt, f"data={toy}", f"labels={tmp_path}/bap", f"out={tmp_path}/both")
-    one, two = (
-        checkpoint.load(tmp_path / name / "model.safetensors", "mask-network")[1] for name in ("alone", "both")
+    boxseg("adapt", *adapt, f"data={toy}", "labels=ground-truth", f"out={tmp_path}/true")
+    one, two, three = (
+        checkpoint.load(tmp_path / name / "model.safetensors", "mask-network")[1]
+        for name in ("alone", "both", "true")
     )
-    assert any(not one[name].equal(two[name]) for name in one)
+    for first, second in ((one, two), (one, three), (two, three)):
+        assert any(not first[name].equal(second[name]) for name in first)
     refused = boxseg("adapt", f"data={toy}", f"labels={toy}", f"out={tmp_path}/no", check=False)
     assert refused.returncode == 2
     assert f"labels={toy}: no image of split train in {toy} has labels" in refused.stderr

@@ -16,8 +16,8 @@ class AdaptJob(TrainingJob):
 
     Args:
         out: Run folder; the network is written to OUT/model.safetensors, for `label checkpoint=OUT`.
-        labels: Labels by class to learn from too, a folder made by `label` with method=bap or gap: what is
-            object and what is not is taken from pixels where Y_crf and Y_ret agree.
+        labels: Labels by class to learn from too: a folder made by `label` with method=bap or gap, of which
+            the pixels count where Y_crf and Y_ret agree; a folder of masks ID.png; or `ground-truth`.
     """
 
     data: Data
