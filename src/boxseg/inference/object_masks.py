@@ -17,8 +17,8 @@ from boxseg.formats.boxes import box_areas
 from boxseg.inference.mask_networks import LoadedMaskNetwork
 from boxseg.nn.mask_network import SIDE, guide_maps
 
-# Boxes seen together, each as it is and mirrored: more at a time leave the caches of a processor.
-BATCH = 4
+# Boxes seen together, each as it is and mirrored: more at a time leave the caches of a processor, and take memory.
+BATCH = 2
 # Probability above which a pixel is the object.
 THRESHOLD = 0.5
 # Margin of the closer crop, and the mean side of a box, pixels, from which there is one.
