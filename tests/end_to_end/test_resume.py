@@ -43,6 +43,18 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(toy: Path, boxseg, tm
         assert (broken / name).read_bytes() == (whole / name).read_bytes()
 
 
+def test_a_damaged_checkpoint_is_replaced_by_the_one_before(toy: Path, boxseg, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    boxseg(*CLASSIFY, f"data={toy}", f"out={tmp_path}")
+    whole = {name: (tmp_path / name).read_bytes() for name in ("model.safetensors", "history.csv")}
+    (tmp_path / "model.safetensors").unlink()
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:-5000])
+    done = boxseg(*CLASSIFY, f"data={toy}", f"out={tmp_path}")
+    assert "last.ckpt is damaged: going on from" in done.stderr
+    for name, content in whole.items():
+        assert (tmp_path / name).read_bytes() == content
+
+
 def test_interrupted_labels_are_completed(toy: Path, boxseg, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     boxseg(*CLASSIFY, f"data={toy}", f"out={tmp_path}/c")
     label = ("label", f"checkpoint={tmp_path}/c", f"data={toy}", "label.crf.iterations=1")

@@ -17,7 +17,7 @@ from boxseg.formats.boxes import box_areas
 from boxseg.inference.mask_networks import LoadedMaskNetwork
 from boxseg.nn.mask_network import SIDE, guide_maps
 
-# Boxes seen together, each as it is and mirrored: more at a time leave the caches of a processor, and take memory.
+# Boxes seen together, each as it is and mirrored: more at a time leave a processor's caches, and take memory.
 BATCH = 2
 # Probability above which a pixel is the object.
 THRESHOLD = 0.5

@@ -25,6 +25,7 @@ VERSIONS = "versions.json"
 # A training.
 MODEL = "model.safetensors"
 LAST = "checkpoints/last.ckpt"
+BEFORE_LAST = "checkpoints/before-last.ckpt"  # the one before, for when the last is damaged
 HISTORY = "history.csv"
 WEIGHTS = "weights.json"  # how each pretrained tensor was loaded
 LOGGED_AS = "logged-as.txt"  # id of the training in W&B and MLflow

@@ -16,6 +16,7 @@ from boxseg.runs import layout
 _TRAINING = (
     layout.MODEL,
     layout.LAST,
+    layout.BEFORE_LAST,
     layout.HISTORY,
     layout.WEIGHTS,
     layout.LOGGED_AS,
@@ -47,7 +48,14 @@ WRITTEN: dict[str, tuple[str, ...]] = {
 }
 
 # The results among them: another job may not continue in a folder that has any.
-RESULTS = (layout.MODEL, layout.LAST, layout.METRICS, f"{layout.FINAL}/**/*.png", f"{TREE}/*_cls/*.png")
+RESULTS = (
+    layout.MODEL,
+    layout.LAST,
+    layout.BEFORE_LAST,
+    layout.METRICS,
+    f"{layout.FINAL}/**/*.png",
+    f"{TREE}/*_cls/*.png",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

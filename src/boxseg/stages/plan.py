@@ -34,13 +34,13 @@ from boxseg.labelling.methods import start_method
 from boxseg.progress import quiet
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder, check_job
-from boxseg.runs.layout import LAST, MODEL, checkpoint_file, stage_folder
+from boxseg.runs.layout import MODEL, checkpoint_file, stage_folder
 from boxseg.runs.stage_files import label_files, score_files, training_files
 from boxseg.scoring.network_scores import score_network, validation_split
 from boxseg.stages import adapt, classify, segment
 from boxseg.tables import Cell, Table
+from boxseg.training.checkpoints import last_checkpoint
 from boxseg.training.labels import training_labels, with_boxes
-from boxseg.training.loop import progress_of
 from boxseg.training.module import TrainingModule
 from boxseg.training.schedule import schedule_length
 from boxseg.training.step_time import seconds_per_step
@@ -193,8 +193,8 @@ def _training(
     options = module.options
     what = "boxes" if isinstance(options, Adapt) else f"images, {options.augment.crop} pixels"
     iterations = schedule_length(options, len(images), job.scale)
-    finished, last = training_files(job.out).done, job.out / LAST
-    done = progress_of(last)[0] if last.is_file() else 0
+    finished, last = training_files(job.out).done, last_checkpoint(job.out, name)
+    done = last.step if last else 0
     left = 0 if finished else max(0, iterations - done)
     weights = _bytes(module.network.state_dict().values())
     momentum = _bytes(p for p in module.network.parameters() if p.requires_grad)

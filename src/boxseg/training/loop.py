@@ -19,10 +19,11 @@ from boxseg.atomic import write_json
 from boxseg.config import TrainerOptions
 from boxseg.data.loading import TrainingPhotos
 from boxseg.data.sampler import StreamSampler
-from boxseg.errors import CheckpointError, ConfigError
+from boxseg.errors import ConfigError
 from boxseg.inference.devices import torch_devices
 from boxseg.plugins import require_sendable
 from boxseg.runs.layout import LAST, WEIGHTS
+from boxseg.training.checkpoints import WholeCheckpoints, last_checkpoint
 from boxseg.training.data_module import StreamDataModule
 from boxseg.training.history import History, make_loggers
 from boxseg.training.module import TrainingModule
@@ -30,22 +31,6 @@ from boxseg.training.processes import SpawnedStrategy, ended_with, quiet_lightni
 from boxseg.training.schedule import checkpoint_interval
 
 log = logging.getLogger("boxseg")
-
-
-def progress_of(checkpoint: Path) -> tuple[int, int]:
-    """Step and epoch of a training's checkpoint.
-
-    Raises:
-        CheckpointError: It cannot be read.
-    """
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        return int(state["global_step"]), int(state["epoch"])
-    except Exception as error:  # pickle raises anything, depending on the bytes
-        raise CheckpointError(
-            f"{checkpoint} is damaged (a full disk or an interrupted copy can be the reason): remove it, and "
-            "the same command trains from the start"
-        ) from error
 
 
 def fit(
@@ -63,7 +48,7 @@ def fit(
     Args:
         module: What is trained; changed in place.
         images: Training images.
-        folder: Run folder, for weights.json, checkpoints/last.ckpt and history.csv.
+        folder: Run folder, for weights.json, checkpoints/ and history.csv.
         trainer: Devices, precision, seed.
         scale: Factor of the schedule's length and of the iterations between checkpoints.
         callbacks: Lightning's, in addition to ours.
@@ -71,22 +56,20 @@ def fit(
 
     Raises:
         ConfigError: The device does not have this precision.
-        CheckpointError: The last checkpoint cannot be read.
+        CheckpointError: No checkpoint of the folder can be read, or one is of another stage.
     """
     write_json(folder / WEIGHTS, module.weights.as_dict())
     log.info(module.weights.summary())
     name = module.stage
-    last = folder / LAST
     every = checkpoint_interval(trainer.checkpoint_every, scale)
-    if last.is_file():
-        log.info(f"{name}: resuming from {last}")
+    if last := last_checkpoint(folder, name):
+        log.info(f"{name}: resuming from {last.file}")
         # A resumed run keeps its interval, or it would count steps wrongly. If the last interval was shorter,
         # this is too small, but then the training is complete.
-        step, epoch = progress_of(last)
-        every = math.ceil(step / (epoch + 1))
+        every = math.ceil(last.step / (last.epoch + 1))
     sampler = _stream(module, images, trainer, every)
     with quiet_lightning(), torch.random.fork_rng():
-        ours = [History(folder, name, module.iterations), _keep_last(last)]
+        ours = [History(folder, name, module.iterations), _keep_last(folder / LAST)]
         wanted = [*make_loggers(trainer.loggers, folder), *loggers]
         devices = len(torch_devices(trainer))
         lightning = _lightning(trainer, devices, module, sampler.epochs, [*ours, *callbacks], wanted, folder)
@@ -94,7 +77,7 @@ def fit(
             lightning.fit(
                 module,
                 datamodule=StreamDataModule(images, sampler, trainer.workers),
-                ckpt_path=str(last) if last.is_file() else None,
+                ckpt_path=str(last.file) if last else None,
             )
     if images.unreadable:
         names = ", ".join(images.unreadable[:5])
@@ -182,6 +165,7 @@ def _lightning(
             max_epochs=epochs,
             callbacks=callbacks,
             logger=loggers or False,
+            plugins=WholeCheckpoints(),
             log_every_n_steps=0,  # History logs every step
             enable_progress_bar=False,
             enable_model_summary=False,

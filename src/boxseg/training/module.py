@@ -20,6 +20,7 @@ from boxseg.errors import BoxsegError
 from boxseg.inference.networks import Network
 from boxseg.nn.mask_network import MaskNetwork
 from boxseg.nn.weights.loading import LoadReport
+from boxseg.training.checkpoints import OURS
 
 
 class TrainingModule(L.LightningModule):
@@ -94,6 +95,10 @@ class TrainingModule(L.LightningModule):
     def save(self, path: Path | str, classes: Sequence[str]) -> None:
         """Write what was trained as `model.safetensors` of a run."""
         raise NotImplementedError
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say in Lightning's checkpoint which training it is of."""
+        checkpoint[OURS] = {"stage": self.stage}
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """One step on the mean loss of the whole batch, whatever the number of parts and processes.

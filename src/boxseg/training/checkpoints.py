@@ -1,0 +1,96 @@
+"""The checkpoints of a training: written whole, and the one before is kept."""
+
+from __future__ import annotations
+
+import logging
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from boxseg.atomic import atomic_path
+from boxseg.errors import CheckpointError
+from boxseg.runs.layout import BEFORE_LAST, LAST
+
+log = logging.getLogger("boxseg")
+
+# Key of what boxseg itself says in a checkpoint of Lightning's.
+OURS = "boxseg"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A checkpoint that a training can go on from, and how far it was."""
+
+    file: Path
+    step: int
+    epoch: int
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Lightning's checkpoints, never half written.
+
+    Lightning writes to the folder for temporary files and moves the file from there. If that is on another
+    disk, moving is copying over the old checkpoint, and a process that is killed then leaves neither.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint beside the old one, keep that as the one before, and take its place."""
+        file = Path(path)
+        with atomic_path(file) as temporary:
+            torch.save(checkpoint, temporary)
+            if file.is_file():
+                file.replace(file.with_name(Path(BEFORE_LAST).name))
+
+
+def last_checkpoint(folder: Path, stage: str) -> Progress | None:
+    """The checkpoint that a training goes on from: the last one, or if it is damaged the one before.
+
+    Args:
+        folder: Run folder of the training.
+        stage: What is trained: `adapt`, `classify` or `segment`.
+
+    Returns:
+        None if there is no checkpoint.
+
+    Raises:
+        CheckpointError: There are only damaged ones, or one of another stage.
+    """
+    damaged: CheckpointError | None = None
+    for name in (LAST, BEFORE_LAST):
+        file = folder / name
+        if not file.is_file():
+            continue
+        try:
+            found = _read(file, stage)
+        except CheckpointError as error:
+            damaged = damaged or error
+            continue
+        if damaged:
+            log.warning(f"{stage}: {folder / LAST} is damaged: going on from {file}, iteration {found.step}")
+        return found
+    if damaged:
+        raise damaged
+    return None
+
+
+def _read(file: Path, stage: str) -> Progress:
+    try:
+        # torch does not compare the checksums that it writes.
+        with zipfile.ZipFile(file) as archive:
+            if (name := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(name)
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        of = state.get(OURS, {}).get("stage", stage)
+        step, epoch = int(state["global_step"]), int(state["epoch"])
+    except Exception as error:  # pickle raises anything, depending on the bytes
+        raise CheckpointError(
+            f"{file} is damaged (a full disk or an interrupted copy can be the reason): remove it, and "
+            "the same command trains from the start"
+        ) from error
+    if of != stage:
+        raise CheckpointError(f"{file} is a checkpoint of {of}, not of {stage}: choose another out=…")
+    return Progress(file=file, step=step, epoch=epoch)
