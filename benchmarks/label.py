@@ -64,7 +64,7 @@ def make_labeller(backbone: str, checkpoint: Path | None, classes: tuple[str, ..
     weights = select_weights(loaded.network.weight, loaded.classes, classes)
     options = Label(background="attention")
     method = FromClassifier(loaded=loaded, weights=weights, options=options, origin=Origin(pair=True))
-    return Labeller(method=method, options=options, folder=folder)
+    return Labeller(method=method, options=options, folder=folder, classes=classes)
 
 
 def network_of(labeller: Labeller) -> BoxClassifier:

@@ -13,7 +13,6 @@ import yaml
 from boxseg.cli import execute
 from boxseg.config import Classify, Data, Model, TrainerOptions
 from boxseg.data.toy import write_toy
-from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
 from boxseg.inference.networks import weight_inputs
 from boxseg.jobs import ClassifyJob, LabelJob, RunJob, SegmentJob
@@ -146,7 +145,7 @@ def test_an_option_newer_than_the_run_had_its_default_there(job: ClassifyJob) ->
 def test_stages_notice_another_weight_file_in_the_place_of_theirs(
     option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(dataset: BoxDataset, job: ClassifyJob | SegmentJob, **_: Any) -> None:
+    def train(_: Any, job: ClassifyJob | SegmentJob, **__: Any) -> None:
         folder = open_folder(job, inputs={option: file})
         (folder / "model.safetensors").write_text("result")
 
@@ -159,7 +158,7 @@ def test_stages_notice_another_weight_file_in_the_place_of_theirs(
     shared: Any = {"data": Data(root=tmp_path / "toy", val_split=""), "model": model}
     stages: tuple[tuple[Any, Any], ...] = (
         (classify, ClassifyJob(**shared, out=tmp_path / "classify")),
-        (segment, SegmentJob(**shared, out=tmp_path / "segment", labels="unread")),
+        (segment, SegmentJob(**shared, out=tmp_path / "segment", labels="ground-truth")),
     )
     for stage, job in stages:
         monkeypatch.setattr(stage, "train", train)

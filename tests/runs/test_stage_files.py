@@ -42,7 +42,7 @@ SCORED = tuple(replace(s, ground_truth=lambda: np.zeros((8, 8), np.uint8)) for s
 def touch(*files: Path) -> None:
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
+        file.write_bytes(b"x")
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,8 @@ def test_a_photo_has_its_labels_when_none_of_its_files_is_missing(place: int, tm
     assert plain.done
     own_files(tmp_path, SAMPLES[1])[place].unlink()
     assert plain.missing() == [SAMPLES[1]]
+    own_files(tmp_path, SAMPLES[1])[place].touch()
+    assert plain.missing() == [SAMPLES[1]]  # it is empty
 
 
 def test_a_classifier_has_two_labels_more_and_their_masks_if_asked_for(tmp_path: Path) -> None:

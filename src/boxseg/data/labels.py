@@ -36,6 +36,13 @@ def has_labels(sample: Sample, source: Source) -> bool:
     return sample.ground_truth is not None if source == GROUND_TRUTH else source.has(sample.id)
 
 
+def labels_digest(sample: Sample, sources: Sequence[Source]) -> str:
+    """Digest of the label files of a photo; ground truth of the data set itself has none."""
+    return "".join(
+        source.digest(sample.id) for source in sources if source != GROUND_TRUTH and source.has(sample.id)
+    )
+
+
 def confront(labels: Sequence[Labels]) -> tuple[Labels, Labels]:
     """Reduce any number of labels to the two that the losses compare.
 

@@ -72,7 +72,7 @@ def write_toy(
 
 def _write_scene(root: Path, name: str, scene: Scene) -> None:
     path = root / "JPEGImages" / f"{name}.jpg"
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sync=False) as temporary:
         Image.fromarray(scene.image).save(temporary, format="JPEG", quality=92, subsampling=0)
     height, width = scene.mask.shape
     sample = Sample(
@@ -85,7 +85,7 @@ def _write_scene(root: Path, name: str, scene: Scene) -> None:
         difficult=np.zeros(len(scene.labels), dtype=bool),
         ground_truth=scene.mask.copy,
     )
-    write_text(root / "Annotations" / f"{name}.xml", annotation_xml(sample, path, CLASSES))
+    write_text(root / "Annotations" / f"{name}.xml", annotation_xml(sample, path, CLASSES), sync=False)
     write_mask(root / "SegmentationClass" / f"{name}.png", scene.mask)
 
 

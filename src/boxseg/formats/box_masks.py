@@ -50,8 +50,8 @@ def box_mask(
 
 
 def write_box_masks(path: Path, masks: Sequence[BoxMask]) -> None:
-    """Write the masks of one photo, in the order of its boxes, whole or not at all."""
-    write_text(path, json.dumps(masks, separators=(",", ":")) + "\n")
+    """Write the masks of one photo, in the order of its boxes, whole or not at all; not synced."""
+    write_text(path, json.dumps(masks, separators=(",", ":")) + "\n", sync=False)
 
 
 def read_box_masks(path: Path, sample: Sample) -> list[BoxMask]:

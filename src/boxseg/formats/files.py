@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -33,6 +34,15 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path} is not valid JSON ({error})") from error
 
 
+def content_digest(path: Path) -> str:
+    """BLAKE2b of a file's content, 128 bits, hexadecimal."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def is_file(path: Path) -> bool:
     """Whether it is a file; False for a name that the file system does not allow."""
     try:
@@ -61,7 +71,7 @@ def place_photo(sample: Sample, folder: Path, how: Literal["copy", "link", "none
     in_place = path.is_file() and path.samefile(sample.image) and not (how == "copy" and path.is_symlink())
     if how == "none" or in_place:
         return path
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sync=False) as temporary:
         if how == "link":
             try:
                 temporary.symlink_to(sample.image.resolve())

@@ -13,6 +13,7 @@ from PIL import Image
 from boxseg.atomic import atomic_path
 from boxseg.dataset import IGNORE
 from boxseg.errors import DataError
+from boxseg.formats.files import content_digest
 from boxseg.formats.images import opened
 from boxseg.palette import voc_palette
 
@@ -41,6 +42,11 @@ class MaskFolder:
         folders = (self.path, self.reliable) if self.reliable else (self.path,)
         return all((folder / f"{name}.png").is_file() for folder in folders)
 
+    def digest(self, name: str) -> str:
+        """Digest of this photo's mask, and of its map if that counts."""
+        maps = [self.reliable / f"{name}.png"] if self.reliable else []
+        return "".join(content_digest(path) for path in (self.file(name), *maps))
+
     def read(self, name: str, classes: int | None = None) -> NDArray[np.uint8]:
         """Labels (H, W) uint8 of the photo with this ID, as `read_mask` reads them.
 
@@ -58,20 +64,20 @@ class MaskFolder:
 
 
 def write_mask(path: Path | str, labels: NDArray[np.uint8]) -> None:
-    """Write labels (H, W) uint8 of at least one pixel as a palette PNG in VOC colours, atomically."""
+    """Write labels (H, W) uint8 of at least one pixel as a palette PNG in VOC colours: whole, not synced."""
     if labels.dtype != np.uint8 or labels.ndim != 2 or labels.size == 0:
         raise ValueError(f"Invalid mask, expected (H, W) uint8, got {labels.shape} {labels.dtype}")
     height, width = labels.shape
     image = Image.frombytes("P", (width, height), labels.tobytes())
     image.putpalette(_PALETTE)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sync=False) as temporary:
         # Z_RLE compresses only runs of one value: two fifths of the time, files a fifth larger.
         image.save(temporary, format="PNG", compress_type=zlib.Z_RLE)
 
 
 def write_grey(path: Path | str, levels: NDArray[np.uint8]) -> None:
-    """Write levels (H, W) uint8 as an 8-bit grey PNG, atomically."""
-    with atomic_path(path) as temporary:
+    """Write levels (H, W) uint8 as an 8-bit grey PNG, atomically, not synced."""
+    with atomic_path(path, sync=False) as temporary:
         Image.fromarray(levels).save(temporary, format="PNG")
 
 

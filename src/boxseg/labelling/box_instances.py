@@ -52,8 +52,9 @@ def box_instances(
 
 
 def write_piece(folder: Path, sample: Sample, results: Mapping[str, list[CocoResult]]) -> None:
-    """Write the masks of one photo, by label."""
-    write_text(pair_piece_path(folder, sample), json.dumps(results, separators=(",", ":")) + "\n")
+    """Write the masks of one photo, by label; not synced."""
+    text = json.dumps(results, separators=(",", ":")) + "\n"
+    write_text(pair_piece_path(folder, sample), text, sync=False)
 
 
 def gather(folder: Path, samples: Sequence[Sample]) -> dict[str, int]:

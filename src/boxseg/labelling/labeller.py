@@ -27,6 +27,8 @@ from boxseg.labelling.confidence_maps import write_maps
 from boxseg.labelling.methods import Method, Scored
 from boxseg.labelling.objects import ObjectMask, objects_of_labels, with_fallbacks, write_objects
 from boxseg.runs.layout import PAIR, label_path, pair_paths
+from boxseg.runs.provenance import recording
+from boxseg.runs.stage_files import StageFiles, label_files
 
 log = logging.getLogger("boxseg")
 
@@ -39,13 +41,20 @@ class Labeller:
         method: The label method.
         options: Options of stage 2.
         folder: Where the labels go.
+        classes: Names of the classes 1..L.
         category_ids: COCO's ids of the classes; empty where the data has none.
     """
 
     method: Method
     options: Label
     folder: Path
+    classes: tuple[str, ...]
     category_ids: tuple[int, ...] = ()
+
+    def files(self, samples: Sequence[Sample] = ()) -> StageFiles:
+        """The files that it writes."""
+        pair, instances = self.method.origin.pair, self.options.instances
+        return label_files(self.folder, samples, pair=pair, instances=instances)
 
     def on(self, device: torch.device) -> Labeller:
         """The same on another device."""
@@ -61,8 +70,14 @@ def label_photos(labeller: Labeller, samples: Sequence[Sample], trainer: Trainer
 
 def _label_chunk(labeller: Labeller, samples: Sequence[Sample], trainer: TrainerOptions) -> dict[str, str]:
     work, device = partial(_label_group, labeller), labeller.method.device
-    results = photo_loop(work, samples, description="label", trainer=trainer, device=device)
-    return {sample.id: result.reason for sample, result in results if isinstance(result, Skipped)}
+    skipped: dict[str, str] = {}
+    with recording(labeller.folder, labeller.classes, labeller.files().of) as done:
+        for sample, result in photo_loop(work, samples, description="label", trainer=trainer, device=device):
+            if isinstance(result, Skipped):
+                skipped[sample.id] = result.reason
+            else:
+                done(sample)
+    return skipped
 
 
 @torch.inference_mode()

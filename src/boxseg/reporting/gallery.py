@@ -328,7 +328,7 @@ def write_originals(files: Path, number: int, split: Split, opened: _Opened) -> 
     addresses = {}
     for name, content in contents.items():
         path = files / f"{number:05d}-{name}"
-        with atomic_path(path) as temporary:
+        with atomic_path(path, sync=False) as temporary:
             temporary.write_bytes(content)
         addresses[Path(name).stem] = quote(f"{files.name}/{path.name}")
     return addresses

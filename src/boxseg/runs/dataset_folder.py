@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from boxseg.atomic import write_text
+from boxseg.atomic import sync_files, write_text
 from boxseg.config import LabelFormat
 from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
@@ -85,6 +85,7 @@ def write_dataset(
     entry: dict[str, Any] = {"of": str(dataset.root), "split": dataset.split, **options}
     _write_record(out, name, record, split, {**entry, "complete": False})
     written = WRITERS[name](replace(dataset, split=split), out, writing)
+    sync_files(file for file in out.rglob("*") if file.is_file())
     _write_record(out, name, record, split, {**entry, "complete": True})
     return WrittenDataset(
         folder=out, format=name, split=split, objects=writing.objects, written=written, missing=missing

@@ -15,6 +15,7 @@ from boxseg.atomic import write_json, write_text
 from boxseg.errors import ConfigError
 from boxseg.options import default_options, flatten, load_mapping, to_plain, to_yaml
 from boxseg.runs.layout import CONFIG, VERSIONS
+from boxseg.runs.provenance import Origin, check_origins, write_provenance
 from boxseg.runs.stage_files import clear_folder, has_results
 
 # Options that change the speed or place of a result, not the result.
@@ -40,27 +41,34 @@ FREE = (
 )
 
 
-def open_folder(job: Any, *, inputs: Mapping[str, Path] | None = None) -> Path:
+def open_folder(
+    job: Any, *, inputs: Mapping[str, Path] | None = None, origins: Mapping[str, Origin] | None = None
+) -> Path:
     """Make or reopen the folder `job.out`, and record the job in it as config.yaml and versions.json.
 
     Args:
         job: A job with `out` and `overwrite`.
         inputs: Files the result depends on, by name; identified by their content.
+        origins: The photos that a training is of.
 
     Raises:
         ConfigError: The folder holds the result of another job, or cannot be made.
     """
     folder = Path(job.out)
-    known = check_job(job, inputs=inputs)
+    known = check_job(job, inputs=inputs, origins=origins)
     if job.overwrite and _is_recorded(folder):
         clear_folder(folder)
     write_text(folder / CONFIG, to_yaml(job))
     # Digests of deleted inputs stay: the result still depends on them.
     write_json(folder / VERSIONS, {**versions(), "inputs": known})
+    if origins is not None:
+        write_provenance(folder, origins)
     return folder
 
 
-def check_job(job: Any, *, inputs: Mapping[str, Path] | None = None) -> dict[str, str]:
+def check_job(
+    job: Any, *, inputs: Mapping[str, Path] | None = None, origins: Mapping[str, Origin] | None = None
+) -> dict[str, str]:
     """Check that the folder `job.out` can take a job; arguments and errors as for `open_folder`.
 
     Returns:
@@ -84,6 +92,8 @@ def check_job(job: Any, *, inputs: Mapping[str, Path] | None = None) -> dict[str
             f"{folder} holds a run with other options ({'; '.join(changes[:4])}): "
             "choose another out=…, or start again with overwrite=true"
         )
+    if origins is not None:
+        check_origins(folder, origins)
     return {**known, **digests}
 
 

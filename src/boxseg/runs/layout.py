@@ -21,6 +21,7 @@ STAGES: tuple[Stage, ...] = ("adapt", "classify", "label", "segment")
 # Options and versions; in the folder of every stage.
 CONFIG = "config.yaml"
 VERSIONS = "versions.json"
+PROVENANCE = "provenance.jsonl"  # what the results of each photo were made from
 
 # A training.
 MODEL = "model.safetensors"

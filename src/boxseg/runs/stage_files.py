@@ -20,6 +20,7 @@ _TRAINING = (
     layout.HISTORY,
     layout.WEIGHTS,
     layout.LOGGED_AS,
+    layout.PROVENANCE,
     f"{layout.TENSORBOARD}/events.out.tfevents.*",
     f"{layout.TENSORBOARD}/hparams.yaml",
 )
@@ -39,10 +40,11 @@ WRITTEN: dict[str, tuple[str, ...]] = {
         layout.MASK_COUNTS,
         *(layout.INSTANCE_RESULTS.format(source=source) for source in layout.PAIR),
         layout.LABEL_MAP,
+        layout.PROVENANCE,
     ),
     "segment": (*_TRAINING, *_SCORES, f"{layout.PREDICTIONS}/**/*.png"),
     "evaluate": (f"{layout.EVALUATION.format(split='*')}/{layout.METRICS}",),
-    "predict": (f"{TREE}/*_cls/*.png", layout.ARCHIVE.format(name="*")),
+    "predict": (f"{TREE}/*_cls/*.png", layout.ARCHIVE.format(name="*"), layout.PROVENANCE),
     "run": (layout.METRICS, layout.SHEET),
     "report": (layout.REPORT, f"{layout.report_originals(Path(layout.REPORT))}/[0-9]*-*.*"),
 }
@@ -78,8 +80,15 @@ class StageFiles:
         return all(file.is_file() for file in self.whole) if self.whole else not self.missing()
 
     def missing(self) -> list[Sample]:
-        """The photos that lack a file."""
-        return [sample for sample in self.samples if not all(file.is_file() for file in self.of(sample))]
+        """The photos that lack a file, or have an empty one."""
+        return [sample for sample in self.samples if not all(_has_content(file) for file in self.of(sample))]
+
+
+def _has_content(file: Path) -> bool:
+    try:
+        return file.is_file() and file.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def training_files(folder: Path) -> StageFiles:

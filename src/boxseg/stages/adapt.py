@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
 from boxseg.atomic import write_json
-from boxseg.data.labels import Source, has_labels
+from boxseg.data.labels import Source, has_labels, labels_digest
 from boxseg.data.object_training import ObjectTraining
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
@@ -29,6 +30,7 @@ from boxseg.jobs import AdaptJob
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder, open_folder
 from boxseg.runs.layout import METRICS, MODEL
+from boxseg.runs.provenance import Origin, origins_of
 from boxseg.runs.stage_files import score_files, training_files
 from boxseg.scoring.box_agreement import BoxAgreement, agreement_table, box_agreement
 from boxseg.tables import Table
@@ -84,7 +86,7 @@ def run(
     file = job.out / MODEL
     check_folder(job.out)
     known, held_out = hold_out(with_boxes(dataset, "adapt"))
-    if not job.overwrite and training_files(open_folder(job, inputs=inputs_of(job))).done:
+    if not job.overwrite and training_files(_open(job, known)).done:
         log.info(f"adapt: {file} already exists")
     else:
         report_problems(dataset)
@@ -106,6 +108,16 @@ def inputs_of(job: AdaptJob) -> dict[str, Path]:
     return {} if job.adapt.weights == IMAGENET else {"adapt.weights": weight_file(job.adapt.weights)}
 
 
+def origins(job: AdaptJob, dataset: BoxDataset) -> dict[str, Origin]:
+    """What the training on these photos depends on."""
+    sources = sources_of(str(job.labels), dataset) if job.labels else ()
+    return origins_of(dataset, partial(labels_digest, sources=sources))
+
+
+def _open(job: AdaptJob, dataset: BoxDataset) -> Path:
+    return open_folder(job, inputs=inputs_of(job), origins=origins(job, dataset))
+
+
 def train(dataset: BoxDataset, job: AdaptJob, **lightnings: Any) -> None:
     """Train on the boxes of these images and write the checkpoint."""
     module, crops = start(dataset, job)
@@ -114,7 +126,7 @@ def train(dataset: BoxDataset, job: AdaptJob, **lightnings: Any) -> None:
         f"{job.adapt.batch} boxes, from {job.adapt.weights} weights"
     )
     check_training(module, crops, job.trainer, **lightnings)
-    folder = open_folder(job, inputs=inputs_of(job))
+    folder = _open(job, dataset)
     fit(module, crops, folder, trainer=job.trainer, scale=job.scale, **lightnings)
     module.save(folder / MODEL)
 

@@ -23,6 +23,7 @@ from boxseg.jobs import ClassifyJob
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder, open_folder
 from boxseg.runs.layout import MODEL
+from boxseg.runs.provenance import origins_of
 from boxseg.runs.stage_files import training_files
 from boxseg.training.box_classifier import BoxClassifierModule
 from boxseg.training.labels import with_boxes
@@ -60,13 +61,17 @@ def run(
     dataset = (splits or Splits()).load(job.data)
     file = job.out / MODEL
     check_folder(job.out)
-    if not job.overwrite and training_files(open_folder(job, inputs=weight_inputs(job.model))).done:
+    boxed = with_boxes(dataset)
+    if not job.overwrite and training_files(_open(job, boxed)).done:
         log.info(f"classify: {file} already exists")
         return ClassifyResult(checkpoint=file, images=None)
     report_problems(dataset)
-    dataset = with_boxes(dataset)
-    train(dataset, job, callbacks=callbacks, loggers=loggers)
-    return ClassifyResult(checkpoint=file, images=len(dataset))
+    train(boxed, job, callbacks=callbacks, loggers=loggers)
+    return ClassifyResult(checkpoint=file, images=len(boxed))
+
+
+def _open(job: ClassifyJob, dataset: BoxDataset) -> Path:
+    return open_folder(job, inputs=weight_inputs(job.model), origins=origins_of(dataset))
 
 
 def train(dataset: BoxDataset, job: ClassifyJob, **lightnings: Any) -> None:
@@ -82,7 +87,7 @@ def train(dataset: BoxDataset, job: ClassifyJob, **lightnings: Any) -> None:
     )
     module, images = start(dataset, job, iterations)
     check_training(module, images, job.trainer, **lightnings)
-    folder = open_folder(job, inputs=weight_inputs(job.model))
+    folder = _open(job, dataset)
     fit(module, images, folder, trainer=job.trainer, scale=job.scale, **lightnings)
     module.save(folder / MODEL, dataset.classes)
 

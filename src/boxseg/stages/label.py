@@ -24,7 +24,7 @@ from boxseg.results import Result
 from boxseg.runs.dataset_folder import write_formats
 from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import LABEL_MAP, MASK_COUNTS, MASKS, METRICS, piece_path
-from boxseg.runs.stage_files import label_files
+from boxseg.runs.provenance import standing, write_provenance
 from boxseg.scoring.instance_scores import InstanceScores, mask_tables, result_files, score_instances
 from boxseg.scoring.label_scores import (
     LabelScores,
@@ -90,19 +90,28 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     dataset = (splits or Splits()).load(job.data)
     check_boxes(dataset)
     method = start_method(job, dataset)
+    labeller = Labeller(
+        method=method,
+        options=job.label,
+        folder=job.out,
+        classes=dataset.classes,
+        category_ids=dataset.category_ids,
+    )
+    there = standing(job.out, dataset, labeller.files(dataset.samples), anew=job.overwrite)
     folder = open_folder(job, inputs=method.origin.files)
     report_problems(dataset)
     names = label_map(dataset.classes, method.origin.matches, dataset.category_ids)
     write_json(folder / LABEL_MAP, names)
-    labeller = Labeller(method=method, options=job.label, folder=folder, category_ids=dataset.category_ids)
-    pair, instances = method.origin.pair, job.label.instances
-    missing = label_files(folder, dataset.samples, pair=pair, instances=instances).missing()
-    present = len(dataset) - len(missing)
+    write_provenance(folder, there.kept)
+    missing, present = there.missing, len(dataset) - len(there.missing)
+    if there.changed:
+        which = "1 photo or its boxes" if there.changed == 1 else f"{there.changed} photos or their boxes"
+        log.info(f"label: {which} have changed since the labels were made: they are made anew")
     if present:
         log.info(f"label: {present} of {len(dataset)} photos already have their labels")
     skipped = label_photos(labeller, missing, job.trainer)
     write_masks(folder / MASKS, dataset, partial(piece_path, folder), job.label.masks)
-    if pair and instances:
+    if method.origin.pair and job.label.instances:
         gather(folder, dataset.samples)
     counts = count_masks(folder, dataset.samples)
     write_json(folder / MASK_COUNTS, {size: part.as_dict() for size, part in counts.items()})

@@ -35,7 +35,8 @@ from boxseg.progress import quiet
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder, check_job
 from boxseg.runs.layout import MODEL, checkpoint_file, stage_folder
-from boxseg.runs.stage_files import label_files, score_files, training_files
+from boxseg.runs.provenance import origins_of, standing
+from boxseg.runs.stage_files import score_files, training_files
 from boxseg.scoring.network_scores import score_network, validation_split
 from boxseg.stages import adapt, classify, segment
 from boxseg.tables import Cell, Table
@@ -128,17 +129,19 @@ def _stages(
         method = start_method(job, dataset)
         check_job(job, inputs=method.origin.files)
         yield _label(job, dataset, method, scratch)
-        return
-    if isinstance(job, AdaptJob):
-        check_job(job, inputs=adapt.inputs_of(job))
+    elif isinstance(job, AdaptJob):
+        known, _ = adapt.hold_out(with_boxes(dataset, "adapt"))
+        check_job(job, inputs=adapt.inputs_of(job), origins=adapt.origins(job, known))
         yield _adapt(job, dataset)
-        return
-    check_job(job, inputs=weight_inputs(job.model))
-    if isinstance(job, ClassifyJob):
+    elif isinstance(job, ClassifyJob):
+        check_job(job, inputs=weight_inputs(job.model), origins=origins_of(with_boxes(dataset)))
         yield _classify(job, dataset, scratch)
     elif isinstance(job, SegmentJob):
+        labels = training_labels(dataset, job)
+        check_job(job, inputs=weight_inputs(job.model), origins=origins_of(labels.dataset, labels.digest))
         yield from _segment(job, dataset, scratch)
     else:
+        check_job(job, inputs=weight_inputs(job.model))
         yield from _all(job, dataset, scratch)
 
 
@@ -211,10 +214,15 @@ def _training(
 
 def _label(job: LabelJob, dataset: BoxDataset, method: Method, scratch: Path) -> PlannedStage:
     folder = stage_folder(scratch, "label")
-    labeller = Labeller(method=method, options=job.label, folder=folder, category_ids=dataset.category_ids)
-    missing = len(
-        label_files(job.out, dataset.samples, pair=method.origin.pair, instances=job.label.instances).missing()
+    labeller = Labeller(
+        method=method,
+        options=job.label,
+        folder=folder,
+        classes=dataset.classes,
+        category_ids=dataset.category_ids,
     )
+    files = replace(labeller, folder=job.out).files(dataset.samples)
+    missing = len(standing(job.out, dataset, files).missing)
     photos = _usual([s for s in dataset.samples if len(s.labels)] or dataset.samples)
     start = time.perf_counter()
     label_photos(labeller, photos, _alone(job.trainer))

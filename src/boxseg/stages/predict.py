@@ -96,7 +96,7 @@ def _predict_chunk(
             skipped[sample.id] = prediction.reason
             continue
         prediction.save(job.out / FINAL / f"{sample.id}.png")
-        with atomic_path(job.out / OVERLAYS / f"{sample.id}.jpg") as temporary:
+        with atomic_path(job.out / OVERLAYS / f"{sample.id}.jpg", sync=False) as temporary:
             prediction.overlay().save(temporary, quality=90)
         if job.confidence:
             prediction.save_confidence(job.out / CONFIDENCE / f"{sample.id}.png")

@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import Logger
 from boxseg.atomic import write_json
 from boxseg.data.loading import LabelTraining
 from boxseg.dataset import BoxDataset
+from boxseg.errors import DataError
 from boxseg.formats.problems import report_problems
 from boxseg.formats.splits import Splits
 from boxseg.inference.networks import KeptSegmenter, weight_inputs
@@ -25,6 +26,7 @@ from boxseg.jobs import SegmentJob
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder, open_folder
 from boxseg.runs.layout import METRICS, MODEL, predictions
+from boxseg.runs.provenance import origins_of, truth_digest
 from boxseg.runs.stage_files import score_files, training_files
 from boxseg.scoring.label_scores import write_confusion
 from boxseg.scoring.network_scores import NetworkScores, network_tables, score_network, validation_split
@@ -76,23 +78,38 @@ def run(
     dataset = splits.load(job.data)
     file = job.out / MODEL
     check_folder(job.out)
-    if not job.overwrite and training_files(open_folder(job, inputs=weight_inputs(job.model))).done:
+    labels = _labels(job, dataset)
+    if labels is None or (not job.overwrite and training_files(_open(job, labels)).done):
         log.info(f"segment: {file} already exists")
     else:
         report_problems(dataset)
-        train(dataset, job, callbacks=callbacks, loggers=loggers)
+        train(labels, job, callbacks=callbacks, loggers=loggers)
     title = f"{job.data.val_split}, trained with {job.segment.loss} on {job.data.split}"
     network = network or KeptSegmenter(path=file, trainer=job.trainer)
     return SegmentResult(checkpoint=file, scores=score(job, job.out, splits, network), title=title)
 
 
-def train(dataset: BoxDataset, job: SegmentJob, **lightnings: Any) -> None:
+def _labels(job: SegmentJob, dataset: BoxDataset) -> TrainingLabels | None:
+    """What to train on; None where a finished training's labels are gone."""
+    try:
+        return training_labels(dataset, job)
+    except DataError:
+        if job.overwrite or not training_files(job.out).done:
+            raise
+        open_folder(job, inputs=weight_inputs(job.model))
+        return None
+
+
+def _open(job: SegmentJob, labels: TrainingLabels) -> Path:
+    return open_folder(job, inputs=weight_inputs(job.model), origins=origins_of(labels.dataset, labels.digest))
+
+
+def train(labels: TrainingLabels, job: SegmentJob, **lightnings: Any) -> None:
     """Train on the labelled images and write the checkpoint.
 
     With overwrite=true, earlier results are removed only once the new training is known to be able to start.
     """
     options = job.segment
-    labels = training_labels(dataset, job)
     dataset = labels.dataset
     iterations = schedule_length(options, len(dataset), job.scale)
     log.info(
@@ -101,7 +118,7 @@ def train(dataset: BoxDataset, job: SegmentJob, **lightnings: Any) -> None:
     )
     module, images = start(labels, job, iterations)
     check_training(module, images, job.trainer, **lightnings)
-    folder = open_folder(job, inputs=weight_inputs(job.model))
+    folder = _open(job, labels)
     fit(module, images, folder, trainer=job.trainer, scale=job.scale, **lightnings)
     module.save(folder / MODEL, dataset.classes)
 
@@ -125,11 +142,14 @@ def score(job: SegmentJob, folder: Path, splits: Splits, network: KeptSegmenter)
     dataset = validation_split(job.data, splits)
     if dataset is None:
         return None
-    file = folder / METRICS
+    file, truth = folder / METRICS, truth_digest(dataset)
     if score_files(folder).done:
-        return NetworkScores.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        known = json.loads(file.read_text(encoding="utf-8"))
+        if known.get("truth") == truth:
+            return NetworkScores.from_dict(known)
+        log.info(f"segment: {dataset.split} or its ground truth has changed, and is scored anew")
     keep = predictions(folder, dataset.split)
     scores = score_network(network.loaded, dataset, job.evaluate, job.trainer, keep=keep)
     write_confusion(folder, {"before_crf": scores.before_crf, "after_crf": scores.after_crf})
-    write_json(file, {"split": dataset.split, **scores.as_dict()})
+    write_json(file, {"split": dataset.split, "truth": truth, **scores.as_dict()})
     return scores

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from boxseg import formats
-from boxseg.data.labels import GROUND_TRUTH, Source, has_labels
+from boxseg.data.labels import GROUND_TRUTH, Source, has_labels, labels_digest
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.masks import read_mask
@@ -37,6 +37,10 @@ class TrainingLabels:
     dataset: BoxDataset
     sources: tuple[Source, ...]
     strong: frozenset[str]
+
+    def digest(self, sample: Sample) -> str:
+        """Digest of a photo's label files, and of whether it has a true mask."""
+        return "true mask" if sample.id in self.strong else labels_digest(sample, self.sources)
 
 
 def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:

@@ -36,7 +36,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing, *, devkit: bool = T
         if devkit:
             image = place_photo(sample, root / "JPEGImages", writing.photos)
             xml = voc_xml.annotation_xml(sample, image, dataset.classes)
-            write_text(root / "Annotations" / f"{sample.id}.xml", xml)
+            write_text(root / "Annotations" / f"{sample.id}.xml", xml, sync=False)
         write_mask(root / "SegmentationClass" / f"{sample.id}.png", photo.labels)
         if len(sample.labels) < IGNORE:  # object numbers must fit a byte
             write_mask(root / "SegmentationObject" / f"{sample.id}.png", _object_numbers(photo))

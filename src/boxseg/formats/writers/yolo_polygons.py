@@ -30,7 +30,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     for photo in labelled_photos(dataset, writing):
         place_photo(photo.sample, root / "images" / dataset.split, writing.photos)
         lines = "".join(_line(item, photo.sample, writing.simplify) for item in photo.objects)
-        write_text(root / "labels" / dataset.split / f"{photo.sample.id}.txt", lines)
+        write_text(root / "labels" / dataset.split / f"{photo.sample.id}.txt", lines, sync=False)
         written += photo.counts
     finish_description(root, dataset.split, description)
     return written

@@ -1,0 +1,246 @@
+"""What the results of each photo were made from, so that nothing made from another photo or box counts as done.
+
+A run folder has a line for each photo in provenance.jsonl. `label` adds it once the photo's files are on the
+disk: a photo without a line, such as one whose files were lost with the power, is done again. A training writes
+all lines when it begins, and refuses to go on with other photos, boxes or labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from boxseg.atomic import atomic_path, sync_files
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.errors import ConfigError
+from boxseg.formats.files import content_digest
+from boxseg.runs.layout import PROVENANCE
+from boxseg.runs.stage_files import StageFiles
+
+# Photos whose files are synced together.
+_TOGETHER = 32
+# Photos that a message names.
+_NAMED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What the results of one photo were made from.
+
+    Attributes:
+        size: Bytes of the photo; -1 where it could not be read.
+        time: When it was last changed, nanoseconds.
+        photo: Digest of its content; empty where only size and time were looked at.
+        boxes: Digest of its boxes and their classes.
+        labels: Digest of the labels that a network learned from; empty for other results.
+    """
+
+    size: int
+    time: int
+    photo: str = ""
+    boxes: str = ""
+    labels: str = ""
+
+    def same_photo(self, path: Path) -> bool:
+        """Whether the photo is still the same. Its content counts where its time alone has changed."""
+        size, time = _state(path)
+        if size != self.size or size < 0:
+            return False
+        return time == self.time or self.photo in ("", content_digest(path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Which photos of a data set still have to be worked on.
+
+    Attributes:
+        missing: These, in the order of the data set.
+        changed: How many of them have results of another photo or of other boxes.
+        kept: What is recorded of the others.
+    """
+
+    missing: list[Sample]
+    changed: int
+    kept: dict[str, Origin]
+
+
+def standing(folder: Path, dataset: BoxDataset, files: StageFiles, *, anew: bool = False) -> Standing:
+    """Compare what a folder holds with the photos and boxes as they are now.
+
+    Args:
+        folder: The run folder.
+        dataset: The photos.
+        files: The files of each photo.
+        anew: Whether nothing that is there counts.
+
+    Raises:
+        ConfigError: The folder holds results of other photos only.
+    """
+    if anew:
+        return Standing(missing=list(dataset.samples), changed=0, kept={})
+    recorded, lacking = read_provenance(folder), {sample.id for sample in files.missing()}
+    known = [sample for sample in dataset.samples if sample.id in recorded]
+    if recorded and not known:
+        raise ConfigError(
+            f"{folder} holds results of other photos, such as {next(iter(recorded))}: choose another out=…, or "
+            "start again with overwrite=true"
+        )
+    boxes = {sample.id: boxes_digest(sample, dataset.classes) for sample in known}
+    same = {
+        sample.id
+        for sample in known
+        if recorded[sample.id].boxes == boxes[sample.id] and recorded[sample.id].same_photo(sample.image)
+    }
+    there = {sample.id for sample in known if sample.id not in lacking}
+    done = same & there
+    return Standing(
+        missing=[sample for sample in dataset.samples if sample.id not in done],
+        changed=len(there - same),
+        kept={name: origin for name, origin in recorded.items() if name in done},
+    )
+
+
+def origins_of(dataset: BoxDataset, labels: Callable[[Sample], str] = lambda _: "") -> dict[str, Origin]:
+    """Origins of a training: photos by size, without reading them, and boxes and labels by content.
+
+    Args:
+        dataset: The photos that are trained on.
+        labels: Digest of the labels of a photo.
+    """
+    return {sample.id: _origin(sample, dataset.classes, labels=labels(sample)) for sample in dataset.samples}
+
+
+def check_origins(folder: Path, now: Mapping[str, Origin]) -> None:
+    """Check that the training in a folder is of these photos, boxes and labels.
+
+    Raises:
+        ConfigError: It is of others.
+    """
+    before = read_provenance(folder)
+    if not before:
+        return
+    changed = [
+        name
+        for name, origin in now.items()
+        if (old := before.get(name))
+        and (old.size, old.boxes, old.labels) != (origin.size, origin.boxes, origin.labels)
+    ]
+    new, gone = [name for name in now if name not in before], [name for name in before if name not in now]
+    said = [
+        f"{_photos(names)} {what}"
+        for names, what in ((changed, "changed"), (new, "new"), (gone, "gone"))
+        if names
+    ]
+    if said:
+        raise ConfigError(
+            f"{folder} holds a training on other photos, boxes or labels ({'; '.join(said)}): choose another "
+            "out=…, or start again with overwrite=true"
+        )
+
+
+def boxes_digest(sample: Sample, classes: Sequence[str]) -> str:
+    """Digest of what a photo's annotations say: its size, boxes with their classes, and ignored regions."""
+    names = [classes[label - 1] for label in sample.labels.tolist()]
+    said = json.dumps([sample.width, sample.height, sample.labels.tolist(), names])
+    digest = hashlib.blake2b(said.encode(), digest_size=16)
+    digest.update(sample.boxes.tobytes())
+    digest.update(sample.crowds.tobytes())
+    return digest.hexdigest()
+
+
+def truth_digest(dataset: BoxDataset) -> str:
+    """Digest of what a network is scored on: the photos by size, their boxes, and ground truth by content."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, origin in origins_of(dataset).items():
+        digest.update(f"{name} {origin.size} {origin.boxes}".encode("utf-8", "surrogatepass"))
+    for sample in dataset.samples:
+        digest.update(pickle.dumps(sample.ground_truth))
+        for file in getattr(sample.ground_truth, "args", ()):
+            if isinstance(file, Path) and file.is_file():
+                digest.update(content_digest(file).encode())
+    return digest.hexdigest()
+
+
+def read_provenance(folder: Path) -> dict[str, Origin]:
+    """The recorded origin of each photo; a line that cannot be read, such as one cut short, is left out."""
+    file = folder / PROVENANCE
+    if not file.is_file():
+        return {}
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return dict(entry for line in lines if (entry := _entry(line)) is not None)
+
+
+def write_provenance(folder: Path, origins: Mapping[str, Origin]) -> None:
+    """Record these origins, in place of what was there."""
+    with atomic_path(folder / PROVENANCE) as temporary:
+        temporary.write_text("".join(_line(name, origin) for name, origin in origins.items()), encoding="utf-8")
+
+
+@contextmanager
+def recording(
+    folder: Path, classes: Sequence[str], files: Callable[[Sample], Iterable[Path]]
+) -> Iterator[Callable[[Sample], None]]:
+    """A function that is told of each photo that is done, and records it once its files are on the disk.
+
+    Several processes may record in one folder: the lines are written by one call of the system.
+    """
+    waiting: list[Sample] = []
+
+    def record() -> None:
+        sync_files(path for sample in waiting for path in files(sample))
+        lines = [_line(sample.id, _origin(sample, classes, content=True)) for sample in waiting]
+        waiting.clear()
+        handle = os.open(folder / PROVENANCE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            os.write(handle, "".join(lines).encode())
+        finally:
+            os.close(handle)
+
+    def done(sample: Sample) -> None:
+        waiting.append(sample)
+        if len(waiting) >= _TOGETHER:
+            record()
+
+    try:
+        yield done
+    finally:
+        record()
+
+
+def _origin(sample: Sample, classes: Sequence[str], *, content: bool = False, labels: str = "") -> Origin:
+    size, time = _state(sample.image)
+    photo = content_digest(sample.image) if content and size >= 0 else ""
+    return Origin(size=size, time=time, photo=photo, boxes=boxes_digest(sample, classes), labels=labels)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change of a file; -1 where there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return -1, -1
+    return state.st_size, state.st_mtime_ns
+
+
+def _photos(names: Sequence[str]) -> str:
+    more = ", …" if len(names) > _NAMED else ""
+    return f"{len(names)} {'photo' if len(names) == 1 else 'photos'} ({', '.join(names[:_NAMED])}{more})"
+
+
+def _entry(line: str) -> tuple[str, Origin] | None:
+    """Name and origin in a line, if it is whole."""
+    try:
+        content = json.loads(line)
+        return str(content.pop("id")), Origin(**content)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _line(name: str, origin: Origin) -> str:
+    return json.dumps({"id": name, **asdict(origin)}, separators=(",", ":")) + "\n"
