@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from typing import Any
 
 # Errors of a write for which the system does not name the file.
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+# Names of temporary files.
+_TEMPORARY = re.compile(r"\..{0,40}-[0-9a-f]{32}(\.[^.]*)?")
 # How a file system says that it does not sync folders.
 _UNABLE = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)
 
@@ -52,6 +55,11 @@ def atomic_path(path: Path | str, *, sync: bool = True) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file has a name that `atomic_path` gives, so that a killed process may have left it."""
+    return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def sync_files(paths: Iterable[Path]) -> None:

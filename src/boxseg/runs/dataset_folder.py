@@ -20,7 +20,8 @@ from boxseg.formats.writers import OVERLAPPING, SPLIT_FOLDERS, WRITERS, Writing,
 from boxseg.options import load_mapping
 from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import with_labels
-from boxseg.runs.layout import FINAL, RECORD, piece_path
+from boxseg.runs.layout import FINAL, HOLDER, LOCK, RECORD, piece_path
+from boxseg.runs.lock import hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,7 @@ def write_dataset(
     """
     split = split or default_split(name, dataset.split)
     record = _open(out, name, split, overwrite)
+    hold(out)
     options = {"objects": writing.objects, "min_area": writing.min_area, "photos": writing.photos}
     entry: dict[str, Any] = {"of": str(dataset.root), "split": dataset.split, **options}
     _write_record(out, name, record, split, {**entry, "complete": False})
@@ -141,7 +143,7 @@ def _open(out: Path, name: LabelFormat, split: str, overwrite: bool) -> dict[str
     check_folder(out)
     file = out / RECORD
     if not file.is_file():
-        if out.exists() and any(out.iterdir()):
+        if out.exists() and any(path.name not in (LOCK, HOLDER) for path in out.iterdir()):
             raise ConfigError(f"{out} is not empty and was not made by `boxseg convert`: choose another folder")
         return {}
     content = load_mapping(file)

@@ -15,6 +15,7 @@ from boxseg.atomic import write_json, write_text
 from boxseg.errors import ConfigError
 from boxseg.options import default_options, flatten, load_mapping, to_plain, to_yaml
 from boxseg.runs.layout import CONFIG, VERSIONS
+from boxseg.runs.lock import hold
 from boxseg.runs.provenance import Origin, check_origins, write_provenance
 from boxseg.runs.stage_files import clear_folder, has_results
 
@@ -56,6 +57,7 @@ def open_folder(
     """
     folder = Path(job.out)
     known = check_job(job, inputs=inputs, origins=origins)
+    hold(folder)
     if job.overwrite and _is_recorded(folder):
         clear_folder(folder)
     write_text(folder / CONFIG, to_yaml(job))
@@ -76,6 +78,7 @@ def check_job(
     """
     folder = Path(job.out)
     check_folder(folder)
+    _check_config(folder / CONFIG, job)
     digests = {name: file_digest(path) for name, path in (inputs or {}).items()}
     if job.overwrite or not _is_recorded(folder) or not has_results(folder):
         return digests
@@ -95,6 +98,21 @@ def check_job(
     if origins is not None:
         check_origins(folder, origins)
     return {**known, **digests}
+
+
+def _check_config(file: Path, job: Any) -> None:
+    """Check that a config.yaml without versions.json, which is written after it, has all options of a job."""
+    if not file.is_file() or file.with_name(VERSIONS).is_file():
+        return
+    try:
+        ours = set(load_mapping(file)) == set(to_plain(job))
+    except ConfigError:
+        ours = False
+    if not ours:
+        raise ConfigError(
+            f"{file} was not written by boxseg, which keeps the options of a run there: move it, or choose "
+            "another out=…"
+        )
 
 
 def _is_recorded(folder: Path) -> bool:

@@ -21,6 +21,8 @@ STAGES: tuple[Stage, ...] = ("adapt", "classify", "label", "segment")
 # Options and versions; in the folder of every stage.
 CONFIG = "config.yaml"
 VERSIONS = "versions.json"
+LOCK = ".lock"
+HOLDER = ".in-use"  # which process works in the folder
 PROVENANCE = "provenance.jsonl"  # what the results of each photo were made from
 
 # A training.

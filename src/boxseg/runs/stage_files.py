@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from boxseg.atomic import is_temporary
 from boxseg.config import LabelFormat
 from boxseg.dataset import Sample
 from boxseg.formats.voc_server import TREE, results_folder
@@ -135,6 +136,16 @@ def has_results(folder: Path) -> bool:
     """Whether a folder, or that of a stage in it, holds results of a job."""
     homes = [folder, *(layout.stage_folder(folder, stage) for stage in layout.STAGES)]
     return any(next(home.glob(pattern), None) for home in homes for pattern in RESULTS)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed commands left half written in a folder of a stage."""
+    patterns = [pattern for patterns in WRITTEN.values() for pattern in patterns if "/" in pattern]
+    inside = {layout.OVERLAYS, *(pattern.partition("/")[0] for pattern in patterns)}
+    found = [*folder.glob(".*"), *(file for name in sorted(inside) for file in folder.glob(f"{name}/**/.*"))]
+    for file in found:
+        if is_temporary(file) and file.is_file():
+            file.unlink(missing_ok=True)
 
 
 def clear_folder(folder: Path) -> None:

@@ -21,5 +21,7 @@ def run_verb(verb: str, job: Job, **lightnings: Any) -> Result:
     name = "plan" if planned else verb.replace("-", "_")
     with collector_paused():
         stage = importlib.import_module(f"boxseg.stages.{name}")
-    result: Result = stage.run(job) if planned else stage.run(job, **lightnings)
+        from boxseg.runs.lock import locks_of_a_command
+    with locks_of_a_command():
+        result: Result = stage.run(job) if planned else stage.run(job, **lightnings)
     return result

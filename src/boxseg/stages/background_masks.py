@@ -19,6 +19,7 @@ from boxseg.progress import Progress
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
 from boxseg.runs.layout import BACKGROUND_MASKS
+from boxseg.runs.lock import hold
 from boxseg.runs.stage_files import background_mask_files
 
 log = logging.getLogger("boxseg")
@@ -55,6 +56,7 @@ def run(job: BackgroundMasksJob) -> BackgroundMasksResult:
     dataset = formats.load(job.data)
     check_boxes(dataset)
     report_problems(dataset)
+    hold(job.out)
     files = background_mask_files(job.out, dataset.samples)
     missing = dataset.samples if job.overwrite else files.missing()
     present = len(dataset) - len(missing)

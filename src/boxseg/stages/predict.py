@@ -27,6 +27,7 @@ from boxseg.results import Result
 from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import record_photos
 from boxseg.runs.layout import CONFIDENCE, FINAL, OVERLAYS
+from boxseg.runs.lock import hold
 from boxseg.stages import submission
 from boxseg.stages.submission import SubmissionResult
 from boxseg.tables import Table
@@ -73,6 +74,7 @@ def run(job: PredictJob, splits: Splits | None = None) -> PredictResult | Submis
     check_folder(job.out)
     loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
     samples, skipped = _photos(job)
+    hold(job.out)
     parts = spread(partial(_predict_chunk, job=job), loaded, samples, torch_devices(job.trainer), "predict")
     missed = {name: reason for _, part in parts for name, reason in part.items()}
     skipped |= missed
