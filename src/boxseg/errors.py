@@ -27,6 +27,10 @@ class CheckpointError(BoxsegError):
     """A checkpoint or weight file is missing, damaged or of another kind."""
 
 
+class NotFiniteError(BoxsegError):
+    """A network computed something that is no number, or infinite."""
+
+
 class DownloadError(BoxsegError):
     """A file cannot be fetched, or an archive is not what it should be."""
 

@@ -215,7 +215,7 @@ def test_a_timed_step_has_the_teacher_on_its_device(monkeypatch: pytest.MonkeyPa
 def test_a_loss_that_is_no_number_names_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loss = MaskNetworkModule.loss
     monkeypatch.setattr(MaskNetworkModule, "loss", lambda *given: loss(*given) * math.nan)
-    with pytest.raises(BoxsegError, match=r"the loss is nan at iteration 0: try a lower adapt\.lr"):
+    with pytest.raises(BoxsegError, match="the loss is nan at iteration 0: nothing was learned yet"):
         step(tmp_path, batch_of(1), STEP)
 
 

@@ -20,7 +20,7 @@ from boxseg.config import Evaluate, TrainerOptions
 from boxseg.dataset import Sample
 from boxseg.inference.networks import Loaded
 from boxseg.inference.prediction import LabelledPhoto, strongest
-from boxseg.inference.refine import refine
+from boxseg.inference.refine import refine, require_finite
 from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.inference.windows import blended, window_side
 from boxseg.nn.deeplab import Segmenter
@@ -90,7 +90,7 @@ def predict_group(
 ) -> list[tuple[Tensor, Tensor]]:
     """Probabilities (L + 1, H, W) of photos (H, W, 3), seen whole, before and after the CRF."""
     raw = [torch.from_numpy(image).to(loaded.device) for image in images]
-    before = [network_probabilities(loaded, image, options) for image in raw]
+    before = [require_finite(network_probabilities(loaded, image, options)) for image in raw]
     return list(zip(before, refine(options.crf, raw, before), strict=True))
 
 
@@ -122,7 +122,7 @@ def _label_bands(loaded: Loaded[Segmenter], image: NDArray[np.uint8], options: E
     seen = see(loaded, torch.from_numpy(image).to(loaded.device), options)
     parts = [_strongest(loaded.network.logits(seen.mean(rows)).softmax(0)) for rows in seen.bands()]
     labels, confidence = (torch.cat(rows) for rows in zip(*parts, strict=True))
-    return NetworkLabels(before=labels, labels=labels, confidence=confidence)
+    return NetworkLabels(before=labels, labels=labels, confidence=require_finite(confidence))
 
 
 def _label_windows(

@@ -15,6 +15,7 @@ from boxseg.data.box_masks import object_windows
 from boxseg.data.object_crops import MARGIN, Window, cut_crop, others_map, paste_back, to_crop, window_around
 from boxseg.formats.boxes import box_areas
 from boxseg.inference.mask_networks import LoadedMaskNetwork
+from boxseg.inference.refine import require_finite
 from boxseg.nn.mask_network import SIDE, guide_maps
 
 # Boxes seen together, each as it is and mirrored: more at a time leave a processor's caches, and take memory.
@@ -121,7 +122,7 @@ def _view(
         torch.from_numpy(np.stack(own).astype(np.float32)).to(device),
         torch.from_numpy(np.stack(others)).to(device),
     )
-    answers: Tensor = loaded.network(images, guides).float().sigmoid()
+    answers = require_finite(loaded.network(images, guides).float().sigmoid())
     return answers.flip(-1) if flip else answers
 
 

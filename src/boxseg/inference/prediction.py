@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boxseg import palette
-from boxseg.errors import ConfigError
+from boxseg.errors import ConfigError, NotFiniteError
 from boxseg.formats.coco_results import encode_mask
 from boxseg.formats.images import small_png, to_photo
 from boxseg.formats.masks import write_grey, write_mask
@@ -92,6 +92,8 @@ class Prediction(LabelledPhoto):
         self, *, image: NDArray[np.uint8], probabilities: NDArray[np.float32], classes: tuple[str, ...]
     ) -> None:
         labels, confidence = strongest(probabilities)
+        if not np.isfinite(confidence).all():
+            raise NotFiniteError("the network's probabilities are no numbers (NaN): the file may be damaged")
         super().__init__(image=image, labels=labels, confidence=confidence, classes=classes)
         object.__setattr__(self, "probabilities", probabilities)
 

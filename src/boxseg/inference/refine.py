@@ -8,7 +8,21 @@ from torch import Tensor
 
 from boxseg.config import Crf
 from boxseg.crf import Bilateral, DenseCRF, Gaussian
-from boxseg.errors import ConfigError
+from boxseg.errors import ConfigError, NotFiniteError
+
+
+def require_finite(probabilities: Tensor) -> Tensor:
+    """The same probabilities.
+
+    Raises:
+        NotFiniteError: Some are no numbers.
+    """
+    if not probabilities.sum().isfinite():
+        raise NotFiniteError(
+            "the network's probabilities are no numbers (NaN): its checkpoint may be of a training that "
+            "failed, or half precision too coarse for it"
+        )
+    return probabilities
 
 
 def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tensor]) -> list[Tensor]:

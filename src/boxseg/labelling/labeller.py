@@ -20,7 +20,7 @@ from boxseg.errors import DataError
 from boxseg.formats.masks import write_mask
 from boxseg.inference.devices import torch_devices
 from boxseg.inference.processes import spread
-from boxseg.inference.refine import refine
+from boxseg.inference.refine import refine, require_finite
 from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.labelling.box_instances import box_instances, write_piece
 from boxseg.labelling.confidence_maps import write_maps
@@ -95,7 +95,9 @@ def _label_group(labeller: Labeller, group: Sequence[Readable]) -> list[Skipped 
 
 def _score(labeller: Labeller, sample: Sample, photo: NDArray[np.uint8]) -> Scored | Skipped:
     try:
-        return labeller.method.score(sample, photo)
+        scored = labeller.method.score(sample, photo)
+        require_finite(scored.probabilities)
+        return scored
     except DataError as error:
         return Skipped(str(error))
 

@@ -64,11 +64,27 @@ def load(path: Path | str, kind: str | None = None) -> tuple[dict[str, Any], dic
         The meta data, and the tensors by name, on the CPU.
 
     Raises:
-        CheckpointError: The file is missing, damaged, not boxseg's, of a newer boxseg or of another kind.
+        CheckpointError: The file is missing, damaged, not boxseg's, of a newer boxseg or of another kind, or a
+            weight is no number.
     """
     path = Path(path)
-    meta = read_meta(path, kind)
-    return meta, safetensors.torch.load_file(path)
+    meta, tensors = read_meta(path, kind), safetensors.torch.load_file(path)
+    require_finite(tensors, f"checkpoint {path}")
+    return meta, tensors
+
+
+def require_finite(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Check that weights are numbers.
+
+    Raises:
+        CheckpointError: A tensor holds NaN or infinity.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise CheckpointError(
+                f"{where} holds values in {name} that are no numbers (NaN or infinite): a training may have "
+                "failed there; use another"
+            )
 
 
 def read_meta(path: Path | str, kind: str | None = None) -> dict[str, Any]:

@@ -97,7 +97,12 @@ class TrainingModule(L.LightningModule):
         raise NotImplementedError
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say in Lightning's checkpoint which training it is of."""
+        """Say in Lightning's checkpoint which training it is of.
+
+        Raises:
+            BoxsegError: A weight is no number: nothing can be learned from there.
+        """
+        self.require_finite()
         checkpoint[OURS] = {"stage": self.stage}
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
@@ -123,15 +128,35 @@ class TrainingModule(L.LightningModule):
             losses.append(loss.detach())
         mean = self._sum_of_ranks(torch.stack(losses).sum()) / world
         if not torch.isfinite(mean):
-            raise BoxsegError(
-                f"the loss is {mean.item()} at iteration {self.global_step}: try a lower {self.learning_rate}"
-            )
+            raise BoxsegError(f"the loss is {mean.item()} at iteration {self.global_step}: {self._blame()}")
         self.log("loss", mean, prog_bar=True)
         self.before_step()
         optimiser.step()
         self.after_step()
         cast(LRScheduler, self.lr_schedulers()).step()
         return mean
+
+    def require_finite(self) -> None:
+        """Check that all weights are numbers.
+
+        Raises:
+            BoxsegError: One is not.
+        """
+        for name, tensor in self.network.state_dict().items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise BoxsegError(
+                    f"the weights {name} are no numbers (NaN or infinite) after iteration {self.global_step}, "
+                    f"and are not saved: try a lower {self.learning_rate}"
+                )
+
+    def _blame(self) -> str:
+        """What to change when the loss is no number."""
+        if self.global_step == 0 and self.weights.loaded:
+            return (
+                f"nothing was learned yet, so the weights {self.weights.source} do not fit the network or its "
+                "preprocessing; start from others"
+            )
+        return f"try a lower {self.learning_rate}"
 
     def _seed(self, part: int) -> None:
         """Dropout draws from the step's own seed: a resumed run draws what an uninterrupted one does."""

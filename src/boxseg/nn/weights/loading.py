@@ -17,6 +17,7 @@ from boxseg.nn.backbones.efficientnet_lite import EfficientNetLite0
 from boxseg.nn.backbones.other_libraries import LibraryBackbone
 from boxseg.nn.backbones.registry import BACKBONES
 from boxseg.nn.backbones.resnet import ResNet
+from boxseg.nn.checkpoint import require_finite
 from boxseg.nn.weights.files import embedded_lite0, read_state, torchvision_file
 from boxseg.nn.weights.naming import NAMING_SCHEMES, FullyConnected, NamingScheme, convert
 
@@ -111,6 +112,7 @@ def load_weights(
     elif source != "none":
         path = weight_file(source) or _published(backbone)
         state = read_state(path)
+        require_finite(state, f"model.weights={path}")
         shown = path.name if source in ("default", "imagenet") else source
         found = _scheme(backbone, state, path)
         scheme = found.title
