@@ -85,15 +85,28 @@ _LONGEST = 300
 _CPU_ALLOCATOR = "DefaultCPUAllocator"
 
 
+# How torch's message begins when a loading process is gone.
+_LOADER = "DataLoader worker"
+
+
 def is_failure(error: Exception) -> bool:
     """Whether the system refused a file or memory; recognises torch's errors without importing torch."""
-    short_of_memory = type(error).__name__ == "OutOfMemoryError" or _CPU_ALLOCATOR in str(error)
+    short_of_memory = type(error).__name__ == "OutOfMemoryError" or _is_any_of(error, _CPU_ALLOCATOR, _LOADER)
     return isinstance(error, OSError | MemoryError) or (isinstance(error, RuntimeError) and short_of_memory)
+
+
+def _is_any_of(error: Exception, *texts: str) -> bool:
+    return any(text in str(error) for text in texts)
 
 
 def say_failure(error: Exception) -> str:
     """The path, the reason, and what to do."""
     reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:_LONGEST]
+    if _is_any_of(error, _LOADER):
+        return (
+            "a process that loads photos was killed (memory may have run out): try fewer trainer.workers "
+            "(0 loads without processes), and give the same command again"
+        )
     if not isinstance(error, OSError):
         reason = reason.rpartition(f"{_CPU_ALLOCATOR}: ")[2]
         what = f"out of memory ({reason})" if reason else "out of memory"

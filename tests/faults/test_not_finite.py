@@ -62,7 +62,7 @@ def test_weights_to_start_from_are_refused(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = read_state(embedded_lite0())
-    state["_conv_stem.weight"].view(-1)[3] = math.nan
+    state["_conv_stem.weight"][0, 0, 0, 0] = math.nan
     torch.save(state, tmp_path / "bad.pth")
     words = ["classify", f"data={run}/data", f"out={tmp_path}/c", f"model.weights={tmp_path}/bad.pth"]
     assert execute(words) == 2

@@ -17,7 +17,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from boxseg.errors import BoxsegError
+from boxseg.errors import BoxsegError, is_failure, say_failure
 from boxseg.inference.processes import end_processes
 
 TALKATIVE = ("lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn")
@@ -63,6 +63,10 @@ class _Launcher(_MultiProcessingLauncher):
         except BoxsegError as error:
             self.raised.put(error)
             raise
+        except Exception as error:
+            if is_failure(error):
+                self.raised.put(BoxsegError(say_failure(error)))
+            raise
 
     @property
     def is_interactive_compatible(self) -> bool:
@@ -88,6 +92,7 @@ def hush_lightning() -> None:
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
+    warnings.filterwarnings("ignore", message="Grad strides do not match")  # of 1 x 1 kernels: it means nothing
     # `fit` reports these photos once, by name.
     warnings.filterwarnings("ignore", message=".*training uses the next photo instead")
 
@@ -103,19 +108,28 @@ def ended_with(trainer: L.Trainer) -> Iterator[None]:
         yield
     except ProcessRaisedException as error:
         launcher = trainer.strategy.launcher
-        if not isinstance(launcher, _Launcher) or launcher.raised.empty():
+        if not isinstance(launcher, _Launcher):
+            raise
+        # Where one process was killed, the others raise that they cannot reach it.
+        killed = [place for place, process in enumerate(launcher.procs) if process.exitcode == -signal.SIGKILL]
+        if killed:
+            raise _ended(killed[0], "SIGKILL") from error
+        if launcher.raised.empty():
             raise
         raise launcher.raised.get() from error
     except ProcessExitedException as error:
-        cause = error.signal_name or f"status {error.exit_code}"
-        if cause == "SIGKILL":
-            cause = "killed: memory may have run out"
-        raise BoxsegError(
-            f"process {error.error_index + 1} of the training ended ({cause}): "
-            "try a smaller batch, trainer.accumulate or fewer devices"
-        ) from error
+        raise _ended(error.error_index, error.signal_name or f"status {error.exit_code}") from error
     finally:
         processes: list[BaseProcess] = list(getattr(trainer.strategy.launcher, "procs", []))
         end_processes(processes)
         if processes and sys.stderr.isatty():
             sys.stderr.write("\x1b[?25h")  # show the cursor, which the bar of a killed process has hidden
+
+
+def _ended(place: int, cause: str) -> BoxsegError:
+    """What to say of a process that was ended."""
+    why = "killed: memory may have run out" if cause == "SIGKILL" else cause
+    return BoxsegError(
+        f"process {place + 1} of the training ended ({why}): "
+        "try a smaller batch, trainer.accumulate or fewer devices"
+    )
