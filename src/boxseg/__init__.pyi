@@ -317,6 +317,7 @@ def run(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: Literal[False] = False,
     scale: float = 1.0,
     adapt: _Adapt | config.Adapt | bool = ...,
@@ -338,6 +339,8 @@ def run(
         out: Run folder: adapt/ (the mask network, not with `adapt=false`) or, with `label.method=bap` as in
             the
         overwrite: Start again from scratch if OUT holds a run with other options.
+        scores: Score results against ground truth, if there is any, and `adapt` on held-out boxes. The same
+            command without `scores=false` adds the scores later.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end
             of bootstrapping and checkpoints come correspondingly earlier.
@@ -364,6 +367,7 @@ def run(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: Literal[True],
     scale: float = 1.0,
     adapt: _Adapt | config.Adapt | bool = ...,
@@ -384,6 +388,7 @@ def run(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: bool,
     scale: float = 1.0,
     adapt: _Adapt | config.Adapt | bool = ...,
@@ -414,6 +419,7 @@ def adapt(
     labels: Path | str | None = None,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: bool = False,
     scale: float = 1.0,
     adapt: _Adapt | config.Adapt | bool = ...,
@@ -430,6 +436,8 @@ def adapt(
             the pixels count where Y_crf and Y_ret agree; a folder of masks ID.png; or `ground-truth`.
         out: Run folder; the network is written to OUT/model.safetensors, for `label checkpoint=OUT`.
         overwrite: Start again from scratch if OUT holds a run with other options.
+        scores: Score results against ground truth, if there is any, and `adapt` on held-out boxes. The same
+            command without `scores=false` adds the scores later.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end
             of bootstrapping and checkpoints come correspondingly earlier.
@@ -543,6 +551,7 @@ def label(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: Literal[False] = False,
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
@@ -558,6 +567,8 @@ def label(
             confidence/ and reliable/ID.png; with bap and gap also y_crf/ and y_ret/ID.png; and for scores if
             there is ground truth.
         overwrite: Start again from scratch if OUT holds a run with other options.
+        scores: Score results against ground truth, if there is any, and `adapt` on held-out boxes. The same
+            command without `scores=false` adds the scores later.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
         label: The labels (stage 2).
         trainer: Devices, precision and seed.
@@ -574,6 +585,7 @@ def label(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: Literal[True],
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
@@ -586,6 +598,7 @@ def label(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: bool,
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
@@ -622,6 +635,7 @@ def segment(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: Literal[False] = False,
     scale: float = 1.0,
     model: _Model | config.Model = ...,
@@ -646,6 +660,8 @@ def segment(
         data: Photos.
         out: Run folder; the network is written to OUT/model.safetensors.
         overwrite: Start again from scratch if OUT holds a run with other options.
+        scores: Score results against ground truth, if there is any, and `adapt` on held-out boxes. The same
+            command without `scores=false` adds the scores later.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end
             of bootstrapping and checkpoints come correspondingly earlier.
@@ -671,6 +687,7 @@ def segment(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: Literal[True],
     scale: float = 1.0,
     model: _Model | config.Model = ...,
@@ -690,6 +707,7 @@ def segment(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: bool,
     scale: float = 1.0,
     model: _Model | config.Model = ...,

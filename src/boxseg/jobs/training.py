@@ -24,6 +24,7 @@ class AdaptJob(TrainingJob):
     labels: Path | None = None
     out: Path
     overwrite: bool = False
+    scores: bool = True
     dry_run: bool = False
     scale: float = 1.0
     adapt: Adapt = Adapt()
@@ -68,6 +69,7 @@ class LabelJob(Job):
     data: Data
     out: Path
     overwrite: bool = False
+    scores: bool = True
     dry_run: bool = False
     label: Label = Label()
     trainer: TrainerOptions = TrainerOptions()
@@ -103,6 +105,7 @@ class SegmentJob(TrainingJob):
     data: Data
     out: Path
     overwrite: bool = False
+    scores: bool = True
     dry_run: bool = False
     scale: float = 1.0
     model: Model = Model()
@@ -133,6 +136,7 @@ class RunJob(TrainingJob):
     data: Data
     out: Path
     overwrite: bool = False
+    scores: bool = True
     dry_run: bool = False
     scale: float = 1.0
     adapt: Adapt = Adapt()

@@ -22,6 +22,7 @@ FREE = (
     "out",
     "overwrite",
     "dry_run",
+    "scores",  # files beside the results
     "data.root",
     "trainer.accelerator",
     "trainer.devices",

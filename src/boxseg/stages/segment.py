@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import Logger
 from boxseg.atomic import write_json
 from boxseg.data.loading import LabelTraining
 from boxseg.dataset import BoxDataset
+from boxseg.errors import DataError
 from boxseg.formats.problems import report_problems
 from boxseg.formats.splits import Splits
 from boxseg.inference.networks import KeptSegmenter, weight_inputs
@@ -43,7 +44,7 @@ class SegmentResult(Result):
 
     Attributes:
         checkpoint: Its file.
-        scores: Scores on the validation split; None if it cannot be scored.
+        scores: Scores on the validation split; None if it cannot or must not be scored.
         title: What the scores are about.
     """
 
@@ -121,15 +122,19 @@ def start(labels: TrainingLabels, job: SegmentJob, iterations: int) -> tuple[Seg
 
 
 def score(job: SegmentJob, folder: Path, splits: Splits, network: KeptSegmenter) -> NetworkScores | None:
-    """Score the network on the validation split, if there is one with ground truth, and write metrics.json."""
-    dataset = validation_split(job.data, splits)
+    """Score the network on the validation split if that has ground truth, and write metrics.json."""
+    dataset = validation_split(job.data, splits) if job.scores else None
     if dataset is None:
         return None
     file = folder / METRICS
     if score_files(folder).done:
         return NetworkScores.from_dict(json.loads(file.read_text(encoding="utf-8")))
     keep = predictions(folder, dataset.split)
-    scores = score_network(network.loaded, dataset, job.evaluate, job.trainer, keep=keep)
+    try:
+        scores = score_network(network.loaded, dataset, job.evaluate, job.trainer, keep=keep)
+    except DataError as error:  # the network is there, and what follows can be done
+        log.info(f"segment: not scored: {error}")
+        return None
     write_confusion(folder, {"before_crf": scores.before_crf, "after_crf": scores.after_crf})
     write_json(file, {"split": dataset.split, **scores.as_dict()})
     return scores
