@@ -199,8 +199,8 @@ class _Label(TypedDict, total=False):
     masks: _Masks | config.Masks
     instances: bool
     formats: (
-        list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
-        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )
     crf: _Crf | config.Crf | bool
 
@@ -292,8 +292,8 @@ class _RunOptions(_Data, _Masks, _Report, total=False):
     class_map: dict[str, str] | Path | str | None  # label.class_map
     instances: bool  # label.instances
     formats: (
-        list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
-        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )  # label.formats
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
     weight: float  # segment.weight
@@ -317,6 +317,7 @@ def run(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: Literal[False] = False,
     scale: float = 1.0,
     adapt: _Adapt | config.Adapt | bool = ...,
@@ -338,6 +339,8 @@ def run(
         out: Run folder: adapt/ (the mask network, not with `adapt=false`) or, with `label.method=bap` as in
             the
         overwrite: Start again from scratch if OUT holds a run with other options.
+        scores: Score results against ground truth, if there is any, and `adapt` on held-out boxes. The same
+            command without `scores=false` adds the scores later.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end
             of bootstrapping and checkpoints come correspondingly earlier.
@@ -364,6 +367,7 @@ def run(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: Literal[True],
     scale: float = 1.0,
     adapt: _Adapt | config.Adapt | bool = ...,
@@ -384,6 +388,7 @@ def run(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: bool,
     scale: float = 1.0,
     adapt: _Adapt | config.Adapt | bool = ...,
@@ -414,6 +419,7 @@ def adapt(
     labels: Path | str | None = None,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: bool = False,
     scale: float = 1.0,
     adapt: _Adapt | config.Adapt | bool = ...,
@@ -430,6 +436,8 @@ def adapt(
             the pixels count where Y_crf and Y_ret agree; a folder of masks ID.png; or `ground-truth`.
         out: Run folder; the network is written to OUT/model.safetensors, for `label checkpoint=OUT`.
         overwrite: Start again from scratch if OUT holds a run with other options.
+        scores: Score results against ground truth, if there is any, and `adapt` on held-out boxes. The same
+            command without `scores=false` adds the scores later.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end
             of bootstrapping and checkpoints come correspondingly earlier.
@@ -531,8 +539,8 @@ class _LabelOptions(_Data, _Masks, _Crf, _TrainerOptions, total=False):
     class_map: dict[str, str] | Path | str | None  # label.class_map
     instances: bool  # label.instances
     formats: (
-        list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
-        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )  # label.formats
     crf: _Crf | config.Crf | bool  # label.crf
 
@@ -543,6 +551,7 @@ def label(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: Literal[False] = False,
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
@@ -558,6 +567,8 @@ def label(
             confidence/ and reliable/ID.png; with bap and gap also y_crf/ and y_ret/ID.png; and for scores if
             there is ground truth.
         overwrite: Start again from scratch if OUT holds a run with other options.
+        scores: Score results against ground truth, if there is any, and `adapt` on held-out boxes. The same
+            command without `scores=false` adds the scores later.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
         label: The labels (stage 2).
         trainer: Devices, precision and seed.
@@ -574,6 +585,7 @@ def label(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: Literal[True],
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
@@ -586,6 +598,7 @@ def label(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: bool,
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
@@ -622,6 +635,7 @@ def segment(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: Literal[False] = False,
     scale: float = 1.0,
     model: _Model | config.Model = ...,
@@ -639,13 +653,16 @@ def segment(
             one of them, as DIR/labels), a folder of masks ID.png, or `ground-truth` for the fully supervised
             reference. A list `[A,B]` combines several: pixels where all agree are reliable, elsewhere the first
             counts as Y_crf.
-        strong: True masks for some of the images (semi-supervised training): `ground-truth`, or a folder of
-            masks ID.png. An image with a true mask is trained with it, whether or not `labels` has one.
+        strong: True masks for some of the images (semi-supervised training): `ground-truth`, a folder of
+            masks ID.png, or an annotation file with outlines, such as an export of CVAT or Label Studio. An
+            image with a true mask is trained with it, whether or not `labels` has one.
         strong_split: Split of the images with true masks; images that `data.split` lacks are added to it.
             By default all of `data.split`.
         data: Photos.
         out: Run folder; the network is written to OUT/model.safetensors.
         overwrite: Start again from scratch if OUT holds a run with other options.
+        scores: Score results against ground truth, if there is any, and `adapt` on held-out boxes. The same
+            command without `scores=false` adds the scores later.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end
             of bootstrapping and checkpoints come correspondingly earlier.
@@ -671,6 +688,7 @@ def segment(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: Literal[True],
     scale: float = 1.0,
     model: _Model | config.Model = ...,
@@ -690,6 +708,7 @@ def segment(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    scores: bool = True,
     dry_run: bool,
     scale: float = 1.0,
     model: _Model | config.Model = ...,
@@ -863,12 +882,14 @@ def convert(
     *,
     source: Path | str,
     out: Path | str,
-    format: Literal["palette", "voc", "masks", "coco", "yolo-seg"],
+    format: Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"],
     labels: Literal["labels", "y_crf", "y_ret", "agreed"] = "labels",
     objects: Literal["auto", "masks", "boxes", "regions"] = "auto",
     segmentation: Literal["rle", "polygons"] = "rle",
     min_area: int = 1,
     simplify: float = 0.0,
+    prefix: str | None = None,
+    predictions: bool = False,
     maps: bool = False,
     photos: Literal["copy", "link", "none"] = "copy",
     split: str | None = None,
@@ -878,25 +899,31 @@ def convert(
     data: _Data | config.Data | Path | str | None = None,
     **options: Unpack[_ConvertOptions],
 ) -> ConvertResult:
-    """Write labels as a data set for other programs: masks with colours, VOC, COCO instances, YOLO polygons.
+    """Write labels as a data set for other programs: to train, or to correct them in CVAT or Label Studio.
 
     Args:
         source: Folder made by `label`, `run` or `predict`, or a folder of masks ID.png.
         out: Folder of the data set: a new one, or one made by this command, to which another split is
             added.
         format: `palette` (PNG with labelmap.txt: CVAT's "Segmentation mask 1.1"), `voc` (devkit folder),
-            `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances) or
-            `yolo-seg` (polygons).
+            `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances),
+            `yolo-seg` (polygons), `cvat` (CVAT for images 1.1) or `label-studio` (tasks with brushed masks).
         labels: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they
             are not reliable), or `y_crf` or `y_ret` of a classifier.
         objects: What counts as one object: `masks` (the mask of each box, as in masks.json), `boxes` (the
             pixels of a box's class inside that box) or `regions` (connected regions of a class). `auto` takes
-            masks for coco and yolo-seg where `label` made them, boxes where they are known, and regions
-            elsewhere and for predictions.
-        segmentation: COCO only: `rle` (run-length codes), or `polygons`, which fill holes.
+            masks where `label` made them, but boxes for palette, voc and masks; boxes where only these are
+            known, and regions elsewhere and for predictions.
+        segmentation: Of coco, cvat and label-studio: `rle` (run-length codes: masks in CVAT, the brush in
+            Label Studio), or `polygons`, which fill holes.
         min_area: Leave out objects with fewer pixels than this; masks stay as they are.
         simplify: Polygons only: leave out corners as long as these stay within this many pixels of the new
             outline. With 1, polygons have a fifth of the corners; 0 follows the edges of all pixels.
+        prefix: Label Studio only: what stands before the paths of photos, such as
+            https://example.com/photos/ or s3://bucket/. By default /data/local-files/?d=NAME/ with the name of
+            OUT, for local storage whose document root is the folder above OUT.
+        predictions: Label Studio only: write the objects as predictions, which count only when somebody has
+            submitted them, in place of annotations.
         maps: Also write confidence maps as 8-bit grey PNG: OUT/reliable/ID.png (255 where labels are
             reliable) and OUT/confidence/ID.png.
         photos: Photos in the data set: `copy` them, `link` to them, or `none`.
@@ -1008,8 +1035,8 @@ class _ReproduceOptions(_Data, _Model, _Masks, _TrainerOptions, total=False):
     class_map: dict[str, str] | Path | str | None  # label.class_map
     instances: bool  # label.instances
     formats: (
-        list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
-        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )  # label.formats
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
     weight: float  # segment.weight
@@ -1168,8 +1195,8 @@ class _DemoOptions(_Masks, _Report, _TrainerOptions, total=False):
     masks: _Masks | config.Masks  # label.masks
     instances: bool  # label.instances
     formats: (
-        list[Literal["palette", "voc", "masks", "coco", "yolo-seg"]]
-        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg"], ...]
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )  # label.formats
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
     weight: float  # segment.weight

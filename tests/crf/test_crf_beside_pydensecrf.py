@@ -48,3 +48,27 @@ def test_the_same_answer(photo: NDArray[np.uint8], gaussian: Any, bilateral: Any
     q = script(ours, photo, gaussian, bilateral)
     assert np.array_equal(q.argmax(0), expected.argmax(0))
     assert np.abs(q - expected).max() <= 1e-4
+
+
+NORMS = ("NO_NORMALIZATION", "NORMALIZE_BEFORE", "NORMALIZE_AFTER", "NORMALIZE_SYMMETRIC")
+
+
+@pytest.mark.parametrize("kernel", ["CONST_KERNEL", "DIAG_KERNEL", "FULL_KERNEL"])
+@pytest.mark.parametrize("normalization", NORMS)
+@pytest.mark.parametrize("compat", [3, np.float32([1, 2, 0.5]), PENALTY], ids=["potts", "diagonal", "matrix"])
+def test_the_same_steps_and_divergences(normalization: str, kernel: str, compat: Any) -> None:
+    scores = np.random.default_rng(0).dirichlet(np.ones(3), 42).T.astype(np.float32)
+    found = []
+    for dcrf in (theirs, ours):
+        d = dcrf.DenseCRF2D(6, 7, 3)
+        d.setUnaryEnergy(np.ascontiguousarray(-np.log(scores + 0.01)))
+        kinds = {"kernel": getattr(dcrf, kernel), "normalization": getattr(dcrf, normalization)}
+        d.addPairwiseGaussian(sxy=2, compat=compat, **kinds)
+        q, first, second = d.startInference()
+        divergences = [d.klDivergence(q)]
+        for _ in range(3):
+            d.stepInference(q, first, second)
+            divergences.append(d.klDivergence(q))
+        found.append((np.array(q), divergences))
+    np.testing.assert_allclose(found[1][0], found[0][0], atol=1e-4)
+    np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-4, atol=1e-3)

@@ -68,6 +68,8 @@ SINGLE = (
     "boxseg convert runs/first/label coco format=coco",
     "boxseg convert predictions coco-predicted format=coco",
     "boxseg convert work/label sure format=masks maps=true",
+    "boxseg convert work/label to-cvat format=cvat",
+    "boxseg convert work/label to-label-studio format=label-studio",
     "boxseg convert masks yolo format=yolo-seg data=VOC2012",
     'boxseg convert masks yolo2 format=yolo-seg images=photos "classes=[cat,dog]"',
     'boxseg label checkpoint=runs/first data=VOC2012 out=labels "label.formats=[coco,yolo-seg]"',
@@ -141,6 +143,7 @@ NOT_RUN = {
     "pip install": "changes the environment",
     "python benchmarks/": "tests/benchmarks runs each of them in its smallest form",
     "make ": "make test is what runs this",
+    "strong=corrected/": "tests/end_to_end/test_corrections.py runs this on files of both programs",
 }
 
 # The page about a package of one's own: test_docs_extending runs it.

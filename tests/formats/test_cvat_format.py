@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faster_coco_eval.core.mask import decode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -308,3 +309,23 @@ def test_photos_of_one_name_in_several_folders_need_a_word(tmp_path: Path, make_
     assert len(load(tmp_path, xml(image("a.jpg")), images=Path("far/away"))) == 1
     with pytest.raises(DataError, match="no such image folder"):
         load(tmp_path, xml(image("a.jpg")), images=Path("nowhere"))
+
+
+def test_a_group_joins_a_box_and_its_outlines(tmp_path: Path, make_photo) -> None:
+    """Even where they fit another box better; a group of several boxes tells nothing."""
+    make_photo("images/a.jpg")
+    mask = np.zeros((30, 40), bool)
+    mask[4:9, 5:11] = mask[9:12, 5:7] = True
+    group, other = 'group_id="1"', 'group_id="2"'
+    drawn = [
+        box("dog", 0, 0, 40, 30, more=group),
+        box("dog", 5, 4, 11, 12, more=other),
+        cvat_mask("dog", mask).replace("z_order", f"{group} z_order"),
+        cvat_mask("dog", np.roll(mask, 1, axis=1)).replace("z_order", f"{other} z_order"),
+    ]
+    (sample,) = load(tmp_path, xml(image("a.jpg", *drawn))).samples
+    assert sample.boxes.tolist() == [[0, 0, 40, 30], [5, 4, 11, 12]]
+    painted = [decode(instance.region).astype(bool) for instance in sample.instances]
+    assert np.array_equal(painted, [mask, np.roll(mask, 1, axis=1)])
+    together = [one.replace(other, group) for one in drawn]
+    assert load(tmp_path, xml(image("a.jpg", *together))).samples[0].ground_truth is None

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from boxseg import formats
 from boxseg.config import Data
 from boxseg.errors import DataError
-from boxseg.formats.label_studio_regions import decode_brush
+from boxseg.formats.label_studio_brush import decode_brush, encode_brush
 
 WIDTH, HEIGHT = 40, 30
 
@@ -124,6 +124,23 @@ def test_brushed_masks_are_decoded(data: st.DataObject) -> None:
         decode_brush(code[:-4], width, height)
 
 
+@settings(max_examples=40)
+@given(st.data())
+def test_brushed_masks_are_coded_as_the_editor_does(data: st.DataObject) -> None:
+    width, height = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 20))
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=width * height, max_size=width * height)))
+    assert encode_brush(mask.reshape(height, width)) == brush_code((mask.repeat(4) * 255).tolist(), [False])
+
+
+def test_long_runs_of_a_brushed_mask() -> None:
+    """More than fit into one block of the code."""
+    mask = np.zeros((300, 400), bool)
+    mask[100:250] = True
+    code = encode_brush(mask)
+    assert code == brush_code((mask.ravel().repeat(4) * 255).tolist(), [False])
+    assert np.array_equal(decode_brush(code, 400, 300), mask)
+
+
 @pytest.mark.parametrize("code", [None, 5, "abc", [300], [-1], ["a"]])
 def test_what_is_no_brush_code(code: Any) -> None:
     with pytest.raises(ValueError, match="without run-length code"):
@@ -196,6 +213,7 @@ def test_polygons_and_brushes_are_ground_truth(tmp_path: Path, make_photo) -> No
         ("/data/local-files/?d=shots/day%201/photo.jpg", "shots/day 1/photo.jpg"),
         ("/data/local-files/?d=shots/photo.jpg", "elsewhere/photo.jpg"),
         ("https://example.com/opensource/gr%C3%B6%C3%9Fe.jpg?x=1", "größe.jpg"),
+        ("/data/local-files/?d=gr%C3%B6%C3%9Fe/%E7%8C%AB.jpg", "größe/猫.jpg"),
         ("s3://bucket/key/photo.jpg", "photo.jpg"),
         ("/home/somebody/photos/photo.jpg", "photos/photo.jpg"),
         ("C:\\photos\\photo.jpg", "photo.jpg"),
@@ -457,3 +475,52 @@ def test_files_of_single_annotations(tmp_path: Path, make_photo) -> None:
     (tmp_path / "train" / "3.json").write_text('{"id": 1, "result": [], "task": 5}')
     with pytest.raises(DataError, match="an annotation without its task"):
         formats.load(Data(root=tmp_path))
+
+
+def test_children_of_a_box_are_its_outlines(tmp_path: Path, make_photo) -> None:
+    """Even where they fit another box of the class better."""
+    make_photo("a.jpg")
+    corners = [[10, 10], [30, 10], [30, 30], [20, 30], [20, 20], [10, 20]]
+    drawn = [
+        rectangle("cat", 0, 0, 90, 90, id="large"),
+        rectangle("cat", 10, 10, 20, 20, id="small"),
+        region("polygonlabels", "cat", {"points": corners}, id="p", parentID="large"),
+        region("polygonlabels", "cat", {"points": [[x + 2, y] for x, y in corners]}, id="q", parentID="small"),
+        region("polygonlabels", "dog", {"points": [[x + 50, y] for x, y in corners]}, id="r", parentID="large"),
+    ]
+    (sample,) = load(tmp_path, task("a.jpg", *drawn)).samples
+    assert sample.annotation_ids == ("large", "small", "r")
+    left = [min(instance.region[0][::2]) for instance in sample.instances]
+    assert np.allclose(left, [4, 4.8, 24])
+
+
+@pytest.mark.parametrize("names", [("a.jpg", "3fa85f64-a.jpg"), ("/data/upload/1/3fa85f64-a.jpg", "x/a.jpg")])
+def test_a_photo_that_was_uploaded_once_more_is_joined(tmp_path: Path, make_photo, names) -> None:
+    make_photo("a.jpg")
+    boxes = [rectangle("cat", 0, 0, 50, 50), rectangle("cat", 50, 50, 50, 50)]
+    dataset = load(tmp_path, *(task(name, box) for name, box in zip(names, boxes, strict=True)))
+    (sample,) = dataset.samples
+    assert sorted(sample.boxes.tolist()) == [[0, 0, 20, 15], [20, 15, 40, 30]]
+    assert kinds(dataset) == [("several entries of one photo", "objects joined")]
+
+
+def test_two_uploads_of_one_name_are_not(tmp_path: Path, make_photo) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        make_photo(name)
+    names = ("3fa85f64-a.jpg", "11111111-a.jpg", "b.jpg")
+    dataset = load(tmp_path, *(task(name, rectangle("cat", 0, 0, 50, 50)) for name in names))
+    assert [sample.id for sample in dataset.samples] == ["b"]
+    assert [what for what, _ in kinds(dataset)] == ["one photo for several names"] * 2
+
+
+def test_annotations_of_a_storage_without_a_suffix(tmp_path: Path, make_photo) -> None:
+    for number, name in enumerate("ab", start=1):
+        make_photo(f"{name}.jpg")
+        result = [rectangle("cat", 0, 0, 50, 50)]
+        own = {"id": number, "result": result, "task": {"id": number, "data": {"image": f"{name}.jpg"}}}
+        (tmp_path / "out" / str(number)).parent.mkdir(exist_ok=True)
+        (tmp_path / "out" / str(number)).write_text(json.dumps(own))
+    (tmp_path / "out" / "README").write_text("notes")
+    dataset = formats.load(Data(root=tmp_path))
+    assert (dataset.format, [sample.id for sample in dataset.samples]) == ("label-studio", ["a", "b"])
+    assert dataset.problems == ()

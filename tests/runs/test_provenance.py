@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from boxseg.cli import execute
 from boxseg.data.toy import write_toy
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import ConfigError
+from boxseg.formats.masks import read_mask, truth_digest, write_mask
 from boxseg.runs.provenance import (
     Standing,
     boxes_digest,
@@ -267,6 +269,18 @@ def test_trainings_refuse_changed_data(tmp_path: Path, capsys: pytest.CaptureFix
     assert execute([*segment, "overwrite=true"]) == 0
     (tmp_path / "l").rename(tmp_path / "away")
     assert execute(segment) == 0  # a finished training does not need them
+
+
+def test_ground_truth_by_content(tmp_path: Path) -> None:
+    """A mask file by what is in it, wherever it is; outlines by their points."""
+    (tmp_path / "deep").mkdir()
+    for folder in (tmp_path, tmp_path / "deep"):
+        write_mask(folder / "a.png", np.eye(3, dtype=np.uint8))
+    here, there = partial(read_mask, tmp_path / "a.png", 2), partial(read_mask, tmp_path / "deep" / "a.png", 2)
+    assert truth_digest(None) == ""
+    assert truth_digest(here) == truth_digest(there) != truth_digest(partial(read_mask, tmp_path / "a.png", 3))
+    write_mask(tmp_path / "a.png", np.zeros((3, 3), np.uint8))
+    assert truth_digest(here) != truth_digest(there)
 
 
 def test_scores_follow_the_ground_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

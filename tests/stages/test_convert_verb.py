@@ -20,12 +20,13 @@ from boxseg.data.box_masks import object_windows
 from boxseg.data.toy import write_toy
 from boxseg.formats.box_masks import box_mask, write_box_masks
 from boxseg.formats.masks import read_mask, write_grey, write_mask
+from boxseg.formats.writers import OVERLAPPING
 from boxseg.jobs import LabelJob
 from boxseg.options import to_yaml
 from boxseg.runs.dataset_folder import default_split, write_formats
 from boxseg.runs.label_source import record_photos
 
-FORMATS = ("palette", "voc", "masks", "coco", "yolo-seg")
+FORMATS = ("palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio")
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_objects_are_the_masks_of_the_boxes_where_there_are_any(
     samples = formats.load(Data(root=toy)).samples
     for name in FORMATS:
         assert execute(["convert", str(labels), f"{tmp_path}/{name}", f"format={name}"]) == 0
-        what = "masks of boxes" if name in ("coco", "yolo-seg") else "boxes"
+        what = "masks of boxes" if name in OVERLAPPING else "boxes"
         assert f"({what})" in capsys.readouterr().out
     content = json.loads((tmp_path / "coco/annotations/instances_train.json").read_text())
     assert len(content["annotations"]) == sum(len(sample.boxes) for sample in samples)

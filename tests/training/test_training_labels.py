@@ -171,7 +171,7 @@ def test_what_cannot_be_meant_is_an_error_of_one_line(root: Path, runs: Path) ->
         chosen(root, labels=labels, strong_split="few")
     with pytest.raises(ConfigError, match="labels= is empty"):
         chosen(root, labels=[])
-    with pytest.raises(DataError, match=r"strong=.*nowhere: it has no mask for any image of split train"):
+    with pytest.raises(DataError, match=r"strong=.*nowhere: it has no mask for any image, there is no such"):
         chosen(root, labels=labels, strong=str(runs / "nowhere"))
     with pytest.raises(DataError, match="did you mean 'few'"):
         chosen(root, labels=labels, strong="ground-truth", strong_split="fwe")

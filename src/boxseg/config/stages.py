@@ -11,7 +11,7 @@ from boxseg.config.masks import Masks
 from boxseg.errors import require, require_schedule
 from boxseg.plugins import LabelMethod, LossName, require_name
 
-LabelFormat = Literal["palette", "voc", "masks", "coco", "yolo-seg"]
+LabelFormat = Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ class Label:
         instances: For bap and gap: also write the masks of boxes in Y_crf and in Y_ret, as COCO results
             instances_y_crf.json and instances_y_ret.json.
         formats: Also write the labels for other programs, to OUT/FORMAT, with links to the photos: palette,
-            voc, masks, coco, yolo-seg. `boxseg convert` has more options.
+            voc, masks, coco, yolo-seg, cvat, label-studio. `boxseg convert` has more options.
         crf: Dense CRF of the labels; masks.json is made without it.
     """
 

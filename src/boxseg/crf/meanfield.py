@@ -6,13 +6,15 @@ algorithm 1, with symmetrically normalised kernels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from boxseg.crf.lattice import Lattice
+
+Filter = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +53,28 @@ def mean_field(
     Returns:
         Q (N, C). Rows sum to 1, the last column counted `merged` times.
     """
-    normalised = [(lattice.normalised(), weight) for lattice, weight in kernels]
+    filters = [(lattice.normalised().filter, weight) for lattice, weight in kernels]
     count = unary.new_ones(unary.shape[1])
     count[-1] = merged
     shift = count.log()
     q = torch.softmax(shift - unary, dim=1) / count
     for _ in range(iterations):
-        logits = shift - unary
-        for lattice, weight in normalised:
-            message = lattice.filter(q)
-            logits += -(message @ weight) if isinstance(weight, Tensor) else message.mul_(weight)
-        q = torch.softmax(logits, dim=1) / count
+        q = updated(q, shift - unary, filters) / count
     return q
+
+
+def updated(q: Tensor, logits: Tensor, filters: Sequence[tuple[Filter, float | Tensor]]) -> Tensor:
+    """One update of Q (N, C), by the softmax of what is known of each pixel alone and of what the kernels say.
+
+    Args:
+        q: The marginals so far.
+        logits: Minus the energies (N, C); they are changed.
+        filters: What passes Q on, (N, C) → (N, C), for each kernel, with its weight or penalties.
+    """
+    for passed_on, weight in filters:
+        message = passed_on(q)
+        logits += -(message @ weight) if isinstance(weight, Tensor) else message.mul_(weight)
+    return torch.softmax(logits, dim=1)
 
 
 def unary_energy(probabilities: Tensor, clip: float) -> Tensor:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
-from boxseg.formats.masks import MaskFolder
+from boxseg.formats.masks import MaskFolder, truth_digest
 
 GROUND_TRUTH: Final = "ground-truth"
 
@@ -37,9 +37,11 @@ def has_labels(sample: Sample, source: Source) -> bool:
 
 
 def labels_digest(sample: Sample, sources: Sequence[Source]) -> str:
-    """Digest of the label files of a photo; ground truth of the data set itself has none."""
-    return "".join(
-        source.digest(sample.id) for source in sources if source != GROUND_TRUTH and source.has(sample.id)
+    """Digest of the labels of a photo."""
+    return " ".join(
+        truth_digest(sample.ground_truth) if source == GROUND_TRUTH else source.digest(sample.id)
+        for source in sources
+        if has_labels(sample, source)
     )
 
 

@@ -24,7 +24,7 @@ from boxseg.formats.check import inspect
 from boxseg.formats.listing import Listing
 from boxseg.formats.masks import read_mask
 
-__all__ = ["READERS", "detect", "inspect", "load"]
+__all__ = ["READERS", "detect", "detect_file", "inspect", "is_known", "load"]
 
 READERS: dict[str, Callable[[Data], Listing]] = {
     "voc": voc.read,
@@ -68,7 +68,7 @@ def _given(data: Data) -> Data:
     own = data.in_folder()
     if own.annotations == data.annotations or own.annotations is None or own.format != "auto":
         return own
-    return replace(own, format=_detect_file(own.root / own.annotations))
+    return replace(own, format=detect_file(own.root / own.annotations))
 
 
 def _load(data: Data, boxes: bool) -> BoxDataset:
@@ -146,7 +146,7 @@ def detect(data: Data) -> str:
         ConfigError: A plug-in cannot be imported.
     """
     if data.annotations is not None and not (voc.matches(data.root) or yolo.matches(data.root)):
-        return _detect_file(data.root / data.annotations)
+        return detect_file(data.root / data.annotations)
     for name, matches in _DETECTORS:
         if matches(data.root):
             return name
@@ -157,7 +157,16 @@ def detect(data: Data) -> str:
     raise DataError(f"{data.root}: format not recognised, looked for {looked_for}; state it by data.format=")
 
 
-def _detect_file(path: Path) -> str:
+def is_known(root: Path) -> bool:
+    """Whether a folder holds a data set whose format is recognised."""
+    try:
+        return bool(detect(Data(root=root)))
+    except DataError:
+        return False
+
+
+def detect_file(path: Path) -> str:
+    """Name of the format of an annotation file."""
     if path.suffix.lower() in DESCRIPTIONS:
         return "yolo"
     if path.suffix.lower() == ".xml":

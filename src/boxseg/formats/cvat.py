@@ -164,7 +164,7 @@ def _shapes(
             detail = f"{called}, by {_rotation(node):g} degrees"
             action = "kept, as the upright box around it"
             yield Problem(file=photo.source, kind="rotated box", detail=detail, action=action)
-        yield shape
+        yield replace(shape, group=node.get("group_id"))
 
 
 def _shape(

@@ -36,7 +36,7 @@ from boxseg.formats.label_studio_regions import (
     stated_size,
 )
 from boxseg.formats.listing import AnnotatedPhoto, LeftOut, Listing, sort_out
-from boxseg.formats.photo_names import find_files, readings
+from boxseg.formats.photo_names import find_files, readings, without_upload_digits
 from boxseg.formats.shapes import Shape, with_shapes
 from boxseg.formats.split_files import find_split_file, head, images_option, split_files
 
@@ -54,7 +54,11 @@ def is_export(path: Path) -> bool:
 
 def matches(root: Path) -> bool:
     """Whether a folder holds an export of Label Studio."""
-    return bool(split_files(root, ".json", is_export))
+    return bool(_files(root))
+
+
+def _files(root: Path) -> list[Path]:
+    return [*split_files(root, ".json", is_export), *label_studio_storage.files_without_suffix(root)]
 
 
 def read(data: Data) -> Listing:
@@ -70,7 +74,7 @@ def read(data: Data) -> Listing:
 
 def _tasks(data: Data) -> tuple[Path, dict[Path, list[Task]]]:
     """Where the tasks of a split are, and the tasks of all splits by their places."""
-    files = split_files(data.root, ".json", is_export)
+    files = _files(data.root)
     if data.annotations is None and files and all(map(label_studio_storage.is_annotation, files)):
         return label_studio_storage.read_tasks(data, files)
     path = find_split_file(data, ".json", is_export, "Label Studio, .json")
@@ -111,8 +115,12 @@ def _photo_files(data: Data, tasks: list[Task], path: Path) -> Iterator[tuple[Ta
         if _address(task["data"]) is None:
             yield Problem.skipped(path, "task without photo", f"number {number}")
     files = find_files([address for _, address in addressed], images_option(data) or data.root, path)
-    for (task, _), file in zip(addressed, files, strict=True):
-        yield file if isinstance(file, Problem) else (task, file)
+    plain = {file.name: file for file in files if isinstance(file, Path)}
+    for (task, address), file in zip(addressed, files, strict=True):
+        if isinstance(file, Problem) and (name := without_upload_digits(address)) in plain:
+            yield task, plain[name]  # a second task of a photo, which was uploaded in between
+        else:
+            yield file if isinstance(file, Problem) else (task, file)
 
 
 def _address(fields: dict[str, Any]) -> str | None:
@@ -207,4 +215,7 @@ def _regions(
             action = "kept, as the upright box around it"
             yield Problem(file=source, kind="rotated rectangle", detail=detail, action=action)
         own_id = result.get("id")
-        yield replace(shape, annotation_id=own_id if isinstance(own_id, str) else None)
+        own_id = own_id if isinstance(own_id, str) else None
+        parent = own_id if shape.region is None else result.get("parentID")
+        group = parent if isinstance(parent, str) else None
+        yield replace(shape, annotation_id=own_id, group=group)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from boxseg.errors import DataError
 from boxseg.formats.boxes import mask_bounds
 from boxseg.formats.coco_results import encode_mask
 from boxseg.formats.images import image_size
+from boxseg.formats.label_studio_brush import decode_brush
 from boxseg.formats.listing import Corners
 from boxseg.formats.loose_numbers import number
 from boxseg.formats.shapes import Shape, bounds, rotated_corners
@@ -24,8 +20,6 @@ _TOOLS: dict[str, RegionKind] = {"rectangle": "rectangle", "polygon": "polygon",
 _TOOLS |= dict.fromkeys(("ellipse", "keypoint", "bitmask", "vector"), "other")
 # What can be drawn, by the type of a result.
 REGIONS: dict[str, RegionKind] = _TOOLS | {f"{tool}labels": kind for tool, kind in _TOOLS.items()}
-# Pillow refuses larger photos as well.
-_MOST_PIXELS = 1 << 28
 
 
 def labels_of(result: dict[str, Any]) -> list[str]:
@@ -132,50 +126,3 @@ def _points(value: dict[str, Any], size: tuple[int, int]) -> list[tuple[float, f
     if not all(isinstance(point, list) and len(point) == 2 for point in points):
         raise ValueError("polygon without pairs of numbers")
     return [(_float(x) / 100 * size[0], _float(y) / 100 * size[1]) for x, y in points]
-
-
-def decode_brush(code: Any, width: int, height: int) -> NDArray[np.bool_]:
-    """The pixels (H, W) of a brushed mask: where the last of its four channels is not 0.
-
-    The code is a stream of bits. It begins with the number of values (32 bits), the bits of a value less 1 (5)
-    and four widths less 1 (4 each). Blocks follow until there are enough values: whether it is a run (1 bit),
-    which of the widths its length has (2), the length less 1, and one value for the run, or else every value.
-
-    Raises:
-        ValueError: The bytes are not such a code, or not of this size.
-
-    Source: RLE of `@thi.ng/rle-pack`, with which Label Studio's editor packs RGBA pixels.
-    """
-    total = 4 * width * height
-    if width * height > _MOST_PIXELS:
-        raise ValueError("brushed mask of too large a photo")
-    try:
-        bits = iter("".join(f"{byte:08b}" for byte in bytes(list(code))))
-    except (TypeError, ValueError):
-        raise ValueError("brush without run-length code") from None
-    if _take(bits, 32) != total:
-        raise ValueError(f"brushed mask of another size than {width} x {height}")
-    word = _take(bits, 5) + 1
-    widths = [_take(bits, 4) + 1 for _ in range(4)]
-    runs: list[tuple[bool, int]] = []  # whether the value is not 0, and how often it repeats
-    filled = 0
-    while filled < total:
-        is_run = _take(bits, 1)
-        length = _take(bits, widths[_take(bits, 2)]) + 1
-        repeated = length if is_run else 1
-        runs += [(_take(bits, word) != 0, repeated) for _ in range(length // repeated)]
-        filled += length
-    if filled != total:
-        raise ValueError("brushed mask whose runs do not fill it")
-    inside, lengths = np.array(runs, dtype=np.int64).T
-    alpha = np.arange(3, total, 4)
-    mask: NDArray[np.bool_] = (inside != 0)[np.searchsorted(np.cumsum(lengths), alpha, side="right")]
-    return mask.reshape(height, width)
-
-
-def _take(bits: Iterator[str], count: int) -> int:
-    """The number in the next bits, the highest bit first."""
-    number = "".join(itertools.islice(bits, count))
-    if len(number) < count:
-        raise ValueError("brushed mask that ends too early")
-    return int(number, 2)

@@ -12,7 +12,7 @@ from typing import Any
 
 from boxseg.config import Data
 from boxseg.errors import DataError, did_you_mean
-from boxseg.formats.files import read_json
+from boxseg.formats.files import listed, read_json
 from boxseg.formats.split_files import head
 
 
@@ -20,6 +20,12 @@ def is_annotation(path: Path) -> bool:
     """Whether a file looks like a single annotation of Label Studio."""
     start = head(path).lstrip(b"\xef\xbb\xbf \t\r\n")
     return start.startswith(b"{") and b'"result"' in start and b'"task"' in start
+
+
+def files_without_suffix(root: Path) -> list[Path]:
+    """Single annotations in the folder and directly below it that have no suffix, as storages may name them."""
+    found = (path for pattern in ("*", "*/*") for path in sorted(listed(root, pattern)))
+    return [path for path in found if not path.suffix and path.is_file() and is_annotation(path)]
 
 
 def read_tasks(data: Data, files: list[Path]) -> tuple[Path, dict[Path, list[dict[str, Any]]]]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from io import BytesIO
+from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +66,25 @@ class MaskFolder:
         if sure.shape != labels.shape:
             raise DataError(f"{path} and {self.file(name)} are of different sizes")
         return np.where(sure, labels, np.uint8(IGNORE))
+
+
+class _ByContent(pickle.Pickler):
+    """Takes paths for the files' names and content, so that moved data stay the same."""
+
+    def reducer_override(self, given: Any) -> Any:
+        if not isinstance(given, PurePath):
+            return NotImplemented
+        file = Path(given)
+        return str, (f"{given.name} {content_digest(file) if file.is_file() else ''}",)
+
+
+def truth_digest(reader: Callable[[], NDArray[np.uint8]] | None) -> str:
+    """Digest of ground truth: of the outlines that its reader holds, or of the file that it reads."""
+    if reader is None:
+        return ""
+    content = BytesIO()
+    _ByContent(content).dump(reader)
+    return hashlib.blake2b(content.getvalue(), digest_size=16).hexdigest()
 
 
 def write_mask(path: Path | str, labels: NDArray[np.uint8]) -> None:

@@ -15,7 +15,6 @@ names never share a photo, and pictures in folders of masks are no photos.
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import re
 import unicodedata
@@ -173,8 +172,14 @@ def _from_base64(text: str) -> str:
     plain = text.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no code, or not one of text
         return ""
+
+
+def without_upload_digits(name: str) -> str | None:
+    """The last part of a name without the eight digits of Label Studio's uploads; None if it has none."""
+    found = (_UPLOADED.fullmatch(place.name) for place in readings(name))
+    return next((match[1] for match in found if match), None)
 
 
 def folded(text: str) -> str:

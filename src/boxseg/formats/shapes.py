@@ -1,6 +1,7 @@
 """Boxes and outlines drawn in annotation tools: which outline belongs to which box.
 
-A photo may have boxes, polygons and brushed masks. An outline (a polygon or mask) belongs to the box of its
+A photo may have boxes, polygons and brushed masks. The outlines in a group with one box of their class belong
+to that box. Any other outline (a polygon or mask) belongs to the box of its
 class that it fits best, if at least half of the outline's bounds lies in that box. Several outlines may be
 parts of one object; together their bounds must fit the box (IoU at least 0.5). An outline without a box is an
 object of its own, with its bounds as the box. The outlines are ground truth if all objects of a photo have one.
@@ -9,6 +10,7 @@ object of its own, with its bounds as the box. The outlines are ground truth if 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,6 +33,7 @@ class Shape:
     name: str  # what to call it in a problem: `box 3 (dog)`
     region: Any = None  # polygons in pixels or a COCO run-length code; None for a box
     annotation_id: str | None = None  # what the tool calls it
+    group: str | None = None  # of shapes that belong together
 
 
 def with_shapes(
@@ -67,8 +70,11 @@ def with_shapes(
 
 def _objects(shapes: list[Shape]) -> list[Shape]:
     """Boxes with their outlines, and outlines without a box, in the order of drawing."""
-    owners = {place: _owner(shape, shapes) for place, shape in enumerate(shapes) if shape.region is not None}
     objects = dict(enumerate(shapes))
+    for box, parts in _grouped(shapes).items():
+        objects[box] = replace(shapes[box], region=_join([objects.pop(place).region for place in parts]))
+    rest = {place: shape for place, shape in objects.items() if shape is shapes[place]}
+    owners = {place: _owner(shape, rest) for place, shape in rest.items() if shape.region is not None}
     for box in {owner for owner in owners.values() if owner is not None}:
         parts = [place for place, owner in owners.items() if owner == box]
         if _iou(shapes[box].box, _around([shapes[place].box for place in parts])) >= _FIT:
@@ -78,11 +84,25 @@ def _objects(shapes: list[Shape]) -> list[Shape]:
     return list(objects.values())
 
 
-def _owner(outline: Shape, shapes: list[Shape]) -> int | None:
-    """Index of the box that an outline belongs to."""
+def _grouped(shapes: list[Shape]) -> dict[int, list[int]]:
+    """Outlines by their box, by their places, in the groups that have one box of their class."""
+    members: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    for place, shape in enumerate(shapes):
+        if shape.group is not None:
+            members[shape.group, shape.label].append(place)
+    found = {}
+    for places in members.values():
+        boxes = [place for place in places if shapes[place].region is None]
+        if len(boxes) == 1 and len(places) > 1:
+            found[boxes[0]] = [place for place in places if place != boxes[0]]
+    return found
+
+
+def _owner(outline: Shape, shapes: dict[int, Shape]) -> int | None:
+    """Place of the box that an outline belongs to."""
     fits = {
         place: _iou(outline.box, shape.box)
-        for place, shape in enumerate(shapes)
+        for place, shape in shapes.items()
         if shape.region is None and shape.label == outline.label
         if _overlap(outline.box, shape.box) >= _FIT * _area(outline.box)
     }

@@ -33,9 +33,9 @@ from boxseg.formats.voc_xml import (
     read_photo,
 )
 
-_ANNOTATIONS = ("annotations", "Annotations", "xml", "xmls")
+_ANNOTATIONS = ("annotations", "Annotations", "xml", "xmls", "labels")
 _LOOKED_AT = 20  # files of a folder, at most, to recognise it
-_PHOTOS = ("images", "Images", "JPEGImages", "photos")
+_PHOTOS = ("images", "Images", "JPEGImages", "photos", "data")
 
 
 def matches(root: Path) -> bool:

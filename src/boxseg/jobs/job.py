@@ -23,6 +23,8 @@ class Job:
         checkpoint: Segmentation network made by `segment`.
         data: Photos with boxes.
         overwrite: Start again from scratch if OUT holds a run with other options.
+        scores: Score results against ground truth, if there is any, and `adapt` on held-out boxes. The same
+            command without `scores=false` adds the scores later.
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end of
             bootstrapping and checkpoints come correspondingly earlier.

@@ -24,6 +24,7 @@ class AdaptJob(TrainingJob):
     labels: Path | None = None
     out: Path
     overwrite: bool = False
+    scores: bool = True
     dry_run: bool = False
     scale: float = 1.0
     adapt: Adapt = Adapt()
@@ -68,6 +69,7 @@ class LabelJob(Job):
     data: Data
     out: Path
     overwrite: bool = False
+    scores: bool = True
     dry_run: bool = False
     label: Label = Label()
     trainer: TrainerOptions = TrainerOptions()
@@ -89,8 +91,9 @@ class SegmentJob(TrainingJob):
             them, as DIR/labels), a folder of masks ID.png, or `ground-truth` for the fully supervised
             reference. A list `[A,B]` combines several: pixels where all agree are reliable, elsewhere the first
             counts as Y_crf.
-        strong: True masks for some of the images (semi-supervised training): `ground-truth`, or a folder of
-            masks ID.png. An image with a true mask is trained with it, whether or not `labels` has one.
+        strong: True masks for some of the images (semi-supervised training): `ground-truth`, a folder of masks
+            ID.png, or an annotation file with outlines, such as an export of CVAT or Label Studio. An image
+            with a true mask is trained with it, whether or not `labels` has one.
         strong_split: Split of the images with true masks; images that `data.split` lacks are added to it. By
             default all of `data.split`.
         data: Photos.
@@ -103,6 +106,7 @@ class SegmentJob(TrainingJob):
     data: Data
     out: Path
     overwrite: bool = False
+    scores: bool = True
     dry_run: bool = False
     scale: float = 1.0
     model: Model = Model()
@@ -117,7 +121,7 @@ class SegmentJob(TrainingJob):
             require_path("strong", self.strong)
         require(
             self.strong is not None or self.strong_split is None,
-            f"strong_split={self.strong_split} needs strong=ground-truth or strong=DIR, its masks",
+            f"strong_split={self.strong_split} needs strong=ground-truth or strong=PATH, its masks",
         )
 
 
@@ -133,6 +137,7 @@ class RunJob(TrainingJob):
     data: Data
     out: Path
     overwrite: bool = False
+    scores: bool = True
     dry_run: bool = False
     scale: float = 1.0
     adapt: Adapt = Adapt()

@@ -114,26 +114,32 @@ class ExportJob(Job):
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertJob(Job):
-    """Write labels as a data set for other programs: masks with colours, VOC, COCO instances, YOLO polygons.
+    """Write labels as a data set for other programs: to train, or to correct them in CVAT or Label Studio.
 
     Args:
         source: Folder made by `label`, `run` or `predict`, or a folder of masks ID.png.
         out: Folder of the data set: a new one, or one made by this command, to which another split is added.
         format: `palette` (PNG with labelmap.txt: CVAT's "Segmentation mask 1.1"), `voc` (devkit folder),
-            `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances) or
-            `yolo-seg` (polygons).
+            `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances),
+            `yolo-seg` (polygons), `cvat` (CVAT for images 1.1) or `label-studio` (tasks with brushed masks).
         labels: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they are
             not reliable), or `y_crf` or `y_ret` of a classifier.
         objects: What counts as one object: `masks` (the mask of each box, as in masks.json), `boxes` (the
             pixels of a box's class inside that box) or `regions` (connected regions of a class). `auto` takes
-            masks for coco and yolo-seg where `label` made them, boxes where they are known, and regions
-            elsewhere and for predictions.
-        segmentation: COCO only: `rle` (run-length codes), or `polygons`, which fill holes.
+            masks where `label` made them, but boxes for palette, voc and masks; boxes where only these are
+            known, and regions elsewhere and for predictions.
+        segmentation: Of coco, cvat and label-studio: `rle` (run-length codes: masks in CVAT, the brush in Label
+            Studio), or `polygons`, which fill holes.
         min_area: Leave out objects with fewer pixels than this; masks stay as they are.
         simplify: Polygons only: leave out corners as long as these stay within this many pixels of the new
             outline. With 1, polygons have a fifth of the corners; 0 follows the edges of all pixels.
         maps: Also write confidence maps as 8-bit grey PNG: OUT/reliable/ID.png (255 where labels are
             reliable) and OUT/confidence/ID.png.
+        prefix: Label Studio only: what stands before the paths of photos, such as https://example.com/photos/
+            or s3://bucket/. By default /data/local-files/?d=NAME/ with the name of OUT, for local storage whose
+            document root is the folder above OUT.
+        predictions: Label Studio only: write the objects as predictions, which count only when somebody has
+            submitted them, in place of annotations.
         photos: Photos in the data set: `copy` them, `link` to them, or `none`.
         split: Name of the split in the new data set. By default that of the data, or train.
         images: Folder of the photos, if neither the labels nor `data` tell where they are.
@@ -151,6 +157,8 @@ class ConvertJob(Job):
     segmentation: Literal["rle", "polygons"] = "rle"
     min_area: int = 1
     simplify: float = 0.0
+    prefix: str | None = None
+    predictions: bool = False
     maps: bool = False
     photos: Literal["copy", "link", "none"] = "copy"
     split: str | None = None

@@ -50,7 +50,7 @@ class WrittenDataset:
             lines.append(
                 f"  {done.stray} photos have labels outside the boxes, left out: objects=regions keeps them"
             )
-        if done.ignored and self.format in ("coco", "yolo-seg"):
+        if done.ignored and self.format in OVERLAPPING:
             lines.append(f"  {done.ignored} photos have pixels of 255, which are no object here")
         return lines
 
@@ -131,7 +131,7 @@ def default_split(name: LabelFormat, split: str) -> str:
     >>> default_split("yolo-seg", "train2017")
     'train'
     """
-    if name in ("coco", "voc", "palette"):
+    if name not in ("yolo-seg", "masks"):
         return split
     return next((word for word in ("train", "val", "test") if word in split), "train")
 

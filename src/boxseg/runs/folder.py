@@ -24,6 +24,7 @@ FREE = (
     "out",
     "overwrite",
     "dry_run",
+    "scores",  # files beside the results
     "data.root",
     "trainer.accelerator",
     "trainer.devices",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from boxseg.atomic import atomic_path, sync_files
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import ConfigError
 from boxseg.formats.files import content_digest
+from boxseg.formats.masks import truth_digest
 from boxseg.runs.layout import PROVENANCE
 from boxseg.runs.stage_files import StageFiles
 
@@ -154,17 +154,11 @@ def boxes_digest(sample: Sample, classes: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def truth_digest(dataset: BoxDataset) -> str:
+def scored_digest(dataset: BoxDataset) -> str:
     """Digest of what a network is scored on: the photos by size, their boxes, and ground truth by content."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, origin in origins_of(dataset).items():
-        digest.update(f"{name} {origin.size} {origin.boxes}".encode("utf-8", "surrogatepass"))
-    for sample in dataset.samples:
-        digest.update(pickle.dumps(sample.ground_truth))
-        for file in getattr(sample.ground_truth, "args", ()):
-            if isinstance(file, Path) and file.is_file():
-                digest.update(content_digest(file).encode())
-    return digest.hexdigest()
+    origins = origins_of(dataset, lambda sample: truth_digest(sample.ground_truth))
+    said = [(name, origin.size, origin.boxes, origin.labels) for name, origin in origins.items()]
+    return hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest()
 
 
 def read_provenance(folder: Path) -> dict[str, Origin]:

@@ -53,7 +53,7 @@ def true_objects(dataset: BoxDataset, samples: Sequence[Sample]) -> TrueObjects:
     Images with a region that cannot be read are left out.
 
     Raises:
-        UnreadableTruthError: No image is left.
+        DataError: No image is left.
     """
     # Equal scores are ranked by image: by its id, so that AP is COCO's to the last digit.
     ordered = sorted(samples, key=lambda sample: (isinstance(image_id(sample), str), image_id(sample)))

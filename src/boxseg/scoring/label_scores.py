@@ -32,10 +32,6 @@ Labels = NDArray[np.uint8]
 LABEL_TITLES = {Y_CRF: "Y_crf", Y_RET: "Y_ret", FINAL: "labels"}
 
 
-class UnreadableTruthError(DataError):
-    """Nothing can be scored, as the ground truth of no image can be read."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class LabelScores:
     """Scores of a label folder.
@@ -80,8 +76,7 @@ def score_labels(folder: Path, dataset: BoxDataset) -> LabelScores:
     """Score the labels of all images that have ground truth that can be read.
 
     Raises:
-        DataError: No image has labels, or labels cannot be used.
-        UnreadableTruthError: No image has ground truth that can be read.
+        DataError: No image has labels, or ground truth that can be read, or labels cannot be used.
     """
     sources = label_sources(folder)
     known = [sample for sample in dataset.samples if sample.ground_truth is not None]
@@ -144,15 +139,13 @@ def report_unreadable(reasons: Mapping[str, str], count: int) -> None:
     """Log which of so many images cannot be scored, as their ground truth cannot be read.
 
     Raises:
-        UnreadableTruthError: No image is left.
+        DataError: No image is left.
     """
     if not reasons:
         return
     first = next(iter(reasons.values()))
     if len(reasons) == count:
-        raise UnreadableTruthError(
-            f"the ground truth of none of {count} images can be read; the first: {first}"
-        )
+        raise DataError(f"the ground truth of none of {count} images can be read; the first: {first}")
     log.info(f"score: {len(reasons)} of {count} images are left out, the first because {first}")
 
 

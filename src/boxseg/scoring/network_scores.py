@@ -104,11 +104,17 @@ def score_network(
         options: Scales, flip and CRF.
         trainer: Devices and loading processes.
         keep: Folder for the final predictions, ID.png; None to write none.
+
+    Raises:
+        DataError: No image can be scored.
     """
     samples = [sample for sample in dataset.samples if sample.ground_truth is not None]
     work = partial(_score_chunk, options=options, trainer=trainer, keep=keep)
     parts = spread(work, loaded, samples, torch_devices(trainer), "evaluate")
     skipped = {name: reason for _, part in parts for name, reason in part.items()}
+    if len(skipped) == len(samples):
+        first = next(iter(skipped.values()), "none has ground truth")
+        raise DataError(f"none of {len(samples)} images can be scored; the first: {first}")
     counts = np.sum([part for part, _ in parts], axis=0)
     before, after = (ConfusionMatrix(dataset.classes, part).scores() for part in counts)
     return NetworkScores(

@@ -161,7 +161,7 @@ def _label_sources(dataset: BoxDataset, job: AdaptJob) -> tuple[Source, ...]:
 def score(job: AdaptJob, held_out: Sequence[Sample]) -> dict[str, BoxAgreement]:
     """Agreement with held-out boxes before and after, written to metrics.json."""
     file = job.out / METRICS
-    if not held_out:
+    if not held_out or not job.scores:
         return {}
     if score_files(job.out).done:
         content = json.loads(file.read_text(encoding="utf-8"))

@@ -50,6 +50,8 @@ def run(job: ConvertJob) -> ConvertResult:
         photos=job.photos,
         min_area=job.min_area,
         simplify=job.simplify,
+        prefix=job.prefix,
+        predictions=job.predictions,
     )
     dataset = source.dataset
     done = write_dataset(

@@ -6,12 +6,15 @@ Source of Y_crf and Y_ret: Oh et al., BANA, CVPR 2021, section 3.2.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from boxseg.atomic import write_json
 from boxseg.dataset import BoxDataset
+from boxseg.errors import DataError
 from boxseg.formats.masks_json import write_masks
 from boxseg.formats.problems import check_boxes, report_problems
 from boxseg.formats.splits import Splits
@@ -26,18 +29,13 @@ from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import LABEL_MAP, MASK_COUNTS, MASKS, METRICS, piece_path
 from boxseg.runs.provenance import standing, write_provenance
 from boxseg.scoring.instance_scores import InstanceScores, mask_tables, result_files, score_instances
-from boxseg.scoring.label_scores import (
-    LabelScores,
-    UnreadableTruthError,
-    label_table,
-    score_labels,
-    score_notes,
-    write_confusion,
-)
+from boxseg.scoring.label_scores import LabelScores, label_table, score_labels, score_notes, write_confusion
 from boxseg.scoring.mask_counts import MaskCounts, count_masks, count_table
 from boxseg.tables import Table
 
 log = logging.getLogger("boxseg")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +48,7 @@ class LabelResult(Result):
         present: Photos that had their labels already.
         skipped: Photos that could not be read, with the reason.
         counts: Boxes, and those whose mask may be wrong: of `all`, `small`, `medium` and `large` boxes.
-        scores: Scores against ground truth, if there is any.
+        scores: Scores against ground truth, if there is any and it is to be scored.
         title: What the scores are about.
         instances: Scores of the masks of single boxes, if the data has masks of its objects.
         exported: A line on every other format they were written in.
@@ -115,7 +113,7 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         gather(folder, dataset.samples)
     counts = count_masks(folder, dataset.samples)
     write_json(folder / MASK_COUNTS, {size: part.as_dict() for size, part in counts.items()})
-    masks, scores = _scored(folder, dataset)
+    masks, scores = _scored(folder, dataset) if job.scores else (None, None)
     if scores:
         parts = {"instances": masks.as_dict()} if masks else {}
         write_json(folder / METRICS, {**scores.as_dict(), **parts, "skipped": skipped})
@@ -135,14 +133,18 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
 
 
 def _scored(folder: Path, dataset: BoxDataset) -> tuple[InstanceScores | None, LabelScores | None]:
-    """Scores of masks and labels; None where there is no ground truth that can be read."""
+    """Scores of masks and labels; None where nothing can be scored, which must not stop what follows."""
     if not dataset.has_ground_truth:
         return None, None
+    return _attempt(score_masks, folder, dataset), _attempt(score_labels, folder, dataset)
+
+
+def _attempt(score: Callable[[Path, BoxDataset], T], folder: Path, dataset: BoxDataset) -> T | None:
     try:
-        return score_masks(folder, dataset), score_labels(folder, dataset)
-    except UnreadableTruthError as error:
+        return score(folder, dataset)
+    except DataError as error:
         log.info(f"label: not scored: {error}")
-        return None, None
+        return None
 
 
 def score_masks(folder: Path, dataset: BoxDataset) -> InstanceScores | None:

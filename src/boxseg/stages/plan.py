@@ -240,7 +240,7 @@ def _label(job: LabelJob, dataset: BoxDataset, method: Method, scratch: Path) ->
 
 
 def _score(job: SegmentJob, checkpoint: Path, scratch: Path) -> Iterator[PlannedStage]:
-    dataset = validation_split(job.data, Splits())
+    dataset = validation_split(job.data, Splits()) if job.scores else None
     if dataset is None:
         return
     few = replace(dataset, samples=tuple(_usual([s for s in dataset.samples if s.ground_truth])))

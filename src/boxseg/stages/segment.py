@@ -26,7 +26,7 @@ from boxseg.jobs import SegmentJob
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder, open_folder
 from boxseg.runs.layout import METRICS, MODEL, predictions
-from boxseg.runs.provenance import origins_of, truth_digest
+from boxseg.runs.provenance import origins_of, scored_digest
 from boxseg.runs.stage_files import score_files, training_files
 from boxseg.scoring.label_scores import write_confusion
 from boxseg.scoring.network_scores import NetworkScores, network_tables, score_network, validation_split
@@ -45,7 +45,7 @@ class SegmentResult(Result):
 
     Attributes:
         checkpoint: Its file.
-        scores: Scores on the validation split; None if it cannot be scored.
+        scores: Scores on the validation split; None if it cannot or must not be scored.
         title: What the scores are about.
     """
 
@@ -138,18 +138,22 @@ def start(labels: TrainingLabels, job: SegmentJob, iterations: int) -> tuple[Seg
 
 
 def score(job: SegmentJob, folder: Path, splits: Splits, network: KeptSegmenter) -> NetworkScores | None:
-    """Score the network on the validation split, if there is one with ground truth, and write metrics.json."""
-    dataset = validation_split(job.data, splits)
+    """Score the network on the validation split if that has ground truth, and write metrics.json."""
+    dataset = validation_split(job.data, splits) if job.scores else None
     if dataset is None:
         return None
-    file, truth = folder / METRICS, truth_digest(dataset)
+    file, truth = folder / METRICS, scored_digest(dataset)
     if score_files(folder).done:
         known = json.loads(file.read_text(encoding="utf-8"))
         if known.get("truth") == truth:
             return NetworkScores.from_dict(known)
         log.info(f"segment: {dataset.split} or its ground truth has changed, and is scored anew")
     keep = predictions(folder, dataset.split)
-    scores = score_network(network.loaded, dataset, job.evaluate, job.trainer, keep=keep)
+    try:
+        scores = score_network(network.loaded, dataset, job.evaluate, job.trainer, keep=keep)
+    except DataError as error:  # the network is there, and what follows can be done
+        log.info(f"segment: not scored: {error}")
+        return None
     write_confusion(folder, {"before_crf": scores.before_crf, "after_crf": scores.after_crf})
     write_json(file, {"split": dataset.split, "truth": truth, **scores.as_dict()})
     return scores

@@ -6,17 +6,15 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from boxseg import formats
 from boxseg.data.labels import GROUND_TRUTH, Source, has_labels, labels_digest
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
-from boxseg.formats.masks import read_mask
 from boxseg.formats.problems import check_boxes
 from boxseg.jobs import SegmentJob
 from boxseg.runs.label_source import check_classes, label_sources
+from boxseg.training.strong import strong_photos
 
 log = logging.getLogger("boxseg")
 
@@ -39,8 +37,8 @@ class TrainingLabels:
     strong: frozenset[str]
 
     def digest(self, sample: Sample) -> str:
-        """Digest of a photo's label files, and of whether it has a true mask."""
-        return "true mask" if sample.id in self.strong else labels_digest(sample, self.sources)
+        """Digest of a photo's labels: its true mask if it has one."""
+        return labels_digest(sample, (GROUND_TRUTH,) if sample.id in self.strong else self.sources)
 
 
 def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
@@ -52,7 +50,7 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
     sources = sources_of(job.labels, dataset)
     if GROUND_TRUTH not in sources:
         check_boxes(dataset)  # labels from boxes would be background alone
-    strong = {sample.id: sample for sample in _strong(dataset, job)}
+    strong = {sample.id: sample for sample in strong_photos(dataset, job)}
     weak = {s.id: s for s in dataset.samples if all(has_labels(s, source) for source in sources)}
     if not weak:
         both = " of all sources" if len(sources) > 1 else ""
@@ -87,38 +85,6 @@ def sources_of(labels: str | Sequence[str], dataset: BoxDataset) -> tuple[Source
             found += label_sources(Path(name)).values()
             check_classes(Path(name), dataset)
     return tuple(dict.fromkeys(found))
-
-
-def _strong(dataset: BoxDataset, job: SegmentJob) -> list[Sample]:
-    """Photos with their true masks as ground truth."""
-    if job.strong is None:
-        return []
-    split = job.strong_split or dataset.split
-    folder = None if job.strong == GROUND_TRUTH else Path(job.strong)
-    samples = dataset.samples
-    if split != dataset.split:
-        data = job.data.with_split(split)
-        # If a folder has the masks, the data set only has to list the photos.
-        there = formats.load(dataclasses.replace(data, masks=None) if folder else data, boxes=folder is None)
-        if there.classes not in ((), dataset.classes):
-            raise DataError(
-                f"split {split} of {dataset.root} has other classes than split {dataset.split}: "
-                "both need the same list of classes"
-            )
-        samples = there.samples
-    found = []
-    for sample in samples:
-        if folder is None:
-            mask = sample.ground_truth
-        elif (path := folder / f"{sample.id}.png").is_file():
-            mask = partial(read_mask, path, len(dataset.classes))
-        else:
-            mask = None
-        if mask is not None:
-            found.append(dataclasses.replace(sample, ground_truth=mask))
-    if not found:
-        raise DataError(f"strong={job.strong}: it has no mask for any image of split {split} in {dataset.root}")
-    return found
 
 
 def with_boxes(dataset: BoxDataset, stage: str = "classify") -> BoxDataset:

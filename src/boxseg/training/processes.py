@@ -44,6 +44,11 @@ class SpawnedStrategy(DDPStrategy):
         hush_lightning()
         super().setup_environment()
 
+    def on_train_start(self) -> None:
+        """Let SIGTERM end a process: Lightning's handler asks the others, and fails where one was killed."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        super().on_train_start()
+
 
 class _Launcher(_MultiProcessingLauncher):
     """Lightning's launcher, also for notebooks: it refuses them for classes defined there, and ours are not.

@@ -1,7 +1,11 @@
-"""Unary energies and features in the shapes of pydensecrf.utils."""
+"""Unary energies and features in the shapes of pydensecrf.utils.
+
+Names that a script expects are kept: `softmax_to_unary` and `compute_unary` are old ones of the first two.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,6 +53,23 @@ def unary_from_labels(
     energy[flat[sure], sure] = -np.log(gt_prob)
     energy[:, flat < 0] = -np.log(1 / n_labels)
     return energy
+
+
+def softmax_to_unary(sm: NDArray[np.floating], GT_PROB: float = 1) -> NDArray[np.float32]:
+    """The old name of `unary_from_softmax`, without a smallest probability: 0 gives an infinite energy."""
+    _warn("softmax_to_unary", "unary_from_softmax")
+    with np.errstate(divide="ignore"):
+        return unary_from_softmax(sm, scale=GT_PROB, clip=None)
+
+
+def compute_unary(labels: ArrayLike, M: int, GT_PROB: float = 0.5) -> NDArray[np.float32]:
+    """The old name of `unary_from_labels` for `M` classes; label 0 means unsure."""
+    _warn("compute_unary", "unary_from_labels")
+    return unary_from_labels(labels, M, GT_PROB)
+
+
+def _warn(old: str, new: str) -> None:
+    warnings.warn(f"{old} is deprecated, use {new} instead", DeprecationWarning, stacklevel=3)
 
 
 def create_pairwise_gaussian(sdims: Sequence[float], shape: Sequence[int]) -> NDArray[np.float32]:

@@ -12,7 +12,14 @@ from pathlib import Path
 
 from boxseg.config import LabelFormat
 from boxseg.dataset import BoxDataset
-from boxseg.formats.writers import coco_instances, mask_folder, voc_tree, yolo_polygons
+from boxseg.formats.writers import (
+    coco_instances,
+    cvat_images,
+    label_studio_tasks,
+    mask_folder,
+    voc_tree,
+    yolo_polygons,
+)
 from boxseg.formats.writers.labelled import Writing, Written
 
 __all__ = ["OVERLAPPING", "SPLIT_FOLDERS", "WRITERS", "Writing", "Written"]
@@ -25,10 +32,12 @@ WRITERS: dict[LabelFormat, Writer] = {
     "masks": mask_folder.write,
     "coco": coco_instances.write,
     "yolo-seg": yolo_polygons.write,
+    "cvat": cvat_images.write,
+    "label-studio": label_studio_tasks.write,
 }
 
 # Formats in which a pixel may belong to several objects.
-OVERLAPPING: frozenset[LabelFormat] = frozenset({"coco", "yolo-seg"})
+OVERLAPPING: frozenset[LabelFormat] = frozenset({"coco", "yolo-seg", "cvat", "label-studio"})
 
 # Folders that hold only one split: every file in them belongs to it, listed or not.
 SPLIT_FOLDERS: dict[LabelFormat, tuple[str, ...]] = {
@@ -37,4 +46,6 @@ SPLIT_FOLDERS: dict[LabelFormat, tuple[str, ...]] = {
     "masks": ("images/{}", "masks/{}"),
     "coco": ("images/{}",),
     "yolo-seg": ("images/{}", "labels/{}"),
+    "cvat": ("images/{}",),
+    "label-studio": ("images/{}",),
 }

@@ -10,16 +10,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 
 from boxseg.atomic import write_text
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.formats.coco_results import encode_window, image_numbers
-from boxseg.formats.contours import outlines
 from boxseg.formats.files import place_photo
 from boxseg.formats.regions import encode_region
-from boxseg.formats.simplify import simplify_rings
 from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
 
 
@@ -59,9 +56,7 @@ def _object(item: LabelObject, sample: Sample, writing: Writing) -> dict[str, An
     segmentation: Any = encode_window(item.mask, *item.corner, (sample.height, sample.width))
     area = int(item.mask.sum())
     if writing.segmentation == "polygons":
-        corner = np.array(item.corner)
-        rings = simplify_rings(outlines(item.mask), writing.simplify)
-        segmentation = [(ring + corner).ravel().tolist() for ring in rings]
+        segmentation = [ring.ravel().tolist() for ring in item.rings(writing.simplify)]
         area = int(coco_mask.area(encode_region(segmentation, sample.width, sample.height)))
     box = [x1, y1, x2 - x1, y2 - y1]
     return {"bbox": box, "area": area, "iscrowd": 0, "segmentation": segmentation, **item.origin}

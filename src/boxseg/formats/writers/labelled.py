@@ -16,6 +16,8 @@ from boxseg.formats.box_masks import read_box_masks
 from boxseg.formats.boxes import pixel_ranges
 from boxseg.formats.coco_results import decode_window
 from boxseg.formats.components import split_regions
+from boxseg.formats.contours import Ring, outlines
+from boxseg.formats.simplify import simplify_rings
 from boxseg.progress import track
 
 # Gives the path of a photo's masks, as `write_box_masks` wrote them.
@@ -29,10 +31,13 @@ class Writing:
     # What an object is: a box's own mask, the pixels of its class inside it, or connected pixels of one class.
     objects: Literal["masks", "boxes", "regions"] = "boxes"
     masks: Pieces | None = None  # the file of a photo's own masks, for objects="masks"
-    segmentation: Literal["rle", "polygons"] = "rle"  # COCO only; run-length codes keep holes
+    segmentation: Literal["rle", "polygons"] = "rle"  # of COCO, CVAT and Label Studio; codes keep holes
     photos: Literal["copy", "link", "none"] = "copy"
     min_area: int = 1  # pixels; smaller objects are left out, but stay in masks
     simplify: float = 0.0  # of polygons: pixels that a corner that is left out may be away from the new outline
+    # Of Label Studio: what stands before the paths of photos, and whether objects are predictions.
+    prefix: str | None = None
+    predictions: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +72,10 @@ class LabelObject:
         left, top = self.corner
         height, width = self.mask.shape
         return slice(top, top + height), slice(left, left + width)
+
+    def rings(self, tolerance: float) -> list[Ring]:
+        """Its outlines in the photo, holes filled, simplified as by `simplify_rings`."""
+        return [ring + np.array(self.corner) for ring in simplify_rings(outlines(self.mask), tolerance)]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
