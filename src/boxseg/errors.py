@@ -53,6 +53,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f", did you mean '{close[0]}'?" if close else ""
 
 
+def one_line(error: object, most: int | None = None) -> str:
+    """The message of an error of another library on one line, cut after `most` characters."""
+    return " ".join(str(error).split())[:most]
+
+
 def require(condition: bool, message: str) -> None:
     """Raise ConfigError(message) unless the condition holds."""
     if not condition:
@@ -89,7 +94,7 @@ def is_failure(error: Exception) -> bool:
 
 def say_failure(error: Exception) -> str:
     """The path, the reason, and what to do."""
-    reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:_LONGEST]
+    reason = one_line(getattr(error, "strerror", None) or error, _LONGEST)
     if not isinstance(error, OSError):
         reason = reason.rpartition(f"{_CPU_ALLOCATOR}: ")[2]
         what = f"out of memory ({reason})" if reason else "out of memory"
