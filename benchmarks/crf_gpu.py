@@ -125,7 +125,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         sys.exit("no CUDA device: this benchmark needs one (benchmarks/crf.py times the CPU)")
     if gpu.triton_kernels() is None:
-        sys.exit("Triton is not installed: pip install triton")
+        sys.exit("Triton 3.3 or later is not installed: pip install triton")
     # Samples of VOC have fewer photos of that size than a batch: they are mirrored, then repeated.
     found = photos(options.data, SIZE, 4)
     images = ([*found, *(np.ascontiguousarray(p[:, ::-1]) for p in found)] * max(options.batches))[

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+# Parts of a box along each side, and the share of background below which a photo's boxes have A = 0.
+ROI_BINS, MIN_BACKGROUND = 2, 0.125
+
 
 def bap(
     features: Tensor,
@@ -16,8 +19,6 @@ def bap(
     *,
     stride: int,
     grid: int = 4,
-    roi_bins: int = 2,
-    min_background: float = 0.125,
 ) -> tuple[Tensor, Tensor]:
     """r (R * bins, C) of all boxes and q (J, C) of all photos.
 
@@ -29,8 +30,6 @@ def bap(
         valid: (B, H, W) bool, pixels that are no padding.
         stride: Of the network.
         grid: N.
-        roi_bins: Parts of a box, along each side.
-        min_background: Share of background below which a photo's boxes have A = 0.
     """
     rows, columns = features.shape[2:]
     share = footprint_mean(background & valid, stride) / footprint_mean(valid, stride).clamp_min(1e-12)
@@ -45,18 +44,18 @@ def bap(
                 part = m[top:bottom, left:right]
                 if part.sum() > 0:
                     own.append((part * f[:, top:bottom, left:right]).sum((1, 2)) / part.sum())
-        aware = own and outside.sum() > min_background * inside.sum()
+        aware = own and outside.sum() > MIN_BACKGROUND * inside.sum()
         cosines = [F.cosine_similarity(f, q[:, None, None], dim=0).relu() for q in own] if aware else []
         foreground.append(1 - sum(cosines) / len(cosines) if cosines else torch.ones_like(m))
         queries += own
 
     pooled = []
     for (x1, y1, x2, y2), b in zip(boxes.tolist(), batch_index.tolist(), strict=True):
-        for i in range(roi_bins):
-            for j in range(roi_bins):
-                high = overlap(y1 + (y2 - y1) * i / roi_bins, y1 + (y2 - y1) * (i + 1) / roi_bins, rows, stride)
+        for i in range(ROI_BINS):
+            for j in range(ROI_BINS):
+                high = overlap(y1 + (y2 - y1) * i / ROI_BINS, y1 + (y2 - y1) * (i + 1) / ROI_BINS, rows, stride)
                 wide = overlap(
-                    x1 + (x2 - x1) * j / roi_bins, x1 + (x2 - x1) * (j + 1) / roi_bins, columns, stride
+                    x1 + (x2 - x1) * j / ROI_BINS, x1 + (x2 - x1) * (j + 1) / ROI_BINS, columns, stride
                 )
                 area = high[:, None] * wide
                 weight = area * foreground[b]

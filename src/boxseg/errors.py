@@ -57,6 +57,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f", did you mean '{close[0]}'?" if close else ""
 
 
+def one_line(error: object, most: int | None = None) -> str:
+    """The message of an error of another library on one line, cut after `most` characters."""
+    return " ".join(str(error).split())[:most]
+
+
 def require(condition: bool, message: str) -> None:
     """Raise ConfigError(message) unless the condition holds."""
     if not condition:
@@ -101,7 +106,7 @@ def _is_any_of(error: Exception, *texts: str) -> bool:
 
 def say_failure(error: Exception) -> str:
     """The path, the reason, and what to do."""
-    reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:_LONGEST]
+    reason = one_line(getattr(error, "strerror", None) or error, _LONGEST)
     if _is_any_of(error, _LOADER):
         return (
             "a process that loads photos was killed (memory may have run out): try fewer trainer.workers "

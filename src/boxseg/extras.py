@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from boxseg.errors import MissingExtraError
+from boxseg.errors import MissingExtraError, one_line
 
 
 def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
@@ -13,7 +13,6 @@ def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        reason = " ".join(str(error).split())
         raise MissingExtraError(
-            f"{purpose} needs the package {module} ({reason}): pip install 'boxseg[{extra}]'"
+            f"{purpose} needs the package {module} ({one_line(error)}): pip install 'boxseg[{extra}]'"
         ) from error

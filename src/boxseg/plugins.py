@@ -12,7 +12,7 @@ import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, get_args
 
-from boxseg.errors import ConfigError, did_you_mean
+from boxseg.errors import ConfigError, did_you_mean, one_line
 
 PluginKind = Literal["loss", "backbone", "label_method", "format"]
 
@@ -100,10 +100,9 @@ def find(kind: PluginKind, name: str) -> Any:
     try:
         return entry.load()
     except Exception as error:  # foreign code may raise anything
-        reason = " ".join(str(error).split())[:300]
         raise ConfigError(
             f"{_noun(kind)} {name!r}: {entry.value} of {_package(entry)} cannot be imported "
-            f"({type(error).__name__}: {reason}): fix that package, or uninstall it"
+            f"({type(error).__name__}: {one_line(error, 300)}): fix that package, or uninstall it"
         ) from error
 
 
@@ -124,7 +123,7 @@ def require_sendable(thing: object, what: str) -> None:
             pickle.dumps(thing)
             return
         except Exception as error:  # foreign code may raise anything
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error, 300)
     raise ConfigError(
         f"{what} cannot be sent to the processes of several devices ({reason}): define it at the top level "
         "of a file that they can import, or use trainer.devices=1"

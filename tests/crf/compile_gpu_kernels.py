@@ -13,38 +13,27 @@ from triton.compiler import ASTSource
 
 from boxseg.crf import gpu_kernels
 
-POINTERS = {
-    "splat": ["q", "strengths", "values"],
-    "splat_long": ["q", "strengths", "values"],
-    "blur": ["values"],
-    "slice_softmax": ["values", "weights", "ratio", "share", "q", "rest"],
+TYPES: dict[str, str | tuple[str, ...]] = {
+    "q": "*fp32",
+    "entries": ("*i32", "*fp32", "*i32"),
+    "values": "*fp32",
+    "long": "*i64",
+    "after": "*i32",
+    "heads": "*i32",
+    "result": ("*fp32", "*fp32"),
+    "unary": ("*fp32", "*fp32"),
+    "lattice": ("*fp32", "*i32", "*fp32"),
 }
-INDICES = ["sources", "starts", "after", "heads"]
-
-
-def types(name: str, arguments: list[str], count: str) -> dict[str, str]:
-    """Type of each argument of a kernel."""
-    found = {}
-    for argument in arguments:
-        if argument.isupper():
-            found[argument] = "constexpr"
-        elif argument in POINTERS[name]:
-            found[argument] = "*fp32"
-        elif argument in INDICES or (name, argument) == ("slice_softmax", "points"):
-            found[argument] = "*i32"
-        else:
-            found[argument] = "*i64" if argument == "long" else count
-    return found
+"""Types of the arguments that are no counts; constants have names in capitals."""
 
 
 def main() -> None:
     """Compile each kernel for few and many channels; for few, for very many and for a single row."""
-    for channels, width, count in ((1, 1, "i32"), (24, 32, "i32"), (2, 2, "i64"), (4, 4, "constexpr")):
-        constants = {"STRIDE": channels, "BLOCK_C": width, "BLOCK": min(1024 // width, 128)}
-        constants |= {"SHORT": 32, "ENTRIES": 9, "DIFFERENCE": 1}
-        for name in POINTERS:
+    for channels, rows, count in ((1, 128, "i32"), (24, 32, "i32"), (2, 128, "i64"), (4, 128, "constexpr")):
+        constants = {"STRIDE": channels, "BLOCK": rows, "SHORT": 32, "ENTRIES": 9, "DIFFERENCE": 1}
+        for name in ("splat", "splat_long", "blur", "slice_softmax"):
             kernel = getattr(gpu_kernels, name)
-            signature = types(name, kernel.arg_names, count)
+            signature = {a: "constexpr" if a.isupper() else TYPES.get(a, count) for a in kernel.arg_names}
             # Triton makes an argument of 1 a constant.
             constexprs = {a: constants.get(a, 1) for a, kind in signature.items() if kind == "constexpr"}
             source = ASTSource(fn=kernel, signature=signature, constexprs=constexprs)

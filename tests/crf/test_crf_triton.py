@@ -186,9 +186,16 @@ def test_equals_pydensecrf(shared_data: Path, case: str) -> None:
     assert np.abs(q - stored["Q_iter10"]).max() <= 2e-5
 
 
-def test_without_triton_torch_does_it(scene: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("installed", ["no", "3.2.0"])
+def test_without_a_triton_that_will_do_torch_does_it(
+    scene: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, installed: str
+) -> None:
     scenes = [scene(6, 7)]
-    monkeypatch.setitem(sys.modules, "boxseg.crf.gpu_kernels", None)
+    monkeypatch.delitem(sys.modules, "boxseg.crf.gpu_kernels", raising=False)
+    if installed == "no":
+        monkeypatch.setitem(sys.modules, "boxseg.crf.gpu_kernels", None)
+    else:
+        monkeypatch.setattr("triton.__version__", installed)
     monkeypatch.delattr("boxseg.crf.gpu_kernels", raising=False)
     gpu.triton_kernels.cache_clear()
     try:

@@ -2,56 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from boxseg import formats
-from boxseg.config import Data
 from boxseg.errors import DataError
-from boxseg.formats.label_studio_brush import decode_brush, encode_brush
-
-WIDTH, HEIGHT = 40, 30
-
-
-def region(kind: str, label: str, value: dict[str, Any], **more: Any) -> dict[str, Any]:
-    sizes = {"original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0}
-    return {
-        **{"id": "x", "from_name": "tag", "to_name": "img", "type": kind, **sizes},
-        "value": {**value, kind: [label]},
-        **more,
-    }
-
-
-def rectangle(label: str, x: float, y: float, width: float, height: float, rotation: float = 0, **more: Any):
-    sides = {"x": x, "y": y, "width": width, "height": height, "rotation": rotation}
-    return region("rectanglelabels", label, sides, **more)
-
-
-def task(photo: str, *results: dict[str, Any], **more: Any) -> dict[str, Any]:
-    made = {
-        "id": 1,
-        "was_cancelled": False,
-        "ground_truth": False,
-        "updated_at": "2024-01-01",
-        "result": results,
-    }
-    return {"id": 7, "annotations": [made], "data": {"image": photo}, "predictions": [], **more}
-
-
-def load(root: Path, *tasks: dict[str, Any], **options: Any):
-    (root / "project-1-at-2024-01-01-00-00.json").write_text(json.dumps(tasks))
-    return formats.load(Data(root=root, **options))
-
-
-def kinds(dataset) -> list[tuple[str, str]]:
-    return [(problem.kind, problem.action) for problem in dataset.problems]
+from label_studio_files import HEIGHT, WIDTH, brush_code, kinds, load, rectangle, region, task
 
 
 def test_boxes_keep_the_ids_of_their_regions(tmp_path: Path, make_photo) -> None:
@@ -67,84 +26,6 @@ def test_boxes_keep_the_ids_of_their_regions(tmp_path: Path, make_photo) -> None
     assert [instance.annotation_id for instance in sample.instances] == ["r1", "p3"]
     drawn.append({**rectangle("cat", 60, 60, 20, 20), "id": 4})
     assert load(tmp_path, task("a.jpg", *drawn)).samples[0].annotation_ids is None
-
-
-class Bits:
-    """A stream of bits, written."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def put(self, number: int, width: int) -> None:
-        assert 0 <= number < 1 << width
-        self.text += format(number, f"0{width}b")
-
-    def bytes(self) -> list[int]:
-        text = self.text + "0" * (-len(self.text) % 8)
-        return [int(text[i : i + 8], 2) for i in range(0, len(text), 8)]
-
-
-def brush_code(values: list[int], cuts: list[bool]) -> list[int]:
-    """Values as runs, or one by one where `cuts` says so: both forms of the code."""
-    stream, widths = Bits(), (3, 4, 8, 16)
-    stream.put(len(values), 32)
-    stream.put(8 - 1, 5)
-    for width in widths:
-        stream.put(width - 1, 4)
-    place = number = 0
-    while place < len(values):
-        length = 1
-        while place + length < len(values) and values[place + length] == values[place] and length < 1 << 16:
-            length += 1
-        single = cuts[number % len(cuts)]
-        stream.put(int(not single), 1)
-        choice = next(i for i, width in enumerate(widths) if length - 1 < 1 << width)
-        stream.put(choice, 2)
-        stream.put(length - 1, widths[choice])
-        for _ in range(length if single else 1):
-            stream.put(values[place], 8)
-        place, number = place + length, number + 1
-    return stream.bytes()
-
-
-@settings(max_examples=60)
-@given(st.data())
-def test_brushed_masks_are_decoded(data: st.DataObject) -> None:
-    width, height = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 20))
-    alpha = data.draw(
-        st.lists(st.sampled_from([0, 0, 0, 255, 7]), min_size=width * height, max_size=width * height)
-    )
-    rgba = [value for pixel in alpha for value in ((190, 20, 3, pixel) if pixel else (0, 0, 0, 0))]
-    code = brush_code(rgba, data.draw(st.lists(st.booleans(), min_size=1, max_size=4)))
-    expected = np.array(alpha).reshape(height, width) > 0
-    assert np.array_equal(decode_brush(code, width, height), expected)
-    with pytest.raises(ValueError, match="another size"):
-        decode_brush(code, width + 1, height)
-    with pytest.raises(ValueError, match="ends too early"):
-        decode_brush(code[:-4], width, height)
-
-
-@settings(max_examples=40)
-@given(st.data())
-def test_brushed_masks_are_coded_as_the_editor_does(data: st.DataObject) -> None:
-    width, height = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 20))
-    mask = np.array(data.draw(st.lists(st.booleans(), min_size=width * height, max_size=width * height)))
-    assert encode_brush(mask.reshape(height, width)) == brush_code((mask.repeat(4) * 255).tolist(), [False])
-
-
-def test_long_runs_of_a_brushed_mask() -> None:
-    """More than fit into one block of the code."""
-    mask = np.zeros((300, 400), bool)
-    mask[100:250] = True
-    code = encode_brush(mask)
-    assert code == brush_code((mask.ravel().repeat(4) * 255).tolist(), [False])
-    assert np.array_equal(decode_brush(code, 400, 300), mask)
-
-
-@pytest.mark.parametrize("code", [None, 5, "abc", [300], [-1], ["a"]])
-def test_what_is_no_brush_code(code: Any) -> None:
-    with pytest.raises(ValueError, match="without run-length code"):
-        decode_brush(code, 4, 3)
 
 
 def test_boxes_are_percent_of_the_photo(tmp_path: Path, make_photo) -> None:
@@ -404,96 +285,6 @@ def test_the_size_is_the_photos_where_none_is_stated(tmp_path: Path, make_photo)
     assert kinds(dataset) == [("annotated size is not the photo's", "skipped")]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ('[{"data": ', "is not valid JSON"),
-        ('[{"annotations": []}]', "task number 1 has no data.*not JSON-MIN"),
-        ('["data"]', "task number 1 has no data"),
-        ('[{"image": "/data/a.jpg", "id": 1, "label": [{"x": 1}]}]', "task number 1 has no data.*not JSON-MIN"),
-    ],
-)
-def test_other_files_are_refused(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "export.json").write_text(content)
-    with pytest.raises(DataError, match=message):
-        formats.load(Data(root=tmp_path))
-
-
-def test_splits_are_files(tmp_path: Path, make_photo) -> None:
-    for name, label in (("train", "cat"), ("val", "ant")):
-        make_photo(f"{name}/p.jpg")
-        (tmp_path / f"{name}.json").write_text(
-            json.dumps([task(f"{name}/p.jpg", rectangle(label, 0, 0, 9, 9))])
-        )
-    for split, label in (("train", 2), ("val", 1)):
-        dataset = formats.load(Data(root=tmp_path, split=split))
-        assert (dataset.format, dataset.classes) == ("label-studio", ("ant", "cat"))
-        assert dataset.samples[0].labels.tolist() == [label]
-        assert dataset.samples[0].image.parent.name == split
-
-
-def test_coco_is_still_taken_for_coco(tmp_path: Path, make_photo) -> None:
-    make_photo("a.jpg")
-    content = {
-        "images": [{"id": 1, "file_name": "a.jpg"}],
-        "annotations": [],
-        "categories": [{"id": 1, "name": "cat"}],
-    }
-    (tmp_path / "train.json").write_text(json.dumps(content))
-    (tmp_path / "results.json").write_text(json.dumps([{"image_id": 1, "category_id": 1, "score": 1}]))
-    assert formats.load(Data(root=tmp_path)).format == "coco"
-
-
-def test_files_of_single_annotations(tmp_path: Path, make_photo) -> None:
-    """As target storages hold them, each with its task; the classes are those of all folders."""
-
-    def put(name: str, photo: str, *results: dict[str, Any], **more: Any) -> None:
-        owner = {"id": more.pop("task", 1), "data": {"image": photo}}
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps({"id": 1, "result": results, "was_cancelled": False, "task": owner, **more}))
-
-    for name in "abc":
-        make_photo(f"photos/{name}.jpg")
-    put("train/1.json", "a.jpg", rectangle("dog", 0, 0, 50, 50), updated_at="2024")
-    put("train/2.json", "a.jpg", rectangle("cat", 50, 50, 50, 50), updated_at="2025")
-    put("train/3.json", "s3://bucket/b.jpg", rectangle("dog", 0, 0, 50, 50), task=2)
-    put("val/4.json", "c.jpg", rectangle("emu", 0, 0, 50, 50), task=3)
-    dataset = formats.load(Data(root=tmp_path))
-    assert (dataset.format, dataset.classes) == ("label-studio", ("cat", "dog", "emu"))
-    a, b = dataset.samples
-    assert (a.labels.tolist(), a.boxes.tolist()) == ([1], [[20, 15, 40, 30]])  # the latest annotation
-    assert (b.id, b.labels.tolist()) == ("b", [2])
-    assert [sample.id for sample in formats.load(Data(root=tmp_path, split="val")).samples] == ["c"]
-    with pytest.raises(DataError, match=r"no folder of split 'test' .*there are: train, val"):
-        formats.load(Data(root=tmp_path, split="test"))
-    for folder, name in (("train", "1"), ("train", "2"), ("val", "4")):
-        (tmp_path / folder / f"{name}.json").unlink()
-    assert [sample.id for sample in formats.load(Data(root=tmp_path)).samples] == ["b"]
-    chosen = formats.load(Data(root=tmp_path, split="val", annotations=Path("train/3.json")))
-    assert [sample.id for sample in chosen.samples] == ["b"]
-    (tmp_path / "train" / "3.json").write_text('{"id": 1, "result": [], "task": 5}')
-    with pytest.raises(DataError, match="an annotation without its task"):
-        formats.load(Data(root=tmp_path))
-
-
-def test_children_of_a_box_are_its_outlines(tmp_path: Path, make_photo) -> None:
-    """Even where they fit another box of the class better."""
-    make_photo("a.jpg")
-    corners = [[10, 10], [30, 10], [30, 30], [20, 30], [20, 20], [10, 20]]
-    drawn = [
-        rectangle("cat", 0, 0, 90, 90, id="large"),
-        rectangle("cat", 10, 10, 20, 20, id="small"),
-        region("polygonlabels", "cat", {"points": corners}, id="p", parentID="large"),
-        region("polygonlabels", "cat", {"points": [[x + 2, y] for x, y in corners]}, id="q", parentID="small"),
-        region("polygonlabels", "dog", {"points": [[x + 50, y] for x, y in corners]}, id="r", parentID="large"),
-    ]
-    (sample,) = load(tmp_path, task("a.jpg", *drawn)).samples
-    assert sample.annotation_ids == ("large", "small", "r")
-    left = [min(instance.region[0][::2]) for instance in sample.instances]
-    assert np.allclose(left, [4, 4.8, 24])
-
-
 @pytest.mark.parametrize("names", [("a.jpg", "3fa85f64-a.jpg"), ("/data/upload/1/3fa85f64-a.jpg", "x/a.jpg")])
 def test_a_photo_that_was_uploaded_once_more_is_joined(tmp_path: Path, make_photo, names) -> None:
     make_photo("a.jpg")
@@ -513,14 +304,18 @@ def test_two_uploads_of_one_name_are_not(tmp_path: Path, make_photo) -> None:
     assert [what for what, _ in kinds(dataset)] == ["one photo for several names"] * 2
 
 
-def test_annotations_of_a_storage_without_a_suffix(tmp_path: Path, make_photo) -> None:
-    for number, name in enumerate("ab", start=1):
-        make_photo(f"{name}.jpg")
-        result = [rectangle("cat", 0, 0, 50, 50)]
-        own = {"id": number, "result": result, "task": {"id": number, "data": {"image": f"{name}.jpg"}}}
-        (tmp_path / "out" / str(number)).parent.mkdir(exist_ok=True)
-        (tmp_path / "out" / str(number)).write_text(json.dumps(own))
-    (tmp_path / "out" / "README").write_text("notes")
-    dataset = formats.load(Data(root=tmp_path))
-    assert (dataset.format, [sample.id for sample in dataset.samples]) == ("label-studio", ["a", "b"])
-    assert dataset.problems == ()
+def test_children_of_a_box_are_its_outlines(tmp_path: Path, make_photo) -> None:
+    """Even where they fit another box of the class better."""
+    make_photo("a.jpg")
+    corners = [[10, 10], [30, 10], [30, 30], [20, 30], [20, 20], [10, 20]]
+    drawn = [
+        rectangle("cat", 0, 0, 90, 90, id="large"),
+        rectangle("cat", 10, 10, 20, 20, id="small"),
+        region("polygonlabels", "cat", {"points": corners}, id="p", parentID="large"),
+        region("polygonlabels", "cat", {"points": [[x + 2, y] for x, y in corners]}, id="q", parentID="small"),
+        region("polygonlabels", "dog", {"points": [[x + 50, y] for x, y in corners]}, id="r", parentID="large"),
+    ]
+    (sample,) = load(tmp_path, task("a.jpg", *drawn)).samples
+    assert sample.annotation_ids == ("large", "small", "r")
+    left = [min(instance.region[0][::2]) for instance in sample.instances]
+    assert np.allclose(left, [4, 4.8, 24])

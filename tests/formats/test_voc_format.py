@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 import pickle
 from pathlib import Path
 
@@ -8,50 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boxseg import formats
-from boxseg.config import Data
-from boxseg.dataset import VOC_CLASSES, BoxDataset
+from boxseg.dataset import VOC_CLASSES
 from boxseg.errors import DataError
 from boxseg.formats.masks import write_mask
-from boxseg.formats.voc_xml import class_names
-
-BOX = "<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>"
-PERSON = "<object><name>person</name>{}" + BOX + "</object>"
-
-
-def xml(*objects: str, size: str = "<size><width>40</width><height>30</height><depth>3</depth></size>") -> str:
-    return f"<annotation>{size}{''.join(objects)}</annotation>"
-
-
-def person(x1=1, y1=1, x2=10, y2=10, more: str = "") -> str:
-    return PERSON.format(more, x1, y1, x2, y2)
+from voc_files import BOX, PERSON, kinds, load, person, xml
 
 
 @pytest.fixture
-def add(tmp_path: Path, make_photo):
-    """Adds an ID to the split `train`: annotation and photo, or what is given instead."""
-    (tmp_path / "Annotations").mkdir()
-    (tmp_path / "JPEGImages").mkdir()
-    (tmp_path / "ImageSets" / "Segmentation").mkdir(parents=True)
-
-    def one(name: str, text: str | bytes | None, line: str | None = None, **photo) -> None:
-        if text is not None:
-            content = text if isinstance(text, bytes) else text.encode()
-            (tmp_path / "Annotations" / f"{name}.xml").write_bytes(content)
-        if photo.pop("photo", True):
-            make_photo(f"JPEGImages/{name}{photo.pop('suffix', '.jpg')}", **photo)
-        with (tmp_path / "ImageSets" / "Segmentation" / "train.txt").open("a") as file:
-            file.write(f"{line or name}\n")
-
-    return one
-
-
-def load(root: Path, **options) -> BoxDataset:
-    return formats.load(Data(root=root, **options))
-
-
-def kinds(dataset: BoxDataset) -> list[tuple[str, str, str]]:
-    return [(problem.file.name, problem.kind, problem.action) for problem in dataset.problems]
+def add(add_voc):
+    return add_voc
 
 
 def test_coordinates_are_one_based_and_inclusive(tmp_path: Path, add) -> None:
@@ -205,30 +169,6 @@ def test_other_classes_are_sorted_over_all_annotations_not_the_split(tmp_path: P
     assert dataset.samples[0].labels.tolist() == [2, 3]
 
 
-@pytest.mark.parametrize(
-    ("content", "names"),
-    [
-        ("<a><object><name> dog </name></object></a>", VOC_CLASSES),
-        ("<a><object><name>head</name></object></a>", ("head",)),
-        ("<a><object><name><![CDATA[ant]]></name></object></a>", ("ant",)),
-        ("<a><object><name>a&amp;b</name></object></a>", ("a&b",)),
-        ("<a><!-- <name>ant</name> --><object><name>dog</name></object></a>", VOC_CLASSES),
-        ("<a><owner><name>Bob</name></owner><object><name>dog</name></object></a>", VOC_CLASSES),
-        ("<a><object><part><name>head</name></part><name>dog</name></object></a>", VOC_CLASSES),
-        ("<a><object><name x='1'>ant</name></object></a>", ("ant",)),
-        ("<a><object><name>dog</name>", VOC_CLASSES),
-        ("\ufeff<a><object><name>ant</name></object></a>", ("ant",)),
-        ("", VOC_CLASSES),
-    ],
-)
-def test_names_found_by_search_are_those_of_a_parse(tmp_path: Path, content: str, names) -> None:
-    (tmp_path / "a.xml").write_bytes(content.encode())
-    assert class_names([tmp_path / "a.xml"], tmp_path, VOC_CLASSES) == names
-    if not content.startswith("\ufeff"):
-        (tmp_path / "a.xml").write_bytes(content.encode("utf-16"))
-        assert class_names([tmp_path / "a.xml"], tmp_path, VOC_CLASSES) == names
-
-
 def test_ground_truth(tmp_path: Path, add) -> None:
     add("a", xml(person()))
     add("b", xml(person()))
@@ -349,44 +289,6 @@ def test_real_data_set(shared_data: Path) -> None:
     assert first.labels.tolist() == [1, 1, 15, 15]
 
 
-@pytest.mark.parametrize(
-    ("text", "difficult"),
-    [
-        ("1", True),
-        ("True", True),
-        ("yes", True),
-        ("0", False),
-        ("False", False),
-        ("Unspecified", False),
-        ("", False),
-    ],
-)
-def test_words_for_difficult(tmp_path: Path, add, text: str, difficult: bool) -> None:
-    add("a", xml(person(more=f"<difficult> {text} </difficult>")))
-    assert load(tmp_path).samples[0].difficult.tolist() == [difficult]
-
-
-def test_rotated_boxes_become_the_upright_ones_around_them(tmp_path: Path, add) -> None:
-    """As roLabelImg writes them, the angle in radians; or by four corners, numbered from 0 or 1."""
-    robndbox = "<robndbox><cx>20</cx><cy>15</cy><w>10</w><h>4</h><angle>{}</angle></robndbox>"
-    corners = "<bndbox>{}</bndbox>".format(
-        "".join(
-            f"<x{n}>{x}</x{n}><y{n}>{y}</y{n}>" for n, x, y in ((0, 10, 5), (1, 20, 8), (2, 18, 20), (3, 8, 17))
-        )
-    )
-    drawn = (robndbox.format(0), robndbox.format(math.pi / 2), robndbox.format(0.3), corners)
-    add("a", xml(*(f"<object><name>dog</name>{shape}</object>" for shape in drawn)))
-    dataset = load(tmp_path)
-    (sample,) = dataset.samples
-    width, height = 10 * math.cos(0.3) + 4 * math.sin(0.3), 10 * math.sin(0.3) + 4 * math.cos(0.3)
-    around = [20 - width / 2, 15 - height / 2, 20 + width / 2, 15 + height / 2]
-    assert np.allclose(sample.boxes, [[15, 13, 25, 17], [18, 10, 22, 20], around, [8, 5, 20, 20]])
-    assert sample.ground_truth is None
-    assert kinds(dataset) == [("a.xml", "rotated box", "kept, as the upright box around it")] * 4
-    add("b", xml("<object><name>dog</name><robndbox><cx>20</cx></robndbox></object>"))
-    assert kinds(load(tmp_path))[-1] == ("b.xml", "box without four numbers", "skipped")
-
-
 def test_photos_called_otherwise_than_their_annotations(tmp_path: Path, add, make_photo) -> None:
     stated = "<filename>{}</filename>"
     for name, filename in (
@@ -447,46 +349,3 @@ def test_hidden_files_are_ignored(tmp_path: Path, add) -> None:
     (tmp_path / "ImageSets/Segmentation/train.txt").unlink()
     dataset = load(tmp_path)
     assert ([sample.id for sample in dataset.samples], dataset.problems) == (["a"], ())
-
-
-@pytest.mark.parametrize(
-    ("encoding", "declared", "guessed"),
-    [
-        ("utf-8", "utf-8", False),
-        ("utf-8-sig", "utf-8", False),
-        ("utf-16", "utf-16", False),
-        ("utf-8", "utf-16", False),  # as .NET writes it
-        ("gbk", "GBK", False),
-        ("gb18030", "gb2312", False),
-        ("gbk", "", True),
-        ("gbk", "utf-8", True),
-        ("gbk", "unknown", True),
-    ],
-)
-def test_encodings(tmp_path: Path, add, encoding: str, declared: str, guessed: bool) -> None:
-    declaration = f'<?xml version="1.0" encoding="{declared}"?>' if declared else ""
-    text = declaration + xml("<folder>目录</folder>", person(3, 4, 10, 20).replace("person", "狗"))
-    add("a", text.encode(encoding))
-    dataset = load(tmp_path)
-    assert dataset.classes == ("狗",)
-    assert dataset.samples[0].boxes.tolist() == [[2, 3, 10, 20]]
-    assert [problem.kind for problem in dataset.problems] == ["text of no stated encoding"] * guessed
-
-
-def test_western_text_of_no_stated_encoding(tmp_path: Path, add) -> None:
-    add("a", xml(person().replace("person", "Käse")).encode("cp1252"))
-    assert load(tmp_path).classes == ("Käse",)
-
-
-def test_blanks_before_the_declaration_and_other_cases_of_the_root(tmp_path: Path, add) -> None:
-    add("a", "\n <?xml version='1.0'?>" + xml(person()))
-    add("b", xml(person()).replace("annotation>", "Annotation>"))
-    add("c", xml(person()).replace("<annotation>", '<annotation verified="yes" xmlns="urn:x">'))
-    add(
-        "d",
-        "<?xml version='1.0'?><!-- made by hand -->"
-        + xml(person()).replace("object>", "Object>").replace("<a", "<A", 1).replace("</a", "</A"),
-    )
-    dataset = load(tmp_path)
-    assert [sample.boxes.tolist() for sample in dataset.samples] == [[[0, 0, 10, 10]]] * 4
-    assert (dataset.classes, dataset.problems) == (VOC_CLASSES, ())

@@ -24,7 +24,6 @@ from boxseg.nn.mask_targets import grid_colours
 from boxseg.options import build_job, parse_words
 from boxseg.training import mask_network, step_time
 from boxseg.training.mask_network import MaskNetworkModule
-from boxseg.training.schedule import OneCycle
 
 CPU = torch.device("cpu")
 FROZEN = (
@@ -93,31 +92,6 @@ def stepped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Watched, dict[str
 def fresh() -> MaskNetworkModule:
     """From ImageNet, before its first step."""
     return MaskNetworkModule(iterations=100, adapt=Adapt(weights="imagenet", prior=0.1), seed=1)
-
-
-# ---- the schedule --------------------------------------------------------------------------------------------
-
-
-def test_the_learning_rate_rises_along_a_cosine_and_falls_to_nothing() -> None:
-    factor = OneCycle(200, 0.25)
-    assert factor(0) == pytest.approx(1 / 25)
-    assert factor(25) == pytest.approx((1 / 25 + 1) / 2)
-    assert factor(50) == pytest.approx(1)
-    assert factor(125) == pytest.approx(0.5)
-    assert factor(100) == pytest.approx((1 + math.cos(math.pi / 3)) / 2)
-    assert factor(200) == pytest.approx(0)
-    assert factor(300) == pytest.approx(0)
-    values = [factor(step) for step in range(201)]
-    assert values[:51] == sorted(values[:51])
-    assert values[50:] == sorted(values[50:], reverse=True)
-
-
-@pytest.mark.parametrize(("iterations", "rise"), [(1, 0.15), (1, 0), (1, 1), (3, 0), (3, 1), (10, 0.01)])
-def test_short_schedules_have_a_learning_rate(iterations: int, rise: float) -> None:
-    values = [OneCycle(iterations, rise)(step) for step in range(iterations)]
-    assert all(0 < value <= 1 for value in values)
-    if rise == 0:
-        assert values[0] == 1
 
 
 # ---- one step ------------------------------------------------------------------------------------------------

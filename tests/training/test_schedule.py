@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from boxseg.errors import ConfigError
 from boxseg.nn.losses import LossOptions
 from boxseg.stages import classify, segment
 from boxseg.training import loop
-from boxseg.training.schedule import checkpoint_interval, schedule_length
+from boxseg.training.schedule import OneCycle, checkpoint_interval, schedule_length
 
 
 @pytest.mark.parametrize(
@@ -150,3 +151,25 @@ def test_a_run_gone_on_with_other_checkpoints_is_the_uninterrupted_one(
     assert execute([*words, f"out={tmp_path}/broken", f"checkpoint_every={every}"]) == 0
     for name in ("model.safetensors", "history.csv"):
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_the_learning_rate_rises_along_a_cosine_and_falls_to_nothing() -> None:
+    factor = OneCycle(200, 0.25)
+    assert factor(0) == pytest.approx(1 / 25)
+    assert factor(25) == pytest.approx((1 / 25 + 1) / 2)
+    assert factor(50) == pytest.approx(1)
+    assert factor(125) == pytest.approx(0.5)
+    assert factor(100) == pytest.approx((1 + math.cos(math.pi / 3)) / 2)
+    assert factor(200) == pytest.approx(0)
+    assert factor(300) == pytest.approx(0)
+    values = [factor(step) for step in range(201)]
+    assert values[:51] == sorted(values[:51])
+    assert values[50:] == sorted(values[50:], reverse=True)
+
+
+@pytest.mark.parametrize(("iterations", "rise"), [(1, 0.15), (1, 0), (1, 1), (3, 0), (3, 1), (10, 0.01)])
+def test_short_schedules_have_a_learning_rate(iterations: int, rise: float) -> None:
+    values = [OneCycle(iterations, rise)(step) for step in range(iterations)]
+    assert all(0 < value <= 1 for value in values)
+    if rise == 0:
+        assert values[0] == 1

@@ -37,13 +37,13 @@ TILE, MOST_ROWS = 1024, 128
 
 @functools.cache
 def triton_kernels() -> ModuleType | None:
-    """The kernels; None, with one warning, if Triton is not installed."""
+    """The kernels; None, with one warning, if Triton is not installed or too old."""
     try:
         from boxseg.crf import gpu_kernels
     except ImportError:
         warnings.warn(
-            "Triton is not installed: the CRF uses plain torch, several times slower on a GPU "
-            "(pip install triton; on Windows triton-windows)",
+            "Triton 3.3 or later is not installed: the CRF uses plain torch, several times slower on a GPU "
+            "(pip install triton, with torch 2.7 or later; on Windows triton-windows)",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -109,8 +109,9 @@ class Batch:
                 "ENTRIES": len(self._points) if iteration else 0,
                 "DIFFERENCE": not last and mixing is None,
             }
-            arguments = (values, self._points, self._weights, ratio, share, q, rest, len(q))
-            _launch("slice_softmax", len(q), q.shape[1], arguments, **constants)
+            lattice = (values, self._points, self._weights)
+            arguments = ((q, rest), (ratio, share), lattice, len(q))
+            self._launch("slice_softmax", len(q), q.shape[1], arguments, **constants)
             if last:
                 break
             if mixing is not None:
@@ -175,31 +176,34 @@ class Batch:
 
     def _splat(self, q: Tensor, strengths: Tensor, values: Tensor) -> None:
         """Overwrite the values (V, channels) at the points by sums of rows of q (N, channels)."""
-        shared = (q, self._sources, strengths, self._starts)
+        shared = (q, (self._sources, strengths, self._starts), values)
         points, channels = values.shape
-        _launch("splat", points, channels, (*shared, values, points), SHORT=SHORT)
-        _launch("splat_long", len(self._long), channels, (*shared, self._long, values), each=1)
+        self._launch("splat", points, channels, (*shared, points), SHORT=SHORT)
+        self._launch("splat_long", len(self._long), channels, (*shared, self._long), each=1)
 
     def _blur(self, values: Tensor) -> None:
         """Blur the values (V, channels) in place, along the first axis of all kernels, then the second."""
         for after, heads in self._chains:
-            _launch("blur", len(heads), values.shape[1], (values, after, heads, len(heads)))
+            self._launch("blur", len(heads), values.shape[1], (values, after, heads, len(heads)))
 
-
-def _launch(
-    name: str, rows: int, channels: int, arguments: tuple[Any, ...], each: int | None = None, **constants: Any
-) -> None:
-    """Run a kernel on `rows` rows, `each` per program; by default as many as fill a tile."""
-    if rows == 0:
-        return
-    width = 1 << (channels - 1).bit_length()  # blocks are powers of two
-    block = max(1, min(TILE // width, MOST_ROWS))
-    kernel = getattr(triton_kernels(), name)
-    device = arguments[0].device
-    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():  # else: on the current device
-        kernel[(-(-rows // (each or block)),)](
-            *arguments, STRIDE=channels, BLOCK_C=width, BLOCK=block, **constants
-        )
+    def _launch(
+        self,
+        name: str,
+        rows: int,
+        channels: int,
+        arguments: tuple[Any, ...],
+        each: int | None = None,
+        **constants: Any,
+    ) -> None:
+        """Run a kernel on `rows` rows, `each` per program; by default as many as fill a tile."""
+        if rows == 0:
+            return
+        width = 1 << (channels - 1).bit_length()  # blocks are powers of two
+        block = max(1, min(TILE // width, MOST_ROWS))
+        kernel = getattr(triton_kernels(), name)
+        device = self._weights.device  # otherwise it runs on the current one
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+            kernel[(-(-rows // (each or block)),)](*arguments, STRIDE=channels, BLOCK=block, **constants)
 
 
 def _lattice(kernel: Kernel, images: Sequence[Tensor]) -> Lattice:

@@ -2,30 +2,32 @@
 
 No atomics: one program computes each sum in a fixed order, so that a batch gives the same bits each time. Rows
 (of Q, of values at lattice points) have STRIDE channels, in blocks of the next power of two, BLOCK_C. Offsets
-are 64-bit: a batch may have more than 2³¹ numbers.
+are 64-bit: a batch may have more than 2³¹ numbers. Tensors that belong together are one argument, a tuple.
 """
 
 import triton
 import triton.language as tl
 
+if tuple(int(number) for number in triton.__version__.split(".")[:2]) < (3, 3):
+    raise ImportError(f"Triton {triton.__version__} passes no tuples to kernels; 3.3, that of torch 2.7, does")
+
 
 @triton.jit
 def splat(
     q,
-    sources,
-    strengths,
-    starts,
+    entries,
     values,
     points,
     SHORT: tl.constexpr,
     STRIDE: tl.constexpr,
-    BLOCK_C: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Values (points, STRIDE): sums of rows of q, each times its strength, for points of up to SHORT rows.
 
-    Point p sums the rows sources[starts[p] : starts[p + 1]].
+    `entries` is (sources, strengths, starts): point p sums the rows sources[starts[p] : starts[p + 1]].
     """
+    BLOCK_C: tl.constexpr = triton.next_power_of_2(STRIDE)
+    sources, strengths, starts = entries
     point = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     channel = tl.arange(0, BLOCK_C)[None, :]
     start = tl.load(starts + point, mask=point < points, other=0)
@@ -43,18 +45,10 @@ def splat(
 
 
 @triton.jit
-def splat_long(
-    q,
-    sources,
-    strengths,
-    starts,
-    long,
-    values,
-    STRIDE: tl.constexpr,
-    BLOCK_C: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+def splat_long(q, entries, values, long, STRIDE: tl.constexpr, BLOCK: tl.constexpr):
     """What `splat` leaves out: one program for each of the points listed in `long`."""
+    BLOCK_C: tl.constexpr = triton.next_power_of_2(STRIDE)
+    sources, strengths, starts = entries
     point = tl.load(long + tl.program_id(0)).to(tl.int64)
     channel = tl.arange(0, BLOCK_C)[None, :]
     end = tl.load(starts + point + 1)
@@ -71,12 +65,13 @@ def splat_long(
 
 
 @triton.jit
-def blur(values, after, heads, chains, STRIDE: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK: tl.constexpr):
+def blur(values, after, heads, chains, STRIDE: tl.constexpr, BLOCK: tl.constexpr):
     """Convolve with (½, 1, ½) along one axis, in place.
 
     A chain is a point without a neighbour before it, its neighbour `after` it, and so on until −1. A program
     walks whole chains and keeps the values it overwrites; points without a neighbour are not touched.
     """
+    BLOCK_C: tl.constexpr = triton.next_power_of_2(STRIDE)
     chain = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     channel = tl.arange(0, BLOCK_C)[None, :]
     point = tl.load(heads + chain, mask=chain < chains, other=-1).to(tl.int64)
@@ -96,26 +91,25 @@ def blur(values, after, heads, chains, STRIDE: tl.constexpr, BLOCK_C: tl.constex
 
 @triton.jit
 def slice_softmax(
-    values,
-    points,
-    weights,
-    ratio,
-    share,
-    q,
-    rest,
+    result,
+    unary,
+    lattice,
     pixels,
     ENTRIES: tl.constexpr,
     DIFFERENCE: tl.constexpr,
     STRIDE: tl.constexpr,
-    BLOCK_C: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Q of the classes (pixels, STRIDE), and of the last class (pixels,), whose logit is 0.
+    """Q of the classes (pixels, STRIDE), and of the last class (pixels,), whose logit is 0: (q, rest).
 
-    The logits are `ratio` plus the values at ENTRIES points, (ENTRIES, pixels), times their weights. The last
-    class stands for 1 / share classes and gets that share of its probability. With DIFFERENCE only Q of the
-    classes minus that of the last is written.
+    `unary` is (ratio, share), `lattice` (values, points, weights). The logits are `ratio` plus the values at
+    ENTRIES points, (ENTRIES, pixels), times their weights. The last class stands for 1 / share classes and gets
+    that share of its probability. With DIFFERENCE only Q of the classes minus that of the last is written.
     """
+    BLOCK_C: tl.constexpr = triton.next_power_of_2(STRIDE)
+    q, rest = result
+    ratio, share = unary
+    values, points, weights = lattice
     pixel = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = pixel < pixels
     channel = tl.arange(0, BLOCK_C)[None, :]

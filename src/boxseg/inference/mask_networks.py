@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from boxseg.config import Adapt
-from boxseg.errors import CheckpointError, did_you_mean
+from boxseg.errors import CheckpointError, did_you_mean, one_line
 from boxseg.nn import checkpoint
 from boxseg.nn.backbones.base import fold_batch_norm, hurry_pointwise
 from boxseg.nn.mask_network import MaskNetwork
@@ -134,8 +134,7 @@ def _fill(network: MaskNetwork, file: Path) -> None:
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{file} does not fit the mask network: {reason}") from error
+        raise CheckpointError(f"{file} does not fit the mask network: {one_line(error, 300)}") from error
 
 
 def _half(tensor: Tensor) -> Any:

@@ -15,7 +15,7 @@ import torch
 from boxseg import plugins
 from boxseg.config import Classify, Model, Segment, TrainerOptions
 from boxseg.dataset import BoxDataset
-from boxseg.errors import CheckpointError
+from boxseg.errors import CheckpointError, one_line
 from boxseg.inference.devices import torch_device
 from boxseg.nn import checkpoint
 from boxseg.nn.backbones.base import fold_batch_norm, hurry_pointwise
@@ -164,8 +164,9 @@ def _load(
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{path} does not fit the network it describes: {reason}") from error
+        raise CheckpointError(
+            f"{path} does not fit the network it describes: {one_line(error, 300)}"
+        ) from error
     network.eval().to(device)
     if network.backbone.own_layers:
         fold_batch_norm(network)

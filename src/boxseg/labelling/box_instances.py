@@ -11,15 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from boxseg.atomic import write_text
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.formats.coco_results import CocoResult, encode_window, image_id, write_results
+from boxseg.labelling.objects import objects_of_labels
 from boxseg.nn.pseudo import BoxMasks
-from boxseg.runs.layout import PAIR, pair_piece_path, results_path
+from boxseg.runs.layout import FINAL, PAIR, pair_piece_path, results_path
 
 
 def box_instances(
@@ -31,24 +31,18 @@ def box_instances(
     Y, (H, W) uint8, the probabilities (K + 1, H, W), background first, then `boxes.classes`. Without
     `category_ids`, COCO's ids, classes are 1..L.
     """
-    classes, found = boxes.classes.tolist(), labels.cpu().numpy()
-    sure = probabilities.float().cpu().numpy()
-    results: list[CocoResult] = []
-    for (left, top, right, bottom), owner in zip(boxes.rectangles, boxes.owners, strict=True):
-        window = np.s_[top:bottom, left:right]
-        inside = found[window] == classes[owner]
-        if not inside.any():
-            continue
-        label = classes[owner]
-        results.append(
-            {
-                "image_id": image_id(sample),
-                "category_id": category_ids[label - 1] if category_ids else label,
-                "segmentation": encode_window(inside, left, top, found.shape),
-                "score": round(float(sure[owner + 1][window][inside].mean(dtype=np.float64)), 6),
-            }
-        )
-    return results
+    objects = objects_of_labels(labels, probabilities, boxes, boxes.rectangles, FINAL)
+    classes = boxes.classes.tolist()
+    return [
+        {
+            "image_id": image_id(sample),
+            "category_id": category_ids[classes[owner] - 1] if category_ids else classes[owner],
+            "segmentation": encode_window(item.mask, left, top, (labels.shape[0], labels.shape[1])),
+            "score": round(item.score, 6),
+        }
+        for item, (left, top, _, _), owner in zip(objects, boxes.rectangles, boxes.owners, strict=True)
+        if item.mask.any()
+    ]
 
 
 def write_piece(folder: Path, sample: Sample, results: Mapping[str, list[CocoResult]]) -> None:

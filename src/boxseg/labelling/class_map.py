@@ -16,7 +16,7 @@ import yaml
 from torch import Tensor
 
 from boxseg.dataset import BACKGROUND, BACKGROUND_NAME
-from boxseg.errors import CheckpointError, ConfigError, did_you_mean
+from boxseg.errors import CheckpointError, ConfigError, did_you_mean, one_line
 from boxseg.options import RECIPES
 
 log = logging.getLogger("boxseg")
@@ -146,7 +146,7 @@ def _parse(option: str) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read class map {path}: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"cannot read class map {path}: {one_line(error)}") from error
 
 
 def _few(names: Sequence[str]) -> str:

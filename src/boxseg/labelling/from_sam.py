@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from boxseg.data.box_masks import object_windows
 from boxseg.dataset import BoxDataset, Sample
-from boxseg.errors import CheckpointError
+from boxseg.errors import CheckpointError, one_line
 from boxseg.extras import import_extra
 from boxseg.inference.devices import torch_device
 from boxseg.jobs import LabelJob
@@ -144,10 +144,9 @@ def start(job: LabelJob, dataset: BoxDataset) -> Sam:
                 raise CheckpointError(f"label.sam={name} is a model of type {kind}; expected one of {known}")
             network = getattr(transformers, NETWORKS[kind]).from_pretrained(name, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"label.sam={name}: not a folder with a SAM checkpoint (config.json, model.safetensors), and it "
-            f"cannot be fetched from the Hugging Face hub: {reason}"
+            f"cannot be fetched from the Hugging Face hub: {one_line(error, 200)}"
         ) from error
     weights = Path(name) / "model.safetensors"
     origin = Origin(files={"sam": weights} if weights.is_file() else {})

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from boxseg.errors import ConfigError, did_you_mean
+from boxseg.errors import ConfigError, did_you_mean, one_line
 from boxseg.jobs import JOBS, TABLE_RECIPES, Job
 from boxseg.options.keys import Flat, flatten, options_of, to_plain
 
@@ -59,8 +59,7 @@ def load_mapping(path: Path) -> dict[Any, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"cannot read options from {path}: {reason}") from error
+        raise ConfigError(f"cannot read options from {path}: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold `key: value` lines, not a {type(content).__name__}")
     return content

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from boxseg import formats
 from boxseg.atomic import write_json
 from boxseg.config import Data
 from boxseg.dataset import BACKGROUND_NAME, BoxDataset, Sample
 from boxseg.errors import ConfigError, DataError
-from boxseg.formats.files import is_file, listed
+from boxseg.formats.files import is_file, listed, read_json
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import MaskFolder
 from boxseg.formats.photo_files import photo_sample
@@ -235,29 +234,20 @@ def _photos_in(folder: Path, ids: list[str]) -> dict[str, Path]:
 
 
 def _recorded_photos(home: Path) -> dict[str, Path]:
-    content = _read_json(home / PHOTOS)
+    content = read_json(home / PHOTOS) if (home / PHOTOS).is_file() else {}
     known = content if isinstance(content, Mapping) else {}
     return {str(name): Path(str(path)) for name, path in known.items()}
 
 
 def _class_names(home: Path) -> tuple[str, ...]:
     """Names of classes 1..L from labelmap.json; empty without it."""
-    content = _read_json(home / LABEL_MAP)
+    content = read_json(home / LABEL_MAP) if (home / LABEL_MAP).is_file() else []
     named = {
         entry["value"]: str(entry["name"])
         for entry in (content if isinstance(content, list) else [])
         if isinstance(entry, Mapping) and isinstance(entry.get("value"), int) and "name" in entry
     }
     return tuple(named[value] for value in sorted(named) if value > 0)
-
-
-def _read_json(path: Path) -> Any:
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{path} is not valid JSON ({error})") from error
 
 
 def label_sources(folder: Path) -> dict[str, MaskFolder]:

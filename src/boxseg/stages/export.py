@@ -12,7 +12,7 @@ import torch
 from boxseg.atomic import atomic_path
 from boxseg.config import Evaluate
 from boxseg.data.toy import painted_photos
-from boxseg.errors import ConfigError, ExportError, did_you_mean
+from boxseg.errors import ConfigError, ExportError, did_you_mean, one_line
 from boxseg.extras import import_extra
 from boxseg.inference.export_formats import FORMATS, Compute
 from boxseg.inference.multiscale import network_probabilities
@@ -109,10 +109,10 @@ def run(job: ExportJob) -> ExportResult:
         except Exception as error:
             if loaded.network.backbone.own_layers or isinstance(error, OSError):
                 raise
-            reason = " ".join(str(error).split())[:160]
             raise ExportError(
-                f"torch cannot write this backbone as {name} for photos of any size ({reason} …); "
-                "format=safetensors works for every backbone, and `boxseg predict` takes the checkpoint itself"
+                f"torch cannot write this backbone as {name} for photos of any size "
+                f"({one_line(error, 160)} …); format=safetensors works for every backbone, and `boxseg "
+                "predict` takes the checkpoint itself"
             ) from error
         parity = tuple(compare(loaded, kind.open(temporary)))
         wrong = [part for part in parity if not part.passed]

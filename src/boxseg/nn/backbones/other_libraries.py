@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from boxseg.errors import one_line
 from boxseg.extras import import_extra
 from boxseg.nn.backbones.base import TORCHVISION, Backbone, BatchNorm, Preprocessing
 
@@ -195,5 +196,5 @@ def measure(features: Callable[[Tensor], Tensor], last: Callable[[Tensor], Tenso
 
 def short(error: object) -> str:
     """An error's text on one line, cut after 200 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(error) or type(error).__name__
     return text if len(text) <= 200 else f"{text[:200]} …"

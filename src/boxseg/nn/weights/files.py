@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from boxseg.downloads.fetch import fetch
-from boxseg.errors import CheckpointError, DownloadError
+from boxseg.errors import CheckpointError, DownloadError, one_line
 
 # Keys under which training scripts keep a state dict, and prefixes that they add to its names.
 WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict", "network")
@@ -116,7 +116,7 @@ def _fault(path: Path, error: Exception) -> str:
         if start.startswith(sign):
             return what
     if path.suffix == ".safetensors":
-        return " ".join(str(error).split())[:200]
+        return one_line(error, 200)
     if not start.startswith(_SAVED):
         return "it is neither safetensors nor what torch.save writes"
     if isinstance(error, pickle.UnpicklingError) and "operand" not in str(error):

@@ -19,6 +19,9 @@ from boxseg.palette import voc_palette
 from boxseg.reporting.html.charts import HEIGHT, WIDTH, Curve, MatrixChart
 from boxseg.tables import Table, cell_text
 
+# The parts of the page's script, in templates/gallery/. Joined in this order they are one function.
+SCRIPT = ("start", "pictures", "cards", "detail", "tools")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Headline:
@@ -218,7 +221,7 @@ def write_page(path: Path, page: Page) -> None:
         lstrip_blocks=True,
     )
     environment.filters["cell"] = cell_text
-    script = _asset("gallery.js")
+    script = "".join(_asset(f"gallery/{part}.js") for part in SCRIPT)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     beside = page.gallery is not None and any(photo.originals for photo in page.gallery.photos)
     images = "data: 'self' file:" if beside else "data:"

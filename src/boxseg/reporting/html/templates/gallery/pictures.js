@@ -1,0 +1,98 @@
+  // ---- pictures: a photo, a layer over it, boxes over both --------------------------------------------------
+
+  // Pictures of a photo are parsed when it comes on the screen, and dropped when it leaves.
+  const pictures = (number) => read(`photo-${number}`);
+
+  function hasLayer(number, files, key) {
+    return key === "photo" || (key === "boxes" ? photos[number].boxes.length > 0 : key in files.pictures);
+  }
+
+  // Not every photo has every layer: another one takes its place, and the photo's own buttons say which.
+  function instead(number, files, key) {
+    const wishes = [key, "y_crf", "labels", "prediction", "ground_truth", "boxes", "photo"];
+    return wishes.find((wish) => hasLayer(number, files, wish));
+  }
+
+  function boxDrawing(photo, lines) {
+    const [width, height] = photo.size;
+    const size = Math.max(width, height) / lines;
+    const drawing = draw("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+    const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
+    const numbers = photo.boxes.map((_, number) => number);
+    numbers.sort((a, b) => area(photo.boxes[b]) - area(photo.boxes[a])); // small ones on top, for the pointer
+    for (const number of numbers) {
+      const [x1, y1, x2, y2, label] = photo.boxes[number];
+      const mark = photo.marks?.[number];
+      const edges = { x: x1, y: y1, width: x2 - x1, height: y2 - y1 };
+      const place = { x: x1 + size * 0.2, y: Math.max(y1 + size, size), style: `font-size:${size}px` };
+      const group = draw("g", { class: mark?.reason ? "box doubt" : "box", "data-box": number });
+      if (mark) {
+        group.append(draw("title", {}, `${classes[label].name}: ${mark.reason ? `${mark.reason}, ` : ""}${mark.note}`));
+        group.append(draw("path", { class: "own", d: mark.outline, fill: classes[label].colour }));
+      }
+      group.append(draw("rect", { ...edges, class: "edge" }));
+      group.append(draw("rect", { ...edges, class: "ink", stroke: classes[label].colour }));
+      group.append(draw("text", place, mark?.reason ? `${classes[label].name}: ${mark.reason}` : classes[label].name));
+      drawing.append(group);
+    }
+    return drawing;
+  }
+
+  function picture(number, files, sources, lines) {
+    const photo = photos[number];
+    const ground = make("img", { src: sources.photo ?? files.pictures.photo, alt: "", draggable: false });
+    const layer = make("img", { className: "layer", alt: "", draggable: false, hidden: true });
+    const boxes = boxDrawing(photo, lines); // so many lines of text would fill it
+    const node = make("div", { className: "picture" }, ground, layer, boxes);
+    function show(key) {
+      const source = key === "photo" || key === "boxes" ? null : sources[key] ?? files.pictures[key];
+      layer.hidden = !source;
+      if (source) layer.src = source;
+      const all = key === "boxes" || shown.boxes;
+      boxes.toggleAttribute("hidden", !all && (!shown.marks || key === "photo"));
+      boxes.classList.toggle("some", !all); // only the boxes whose masks are worth a look
+      node.dataset.layer = key;
+    }
+    return { node, show };
+  }
+
+  // Radio buttons: one tab stop, arrows choose, and every screen reader knows them.
+  function layerSwitch(name, available, choose, short) {
+    const inputs = {};
+    const labels = layers.map((layer) => {
+      const input = make("input", { type: "radio", name, value: layer.key, disabled: !available(layer.key) });
+      input.setAttribute("aria-label", layer.name);
+      input.addEventListener("change", () => choose(layer.key));
+      inputs[layer.key] = input;
+      return make("label", { title: layer.help }, input, make("span", {}, short ? layer.short : layer.name));
+    });
+    return { labels, mark: (key) => { for (const [other, input] of Object.entries(inputs)) input.checked = other === key; } };
+  }
+
+  function chip(label) {
+    const colour = make("i");
+    colour.style.background = classes[label].colour;
+    return make("span", { className: "chip" }, colour, classes[label].name);
+  }
+
+  function numbers(photo) {
+    const items = [];
+    if (photo.agreement) items.push(["|S|", photo.agreement[0]]);
+    for (const layer of layers) if (layer.key in photo.iou) items.push([`IoU ${layer.short}`, photo.iou[layer.key].mean]);
+    return items.map(([name, value]) => make("span", {}, `${name} `, make("b", {}, percent(value))));
+  }
+
+  // The boxes of a photo, those first whose masks need a look the most.
+  function ranked(photo) {
+    const rank = (number) => [photo.marks[number].reason ? 0 : 1, photo.marks[number].score];
+    const numbers = photo.boxes.map((_, number) => number);
+    return numbers.sort((a, b) => rank(a)[0] - rank(b)[0] || rank(a)[1] - rank(b)[1]);
+  }
+
+  function badge(photo) {
+    if (!photo.badge) return null;
+    const number = ranked(photo)[0], mark = photo.marks[number];
+    const title = `The worst: ${classes[photo.boxes[number][4]].name}, ${mark.reason}, ${mark.note}`;
+    return make("span", { className: "badge", title }, photo.badge);
+  }
+
