@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from boxseg.atomic import atomic_path
 from boxseg.errors import DataError
 
 # What is taken for a photo, by every reader and verb. Pillow reads all but the last two, which it reads with a
@@ -154,6 +155,17 @@ def small_png(picture: Image.Image, longest: int = 1024) -> bytes:
     content = io.BytesIO()
     picture.save(content, format="PNG")
     return content.getvalue()
+
+
+def write_jpeg(path: Path | str, picture: Image.Image, **options: Any) -> None:
+    """Write a picture as JPEG: whole, not synced; `options` are Pillow's.
+
+    Pillow would hand the file to the system itself, and not notice if a full disk took only a part of it.
+    """
+    content = io.BytesIO()
+    picture.save(content, format="JPEG", **options)
+    with atomic_path(path, sync=False) as temporary:
+        temporary.write_bytes(content.getvalue())
 
 
 def _upright(image: Image.Image) -> Image.Image:
