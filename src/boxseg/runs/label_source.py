@@ -40,6 +40,7 @@ class LabelSource:
 
     Attributes:
         dataset: Photos with the labels as their ground truth.
+        masks: The labels.
         objects: What one object is: `boxes` if they are known and no network predicted the labels, or
             `masks` if there is one for every box.
         missing: Photos of the data that have no label.
@@ -47,6 +48,7 @@ class LabelSource:
     """
 
     dataset: BoxDataset
+    masks: MaskFolder
     objects: Literal["masks", "boxes", "regions"]
     missing: int
     home: Path
@@ -92,6 +94,7 @@ def read_source(job: ConvertJob) -> LabelSource:
     own = found.masks.path.name == FINAL and (found.home / PIECES).is_dir()
     return LabelSource(
         dataset=labelled,
+        masks=found.masks,
         objects="masks" if boxed and own else "boxes" if boxed else "regions",
         missing=len(dataset) - len(labelled),
         home=found.home,
