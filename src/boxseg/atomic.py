@@ -9,6 +9,7 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,18 @@ def append_text(path: Path, text: str) -> None:
 def is_temporary(path: Path) -> bool:
     """Whether a file has a name that `atomic_path` gives, so that a killed process may have left it."""
     return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def remove_temporaries(files: Iterable[Path]) -> None:
+    """Remove those of these files that killed processes have left half written."""
+    for file in list(files):
+        if is_temporary(file) and file.is_file():
+            file.unlink(missing_ok=True)
+
+
+def remove_temporaries_of(path: Path) -> None:
+    """Remove what killed processes have left of a file that they wrote by `atomic_path`."""
+    remove_temporaries(path.parent.glob(f".{escape(path.stem[:40])}-*{escape(path.suffix)}"))
 
 
 def sync_files(paths: Iterable[Path]) -> None:

@@ -103,6 +103,40 @@ def test_what_a_killed_command_left_half_written_is_removed(data: Path, tmp_path
     assert [file for file in there if not is_temporary(file)] == after
 
 
+def test_so_is_what_one_left_that_writes_a_single_file_or_a_data_set(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert label(data, out) == 0
+    (tmp_path / "bana.yml").write_text("MODEL:\n  LOSS: NAL\n")
+    commands = {
+        tmp_path / "page.html": ["report", str(out), f"out={tmp_path}/page.html"],
+        tmp_path / "page-files" / "0001-photo.jpg": ["report", str(out), f"out={tmp_path}/page.html"],
+        tmp_path / "bana.boxseg.yaml": ["convert-config", f"{tmp_path}/bana.yml"],
+        tmp_path / "scores" / "metrics.json": [
+            "evaluate",
+            f"labels={out}",
+            f"data={data}",
+            f"out={tmp_path}/scores",
+        ],
+        tmp_path / "voc" / "ImageSets" / "Main" / "train.txt": [
+            "convert",
+            str(out),
+            f"{tmp_path}/voc",
+            "format=voc",
+        ],
+    }
+    for file, words in commands.items():
+        with atomic_path(file) as temporary:
+            temporary.write_text("half")
+        file.rename(temporary)
+        other = temporary.with_name(temporary.name.replace(file.stem, "other"))
+        other.write_text("of another file")
+        if file.parts[-2] == "Main":
+            (tmp_path / "voc" / "convert.yaml").write_text("format: voc\nsplits: {}\n")
+        assert execute(words) == 0
+        assert not temporary.exists()
+        assert other.exists() == (file.parent == tmp_path)
+
+
 def test_a_config_of_the_user_is_not_overwritten(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 import boxseg
 from boxseg import formats
+from boxseg.atomic import atomic_path
 from boxseg.cli import execute
 from boxseg.config import Data
 from boxseg.data.box_masks import object_windows
@@ -334,6 +335,19 @@ def test_the_same_command_again_finds_its_split_until_labels_or_boxes_change(
     annotation = data / "Annotations" / f"{label.stem}.xml"
     annotation.write_text(re.sub("<xmin>[^<]*</xmin>", "<xmin>3</xmin>", annotation.read_text()))
     assert "already has split 'train'" in refused(capsys, *command[1:])
+
+
+def test_what_a_command_left_that_was_killed_at_its_start_is_not_in_the_way(
+    labels: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    for name in (".lock", ".in-use"):
+        with atomic_path(out / name) as temporary:
+            temporary.write_text("half")
+        shutil.copy(out / name, temporary)
+    (out / ".lock").unlink()
+    assert execute(["convert", str(labels), str(out), "format=coco"]) == 0
+    assert [file.name for file in out.glob(".*")] == [".lock"]
 
 
 def test_maps_are_written_before_a_split_is_complete(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
-from boxseg.atomic import sync_files, write_text
+from boxseg.atomic import is_temporary, remove_temporaries, sync_files, write_text
 from boxseg.config import LabelFormat
 from boxseg.dataset import BoxDataset
 from boxseg.errors import ConfigError
@@ -104,6 +104,7 @@ def write_dataset(
             for pattern in SPLIT_FOLDERS[name]:
                 shutil.rmtree(out / pattern.format(split), ignore_errors=True)
         hold(out)
+        remove_temporaries(out.rglob(".*"))
         _write_record(out, name, splits, split, {**entry, "complete": False})
         written = WRITERS[name](replace(source.dataset, split=split), out, writing)
         said = copy_maps(source.home, out, source.dataset.samples) if maps else ""
@@ -175,7 +176,7 @@ def _splits(out: Path, name: LabelFormat, split: str) -> dict[str, dict[str, Any
     check_folder(out)
     file = out / RECORD
     if not file.is_file():
-        if out.exists() and any(path.name not in (LOCK, HOLDER) for path in out.iterdir()):
+        if out.exists() and not all(map(_is_of_a_killed_command, out.iterdir())):
             raise ConfigError(f"{out} is not empty and was not made by `boxseg convert`: choose another folder")
         return {}
     content = load_mapping(file)
@@ -185,6 +186,11 @@ def _splits(out: Path, name: LabelFormat, split: str) -> dict[str, dict[str, Any
         )
     splits = content.get("splits")
     return dict(splits) if isinstance(splits, Mapping) else {}
+
+
+def _is_of_a_killed_command(path: Path) -> bool:
+    """Whether this may be all that a command left that was killed before it wrote its record."""
+    return path.name in (LOCK, HOLDER) or is_temporary(path)
 
 
 def _write_record(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from boxseg.atomic import is_temporary
+from boxseg.atomic import remove_temporaries
 from boxseg.config import LabelFormat
 from boxseg.dataset import Sample
 from boxseg.formats.voc_server import TREE, results_folder
@@ -143,9 +143,7 @@ def remove_leftovers(folder: Path) -> None:
     patterns = [pattern for patterns in WRITTEN.values() for pattern in patterns if "/" in pattern]
     inside = {layout.OVERLAYS, *(pattern.partition("/")[0] for pattern in patterns)}
     found = [*folder.glob(".*"), *(file for name in sorted(inside) for file in folder.glob(f"{name}/**/.*"))]
-    for file in found:
-        if is_temporary(file) and file.is_file():
-            file.unlink(missing_ok=True)
+    remove_temporaries(found)
 
 
 def clear_folder(folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from boxseg.atomic import write_text
+from boxseg.atomic import remove_temporaries_of, write_text
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, ConvertConfigJob
 from boxseg.jobs.bana_keys import Meaning, Seen, backbone_in, meaning_of
@@ -80,6 +80,7 @@ def run(job: ConvertConfigJob) -> ConvertConfigResult:
     # What the same command wrote may stay: it may have been killed after that.
     if target.exists() and not job.overwrite and target.read_bytes() != text.encode():
         raise ConfigError(f"{target} already exists: give out=FILE, or overwrite=true")
+    remove_temporaries_of(target)
     write_text(target, text)
     command = _command(target, recipe, seen, keys)
     return ConvertConfigResult(source=job.file, file=target, keys=keys, command=command)

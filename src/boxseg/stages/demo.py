@@ -14,6 +14,6 @@ def run(job: DemoJob) -> RunResult:
     """Make the demo set if it is missing, and run every stage that is not done."""
     check_folder(job.out)
     root = job.out / f"data-{job.images}"
-    if not (root / "ImageSets").is_dir():
+    if not (root / "ImageSets" / "Segmentation" / "val.txt").is_file():  # the last file that is written
         write_toy(root, train=job.images, val=max(1, job.images // 4))
     return run_all(job_for(RunJob, job, data=Data(root=root)))

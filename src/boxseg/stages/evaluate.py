@@ -16,6 +16,7 @@ from boxseg.results import Result
 from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import check_classes as check_label_classes
 from boxseg.runs.layout import METRICS, evaluation
+from boxseg.runs.lock import hold
 from boxseg.scoring.instance_scores import (
     InstanceScores,
     class_precision_table,
@@ -71,6 +72,7 @@ def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
     folder = job.out or evaluation(home, dataset.split)
     if job.out is not None or home.is_dir():
         check_folder(folder)
+        hold(folder)
     scores: NetworkScores | LabelScores | InstanceScores
     if job.instances is not None:
         more = job.trainer if job.baselines else None

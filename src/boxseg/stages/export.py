@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from boxseg.atomic import atomic_path
+from boxseg.atomic import atomic_path, remove_temporaries_of
 from boxseg.config import Evaluate
 from boxseg.data.toy import painted_photos
 from boxseg.errors import ConfigError, ExportError, did_you_mean, one_line, refusal_of
@@ -103,6 +103,7 @@ def run(job: ExportJob) -> ExportResult:
     if out.exists() and source.exists() and out.samefile(source):
         raise ConfigError(f"out={out} is the checkpoint itself: choose another file")
     loaded = load_segmenter(job.checkpoint, torch.device("cpu"))
+    remove_temporaries_of(out)
     with atomic_path(out) as temporary:
         try:
             kind.write(temporary, PortableSegmenter(loaded.network), source)

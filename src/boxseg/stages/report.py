@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from boxseg.atomic import remove_temporaries, remove_temporaries_of
 from boxseg.formats.splits import Splits
 from boxseg.inference.networks import KeptSegmenter
 from boxseg.jobs import ReportJob
@@ -46,6 +47,8 @@ def run(job: ReportJob, splits: Splits | None = None, network: KeptSegmenter | N
     """Write the report of a run, which may be unfinished."""
     file = job.out or job.run / REPORT
     check_file(file, REPORT)
+    remove_temporaries_of(file)
+    remove_temporaries(report_originals(file).glob(".*"))
     parts = read_parts(job.run, job.data, splits or Splits())
     shown = make_gallery(parts, job.report, report_originals(file), network or parts.network())
     missing = (*parts.missing, *contents.unscored(parts), *contents.unread(shown))
