@@ -10,6 +10,7 @@ import crf
 import evaluation
 import label
 import loading
+import memory
 import object_masks
 import scale
 import startup
@@ -27,8 +28,19 @@ import training_step
         (startup, 2),
         (crf, 1),
         (object_masks, 1),
+        (memory, 1),
     ],
-    ids=["label", "training_step", "evaluation", "loading", "scale", "startup", "crf", "object_masks"],
+    ids=[
+        "label",
+        "training_step",
+        "evaluation",
+        "loading",
+        "scale",
+        "startup",
+        "crf",
+        "object_masks",
+        "memory",
+    ],
 )
 def test_it_prints_its_tables(benchmark: ModuleType, tables: int, capsys: pytest.CaptureFixture[str]) -> None:
     benchmark.main(["--smoke", "--threads", "1"])

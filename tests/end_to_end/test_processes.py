@@ -15,7 +15,10 @@ import pytest
 
 import boxseg
 from boxseg.cli import execute
+from boxseg.config import Model, Segment
 from boxseg.data.toy import write_toy
+from boxseg.dataset import VOC_CLASSES
+from boxseg.inference.networks import save_network, start_segmenter
 
 TINY = ("classify.iterations=1", "segment.iterations=1", "batch=2", "augment.crop=65", "trainer.workers=0")
 FEW = ("scales=[1,1.5]", "evaluate.crf.iterations=2", "trainer.workers=0")
@@ -97,6 +100,22 @@ def test_scores_and_predictions_of_two_processes(data: Path, networks: Path, tmp
         assert execute([*predict, f"out={out}/p", f"devices={devices}"]) == 0
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
     assert json.loads((tmp_path / "2" / "e" / "metrics.json").read_text())["images"] == 7
+
+
+def test_masks_and_submission_of_two_processes(data: Path, tmp_path: Path) -> None:
+    """By the mask network, with what it says of every photo; and predictions for VOC's server."""
+    label = ["label", f"data={data}", "data.limit=6", "label.formats=[coco]", "trainer.workers=0"]
+    network, file = start_segmenter(Model(), len(VOC_CLASSES), 0)[0], tmp_path / "voc.safetensors"
+    save_network(file, network, classes=VOC_CLASSES, model=Model(), options=Segment())
+    predict = ["predict", f"checkpoint={file}", f"data={data}", "data.split=val", "submission=voc2012"]
+    for devices in (1, 2):
+        out = tmp_path / str(devices)
+        assert execute([*label, f"out={out}/l", f"devices={devices}"]) == 0
+        assert execute([*predict, *FEW, f"out={out}/p", f"devices={devices}"]) == 0
+    one = contents(tmp_path / "1")
+    assert one == contents(tmp_path / "2")
+    assert {"l/masks.json", "l/coco/annotations/instances_train.json"} <= set(one)
+    assert any(name.endswith(".tgz") for name in one)
 
 
 def test_real_photos(shared_data: Path, tmp_path: Path) -> None:
