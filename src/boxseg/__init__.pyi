@@ -126,6 +126,8 @@ class _Data(TypedDict, total=False):
     images: Path | str | None
     masks: Path | str | None
     limit: int | None
+    exif: Literal["auto", "apply", "ignore"]
+    max_pixels: int
 
 class _Adapt(TypedDict, total=False):
     weights: Path | str
@@ -782,6 +784,7 @@ class _PredictOptions(_Evaluate, _Crf, _TrainerOptions, total=False):
     annotations: Path | str | None  # data.annotations
     masks: Path | str | None  # data.masks
     limit: int | None  # data.limit
+    exif: Literal["auto", "apply", "ignore"]  # data.exif
 
 @overload
 def predict(
@@ -793,6 +796,7 @@ def predict(
     submission: None = None,
     comp: Literal["comp5", "comp6"] = "comp6",
     overwrite: bool = False,
+    max_pixels: int = 400000000,
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
@@ -812,6 +816,7 @@ def predict(
             of VOC 2012, `comp6` for any other training data, such as ImageNet weights or the masks of
             train_aug.
         overwrite: Submission only: start again from scratch if OUT holds one with other options.
+        max_pixels: Photos of more pixels are refused: decoded, a small file may be of any size.
         data: Photos of a data set, in place of `images` (boxes are not needed).
         evaluate: Scales, windows and CRF.
         trainer: Devices, precision and seed.
@@ -831,6 +836,7 @@ def predict(
     submission: Literal["voc2012"],
     comp: Literal["comp5", "comp6"] = "comp6",
     overwrite: bool = False,
+    max_pixels: int = 400000000,
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
@@ -846,6 +852,7 @@ def predict(
     submission: Literal["voc2012"] | None,
     comp: Literal["comp5", "comp6"] = "comp6",
     overwrite: bool = False,
+    max_pixels: int = 400000000,
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
@@ -877,6 +884,8 @@ class _ConvertOptions(TypedDict, total=False):
     annotations: Path | str | None  # data.annotations
     masks: Path | str | None  # data.masks
     limit: int | None  # data.limit
+    exif: Literal["auto", "apply", "ignore"]  # data.exif
+    max_pixels: int  # data.max_pixels
 
 def convert(
     *,

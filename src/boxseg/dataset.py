@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +46,8 @@ class Sample:
     Attributes:
         id: Name in the data set, without suffix, unique; names the files made from it. May contain `/`.
         image: Path of the photo.
-        width: Width of the upright photo, pixels.
-        height: Height of the upright photo, pixels.
+        width: Width of the photo as it is read, pixels.
+        height: Height of the photo as it is read, pixels.
         boxes: (n, 4) float64, x1 y1 x2 y2 in pixels: 0-based half-open edges, inside the photo, positive area.
         labels: (n,) int64, class 1..L of each box.
         difficult: (n,) bool, objects the annotators marked as difficult.
@@ -60,6 +60,8 @@ class Sample:
         more_image_ids: Those of further entries of the same photo, whose objects are among its own.
         annotation_ids: The id of each box's annotation (COCO) or region (Label Studio), as it is in the file,
             where it need not be unique. None where the format has none, or a box of the photo lacks one.
+        as_stored: Whether the photo is read as its pixels are stored, although EXIF turns it, because its boxes
+            were drawn so. Any other photo is read upright.
     """
 
     id: str
@@ -76,6 +78,23 @@ class Sample:
     image_id: int | str | None = None
     more_image_ids: tuple[int | str, ...] = ()
     annotation_ids: tuple[int | str, ...] | None = None
+    as_stored: bool = False
+
+
+@dataclass(frozen=True)
+class Turned:
+    """Photos that EXIF turns or mirrors and that are read alike, for the same reason.
+
+    Attributes:
+        as_stored: Whether they are read as their pixels are stored, or upright.
+        why: What decided: `option`, `boxes`, `size` (which the annotations state), `others` (as most photos of
+            which boxes or sizes tell) or `nothing` (then they are read upright).
+        count: How many they are.
+    """
+
+    as_stored: bool
+    why: Literal["option", "boxes", "size", "others", "nothing"]
+    count: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +142,7 @@ class BoxDataset:
         problems: What was skipped, clipped or ignored.
         category_ids: COCO's IDs of classes 1..L; empty if they are 1..L.
         annotations: The COCO file that it was read from; None for any other format.
+        turned: The photos that EXIF turns, and how they are read.
     """
 
     root: Path
@@ -133,6 +153,7 @@ class BoxDataset:
     problems: tuple[Problem, ...] = ()
     category_ids: tuple[int, ...] = ()
     annotations: Path | None = None
+    turned: tuple[Turned, ...] = ()
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from boxseg.errors import require
 from boxseg.plugins import FormatName, require_name
@@ -11,6 +12,11 @@ from boxseg.plugins import FormatName, require_name
 # Files that describe all splits of a data set, and all files that may be given in place of its folder.
 DESCRIPTIONS = (".yaml", ".yml", ".data")
 FILES = (".json", ".xml", *DESCRIPTIONS)
+
+# Most pixels of a photo unless an option says otherwise: 20,000 x 20,000, which take 1.2 GB when decoded.
+MOST_PIXELS = 400_000_000
+
+Exif = Literal["auto", "apply", "ignore"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +36,11 @@ class Data:
             for.
         masks: Folder of ground-truth masks ID.png, relative to root. By default the masks of the data set.
         limit: Use only this many images, the first ones.
+        exif: Photos that EXIF turns or mirrors: `apply` reads them upright, `ignore` as their pixels are
+            stored. `auto` decides for each photo in which of the two its boxes were drawn, by the size that the
+            annotations state and by the boxes; where neither tells, as for most other photos of the split, else
+            upright. Labels and masks are in the same frame as the boxes.
+        max_pixels: Photos of more pixels are refused: decoded, a small file may be of any size.
     """
 
     root: Path
@@ -40,10 +51,13 @@ class Data:
     images: Path | None = None
     masks: Path | None = None
     limit: int | None = None
+    exif: Exif = "auto"
+    max_pixels: int = MOST_PIXELS
 
     def __post_init__(self) -> None:
         require_name("format", "data.format", self.format)
         require(self.limit is None or self.limit > 0, f"data.limit must be positive, got {self.limit}")
+        require(self.max_pixels > 0, f"data.max_pixels must be positive, got {self.max_pixels}")
 
     def with_split(self, split: str) -> Data:
         """Another split of the data set, without `annotations` and `images`, which belong to this one."""

@@ -80,10 +80,10 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
             f"{listing.root} has {len(listing.classes)} classes, but a label mask of 8 bits holds at most "
             f"{IGNORE - 1} (255 means no label): leave some out or merge some"
         )
-    samples, problems = assemble(listing.photos)
-    samples, remarks = without_box_outlines(samples, listing.annotations or listing.root)
+    assembled = assemble(listing.photos, data.exif, data.max_pixels)
+    samples, remarks = without_box_outlines(assembled.samples, listing.annotations or listing.root)
     remarks += [*_doubtful_classes(listing), *_alike_classes(listing)]
-    problems = [*listing.problems, *problems, *remarks]
+    problems = [*listing.problems, *assembled.problems, *remarks]
     if not samples:
         why = f"the first problem is {problems[0].file}: {problems[0].what}" if problems else "it lists none"
         raise DataError(f"split {data.split!r} of {listing.root} ({name}) has no usable image: {why}")
@@ -98,6 +98,7 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
         problems=tuple(problems),
         category_ids=listing.category_ids,
         annotations=listing.annotations,
+        turned=assembled.turned,
     )
 
 

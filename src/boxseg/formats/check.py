@@ -32,7 +32,7 @@ def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = N
 
 def _look(sample: Sample, classes: tuple[str, ...]) -> list[Problem]:
     try:
-        bits = decode(sample.image)  # loading a data set reads headers only
+        bits = decode(sample.image, sample.width * sample.height)  # loading a data set reads headers only
     except DataError as error:
         reason = without_path(error, sample.image)
         return [Problem.skipped(sample.image, "damaged photo", reason)]

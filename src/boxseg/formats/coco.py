@@ -88,6 +88,10 @@ def _photos(
         detail = "a set of crowds alone would be without objects"
         yield Problem(file=path, kind="most annotations are iscrowd", detail=detail, action="read as objects")
     objects: dict[Id, list[_Numbered]] = dict(annotations)
+    # It shows photos upright, but states the size of the stored pixels; to be removed when it no longer does:
+    # https://github.com/HumanSignal/label-studio/issues/6608
+    info: Any = content.get("info")
+    size_tells = _fields(info).get("contributor") != "Label Studio"
     split = _split_name(path)
     below = (split, f"images/{split}", data.split, f"images/{data.split}", "images")
     named = locate_photos(data, path, [image["file_name"] for image in images], below)
@@ -101,6 +105,7 @@ def _photos(
             image=found.image,
             source=path,
             stated_size=_stated_size(image),
+            size_tells=size_tells,
             image_id=as_id(image["id"]),
         )
         yield from _with_objects(photo, objects[image["id"]], labels, segmented=segmented, crowds=crowds)

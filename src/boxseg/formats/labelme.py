@@ -25,14 +25,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from boxseg.config import Data
 from boxseg.dataset import Problem
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.coco_results import encode_window
 from boxseg.formats.files import read_json
-from boxseg.formats.images import DAMAGE
+from boxseg.formats.images import opened
 from boxseg.formats.listing import AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
 from boxseg.formats.photo_names import find_files
 from boxseg.formats.shapes import Shape, bounds, with_shapes
@@ -195,9 +194,9 @@ def _drawn(
 def _mask(text: Any) -> NDArray[np.bool_]:
     """The pixels of a mask within its rectangle, from a PNG in base 64."""
     try:
-        with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+        with opened(io.BytesIO(base64.b64decode(text))) as image:
             return np.asarray(image.convert("L")) > 0
-    except (*DAMAGE, TypeError, binascii.Error) as error:
+    except (DataError, TypeError, binascii.Error) as error:
         raise ValueError("mask that is no PNG") from error
 
 

@@ -76,6 +76,7 @@ class AnnotatedPhoto:
         boxes: Its objects.
         normalised: Whether corners are shares of width and height.
         stated_size: (width, height) in the annotation, if stated.
+        size_tells: Whether boxes were drawn on a photo of that size, also where EXIF turns the photo.
         left_out: Crowds, and objects that cannot be read. Without them, they would be sure background.
         ground_truth: Makes the reader of the ground truth from (width, height).
         instances: As in `Sample`.
@@ -91,6 +92,7 @@ class AnnotatedPhoto:
     boxes: Sequence[AnnotatedBox] = ()
     normalised: bool = False
     stated_size: tuple[int, int] | None = None
+    size_tells: bool = True
     left_out: Sequence[LeftOut] = ()
     ground_truth: Callable[[int, int], MaskReader] | None = None
     instances: tuple[Instance, ...] | None = None

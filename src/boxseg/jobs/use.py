@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from boxseg.config import Data, Evaluate, LabelFormat, Report, TrainerOptions
+from boxseg.config.data import MOST_PIXELS
 from boxseg.errors import require, require_path
 from boxseg.jobs.job import POSITIONAL, Job
 
@@ -73,6 +74,7 @@ class PredictJob(Job):
         comp: Competition of the submission: `comp5` for networks trained only on the train and val images of
             VOC 2012, `comp6` for any other training data, such as ImageNet weights or the masks of train_aug.
         overwrite: Submission only: start again from scratch if OUT holds one with other options.
+        max_pixels: Photos of more pixels are refused: decoded, a small file may be of any size.
         data: Photos of a data set, in place of `images` (boxes are not needed).
         evaluate: Scales, windows and CRF.
     """
@@ -84,11 +86,13 @@ class PredictJob(Job):
     submission: Literal["voc2012"] | None = None
     comp: Literal["comp5", "comp6"] = "comp6"
     overwrite: bool = False
+    max_pixels: int = MOST_PIXELS
     data: Data | None = None
     evaluate: Evaluate = Evaluate()
     trainer: TrainerOptions = TrainerOptions()
 
     def __post_init__(self) -> None:
+        require(self.max_pixels > 0, f"max_pixels must be positive, got {self.max_pixels}")
         if self.images is not None:
             require(self.images != [], "images= is empty; give images=DIR or images=[A,B]")
             for name in [self.images] if isinstance(self.images, str) else self.images:

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from boxseg.config import Crf, Masks, TrainerOptions
+from boxseg.config.data import MOST_PIXELS
 from boxseg.data.box_masks import Window, object_windows
 from boxseg.data.geometry import painting_order
 from boxseg.dataset import Sample
@@ -119,6 +120,7 @@ class Masker:
             boxseg.
         device: `auto`, `cpu` or `gpu`.
         crf: Dense CRF of `labels_map`: on or off, or one of other options. Masks are made without it.
+        max_pixels: Photo files of more pixels are refused: decoded, a small file may be of any size.
 
     Example:
         >>> masker = Masker()
@@ -133,10 +135,16 @@ class Masker:
     """
 
     def __init__(
-        self, checkpoint: Path | str | None = None, *, device: str = "auto", crf: bool | Crf = True
+        self,
+        checkpoint: Path | str | None = None,
+        *,
+        device: str = "auto",
+        crf: bool | Crf = True,
+        max_pixels: int = MOST_PIXELS,
     ) -> None:
         place = torch_device(TrainerOptions(accelerator=device))
         self._method = FromNetwork(loaded=load_mask_network(checkpoint or SHIPPED, place))
+        self._max_pixels = max_pixels
         self._crf = crf if isinstance(crf, Crf) else Crf(enabled=crf)
 
     def __call__(self, image: Any, boxes: Any, labels: Sequence[int | str] | None = None) -> ObjectMasks:
@@ -150,7 +158,7 @@ class Masker:
         Raises:
             DataError: The photo cannot be read, or a box has no area in it; its number is named.
         """
-        photo = to_photo(image)
+        photo = to_photo(image, self._max_pixels)
         usable = _boxes(boxes, photo)
         numbers, classes = _classes(labels, len(usable))
         sample = Sample(
@@ -186,6 +194,7 @@ def masks(
     labels: Sequence[int | str] | None = None,
     *,
     checkpoint: Path | str | None = None,
+    max_pixels: int = MOST_PIXELS,
 ) -> ObjectMasks:
     """The masks of a photo's boxes; for more than one photo, a `Masker` loads the network only once.
 
@@ -198,7 +207,7 @@ def masks(
         >>> found.classes, found.labels_map.shape
         (('box',), (120, 160))
     """
-    return Masker(checkpoint)(image, boxes, labels)
+    return Masker(checkpoint, max_pixels=max_pixels)(image, boxes, labels)
 
 
 def _boxes(given: Any, photo: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -50,6 +50,11 @@ class WrittenDataset:
             lines.append(
                 f"  {done.stray} photos have labels outside the boxes, left out: objects=regions keeps them"
             )
+        if done.as_stored:
+            lines.append(
+                f"  {done.as_stored} photos are turned by EXIF, but boxes and labels are of the stored pixels: "
+                "programs must not turn them"
+            )
         if done.ignored and self.format in OVERLAPPING:
             lines.append(f"  {done.ignored} photos have pixels of 255, which are no object here")
         return lines

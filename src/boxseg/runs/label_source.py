@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -206,7 +207,8 @@ def _from_photos(job: ConvertJob, found: _Found) -> BoxDataset:
         raise DataError(
             f"{len(lost)} of {len(ids)} labels in {found.masks.path} have no photo, the first {lost[0]}.png"
         )
-    samples = tuple(photo_sample(name, photos[name]) for name in ids)
+    # The photos are not decoded here.
+    samples = tuple(photo_sample(name, photos[name], max_pixels=sys.maxsize) for name in ids)
     root = job.images or found.home
     return BoxDataset(root=root, format="photos", split="train", classes=names, samples=samples)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from boxseg import formats
 from boxseg.dataset import BoxDataset, Problem
 from boxseg.formats.check import inspect
+from boxseg.formats.frames import turned_lines
 from boxseg.formats.problems import Checked
 from boxseg.formats.voc_server import check_results
 from boxseg.jobs import DoctorJob
@@ -38,6 +39,7 @@ class DoctorResult(Checked, Result):
             columns=("", "count"),
             rows=(
                 ("images", len(data)),
+                ("images that EXIF turns", sum(one.count for one in data.turned)),
                 ("images without a box", sum(len(sample.labels) == 0 for sample in data.samples)),
                 ("images with ground-truth masks", sum(s.ground_truth is not None for s in data.samples)),
                 ("boxes", boxes),
@@ -49,10 +51,13 @@ class DoctorResult(Checked, Result):
         return [counts, _classes(data), *([_problems(self.problems, data.root)] if self.problems else [])]
 
     def notes(self) -> list[str]:
-        """A summary of the problems."""
+        """How photos that EXIF turns are read, and a summary of the problems."""
         kinds = Counter(problem.action for problem in self.problems)
         found = ", ".join(f"{count} {action}" for action, count in kinds.most_common())
-        return [f"Problems: {found}." if found else "Nothing is broken."]
+        return [
+            *turned_lines(self.dataset.turned),
+            f"Problems: {found}." if found else "Nothing is broken.",
+        ]
 
 
 def _classes(data: BoxDataset) -> Table:

@@ -48,6 +48,7 @@ class Written:
     objects: int = 0
     empty: int = 0  # objects left out: boxes without a pixel of their class, and those that are too small
     ignored: int = 0  # photos with pixels of 255
+    as_stored: int = 0  # photos whose labels are not those of the upright photo
     stray: int = 0  # photos with a pixel of a class that is in no object
 
     def __add__(self, other: Written) -> Written:
@@ -108,6 +109,7 @@ def labelled_photos(dataset: BoxDataset, writing: Writing) -> Iterator[PhotoLabe
             objects=len(found),
             empty=len(every) - len(found),
             ignored=int((labels == IGNORE).any()),
+            as_stored=int(sample.as_stored),
             # Masks are made without the CRF, whose labels may reach beyond them.
             stray=int(writing.objects != "masks" and _strays(labels, every)),
         )
