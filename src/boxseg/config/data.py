@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from boxseg.errors import require
@@ -29,6 +29,10 @@ class Data:
         images: Folder of the photos of COCO, CVAT or Label Studio, relative to root. By default it is searched
             for.
         masks: Folder of ground-truth masks ID.png, relative to root. By default the masks of the data set.
+        classes: Only these classes, such as [cat,dog], which become 1, 2 and so on in this order. Objects of
+            others are background. By default all classes of the data set, in its order.
+        merge: Classes that become others, such as {truck: car, bus: car}, whose names may be new. It comes
+            before `classes`.
         limit: Use only this many images, the first ones.
     """
 
@@ -39,11 +43,23 @@ class Data:
     annotations: Path | None = None
     images: Path | None = None
     masks: Path | None = None
+    classes: tuple[str, ...] = ()
+    merge: dict[str, str] | None = field(default=None, hash=False)
     limit: int | None = None
 
     def __post_init__(self) -> None:
         require_name("format", "data.format", self.format)
         require(self.limit is None or self.limit > 0, f"data.limit must be positive, got {self.limit}")
+        twice = next((name for name in self.classes if self.classes.count(name) > 1), None)
+        require(twice is None, f"data.classes names {twice!r} twice")
+        for name, target in (self.merge or {}).items():
+            further = (self.merge or {}).get(target, target)
+            require(
+                further == target,
+                f"data.merge: {target!r} becomes {further!r} itself; write {name}: {further} in place of "
+                f"{name}: {target}",
+            )
+            require(bool(target.strip()), f"data.merge: {name!r} becomes a class without a name")
 
     def with_split(self, split: str) -> Data:
         """Another split of the data set, without `annotations` and `images`, which belong to this one."""
