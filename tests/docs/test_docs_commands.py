@@ -131,7 +131,6 @@ TRAININGS = (
     "boxseg segment -c voc_vgg16 labels=runs/label data.root=DIR out=runs/segment",
     "boxseg run -c voc_vgg16 data.root=DIR out=runs/voc",
     "boxseg download coco out=DIR",
-    "boxseg doctor data.root=DIR",
     "boxseg doctor DIR",
 )
 # Of models that are fetched: tiny ones of random weights, as transformers would read them from a folder.
