@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 
 import boxseg
 from boxseg.config import Crf
+from boxseg.data.box_masks import Window, ellipse_mask
 from boxseg.data.toy import painted_photos
 from boxseg.dataset import IGNORE, Sample
 from boxseg.inference import object_masks
 from boxseg.inference.mask_networks import load_mask_network
 from boxseg.labelling import finishing, from_network
+from boxseg.labelling import method as label_method
 from boxseg.labelling.finishing import Finished, finish
 from boxseg.labelling.from_network import FromNetwork
-from boxseg.labelling.method import Scored, ScoredInParts
+from boxseg.labelling.method import BoxMethod, Scored, ScoredInParts
 from boxseg.nn.mask_scores import label_scores
 from boxseg.nn.pseudo import box_masks
 
@@ -84,7 +86,9 @@ def windows(monkeypatch: pytest.MonkeyPatch):
     return make
 
 
-def labelled(method: FromNetwork, item: Sample, photo: NDArray[np.uint8], crf: Crf) -> tuple[Finished, list]:
+def labelled(
+    method: FromNetwork | BoxMethod, item: Sample, photo: NDArray[np.uint8], crf: Crf
+) -> tuple[Finished, list]:
     with torch.inference_mode():
         scored = method.score(item, photo)
         return finish([scored], crf)[0], [mask.mask for mask in scored.objects or ()]
@@ -106,6 +110,22 @@ def test_windows_that_see_enough_give_the_labels_of_the_whole(method, photo, win
         return
     for name in ("labels", "second", "levels"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name), err_msg=name)
+
+
+@pytest.mark.parametrize("crowd", [None, 30])
+def test_windows_of_masks_without_a_network(photo, windows, monkeypatch: pytest.MonkeyPatch, crowd) -> None:
+    ellipses = BoxMethod(name="ellipse", mask_of=_ellipse, device=torch.device("cpu"))
+    whole, masks = labelled(ellipses, sample(crowd), photo, Crf(enabled=False))
+    windows(64, 4.0)
+    monkeypatch.setattr(label_method, "LARGE", 1_000)
+    parts, own = labelled(ellipses, sample(crowd), photo, Crf(enabled=False))
+    assert len(masks) == len(own) == 5
+    for name in ("labels", "second", "levels"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name), err_msg=name)
+
+
+def _ellipse(_: NDArray[np.uint8], box: NDArray[np.float64], window: Window) -> NDArray[np.bool_]:
+    return ellipse_mask(box, window)
 
 
 def test_margins_make_the_labels_of_the_whole_but_for_a_few_pixels(method, photo, windows) -> None:

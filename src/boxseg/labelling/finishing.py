@@ -3,7 +3,7 @@
 The CRF takes more than a hundred bytes a pixel, and a pixel depends on others some standard deviations away at
 most. So a large photo is cut into cores, and each is computed with a margin around it, and only where there are
 boxes: far from every box all pixels are background. The lattices of windows are those of the whole photo, so
-labels are the same but for what lies beyond the margins: some pixels in 100,000.
+labels are the same but for what lies beyond the margins: on photos one pixel in millions.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -149,18 +150,24 @@ class BoxMethod:
     def on(self, device: torch.device) -> BoxMethod:  # noqa: D102
         return replace(self, device=device)
 
-    def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:
+    def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored | ScoredInParts:
         """The masks as labels, that of the smallest box on top, and as they are."""
         size, boxes = (sample.height, sample.width), pixel_boxes(sample, self.device)
         windows = object_windows(sample.boxes, *size)
         masks = [self.mask_of(photo, box, window) for box, window in zip(sample.boxes, windows, strict=True)]
         labels = torch.from_numpy(paint_masks(sample.boxes, sample.labels, size, masks)).to(self.device)
-        return Scored(
-            image=torch.from_numpy(photo).to(self.device),
-            boxes=boxes,
-            probabilities=label_scores(labels, boxes),
-            objects=tuple(ObjectMask(mask=mask, score=1.0, source=self.name) for mask in masks),
-        )
+        image = torch.from_numpy(photo).to(self.device)
+        objects = tuple(ObjectMask(mask=mask, score=1.0, source=self.name) for mask in masks)
+        part = partial(_part, image, boxes, labels)
+        if sample.width * sample.height > LARGE:
+            return ScoredInParts(image=image, boxes=boxes, part=part, objects=objects)
+        return replace(part((slice(0, sample.height), slice(0, sample.width))), objects=objects)
+
+
+def _part(image: Tensor, boxes: BoxMasks, labels: Tensor, window: Window) -> Scored:
+    """What hard labels (H, W) say of a window."""
+    own = boxes.cut(window)
+    return Scored(image=image[window], boxes=own, probabilities=label_scores(labels[window], own))
 
 
 def pixel_boxes(sample: Sample, device: torch.device) -> BoxMasks:
