@@ -25,8 +25,16 @@ def require_finite(probabilities: Tensor) -> Tensor:
     return probabilities
 
 
-def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tensor]) -> list[Tensor]:
+def refine(
+    options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tensor], origin: tuple[int, int] = (0, 0)
+) -> list[Tensor]:
     """Class probabilities (C, H, W) of photos (H, W, 3) uint8 RGB after the dense CRF; unchanged if it is off.
+
+    Args:
+        options: The CRF.
+        images: The photos, or windows of photos.
+        probabilities: Theirs.
+        origin: Where the windows begin in their photos, x and y, pixels.
 
     Raises:
         ConfigError: A σ is too small for a photo, or the probabilities are not valid.
@@ -35,9 +43,12 @@ def refine(options: Crf, images: Sequence[Tensor], probabilities: Sequence[Tenso
         return list(probabilities)
     # A new one each time: a kept one would hold memory during the next photo's forward pass.
     crf = DenseCRF(
-        gaussian=Gaussian(sigma=options.gaussian_sigma, weight=options.gaussian_weight),
+        gaussian=Gaussian(sigma=options.gaussian_sigma, weight=options.gaussian_weight, origin=origin),
         bilateral=Bilateral(
-            sigma_xy=options.sigma_xy, sigma_rgb=options.sigma_rgb, weight=options.bilateral_weight
+            sigma_xy=options.sigma_xy,
+            sigma_rgb=options.sigma_rgb,
+            weight=options.bilateral_weight,
+            origin=origin,
         ),
         iterations=options.iterations,
     )

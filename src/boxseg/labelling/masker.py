@@ -26,9 +26,9 @@ from boxseg.formats.images import small_png, to_photo
 from boxseg.formats.simplify import mask_polygons
 from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import SHIPPED, load_mask_network
-from boxseg.inference.refine import refine
+from boxseg.labelling.finishing import finish
 from boxseg.labelling.from_network import FromNetwork
-from boxseg.labelling.method import Scored
+from boxseg.labelling.method import Scored, ScoredInParts
 from boxseg.labelling.objects import with_fallbacks
 from boxseg.palette import overlay
 
@@ -59,7 +59,7 @@ class ObjectMasks:
     parts: tuple[NDArray[np.bool_], ...]
     scores: NDArray[np.float64]
     sources: tuple[str, ...]
-    _scored: Scored = field(repr=False)
+    _scored: Scored | ScoredInParts = field(repr=False)
     _crf: Crf = field(repr=False)
 
     def __len__(self) -> int:
@@ -76,10 +76,8 @@ class ObjectMasks:
     @cached_property
     def labels_map(self) -> NDArray[np.uint8]:
         """(H, W) uint8: 0 background, or the class; a pixel of several boxes goes to the most probable one."""
-        scored = self._scored
         with torch.inference_mode():
-            refined = scored.finished(refine(self._crf, [scored.image], [scored.probabilities])[0])
-            found: Tensor = scored.labels(refined)[0]
+            found: Tensor = finish([self._scored], self._crf)[0].labels
         return found.cpu().numpy()
 
     def polygons(self, simplify: float = 1.0) -> list[list[NDArray[np.float64]]]:
