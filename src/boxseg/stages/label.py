@@ -27,7 +27,7 @@ from boxseg.results import Result
 from boxseg.runs.dataset_folder import write_formats
 from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import LABEL_MAP, MASK_COUNTS, MASKS, METRICS, piece_path
-from boxseg.runs.provenance import standing, write_provenance
+from boxseg.runs.provenance import read_provenance, standing, write_provenance
 from boxseg.scoring.instance_scores import InstanceScores, mask_tables, result_files, score_instances
 from boxseg.scoring.label_scores import LabelScores, label_table, score_labels, score_notes, write_confusion
 from boxseg.scoring.mask_counts import MaskCounts, count_masks, count_table
@@ -111,6 +111,8 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     if present:
         log.info(f"label: {present} of {len(dataset)} photos already have their labels")
     skipped = label_photos(labeller, missing, job.trainer)
+    made = read_provenance(folder)
+    write_provenance(folder, {sample.id: made[sample.id] for sample in dataset.samples if sample.id in made})
     write_masks(folder / MASKS, dataset, partial(piece_path, folder), job.label.masks)
     if method.origin.pair and job.label.instances:
         gather(folder, dataset.samples)
