@@ -24,9 +24,9 @@ from PIL import Image
 
 from boxseg.atomic import atomic_path
 from boxseg.dataset import IGNORE, VOC_CLASSES, Problem
-from boxseg.errors import DataError, did_you_mean
+from boxseg.errors import DataError, did_you_mean, is_damage
 from boxseg.formats import voc
-from boxseg.formats.images import DAMAGE, image_size
+from boxseg.formats.images import image_size
 from boxseg.progress import track
 
 TREE = PurePosixPath("results/VOC2012/Segmentation")
@@ -150,7 +150,9 @@ def _faults(content: bytes, size: tuple[int, int] | None) -> Iterator[tuple[str,
         with Image.open(io.BytesIO(content)) as image:
             file_format, mode, found = image.format, image.mode, image.size
             values = np.asarray(image)
-    except DAMAGE:
+    except Exception as error:
+        if not is_damage(error):
+            raise
         yield "unreadable image", ""
         return
     if file_format != "PNG":
