@@ -125,6 +125,8 @@ class _Data(TypedDict, total=False):
     annotations: Path | str | None
     images: Path | str | None
     masks: Path | str | None
+    classes: list[str] | tuple[str, ...]
+    merge: dict[str, str] | None
     limit: int | None
     exif: Literal["auto", "apply", "ignore"]
     max_pixels: int
@@ -783,6 +785,8 @@ class _PredictOptions(_Evaluate, _Crf, _TrainerOptions, total=False):
     val_split: str  # data.val_split
     annotations: Path | str | None  # data.annotations
     masks: Path | str | None  # data.masks
+    classes: list[str] | tuple[str, ...]  # data.classes
+    merge: dict[str, str] | None  # data.merge
     limit: int | None  # data.limit
     exif: Literal["auto", "apply", "ignore"]  # data.exif
 
@@ -883,6 +887,7 @@ class _ConvertOptions(TypedDict, total=False):
     val_split: str  # data.val_split
     annotations: Path | str | None  # data.annotations
     masks: Path | str | None  # data.masks
+    merge: dict[str, str] | None  # data.merge
     limit: int | None  # data.limit
     exif: Literal["auto", "apply", "ignore"]  # data.exif
     max_pixels: int  # data.max_pixels
@@ -892,9 +897,10 @@ def convert(
     source: Path | str,
     out: Path | str,
     format: Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"],
-    labels: Literal["labels", "y_crf", "y_ret", "agreed"] = "labels",
+    labels: Literal["labels", "y_crf", "y_ret", "agreed", "ground-truth"] = "labels",
     objects: Literal["auto", "masks", "boxes", "regions"] = "auto",
     segmentation: Literal["rle", "polygons"] = "rle",
+    tighten: bool = False,
     min_area: int = 1,
     simplify: float = 0.0,
     prefix: str | None = None,
@@ -918,13 +924,15 @@ def convert(
             `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances),
             `yolo-seg` (polygons), `cvat` (CVAT for images 1.1) or `label-studio` (tasks with brushed masks).
         labels: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they
-            are not reliable), or `y_crf` or `y_ret` of a classifier.
+            are not reliable), or `y_crf` or `y_ret` of a classifier. `ground-truth` takes the outlines of
+            single objects in a data set: `source` is its folder.
         objects: What counts as one object: `masks` (the mask of each box, as in masks.json), `boxes` (the
             pixels of a box's class inside that box) or `regions` (connected regions of a class). `auto` takes
             masks where `label` made them, but boxes for palette, voc and masks; boxes where only these are
             known, and regions elsewhere and for predictions.
         segmentation: Of coco, cvat and label-studio: `rle` (run-length codes: masks in CVAT, the brush in
             Label Studio), or `polygons`, which fill holes.
+        tighten: For coco and voc: write the bounds of each object's mask in place of its box.
         min_area: Leave out objects with fewer pixels than this; masks stay as they are.
         simplify: Polygons only: leave out corners as long as these stay within this many pixels of the new
             outline. With 1, polygons have a fifth of the corners; 0 follows the edges of all pixels.
@@ -948,18 +956,34 @@ def convert(
         BoxsegError: Something given cannot be used.
     """
 
+class _DoctorOptions(TypedDict, total=False):
+    root: Path | str  # data.root
+    split: str  # data.split
+    val_split: str  # data.val_split
+    annotations: Path | str | None  # data.annotations
+    images: Path | str | None  # data.images
+    masks: Path | str | None  # data.masks
+    classes: list[str] | tuple[str, ...]  # data.classes
+    merge: dict[str, str] | None  # data.merge
+    limit: int | None  # data.limit
+    exif: Literal["auto", "apply", "ignore"]  # data.exif
+    max_pixels: int  # data.max_pixels
+
 @overload
 def doctor(
     *,
     data: _Data | config.Data | Path | str,
+    format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: None = None,
-    **options: Unpack[_Data],
+    **options: Unpack[_DoctorOptions],
 ) -> DoctorResult:
     """Check a data set: counts, classes, and everything that is broken.
 
     Args:
         data: Photos with boxes.
+        format: `table` for people; `json` for programs: one JSON object, and nothing else on the standard
+            output. The format of the data is `data.format`.
         decode: Read photos and masks completely, not just their headers.
         submission: Check an archive (.tgz) or folder of results for the VOC 2012 evaluation server instead,
             against the photos of `data.split`.
@@ -973,17 +997,19 @@ def doctor(
 def doctor(
     *,
     data: _Data | config.Data | Path | str,
+    format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: Path | str,
-    **options: Unpack[_Data],
+    **options: Unpack[_DoctorOptions],
 ) -> SubmissionCheckResult: ...
 @overload
 def doctor(
     *,
     data: _Data | config.Data | Path | str,
+    format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: Path | str | None,
-    **options: Unpack[_Data],
+    **options: Unpack[_DoctorOptions],
 ) -> DoctorResult | SubmissionCheckResult: ...
 def background_masks(
     *,

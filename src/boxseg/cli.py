@@ -121,7 +121,11 @@ def _dispatch(words: list[str]) -> int:
     from boxseg.stages import run_verb
 
     outcome = run_verb(verb, job)
-    _show(outcome.tables(), outcome.notes())
+    text = outcome.output()
+    if text is None:
+        _show(outcome.tables(), outcome.notes())
+    else:
+        print(text)
     return outcome.status
 
 

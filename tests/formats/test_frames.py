@@ -288,7 +288,7 @@ def test_yolo_boxes_on_stored_pixels_need_a_word(tmp_path: Path, capsys: pytest.
     words = [f"data={tmp_path}/data", "data.split=train"]
     assert execute(["doctor", *words]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "images that EXIF turns 1" in said.replace("│", "").replace("  ", " ")
+    assert "images turned by exif 1" in said.replace("│", "").replace("  ", " ")
     assert "Turned by EXIF: 1 photos, read upright, as most tools show them" in said
     assert "data.exif=ignore" in said
     assert execute(["doctor", *words, "exif=ignore"]) == 0

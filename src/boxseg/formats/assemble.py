@@ -161,7 +161,7 @@ def _sample(read: _Read, judged: _Judged) -> Iterator[Sample | Problem]:
     yield from problems
     if photo.unusable or any(verdict.action == "skipped" for verdict in verdicts):
         return
-    crowds, ignored = _left_out(read, judged)
+    crowds, crowd_labels, ignored = _left_out(read, judged)
     truth, problem = _ground_truth(photo, width, height)
     if problem is not None:
         yield problem
@@ -175,6 +175,7 @@ def _sample(read: _Read, judged: _Judged) -> Iterator[Sample | Problem]:
         labels=np.array([box.label for box in boxes], dtype=np.int64),
         difficult=np.array([box.difficult for box in boxes], dtype=bool),
         crowds=crowds,
+        crowd_labels=crowd_labels,
         ground_truth=truth,
         ignored=ignored,
         instances=photo.instances if problem is None else None,
@@ -199,24 +200,28 @@ def _other_size(read: _Read) -> Problem | None:
     return Problem.skipped(photo.source, "annotated size is not the photo's", detail)
 
 
-def _left_out(read: _Read, judged: _Judged) -> tuple[NDArray[np.float64], RegionMask | None]:
-    """Boxes (n, 4) around what is neither object nor background, and its mask."""
+def _left_out(read: _Read, judged: _Judged) -> tuple[NDArray[np.float64], NDArray[np.int64], RegionMask | None]:
+    """Boxes (n, 4) around what is neither object nor background, their classes (n,), and its mask."""
     photo, size = read.photo, read.size
     if not photo.left_out and judged.keep.all():
-        return np.zeros((0, 4)), None
+        return np.zeros((0, 4)), np.zeros(0, dtype=np.int64), None
     scale = np.tile(size, 2) if photo.normalised else 1
+    dropped = [box for box, kept in zip(photo.boxes, judged.keep.tolist(), strict=True) if not kept]
     stated = np.array([part.corners for part in photo.left_out], dtype=np.float64).reshape(-1, 4) * scale
     boxes = touched_pixels(np.concatenate([stated, judged.boxes[~judged.keep]]), *size)
-    regions = [part.region for part in photo.left_out] + [None] * int((~judged.keep).sum())
-    painted = [
+    regions = [part.region for part in photo.left_out] + [None] * len(dropped)
+    owners = [part.label for part in photo.left_out] + [box.label for box in dropped]
+    labels = np.array(owners, dtype=np.int64)
+    inside = box_areas(boxes) > 0
+    painted = tuple(
         region if can_be_painted(region, *size) else rectangle(*box)
-        for region, box in zip(regions, boxes.tolist(), strict=True)
-    ]
-    crowds = boxes[box_areas(boxes) > 0]
-    if not len(crowds):
-        return crowds, None
+        for region, box, is_inside in zip(regions, boxes.tolist(), inside.tolist(), strict=True)
+        if is_inside
+    )
+    if not painted:
+        return boxes[inside], labels[inside], None
     source = f"{photo.source}: {photo.image.name}"
-    return crowds, RegionMask(tuple(painted), (IGNORE,) * len(painted), source, *size)
+    return boxes[inside], labels[inside], RegionMask(painted, (IGNORE,) * len(painted), source, *size)
 
 
 def _ground_truth(photo: AnnotatedPhoto, width: int, height: int) -> tuple[MaskReader | None, Problem | None]:

@@ -37,7 +37,7 @@ from boxseg.formats.label_studio_regions import (
     rotation,
     stated_size,
 )
-from boxseg.formats.listing import AnnotatedPhoto, LeftOut, Listing, sort_out
+from boxseg.formats.listing import NAMES_USED, AnnotatedPhoto, LeftOut, Listing, sort_out
 from boxseg.formats.photo_names import find_files, readings, without_upload_digits
 from boxseg.formats.shapes import Shape, with_shapes
 from boxseg.formats.split_files import find_split_file, head, images_option, split_files
@@ -71,7 +71,7 @@ def read(data: Data) -> Listing:
     classes = tuple(sorted({name for result in drawn if (name := label_of(result))}))
     outlined = any(REGIONS[result["type"]] != "rectangle" for result in drawn)
     photos, problems = sort_out(_photos(data, path, tasks[path], classes, outlined))
-    return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
+    return Listing(root=data.root, classes=classes, photos=photos, classes_from=NAMES_USED, problems=problems)
 
 
 def _tasks(data: Data) -> tuple[Path, dict[Path, list[Task]]]:

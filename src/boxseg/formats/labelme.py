@@ -31,7 +31,7 @@ from boxseg.documents import read_json
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.coco_results import encode_window
 from boxseg.formats.images import fits_photo, opened
-from boxseg.formats.listing import AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
+from boxseg.formats.listing import NAMES_USED, AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
 from boxseg.formats.loose_numbers import Id, as_id
 from boxseg.formats.photo_names import find_files
 from boxseg.formats.shapes import Shape, bounds, with_shapes
@@ -68,7 +68,9 @@ def read(data: Data) -> Listing:
     read = [(file, content) for file, content in contents if file in set(own)]
     photos, more = sort_out(_photos(data, read, classes, outlined))
     problems = [problem for problem in problems if problem.file in set(own)]
-    return Listing(root=data.root, classes=classes, photos=photos, problems=[*problems, *more])
+    return Listing(
+        root=data.root, classes=classes, photos=photos, classes_from=NAMES_USED, problems=[*problems, *more]
+    )
 
 
 def _of_split(data: Data, files: list[Path]) -> list[Path]:

@@ -32,6 +32,9 @@ from boxseg.dataset import Instance, Problem
 T = TypeVar("T")
 
 Corners = tuple[float, float, float, float]  # x1 y1 x2 y2
+# Where classes come from that are listed nowhere.
+NAMES_USED = "the names in the annotations of all splits, sorted"
+
 MaskReader = Callable[[], NDArray[np.uint8]]
 
 
@@ -59,10 +62,12 @@ class LeftOut(NamedTuple):
     Attributes:
         corners: The box around it, as in `AnnotatedBox`; finite.
         region: Its polygons or run-length code, in pixels. Without one that can be painted, its box counts.
+        label: Class 1..L; 0 if it is not known.
     """
 
     corners: Corners
     region: Any = None
+    label: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +117,7 @@ class Listing:
         problems: Photos and boxes that were left out.
         category_ids: COCO's ids of the classes, if the format has them.
         annotations: The COCO file that all of it comes from; None for any other format.
+        classes_from: Where the list of classes comes from, in words.
     """
 
     root: Path
@@ -120,6 +126,7 @@ class Listing:
     problems: Sequence[Problem]
     category_ids: tuple[int, ...] = ()
     annotations: Path | None = None
+    classes_from: str = "the reader of the format"
 
 
 def sort_out(found: Iterable[T | Problem]) -> tuple[list[T], list[Problem]]:

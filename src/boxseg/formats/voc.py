@@ -72,9 +72,9 @@ def read(data: Data) -> Listing:
     if find_root(data.root) is None and voc_loose.matches(data.root):
         return voc_loose.read(data)
     root = _root(data)
-    classes = class_names(listed(root / "Annotations", "**/*.xml"), root, VOC_CLASSES)
+    classes, source = class_names(listed(root / "Annotations", "**/*.xml"), root, VOC_CLASSES)
     photos, problems = sort_out(_photos(root, data, classes))
-    return Listing(root=root, classes=classes, photos=photos, problems=problems)
+    return Listing(root=root, classes=classes, photos=photos, problems=problems, classes_from=source)
 
 
 def read_photos(data: Data) -> Listing:

@@ -120,7 +120,10 @@ def _entries(results: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
         base = results.parent if results.name == TREE.parts[0] else results
         for path in sorted((base / TREE.parts[0]).rglob("*")):
             if not path.is_dir():
-                yield PurePosixPath(path.relative_to(base).as_posix()), path.read_bytes()
+                yield (
+                    PurePosixPath(path.relative_to(base).as_posix()),
+                    path.read_bytes() if path.is_file() else b"",
+                )
         return
     try:
         with tarfile.open(results) as tar:

@@ -21,7 +21,7 @@ from boxseg.errors import DataError
 from boxseg.formats.files import is_file
 from boxseg.formats.images import SUFFIXES, without_path
 from boxseg.formats.label_map import LABELMAP_TXT, read_label_map
-from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, LeftOut
+from boxseg.formats.listing import NAMES_USED, AnnotatedBox, AnnotatedPhoto, Corners, LeftOut
 from boxseg.formats.photo_names import PhotoIndex
 from boxseg.formats.shapes import bounds, rotated_corners
 from boxseg.formats.split_files import head
@@ -56,13 +56,16 @@ def object_names(content: bytes) -> set[str]:
     return {(node.findtext("name") or "").strip() for node in objects} - {""}
 
 
-def class_names(files: Iterable[Path], root: Path, usual: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Names of classes 1..L: labelmap.txt's or `usual`, if they have all names used; else those, sorted."""
+def class_names(files: Iterable[Path], root: Path, usual: tuple[str, ...] = ()) -> tuple[tuple[str, ...], str]:
+    """Names of classes 1..L, and where they are from.
+
+    labelmap.txt's or `usual`, if they have all names used; else those, sorted.
+    """
     names = set().union(*map(_names_in, files))
-    for known in (read_label_map(root / LABELMAP_TXT), usual):
+    for known, source in ((read_label_map(root / LABELMAP_TXT), LABELMAP_TXT), (usual, "VOC's own 20")):
         if known and names <= set(known):
-            return known
-    return tuple(sorted(names))
+            return known, source
+    return tuple(sorted(names)), NAMES_USED
 
 
 def _names_in(path: Path) -> set[str]:

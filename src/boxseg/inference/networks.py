@@ -167,9 +167,7 @@ def _model_of(said: _Described, path: Path) -> Model:
         )
     if foreign := said.model.keys() - {item.name for item in dataclasses.fields(Model)}:
         known = ", ".join(sorted(foreign)[:4])
-        raise CheckpointError(
-            f"{path} is of a newer boxseg, with options of {known}: upgrade boxseg"
-        )
+        raise CheckpointError(f"{path} is of a newer boxseg, with options of {known}: upgrade boxseg")
     try:
         return as_record(Model, said.model, path, "the options of a network", CheckpointError)
     except ConfigError as error:

@@ -39,11 +39,20 @@ class WrittenDataset:
     def lines(self) -> list[str]:
         """What was written, where, and what was left out."""
         done = self.written
-        of = {"masks": "masks of boxes", "boxes": "boxes", "regions": "connected regions"}[self.objects]
+        of = {
+            "masks": "masks of boxes",
+            "outlines": "outlines of objects",
+            "boxes": "boxes",
+            "regions": "connected regions",
+        }[self.objects]
         counts = f"{done.photos} photos, {done.objects} objects ({of})"
         lines = [f"{self.format}: {self.folder}, split {self.split}: {counts}"]
         if done.empty:
-            what = {"masks": "small masks", "boxes": "boxes without a pixel of their class"}
+            what = {
+                "masks": "small masks",
+                "outlines": "small outlines",
+                "boxes": "boxes without a pixel of their class",
+            }
             lines.append(f"  left out: {done.empty} {what.get(self.objects, 'small regions')}")
         if self.missing:
             lines.append(f"  left out: {self.missing} photos without a label")

@@ -18,6 +18,7 @@ from boxseg.errors import ConfigError, DataError
 from boxseg.formats.files import is_file, listed
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import MaskFolder
+from boxseg.formats.object_outlines import object_regions
 from boxseg.formats.photo_files import photo_sample
 from boxseg.jobs import ConvertJob, LabelJob
 from boxseg.options import build_job, flatten, load_mapping
@@ -42,14 +43,14 @@ class LabelSource:
 
     Attributes:
         dataset: Photos with the labels as their ground truth.
-        objects: What one object is: `boxes` if they are known and no network predicted the labels, or
-            `masks` if there is one for every box.
+        objects: What one object is: `boxes` if they are known and no network predicted the labels, `masks` if
+            there is one for every box, or `outlines` in the annotations.
         missing: Photos of the data that have no label.
         home: Folder made by `label` or `predict`, with its other results.
     """
 
     dataset: BoxDataset
-    objects: Literal["masks", "boxes", "regions"]
+    objects: Literal["masks", "outlines", "boxes", "regions"]
     missing: int
     home: Path
 
@@ -77,6 +78,8 @@ def read_source(job: ConvertJob) -> LabelSource:
         DataError: There are no labels, or their photos or classes are not known.
         ConfigError: An option does not fit the labels.
     """
+    if job.labels == "ground-truth":
+        return _ground_truth(job)
     found = _find(job)
     data = _merge(job.data, found.data)
     if data is None:
@@ -97,6 +100,23 @@ def read_source(job: ConvertJob) -> LabelSource:
         objects="masks" if boxed and own else "boxes" if boxed else "regions",
         missing=len(dataset) - len(labelled),
         home=found.home,
+    )
+
+
+def _ground_truth(job: ConvertJob) -> LabelSource:
+    """The outlines of single objects in a data set."""
+    dataset = formats.load(job.data or Data(root=job.source))
+    samples = tuple(s for s in dataset.samples if s.ground_truth is not None and object_regions(s) is not None)
+    if not samples:
+        raise DataError(
+            f"labels=ground-truth: no image of split {dataset.split} in {dataset.root} has an outline for each "
+            "of its boxes"
+        )
+    return LabelSource(
+        dataset=replace(dataset, samples=samples),
+        objects="outlines",
+        missing=len(dataset) - len(samples),
+        home=job.source,
     )
 
 
