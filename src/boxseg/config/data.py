@@ -44,6 +44,8 @@ class Data:
             stored. `auto` decides for each photo in which of the two its boxes were drawn, by the size that the
             annotations state and by the boxes; where neither tells, as for most other photos of the split, else
             upright. Labels and masks are in the same frame as the boxes.
+        outside: Also read photos outside of root that lists of YOLO name. By default they are left out: a data
+            set from elsewhere could name private files.
         max_pixels: Photos of more pixels are refused: decoded, a small file may be of any size.
     """
 
@@ -58,6 +60,7 @@ class Data:
     merge: dict[str, str] | None = field(default=None, hash=False)
     limit: int | None = None
     exif: Exif = "auto"
+    outside: bool = False
     max_pixels: int = MOST_PIXELS
 
     def __post_init__(self) -> None:

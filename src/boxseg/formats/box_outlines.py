@@ -17,7 +17,7 @@ from faster_coco_eval.core import mask as coco_mask
 from boxseg.dataset import Problem, Sample
 from boxseg.formats.listing import Corners
 from boxseg.formats.object_outlines import object_regions
-from boxseg.formats.regions import UNREADABLE_REGION, RegionMask, encode_region, region_bounds
+from boxseg.formats.regions import UNREADABLE_REGION, RegionMask, encode_region, region_bounds, stated_size
 
 # From this share on, outlines that are boxes are taken for what a tool wrote.
 _SHARE = 0.05
@@ -79,8 +79,8 @@ def _is_box(region: Any, box: Corners) -> bool:
 def _area(region: Any) -> float:
     """Pixels of a code, or the area of a single polygon; 0 for several polygons."""
     if isinstance(region, dict):
-        height, width = region["size"]
         try:
+            height, width = stated_size(region)
             return float(coco_mask.area(encode_region(region, width, height)))
         except UNREADABLE_REGION:
             return 0.0

@@ -27,10 +27,11 @@ import numpy as np
 
 from boxseg.config import Data
 from boxseg.dataset import BoxDataset, Instance, Problem, Sample
+from boxseg.documents import read_json
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.boxes import judge_boxes
 from boxseg.formats.coco_categories import fields_of, list_categories, number_of
-from boxseg.formats.files import listed, read_json
+from boxseg.formats.files import listed
 from boxseg.formats.joining import new_boxes
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
 from boxseg.formats.loose_numbers import ById, Id, as_id, is_set, number

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from boxseg.atomic import atomic_path
 from boxseg.dataset import BoxDataset, Sample
+from boxseg.documents import read_json
 from boxseg.errors import DataError
 from boxseg.formats.boxes import mask_bounds
 from boxseg.formats.components import filled
-from boxseg.formats.files import read_json
 
 CocoResult = dict[str, Any]
 

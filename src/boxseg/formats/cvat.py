@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 
 from boxseg.config import Data
 from boxseg.dataset import Problem
+from boxseg.documents import read_bytes
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.coco_results import encode_window
+from boxseg.formats.images import fits_photo
 from boxseg.formats.listing import NAMES_USED, AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
 from boxseg.formats.loose_numbers import number
 from boxseg.formats.photo_names import NamedPhoto, locate_photos
@@ -76,7 +78,7 @@ def _photos(
             continue
         photo = AnnotatedPhoto(id=found.id, image=found.image, source=path, stated_size=_size(node))
         drawn = [child for child in node if child.tag in _DRAWN]
-        parts, problems = sort_out(_shapes(photo, drawn, classes))
+        parts, problems = sort_out(_shapes(photo, drawn, classes, data.max_pixels))
         yield from problems
         shapes = [shape for shape in parts if isinstance(shape, Shape)]
         photo = replace(
@@ -120,8 +122,8 @@ def _subset(node: ET.Element) -> str:
 
 def _parse(path: Path) -> ET.Element:
     try:
-        tree = parse_xml(path.read_bytes()).root
-    except (ValueError, OSError) as error:
+        tree = parse_xml(read_bytes(path)).root
+    except ValueError as error:
         raise DataError(f"{path}: annotation file is not valid XML ({error})") from error
     if tree.tag != "annotations" or tree.find("track") is not None:
         what = "holds tracks of a video" if tree.find("track") is not None else f"is <{tree.tag}>"
@@ -152,14 +154,17 @@ def _size(node: ET.Element) -> tuple[int, int] | None:
 
 
 def _shapes(
-    photo: AnnotatedPhoto, drawn: list[ET.Element], classes: tuple[str, ...]
+    photo: AnnotatedPhoto, drawn: list[ET.Element], classes: tuple[str, ...], max_pixels: int
 ) -> Iterator[Shape | LeftOut | Problem]:
     """The shapes of a photo. One that cannot be read leaves its place out, or the photo if that is unknown."""
+    size = photo.stated_size
+    if size and any(node.tag == "mask" for node in drawn) and not fits_photo(size, photo.image, max_pixels):
+        size = None
     for position, node in enumerate(drawn, start=1):
         label = (node.get("label") or "").strip()
         called = f"{node.tag} {position} ({label or 'no label'}) of {photo.image.name}"
         try:
-            shape = _shape(node, label, classes, called, photo.stated_size)
+            shape = _shape(node, label, classes, called, size)
         except ValueError as error:
             place = _place(node)
             yield (Problem.dropped if place else Problem.skipped)(photo.source, str(error), called)
@@ -189,7 +194,7 @@ def _shape(
         outline = [value for point in points for value in point]
         return Shape(label=own, box=bounds(points), name=called, region=[outline])
     if size is None:
-        raise ValueError("mask of an image without width and height")
+        raise ValueError("mask of an image without width and height, or with others than its photo's")
     left, top, mask = _mask(node, size)
     box = (float(left), float(top), float(left + mask.shape[1]), float(top + mask.shape[0]))
     region = encode_window(mask, left, top, (size[1], size[0]))

@@ -23,7 +23,8 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from boxseg.config.data import MOST_PIXELS
 from boxseg.dataset import Sample
-from boxseg.errors import DataError
+from boxseg.documents import require_regular
+from boxseg.errors import DataError, is_damage
 
 # What is taken for a photo, by every reader and verb. Pillow reads all but the last two, which it reads with a
 # plug-in; without one they are listed as unreadable.
@@ -45,17 +46,6 @@ _UPRIGHT = {
 }
 # Pixels that are copied from Pillow at once.
 _BAND = 2**22
-# What Pillow raises for damaged files, and for those with too many pixels in a place that it finds late.
-DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    OverflowError,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
 
 
 @dataclass(frozen=True)
@@ -105,8 +95,13 @@ _NO_LIMIT = _NoLimit()
 
 @contextmanager
 def opened(path: Path | str | IO[bytes], limit: int = MOST_PIXELS) -> Iterator[Image.Image]:
-    """Open an image file; DataError if it is missing, damaged, or has more pixels than `limit`."""
+    """Open an image file; DataError if it is missing, damaged, or has more pixels than `limit`.
+
+    Damage is whatever its decoder raises while the block works on it: Pillow's have no common error.
+    """
     try:
+        if isinstance(path, (str, Path)):
+            require_regular(Path(path))
         with _NO_LIMIT:
             image = Image.open(path)
         with image:
@@ -116,7 +111,9 @@ def opened(path: Path | str | IO[bytes], limit: int = MOST_PIXELS) -> Iterator[I
                     "beyond which a file is taken for a decompression bomb: if it is a photo, raise max_pixels"
                 )
             yield image
-    except DAMAGE as error:
+    except Exception as error:
+        if not is_damage(error):
+            raise
         raise unreadable(path, error) from error
 
 
@@ -129,6 +126,18 @@ def read_header(path: Path | str, limit: int = MOST_PIXELS) -> Header:
 def image_size(path: Path | str, limit: int = MOST_PIXELS) -> tuple[int, int]:
     """(width, height) of the upright photo, without decoding it; errors as for `opened`."""
     return read_header(path, limit).upright
+
+
+def fits_photo(size: tuple[int, int], path: Path, limit: int = MOST_PIXELS) -> bool:
+    """Whether a size (width, height) in a file has as many pixels as its photo, however that is turned.
+
+    Before that is known, nothing is to be allocated by it.
+    """
+    try:
+        width, height = read_header(path, limit).stored
+    except DataError:
+        return False
+    return size[0] * size[1] == width * height
 
 
 def read_picture(path: Path | str, limit: int = MOST_PIXELS) -> Image.Image:
@@ -202,7 +211,9 @@ def to_photo(image: Any, limit: int = MOST_PIXELS) -> NDArray[np.uint8]:
     if isinstance(image, Image.Image):
         try:
             return _pixels(_upright(image))
-        except DAMAGE as error:
+        except Exception as error:
+            if not is_damage(error):
+                raise
             raise unreadable("image", error) from error
     is_tensor = hasattr(image, "detach")  # of torch, without importing it
     array = image.detach().cpu().numpy() if is_tensor else image

@@ -23,9 +23,9 @@ from typing import Any
 
 from boxseg.config import Data
 from boxseg.dataset import Problem
+from boxseg.documents import read_json
 from boxseg.errors import DataError
 from boxseg.formats import label_studio_storage
-from boxseg.formats.files import read_json
 from boxseg.formats.images import SUFFIXES, read_header
 from boxseg.formats.label_studio_regions import (
     REGIONS,

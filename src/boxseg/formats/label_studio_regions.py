@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -54,10 +55,10 @@ def place_of(result: dict[str, Any], photo_size: Callable[[], PhotoSize]) -> Cor
         right, bottom = x + _float(value.get("width", across)), y + _float(value.get("height", down))
         if REGIONS[result["type"]] == "rectangle" and not {"width", "height"} <= value.keys():
             return None
+        corners = [(x - across, y - down), (right, bottom)]
+        return bounds([(x / 100 * size[0], y / 100 * size[1]) for x, y in corners])
     except (ValueError, TypeError, KeyError):
         return None
-    corners = [(x - across, y - down), (right, bottom)]
-    return bounds([(x / 100 * size[0], y / 100 * size[1]) for x, y in corners])
 
 
 def read_region(result: dict[str, Any], label: int, name: str, photo_size: Callable[[], PhotoSize]) -> Shape:
@@ -77,6 +78,8 @@ def read_region(result: dict[str, Any], label: int, name: str, photo_size: Calla
         points = _points(value, size)
         region = [[number for point in points for number in point]]
         return Shape(label=label, box=bounds(points), name=name, region=region)
+    if math.prod(size) != math.prod(photo_size()):
+        raise ValueError("brushed mask of another size than its photo")
     mask = decode_brush(value.get("rle"), *size)
     return Shape(label=label, box=mask_bounds(mask), name=name, region=encode_mask(mask))
 

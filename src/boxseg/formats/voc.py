@@ -23,9 +23,10 @@ from pathlib import Path, PurePosixPath
 
 from boxseg.config import Data
 from boxseg.dataset import VOC_CLASSES, Problem
+from boxseg.documents import read_lines
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats import voc_loose
-from boxseg.formats.files import is_file, leads_out, listed, read_lines
+from boxseg.formats.files import is_file, leads_out, listed
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.listing import AnnotatedPhoto, Listing, MaskReader, sort_out
 from boxseg.formats.masks import read_mask

@@ -25,8 +25,9 @@ from boxseg.atomic import write_text
 from boxseg.config import Data
 from boxseg.config.data import DESCRIPTIONS
 from boxseg.dataset import Problem
+from boxseg.documents import read_lines
 from boxseg.errors import DataError
-from boxseg.formats.files import is_file, listed, read_lines
+from boxseg.formats.files import is_file, listed
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.listing import AnnotatedPhoto, LeftOut, Listing, sort_out
 from boxseg.formats.regions import RegionMask
@@ -69,15 +70,16 @@ def read(data: Data) -> Listing:
             f"{data.root}: no data.yaml, expected a YOLO data set (names, train, val); obj.data or classes.txt "
             "with label files would do"
         )
-    description = describe(data.root, path)
+    description = describe(data.root, path, outside=data.outside)
     ids, classes = numbered(description.names, path)
     found = find_photos(description, data.split)
-    sources = {file: label_file(file) for file in found.files}
+    names = found.ids()
+    sources = {file: label_file(file) for file in names}
     # If there is no label file at all, the labels are elsewhere: the photos are not all background.
     if sources and not any(map(is_file, sources.values())):
         first = next(iter(sources.values()))
         raise DataError(f"{path}: none of {len(sources)} photos of {data.split!r} has labels ({first})")
-    read, problems = sort_out(_photos(data, description, sources, found.top, ids))
+    read, problems = sort_out(_photos(data, description, sources, names, ids))
     photos, notes = sort_out(_with_ground_truth(read, path))
     problems = [*found.problems, *problems, *notes]
     return Listing(
@@ -90,12 +92,11 @@ def read(data: Data) -> Listing:
 
 
 def _photos(
-    data: Data, description: Description, sources: dict[Path, Path], top: Path, ids: dict[int, int]
+    data: Data, description: Description, sources: dict[Path, Path], names: dict[Path, str], ids: dict[int, int]
 ) -> Iterator[_Read | Problem]:
     yield from _orphans(sources)
     for file, source in list(sources.items())[: data.limit]:
-        name = file.relative_to(top).with_suffix("").as_posix()
-        photo = AnnotatedPhoto(id=name, image=file, source=source, normalised=True)
+        photo = AnnotatedPhoto(id=names[file], image=file, source=source, normalised=True)
         yield from _with_objects(photo, description, ids)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boxseg.config import data
+from boxseg.documents import as_record
 from boxseg.errors import CheckpointError
 from boxseg.extras import import_extra
 from boxseg.inference.prediction import BasePredictor
@@ -63,7 +64,12 @@ class OnnxPredictor(BasePredictor):
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         if "boxseg" not in self.metadata:
             raise CheckpointError(f"{path} was not written by `boxseg export`: it does not name its classes")
-        super().__init__(json.loads(self.metadata["classes"])[1:], tile, MOST_PIXELS, max_pixels)
+        try:
+            said = json.loads(self.metadata.get("classes", ""))
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"{path} does not name its classes ({error}): export it again") from error
+        classes = as_record(list[str], said, Path(path), "the names of its classes", CheckpointError)
+        super().__init__(classes[1:], tile, MOST_PIXELS, max_pixels)
 
     def _probabilities(self, photos: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         results: list[NDArray[np.float32]] = []

@@ -58,7 +58,7 @@ def _parse_value(text: str, key: str) -> Any:
         return text  # an empty text, not None
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: the 13th month
         return text
     # YAML 1.1 reads 1e-3 as text and 007 as octal: numbers and dates stay text, the option's type decides.
     if isinstance(value, dict) and key.rpartition(".")[2] in MAPPINGS:

@@ -14,6 +14,7 @@ import yaml
 from boxseg.atomic import sync_files, write_text
 from boxseg.config import LabelFormat
 from boxseg.dataset import BoxDataset
+from boxseg.documents import as_record
 from boxseg.errors import ConfigError
 from boxseg.formats.masks import MaskFolder
 from boxseg.formats.writers import OVERLAPPING, SPLIT_FOLDERS, WRITERS, Writing, Written
@@ -135,8 +136,8 @@ def write_formats(
 
 def _is_complete(out: Path, split: str) -> bool:
     file = out / RECORD
-    splits = load_mapping(file).get("splits") if file.is_file() else None
-    return isinstance(splits, Mapping) and bool((splits.get(split) or {}).get("complete"))
+    entry = _read_record(file).splits.get(split) if file.is_file() else None
+    return bool(entry and entry.get("complete"))
 
 
 def default_split(name: LabelFormat, split: str) -> str:
@@ -150,7 +151,7 @@ def default_split(name: LabelFormat, split: str) -> str:
     return next((word for word in ("train", "val", "test") if word in split), "train")
 
 
-def _open(out: Path, name: LabelFormat, split: str, overwrite: bool) -> dict[str, Any]:
+def _open(out: Path, name: LabelFormat, split: str, overwrite: bool) -> dict[str, dict[str, Any]]:
     """Check that a folder can take a split, and remove an old one; returns the splits that it holds."""
     if split in ("", ".", "..") or any(sign in split for sign in "/\\:"):
         raise ConfigError(f"split={split!r} cannot be used as the name of a folder and a file")
@@ -160,13 +161,10 @@ def _open(out: Path, name: LabelFormat, split: str, overwrite: bool) -> dict[str
         if out.exists() and any(path.name not in (LOCK, HOLDER) for path in out.iterdir()):
             raise ConfigError(f"{out} is not empty and was not made by `boxseg convert`: choose another folder")
         return {}
-    content = load_mapping(file)
-    if content.get("format") != name:
-        raise ConfigError(
-            f"{out} holds a data set in the format {content.get('format')}: choose another folder"
-        )
-    splits = content.get("splits")
-    record: dict[str, Any] = dict(splits) if isinstance(splits, Mapping) else {}
+    content = _read_record(file)
+    if content.format != name:
+        raise ConfigError(f"{out} holds a data set in the format {content.format}: choose another folder")
+    record = content.splits
     if split in record:
         if not overwrite and record[split].get("complete"):
             raise ConfigError(
@@ -176,6 +174,19 @@ def _open(out: Path, name: LabelFormat, split: str, overwrite: bool) -> dict[str
         for pattern in SPLIT_FOLDERS[name]:
             shutil.rmtree(out / pattern.format(split), ignore_errors=True)
     return record
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What convert.yaml says of a folder."""
+
+    format: str
+    splits: dict[str, dict[str, Any]]
+
+
+def _read_record(file: Path) -> _Record:
+    what = "which splits are in the folder: choose another folder, or remove this one"
+    return as_record(_Record, load_mapping(file), file, what, ConfigError)
 
 
 def _write_record(

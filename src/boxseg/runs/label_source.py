@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,9 @@ from boxseg import formats
 from boxseg.atomic import write_json
 from boxseg.config import Data
 from boxseg.dataset import BACKGROUND_NAME, BoxDataset, Sample
+from boxseg.documents import as_record, read_json, read_record
 from boxseg.errors import ConfigError, DataError
-from boxseg.formats.files import is_file, listed, read_json
+from boxseg.formats.files import is_file, listed
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import MaskFolder
 from boxseg.formats.object_outlines import object_regions
@@ -256,19 +257,28 @@ def _photos_in(folder: Path, ids: list[str]) -> dict[str, Path]:
 
 
 def _recorded_photos(home: Path) -> dict[str, Path]:
-    content = read_json(home / PHOTOS) if (home / PHOTOS).is_file() else {}
-    known = content if isinstance(content, Mapping) else {}
-    return {str(name): Path(str(path)) for name, path in known.items()}
+    file = home / PHOTOS
+    if not file.is_file():
+        return {}
+    return read_record(dict[str, Path], file, "photos by name: remove it, and give images=DIR")
+
+
+@dataclass(frozen=True)
+class _Named:
+    """An entry of labelmap.json."""
+
+    value: int
+    name: str
 
 
 def _class_names(home: Path) -> tuple[str, ...]:
-    """Names of classes 1..L from labelmap.json; empty without it."""
-    content = read_json(home / LABEL_MAP) if (home / LABEL_MAP).is_file() else []
-    named = {
-        entry["value"]: str(entry["name"])
-        for entry in (content if isinstance(content, list) else [])
-        if isinstance(entry, Mapping) and isinstance(entry.get("value"), int) and "name" in entry
-    }
+    """Names of classes 1..L from labelmap.json; empty without it, or if it is of another program."""
+    file = home / LABEL_MAP
+    content = read_json(file) if file.is_file() else None
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        return ()
+    entries = as_record(list[_Named], content, file, "the names of label values: remove it, and give classes=")
+    named = {entry.value: entry.name for entry in entries}
     return tuple(named[value] for value in sorted(named) if value > 0)
 
 

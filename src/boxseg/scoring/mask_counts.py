@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from boxseg.dataset import Sample
-from boxseg.errors import DataError
-from boxseg.formats.files import read_json
+from boxseg.documents import read_record
 from boxseg.formats.object_counts import LARGE, MEDIUM
 from boxseg.runs.layout import piece_path
 from boxseg.scoring.doubtful_masks import FULL, TINY, UNSURE, JudgedMask, judge_masks
@@ -82,13 +81,8 @@ def read_counts(file: Path) -> dict[str, MaskCounts]:
     Raises:
         DataError: It holds no such counts.
     """
-    content = read_json(file)
-    try:
-        return {
-            size: MaskCounts(**{name: int(part[name]) for name in _NAMES}) for size, part in content.items()
-        }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{file} holds no counts of masks ({error!r}): run label again to write it") from error
+    what = "counts of masks: run label again to write it"
+    return read_record(dict[str, MaskCounts], file, what)
 
 
 def count_table(title: str, counts: dict[str, MaskCounts]) -> Table:
