@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Errors of a write for which the system does not name the file.
-_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+from boxseg.errors import WRITING
+
 # Names of temporary files.
 _TEMPORARY = re.compile(r"\..{0,40}-[0-9a-f]{32}(\.[^.]*)?")
 # How a file system says that it does not sync folders.
@@ -52,12 +52,27 @@ def atomic_path(path: Path | str, *, sync: bool = True) -> Iterator[Path]:
         if sync:
             _to_disk(path.parent)
     except OSError as error:
-        unnamed = error.filename is None and error.errno in _WRITING
+        unnamed = error.filename is None and error.errno in WRITING
         if unnamed or error.filename == str(temporary):
             error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add whole lines to a file, by one call of the system, so that several processes may."""
+    content = text.encode()
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        if os.write(handle, content) < len(content):  # what did not fit is lost: the next call says why
+            os.write(handle, b"\n")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        os.close(handle)
 
 
 def is_temporary(path: Path) -> bool:
@@ -87,6 +102,7 @@ def _to_disk(path: Path) -> None:
         os.fsync(handle)
     except OSError as error:
         if not folder or error.errno not in _UNABLE:
+            error.filename = str(path)
             raise
     finally:
         os.close(handle)

@@ -79,7 +79,8 @@ def execute(words: list[str]) -> int:
     _show_any_name()
     try:
         return _dispatch([word for word in words if word not in ("--debug", "--quiet")])
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        _close_progress(stop)
         print("boxseg: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
@@ -92,8 +93,17 @@ def execute(words: list[str]) -> int:
             raise
         if debug:
             traceback.print_exc()
+        _close_progress(error)
         print(f"boxseg: {error if ours else say_failure(error)}", file=sys.stderr)
         return 2 if ours else 1
+
+
+def _close_progress(error: BaseException) -> None:
+    """End what the error has left unfinished, such as progress bars, so that its message comes last."""
+    part: BaseException | None = error
+    while part is not None:
+        traceback.clear_frames(part.__traceback__)
+        part = part.__context__
 
 
 def _dispatch(words: list[str]) -> int:

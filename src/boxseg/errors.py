@@ -11,6 +11,9 @@ import errno
 import reprlib
 from collections.abc import Iterable
 
+# Errors of a write, for which the system does not name the file.
+WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 
 class BoxsegError(Exception):
     """Base of every error that a caller can act on."""
@@ -60,6 +63,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f", did you mean '{close[0]}'?" if close else ""
+
+
+def refusal_of(error: BaseException) -> OSError | None:
+    """The refused write from which an error arose: of a full disk, torch only says that an archive is wrong."""
+    reason: BaseException | None = error
+    while reason is not None:
+        if isinstance(reason, OSError) and reason.errno in WRITING:
+            return reason
+        reason = reason.__cause__ or reason.__context__
+    return None
 
 
 def one_line(error: object, most: int | None = None) -> str:

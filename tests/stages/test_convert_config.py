@@ -248,6 +248,10 @@ def test_results_are_not_overwritten_unasked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="already exists"):
         boxseg.convert_config(file=tmp_path / "stage1.yml")
     assert (tmp_path / "stage1.boxseg.yaml").read_text() == "mine"
+    boxseg.convert_config(file=tmp_path / "stage1.yml", overwrite=True)
+    written = (tmp_path / "stage1.boxseg.yaml").read_text()
+    boxseg.convert_config(file=tmp_path / "stage1.yml")  # again: as after an interruption
+    assert (tmp_path / "stage1.boxseg.yaml").read_text() == written
 
 
 VALUES = st.one_of(

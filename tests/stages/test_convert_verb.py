@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from boxseg.formats.masks import read_mask, write_grey, write_mask
 from boxseg.formats.writers import OVERLAPPING
 from boxseg.jobs import LabelJob
 from boxseg.options import to_yaml
+from boxseg.runs import dataset_folder
 from boxseg.runs.dataset_folder import default_split, write_formats
 from boxseg.runs.label_source import record_photos
 
@@ -81,7 +83,7 @@ def test_a_label_folder_in_every_format(name: str, labels: Path, tmp_path: Path,
     assert "(boxes)" in printed
     record = yaml.safe_load((out / "convert.yaml").read_text())
     assert (record["format"], record["splits"]["train"]["complete"]) == (name, True)
-    assert "already has split 'train'" in refused(capsys, labels, out, f"format={name}")
+    assert "already has split 'train'" in refused(capsys, labels, out, f"format={name}", "min_area=2")
     assert execute(["convert", str(labels), str(out), f"format={name}", "overwrite=true"]) == 0
     other = next(one for one in FORMATS if one != name)
     assert f"holds a data set in the format {name}" in refused(capsys, labels, out, f"format={other}")
@@ -309,18 +311,61 @@ def test_splits_have_the_names_that_formats_know(split: str, expected: str) -> N
     assert default_split("coco", split) == split
 
 
+def test_the_same_command_again_finds_its_split_until_labels_or_boxes_change(
+    labels: Path, toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was killed after its last write can be repeated; nothing made from other labels counts as done."""
+    data = tmp_path / "data"
+    shutil.copytree(toy, data)
+    command = ["convert", str(labels), f"{tmp_path}/out", "format=voc", "maps=true", f"data={data}"]
+    assert execute(command) == 0
+    first = capsys.readouterr().out
+    written = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*") if file.is_file()}
+    assert execute(command) == 0
+    again = capsys.readouterr().out
+    assert again.replace(": there already, from the same labels; overwrite=true writes it again", "") == first
+    assert {file: file.stat().st_mtime_ns for file in written} == written
+    label = next((labels / "labels").iterdir())
+    before = label.read_bytes()
+    write_mask(label, np.zeros_like(read_mask(label)))
+    assert "already has split 'train'" in refused(capsys, *command[1:])
+    label.write_bytes(before)
+    assert execute(command) == 0
+    annotation = data / "Annotations" / f"{label.stem}.xml"
+    annotation.write_text(re.sub("<xmin>[^<]*</xmin>", "<xmin>3</xmin>", annotation.read_text()))
+    assert "already has split 'train'" in refused(capsys, *command[1:])
+
+
+def test_maps_are_written_before_a_split_is_complete(
+    labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["convert", str(labels), f"{tmp_path}/out", "format=masks", "maps=true"]
+
+    def killed(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dataset_folder, "copy_maps", killed)
+        assert execute(command) == 130
+    assert execute(command) == 0
+    assert len(list((tmp_path / "out" / "reliable").iterdir())) == 3
+    assert "there already" not in capsys.readouterr().out
+
+
 def test_formats_of_label_are_written_when_labels_change(labels: Path, toy: Path) -> None:
     write_pieces(labels, Data(root=toy))
     dataset = replace(formats.load(Data(root=toy)), split="train_aug")
     names = ("coco", "yolo-seg")
-    lines = write_formats(names, labels, dataset, changed=False)
+    lines = write_formats(names, labels, dataset)
     assert [line.partition(" ")[0] for line in lines] == ["coco:", "yolo-seg:"]
     assert "there already" not in "".join(lines)
     file = labels / "yolo-seg" / "data.yaml"
     assert yaml.safe_load(file.read_text())["train"] == "images/train"
     assert next((labels / "yolo-seg" / "images" / "train").iterdir()).is_symlink()
-    file.unlink()
-    assert all("there already" in line for line in write_formats(names, labels, dataset, changed=False))
-    assert not file.exists()
-    write_formats(names, labels, dataset, changed=True)
-    assert file.exists()
+    before = file.stat().st_mtime_ns
+    assert all("there already" in line for line in write_formats(names, labels, dataset))
+    assert file.stat().st_mtime_ns == before
+    piece = next((labels / "masks").iterdir())
+    piece.write_text(piece.read_text().replace("0.25", "0.5"))
+    assert "there already" not in "".join(write_formats(names, labels, dataset))
+    assert file.stat().st_mtime_ns != before

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from boxseg.atomic import atomic_path, write_text
+from boxseg.atomic import write_text
 from boxseg.data.toy_objects import OBJECTS
 from boxseg.data.toy_textures import FloatArray, Rng, ground
 from boxseg.dataset import Sample
 from boxseg.formats.boxes import mask_bounds
+from boxseg.formats.images import write_jpeg
 from boxseg.formats.masks import write_mask
 from boxseg.formats.voc_xml import annotation_xml
 
@@ -72,8 +73,7 @@ def write_toy(
 
 def _write_scene(root: Path, name: str, scene: Scene) -> None:
     path = root / "JPEGImages" / f"{name}.jpg"
-    with atomic_path(path, sync=False) as temporary:
-        Image.fromarray(scene.image).save(temporary, format="JPEG", quality=92, subsampling=0)
+    write_jpeg(path, Image.fromarray(scene.image), quality=92, subsampling=0)
     height, width = scene.mask.shape
     sample = Sample(
         id=name,

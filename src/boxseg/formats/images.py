@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from boxseg.atomic import atomic_path
 from boxseg.config.data import MOST_PIXELS
 from boxseg.dataset import Sample
 from boxseg.documents import require_regular
@@ -236,6 +237,17 @@ def small_png(picture: Image.Image, longest: int = 1024) -> bytes:
     content = io.BytesIO()
     picture.save(content, format="PNG")
     return content.getvalue()
+
+
+def write_jpeg(path: Path | str, picture: Image.Image, **options: Any) -> None:
+    """Write a picture as JPEG: whole, not synced; `options` are Pillow's.
+
+    Pillow would hand the file to the system itself, and not notice if a full disk took only a part of it.
+    """
+    content = io.BytesIO()
+    picture.save(content, format="JPEG", **options)
+    with atomic_path(path, sync=False) as temporary:
+        temporary.write_bytes(content.getvalue())
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -88,7 +88,8 @@ def _write_program(path: Path, network: PortableSegmenter, source: Path) -> None
             for name, axes in DYNAMIC.items()
         }
         program = torch.export.export(network, (example(),), dynamic_shapes=shapes)
-        torch.export.save(program, path, extra_files={"boxseg.json": json.dumps(describe(source))})
+        with path.open("wb") as file:  # given a path, torch hides why it cannot be written
+            torch.export.save(program, file, extra_files={"boxseg.json": json.dumps(describe(source))})
 
 
 def _open_program(path: Path) -> Compute:

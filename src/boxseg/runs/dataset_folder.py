@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -16,13 +17,16 @@ from boxseg.config import LabelFormat
 from boxseg.dataset import BoxDataset
 from boxseg.documents import as_record
 from boxseg.errors import ConfigError
-from boxseg.formats.masks import MaskFolder
+from boxseg.formats.files import content_digest
+from boxseg.formats.masks import MaskFolder, truth_digest
 from boxseg.formats.writers import OVERLAPPING, SPLIT_FOLDERS, WRITERS, Writing, Written
 from boxseg.options import load_mapping
+from boxseg.runs.dataset_maps import copy_maps
 from boxseg.runs.folder import check_folder
-from boxseg.runs.label_source import with_labels
+from boxseg.runs.label_source import LabelSource, with_labels
 from boxseg.runs.layout import FINAL, HOLDER, LOCK, RECORD, piece_path
 from boxseg.runs.lock import hold
+from boxseg.runs.provenance import boxes_digest, file_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,8 @@ class WrittenDataset:
     objects: str
     written: Written
     missing: int
+    maps: str = ""
+    there: bool = False
 
     def lines(self) -> list[str]:
         """What was written, where, and what was left out."""
@@ -46,7 +52,8 @@ class WrittenDataset:
             "regions": "connected regions",
         }[self.objects]
         counts = f"{done.photos} photos, {done.objects} objects ({of})"
-        lines = [f"{self.format}: {self.folder}, split {self.split}: {counts}"]
+        there = ": there already, from the same labels; overwrite=true writes it again" if self.there else ""
+        lines = [f"{self.format}: {self.folder}, split {self.split}: {counts}{there}"]
         if done.empty:
             what = {
                 "masks": "small masks",
@@ -67,77 +74,102 @@ class WrittenDataset:
             )
         if done.ignored and self.format in OVERLAPPING:
             lines.append(f"  {done.ignored} photos have pixels of 255, which are no object here")
-        return lines
+        return [*lines, self.maps] if self.maps else lines
 
 
 def write_dataset(
-    dataset: BoxDataset,
+    source: LabelSource,
     out: Path,
     name: LabelFormat,
     writing: Writing,
     *,
-    missing: int,
     split: str | None = None,
-    overwrite: bool = False,
+    overwrite: bool | Literal["changed"] = False,
+    maps: bool = False,
 ) -> WrittenDataset:
     """Write a data set with the labels as its ground truth.
 
+    A split that was made from the same labels with the same options stays, so that a command that was killed
+    after its last write can be repeated.
+
     Args:
-        dataset: The photos with their labels.
+        source: The photos with their labels.
         out: Folder to write.
         name: Its format.
         writing: What an object is, and what becomes of the photos.
-        missing: Photos without a label, which were left out.
-        split: Its name; by default that of `dataset`, as the format calls it.
-        overwrite: Whether to replace the split if it is there.
+        split: Its name; by default that of the labels, as the format calls it.
+        overwrite: Whether to replace the split if it is there; `changed`: if it was made from anything else.
+        maps: Whether to write confidence maps and reliable regions beside it.
 
     Raises:
         DataError: A mask or a photo cannot be used.
-        ConfigError: The folder holds something else, or the split already.
+        ConfigError: The folder holds something else, or the split already, made from something else.
     """
-    split = split or default_split(name, dataset.split)
-    record = _open(out, name, split, overwrite)
-    hold(out)
-    options = {"objects": writing.objects, "min_area": writing.min_area, "photos": writing.photos}
-    entry: dict[str, Any] = {"of": str(dataset.root), "split": dataset.split, **options}
-    _write_record(out, name, record, split, {**entry, "complete": False})
-    written = WRITERS[name](replace(dataset, split=split), out, writing)
-    sync_files(file for file in out.rglob("*") if file.is_file())
-    _write_record(out, name, record, split, {**entry, "complete": True})
+    split = split or default_split(name, source.dataset.split)
+    splits, entry = _splits(out, name, split), _entry(source, writing, maps)
+    before = splits.get(split) or {}
+    there = overwrite is not True and {**before, **entry, "complete": True} == before
+    if not there:
+        if before.get("complete") and not overwrite:
+            raise ConfigError(
+                f"{out} already has split {split!r}: write it again with overwrite=true, or give another name "
+                "by split="
+            )
+        if split in splits:
+            for pattern in SPLIT_FOLDERS[name]:
+                shutil.rmtree(out / pattern.format(split), ignore_errors=True)
+        hold(out)
+        _write_record(out, name, splits, split, {**entry, "complete": False})
+        written = WRITERS[name](replace(source.dataset, split=split), out, writing)
+        said = copy_maps(source.home, out, source.dataset.samples) if maps else ""
+        sync_files(file for file in out.rglob("*") if file.is_file())
+        before = {**entry, "complete": True, "written": asdict(written), "maps_written": said}
+        _write_record(out, name, splits, split, before)
     return WrittenDataset(
-        folder=out, format=name, split=split, objects=writing.objects, written=written, missing=missing
+        folder=out,
+        format=name,
+        split=split,
+        objects=writing.objects,
+        written=Written(**before["written"]),
+        missing=source.missing,
+        maps=before["maps_written"],
+        there=there,
     )
 
 
-def write_formats(
-    names: Sequence[LabelFormat], folder: Path, dataset: BoxDataset, *, changed: bool
-) -> list[str]:
+def write_formats(names: Sequence[LabelFormat], folder: Path, dataset: BoxDataset) -> list[str]:
     """Write the labels of a label folder to FOLDER/FORMAT, with links to the photos; returns summaries.
 
-    Args:
-        names: Formats.
-        folder: Holds labels/ID.png.
-        dataset: The photos of the labels.
-        changed: Whether labels were written since the last time; if not, complete data sets stay.
+    Complete data sets of the same labels stay.
     """
+    masks = MaskFolder(folder / FINAL)
     lines: list[str] = []
     for name in names:
-        out, split = folder / name, default_split(name, dataset.split)
-        if not changed and _is_complete(out, split):
-            lines.append(f"{name}: {out} (there already)")
-            continue
-        labelled = with_labels(dataset, MaskFolder(folder / FINAL))
+        labelled = with_labels(dataset, masks)
+        objects: Literal["masks", "boxes"] = "masks" if name in OVERLAPPING else "boxes"
         missing = len(dataset) - len(labelled)
-        own = name in OVERLAPPING
-        writing = Writing(objects="masks" if own else "boxes", masks=partial(piece_path, folder), photos="link")
-        lines += write_dataset(labelled, out, name, writing, missing=missing, overwrite=True).lines()
+        source = LabelSource(dataset=labelled, masks=masks, objects=objects, missing=missing, home=folder)
+        writing = Writing(objects=objects, masks=partial(piece_path, folder), photos="link")
+        lines += write_dataset(source, folder / name, name, writing, overwrite="changed").lines()
     return lines
 
 
-def _is_complete(out: Path, split: str) -> bool:
-    file = out / RECORD
-    entry = _read_record(file).splits.get(split) if file.is_file() else None
-    return bool(entry and entry.get("complete"))
+def _entry(source: LabelSource, writing: Writing, maps: bool) -> dict[str, Any]:
+    """What a split is made from: the labels, by content, and the options."""
+    options = {name: value for name, value in vars(writing).items() if name != "masks"}
+    digest = hashlib.blake2b(digest_size=16)
+    for sample in source.dataset.samples:
+        own = writing.masks(sample) if writing.masks and writing.objects == "masks" else None
+        parts = (
+            sample.id,
+            *file_state(sample.image),
+            boxes_digest(sample, source.dataset.classes),
+            source.masks.digest(sample.id) if source.masks else truth_digest(sample.ground_truth),
+            content_digest(own) if own and own.is_file() else "",
+        )
+        digest.update(repr(parts).encode())
+    of = {"of": str(source.dataset.root), "split": source.dataset.split}
+    return {**of, **options, "maps": maps, "labels": digest.hexdigest()}
 
 
 def default_split(name: LabelFormat, split: str) -> str:
@@ -151,8 +183,8 @@ def default_split(name: LabelFormat, split: str) -> str:
     return next((word for word in ("train", "val", "test") if word in split), "train")
 
 
-def _open(out: Path, name: LabelFormat, split: str, overwrite: bool) -> dict[str, dict[str, Any]]:
-    """Check that a folder can take a split, and remove an old one; returns the splits that it holds."""
+def _splits(out: Path, name: LabelFormat, split: str) -> dict[str, dict[str, Any]]:
+    """What is recorded of the splits in a folder, after a check that it can take this one."""
     if split in ("", ".", "..") or any(sign in split for sign in "/\\:"):
         raise ConfigError(f"split={split!r} cannot be used as the name of a folder and a file")
     check_folder(out)
@@ -164,16 +196,7 @@ def _open(out: Path, name: LabelFormat, split: str, overwrite: bool) -> dict[str
     content = _read_record(file)
     if content.format != name:
         raise ConfigError(f"{out} holds a data set in the format {content.format}: choose another folder")
-    record = content.splits
-    if split in record:
-        if not overwrite and record[split].get("complete"):
-            raise ConfigError(
-                f"{out} already has split {split!r}: write it again with overwrite=true, or give another name "
-                "by split="
-            )
-        for pattern in SPLIT_FOLDERS[name]:
-            shutil.rmtree(out / pattern.format(split), ignore_errors=True)
-    return record
+    return content.splits
 
 
 @dataclass(frozen=True)
@@ -190,7 +213,7 @@ def _read_record(file: Path) -> _Record:
 
 
 def _write_record(
-    out: Path, name: LabelFormat, record: Mapping[str, Any], split: str, entry: Mapping[str, Any]
+    out: Path, name: LabelFormat, splits: Mapping[str, Any], split: str, entry: Mapping[str, Any]
 ) -> None:
-    content = {"format": name, "splits": {**record, split: dict(entry)}}
+    content = {"format": name, "splits": {**splits, split: dict(entry)}}
     write_text(out / RECORD, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

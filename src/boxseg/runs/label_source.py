@@ -43,6 +43,7 @@ class LabelSource:
 
     Attributes:
         dataset: Photos with the labels as their ground truth.
+        masks: The labels; None for the outlines of a data set.
         objects: What one object is: `boxes` if they are known and no network predicted the labels, `masks` if
             there is one for every box, or `outlines` in the annotations.
         missing: Photos of the data that have no label.
@@ -50,6 +51,7 @@ class LabelSource:
     """
 
     dataset: BoxDataset
+    masks: MaskFolder | None
     objects: Literal["masks", "outlines", "boxes", "regions"]
     missing: int
     home: Path
@@ -97,6 +99,7 @@ def read_source(job: ConvertJob) -> LabelSource:
     own = found.masks.path.name == FINAL and (found.home / PIECES).is_dir()
     return LabelSource(
         dataset=labelled,
+        masks=found.masks,
         objects="masks" if boxed and own else "boxes" if boxed else "regions",
         missing=len(dataset) - len(labelled),
         home=found.home,
@@ -114,6 +117,7 @@ def _ground_truth(job: ConvertJob) -> LabelSource:
         )
     return LabelSource(
         dataset=replace(dataset, samples=samples),
+        masks=None,
         objects="outlines",
         missing=len(dataset) - len(samples),
         home=job.source,

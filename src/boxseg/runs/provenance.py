@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from boxseg.atomic import atomic_path, sync_files
+from boxseg.atomic import append_text, atomic_path, sync_files
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import ConfigError
 from boxseg.formats.files import content_digest
@@ -51,7 +50,7 @@ class Origin:
 
     def same_photo(self, path: Path) -> bool:
         """Whether the photo is still the same. Its content counts where its time alone has changed."""
-        size, time = _state(path)
+        size, time = file_state(path)
         if size != self.size or size < 0:
             return False
         return time == self.time or self.photo in ("", content_digest(path))
@@ -216,20 +215,16 @@ def _record(
     """Wait until the files of photos are on the disk, and add their lines."""
     sync_files(path for sample in samples for path in files(sample))
     lines = [_line(sample.id, _origin(sample, classes, content=True)) for sample in samples]
-    handle = os.open(folder / PROVENANCE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    try:
-        os.write(handle, "".join(lines).encode())
-    finally:
-        os.close(handle)
+    append_text(folder / PROVENANCE, "".join(lines))
 
 
 def _origin(sample: Sample, classes: Sequence[str], *, content: bool = False, labels: str = "") -> Origin:
-    size, time = _state(sample.image)
+    size, time = file_state(sample.image)
     photo = content_digest(sample.image) if content and size >= 0 else ""
     return Origin(size=size, time=time, photo=photo, boxes=boxes_digest(sample, classes), labels=labels)
 
 
-def _state(path: Path) -> tuple[int, int]:
+def file_state(path: Path) -> tuple[int, int]:
     """Size in bytes and time of the last change of a file; -1 where there is none."""
     try:
         state = path.stat()

@@ -11,7 +11,7 @@ from boxseg.formats.writers import OVERLAPPING, Writing
 from boxseg.jobs import ConvertJob
 from boxseg.results import Result
 from boxseg.runs.dataset_folder import WrittenDataset, write_dataset
-from boxseg.runs.dataset_maps import check_maps, copy_maps
+from boxseg.runs.dataset_maps import check_maps
 from boxseg.runs.label_source import LabelSource, read_source
 from boxseg.runs.layout import piece_path
 
@@ -28,14 +28,12 @@ class ConvertResult(WrittenDataset, Result):
         written: Counts of photos and objects.
         missing: Photos of the data that have no label.
         maps: One line about the confidence maps and reliable regions, if requested.
+        there: Whether it was there already, made from the same labels with the same options.
     """
-
-    maps: str = ""
 
     def notes(self) -> list[str]:
         """What was written, where, and what was left out."""
-        lines = self.lines()
-        return [*lines, self.maps] if self.maps else lines
+        return self.lines()
 
 
 def run(job: ConvertJob) -> ConvertResult:
@@ -54,18 +52,10 @@ def run(job: ConvertJob) -> ConvertResult:
         prefix=job.prefix,
         predictions=job.predictions,
     )
-    dataset = source.dataset
     done = write_dataset(
-        dataset,
-        job.out,
-        job.format,
-        writing,
-        missing=source.missing,
-        split=job.split,
-        overwrite=job.overwrite,
+        source, job.out, job.format, writing, split=job.split, overwrite=job.overwrite, maps=job.maps
     )
-    maps = copy_maps(source.home, job.out, dataset.samples) if job.maps else ""
-    return ConvertResult(**vars(done), maps=maps)
+    return ConvertResult(**vars(done))
 
 
 def _objects(job: ConvertJob, source: LabelSource) -> Literal["masks", "outlines", "boxes", "regions"]:

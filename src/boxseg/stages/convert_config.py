@@ -66,8 +66,6 @@ def run(job: ConvertConfigJob) -> ConvertConfigResult:
     target = job.out or job.file.with_name(f"{job.file.stem}.boxseg.yaml")
     if target.is_dir():
         raise ConfigError(f"out={target} is a folder; give a file")
-    if target.exists() and not job.overwrite:
-        raise ConfigError(f"{target} already exists: give out=FILE, or overwrite=true")
     content = load_mapping(job.file)
     if not any(str(key).isupper() for key in content):
         raise ConfigError(
@@ -78,7 +76,11 @@ def run(job: ConvertConfigJob) -> ConvertConfigResult:
     seen = _look(job, theirs)
     keys = _convert(theirs, seen)
     recipe = "coco_from_voc" if seen.labels_coco else f"voc_{_backbone(job.file, keys)}"
-    write_text(target, _yaml(job.file, recipe, keys))
+    text = _yaml(job.file, recipe, keys)
+    # What the same command wrote may stay: it may have been killed after that.
+    if target.exists() and not job.overwrite and target.read_bytes() != text.encode():
+        raise ConfigError(f"{target} already exists: give out=FILE, or overwrite=true")
+    write_text(target, text)
     command = _command(target, recipe, seen, keys)
     return ConvertConfigResult(source=job.file, file=target, keys=keys, command=command)
 

@@ -12,7 +12,7 @@ import torch
 from boxseg.atomic import atomic_path
 from boxseg.config import Evaluate
 from boxseg.data.toy import painted_photos
-from boxseg.errors import ConfigError, ExportError, did_you_mean, one_line
+from boxseg.errors import ConfigError, ExportError, did_you_mean, one_line, refusal_of
 from boxseg.extras import import_extra
 from boxseg.inference.export_formats import FORMATS, Compute
 from boxseg.inference.multiscale import network_probabilities
@@ -107,6 +107,8 @@ def run(job: ExportJob) -> ExportResult:
         try:
             kind.write(temporary, PortableSegmenter(loaded.network), source)
         except Exception as error:
+            if refused := refusal_of(error):
+                raise refused from error
             if loaded.network.backbone.own_layers or isinstance(error, OSError):
                 raise
             raise ExportError(

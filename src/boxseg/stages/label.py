@@ -123,7 +123,7 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         parts = {"instances": masks.as_dict()} if masks else {}
         write_json(folder / METRICS, {**scores.as_dict(), **parts, "skipped": skipped})
         write_confusion(folder, {"whole_box": scores.whole_box, **scores.labels})
-    exported = write_formats(job.label.formats, folder, dataset, changed=bool(missing))
+    exported = write_formats(job.label.formats, folder, dataset)
     return LabelResult(
         folder=folder,
         written=len(missing) - len(skipped),

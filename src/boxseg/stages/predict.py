@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boxseg import formats
-from boxseg.atomic import atomic_path
 from boxseg.config.data import MOST_PIXELS
 from boxseg.dataset import Sample
 from boxseg.errors import ConfigError, DataError
+from boxseg.formats.images import write_jpeg
 from boxseg.formats.photo_files import find_photos, names_of, photo_sample
 from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device, torch_devices
@@ -99,8 +99,7 @@ def _predict_chunk(
             skipped[sample.id] = prediction.reason
             continue
         prediction.save(job.out / FINAL / f"{sample.id}.png")
-        with atomic_path(job.out / OVERLAYS / f"{sample.id}.jpg", sync=False) as temporary:
-            prediction.overlay().save(temporary, quality=90)
+        write_jpeg(job.out / OVERLAYS / f"{sample.id}.jpg", prediction.overlay(), quality=90)
         if job.confidence:
             prediction.save_confidence(job.out / CONFIDENCE / f"{sample.id}.png")
         counts += np.bincount(prediction.labels.ravel(), minlength=len(counts))

@@ -12,7 +12,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from boxseg.atomic import atomic_path
-from boxseg.errors import CheckpointError
+from boxseg.errors import CheckpointError, refusal_of
 from boxseg.runs.layout import BEFORE_LAST, LAST
 
 log = logging.getLogger("boxseg")
@@ -41,9 +41,18 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write a checkpoint beside the old one, keep that as the one before, and take its place."""
         file = Path(path)
         with atomic_path(file) as temporary:
-            torch.save(checkpoint, temporary)
+            _save(checkpoint, temporary)
             if file.is_file():
                 file.replace(file.with_name(Path(BEFORE_LAST).name))
+
+
+def _save(checkpoint: dict[str, Any], file: Path) -> None:
+    """Write a checkpoint; where the system refuses, raise its OSError. Given a path, torch would hide it."""
+    try:
+        with file.open("wb") as stream:
+            torch.save(checkpoint, stream)
+    except RuntimeError as error:
+        raise refusal_of(error) or error from None
 
 
 def last_checkpoint(folder: Path, stage: str) -> Progress | None:
