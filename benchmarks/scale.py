@@ -13,8 +13,9 @@ image, Y_crf and Y_ret, is opened again, searched for missing labels, then for i
 measured in a process of its own, in microseconds of processor time and kilobytes an image.
 
 pixels, boxes: one enlarged photo, from its JPEG to its PNGs, with EfficientNet-Lite0, each in a process of its
-own; nanoseconds of processor time and peak bytes, beyond those of the loaded network, a pixel. `once` is
-`predict tta=false crf=false`, `predict` has four scales, the mirror image and the CRF; 21 classes.
+own; nanoseconds of processor time and peak bytes, beyond those of the loaded network, a pixel. `label` is with
+a classifier, `masks` with the mask network; `once` is `predict tta=false crf=false`, `predict` has four scales,
+the mirror image and the CRF; 21 classes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,8 +40,10 @@ from boxseg.config import Classify, Crf, Data, Evaluate, Model, Segment, Trainer
 from boxseg.data.sampler import StreamSampler
 from boxseg.data.toy import paint_scene
 from boxseg.dataset import VOC_CLASSES, BoxDataset, Sample
+from boxseg.inference.mask_networks import SHIPPED, load_mask_network
 from boxseg.inference.networks import save_network, start_segmenter
 from boxseg.jobs import LabelJob, PredictJob, SegmentJob
+from boxseg.labelling.from_network import FromNetwork
 from boxseg.labelling.labeller import label_photos
 from boxseg.progress import quiet
 from boxseg.runs.folder import open_folder
@@ -127,8 +131,11 @@ def cost_of_photo(verb: str, megapixels: float, boxes: int, folder: Path, thread
     here = Path(tempfile.mkdtemp(dir=folder))
     sample = photo_with_boxes(here, megapixels, boxes)
     trainer = TrainerOptions(workers=0)
-    if verb == "label":
+    if verb in ("label", "masks"):
         labeller = make_labeller("efficientnet_lite0", None, VOC_CLASSES, here)
+        if verb == "masks":
+            method = FromNetwork(loaded=load_mask_network(SHIPPED, torch.device("cpu")))
+            labeller = replace(labeller, method=method)
         works: list[Callable[[Sample], object]] = [lambda s: label_photos(labeller, [s], trainer)]
     else:
         network, _ = start_segmenter(Model(), len(VOC_CLASSES), 0)
@@ -214,7 +221,7 @@ def scale_of_photos(options: argparse.Namespace, folder: Path) -> None:
 def main(words: Sequence[str] | None = None) -> None:
     """Parse the options and print the tables."""
     command = parser(__doc__)
-    parts, verbs = ("images", "pixels", "boxes", "processes"), ("label", "once", "predict")
+    parts, verbs = ("images", "pixels", "boxes", "processes"), ("label", "masks", "once", "predict")
     command.add_argument("--part", nargs="+", choices=parts, default=["images"])
     command.add_argument("--sizes", type=int, nargs="+", default=[100, 1_000, 10_000], help="images")
     command.add_argument("--megapixels", type=float, nargs="+", default=[0.2, 1, 3, 6])

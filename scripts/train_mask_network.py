@@ -26,7 +26,7 @@ SHIPPED = Path(boxseg.__file__).parent / "nn" / "weights" / "mask_network.safete
 SPLITS = ("train", "train_aug")
 
 # The later trainings, and how each refines its teacher's answers.
-LATER = ("adapt.iterations=1200", "adapt.lr=3e-4", "adapt.average=0.995")
+LATER = ("adapt.iterations=2000", "adapt.lr=3e-4", "adapt.average=0.995")
 REFINED = (("adapt.colour=0.7", "adapt.smooth=3"), ("adapt.colour=1.0", "adapt.smooth=4"))
 
 

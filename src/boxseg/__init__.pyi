@@ -125,7 +125,12 @@ class _Data(TypedDict, total=False):
     annotations: Path | str | None
     images: Path | str | None
     masks: Path | str | None
+    classes: list[str] | tuple[str, ...]
+    merge: dict[str, str] | None
     limit: int | None
+    exif: Literal["auto", "apply", "ignore"]
+    outside: bool
+    max_pixels: int
 
 class _Adapt(TypedDict, total=False):
     weights: Path | str
@@ -257,13 +262,24 @@ class _TrainerOptions(TypedDict, total=False):
     seed: int
     checkpoint_every: int
 
-class _RunOptions(_Data, _Masks, _Report, total=False):
+class _RunOptions(_Masks, _Report, total=False):
+    root: Path | str  # data.root
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme"] | str  # data.format
+    split: str  # data.split
+    val_split: str  # data.val_split
+    annotations: Path | str | None  # data.annotations
+    images: Path | str | None  # data.images
+    masks: Path | str | None  # data.masks
+    classes: list[str] | tuple[str, ...]  # data.classes
+    merge: dict[str, str] | None  # data.merge
+    limit: int | None  # data.limit
+    exif: Literal["auto", "apply", "ignore"]  # data.exif
+    max_pixels: int  # data.max_pixels
     max_iterations: int  # adapt.max_iterations
     decoder_lr: float  # adapt.decoder_lr
     warm_up: float  # adapt.warm_up
     prior: float  # adapt.prior
     average: float  # adapt.average
-    outside: float  # adapt.outside
     projection: float  # adapt.projection
     pairwise: float  # adapt.pairwise
     agreement: float  # adapt.agreement
@@ -404,7 +420,19 @@ def run(
     **options: Unpack[_RunOptions],
 ) -> RunResult | PlanResult: ...
 
-class _AdaptOptions(_Data, _Adapt, total=False):
+class _AdaptOptions(_Adapt, total=False):
+    root: Path | str  # data.root
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme"] | str  # data.format
+    split: str  # data.split
+    val_split: str  # data.val_split
+    annotations: Path | str | None  # data.annotations
+    images: Path | str | None  # data.images
+    masks: Path | str | None  # data.masks
+    classes: list[str] | tuple[str, ...]  # data.classes
+    merge: dict[str, str] | None  # data.merge
+    limit: int | None  # data.limit
+    exif: Literal["auto", "apply", "ignore"]  # data.exif
+    max_pixels: int  # data.max_pixels
     accelerator: str  # trainer.accelerator
     devices: int | Literal["auto"]  # trainer.devices
     precision: str  # trainer.precision
@@ -781,7 +809,11 @@ class _PredictOptions(_Evaluate, _Crf, _TrainerOptions, total=False):
     val_split: str  # data.val_split
     annotations: Path | str | None  # data.annotations
     masks: Path | str | None  # data.masks
+    classes: list[str] | tuple[str, ...]  # data.classes
+    merge: dict[str, str] | None  # data.merge
     limit: int | None  # data.limit
+    exif: Literal["auto", "apply", "ignore"]  # data.exif
+    outside: bool  # data.outside
 
 @overload
 def predict(
@@ -793,6 +825,7 @@ def predict(
     submission: None = None,
     comp: Literal["comp5", "comp6"] = "comp6",
     overwrite: bool = False,
+    max_pixels: int = 400000000,
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
@@ -812,6 +845,7 @@ def predict(
             of VOC 2012, `comp6` for any other training data, such as ImageNet weights or the masks of
             train_aug.
         overwrite: Submission only: start again from scratch if OUT holds one with other options.
+        max_pixels: Photos of more pixels are refused: decoded, a small file may be of any size.
         data: Photos of a data set, in place of `images` (boxes are not needed).
         evaluate: Scales, windows and CRF.
         trainer: Devices, precision and seed.
@@ -831,6 +865,7 @@ def predict(
     submission: Literal["voc2012"],
     comp: Literal["comp5", "comp6"] = "comp6",
     overwrite: bool = False,
+    max_pixels: int = 400000000,
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
@@ -846,6 +881,7 @@ def predict(
     submission: Literal["voc2012"] | None,
     comp: Literal["comp5", "comp6"] = "comp6",
     overwrite: bool = False,
+    max_pixels: int = 400000000,
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
@@ -876,16 +912,21 @@ class _ConvertOptions(TypedDict, total=False):
     val_split: str  # data.val_split
     annotations: Path | str | None  # data.annotations
     masks: Path | str | None  # data.masks
+    merge: dict[str, str] | None  # data.merge
     limit: int | None  # data.limit
+    exif: Literal["auto", "apply", "ignore"]  # data.exif
+    outside: bool  # data.outside
+    max_pixels: int  # data.max_pixels
 
 def convert(
     *,
     source: Path | str,
     out: Path | str,
     format: Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"],
-    labels: Literal["labels", "y_crf", "y_ret", "agreed"] = "labels",
+    labels: Literal["labels", "y_crf", "y_ret", "agreed", "ground-truth"] = "labels",
     objects: Literal["auto", "masks", "boxes", "regions"] = "auto",
     segmentation: Literal["rle", "polygons"] = "rle",
+    tighten: bool = False,
     min_area: int = 1,
     simplify: float = 0.0,
     prefix: str | None = None,
@@ -909,13 +950,15 @@ def convert(
             `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances),
             `yolo-seg` (polygons), `cvat` (CVAT for images 1.1) or `label-studio` (tasks with brushed masks).
         labels: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they
-            are not reliable), or `y_crf` or `y_ret` of a classifier.
+            are not reliable), or `y_crf` or `y_ret` of a classifier. `ground-truth` takes the outlines of
+            single objects in a data set: `source` is its folder.
         objects: What counts as one object: `masks` (the mask of each box, as in masks.json), `boxes` (the
             pixels of a box's class inside that box) or `regions` (connected regions of a class). `auto` takes
             masks where `label` made them, but boxes for palette, voc and masks; boxes where only these are
             known, and regions elsewhere and for predictions.
         segmentation: Of coco, cvat and label-studio: `rle` (run-length codes: masks in CVAT, the brush in
             Label Studio), or `polygons`, which fill holes.
+        tighten: For coco and voc: write the bounds of each object's mask in place of its box.
         min_area: Leave out objects with fewer pixels than this; masks stay as they are.
         simplify: Polygons only: leave out corners as long as these stay within this many pixels of the new
             outline. With 1, polygons have a fifth of the corners; 0 follows the edges of all pixels.
@@ -939,18 +982,35 @@ def convert(
         BoxsegError: Something given cannot be used.
     """
 
+class _DoctorOptions(TypedDict, total=False):
+    root: Path | str  # data.root
+    split: str  # data.split
+    val_split: str  # data.val_split
+    annotations: Path | str | None  # data.annotations
+    images: Path | str | None  # data.images
+    masks: Path | str | None  # data.masks
+    classes: list[str] | tuple[str, ...]  # data.classes
+    merge: dict[str, str] | None  # data.merge
+    limit: int | None  # data.limit
+    exif: Literal["auto", "apply", "ignore"]  # data.exif
+    outside: bool  # data.outside
+    max_pixels: int  # data.max_pixels
+
 @overload
 def doctor(
     *,
     data: _Data | config.Data | Path | str,
+    format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: None = None,
-    **options: Unpack[_Data],
+    **options: Unpack[_DoctorOptions],
 ) -> DoctorResult:
     """Check a data set: counts, classes, and everything that is broken.
 
     Args:
         data: Photos with boxes.
+        format: `table` for people; `json` for programs: one JSON object, and nothing else on the standard
+            output. The format of the data is `data.format`.
         decode: Read photos and masks completely, not just their headers.
         submission: Check an archive (.tgz) or folder of results for the VOC 2012 evaluation server instead,
             against the photos of `data.split`.
@@ -964,17 +1024,19 @@ def doctor(
 def doctor(
     *,
     data: _Data | config.Data | Path | str,
+    format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: Path | str,
-    **options: Unpack[_Data],
+    **options: Unpack[_DoctorOptions],
 ) -> SubmissionCheckResult: ...
 @overload
 def doctor(
     *,
     data: _Data | config.Data | Path | str,
+    format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: Path | str | None,
-    **options: Unpack[_Data],
+    **options: Unpack[_DoctorOptions],
 ) -> DoctorResult | SubmissionCheckResult: ...
 def background_masks(
     *,

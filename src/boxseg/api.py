@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from boxseg.config import Crf
+from boxseg.config.data import MOST_PIXELS
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, Job
 from boxseg.options import docstring, from_python, wrapped
@@ -102,6 +103,7 @@ def load(
     tta: bool = False,
     crf: bool | Crf = False,
     tile: int | Literal["auto"] = "auto",
+    max_pixels: int = MOST_PIXELS,
 ) -> BasePredictor:
     """A trained segmentation network, called with photos: `boxseg.load("model.safetensors")("photo.jpg")`.
 
@@ -116,6 +118,7 @@ def load(
         crf: Dense CRF after the network: on, off, or a `Crf` with other options.
         tile: Photos longer than this many pixels are seen in windows of that side, which overlap and are
             blended; 0 for never; `auto`: windows of 2048 for photos too large for the memory of usual machines.
+        max_pixels: Photo files of more pixels are refused: decoded, a small file may be of any size.
 
     Raises:
         CheckpointError: There is no segmentation network.
@@ -130,10 +133,10 @@ def load(
             )
         from boxseg.inference.onnx_predictor import OnnxPredictor
 
-        return OnnxPredictor(path, tile=tile)
+        return OnnxPredictor(path, tile=tile, max_pixels=max_pixels)
     from boxseg.inference import torch_predictor
 
-    return torch_predictor.load(path, device=device, tta=tta, crf=crf, tile=tile)
+    return torch_predictor.load(path, device=device, tta=tta, crf=crf, tile=tile, max_pixels=max_pixels)
 
 
 # The verbs by their names in Python, which `__init__.pyi` declares.

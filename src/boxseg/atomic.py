@@ -22,9 +22,12 @@ _UNABLE = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)
 
 
 def write_text(path: Path | str, text: str, *, sync: bool = True) -> None:
-    """Write a text file atomically, UTF-8 with plain line ends; `sync` as for `atomic_path`."""
+    """Write a text file atomically, UTF-8 with plain line ends; `sync` as for `atomic_path`.
+
+    Names of files may hold bytes that are no UTF-8; they are written by a code that JSON reads back.
+    """
     with atomic_path(path, sync=sync) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 @contextmanager

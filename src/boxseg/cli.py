@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -75,6 +76,7 @@ def execute(words: list[str]) -> int:
     if "--quiet" in words:
         os.environ["BOXSEG_QUIET"] = "1"
     _show_log()
+    _show_any_name()
     try:
         return _dispatch([word for word in words if word not in ("--debug", "--quiet")])
     except KeyboardInterrupt as stop:
@@ -129,7 +131,11 @@ def _dispatch(words: list[str]) -> int:
     from boxseg.stages import run_verb
 
     outcome = run_verb(verb, job)
-    _show(outcome.tables(), outcome.notes())
+    text = outcome.output()
+    if text is None:
+        _show(outcome.tables(), outcome.notes())
+    else:
+        print(text)
     return outcome.status
 
 
@@ -148,6 +154,13 @@ def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
         screen.print(grid)
     for note in notes:
         screen.print(note, markup=False)
+
+
+def _show_any_name() -> None:
+    """Print what the terminal's encoding lacks, and names that are no UTF-8, by the codes of characters."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _show_log() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import reprlib
 from collections.abc import Iterable
 
 # Errors of a write, for which the system does not name the file.
@@ -24,6 +25,10 @@ class ConfigError(BoxsegError):
 
 class DataError(BoxsegError):
     """A data set, an annotation file, an image or a mask cannot be used."""
+
+
+class PhotoError(DataError):
+    """A photo can be read, but nothing can be computed from it; it is left out."""
 
 
 class CheckpointError(BoxsegError):
@@ -73,6 +78,20 @@ def refusal_of(error: BaseException) -> OSError | None:
 def one_line(error: object, most: int | None = None) -> str:
     """The message of an error of another library on one line, cut after `most` characters."""
     return " ".join(str(error).split())[:most]
+
+
+def shown(value: object) -> str:
+    """A value from a file as it is written in Python, cut short: it may be of any length and depth.
+
+    >>> shown(list(range(1000)))
+    '[0, 1, 2, 3, 4, 5, ...]'
+    """
+    return one_line(reprlib.repr(value))
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error of a parser or decoder says something of its file: all do, but for a lack of memory."""
+    return not isinstance(error, MemoryError | BoxsegError) and getattr(error, "errno", None) != errno.ENOMEM
 
 
 def require(condition: bool, message: str) -> None:

@@ -15,7 +15,7 @@ from boxseg.tables import Table
 class Result:
     """The result of a verb, as the command line prints it; a notebook shows its tables and notes.
 
-    Each verb returns its own dataclass with what it found; three members are common to all.
+    Each verb returns its own dataclass with what it found; these members are common to all.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -31,6 +31,10 @@ class Result:
     def notes(self) -> list[str]:
         """Lines below the tables: where the files are, and what to know about them."""
         return []
+
+    def output(self) -> str | None:
+        """What the command prints in place of tables and notes, for programs; None for these."""
+        return None
 
     @property
     def status(self) -> int:

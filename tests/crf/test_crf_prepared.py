@@ -85,3 +85,24 @@ def test_bad_image() -> None:
         DenseCRF().lattice(np.zeros((4, 6, 3)))
     with pytest.raises(ValueError, match=r"expected .height, width"):
         DenseCRF(bilateral=None).lattice(np.zeros(4))
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("origin", [(0, 0), (3, 0), (40, 17), (12_345, 9_876)])
+def test_the_origin_of_a_window_is_its_place_in_the_lattice(
+    scene: Callable[..., Any], origin: tuple[int, int]
+) -> None:
+    image, scores = scene()
+    positions, colours = Gaussian(origin=origin), Bilateral(sigma_xy=9, sigma_rgb=20, origin=origin)
+    found = DenseCRF(gaussian=positions, bilateral=colours)(image, scores)
+    x, y = np.meshgrid(np.arange(30) + origin[0], np.arange(24) + origin[1])
+    places = np.stack([x, y]).astype(np.float32)
+    channels = np.moveaxis(image, 2, 0).astype(np.float32) / np.float32(20)
+    features = [
+        Features(values=places / np.float32(3), weight=3.0),
+        Features(values=np.concatenate([places / np.float32(9), channels]), weight=4.0),
+    ]
+    by_hand = DenseCRF(gaussian=None, bilateral=None).lattice(image, features)(scores)
+    np.testing.assert_allclose(found, by_hand, atol=2e-5)
+    if origin != (0, 0):
+        assert not np.array_equal(found, DenseCRF(bilateral=Bilateral(sigma_xy=9, sigma_rgb=20))(image, scores))

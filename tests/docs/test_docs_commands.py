@@ -6,6 +6,7 @@ schedules of seconds.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -72,6 +73,12 @@ SINGLE = (
     "boxseg convert work/label to-label-studio format=label-studio",
     "boxseg convert masks yolo format=yolo-seg data=VOC2012",
     'boxseg convert masks yolo2 format=yolo-seg images=photos "classes=[cat,dog]"',
+    "boxseg convert outlined voc format=voc labels=ground-truth",
+    "boxseg convert outlined tight format=coco labels=ground-truth tighten=true",
+    "boxseg convert runs/first/label tight2 format=coco tighten=true",
+    'boxseg label data=traffic "data.classes=[dog,cat]" out=pets',
+    'boxseg label data=traffic "data.merge={truck: car, bus: car}" out=cars',
+    'boxseg run data=traffic "data.merge={truck: vehicle, car: vehicle}" "data.classes=[vehicle]" out=roads',
     'boxseg label checkpoint=runs/first data=VOC2012 out=labels "label.formats=[coco,yolo-seg]"',
     "boxseg classify -c voc_efficientnet_lite0 data=VOC2012 out=c classify.epochs=4 classify.batch=16 "
     "classify.augment.crop=257",
@@ -126,7 +133,6 @@ TRAININGS = (
     "boxseg segment -c voc_vgg16 labels=runs/label data.root=DIR out=runs/segment",
     "boxseg run -c voc_vgg16 data.root=DIR out=runs/voc",
     "boxseg download coco out=DIR",
-    "boxseg doctor data.root=DIR",
     "boxseg doctor DIR",
 )
 # Of models that are fetched: tiny ones of random weights, as transformers would read them from a folder.
@@ -218,6 +224,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("photos", "mine"):
         for listed, split in (("train_aug", "train"), ("val", "val")):
             write_coco(replace(formats.load(Data(root=voc, split=listed)), split=split), top / name)
+    write_outlined(top / "outlined", voc)
+    for listed, split in (("train_aug", "train"), ("val", "val")):
+        streets = replace(formats.load(Data(root=voc, split=listed)), split=split)
+        names = ("truck", "car", "bus", "cat", "dog", *streets.classes)[: len(streets.classes)]
+        write_coco(replace(streets, classes=names), top / "traffic")
     (top / "mine" / "annotations" / "instances_train.json").rename(top / "mine" / "export.json")
     (top / "mine" / "train").rename(top / "mine" / "pictures")
     shutil.copytree(voc / "SegmentationClass", top / "sam" / "masks")
@@ -228,6 +239,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(voc / "JPEGImages" / "val_0000.jpg", top / "photo.jpg")
     (top / "stage3_vgg.yml").write_text("MODEL:\n  LOSS: NAL\nSOLVER:\n  MAX_ITER: 10\n")
     return top
+
+
+def write_outlined(root: Path, voc: Path) -> None:
+    """A COCO set with an outline in every box: a rhombus."""
+    write_coco(replace(formats.load(Data(root=voc, split="train_aug")), split="train"), root)
+    file = root / "annotations" / "instances_train.json"
+    content = json.loads(file.read_text())
+    for entry in content["annotations"]:
+        x, y, width, height = entry["bbox"]
+        across, down = x + width / 2, y + height / 2
+        entry["segmentation"] = [[across, y, x + width, down, across, y + height, x, down]]
+    file.write_text(json.dumps(content))
 
 
 def test_there_are_commands_of_every_verb() -> None:

@@ -273,6 +273,69 @@ def test_a_category_without_objects_that_has_the_name_of_another(read) -> None:
     assert read(annotation(1), categories=[*others, others[0]]).problems == ()
 
 
+# As Roboflow writes them: the project is category 0, and the group of all others.
+PROJECT = [
+    {"id": 0, "name": "animals", "supercategory": "none"},
+    {"id": 1, "name": "cat", "supercategory": "animals"},
+    {"id": 2, "name": "dog", "supercategory": "animals"},
+]
+
+
+def test_a_category_without_objects_that_is_the_group_of_all_others(read) -> None:
+    dataset = read(annotation(1), annotation(2, category_id=1, image_id=2), categories=PROJECT)
+    assert (dataset.classes, dataset.category_ids) == (("cat", "dog"), (1, 2))
+    assert [sample.labels.tolist() for sample in dataset.samples] == [[2], [1]]
+    assert kinds(dataset) == [("category without annotations is the group of all others", "left out")]
+    assert dataset.problems[0].detail == "id 0, 'animals'"
+
+
+@pytest.mark.parametrize(
+    "categories",
+    [
+        [*PROJECT, {"id": 3, "name": "car", "supercategory": "things"}],  # not the group of all
+        [{**category, "supercategory": "none"} for category in PROJECT],
+        [{"id": 2, "name": "dog", "supercategory": "dog"}],  # of itself alone
+    ],
+)
+def test_other_categories_without_objects_are_classes(read, categories: list[dict[str, Any]]) -> None:
+    dataset = read(annotation(1), categories=categories)
+    assert len(dataset.classes) == len(categories)
+    assert dataset.problems == ()
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_group_is_a_class_in_all_splits_or_in_none(read, used: bool, tmp_path: Path, make_photo) -> None:
+    """A group that has objects in one split is a class in the others, too."""
+    content = {
+        "images": [{"id": 1, "file_name": "c.jpg"}],
+        "annotations": [annotation(1, category_id=0 if used else 1)],
+        "categories": PROJECT,
+    }
+    make_photo("val/c.jpg")
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    train = read(annotation(1), categories=PROJECT)
+    val = formats.load(Data(root=tmp_path, split="val"))
+    assert train.classes == val.classes == (("animals",) if used else ()) + ("cat", "dog")
+    assert train.samples[0].labels.tolist() == [2 + used]
+
+
+def test_crowds_drawn_as_polygons_are_listed_with_their_number(read) -> None:
+    """Real crowds are run-length codes: these may be objects that a tool has marked."""
+    crowd = {"iscrowd": 1, "bbox": [1, 1, 5, 5], "segmentation": [[1, 1, 6, 1, 6, 6]]}
+    dataset = read(
+        *(annotation(n, segmentation=L_SHAPE) for n in range(1, 5)),
+        annotation(5, **crowd),
+        annotation(6, **crowd),
+    )
+    assert kinds(dataset) == [
+        ("iscrowd on polygons, not on run-length codes", "read as crowds: no boxes, 255 in labels and scores")
+    ]
+    assert dataset.problems[0].detail.startswith("2 of 6 annotations")
+    assert (len(dataset.samples[0].boxes), len(dataset.samples[0].crowds)) == (4, 2)
+    code = {**crowd, "segmentation": runs(np.ones((30, 40), bool))}
+    assert read(annotation(1, segmentation=L_SHAPE), annotation(2, **code)).problems == ()
+
+
 def test_annotations_of_photos_that_are_not_there_name_them(read) -> None:
     dataset = read(annotation(1), annotation(2, image_id="7"))
     assert dataset.problems[0].what == "annotation without photo: image_id '7', annotation 2"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from boxseg.cli import execute
 from boxseg.errors import DataError
-from boxseg.formats.images import decode, image_size, read_header, read_image
+from boxseg.formats import images
+from boxseg.formats.images import decode, image_size, opened, read_header, read_image, to_photo
+from turned_photos import STORED
 
 # Four corners of different colours on 30 x 20: upright, top left is red, top right green.
 RED, GREEN, BLUE, WHITE = (250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 250)
@@ -19,19 +24,6 @@ def corners() -> np.ndarray:
     image = np.zeros((20, 30, 3), dtype=np.uint8)
     image[:10, :15], image[:10, 15:], image[10:, :15], image[10:, 15:] = RED, GREEN, BLUE, WHITE
     return image
-
-
-# What a camera stores for each EXIF orientation, from the standard's table of where row 0 and column 0 are.
-STORED = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, 1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: np.rot90(a, -1),
-}
 
 
 @pytest.mark.parametrize("turn", STORED)
@@ -245,11 +237,67 @@ def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
         read_image(tmp_path / "float.tif")
 
 
-def test_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Image.fromarray(corners()).save(tmp_path / "bomb.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # the limit is twice that
-    with pytest.raises(DataError, match=r"bomb\.png.*exceeds limit"):
-        image_size(tmp_path / "bomb.png")
+def bomb(path: Path, width: int, height: int) -> Path:
+    """A PNG that states a size, and no more pixels than fit into a few bytes."""
+    header = struct.pack(">II", width, height) + bytes([1, 0, 0, 0, 0])  # one bit, grey
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    packed = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
+    return path
+
+
+def test_a_decompression_bomb_is_refused_with_its_size_and_the_option(tmp_path: Path) -> None:
+    path = bomb(tmp_path / "bomb.png", 30_000, 30_000)
+    expected = r"bomb\.png: 30000 x 30000 pixels are more than max_pixels=400000000, .* raise max_pixels$"
+    for read in (image_size, read_image, to_photo, decode):
+        with pytest.raises(DataError, match=expected):
+            read(path)
+    with pytest.raises(DataError, match="max_pixels=599"):
+        image_size(bomb(path, 30, 20), 599)
+    assert image_size(path, 600) == (30, 20)
+
+
+@pytest.mark.parametrize("limit", [100, None])
+def test_pillows_limit_is_neither_used_nor_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None
+) -> None:
+    Image.fromarray(corners()).save(tmp_path / "photo.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert image_size(tmp_path / "photo.png") == (30, 20)
+        with opened(tmp_path / "photo.png"), opened(tmp_path / "photo.png"), pytest.raises(DataError):
+            image_size(tmp_path / "none.png")
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_15000_by_15000_pixels_are_a_photo(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert image_size(bomb(tmp_path / "photo.png", 15_000, 15_000)) == (15_000, 15_000)
+
+
+def test_exif_behind_the_pixels_of_a_png_is_found_without_decoding(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(corners()).save(tmp_path / "photo.png", exif=exif)
+    content = (tmp_path / "photo.png").read_bytes()
+    start = content.index(b"eXIf") - 4
+    stop = start + 12 + int.from_bytes(content[start : start + 4], "big")
+    end = content.index(b"IEND") - 4
+    moved = content[:start] + content[stop:end] + content[start:stop] + content[end:]
+    (tmp_path / "late.png").write_bytes(moved)
+    assert read_header(tmp_path / "late.png").turn == 6
+    assert np.array_equal(read_image(tmp_path / "late.png"), read_image(tmp_path / "photo.png"))
+
+
+def test_a_picture_of_several_bands_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(corners()).save(tmp_path / "photo.png")
+    monkeypatch.setattr(images, "_BAND", 100)
+    assert np.array_equal(read_image(tmp_path / "photo.png"), corners())
 
 
 def test_real_photos(shared_data: Path) -> None:
@@ -259,3 +307,17 @@ def test_real_photos(shared_data: Path) -> None:
         assert image.shape[:2][::-1] == image_size(path)
         with Image.open(path) as opened:
             assert np.array_equal(image, np.asarray(opened.convert("RGB")))
+
+
+def test_verbs_take_another_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(corners()).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "data.yaml").write_text("names: [dog]\ntrain: .\n")
+    words = ["label", f"data={tmp_path}", f"out={tmp_path}/out", "method=box", "crf=false"]
+    assert execute([*words, "max_pixels=599"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "a.png: unreadable photo: 30 x 20 pixels are more than max_pixels=599" in said
+    assert execute([*words, "data.max_pixels=600"]) == 0
+    with pytest.raises(DataError, match="more than max_pixels=599"):
+        to_photo(tmp_path / "a.png", 599)
+    assert to_photo(Image.open(tmp_path / "a.png"), 599).shape == (20, 30, 3)  # it was opened by others

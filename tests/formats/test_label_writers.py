@@ -116,7 +116,7 @@ written = settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow]
 def outlined(dataset: BoxDataset) -> bool:
     """Whether outlines count as ground truth, which rectangles do not."""
     kinds = {problem.kind for problem in dataset.problems}
-    return not kinds & {"outlines that are only boxes", "rotated box"}
+    return not kinds & {"outlines that are only boxes", "rotated boxes"}
 
 
 @pytest.mark.parametrize("how", ["boxes", "regions"])

@@ -225,8 +225,10 @@ def test_rotated_boxes_are_no_masks(tmp_path: Path, add) -> None:
     assert np.allclose(dataset.samples[0].boxes, [[6, 4, 20, 14], [10, 5, 30, 15]])
     assert dataset.samples[1].boxes.tolist() == [[10, 5, 30, 15]]
     assert not dataset.has_ground_truth
-    action = "kept, as the upright box around it; no ground truth"
-    assert kinds(dataset) == [("a.txt", "rotated box", action), ("b.txt", "rotated box", action)]
+    action = "kept, as the upright boxes around them; no ground truth"
+    assert kinds(dataset) == [("data.yaml", "rotated boxes", action)]  # one line a split
+    assert dataset.problems[0].detail.startswith("2 of four corners in 2 label files")
+    assert dataset.problems[0].detail.endswith("the first in a.txt")
     # Other polygons in the split say that four corners are an outline, too.
     add("c", "0 0.25 0.25 0.75 0.25 0.75 0.75")
     dataset = load(tmp_path)

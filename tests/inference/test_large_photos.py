@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from boxseg import load, masks
 from boxseg.cli import execute
 from boxseg.config import Classify, Crf, Evaluate, Label, Model, Segment
 from boxseg.data.toy import painted_photos
 from boxseg.dataset import VOC_CLASSES, Sample
+from boxseg.errors import DataError
 from boxseg.formats.masks import read_mask
 from boxseg.inference import multiscale
 from boxseg.inference.multiscale import label_group, network_probabilities
@@ -198,6 +200,18 @@ def test_predict_takes_photos_of_any_shape(networks: Path, tmp_path: Path) -> No
     for name, size in {"wide": (1, 4000), "high": (4000, 1), "usual": (90, 140)}.items():
         assert read_mask(tmp_path / "out" / "labels" / f"{name}.png", len(CLASSES)).shape == size
         assert np.asarray(Image.open(tmp_path / "out" / "confidence" / f"{name}.png")).min() > 0
+
+
+def test_predict_and_masks_take_another_limit_of_pixels(networks: Path, tmp_path: Path) -> None:
+    Image.fromarray(painted(20, 30)).save(tmp_path / "a.png")
+    words = ["predict", f"checkpoint={networks}/s.safetensors", f"out={tmp_path}/out", "tta=false", "crf=false"]
+    assert execute([*words, f"images={tmp_path}/a.png", "max_pixels=599"]) == 2
+    assert execute([*words, f"images={tmp_path}/a.png", "max_pixels=600"]) == 0
+    model = load(networks / "s.safetensors", max_pixels=599)
+    for call in (lambda photo: model(photo), lambda photo: masks(photo, [[1, 1, 9, 9]], max_pixels=599)):
+        with pytest.raises(DataError, match="max_pixels=599"):
+            call(tmp_path / "a.png")
+        call(painted(20, 30))
 
 
 def test_wrong_windows_are_explained(

@@ -174,9 +174,9 @@ def test_crowding_is_the_share_that_others_cover() -> None:
 
 def test_the_score_is_the_agreement_less_in_a_crowd() -> None:
     def score(agreement: float, crowding: float) -> float:
-        nothing = torch.zeros(2, 2)
+        nothing = torch.zeros(GRID, GRID), Window(0, 0, 2, 2)
         return ObjectAnswer(
-            rectangle=(0, 0, 2, 2), probability=nothing, agreement=agreement, crowding=crowding
+            rectangle=(0, 0, 2, 2), views=(nothing, nothing), agreement=agreement, crowding=crowding
         ).score
 
     assert score(0.8, 0) == pytest.approx(0.8)

@@ -139,7 +139,7 @@ def test_a_file_serves_all_verbs_and_words_override_it(tmp_path: Path) -> None:
     [
         ("classify: {gird: 2}\n", r"unknown option 'classify\.gird' in .*did you mean 'classify\.grid'"),
         ("- a\n- b\n", "must hold `key: value` lines"),
-        ("a: [1,\n", "cannot read options"),
+        ("a: [1,\n", "cannot be read as YAML"),
     ],
 )
 def test_a_broken_file_is_an_error(tmp_path: Path, text: str, message: str) -> None:

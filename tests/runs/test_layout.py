@@ -29,6 +29,7 @@ OTHERS = {
     "labelling/from_sam.py": {layout.MODEL},
     "formats/coco.py": {"instances_"},  # COCO's names of its own files
     "formats/writers/coco_instances.py": {"instances_"},
+    "formats/writers/label_studio_tasks.py": {layout.PREDICTIONS},  # Label Studio's key of a task
 }
 
 

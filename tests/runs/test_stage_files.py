@@ -131,5 +131,5 @@ def test_starting_anew_removes_all_that_label_wrote_and_nothing_else(tmp_path: P
     }
     touch(*own)
     clear_folder(out)
-    recorded = {out / "config.yaml", out / "versions.json", out / ".lock"}
+    recorded = {out / "config.yaml", out / "versions.json"}
     assert {path for path in out.rglob("*") if path.is_file()} == own | recorded

@@ -232,7 +232,7 @@ def test_such_a_file_given_as_options_is_refused_with_the_way_out(
     [
         ("data: {root: x}", "ours.yml", "no upper-case keys"),
         ("[1, 2]", "list.yml", "must hold `key: value` lines"),
-        ("A: [", "broken.yml", "cannot read options"),
+        ("A: [", "broken.yml", "cannot be read as YAML"),
         ("DATA: {ROOT: x}", "some.yml", "give stage=classify, label or segment"),
     ],
 )

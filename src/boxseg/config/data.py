@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from boxseg.errors import require
 from boxseg.plugins import FormatName, require_name
@@ -11,6 +12,11 @@ from boxseg.plugins import FormatName, require_name
 # Files that describe all splits of a data set, and all files that may be given in place of its folder.
 DESCRIPTIONS = (".yaml", ".yml", ".data")
 FILES = (".json", ".xml", *DESCRIPTIONS)
+
+# Most pixels of a photo unless an option says otherwise: 20,000 x 20,000, which take 1.2 GB when decoded.
+MOST_PIXELS = 400_000_000
+
+Exif = Literal["auto", "apply", "ignore"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +35,18 @@ class Data:
         images: Folder of the photos of COCO, CVAT or Label Studio, relative to root. By default it is searched
             for.
         masks: Folder of ground-truth masks ID.png, relative to root. By default the masks of the data set.
+        classes: Only these classes, such as [cat,dog], which become 1, 2 and so on in this order. Objects of
+            others are background. By default all classes of the data set, in its order.
+        merge: Classes that become others, such as {truck: car, bus: car}, whose names may be new. It comes
+            before `classes`.
         limit: Use only this many images, the first ones.
+        exif: Photos that EXIF turns or mirrors: `apply` reads them upright, `ignore` as their pixels are
+            stored. `auto` decides for each photo in which of the two its boxes were drawn, by the size that the
+            annotations state and by the boxes; where neither tells, as for most other photos of the split, else
+            upright. Labels and masks are in the same frame as the boxes.
+        outside: Also read photos outside of root that lists of YOLO name. By default they are left out: a data
+            set from elsewhere could name private files.
+        max_pixels: Photos of more pixels are refused: decoded, a small file may be of any size.
     """
 
     root: Path
@@ -39,11 +56,27 @@ class Data:
     annotations: Path | None = None
     images: Path | None = None
     masks: Path | None = None
+    classes: tuple[str, ...] = ()
+    merge: dict[str, str] | None = field(default=None, hash=False)
     limit: int | None = None
+    exif: Exif = "auto"
+    outside: bool = False
+    max_pixels: int = MOST_PIXELS
 
     def __post_init__(self) -> None:
         require_name("format", "data.format", self.format)
         require(self.limit is None or self.limit > 0, f"data.limit must be positive, got {self.limit}")
+        require(self.max_pixels > 0, f"data.max_pixels must be positive, got {self.max_pixels}")
+        twice = next((name for name in self.classes if self.classes.count(name) > 1), None)
+        require(twice is None, f"data.classes names {twice!r} twice")
+        for name, target in (self.merge or {}).items():
+            further = (self.merge or {}).get(target, target)
+            require(
+                further == target,
+                f"data.merge: {target!r} becomes {further!r} itself; write {name}: {further} in place of "
+                f"{name}: {target}",
+            )
+            require(bool(target.strip()), f"data.merge: {name!r} becomes a class without a name")
 
     def with_split(self, split: str) -> Data:
         """Another split of the data set, without `annotations` and `images`, which belong to this one."""

@@ -26,10 +26,12 @@ class Gaussian:
     Args:
         sigma: Reach, pixels; a pair for x and y.
         weight: Strength; 0 switches the kernel off.
+        origin: Where the first pixel lies, x and y: the lattice of a window is then that of the whole photo.
     """
 
     sigma: float | tuple[float, float] = 3.0
     weight: float = 3.0
+    origin: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         _check_sigmas("sigma", self.sigma, 2)
@@ -42,11 +44,12 @@ class Gaussian:
 
     def check(self, height: int, width: int) -> None:
         """Raise a ValueError that gives the smallest usable σ, if σ overflows 16-bit coordinates."""
-        _check_reach(self, {"sigma": lambda s: (s, s)}, height, width)
+        x, y = self.origin
+        _check_reach(self, {"sigma": lambda s: (s, s)}, y + height, x + width)
 
     def features(self, image: Tensor) -> Tensor:
         """Features (H·W, 2), float32, of an image (H, W, 3)."""
-        return _positions(image, self.sigmas)
+        return _positions(image, self.sigmas, self.origin)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +60,13 @@ class Bilateral:
         sigma_xy: Reach, pixels; a pair for x and y.
         sigma_rgb: Colour tolerance, on the scale 0..255; a triple for red, green and blue.
         weight: Strength; 0 switches the kernel off.
+        origin: Where the first pixel lies, x and y, as for `Gaussian`.
     """
 
     sigma_xy: float | tuple[float, float] = 55.0
     sigma_rgb: float | tuple[float, float, float] = 3.0
     weight: float = 4.0
+    origin: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         _check_sigmas("sigma_xy", self.sigma_xy, 2)
@@ -81,14 +86,15 @@ class Bilateral:
             "sigma_xy": lambda s: (s, s, *rgb),
             "sigma_xy and sigma_rgb": lambda s: (s,) * 5,
         }
-        _check_reach(self, remedies, height, width)
+        x, y = self.origin
+        _check_reach(self, remedies, y + height, x + width)
 
     def features(self, image: Tensor) -> Tensor:
         """Features (H·W, 5), float32, of an image (H, W, 3) uint8."""
         # A tensor, not a number: some devices turn a division by a number into a product with its reciprocal.
         tolerance = torch.tensor(self.sigmas[2:], dtype=torch.float32, device=image.device)
         colours = image.reshape(-1, 3).to(torch.float32) / tolerance
-        return torch.cat([_positions(image, self.sigmas[:2]), colours], dim=1)
+        return torch.cat([_positions(image, self.sigmas[:2], self.origin), colours], dim=1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,11 +142,12 @@ class Features:
 Kernel = Gaussian | Bilateral | Features
 
 
-def _positions(image: Tensor, sigmas: tuple[float, ...]) -> Tensor:
+def _positions(image: Tensor, sigmas: tuple[float, ...], origin: tuple[int, int]) -> Tensor:
     height, width = image.shape[:2]
     reach = torch.tensor(sigmas, dtype=torch.float32, device=image.device)
-    x = torch.arange(width, dtype=torch.float32, device=image.device) / reach[0]
-    y = torch.arange(height, dtype=torch.float32, device=image.device) / reach[1]
+    left, top = origin
+    x = torch.arange(left, left + width, dtype=torch.float32, device=image.device) / reach[0]
+    y = torch.arange(top, top + height, dtype=torch.float32, device=image.device) / reach[1]
     return torch.stack([x.expand(height, width), y[:, None].expand(height, width)], dim=-1).reshape(-1, 2)
 
 

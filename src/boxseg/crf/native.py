@@ -91,7 +91,11 @@ class Engine:
         if len(kernels) > MOST_KERNELS:
             return False
         image = image.contiguous()
-        features = [k.features(image).T.contiguous() if isinstance(k, Features) else None for k in kernels]
+        # The compiled code makes positions and colours itself, counted from the image's own first pixel.
+        given = [isinstance(k, Features) or k.origin != (0, 0) for k in kernels]
+        features = [
+            k.features(image).T.contiguous() if own else None for k, own in zip(kernels, given, strict=True)
+        ]
         scales = [np.array([*k.sigmas, *axis_scales(len(k.sigmas))], dtype=np.float32) for k in kernels]
         described = (_Kernel * len(kernels))(
             *(

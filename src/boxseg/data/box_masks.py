@@ -62,8 +62,13 @@ def ellipse_mask(box: NDArray[np.float64], window: Window) -> NDArray[np.bool_]:
     # (x / half the width)² + (y / half the height)² ≤ 1 without a division: exact for boxes of whole pixels.
     across = (2 * np.arange(left, right) + 1 - (x1 + x2)) * height
     down = (2 * np.arange(top, bottom) + 1 - (y1 + y2)) * width
-    squares = np.square(down)[:, None] + np.square(across)[None]
-    inside: NDArray[np.bool_] = squares <= max((width * height) ** 2, float(squares.min(initial=np.inf)))
+    across, down = np.square(across), np.square(down)
+    if not len(across) or not len(down):
+        return np.zeros((len(down), len(across)), dtype=np.bool_)
+    most = max((width * height) ** 2, float(down.min() + across.min()))
+    inside = np.empty((len(down), len(across)), dtype=np.bool_)
+    for row, square in enumerate(down):  # the sums of all rows at once take eight bytes a pixel
+        np.less_equal(across + square, most, out=inside[row])
     return inside
 
 

@@ -22,7 +22,7 @@ from boxseg.data.transforms import Item, augment, is_sliver
 from boxseg.data.workers import LoadingError, choose_workers, start_worker
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
-from boxseg.formats.images import read_picture
+from boxseg.formats.images import sample_image, sample_picture
 
 
 class BoxBatch(TypedDict):
@@ -100,7 +100,7 @@ class TrainingPhotos(Dataset[Any]):
             if self._unreadable[place]:
                 continue
             try:
-                return sample, _read_photo(sample)
+                return sample, sample_picture(sample)
             except DataError as error:
                 self._unreadable[place] = True
                 warnings.warn(f"{error}; training uses the next photo instead", stacklevel=2)
@@ -249,7 +249,7 @@ def make_loader(dataset: TrainingPhotos, sampler: StreamSampler, *, workers: int
 
 
 class LoadedPhoto(NamedTuple):
-    """A whole photo, (H, W, 3) uint8 RGB, upright; or None and the reason why it cannot be read."""
+    """A whole photo, (H, W, 3) uint8 RGB, in the frame of its boxes; or None and why it cannot be read."""
 
     sample: Sample
     image: NDArray[np.uint8] | None
@@ -267,7 +267,7 @@ class Photos(Dataset[tuple[NDArray[np.uint8] | None, str | None]]):
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8] | None, str | None]:
         try:
-            return np.array(_read_photo(self._samples[index])), None
+            return sample_image(self._samples[index]), None
         except DataError as error:
             return None, str(error)
 
@@ -284,16 +284,6 @@ def photos(samples: Sequence[Sample], *, workers: int = -1) -> Iterator[LoadedPh
     )
     for sample, (image, error) in zip(samples, loader, strict=True):
         yield LoadedPhoto(sample, image, error)
-
-
-def _read_photo(sample: Sample) -> Image.Image:
-    image = read_picture(sample.image)
-    if image.size != (sample.width, sample.height):
-        raise DataError(
-            f"{sample.image}: photo of {image.width} x {image.height} pixels, expected {sample.width} x "
-            f"{sample.height} as when the data set was read"
-        )
-    return image
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

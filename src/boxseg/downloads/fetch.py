@@ -207,7 +207,7 @@ class _Receiver:
             headers["Range"] = f"bytes={start}-"
             version = _version_of(self.part)
             if version.is_file():
-                headers["If-Range"] = version.read_text(encoding="utf-8")
+                headers["If-Range"] = version.read_text(encoding="utf-8", errors="replace")
         return urllib.request.Request(self.url, headers=headers)
 
     def _store(self, response: http.client.HTTPResponse, start: int) -> bool:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,12 +15,15 @@ from boxseg import plugins
 from boxseg.collector import collector_paused
 from boxseg.config import Data
 from boxseg.config.data import DESCRIPTIONS, FILES
-from boxseg.dataset import BACKGROUND_NAME, IGNORE, BoxDataset, Problem, Sample
+from boxseg.dataset import IGNORE, BoxDataset, Sample
 from boxseg.errors import ConfigError, DataError, did_you_mean
 from boxseg.formats import coco, cvat, label_studio, labelme, voc, voc_loose, yolo
 from boxseg.formats.assemble import assemble
 from boxseg.formats.box_outlines import without_box_outlines
 from boxseg.formats.check import inspect
+from boxseg.formats.class_choice import choose_classes
+from boxseg.formats.class_remarks import class_remarks
+from boxseg.formats.decisions import decisions_on
 from boxseg.formats.listing import Listing
 from boxseg.formats.masks import read_mask
 
@@ -35,16 +38,16 @@ READERS: dict[str, Callable[[Data], Listing]] = {
     "labelme": labelme.read,
 }
 # How a format is recognised, the surest signs first.
-_DETECTORS: tuple[tuple[str, Callable[[Path], object]], ...] = (
-    ("voc", voc.matches),
-    ("yolo", yolo.matches),
-    ("coco", coco.matches),
-    ("cvat", cvat.matches),
-    ("label-studio", label_studio.matches),
-    ("labelme", labelme.matches),
-    ("voc", voc_loose.matches),
-    ("yolo", yolo.matches_without_yaml),
-    ("coco", coco.annotation_files),
+_DETECTORS: tuple[tuple[str, Callable[[Path], object], str], ...] = (
+    ("voc", voc.matches, "JPEGImages/ with Annotations/ or ImageSets/"),
+    ("yolo", yolo.matches, "its description, data.yaml or the like"),
+    ("coco", coco.matches, "annotations/instances_*.json or */_annotations.coco.json"),
+    ("cvat", cvat.matches, "XML of CVAT (<annotations>)"),
+    ("label-studio", label_studio.matches, "JSON of Label Studio"),
+    ("labelme", labelme.matches, "JSON of labelme beside photos"),
+    ("voc", voc_loose.matches, "VOC's XML files without a devkit"),
+    ("yolo", yolo.matches_without_yaml, "obj.data, or classes.txt with label files"),
+    ("coco", coco.annotation_files, "a JSON file with images and annotations"),
 )
 # Formats that can list photos without their boxes.
 PHOTO_READERS: dict[str, Callable[[Data], Listing]] = {"voc": voc.read_photos}
@@ -73,56 +76,39 @@ def _given(data: Data) -> Data:
 
 def _load(data: Data, boxes: bool) -> BoxDataset:
     _check_root(data.root)
-    name = detect(data) if data.format == "auto" else data.format
+    name, sign = _recognised(data)
     listing = _list(name, data, boxes)
-    if len(listing.classes) >= IGNORE:
-        raise DataError(
-            f"{listing.root} has {len(listing.classes)} classes, but a label mask of 8 bits holds at most "
-            f"{IGNORE - 1} (255 means no label): leave some out or merge some"
-        )
-    samples, problems = assemble(listing.photos)
-    samples, remarks = without_box_outlines(samples, listing.annotations or listing.root)
-    remarks += [*_doubtful_classes(listing), *_alike_classes(listing)]
-    problems = [*listing.problems, *problems, *remarks]
+    assembled = assemble(listing.photos, data.exif, data.max_pixels)
+    samples, remarks = without_box_outlines(assembled.samples, listing.annotations or listing.root)
+    problems = [*listing.problems, *assembled.problems, *remarks]
     if not samples:
         why = f"the first problem is {problems[0].file}: {problems[0].what}" if problems else "it lists none"
         raise DataError(f"split {data.split!r} of {listing.root} ({name}) has no usable image: {why}")
     if data.masks is not None:
         samples = _with_masks(samples, data.root / data.masks, len(listing.classes))
-    return BoxDataset(
+    found = BoxDataset(
         root=listing.root,
         format=name,
         split=data.split,
         classes=listing.classes,
         samples=tuple(samples),
-        problems=tuple(problems),
         category_ids=listing.category_ids,
         annotations=listing.annotations,
+        turned=assembled.turned,
     )
+    dataset = choose_classes(found, data)
+    _check_number(dataset)
+    problems += class_remarks(dataset)
+    decisions = decisions_on(dataset, data, listing, sign)
+    return replace(dataset, problems=tuple(problems), decisions=decisions)
 
 
-def _alike_classes(listing: Listing) -> Iterator[Problem]:
-    """Names of classes that people read as one; they are kept, as they may be meant."""
-    groups: dict[str, list[str]] = {}
-    for name in listing.classes:
-        groups.setdefault(" ".join(name.split()).casefold(), []).append(name)
-    for names in groups.values():
-        if len(names) > 1:
-            detail = ", ".join(map(repr, names))
-            kind = "classes that differ only in case or blanks"
-            yield Problem(file=listing.root, kind=kind, detail=detail, action="kept as different classes")
-
-
-def _doubtful_classes(listing: Listing) -> Iterator[Problem]:
-    """A class called like the background is one of objects here; labels are 0 outside all boxes."""
-    for number, name in enumerate(listing.classes, start=1):
-        if name.strip().lower() == BACKGROUND_NAME:
-            yield Problem(
-                file=listing.annotations or listing.root,
-                kind="class has the name of the background",
-                detail=f"{name!r}, number {number}",
-                action="kept as a class of objects",
-            )
+def _check_number(dataset: BoxDataset) -> None:
+    if len(dataset.classes) >= IGNORE:
+        raise DataError(
+            f"{dataset.root} has {len(dataset.classes)} classes, but a label mask of 8 bits holds at most "
+            f"{IGNORE - 1} (255 means no label): choose some by data.classes, or merge some by data.merge"
+        )
 
 
 def _list(name: str, data: Data, boxes: bool) -> Listing:
@@ -145,14 +131,23 @@ def detect(data: Data) -> str:
         DataError: The format is not recognised.
         ConfigError: A plug-in cannot be imported.
     """
+    return _detected(data)[0]
+
+
+def _recognised(data: Data) -> tuple[str, str]:
+    """The format of a data set, and how it is known."""
+    return _detected(data) if data.format == "auto" else (data.format, "stated by data.format")
+
+
+def _detected(data: Data) -> tuple[str, str]:
     if data.annotations is not None and not (voc.matches(data.root) or yolo.matches(data.root)):
-        return detect_file(data.root / data.annotations)
-    for name, matches in _DETECTORS:
+        return detect_file(data.root / data.annotations), f"by the content of {data.annotations}"
+    for name, matches, sign in _DETECTORS:
         if matches(data.root):
-            return name
+            return name, f"by {sign}"
     for name in plugins.names("format"):
         if getattr(plugins.find("format", name), "matches", lambda _: False)(data.root):
-            return name
+            return name, "by the plug-in of that name"
     looked_for = "; ".join(reader.LOOKED_FOR for reader in (voc, yolo, coco, cvat, label_studio, labelme))
     raise DataError(f"{data.root}: format not recognised, looked for {looked_for}; state it by data.format=")
 

@@ -7,10 +7,10 @@ Photo missing, unreadable or of an unknown kind        Image skipped
 Listed image without an annotation file                VOC: skipped. YOLO: kept as an image without objects,
                                                        as the format defines
 Annotation file unreadable                             Image skipped
-Stated size unequal to the upright photo's             Image skipped: its boxes belong to another picture. It is
+Stated size unequal to the photo's                     Image skipped: its boxes belong to another picture. It is
                                                        kept, with the photo's size, if only width and height are
-                                                       swapped, EXIF does not turn the photo, and every box is
-                                                       inside it
+                                                       swapped and every box is inside it, or if EXIF swaps them
+                                                       (see `formats.frames`)
 Several entries of one photo                           Joined: the photo has the objects of all
 Two photos with one ID                                 The second skipped
 Class unknown or missing                               Box dropped
@@ -31,19 +31,50 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from boxseg.dataset import IGNORE, Problem, Sample
+from boxseg.config.data import MOST_PIXELS, Exif
+from boxseg.dataset import IGNORE, Problem, Sample, Turned
 from boxseg.errors import DataError
 from boxseg.formats.boxes import Verdict, box_areas, judge_boxes, touched_pixels
+from boxseg.formats.frames import choose_frames
 from boxseg.formats.images import Header, read_header, without_path
 from boxseg.formats.joining import join_entries
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, MaskReader, sort_out
 from boxseg.formats.regions import RegionMask, can_be_painted, rectangle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assembled:
+    """The usable photos.
+
+    Attributes:
+        samples: The photos, with the boxes that can be used.
+        problems: What is wrong with photos and boxes.
+        turned: The photos that EXIF turns.
+    """
+
+    samples: list[Sample]
+    problems: list[Problem]
+    turned: tuple[Turned, ...]
+
+
+class _Read(NamedTuple):
+    """A photo whose header was read, and how the photo is read."""
+
+    photo: AnnotatedPhoto
+    header: Header
+    as_stored: bool
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in the frame of the boxes, pixels."""
+        return self.header.size(as_stored=self.as_stored)
 
 
 class _Judged(NamedTuple):
@@ -55,39 +86,44 @@ class _Judged(NamedTuple):
     verdicts: list[Verdict]
 
 
-def assemble(photos: Sequence[AnnotatedPhoto]) -> tuple[list[Sample], list[Problem]]:
-    """Read the header of every photo and check its boxes."""
+def assemble(photos: Sequence[AnnotatedPhoto], exif: Exif = "auto", max_pixels: int = MOST_PIXELS) -> Assembled:
+    """Read the header of every photo, decide in which frame it is read, and check its boxes."""
     photos, problems = sort_out(join_entries(photos))
-    samples, more = sort_out(_samples(photos))
-    return samples, [*problems, *more]
-
-
-def _samples(photos: Sequence[AnnotatedPhoto]) -> Iterator[Sample | Problem]:
     # Threads take a tenth more time on a local disk, but save four fifths on a network share.
     with ThreadPoolExecutor(8) as pool:
-        headers = list(pool.map(_header, photos))
+        headers = list(pool.map(partial(_header, max_pixels=max_pixels), photos))
+    frames = choose_frames(photos, headers, exif)
+    read = [
+        _Read(photo, header, as_stored) if isinstance(header, Header) else header
+        for photo, header, as_stored in zip(photos, headers, frames.as_stored, strict=True)
+    ]
+    samples, more = sort_out(_samples(photos, read))
+    return Assembled(samples=samples, problems=[*problems, *frames.problems, *more], turned=frames.turned)
+
+
+def _samples(photos: Sequence[AnnotatedPhoto], read: list[_Read | DataError]) -> Iterator[Sample | Problem]:
     seen: set[str] = set()
-    for photo, header, judged in zip(photos, headers, _judged(photos, headers), strict=True):
+    for photo, one, judged in zip(photos, read, _judged(photos, read), strict=True):
         if photo.id in seen:
             yield Problem.skipped(photo.image, "second image of ID", photo.id)
-        elif isinstance(header, Header):
+        elif isinstance(one, _Read):
             seen.add(photo.id)
-            yield from _sample(photo, header, judged)
+            yield from _sample(one, judged)
         else:
-            yield Problem.skipped(photo.image, "unreadable photo", without_path(header, photo.image))
+            yield Problem.skipped(photo.image, "unreadable photo", without_path(one, photo.image))
 
 
-def _header(photo: AnnotatedPhoto) -> Header | DataError:
+def _header(photo: AnnotatedPhoto, max_pixels: int) -> Header | DataError:
     try:
-        return read_header(photo.image)
+        return read_header(photo.image, max_pixels)
     except DataError as error:
         return error
 
 
-def _judged(photos: Sequence[AnnotatedPhoto], headers: list[Header | DataError]) -> Iterator[_Judged]:
+def _judged(photos: Sequence[AnnotatedPhoto], read: list[_Read | DataError]) -> Iterator[_Judged]:
     # All photos at once: for the few boxes of one, calling NumPy takes longer than computing.
     counts = np.array([len(photo.boxes) for photo in photos], dtype=np.int64)
-    sizes = [(head.width, head.height) if isinstance(head, Header) else (1, 1) for head in headers]
+    sizes = [one.size if isinstance(one, _Read) else (1, 1) for one in read]
     sides = np.array(sizes, dtype=np.int64).reshape(-1, 2).repeat(counts, axis=0)
     corners = [box.corners for photo in photos for box in photo.boxes]
     boxes = np.array(corners, dtype=np.float64).reshape(-1, 4)
@@ -105,8 +141,8 @@ def _judged(photos: Sequence[AnnotatedPhoto], headers: list[Header | DataError])
         yield _Judged(boxes[own], clipped[own], keep[own], of_photo[place])
 
 
-def _sample(photo: AnnotatedPhoto, header: Header, judged: _Judged) -> Iterator[Sample | Problem]:
-    width, height, verdicts = header.width, header.height, judged.verdicts
+def _sample(read: _Read, judged: _Judged) -> Iterator[Sample | Problem]:
+    photo, (width, height), verdicts = read.photo, read.size, judged.verdicts
     problems = [
         Problem(
             file=photo.source,
@@ -116,20 +152,16 @@ def _sample(photo: AnnotatedPhoto, header: Header, judged: _Judged) -> Iterator[
         )
         for verdict in verdicts
     ]
-    if photo.stated_size and photo.stated_size != (width, height):
-        exchanged = photo.stated_size == (height, width) and not header.turned and not verdicts
-        stated = "{} x {}".format(*photo.stated_size)
-        upright = " (upright by EXIF)" if header.turned else ""
-        detail = f"{stated}, {photo.image.name} is {width} x {height}{upright}"
-        mismatch = Problem.skipped(photo.source, "annotated size is not the photo's", detail)
-        if not exchanged:
+    mismatch = _other_size(read)
+    if mismatch is not None:
+        if verdicts or photo.stated_size != (height, width) or read.header.turned:
             yield mismatch
             return
         problems.append(replace(mismatch, action="kept, boxes fit"))
     yield from problems
     if photo.unusable or any(verdict.action == "skipped" for verdict in verdicts):
         return
-    crowds, ignored = _left_out(photo, header, judged)
+    crowds, crowd_labels, ignored = _left_out(read, judged)
     truth, problem = _ground_truth(photo, width, height)
     if problem is not None:
         yield problem
@@ -143,35 +175,53 @@ def _sample(photo: AnnotatedPhoto, header: Header, judged: _Judged) -> Iterator[
         labels=np.array([box.label for box in boxes], dtype=np.int64),
         difficult=np.array([box.difficult for box in boxes], dtype=bool),
         crowds=crowds,
+        crowd_labels=crowd_labels,
         ground_truth=truth,
         ignored=ignored,
         instances=photo.instances if problem is None else None,
         image_id=photo.image_id,
         more_image_ids=photo.more_image_ids,
         annotation_ids=_annotation_ids(boxes),
+        as_stored=read.as_stored,
     )
 
 
-def _left_out(
-    photo: AnnotatedPhoto, header: Header, judged: _Judged
-) -> tuple[NDArray[np.float64], RegionMask | None]:
-    """Boxes (n, 4) around what is neither object nor background, and its mask."""
+def _other_size(read: _Read) -> Problem | None:
+    """That the stated size is not the photo's. Where EXIF turns the photo, sizes of both frames are."""
+    photo, header = read.photo, read.header
+    if photo.stated_size in (None, read.size) or (
+        header.turned and photo.stated_size in (header.stored, header.upright)
+    ):
+        return None
+    assert photo.stated_size is not None
+    upright = " (upright by EXIF)" if header.turned and not read.as_stored else ""
+    stated, found = ("{} x {}".format(*size) for size in (photo.stated_size, read.size))
+    detail = f"{stated}, {photo.image.name} is {found}{upright}"
+    return Problem.skipped(photo.source, "annotated size is not the photo's", detail)
+
+
+def _left_out(read: _Read, judged: _Judged) -> tuple[NDArray[np.float64], NDArray[np.int64], RegionMask | None]:
+    """Boxes (n, 4) around what is neither object nor background, their classes (n,), and its mask."""
+    photo, size = read.photo, read.size
     if not photo.left_out and judged.keep.all():
-        return np.zeros((0, 4)), None
-    size = header.width, header.height
+        return np.zeros((0, 4)), np.zeros(0, dtype=np.int64), None
     scale = np.tile(size, 2) if photo.normalised else 1
+    dropped = [box for box, kept in zip(photo.boxes, judged.keep.tolist(), strict=True) if not kept]
     stated = np.array([part.corners for part in photo.left_out], dtype=np.float64).reshape(-1, 4) * scale
     boxes = touched_pixels(np.concatenate([stated, judged.boxes[~judged.keep]]), *size)
-    regions = [part.region for part in photo.left_out] + [None] * int((~judged.keep).sum())
-    painted = [
+    regions = [part.region for part in photo.left_out] + [None] * len(dropped)
+    owners = [part.label for part in photo.left_out] + [box.label for box in dropped]
+    labels = np.array(owners, dtype=np.int64)
+    inside = box_areas(boxes) > 0
+    painted = tuple(
         region if can_be_painted(region, *size) else rectangle(*box)
-        for region, box in zip(regions, boxes.tolist(), strict=True)
-    ]
-    crowds = boxes[box_areas(boxes) > 0]
-    if not len(crowds):
-        return crowds, None
+        for region, box, is_inside in zip(regions, boxes.tolist(), inside.tolist(), strict=True)
+        if is_inside
+    )
+    if not painted:
+        return boxes[inside], labels[inside], None
     source = f"{photo.source}: {photo.image.name}"
-    return crowds, RegionMask(tuple(painted), (IGNORE,) * len(painted), source, *size)
+    return boxes[inside], labels[inside], RegionMask(painted, (IGNORE,) * len(painted), source, *size)
 
 
 def _ground_truth(photo: AnnotatedPhoto, width: int, height: int) -> tuple[MaskReader | None, Problem | None]:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from boxseg.atomic import write_text
 from boxseg.dataset import Sample
+from boxseg.documents import read_json
 from boxseg.errors import DataError
 from boxseg.formats.coco_results import encode_window
-from boxseg.formats.files import read_json
 
 # What made a mask: the mask network, or a rule where the method found nothing. Others are methods' names.
 NETWORK, FALLBACK = "network", "fallback"

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 
-from boxseg.dataset import IGNORE, Problem, Sample
+from boxseg.dataset import Problem, Sample
 from boxseg.formats.listing import Corners
-from boxseg.formats.regions import UNREADABLE_REGION, RegionMask, encode_region, region_bounds
+from boxseg.formats.object_outlines import object_regions
+from boxseg.formats.regions import UNREADABLE_REGION, RegionMask, encode_region, region_bounds, stated_size
 
 # From this share on, outlines that are boxes are taken for what a tool wrote.
 _SHARE = 0.05
@@ -61,12 +62,8 @@ def without_box_outlines(samples: Sequence[Sample], source: Path) -> tuple[list[
 
 
 def _outlines(place: int, sample: Sample) -> Iterator[_Outline]:
-    truth = sample.ground_truth
-    if not isinstance(truth, RegionMask):
-        return
-    regions = [region for region, label in zip(truth.regions, truth.labels, strict=True) if label != IGNORE]
-    # If a box was dropped, the others cannot be told apart.
-    if len(regions) == len(sample.boxes):
+    regions = object_regions(sample) if isinstance(sample.ground_truth, RegionMask) else None
+    if regions is not None:
         for region, box in zip(regions, sample.boxes.tolist(), strict=True):
             yield place, region, box
 
@@ -82,8 +79,8 @@ def _is_box(region: Any, box: Corners) -> bool:
 def _area(region: Any) -> float:
     """Pixels of a code, or the area of a single polygon; 0 for several polygons."""
     if isinstance(region, dict):
-        height, width = region["size"]
         try:
+            height, width = stated_size(region)
             return float(coco_mask.area(encode_region(region, width, height)))
         except UNREADABLE_REGION:
             return 0.0

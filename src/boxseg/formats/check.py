@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 
 from boxseg.dataset import BoxDataset, Problem, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import decode, without_path
+
+# Photos of more pixels are decoded one at a time: several at once might fill the memory.
+_LARGE, _ALONE = 2**25, threading.Lock()
 
 
 def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = None) -> list[Problem]:
@@ -31,8 +36,14 @@ def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = N
 
 
 def _look(sample: Sample, classes: tuple[str, ...]) -> list[Problem]:
+    large = sample.width * sample.height > _LARGE
+    with _ALONE if large else nullcontext():
+        return _look_now(sample, classes)
+
+
+def _look_now(sample: Sample, classes: tuple[str, ...]) -> list[Problem]:
     try:
-        bits = decode(sample.image)  # loading a data set reads headers only
+        bits = decode(sample.image, sample.width * sample.height)  # loading a data set reads headers only
     except DataError as error:
         reason = without_path(error, sample.image)
         return [Problem.skipped(sample.image, "damaged photo", reason)]

@@ -13,24 +13,28 @@ Ids and numbers may be text where they are unambiguous; a box that is missing is
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from boxseg.config import Data
-from boxseg.dataset import Instance, Problem, Sample
+from boxseg.dataset import BoxDataset, Instance, Problem, Sample
+from boxseg.documents import read_json
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.boxes import judge_boxes
-from boxseg.formats.files import listed, read_json
+from boxseg.formats.coco_categories import fields_of, list_categories, number_of
+from boxseg.formats.files import listed
 from boxseg.formats.joining import new_boxes
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
-from boxseg.formats.loose_numbers import ById, Id, as_id, is_set, number, whole_number
+from boxseg.formats.loose_numbers import ById, Id, as_id, is_set, number
 from boxseg.formats.photo_names import NamedPhoto, locate_photos
 from boxseg.formats.regions import is_void, packed, painter, region_bounds
 from boxseg.formats.split_files import annotations_option, head
@@ -61,16 +65,32 @@ def read(data: Data) -> Listing:
     """List the photos of one split with their boxes."""
     path = find_annotations(data)
     content = parse(path)
-    categories, problems = sort_out(_categories(content, path))
-    photos, more = sort_out(_photos(data, path, content, _classes(categories)))
+    others = partial(_other_files, data.root, path)
+    categories, problems = sort_out(list_categories(content, path, others))
+    ids = tuple(number_of(category) for category in categories)
+    photos, more = sort_out(_photos(data, path, content, _classes(ids)))
     return Listing(
         root=data.root,
         classes=tuple(str(category["name"]) for category in categories),
         photos=photos,
         problems=[*problems, *more],
-        category_ids=tuple(_number_of(category) for category in categories),
+        category_ids=ids,
         annotations=path,
+        classes_from=f"the categories of {path.name}, by ascending id",
     )
+
+
+def _classes(ids: Sequence[int]) -> ById[int]:
+    """Classes 1..L by the ids of their categories."""
+    return ById({number: label for label, number in enumerate(ids, start=1)})
+
+
+def _other_files(root: Path, path: Path) -> Iterator[dict[str, list[Any]]]:
+    """The other annotation files of a data set, as far as they can be read."""
+    for other in annotation_files(root):
+        if other.resolve() != path.resolve():
+            with contextlib.suppress(DataError):
+                yield parse(other)
 
 
 def _photos(
@@ -82,12 +102,14 @@ def _photos(
     annotations, problems = sort_out(_by_image(content, path))
     yield from problems
     # Without any segmentation in the data set, a photo without objects has no ground truth either.
-    segmented = any(annotation.get("segmentation") for annotation in map(_fields, content["annotations"]))
+    segmented = any(annotation.get("segmentation") for annotation in map(fields_of, content["annotations"]))
     crowds = _has_crowds(content)
-    if not crowds and any(map(_is_crowd, content["annotations"])):
-        detail = "a set of crowds alone would be without objects"
-        yield Problem(file=path, kind="most annotations are iscrowd", detail=detail, action="read as objects")
+    yield from _doubtful_crowds(content, path)
     objects: dict[Id, list[_Numbered]] = dict(annotations)
+    # It shows photos upright, but states the size of the stored pixels; to be removed when it no longer does:
+    # https://github.com/HumanSignal/label-studio/issues/6608
+    info: Any = content.get("info")
+    size_tells = fields_of(info).get("contributor") != "Label Studio"
     split = _split_name(path)
     below = (split, f"images/{split}", data.split, f"images/{data.split}", "images")
     named = locate_photos(data, path, [image["file_name"] for image in images], below)
@@ -101,6 +123,7 @@ def _photos(
             image=found.image,
             source=path,
             stated_size=_stated_size(image),
+            size_tells=size_tells,
             image_id=as_id(image["id"]),
         )
         yield from _with_objects(photo, objects[image["id"]], labels, segmented=segmented, crowds=crowds)
@@ -118,7 +141,7 @@ def _by_image(content: dict[str, list[Any]], path: Path) -> Iterator[tuple[Id, l
         if own is not None:
             own.append((place, annotation))
         else:
-            detail = f"image_id {_fields(annotation).get('image_id')!r}, {_called(annotation, place)}"
+            detail = f"image_id {fields_of(annotation).get('image_id')!r}, {_called(annotation, place)}"
             yield Problem.skipped(path, "annotation without photo", detail)
     yield from found.items()
 
@@ -166,68 +189,11 @@ def parse(path: Path) -> dict[str, list[Any]]:
     return dict(content)
 
 
-def _categories(content: dict[str, list[Any]], path: Path) -> Iterator[dict[str, Any] | Problem]:
-    """The categories by ascending id, each name once."""
-    by_name: dict[str, list[dict[str, Any]]] = {}
-    for category in _each_category(content["categories"], path):
-        by_name.setdefault(str(category["name"]), []).append(category)
-    left_out: set[int] = set()
-    if any(len(alike) > 1 for alike in by_name.values()):
-        used = {whole_number(_fields(annotation).get("category_id")) for annotation in content["annotations"]}
-        for alike in by_name.values():
-            for category in _doubles(alike, used, path):
-                left_out.add(_number_of(category))
-                kind = "category without annotations has the name of another"
-                detail = f"id {category['id']!r}, {category['name']!r}"
-                yield Problem(file=path, kind=kind, detail=detail, action="left out")
-    known = [category for alike in by_name.values() for category in alike]
-    yield from sorted((one for one in known if _number_of(one) not in left_out), key=_number_of)
-
-
-def _each_category(categories: list[Any], path: Path) -> Iterator[dict[str, Any]]:
-    """The categories by ascending id, each id once."""
-    alike: dict[int, dict[str, Any]] = {}
-    for place, category in enumerate(categories):
-        number, name = whole_number(_fields(category).get("id")), _fields(category).get("name")
-        if number is None:
-            raise DataError(f"{path}: the id of category number {place} is no whole number: {category}")
-        if not isinstance(name, (str, int, float)) or not str(name).strip():
-            raise DataError(f"{path}: category number {place} has no name: {category}")
-        known = alike.setdefault(number, category)["name"]
-        if known != name:
-            raise DataError(
-                f"{path}: 2 categories of id {number}, {known!r} and {name!r}: number one of them anew"
-            )
-    yield from (category for _, category in sorted(alike.items()))
-
-
-def _doubles(alike: list[dict[str, Any]], used: set[int | None], path: Path) -> list[dict[str, Any]]:
-    """Which categories of one name to leave out: tools add one, without objects, as the group of the others."""
-    empty = [category for category in alike if _number_of(category) not in used]
-    if len(alike) - len(empty) > 1:
-        raise DataError(
-            f"{path}: 2 categories of name {alike[0]['name']!r}, both with annotations (ids "
-            f"{' and '.join(str(category['id']) for category in alike)}): rename one or give both one id"
-        )
-    return empty if len(empty) < len(alike) else empty[:-1]
-
-
-def _number_of(category: dict[str, Any]) -> int:
-    value = whole_number(category["id"])
-    assert value is not None
-    return value
-
-
-def _classes(categories: Sequence[dict[str, Any]]) -> ById[int]:
-    """Classes 1..L by the ids of their categories."""
-    return ById({_number_of(category): label for label, category in enumerate(categories, start=1)})
-
-
 def _images(images: list[Any], path: Path) -> Iterator[dict[str, Any] | Problem]:
     """The images that may be read, each id once."""
     names: dict[Id, str] = {}
     for place, image in enumerate(images):
-        name, number = _fields(image).get("file_name"), as_id(_fields(image).get("id"))
+        name, number = fields_of(image).get("file_name"), as_id(fields_of(image).get("id"))
         if not isinstance(name, str) or not name:
             raise DataError(f"{path}: image number {place} has no file_name: {image}")
         if number is None:
@@ -245,7 +211,7 @@ def _images(images: list[Any], path: Path) -> Iterator[dict[str, Any] | Problem]
 
 def _repeated(annotations: list[Any], path: Path) -> Iterator[Problem]:
     """Report repeated annotation IDs: boxseg ignores IDs, but other tools keep only one annotation of each."""
-    ids = (_fields(annotation).get("id") for annotation in annotations)
+    ids = (fields_of(annotation).get("id") for annotation in annotations)
     for own_id, count in Counter(found for found in ids if isinstance(found, (int, str))).items():
         if count > 1:
             kind = "annotation ID used several times"
@@ -283,7 +249,9 @@ def _with_objects(
             crowd = crowds and _is_crowd(annotation)
             objects.append(_object(annotation, label, corners, called, crowd=crowd))
     boxes = [box for box, instance in objects if not instance.crowd]
-    left_out += [LeftOut(box.corners, instance.region) for box, instance in objects if instance.crowd]
+    left_out += [
+        LeftOut(box.corners, instance.region, instance.label) for box, instance in objects if instance.crowd
+    ]
     bare = [box.name for box, instance in objects if instance.region is None]
     # If an object was dropped, the mask would show it as background.
     segmented = segmented and complete
@@ -318,8 +286,26 @@ def _has_crowds(content: dict[str, list[Any]]) -> bool:
     return 2 * count <= len(content["annotations"])
 
 
+def _doubtful_crowds(content: dict[str, list[Any]], path: Path) -> Iterator[Problem]:
+    """Crowds that are none, or may be none: real ones are drawn as run-length codes."""
+    found = [annotation for annotation in content["annotations"] if _is_crowd(annotation)]
+    if not _has_crowds(content):
+        detail = "a set of crowds alone would be without objects"
+        yield Problem(file=path, kind="most annotations are iscrowd", detail=detail, action="read as objects")
+        return
+    drawn = [annotation for annotation in found if isinstance(annotation.get("segmentation") or {}, list)]
+    if drawn:
+        every = len(content["annotations"])
+        yield Problem(
+            file=path,
+            kind="iscrowd on polygons, not on run-length codes",
+            detail=f"{len(drawn)} of {every} annotations; if these are objects, set iscrowd to 0",
+            action="read as crowds: no boxes, 255 in labels and scores",
+        )
+
+
 def _is_crowd(annotation: Any) -> bool:
-    flag = _fields(annotation).get("iscrowd")
+    flag = fields_of(annotation).get("iscrowd")
     return flag != 0 and is_set(flag)
 
 
@@ -349,25 +335,23 @@ def _corners(annotation: dict[str, Any]) -> Corners | None:
     return x, y, x + width, y + height
 
 
-def _fields(entry: Any) -> dict[str, Any]:
-    """An entry of a list, as long as it is an object of JSON."""
-    return entry if isinstance(entry, dict) else {}
-
-
 def places_of_boxes(
-    content: dict[str, list[Any]], samples: Sequence[Sample], path: Path
+    content: dict[str, list[Any]], dataset: BoxDataset, samples: Sequence[Sample]
 ) -> Iterator[list[int]]:
     """For each sample, where its boxes' annotations are in the list of annotations, in the order of the boxes.
 
     Args:
         content: Of the annotation file.
-        samples: What was read from it.
-        path: The file, named in errors.
+        dataset: What was read from it.
+        samples: Some of its samples.
 
     Raises:
         DataError: The samples were read from another content.
     """
-    labels = _classes(sort_out(_categories(content, path))[0])
+    path, choice = dataset.annotations, dataset.choice
+    assert path is not None
+    labels = _classes(choice.category_ids if choice else dataset.category_ids)
+    table = np.array([0, *(choice.labels if choice else range(1, len(dataset.classes) + 1))], dtype=np.int64)
     by_image, crowds = ById(dict(sort_out(_by_image(content, path))[0])), _has_crowds(content)
 
     def boxes_of(image: Id) -> Iterator[tuple[int, AnnotatedBox]]:
@@ -385,8 +369,9 @@ def places_of_boxes(
             found += [one for one, is_new in zip(others, new, strict=True) if is_new]
         boxes = np.array([box.corners for _, box in found], dtype=np.float64).reshape(-1, 4)
         clipped, keep, _ = judge_boxes(boxes, sample.width, sample.height)
-        own = np.array([box.label for _, box in found], dtype=np.int64)[keep]
-        if not np.array_equal(clipped[keep], sample.boxes) or not np.array_equal(own, sample.labels):
+        own = table[np.array([box.label for _, box in found], dtype=np.int64)]
+        keep &= own > 0
+        if not np.array_equal(clipped[keep], sample.boxes) or not np.array_equal(own[keep], sample.labels):
             raise DataError(f"{path}: the boxes of {sample.id} have changed since it was read")
         yield [place for (place, _), kept in zip(found, keep.tolist(), strict=True) if kept]
 
@@ -399,5 +384,5 @@ def _stated_size(image: dict[str, Any]) -> tuple[int, int] | None:
 
 
 def _called(annotation: Any, place: int) -> str:
-    has_id = "id" in _fields(annotation)
+    has_id = "id" in fields_of(annotation)
     return f"annotation {annotation['id']}" if has_id else f"number {place}"

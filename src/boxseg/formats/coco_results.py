@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from boxseg.atomic import atomic_path
 from boxseg.dataset import BoxDataset, Sample
+from boxseg.documents import read_json
 from boxseg.errors import DataError
 from boxseg.formats.boxes import mask_bounds
-from boxseg.formats.components import ranges
-from boxseg.formats.files import read_json
+from boxseg.formats.components import filled
 
 CocoResult = dict[str, Any]
 
@@ -68,8 +68,7 @@ def decode_window(code: dict[str, Any]) -> tuple[NDArray[np.bool_], int, int]:
     if not len(last) or (first == last).all():
         return np.zeros((0, 0), dtype=bool), 0, 0
     left, right = int(first[0]) // height, (int(last[-1]) - 1) // height + 1
-    columns = np.zeros((right - left) * height, dtype=bool)
-    columns[ranges(first, last) - left * height] = True
+    columns = filled(first - left * height, last - left * height, (right - left) * height)
     mask = columns.reshape(right - left, height).T
     left_out, top, end, bottom = mask_bounds(mask)
     return np.ascontiguousarray(mask[top:bottom, left_out:end]), left + left_out, top

@@ -6,7 +6,7 @@ is open, and what the edge of the mask cuts is none.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +32,20 @@ def connected_regions(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
     last = np.searchsorted(rows * step + starts, (rows + 1) * step + ends, side="right")
     roots = _roots(len(rows), np.repeat(np.arange(len(rows)), last - first), ranges(first, last))
     known, numbers = np.unique(roots, return_inverse=True)
-    lengths = ends - starts
-    regions = np.zeros(height * width, dtype=np.int32)
-    regions[ranges(rows * width + starts, rows * width + ends)] = np.repeat(numbers + 1, lengths)
+    values = (numbers + 1).astype(np.int32)
+    regions = filled(rows * width + starts, rows * width + ends, height * width, values)
     return regions.reshape(height, width), len(known)
+
+
+def filled(
+    first: NDArray[np.int64], last: NDArray[np.int64], size: int, values: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """An array of `size` with a value (True) in each of some half-open ranges, ascending, and zeros between."""
+    values = np.ones(len(first), dtype=bool) if values is None else values
+    alternating = np.zeros(2 * len(first) + 1, dtype=values.dtype)
+    alternating[1::2] = values
+    edges = np.column_stack([first, last]).ravel()
+    return np.repeat(alternating, np.diff(edges, prepend=0, append=size))
 
 
 def ranges(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 
 from boxseg.config import Data
 from boxseg.dataset import Problem
+from boxseg.documents import read_bytes
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.coco_results import encode_window
-from boxseg.formats.listing import AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
+from boxseg.formats.images import fits_photo
+from boxseg.formats.listing import NAMES_USED, AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
 from boxseg.formats.loose_numbers import number
 from boxseg.formats.photo_names import NamedPhoto, locate_photos
 from boxseg.formats.shapes import Shape, bounds, rotated_corners, with_shapes
@@ -54,9 +56,10 @@ def matches(root: Path) -> bool:
 
 def read(data: Data) -> Listing:
     """List the photos of one split with their boxes."""
-    path, nodes, classes = _split(data)
+    path, nodes, trees = _split(data)
+    classes, source = _classes(trees)
     photos, problems = sort_out(_photos(data, path, nodes, classes))
-    return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
+    return Listing(root=data.root, classes=classes, photos=photos, problems=problems, classes_from=source)
 
 
 def _photos(
@@ -75,7 +78,7 @@ def _photos(
             continue
         photo = AnnotatedPhoto(id=found.id, image=found.image, source=path, stated_size=_size(node))
         drawn = [child for child in node if child.tag in _DRAWN]
-        parts, problems = sort_out(_shapes(photo, drawn, classes))
+        parts, problems = sort_out(_shapes(photo, drawn, classes, data.max_pixels))
         yield from problems
         shapes = [shape for shape in parts if isinstance(shape, Shape)]
         photo = replace(
@@ -92,8 +95,8 @@ def _images(nodes: list[ET.Element], path: Path) -> Iterator[tuple[str, ET.Eleme
         yield (name, node) if name else Problem.skipped(path, "image without name", f"number {position}")
 
 
-def _split(data: Data) -> tuple[Path, list[ET.Element], tuple[str, ...]]:
-    """The annotation file, the images of the split, and the classes of all annotation files together."""
+def _split(data: Data) -> tuple[Path, list[ET.Element], list[ET.Element]]:
+    """The annotation file, the images of the split, and the content of all annotation files together."""
     found = split_files(data.root, ".xml", is_annotations)
     if data.annotations is None and len(found) == 1:
         tree = _parse(found[0])
@@ -106,10 +109,10 @@ def _split(data: Data) -> tuple[Path, list[ET.Element], tuple[str, ...]]:
                     f"{found[0]} has no image of split {data.split!r}{did_you_mean(data.split, there)} "
                     f"(subsets: {', '.join(there)})"
                 )
-            return found[0], nodes, _classes([tree])
+            return found[0], nodes, [tree]
     path = find_split_file(data, ".xml", is_annotations, "CVAT for images, .xml")
     trees = {file: _parse(file) for file in dict.fromkeys([*found, path])}
-    return path, trees[path].findall("image"), _classes(list(trees.values()))
+    return path, trees[path].findall("image"), list(trees.values())
 
 
 def _subset(node: ET.Element) -> str:
@@ -119,8 +122,8 @@ def _subset(node: ET.Element) -> str:
 
 def _parse(path: Path) -> ET.Element:
     try:
-        tree = parse_xml(path.read_bytes()).root
-    except (ValueError, OSError) as error:
+        tree = parse_xml(read_bytes(path)).root
+    except ValueError as error:
         raise DataError(f"{path}: annotation file is not valid XML ({error})") from error
     if tree.tag != "annotations" or tree.find("track") is not None:
         what = "holds tracks of a video" if tree.find("track") is not None else f"is <{tree.tag}>"
@@ -128,13 +131,18 @@ def _parse(path: Path) -> ET.Element:
     return tree
 
 
-def _classes(trees: list[ET.Element]) -> tuple[str, ...]:
-    """The projects' labels in their order; without such a list, the labels used, sorted."""
+def _classes(trees: list[ET.Element]) -> tuple[tuple[str, ...], str]:
+    """The projects' labels in their order, or without such a list the labels used, sorted; and which it is."""
     labels = [label for tree in trees for label in tree.findall("meta//labels/label")]
     labels = [label for label in labels if label.find("parent") is None]  # parts of a skeleton have a parent
     stated = dict.fromkeys((label.findtext("name") or "").strip() for label in labels)
     used = {node.get("label", "") for tree in trees for image in tree.findall("image") for node in image}
-    return tuple(filter(None, stated)) or tuple(sorted(used - {""}))
+    listed = tuple(filter(None, stated))
+    return (
+        (listed, "the labels of the project, in its order")
+        if listed
+        else (tuple(sorted(used - {""})), NAMES_USED)
+    )
 
 
 def _size(node: ET.Element) -> tuple[int, int] | None:
@@ -146,14 +154,17 @@ def _size(node: ET.Element) -> tuple[int, int] | None:
 
 
 def _shapes(
-    photo: AnnotatedPhoto, drawn: list[ET.Element], classes: tuple[str, ...]
+    photo: AnnotatedPhoto, drawn: list[ET.Element], classes: tuple[str, ...], max_pixels: int
 ) -> Iterator[Shape | LeftOut | Problem]:
     """The shapes of a photo. One that cannot be read leaves its place out, or the photo if that is unknown."""
+    size = photo.stated_size
+    if size and any(node.tag == "mask" for node in drawn) and not fits_photo(size, photo.image, max_pixels):
+        size = None
     for position, node in enumerate(drawn, start=1):
         label = (node.get("label") or "").strip()
         called = f"{node.tag} {position} ({label or 'no label'}) of {photo.image.name}"
         try:
-            shape = _shape(node, label, classes, called, photo.stated_size)
+            shape = _shape(node, label, classes, called, size)
         except ValueError as error:
             place = _place(node)
             yield (Problem.dropped if place else Problem.skipped)(photo.source, str(error), called)
@@ -183,7 +194,7 @@ def _shape(
         outline = [value for point in points for value in point]
         return Shape(label=own, box=bounds(points), name=called, region=[outline])
     if size is None:
-        raise ValueError("mask of an image without width and height")
+        raise ValueError("mask of an image without width and height, or with others than its photo's")
     left, top, mask = _mask(node, size)
     box = (float(left), float(top), float(left + mask.shape[1]), float(top + mask.shape[0]))
     region = encode_window(mask, left, top, (size[1], size[0]))

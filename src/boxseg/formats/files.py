@@ -1,37 +1,20 @@
-"""Text files, names and photos: helpers that all formats share."""
+"""Names, places and photos: helpers that all formats share."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
-from boxseg.errors import DataError
 
 _SEPARATOR = re.compile(r"[/\\]")
 _ROOTED = re.compile(r"[/\\]|[A-Za-z]:")  # absolute path, network share or Windows drive
-
-
-def read_lines(path: Path) -> list[str]:
-    """Stripped lines of a UTF-8 text file; empty lines are kept, so that line numbers match."""
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON ({error})") from error
 
 
 def content_digest(path: Path) -> str:
@@ -60,6 +43,16 @@ def listed(folder: Path, pattern: str) -> Iterator[Path]:
 def leads_out(name: str) -> bool:
     """Whether an untrusted name may lead out of its folder, by the rules of every operating system."""
     return _ROOTED.match(name) is not None or ".." in _SEPARATOR.split(name)
+
+
+def normal(path: Path) -> Path:
+    """A path from the top, without `..`; links are not followed."""
+    return Path(os.path.normpath(path.absolute()))
+
+
+def is_below(path: Path, folder: Path) -> bool:
+    """Whether a path is in a folder, by its name."""
+    return normal(path).is_relative_to(normal(folder))
 
 
 def place_photo(sample: Sample, folder: Path, how: Literal["copy", "link", "none"]) -> Path:

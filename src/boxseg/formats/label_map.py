@@ -11,8 +11,9 @@ from pathlib import Path
 
 from boxseg.atomic import write_text
 from boxseg.dataset import IGNORE
+from boxseg.documents import read_lines
 from boxseg.errors import DataError
-from boxseg.formats.files import is_file, read_lines
+from boxseg.formats.files import is_file
 from boxseg.palette import voc_palette
 
 LABELMAP_TXT = "labelmap.txt"

@@ -15,19 +15,21 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from boxseg.config import Data
 from boxseg.dataset import Problem
+from boxseg.documents import read_json
 from boxseg.errors import DataError
 from boxseg.formats import label_studio_storage
-from boxseg.formats.files import read_json
-from boxseg.formats.images import SUFFIXES
+from boxseg.formats.images import SUFFIXES, read_header
 from boxseg.formats.label_studio_regions import (
     REGIONS,
+    PhotoSize,
     label_of,
     labels_of,
     place_of,
@@ -35,7 +37,7 @@ from boxseg.formats.label_studio_regions import (
     rotation,
     stated_size,
 )
-from boxseg.formats.listing import AnnotatedPhoto, LeftOut, Listing, sort_out
+from boxseg.formats.listing import NAMES_USED, AnnotatedPhoto, LeftOut, Listing, sort_out
 from boxseg.formats.photo_names import find_files, readings, without_upload_digits
 from boxseg.formats.shapes import Shape, with_shapes
 from boxseg.formats.split_files import find_split_file, head, images_option, split_files
@@ -69,7 +71,7 @@ def read(data: Data) -> Listing:
     classes = tuple(sorted({name for result in drawn if (name := label_of(result))}))
     outlined = any(REGIONS[result["type"]] != "rectangle" for result in drawn)
     photos, problems = sort_out(_photos(data, path, tasks[path], classes, outlined))
-    return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
+    return Listing(root=data.root, classes=classes, photos=photos, classes_from=NAMES_USED, problems=problems)
 
 
 def _tasks(data: Data) -> tuple[Path, dict[Path, list[Task]]]:
@@ -92,7 +94,7 @@ def _photos(
         if file not in files:
             continue
         photo = AnnotatedPhoto(id=file.relative_to(top).with_suffix("").as_posix(), image=file, source=path)
-        yield from _with_objects(photo, task, classes, outlined)
+        yield from _with_objects(photo, task, classes, outlined, partial(_photo_size, data, file))
 
 
 def _parse(path: Path) -> list[Task]:
@@ -156,8 +158,29 @@ def _results(task: Task) -> list[dict[str, Any]]:
     return drawn
 
 
+def _photo_size(data: Data, image: Path) -> PhotoSize:
+    """The size of a photo as the tool shows it, for regions that do not state it; ValueError if unreadable."""
+    try:
+        return read_header(image, data.max_pixels).size(as_stored=data.exif == "ignore")
+    except DataError:
+        raise ValueError("region without the size of its photo, which cannot be read") from None
+
+
+def _size(results: list[dict[str, Any]], photo_size: Callable[[], PhotoSize]) -> PhotoSize | None:
+    """The size of the photo that the coordinates of its regions are made with."""
+    stated = next(filter(None, map(stated_size, results)), None)
+    try:
+        return stated or (photo_size() if results else None)
+    except ValueError:
+        return None
+
+
 def _with_objects(
-    photo: AnnotatedPhoto, task: Task, classes: tuple[str, ...], outlined: bool
+    photo: AnnotatedPhoto,
+    task: Task,
+    classes: tuple[str, ...],
+    outlined: bool,
+    photo_size: Callable[[], PhotoSize],
 ) -> Iterator[AnnotatedPhoto | Problem]:
     """The photo with its objects; without annotations the task is skipped, as it may not be background."""
     source, name = photo.source, photo.image.name
@@ -173,12 +196,12 @@ def _with_objects(
             action="ground truth, else the latest kept",
         )
     results = _results(task)
-    regions, problems = sort_out(_regions(photo, results, classes))
+    regions, problems = sort_out(_regions(photo, results, classes, photo_size))
     yield from problems
     shapes = [region for region in regions if isinstance(region, Shape)]
     photo = replace(
         photo,
-        stated_size=next(filter(None, map(stated_size, results)), None),
+        stated_size=_size(results, photo_size),
         left_out=[region for region in regions if isinstance(region, LeftOut)],
         unusable=any(problem.action == "skipped" for problem in problems),
     )
@@ -186,7 +209,10 @@ def _with_objects(
 
 
 def _regions(
-    photo: AnnotatedPhoto, results: list[dict[str, Any]], classes: tuple[str, ...]
+    photo: AnnotatedPhoto,
+    results: list[dict[str, Any]],
+    classes: tuple[str, ...],
+    photo_size: Callable[[], PhotoSize],
 ) -> Iterator[Shape | LeftOut | Problem]:
     """The regions of a photo. One that cannot be read leaves its place out, or the photo if that is unknown."""
     source = photo.source
@@ -195,10 +221,10 @@ def _regions(
         called = f"{result['type']} {number} ({', '.join(names) or 'no label'}) of {photo.image.name}"
         label = classes.index(names[0]) + 1 if names and names[0] in classes else 0
         try:
-            shape = read_region(result, label, called, photo.image)
+            shape = read_region(result, label, called, photo_size)
             degrees = rotation(result)
         except ValueError as error:
-            place = place_of(result, photo.image)
+            place = place_of(result, photo_size)
             yield (Problem.dropped if place else Problem.skipped)(source, str(error), called)
             if place:
                 yield LeftOut(place)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Pillow refuses larger photos as well.
-_MOST_PIXELS = 1 << 28
+from boxseg.config.data import MOST_PIXELS
+
 _CHANNELS = 4
 _VALUE_BITS = 8
 _WIDTHS = (3, 4, 8, 16)  # as the editor writes them
@@ -49,7 +49,7 @@ def decode_brush(code: Any, width: int, height: int) -> NDArray[np.bool_]:
         ValueError: The bytes are not such a code, or not of this size.
     """
     total = _CHANNELS * width * height
-    if width * height > _MOST_PIXELS:
+    if width * height > MOST_PIXELS:
         raise ValueError("brushed mask of too large a photo")
     try:
         bits = iter("".join(f"{byte:08b}" for byte in bytes(list(code))))

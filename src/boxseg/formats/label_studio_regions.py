@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
+from collections.abc import Callable
 from typing import Any, Literal
 
-from boxseg.errors import DataError
 from boxseg.formats.boxes import mask_bounds
 from boxseg.formats.coco_results import encode_mask
-from boxseg.formats.images import image_size
 from boxseg.formats.label_studio_brush import decode_brush
 from boxseg.formats.listing import Corners
 from boxseg.formats.loose_numbers import number
@@ -20,6 +19,7 @@ _TOOLS: dict[str, RegionKind] = {"rectangle": "rectangle", "polygon": "polygon",
 _TOOLS |= dict.fromkeys(("ellipse", "keypoint", "bitmask", "vector"), "other")
 # What can be drawn, by the type of a result.
 REGIONS: dict[str, RegionKind] = _TOOLS | {f"{tool}labels": kind for tool, kind in _TOOLS.items()}
+PhotoSize = tuple[int, int]  # width and height, pixels
 
 
 def labels_of(result: dict[str, Any]) -> list[str]:
@@ -39,13 +39,13 @@ def label_of(result: dict[str, Any]) -> str | None:
     return next(iter(labels_of(result)), None)
 
 
-def place_of(result: dict[str, Any], image: Path) -> Corners | None:
+def place_of(result: dict[str, Any], photo_size: Callable[[], PhotoSize]) -> Corners | None:
     """The box in pixels around a region of any kind that cannot be read; None if even that is unknown."""
     value = result["value"]
     try:
         if _float(result.get("image_rotation") or 0) % 360:
             return None
-        size = stated_size(result) or _photo_size(image)
+        size = stated_size(result) or photo_size()
         points = value.get("points") or value.get("vertices")
         if isinstance(points, list):
             pairs = [(point["x"], point["y"]) if isinstance(point, dict) else tuple(point) for point in points]
@@ -55,29 +55,31 @@ def place_of(result: dict[str, Any], image: Path) -> Corners | None:
         right, bottom = x + _float(value.get("width", across)), y + _float(value.get("height", down))
         if REGIONS[result["type"]] == "rectangle" and not {"width", "height"} <= value.keys():
             return None
+        corners = [(x - across, y - down), (right, bottom)]
+        return bounds([(x / 100 * size[0], y / 100 * size[1]) for x, y in corners])
     except (ValueError, TypeError, KeyError):
         return None
-    corners = [(x - across, y - down), (right, bottom)]
-    return bounds([(x / 100 * size[0], y / 100 * size[1]) for x, y in corners])
 
 
-def read_region(result: dict[str, Any], label: int, name: str, image: Path) -> Shape:
+def read_region(result: dict[str, Any], label: int, name: str, photo_size: Callable[[], PhotoSize]) -> Shape:
     """Read a region of a type in `REGIONS`, in pixels; a ValueError's message becomes the kind of its problem.
 
-    If the region does not state the size of the photo, it is read from `image`.
+    `photo_size` gives the size of the photo, or a ValueError, if the region does not state it.
     """
     kind, value = REGIONS[result["type"]], result["value"]
     if kind == "other":
         raise ValueError("neither rectangle, polygon nor brush")
     if _float(result.get("image_rotation") or 0) % 360:
         raise ValueError("drawn on a photo that was turned in the editor")
-    size = stated_size(result) or _photo_size(image)
+    size = stated_size(result) or photo_size()
     if kind == "rectangle":
         return Shape(label=label, box=_rectangle(result, size), name=name)
     if kind == "polygon":
         points = _points(value, size)
         region = [[number for point in points for number in point]]
         return Shape(label=label, box=bounds(points), name=name, region=region)
+    if math.prod(size) != math.prod(photo_size()):
+        raise ValueError("brushed mask of another size than its photo")
     mask = decode_brush(value.get("rle"), *size)
     return Shape(label=label, box=mask_bounds(mask), name=name, region=encode_mask(mask))
 
@@ -88,19 +90,12 @@ def rotation(result: dict[str, Any]) -> float:
     return _float(degrees or 0) % 360
 
 
-def stated_size(result: dict[str, Any]) -> tuple[int, int] | None:
+def stated_size(result: dict[str, Any]) -> PhotoSize | None:
     """(width, height) of the photo as a region states it."""
     width, height = result.get("original_width"), result.get("original_height")
     if not isinstance(width, int) or not isinstance(height, int) or width < 1 or height < 1:
         return None
     return width, height
-
-
-def _photo_size(image: Path) -> tuple[int, int]:
-    try:
-        return image_size(image)
-    except DataError:
-        raise ValueError("region without the size of its photo, which cannot be read") from None
 
 
 def _float(value: Any) -> float:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from boxseg.config import Data
+from boxseg.documents import read_json
 from boxseg.errors import DataError, did_you_mean
-from boxseg.formats.files import listed, read_json
+from boxseg.formats.files import listed
 from boxseg.formats.split_files import head
 
 

@@ -14,7 +14,6 @@ is left out: neither is background. Classes 1..L are the labels used, sorted.
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import math
 import os
@@ -25,15 +24,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from boxseg.config import Data
 from boxseg.dataset import Problem
+from boxseg.documents import read_json
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.coco_results import encode_window
-from boxseg.formats.files import read_json
-from boxseg.formats.images import DAMAGE
-from boxseg.formats.listing import AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
+from boxseg.formats.images import fits_photo, opened
+from boxseg.formats.listing import NAMES_USED, AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
+from boxseg.formats.loose_numbers import Id, as_id
 from boxseg.formats.photo_names import find_files
 from boxseg.formats.shapes import Shape, bounds, with_shapes
 from boxseg.formats.split_files import annotations_option, head, images_option, split_files
@@ -69,7 +68,9 @@ def read(data: Data) -> Listing:
     read = [(file, content) for file, content in contents if file in set(own)]
     photos, more = sort_out(_photos(data, read, classes, outlined))
     problems = [problem for problem in problems if problem.file in set(own)]
-    return Listing(root=data.root, classes=classes, photos=photos, problems=[*problems, *more])
+    return Listing(
+        root=data.root, classes=classes, photos=photos, classes_from=NAMES_USED, problems=[*problems, *more]
+    )
 
 
 def _of_split(data: Data, files: list[Path]) -> list[Path]:
@@ -118,7 +119,12 @@ def _photos(
             continue
         name = image.relative_to(top).with_suffix("").as_posix()
         photo = AnnotatedPhoto(id=name, image=image, source=file, stated_size=_size(content))
-        yield from _with_objects(photo, content["shapes"], classes, outlined)
+        drawn, size = content["shapes"], photo.stated_size
+        masks = any(_kind(shape) == "mask" for shape in drawn)
+        if size and masks and not fits_photo(size, image, data.max_pixels):
+            yield Problem.skipped(file, "masks of another size than their photo", image.name)
+            continue
+        yield from _with_objects(photo, drawn, classes, outlined)
 
 
 def _below(top: Path, file: Path, name: str) -> str:
@@ -129,7 +135,7 @@ def _below(top: Path, file: Path, name: str) -> str:
 def _with_objects(
     photo: AnnotatedPhoto, drawn: list[_Content], classes: tuple[str, ...], outlined: bool
 ) -> Iterator[AnnotatedPhoto | Problem]:
-    shapes: list[tuple[Any, Shape]] = []
+    shapes: list[tuple[Id | None, Shape]] = []
     unknown: list[Corners] = []
     for number, each in enumerate(drawn, start=1):
         label, kind = _label(each), _kind(each)
@@ -152,12 +158,12 @@ def _with_objects(
             action = "kept, as the upright box around it"
             yield Problem(file=photo.source, kind="rotated box", detail=called, action=action)
         shape = Shape(label=classes.index(label) + 1, box=box, name=called, region=region)
-        shapes.append((each.get("group_id"), shape))
+        shapes.append((as_id(each.get("group_id")), shape))
     photo = replace(photo, left_out=[*map(LeftOut, unknown)])
     yield from with_shapes(photo, _grouped(shapes), complete=not unknown, outlined=outlined)
 
 
-def _grouped(shapes: list[tuple[Any, Shape]]) -> list[Shape]:
+def _grouped(shapes: list[tuple[Id | None, Shape]]) -> list[Shape]:
     """Shapes, with the polygons of one group and label as parts of one object."""
     grouped: dict[Any, Shape] = {}
     for place, (group, shape) in enumerate(shapes):
@@ -183,7 +189,7 @@ def _drawn(
     if kind == "polygon" and len(points) >= 3:
         return bounds(points), [[value for point in points for value in point]]
     if kind == "mask" and size is not None:
-        mask = _mask(shape.get("mask"))
+        mask = _mask(shape.get("mask"), size[0] * size[1])
         left, top = (int(value) for value in bounds(points)[:2])
         height, width = mask.shape
         if left >= 0 and top >= 0 and left + width <= size[0] and top + height <= size[1] and mask.any():
@@ -192,12 +198,12 @@ def _drawn(
     raise ValueError("neither box, polygon nor mask")
 
 
-def _mask(text: Any) -> NDArray[np.bool_]:
+def _mask(text: Any, most_pixels: int) -> NDArray[np.bool_]:
     """The pixels of a mask within its rectangle, from a PNG in base 64."""
     try:
-        with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+        with opened(io.BytesIO(base64.b64decode(text)), most_pixels) as image:
             return np.asarray(image.convert("L")) > 0
-    except (*DAMAGE, TypeError, binascii.Error) as error:
+    except (DataError, TypeError, ValueError) as error:  # ValueError: no base 64
         raise ValueError("mask that is no PNG") from error
 
 

@@ -32,6 +32,9 @@ from boxseg.dataset import Instance, Problem
 T = TypeVar("T")
 
 Corners = tuple[float, float, float, float]  # x1 y1 x2 y2
+# Where classes come from that are listed nowhere.
+NAMES_USED = "the names in the annotations of all splits, sorted"
+
 MaskReader = Callable[[], NDArray[np.uint8]]
 
 
@@ -59,10 +62,12 @@ class LeftOut(NamedTuple):
     Attributes:
         corners: The box around it, as in `AnnotatedBox`; finite.
         region: Its polygons or run-length code, in pixels. Without one that can be painted, its box counts.
+        label: Class 1..L; 0 if it is not known.
     """
 
     corners: Corners
     region: Any = None
+    label: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +81,7 @@ class AnnotatedPhoto:
         boxes: Its objects.
         normalised: Whether corners are shares of width and height.
         stated_size: (width, height) in the annotation, if stated.
+        size_tells: Whether boxes were drawn on a photo of that size, also where EXIF turns the photo.
         left_out: Crowds, and objects that cannot be read. Without them, they would be sure background.
         ground_truth: Makes the reader of the ground truth from (width, height).
         instances: As in `Sample`.
@@ -91,6 +97,7 @@ class AnnotatedPhoto:
     boxes: Sequence[AnnotatedBox] = ()
     normalised: bool = False
     stated_size: tuple[int, int] | None = None
+    size_tells: bool = True
     left_out: Sequence[LeftOut] = ()
     ground_truth: Callable[[int, int], MaskReader] | None = None
     instances: tuple[Instance, ...] | None = None
@@ -110,6 +117,7 @@ class Listing:
         problems: Photos and boxes that were left out.
         category_ids: COCO's ids of the classes, if the format has them.
         annotations: The COCO file that all of it comes from; None for any other format.
+        classes_from: Where the list of classes comes from, in words.
     """
 
     root: Path
@@ -118,6 +126,7 @@ class Listing:
     problems: Sequence[Problem]
     category_ids: tuple[int, ...] = ()
     annotations: Path | None = None
+    classes_from: str = "the reader of the format"
 
 
 def sort_out(found: Iterable[T | Problem]) -> tuple[list[T], list[Problem]]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boxseg.atomic import atomic_path
+from boxseg.config.data import MOST_PIXELS
 from boxseg.dataset import IGNORE
 from boxseg.errors import DataError
 from boxseg.formats.files import content_digest
@@ -23,6 +24,8 @@ from boxseg.formats.images import opened
 from boxseg.palette import voc_palette
 
 _PALETTE = voc_palette().tobytes()
+# A mask takes a byte a pixel, a photo four: masks of photos of any size that is allowed are read.
+_MOST_PIXELS = 4 * MOST_PIXELS
 _SINGLE = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")  # modes of one channel
 
 
@@ -114,7 +117,7 @@ def read_mask(path: Path | str, classes: int | None = None) -> NDArray[np.uint8]
     Raises:
         DataError: The file is unreadable, a value out of range, or a colour not in the VOC table.
     """
-    with opened(path) as image:
+    with opened(path, _MOST_PIXELS) as image:
         if image.format == "JPEG":
             raise DataError(f"{path}: a JPEG cannot be a mask, it blurs the labels; expected PNG")
         image.load()

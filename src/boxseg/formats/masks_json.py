@@ -96,19 +96,22 @@ def write_masks(path: Path, dataset: BoxDataset, pieces: Pieces, options: Masks 
     if dataset.annotations is None:
         _write_lines(path, _made(dataset, there, filled))
     else:
-        _write_filled(path, dataset.annotations, there, filled)
+        _write_filled(path, dataset, there, filled)
     return MasksWritten(photos=len(there), missing=len(dataset) - len(there), sources=dict(filled.sources))
 
 
-def _write_filled(path: Path, annotations: Path, samples: list[Sample], filled: Iterable[list[Fields]]) -> None:
+def _write_filled(
+    path: Path, dataset: BoxDataset, samples: list[Sample], filled: Iterable[list[Fields]]
+) -> None:
     """Write an annotation file again, with the annotations of the samples' boxes filled in."""
+    assert dataset.annotations is not None
     with collector_paused():
-        content = coco.parse(annotations)
+        content = coco.parse(dataset.annotations)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Annotations may be in any order, and masks come photo by photo: they wait in a file.
     with tempfile.TemporaryFile(dir=path.parent) as waiting:
         offsets = np.full(len(content["annotations"]), -1, dtype=np.int64)
-        places = coco.places_of_boxes(content, samples, annotations)
+        places = coco.places_of_boxes(content, dataset, samples)
         for sample, own, fields in zip(samples, places, filled, strict=True):
             for place, entry, box in zip(own, fields, sample.boxes.tolist(), strict=True):
                 if not coco.states_box(content["annotations"][place]):

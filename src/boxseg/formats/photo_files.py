@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from boxseg.config.data import MOST_PIXELS
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.formats.files import listed
@@ -60,9 +61,9 @@ def names_of(files: list[Path]) -> dict[str, Path]:
     return names
 
 
-def photo_sample(name: str, photo: Path) -> Sample:
-    """A sample with this ID for a photo without boxes."""
-    width, height = image_size(photo)
+def photo_sample(name: str, photo: Path, max_pixels: int = MOST_PIXELS) -> Sample:
+    """A sample with this ID for a photo without boxes; DataError if it cannot be read, or has more pixels."""
+    width, height = image_size(photo, max_pixels)
     return Sample(
         id=name,
         image=photo,

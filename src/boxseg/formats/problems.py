@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from boxseg.dataset import BoxDataset, Problem
 from boxseg.errors import DataError
+from boxseg.formats.frames import turned_lines
 from boxseg.tables import Table
 
 log = logging.getLogger("boxseg")
@@ -58,7 +59,9 @@ def problem_table(problems: Sequence[Problem], shown: int = 5) -> Table:
 
 
 def report_problems(dataset: BoxDataset, shown: int = 3) -> None:
-    """Log how many items of a data set have problems, and the first few of them."""
+    """Log how photos that EXIF turns are read, how many items have problems, and the first few of them."""
+    for line in turned_lines(dataset.turned):
+        log.info(f"{dataset.split}: {line}")
     if not dataset.problems:
         return
     count = len(dataset.problems)

@@ -14,12 +14,12 @@ from faster_coco_eval.mask_api_new_cpp import toUncompressedRLE
 from numpy.typing import NDArray
 
 from boxseg.dataset import IGNORE, Instance
-from boxseg.errors import DataError
+from boxseg.errors import DataError, shown
 
 _FAR = 20  # times the photo's longer side
 
 # What `encode_region` raises for something that is not a region.
-UNREADABLE_REGION = (ValueError, TypeError, KeyError, RuntimeError, OverflowError)
+UNREADABLE_REGION = (ValueError, TypeError, LookupError, RuntimeError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def is_void(region: Any) -> bool:
     if isinstance(region, list):
         return all(isinstance(polygon, (list, array)) and len(polygon) < 6 for polygon in region)
     try:
-        height, width = region["size"]
+        height, width = stated_size(region)
         counts = region["counts"]
         if isinstance(counts, list):
             return not any(counts[1::2]) and sum(counts) == height * width
@@ -125,7 +125,7 @@ def region_bounds(region: Any) -> tuple[float, float, float, float] | None:
         return None
     try:
         if isinstance(region, dict):
-            height, width = region["size"]
+            height, width = stated_size(region)
             left, top, across, down = map(float, coco_mask.toBbox(encode_region(region, width, height)))
             return left, top, left + across, top + down
         values = np.concatenate([np.asarray(polygon, dtype=np.float64).reshape(-1, 2) for polygon in region])
@@ -148,6 +148,14 @@ def can_be_painted(region: Any, width: int, height: int) -> bool:
         return False
 
 
+def stated_size(code: dict[str, Any]) -> tuple[int, int]:
+    """Height and width that a run-length code states; ValueError if they are no numbers of pixels."""
+    size = code["size"]
+    if len(size) != 2 or not all(type(side) is int and 0 <= side < 1 << 31 for side in size):
+        raise ValueError(f"run-length code of size {shown(size)}")
+    return size[0], size[1]
+
+
 def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
     """The COCO run-length code of one object: polygons in pixels, or a code, compressed or not.
 
@@ -155,14 +163,16 @@ def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
         ValueError: It is neither, or lies far outside the photo, or its size is not the photo's.
     """
     if isinstance(region, dict):
-        if list(region["size"]) != [height, width]:
-            raise ValueError(f"run-length code of size {region['size']}, expected {[height, width]}")
+        if stated_size(region) != (height, width):
+            raise ValueError(f"run-length code of size {list(region['size'])}, expected {[height, width]}")
         code = region
         if isinstance(region["counts"], list):
             code = coco_mask.frPyObjects(region, height, width)
         elif isinstance(region["counts"], str):
             code = {"size": [height, width], "counts": region["counts"].encode()}
-        coco_mask.decode(code)  # refuses counts that do not fill the mask
+        # Pixels are painted only on photos, whose size is known: the size in a file may be any.
+        if _runs(code).sum() != height * width:
+            raise ValueError(f"run-length code that does not fill {height} x {width} pixels")
         return code
     polygons = [np.asarray(polygon, dtype=np.float64) for polygon in region]
     if any(polygon.ndim != 1 for polygon in polygons):

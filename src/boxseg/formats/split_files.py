@@ -7,11 +7,13 @@ from pathlib import Path
 
 from boxseg.config import Data
 from boxseg.errors import DataError, did_you_mean
-from boxseg.formats.files import listed
+from boxseg.formats.files import is_file, listed
 
 
 def head(path: Path) -> bytes:
     """The beginning of a file, to recognise its format; empty if it cannot be read."""
+    if not is_file(path):  # a pipe would wait
+        return b""
     try:
         with path.open("rb") as file:
             return file.read(1 << 16)

@@ -23,9 +23,10 @@ from pathlib import Path, PurePosixPath
 
 from boxseg.config import Data
 from boxseg.dataset import VOC_CLASSES, Problem
+from boxseg.documents import read_lines
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats import voc_loose
-from boxseg.formats.files import is_file, leads_out, listed, read_lines
+from boxseg.formats.files import is_file, leads_out, listed
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.listing import AnnotatedPhoto, Listing, MaskReader, sort_out
 from boxseg.formats.masks import read_mask
@@ -71,9 +72,9 @@ def read(data: Data) -> Listing:
     if find_root(data.root) is None and voc_loose.matches(data.root):
         return voc_loose.read(data)
     root = _root(data)
-    classes = class_names(listed(root / "Annotations", "**/*.xml"), root, VOC_CLASSES)
+    classes, source = class_names(listed(root / "Annotations", "**/*.xml"), root, VOC_CLASSES)
     photos, problems = sort_out(_photos(root, data, classes))
-    return Listing(root=root, classes=classes, photos=photos, problems=problems)
+    return Listing(root=root, classes=classes, photos=photos, problems=problems, classes_from=source)
 
 
 def read_photos(data: Data) -> Listing:

@@ -47,9 +47,9 @@ def read(data: Data) -> Listing:
     """List the photos of one split with their boxes."""
     every = [folder for folder in _folders(data.root) if _is_folder(folder)]
     folder = _of_split(data, every)
-    classes = class_names((path for each in every for path in listed(each, "*.xml")), data.root)
+    classes, source = class_names((path for each in every for path in listed(each, "*.xml")), data.root)
     photos, problems = sort_out(_photos(data, folder, classes))
-    return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
+    return Listing(root=data.root, classes=classes, photos=photos, problems=problems, classes_from=source)
 
 
 def _photos(data: Data, folder: Path, classes: tuple[str, ...]) -> Iterator[AnnotatedPhoto | Problem]:

@@ -24,9 +24,9 @@ from PIL import Image
 
 from boxseg.atomic import atomic_path
 from boxseg.dataset import IGNORE, VOC_CLASSES, Problem
-from boxseg.errors import DataError, did_you_mean
+from boxseg.errors import DataError, did_you_mean, is_damage
 from boxseg.formats import voc
-from boxseg.formats.images import DAMAGE, image_size
+from boxseg.formats.images import image_size
 from boxseg.progress import track
 
 TREE = PurePosixPath("results/VOC2012/Segmentation")
@@ -120,7 +120,10 @@ def _entries(results: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
         base = results.parent if results.name == TREE.parts[0] else results
         for path in sorted((base / TREE.parts[0]).rglob("*")):
             if not path.is_dir():
-                yield PurePosixPath(path.relative_to(base).as_posix()), path.read_bytes()
+                yield (
+                    PurePosixPath(path.relative_to(base).as_posix()),
+                    path.read_bytes() if path.is_file() else b"",
+                )
         return
     try:
         with tarfile.open(results) as tar:
@@ -150,7 +153,9 @@ def _faults(content: bytes, size: tuple[int, int] | None) -> Iterator[tuple[str,
         with Image.open(io.BytesIO(content)) as image:
             file_format, mode, found = image.format, image.mode, image.size
             values = np.asarray(image)
-    except DAMAGE:
+    except Exception as error:
+        if not is_damage(error):
+            raise
         yield "unreadable image", ""
         return
     if file_format != "PNG":

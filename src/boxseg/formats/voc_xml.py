@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from boxseg.dataset import VOC_CLASSES, Problem, Sample
+from boxseg.documents import read_bytes
+from boxseg.errors import DataError
 from boxseg.formats.files import is_file
-from boxseg.formats.images import SUFFIXES
+from boxseg.formats.images import SUFFIXES, without_path
 from boxseg.formats.label_map import LABELMAP_TXT, read_label_map
-from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, LeftOut
+from boxseg.formats.listing import NAMES_USED, AnnotatedBox, AnnotatedPhoto, Corners, LeftOut
 from boxseg.formats.photo_names import PhotoIndex
 from boxseg.formats.shapes import bounds, rotated_corners
 from boxseg.formats.split_files import head
@@ -54,13 +56,23 @@ def object_names(content: bytes) -> set[str]:
     return {(node.findtext("name") or "").strip() for node in objects} - {""}
 
 
-def class_names(files: Iterable[Path], root: Path, usual: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Names of classes 1..L: labelmap.txt's or `usual`, if they have all names used; else those, sorted."""
-    names = set().union(*(object_names(path.read_bytes()) for path in files))
-    for known in (read_label_map(root / LABELMAP_TXT), usual):
+def class_names(files: Iterable[Path], root: Path, usual: tuple[str, ...] = ()) -> tuple[tuple[str, ...], str]:
+    """Names of classes 1..L, and where they are from.
+
+    labelmap.txt's or `usual`, if they have all names used; else those, sorted.
+    """
+    names = set().union(*map(_names_in, files))
+    for known, source in ((read_label_map(root / LABELMAP_TXT), LABELMAP_TXT), (usual, "VOC's own 20")):
         if known and names <= set(known):
-            return known
-    return tuple(sorted(names))
+            return known, source
+    return tuple(sorted(names)), NAMES_USED
+
+
+def _names_in(path: Path) -> set[str]:
+    try:
+        return object_names(read_bytes(path))
+    except DataError:
+        return set()  # reported when its image is read
 
 
 def annotation_id(path: Path) -> str:
@@ -92,8 +104,8 @@ def find_photos(
 def _stated(source: Path, index: PhotoIndex) -> Path | None:
     """The photo that an annotation file states, unless another file is called like that photo."""
     try:
-        texts = _children(_parse(source.read_bytes()).root)
-    except ValueError:
+        texts = _children(_parse(read_bytes(source)).root)
+    except (DataError, ValueError):
         texts = {}
     names = [annotation_id(source), *(texts.get(key, "").strip() for key in ("filename", "path"))]
     for alike in (index.find(name) for name in names if name):
@@ -108,8 +120,11 @@ def read_photo(
 ) -> Iterator[AnnotatedPhoto | Problem]:
     """The photo `name` of the annotation file `source`, and a problem for each object that is dropped."""
     try:
-        tree, guessed = _parse(source.read_bytes())
-    except (OSError, ValueError) as error:
+        tree, guessed = _parse(read_bytes(source))
+    except DataError as error:
+        yield Problem.skipped(source, "annotation file cannot be read", without_path(error, source))
+        return
+    except ValueError as error:
         yield Problem.skipped(source, "annotation file is not valid XML", str(error))
         return
     if guessed:

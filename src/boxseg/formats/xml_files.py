@@ -8,6 +8,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from boxseg.errors import is_damage
+
 _DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 _ENCODING = re.compile(rb"<\?xml[^>]*encoding=[\"']([\w.:-]+)")
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -30,7 +32,9 @@ def parse_xml(content: bytes) -> Xml:
     """
     try:
         return Xml(ET.fromstring(content), "")
-    except (ET.ParseError, ValueError, LookupError) as error:  # ValueError, LookupError: encodings
+    except Exception as error:  # what encodings raise, too
+        if not is_damage(error):
+            raise
         # The parser knows few encodings, and wants the declaration to be right and at the very start.
         stated = _stated(content)
         # Tools on Windows say nothing. Chinese has a pair of high bytes somewhere, Western hardly ever.

@@ -25,8 +25,9 @@ from boxseg.atomic import write_text
 from boxseg.config import Data
 from boxseg.config.data import DESCRIPTIONS
 from boxseg.dataset import Problem
+from boxseg.documents import read_lines
 from boxseg.errors import DataError
-from boxseg.formats.files import is_file, listed, read_lines
+from boxseg.formats.files import is_file, listed
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.listing import AnnotatedPhoto, LeftOut, Listing, sort_out
 from boxseg.formats.regions import RegionMask
@@ -69,27 +70,33 @@ def read(data: Data) -> Listing:
             f"{data.root}: no data.yaml, expected a YOLO data set (names, train, val); obj.data or classes.txt "
             "with label files would do"
         )
-    description = describe(data.root, path)
+    description = describe(data.root, path, outside=data.outside)
     ids, classes = numbered(description.names, path)
     found = find_photos(description, data.split)
-    sources = {file: label_file(file) for file in found.files}
+    names = found.ids()
+    sources = {file: label_file(file) for file in names}
     # If there is no label file at all, the labels are elsewhere: the photos are not all background.
     if sources and not any(map(is_file, sources.values())):
         first = next(iter(sources.values()))
         raise DataError(f"{path}: none of {len(sources)} photos of {data.split!r} has labels ({first})")
-    read, problems = sort_out(_photos(data, description, sources, found.top, ids))
-    photos, notes = sort_out(_with_ground_truth(read))
+    read, problems = sort_out(_photos(data, description, sources, names, ids))
+    photos, notes = sort_out(_with_ground_truth(read, path))
     problems = [*found.problems, *problems, *notes]
-    return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
+    return Listing(
+        root=data.root,
+        classes=classes,
+        photos=photos,
+        problems=problems,
+        classes_from=f"the names in {path.name}",
+    )
 
 
 def _photos(
-    data: Data, description: Description, sources: dict[Path, Path], top: Path, ids: dict[int, int]
+    data: Data, description: Description, sources: dict[Path, Path], names: dict[Path, str], ids: dict[int, int]
 ) -> Iterator[_Read | Problem]:
     yield from _orphans(sources)
     for file, source in list(sources.items())[: data.limit]:
-        name = file.relative_to(top).with_suffix("").as_posix()
-        photo = AnnotatedPhoto(id=name, image=file, source=source, normalised=True)
+        photo = AnnotatedPhoto(id=names[file], image=file, source=source, normalised=True)
         yield from _with_objects(photo, description, ids)
 
 
@@ -148,35 +155,26 @@ def _with_objects(
     yield replace(photo, boxes=boxes, left_out=[*map(LeftOut, rows.unknown)]), rows.objects
 
 
-def _with_ground_truth(read: list[_Read]) -> Iterator[AnnotatedPhoto | Problem]:
-    """The photos, with the polygons of their objects as ground truth."""
+def _with_ground_truth(read: list[_Read], path: Path) -> Iterator[AnnotatedPhoto | Problem]:
+    """The photos, with the polygons of their objects as ground truth; `path` is named in problems."""
     polygons = [each.polygon for _, objects in read for each in objects if each.polygon is not None]
-    rotated = all(map(four_corners, polygons))
+    if polygons and all(map(four_corners, polygons)):
+        files = [photo.source for photo, objects in read if any(each.polygon for each in objects)]
+        yield Problem(
+            file=path,
+            kind="rotated boxes",
+            detail=f"{len(polygons)} of four corners in {len(files)} label files, as are all polygons of the "
+            f"split; the first in {files[0].name}",
+            action="kept, as the upright boxes around them; no ground truth",
+        )
+        polygons = []
     for photo, objects in read:
         own = [each.polygon for each in objects if each.polygon is not None]
-        if own and rotated:
-            yield Problem(
-                file=photo.source,
-                kind="rotated box",
-                detail=f"{len(own)} of four corners, as are all polygons of the split",
-                action="kept, as the upright box around it; no ground truth",
-            )
         # In a data set of boxes, an empty label file says nothing about pixels.
-        elif (
-            polygons
-            and not rotated
-            and len(own) == len(objects)
-            and not photo.left_out
-            and is_file(photo.source)
-        ):
+        if polygons and len(own) == len(objects) and not photo.left_out and is_file(photo.source):
             labels = tuple(each.box.label for each in objects)
             photo = replace(photo, ground_truth=partial(_mask, own, labels, str(photo.source)))
         yield photo
-
-
-def _complete(photo: AnnotatedPhoto, own: list[list[float]], objects: list[Outlined]) -> bool:
-    """Whether all objects of a photo are known, with their outlines."""
-    return len(own) == len(objects) and not photo.left_out and is_file(photo.source)
 
 
 def _mask(

@@ -7,28 +7,32 @@
                                                writes notes.json), or in one folder with photos and labels
 
 Entries and lists often come from another computer: of a path that is not there, the last parts are looked for.
+Nothing is read from outside of the data set's folder, unless `data.outside` allows it.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
 from boxseg.dataset import Problem
-from boxseg.errors import DataError, did_you_mean
-from boxseg.formats.files import is_file, listed, read_json, read_lines
+from boxseg.documents import parse_yaml, read_json, read_lines, read_text
+from boxseg.errors import DataError, did_you_mean, shown
+from boxseg.formats.files import is_below, is_file, listed, normal
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.photo_names import find_files
 
 SPLITS = ("train", "val", "test")
 # Other names of folders and entries of splits.
 _OTHER_NAMES = {"valid": "val", "validation": "val"}
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _CLASS_LISTS = ("classes.txt", "_darknet.labels", "*.names")
 
 
@@ -41,6 +45,8 @@ class Description:
         base: Folder that the entries are relative to.
         names: Names of the classes by their numbers, as found in the file.
         entries: Folders of photos, or lists of them, by split.
+        inside: The folder that all of it must be in; None if it may be anywhere.
+        refused: A folder outside of that which `path` names, and which was not taken as `base`.
         keypoints: How many numbers of key points follow each box.
         whole: Whether a photo without a label file is one without objects, and not one that nobody has
             annotated.
@@ -50,22 +56,25 @@ class Description:
     base: Path
     names: Any
     entries: dict[str, list[str]]
+    inside: Path | None
+    refused: Path | None = None
     keypoints: int = 0
     whole: bool = True
 
 
 @dataclass
 class Photos:
-    """The photos of a split, the folder that their IDs are relative to, and lines of lists that name none."""
+    """The photos of a split, the folders that their IDs are relative to, and what is there but is no photo."""
 
     files: list[Path] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
-    @property
-    def top(self) -> Path:
-        """The folder that IDs are relative to."""
-        return Path(os.path.commonpath(self.folders))
+    def ids(self) -> dict[Path, str]:
+        """The ID of each photo: its path below all of the folders, without suffix."""
+        top = os.path.commonpath([normal(folder) for folder in self.folders])
+        names = (normal(file).relative_to(top) for file in self.files)
+        return {file: name.with_suffix("").as_posix() for file, name in zip(self.files, names, strict=True)}
 
 
 def find_yaml(root: Path) -> Path | None:
@@ -90,53 +99,53 @@ def find_without_yaml(root: Path) -> Path | None:
     return found or (root / "notes.json" if _names_in_notes(root / "notes.json") else None)
 
 
-def describe(root: Path, file: Path) -> Description:
+def describe(root: Path, file: Path, *, outside: bool) -> Description:
     """The description that a file gives, as found by `find_yaml` or `find_without_yaml`."""
+    inside = None if outside else root
     if file.suffix in (".yaml", ".yml"):
         content = read_description(file)
-        top = file.parent / str(content.get("path") or "")
         shape = content.get("kpt_shape")
+        # The `path` in a downloaded data.yaml often belongs to another computer.
+        top = file.parent / str(content.get("path") or "")
+        there, allowed = _is_folder(top), _allowed(top, inside)
         return Description(
             file=file,
-            # The `path` in a downloaded data.yaml often belongs to another machine.
-            base=top if top.is_dir() else file.parent,
+            base=top if there and allowed else file.parent,
+            refused=top if there and not allowed else None,
             names=content.get("names"),
             entries=_entries(content),
+            inside=inside,
             keypoints=math.prod(shape) if isinstance(shape, list) and all(map(_is_count, shape)) else 0,
         )
     if file.suffix == ".data":
         content = _darknet(file)
-        listing = _located(file.parent, content["names"], is_file)
+        listing = _located(file.parent, content["names"], is_file, inside)
         if listing is None:
             raise DataError(f"{file}: names {content['names']}, which is not there")
-        return Description(file=file, base=file.parent, names=_class_names(listing), entries=_entries(content))
-    names: Any = _names_in_notes(file) if file.suffix == ".json" else _class_names(file)
-    return Description(file=file, base=root, names=names, entries=_folders(root), whole=False)
+        names = _class_names(listing)
+        return Description(file=file, base=file.parent, names=names, entries=_entries(content), inside=inside)
+    named: Any = _names_in_notes(file) if file.suffix == ".json" else _class_names(file)
+    return Description(file=file, base=root, names=named, entries=_folders(root), inside=inside, whole=False)
 
 
 def read_description(path: Path) -> dict[str, Any]:
     """The content of a data.yaml."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+    text = read_text(path)
+    content = parse_yaml(text, path)
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected keys names, train, val, got {type(content).__name__}")
     if isinstance(content.get("names"), (list, dict)):
-        content["names"] = _as_written(text, content["names"])
+        content["names"] = _as_written(text, path, content["names"])
     return content
 
 
-def _as_written(text: str, names: list[Any] | dict[Any, Any]) -> list[Any] | dict[Any, Any]:
+def _as_written(text: str, path: Path, names: list[Any] | dict[Any, Any]) -> list[Any] | dict[Any, Any]:
     """The names of classes in a data.yaml as text: YAML takes `no` for false and `1.10` for 1.1."""
     # Unlike `yaml.safe_load`, it makes no objects of any kind but texts, lists and mappings.
-    written: Any = yaml.load(text, Loader=yaml.BaseLoader)["names"]
-    if isinstance(names, list):
-        return list(written)
-    if len(written) != len(names):
-        return names
-    return dict(zip(names, written.values(), strict=True))
+    written: Any = parse_yaml(text, path, loader=yaml.BaseLoader).get("names")
+    if type(written) is not type(names) or len(written) != len(names):
+        return names  # of a kind that only the usual loader knows
+    return dict(zip(names, written.values(), strict=True)) if isinstance(written, dict) else list(written)
 
 
 def find_photos(description: Description, split: str) -> Photos:
@@ -166,50 +175,85 @@ def find_photos(description: Description, split: str) -> Photos:
 
 
 def _add_entry(photos: Photos, description: Description, entry: str, split: str) -> None:
-    path, base = description.file, description.base
+    path, base, inside = description.file, description.base, description.inside
     try:
-        place = _located(base, entry, Path.exists)
+        place = _located(base, entry, Path.exists, inside)
     except OSError as error:
         raise DataError(
             f"{path}: {split} names a path that this system cannot read ({error.strerror})"
         ) from error
     if place is not None and place.is_dir():
-        found = (file for file in listed(place, "**/*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        photos.files += sorted(found)
+        if place.resolve() == Path(place.resolve().anchor):
+            raise DataError(
+                f"{path}: {split} names {entry}, all files of this computer: name a folder of photos"
+            )
+        found = [file for file in sorted(listed(place, "**/*")) if file.suffix.lower() in SUFFIXES]
+        photos.files += filter(is_file, found)
+        photos.problems += [
+            Problem.skipped(file, "no file, but a folder, pipe or broken link", file.name)
+            for file in found
+            if not is_file(file)
+        ]
         photos.folders.append(place)
     elif place is not None and place.suffix == ".txt":
-        files, problems = _listed_photos(place, base)
+        files, problems = _listed_photos(place, base, inside)
         photos.files += files
         photos.problems += problems
-        photos.folders.append(Path(os.path.commonpath([file.parent for file in files])) if files else base)
+        photos.folders.append(Path(os.path.commonpath([file.absolute().parent for file in files] or [base])))
     else:
-        where = place or base / entry
+        where = place or (description.refused or base) / entry
+        if place is None and not _allowed(where, inside) and where.exists():
+            raise DataError(
+                f"{path}: {split} names {where}, outside of {inside}, where nothing is read: give the folder "
+                "of the photos as data.root, or data.outside=true if you trust this file"
+            )
         raise DataError(f"{path}: {split} names {entry}, which is neither a folder nor a .txt list ({where})")
 
 
-def _listed_photos(file: Path, base: Path) -> tuple[list[Path], list[Problem]]:
-    """The photos of a list, in its order, and a problem for each that is not there."""
+def _listed_photos(file: Path, base: Path, inside: Path | None) -> tuple[list[Path], list[Problem]]:
+    """The photos of a list, in its order, and a problem for each that is not there, or outside."""
     lines = [line.replace("\\", "/") for line in read_lines(file) if line]
     # `./` is relative to the list itself.
     places = [(file.parent if line.startswith("./") else base) / line for line in lines]
     written = {line: Path(os.path.normpath(place)) for line, place in zip(lines, places, strict=True)}
-    lost = [line for line, place in written.items() if not is_file(place)]
+    lost = [line for line, place in written.items() if not _allowed(place, inside) or not is_file(place)]
     found = dict(zip(lost, find_files(lost, base, file), strict=True)) if lost else {}
     every = [found.get(line, written[line]) for line in dict.fromkeys(lines)]
-    return [one for one in every if isinstance(one, Path)], [one for one in every if isinstance(one, Problem)]
+    outside = {line for line in lost if not _allowed(written[line], inside) and is_file(written[line])}
+    problems = [
+        replace(one, kind="photo outside of the data set (data.outside=true reads it)")
+        if line in outside
+        else one
+        for line, one in zip(dict.fromkeys(lines), every, strict=True)
+        if isinstance(one, Problem)
+    ]
+    return [one for one in every if isinstance(one, Path)], problems
 
 
-def _located(base: Path, entry: str, there: Any) -> Path | None:
+def _located(base: Path, entry: str, there: Callable[[Path], bool], inside: Path | None) -> Path | None:
     """The path that an entry names, or the one below the base with as many of its last parts as are there."""
-    if there(base / entry):
+    if _allowed(base / entry, inside) and there(base / entry):
         return base / entry
-    parts = [part for part in PurePosixPath(entry.replace("\\", "/")).parts if part not in ("..", "/")]
+    parts = [
+        part for part in PurePosixPath(entry.replace("\\", "/")).parts if part.strip("/") not in ("..", "")
+    ]
     for start, part in enumerate(parts):
         if there(place := base.joinpath(*parts[start:])):
             return place
         if part in (*SPLITS, *_OTHER_NAMES):
             break  # the folder of another split is not meant
     return None
+
+
+def _allowed(path: Path, inside: Path | None) -> bool:
+    return inside is None or is_below(path, inside)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name that the system does not allow
+        return False
 
 
 def _entries(content: dict[str, Any]) -> dict[str, list[str]]:
@@ -279,11 +323,11 @@ def numbered(names: Any, path: Path) -> tuple[dict[int, int], tuple[str, ...]]:
     """Class 1..L of each number, and the names of the classes, from a list or mapping of names."""
     if isinstance(names, list):
         names = dict(enumerate(names))
-    if not isinstance(names, dict) or not names or not all(str(key).isdigit() for key in names):
-        raise DataError(f"{path}: expected names as a list or as numbers with names, got {names!r}")
+    if not isinstance(names, dict) or not names or not all(_NUMBER.fullmatch(str(key)) for key in names):
+        raise DataError(f"{path}: expected names as a list or as numbers with names, got {shown(names)}")
     ordered = sorted((int(key), str(name)) for key, name in names.items())
     if len({name for _, name in ordered}) < len(ordered):
-        raise DataError(f"{path}: two classes share a name in {[name for _, name in ordered]}")
+        raise DataError(f"{path}: two classes share a name in {shown([name for _, name in ordered])}")
     return {key: label for label, (key, _) in enumerate(ordered, start=1)}, tuple(name for _, name in ordered)
 
 

@@ -19,6 +19,7 @@ from boxseg.extras import import_extra
 from boxseg.inference.networks import load_segmenter
 from boxseg.nn import checkpoint
 from boxseg.nn.portable import DYNAMIC, PortableSegmenter, example
+from boxseg.palette import voc_palette
 
 # Probabilities (B, L + 1, H, W) of photos (B, H, W, 3).
 Compute = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -51,7 +52,7 @@ def describe(source: Path) -> dict[str, str]:
     return {
         "boxseg": __version__,
         "classes": json.dumps(["background", *meta["classes"]], ensure_ascii=False),
-        "palette": json.dumps(meta["palette"]),
+        "palette": json.dumps(voc_palette(len(meta["classes"]) + 1).tolist()),
         "photos": "uint8 RGB (batch, height, width, 3), 0..255, any size; normalisation and padding are inside",
         "probabilities": "float32 (batch, classes, height, width), sum 1 over axis 1; its argmax is the label",
     }

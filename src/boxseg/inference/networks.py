@@ -14,8 +14,9 @@ import torch
 
 from boxseg import plugins
 from boxseg.config import Classify, Model, Segment, TrainerOptions
-from boxseg.dataset import BoxDataset
-from boxseg.errors import CheckpointError, one_line
+from boxseg.dataset import IGNORE, BoxDataset
+from boxseg.documents import as_record
+from boxseg.errors import CheckpointError, ConfigError, is_damage, one_line, shown
 from boxseg.inference.devices import torch_device
 from boxseg.nn import checkpoint
 from boxseg.nn.backbones.base import fold_batch_norm, hurry_pointwise
@@ -144,26 +145,49 @@ def check_classes(known: Sequence[str], dataset: BoxDataset, checkpoint: Path) -
         )
 
 
-def _model_of(meta: dict[str, Any], path: Path) -> Model:
+@dataclass(frozen=True, kw_only=True)
+class _Described:
+    """What a checkpoint says of its network."""
+
+    classes: list[str]
+    model: dict[str, Any]
+    options: dict[str, Any]
+    backbone: dict[str, Any] | None = None
+    plugin: str | None = None
+
+
+def _model_of(said: _Described, path: Path) -> Model:
     """The network's options; a CheckpointError if its plug-in's backbone is missing."""
-    name = meta["model"]["backbone"]
-    if ":" not in name and not plugins.is_known("backbone", name):
-        package = meta.get("plugin")
+    name = said.model.get("backbone")
+    if isinstance(name, str) and ":" not in name and not plugins.is_known("backbone", name):
+        package = said.plugin
         origin = f"of the package {package}: install it, or" if package else "that a script has added:"
         raise CheckpointError(
             f"{path} has the backbone {name!r} {origin} call boxseg.register('backbone', {name!r}, …) first"
         )
-    return Model(**meta["model"])
+    if foreign := said.model.keys() - {item.name for item in dataclasses.fields(Model)}:
+        known = ", ".join(sorted(foreign)[:4])
+        raise CheckpointError(f"{path} is of a newer boxseg, with options of {known}: upgrade boxseg")
+    try:
+        return as_record(Model, said.model, path, "the options of a network", CheckpointError)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def _load(
     path: Path, kind: CheckpointKind, build: Callable[..., NetworkT], device: torch.device
 ) -> Loaded[NetworkT]:
     meta, state = checkpoint.load(checkpoint_file(path, kind), kind)
-    network = build(_model_of(meta, path), len(meta["classes"]), meta.get("backbone") or None)
+    said = as_record(_Described, meta, path, "the description of a network", CheckpointError)
+    if not 0 < len(said.classes) < IGNORE or len(set(said.classes)) < len(said.classes):
+        raise CheckpointError(f"{path} describes a network of the classes {shown(said.classes)}: it is damaged")
+    model = _model_of(said, path)
     try:
+        network = build(model, len(said.classes), said.backbone or None)
         network.load_state_dict(state)
-    except RuntimeError as error:
+    except Exception as error:  # a description may be of anything
+        if not is_damage(error):
+            raise
         raise CheckpointError(
             f"{path} does not fit the network it describes: {one_line(error, 300)}"
         ) from error
@@ -172,4 +196,4 @@ def _load(
         fold_batch_norm(network)
     _channels_last(network)
     hurry_pointwise(network, cpu=device.type == "cpu")
-    return Loaded(network=network, classes=tuple(meta["classes"]), device=device, options=meta["options"])
+    return Loaded(network=network, classes=tuple(said.classes), device=device, options=said.options)

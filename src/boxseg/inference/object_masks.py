@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,6 +18,10 @@ from boxseg.formats.boxes import box_areas
 from boxseg.inference.mask_networks import LoadedMaskNetwork
 from boxseg.inference.refine import require_finite
 from boxseg.nn.mask_network import SIDE, guide_maps
+from boxseg.nn.row_bands import FULL_SIZE_PIXELS, bands
+
+# An answer on the grid of a crop, (GRID, GRID), and where the crop lies in the photo.
+View = tuple[Tensor, Window]
 
 # Boxes seen together, each as it is and mirrored: more at a time leave a processor's caches, and take memory.
 BATCH = 2
@@ -34,20 +39,49 @@ class ObjectAnswer:
 
     Attributes:
         rectangle: Pixels of the box, as of `object_windows`.
-        probability: (bottom - top, right - left) float32, of each of them to be the object.
+        views: What the network says on the grids of two crops, and where these lie in the photo.
         agreement: IoU of the masks of the two crops.
         crowding: Area of the box that other boxes cover, in areas of the box; counted for each of them.
     """
 
     rectangle: Rectangle
-    probability: Tensor
+    views: tuple[View, View]
     agreement: float
     crowding: float
 
-    @property
+    @cached_property
+    def probability(self) -> Tensor:
+        """(bottom - top, right - left) float32, of each pixel of the box to be the object."""
+        return self._pasted(self.rectangle)
+
+    @cached_property
     def mask(self) -> Tensor:
         """(bottom - top, right - left) bool."""
-        return self.probability > THRESHOLD
+        if not self.is_large:
+            return self.probability > THRESHOLD
+        left, top, right, bottom = self.rectangle
+        parts = bands(bottom - top, right - left, pixels=FULL_SIZE_PIXELS)
+        return torch.cat(
+            [self._pasted((left, top + first, right, top + last)) > THRESHOLD for first, last in parts]
+        )
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its probability takes so much memory that it is made in parts, and made anew."""
+        left, top, right, bottom = self.rectangle
+        return (right - left) * (bottom - top) > FULL_SIZE_PIXELS
+
+    def within(self, rectangle: Rectangle) -> Tensor:
+        """`probability` on a part of the rectangle, (left, top, right, bottom) in the photo."""
+        left, top, right, bottom = rectangle
+        if self.is_large:
+            return self._pasted(rectangle)
+        x, y = self.rectangle[:2]
+        return self.probability[top - y : bottom - y, left - x : right - x]
+
+    def _pasted(self, rectangle: Rectangle) -> Tensor:
+        one, two = (paste_back(answer, window, rectangle) for answer, window in self.views)
+        return (one + two) / 2
 
     @property
     def score(self) -> float:
@@ -78,13 +112,12 @@ def object_answers(
         some = range(start, min(start + BATCH, len(boxes)))
         views = [_view(loaded, photo, boxes, wide, some), _view(loaded, photo, boxes, close, some, flip=True)]
         for place, first, second in zip(some, *views, strict=True):
-            rectangle = rectangles[place]
-            one, two = paste_back(first, wide[place], rectangle), paste_back(second, close[place], rectangle)
+            both = (first, wide[place]), (second, close[place])
             found.append(
                 ObjectAnswer(
-                    rectangle=rectangle,
-                    probability=(one + two) / 2,
-                    agreement=_agreement(one > THRESHOLD, two > THRESHOLD),
+                    rectangle=rectangles[place],
+                    views=both,
+                    agreement=_agreement(both, rectangles[place]),
                     crowding=_crowding(boxes, place),
                 )
             )
@@ -126,7 +159,12 @@ def _view(
     return answers.flip(-1) if flip else answers
 
 
-def _agreement(one: Tensor, two: Tensor) -> float:
-    """IoU of two masks (h, w) bool; 1 where neither has any."""
-    either = int((one | two).sum())
-    return int((one & two).sum()) / either if either else 1.0
+def _agreement(views: tuple[View, View], rectangle: Rectangle) -> float:
+    """IoU of the masks of two views in a rectangle of the photo; 1 where neither has any."""
+    left, top, right, bottom = rectangle
+    both = either = 0
+    for first, last in bands(bottom - top, right - left, pixels=FULL_SIZE_PIXELS):
+        rows = (left, top + first, right, top + last)
+        one, two = (paste_back(answer, window, rows) > THRESHOLD for answer, window in views)
+        both, either = both + int((one & two).sum()), either + int((one | two).sum())
+    return both / either if either else 1.0

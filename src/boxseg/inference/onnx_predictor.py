@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from boxseg.config import data
+from boxseg.documents import as_record
 from boxseg.errors import CheckpointError
 from boxseg.extras import import_extra
 from boxseg.inference.prediction import BasePredictor
@@ -34,6 +36,7 @@ class OnnxPredictor(BasePredictor):
             are installed.
         tile: Photos with a longer side are predicted in windows of this side, pixels, which overlap and are
             blended; 0 for never; `auto`: windows of 2048 for photos of more than 6 megapixels.
+        max_pixels: Photo files of more pixels are refused: decoded, a small file may be of any size.
 
     Raises:
         ConfigError: `tile` is not a possible side.
@@ -41,7 +44,13 @@ class OnnxPredictor(BasePredictor):
         MissingExtraError: onnxruntime is not installed.
     """
 
-    def __init__(self, path: Path | str, providers: Sequence[str] | None = None, tile: Tile = "auto") -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        providers: Sequence[str] | None = None,
+        tile: Tile = "auto",
+        max_pixels: int = data.MOST_PIXELS,
+    ) -> None:
         if not Path(path).is_file():
             raise CheckpointError(f"{path}: no such file, expected one made by `boxseg export format=onnx`")
         runtime = import_extra("onnxruntime", extra="onnx", purpose="OnnxPredictor")
@@ -55,7 +64,12 @@ class OnnxPredictor(BasePredictor):
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         if "boxseg" not in self.metadata:
             raise CheckpointError(f"{path} was not written by `boxseg export`: it does not name its classes")
-        super().__init__(json.loads(self.metadata["classes"])[1:], tile, MOST_PIXELS)
+        try:
+            said = json.loads(self.metadata.get("classes", ""))
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"{path} does not name its classes ({error}): export it again") from error
+        classes = as_record(list[str], said, Path(path), "the names of its classes", CheckpointError)
+        super().__init__(classes[1:], tile, MOST_PIXELS, max_pixels)
 
     def _probabilities(self, photos: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         results: list[NDArray[np.float32]] = []

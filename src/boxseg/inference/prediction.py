@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boxseg import palette
+from boxseg.config.data import MOST_PIXELS
 from boxseg.errors import ConfigError, NotFiniteError
 from boxseg.formats.coco_results import encode_mask
 from boxseg.formats.images import small_png, to_photo
@@ -150,12 +151,20 @@ class BasePredictor(ABC):
         classes: Names of classes 1..L.
         tile: Side of the windows for photos that are longer, pixels, at least 64; 0 for none; `auto`: 2048 for
             photos of more than `most` pixels.
+        most: Pixels up to which photos are predicted whole.
+        max_pixels: Photo files of more pixels are refused: decoded, a small file may be of any size.
 
     Raises:
         ConfigError: `tile` is not a possible side.
     """
 
-    def __init__(self, classes: Sequence[str], tile: Tile = "auto", most: int = 2**25) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        tile: Tile = "auto",
+        most: int = 2**25,
+        max_pixels: int = MOST_PIXELS,
+    ) -> None:
         if tile != "auto" and (not isinstance(tile, int) or 0 != tile < SMALLEST):
             raise ConfigError(
                 f"tile={tile!r}: expected at least {SMALLEST} pixels, 0 for no windows, or 'auto'"
@@ -163,6 +172,7 @@ class BasePredictor(ABC):
         self.classes = tuple(classes)
         self._tile: Tile = tile
         self._most = most
+        self._max_pixels = max_pixels
 
     def __call__(self, image: Any) -> Prediction:
         """Label one photo.
@@ -183,7 +193,7 @@ class BasePredictor(ABC):
             raise ConfigError(
                 f"predict_many takes a list of photos and a batch of at least 1, got {images!r}, {batch}"
             )
-        stream = map(to_photo, images)
+        stream = (to_photo(image, self._max_pixels) for image in images)
         while group := list(islice(stream, batch)):
             for photo, probabilities in zip(group, self._any_size(group), strict=True):
                 yield Prediction(image=photo, probabilities=probabilities, classes=self.classes)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from boxseg.config import TrainerOptions
 from boxseg.data.loading import LoadedPhoto, photos
 from boxseg.dataset import Sample
-from boxseg.errors import NotFiniteError
+from boxseg.errors import NotFiniteError, PhotoError
 from boxseg.progress import track
 
 T = TypeVar("T")
@@ -69,10 +69,15 @@ def _worked(
     work: Callable[[Sequence[Readable]], Sequence[T]], group: Sequence[LoadedPhoto]
 ) -> list[tuple[Sample, T | Skipped]]:
     readable = [(photo.sample, photo.image) for photo in group if photo.image is not None]
+    results: Iterator[T | Skipped]
     try:
         results = iter(work(readable) if readable else ())
     except NotFiniteError as error:
         raise NotFiniteError(f"{', '.join(sample.id for sample, _ in readable)}: {error}") from error
+    except PhotoError as error:
+        if len(group) > 1:
+            return [result for photo in group for result in _worked(work, [photo])]
+        results = iter([Skipped(f"{readable[0][0].image}: {error}")])
     return [
         (photo.sample, Skipped(photo.error or "unreadable") if photo.image is None else next(results))
         for photo in group

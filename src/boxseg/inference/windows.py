@@ -1,7 +1,8 @@
-"""Predict a photo that is too large in overlapping windows that are blended; without torch."""
+"""Windows of photos that are too large to be worked on at once; without torch."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 Tile = int | Literal["auto"]
 Pixels = NDArray[np.uint8]
+Rectangle = tuple[int, int, int, int]  # left, top, right, bottom, half-open
 ScoreMaps = NDArray[np.float32]
 
 # Default side of the windows, pixels.
@@ -55,6 +57,39 @@ def blended(
         end = rows[place + 1][0] if place + 1 < len(rows) else bottom
         yield slice(top, end), strip[:, : end - top]
         pending = strip[:, end - top :].copy()
+
+
+def cores(size: tuple[int, int], side: int, margin: int) -> Iterator[tuple[Rectangle, Rectangle]]:
+    """Split a photo of size (H, W) into cores of about this side, pixels, each with the window around it.
+
+    For results that depend on what is near only: computed on windows, they hold on their cores. A window is its
+    core with a margin, cut at the photo's edges; both are (left, top, right, bottom).
+    """
+    edges = [
+        [length * place // -(-length // side) for place in range(-(-length // side) + 1)] for length in size
+    ]
+    for top, bottom in itertools.pairwise(edges[0]):
+        for left, right in itertools.pairwise(edges[1]):
+            core = (left, top, right, bottom)
+            yield core, around(core, margin, size)
+
+
+def around(rectangle: Rectangle, margin: int, size: tuple[int, int]) -> Rectangle:
+    """A rectangle with a margin, within a photo of size (H, W)."""
+    left, top, right, bottom = rectangle
+    return (
+        max(left - margin, 0),
+        max(top - margin, 0),
+        min(right + margin, size[1]),
+        min(bottom + margin, size[0]),
+    )
+
+
+def shared(one: Rectangle, other: Rectangle) -> Rectangle | None:
+    """What two rectangles share; None if nothing."""
+    left, top = max(one[0], other[0]), max(one[1], other[1])
+    right, bottom = min(one[2], other[2]), min(one[3], other[3])
+    return (left, top, right, bottom) if left < right and top < bottom else None
 
 
 def _spans(length: int, side: int) -> list[tuple[int, int, ScoreMaps]]:

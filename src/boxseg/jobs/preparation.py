@@ -15,12 +15,15 @@ class DoctorJob(Job):
     """Check a data set: counts, classes, and everything that is broken.
 
     Args:
+        format: `table` for people; `json` for programs: one JSON object, and nothing else on the standard
+            output. The format of the data is `data.format`.
         decode: Read photos and masks completely, not just their headers.
         submission: Check an archive (.tgz) or folder of results for the VOC 2012 evaluation server instead,
             against the photos of `data.split`.
     """
 
     data: Data = field(metadata=POSITIONAL)
+    format: Literal["table", "json"] = "table"
     decode: bool = True
     submission: Path | None = None
 

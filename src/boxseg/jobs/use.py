@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from boxseg.config import Data, Evaluate, LabelFormat, Report, TrainerOptions
+from boxseg.config.data import MOST_PIXELS
 from boxseg.errors import require, require_path
 from boxseg.jobs.job import POSITIONAL, Job
 
@@ -73,6 +74,7 @@ class PredictJob(Job):
         comp: Competition of the submission: `comp5` for networks trained only on the train and val images of
             VOC 2012, `comp6` for any other training data, such as ImageNet weights or the masks of train_aug.
         overwrite: Submission only: start again from scratch if OUT holds one with other options.
+        max_pixels: Photos of more pixels are refused: decoded, a small file may be of any size.
         data: Photos of a data set, in place of `images` (boxes are not needed).
         evaluate: Scales, windows and CRF.
     """
@@ -84,11 +86,13 @@ class PredictJob(Job):
     submission: Literal["voc2012"] | None = None
     comp: Literal["comp5", "comp6"] = "comp6"
     overwrite: bool = False
+    max_pixels: int = MOST_PIXELS
     data: Data | None = None
     evaluate: Evaluate = Evaluate()
     trainer: TrainerOptions = TrainerOptions()
 
     def __post_init__(self) -> None:
+        require(self.max_pixels > 0, f"max_pixels must be positive, got {self.max_pixels}")
         if self.images is not None:
             require(self.images != [], "images= is empty; give images=DIR or images=[A,B]")
             for name in [self.images] if isinstance(self.images, str) else self.images:
@@ -123,13 +127,15 @@ class ConvertJob(Job):
             `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances),
             `yolo-seg` (polygons), `cvat` (CVAT for images 1.1) or `label-studio` (tasks with brushed masks).
         labels: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they are
-            not reliable), or `y_crf` or `y_ret` of a classifier.
+            not reliable), or `y_crf` or `y_ret` of a classifier. `ground-truth` takes the outlines of single
+            objects in a data set: `source` is its folder.
         objects: What counts as one object: `masks` (the mask of each box, as in masks.json), `boxes` (the
             pixels of a box's class inside that box) or `regions` (connected regions of a class). `auto` takes
             masks where `label` made them, but boxes for palette, voc and masks; boxes where only these are
             known, and regions elsewhere and for predictions.
         segmentation: Of coco, cvat and label-studio: `rle` (run-length codes: masks in CVAT, the brush in Label
             Studio), or `polygons`, which fill holes.
+        tighten: For coco and voc: write the bounds of each object's mask in place of its box.
         min_area: Leave out objects with fewer pixels than this; masks stay as they are.
         simplify: Polygons only: leave out corners as long as these stay within this many pixels of the new
             outline. With 1, polygons have a fifth of the corners; 0 follows the edges of all pixels.
@@ -152,9 +158,10 @@ class ConvertJob(Job):
     source: Path = field(metadata=POSITIONAL)
     out: Path = field(metadata=POSITIONAL)
     format: LabelFormat
-    labels: Literal["labels", "y_crf", "y_ret", "agreed"] = "labels"
+    labels: Literal["labels", "y_crf", "y_ret", "agreed", "ground-truth"] = "labels"
     objects: Literal["auto", "masks", "boxes", "regions"] = "auto"
     segmentation: Literal["rle", "polygons"] = "rle"
+    tighten: bool = False
     min_area: int = 1
     simplify: float = 0.0
     prefix: str | None = None
@@ -168,6 +175,10 @@ class ConvertJob(Job):
     data: Data | None = None
 
     def __post_init__(self) -> None:
+        require(
+            not self.tighten or self.format in ("coco", "voc"),
+            f"tighten=true is for formats with boxes, coco and voc; {self.format} has none",
+        )
         require(self.min_area >= 1, f"min_area must be at least 1, got {self.min_area}")
         require(
             0 <= self.simplify < math.inf,

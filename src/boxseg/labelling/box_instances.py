@@ -15,6 +15,7 @@ from torch import Tensor
 
 from boxseg.atomic import write_text
 from boxseg.dataset import Sample
+from boxseg.documents import read_record
 from boxseg.errors import DataError
 from boxseg.formats.coco_results import CocoResult, encode_window, image_id, write_results
 from boxseg.labelling.objects import objects_of_labels
@@ -70,8 +71,8 @@ def _pieces(folder: Path, samples: Sequence[Sample], source: str) -> Iterator[Co
         path = pair_piece_path(folder, sample)
         if not path.is_file():  # the photo could not be read
             continue
-        try:
-            content: dict[str, Any] = json.loads(path.read_bytes())
-            yield from content[source]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} is damaged ({error}): remove it and run the command again") from error
+        what = "masks of boxes: remove it and run the command again"
+        content = read_record(dict[str, list[dict[str, Any]]], path, what)
+        if source not in content:
+            raise DataError(f"{path} has no {source}: remove it and run the command again")
+        yield from content[source]

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from boxseg.dataset import BACKGROUND, BACKGROUND_NAME
-from boxseg.errors import CheckpointError, ConfigError, did_you_mean, one_line
+from boxseg.documents import read_yaml
+from boxseg.errors import CheckpointError, ConfigError, did_you_mean
 from boxseg.options import RECIPES
 
 log = logging.getLogger("boxseg")
@@ -143,10 +143,7 @@ def _parse(option: str) -> Any:
             f"label.class_map={option}: no such class map{did_you_mean(option, names)} "
             f"(a YAML or JSON file, or {', '.join(names)})"
         )
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read class map {path}: {one_line(error)}") from error
+    return read_yaml(path, ConfigError)
 
 
 def _few(names: Sequence[str]) -> str:

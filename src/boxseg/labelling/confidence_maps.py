@@ -13,18 +13,20 @@ from boxseg.nn.pseudo import BoxMasks
 from boxseg.runs.layout import map_paths
 
 
-def write_maps(
-    folder: Path, sample: Sample, y_crf: Tensor, y_ret: Tensor, probabilities: Tensor, boxes: BoxMasks
-) -> None:
+def write_maps(folder: Path, sample: Sample, labels: Tensor, second: Tensor, levels: Tensor) -> None:
     """Write both maps as 8-bit grey PNG: 255 stands for a probability of 1, and for reliable.
 
-    The labels are (H, W) uint8; the probabilities as for `confidence`.
+    Both labels and the levels, of `confidence_levels`, are (H, W) uint8.
     """
     sure, reliable = map_paths(folder, sample)
-    levels = (confidence(y_crf, probabilities, boxes) * 255).round().to(torch.uint8)
     write_grey(sure, levels.cpu().numpy())
-    agree = (y_crf == y_ret) & (y_crf != IGNORE)
-    write_grey(reliable, (agree * 255).to(torch.uint8).cpu().numpy())
+    agree = (labels == second) & (labels != IGNORE)
+    write_grey(reliable, agree.to(torch.uint8).mul_(255).cpu().numpy())
+
+
+def confidence_levels(labels: Tensor, probabilities: Tensor, boxes: BoxMasks) -> Tensor:
+    """`confidence` as (H, W) uint8, 255 for a probability of 1."""
+    return (confidence(labels, probabilities, boxes) * 255).round().to(torch.uint8)
 
 
 def confidence(y_crf: Tensor, probabilities: Tensor, boxes: BoxMasks) -> Tensor:

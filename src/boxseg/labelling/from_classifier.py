@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from boxseg.config import Label
 from boxseg.dataset import BoxDataset, Sample
+from boxseg.errors import CheckpointError
 from boxseg.inference.devices import torch_device
 from boxseg.inference.networks import Loaded, load_classifier
 from boxseg.jobs import LabelJob
@@ -86,7 +87,9 @@ def start(job: LabelJob, dataset: BoxDataset) -> FromClassifier:
     assert job.checkpoint is not None
     loaded = load_classifier(job.checkpoint, torch_device(job.trainer))
     matches = match_classes(job.label.class_map, loaded.classes, dataset.classes, job.checkpoint)
-    trained = loaded.options["pooling"]
+    trained = str(loaded.options.get("pooling"))
+    if trained not in ("bap", "gap"):
+        raise CheckpointError(f"{job.checkpoint} was trained with pooling={trained}, expected bap or gap")
     if job.label.method not in ("auto", trained):
         log.info(
             f"label: {job.checkpoint} was trained with pooling={trained}: method={job.label.method} "

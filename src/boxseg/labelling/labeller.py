@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from boxseg.config import Label, TrainerOptions
 from boxseg.data.box_masks import object_windows
@@ -20,11 +19,12 @@ from boxseg.errors import DataError
 from boxseg.formats.masks import write_mask
 from boxseg.inference.devices import torch_devices
 from boxseg.inference.processes import spread
-from boxseg.inference.refine import refine, require_finite
+from boxseg.inference.refine import require_finite
 from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.labelling.box_instances import box_instances, write_piece
 from boxseg.labelling.confidence_maps import write_maps
-from boxseg.labelling.methods import Method, Scored
+from boxseg.labelling.finishing import Finished, finish
+from boxseg.labelling.method import Method, Scored, ScoredInParts
 from boxseg.labelling.objects import ObjectMask, objects_of_labels, with_fallbacks, write_objects
 from boxseg.runs.layout import PAIR, label_path, pair_paths
 from boxseg.runs.provenance import recording
@@ -84,42 +84,43 @@ def _label_chunk(labeller: Labeller, samples: Sequence[Sample], trainer: Trainer
 def _label_group(labeller: Labeller, group: Sequence[Readable]) -> list[Skipped | None]:
     scored = [_score(labeller, sample, image) for sample, image in group]
     pending = [
-        (sample, item) for (sample, _), item in zip(group, scored, strict=True) if isinstance(item, Scored)
+        (sample, item) for (sample, _), item in zip(group, scored, strict=True) if not isinstance(item, Skipped)
     ]
-    images = [item.image for _, item in pending]
-    solved = refine(labeller.options.crf, images, [item.probabilities for _, item in pending])
-    for (sample, item), refined in zip(pending, solved, strict=True):
-        _finish(labeller, sample, item, refined)
+    finished = finish([item for _, item in pending], labeller.options.crf)
+    for (sample, item), done in zip(pending, finished, strict=True):
+        _write(labeller, sample, item, done)
     return [item if isinstance(item, Skipped) else None for item in scored]
 
 
-def _score(labeller: Labeller, sample: Sample, photo: NDArray[np.uint8]) -> Scored | Skipped:
+def _score(labeller: Labeller, sample: Sample, photo: NDArray[np.uint8]) -> Scored | ScoredInParts | Skipped:
     try:
         scored = labeller.method.score(sample, photo)
-        require_finite(scored.probabilities)
+        if isinstance(scored, Scored):
+            require_finite(scored.probabilities)
         return scored
     except DataError as error:
         return Skipped(str(error))
 
 
-def _finish(labeller: Labeller, sample: Sample, scored: Scored, refined: Tensor) -> None:
-    folder, pair = labeller.folder, labeller.method.origin.pair
-    refined = scored.finished(refined)
-    both = scored.labels(refined)
-    write_mask(label_path(folder, sample), both[0].cpu().numpy())
-    write_maps(folder, sample, *both, refined, scored.boxes)
+def _write(labeller: Labeller, sample: Sample, scored: Scored | ScoredInParts, done: Finished) -> None:
+    folder, origin, labels = labeller.folder, labeller.method.origin, done.labels
+    write_mask(label_path(folder, sample), labels.cpu().numpy())
+    write_maps(folder, sample, labels, done.second, done.levels)
     objects: Sequence[ObjectMask] | None = scored.objects
     if objects is None:
+        assert done.probabilities is not None
         windows = object_windows(sample.boxes, sample.height, sample.width)
-        objects = objects_of_labels(both[0], refined, scored.boxes, windows, labeller.method.origin.source)
+        objects = objects_of_labels(labels, done.probabilities, scored.boxes, windows, origin.source)
     write_objects(folder, sample, with_fallbacks(objects, sample))
-    if not pair:
+    if not origin.pair:
         return
-    for path, labels in zip(pair_paths(folder, sample), both, strict=True):
-        write_mask(path, labels.cpu().numpy())
+    both = labels, done.second
+    for path, own in zip(pair_paths(folder, sample), both, strict=True):
+        write_mask(path, own.cpu().numpy())
     if labeller.options.instances:
+        assert done.probabilities is not None
         masks = {
-            source: box_instances(sample, labels, refined, scored.boxes, labeller.category_ids)
-            for source, labels in zip(PAIR, both, strict=True)
+            source: box_instances(sample, own, done.probabilities, scored.boxes, labeller.category_ids)
+            for source, own in zip(PAIR, both, strict=True)
         }
         write_piece(folder, sample, masks)

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from boxseg.config import Crf, Masks, TrainerOptions
+from boxseg.config.data import MOST_PIXELS
 from boxseg.data.box_masks import Window, object_windows
 from boxseg.data.geometry import painting_order
 from boxseg.dataset import Sample
@@ -25,9 +26,9 @@ from boxseg.formats.images import small_png, to_photo
 from boxseg.formats.simplify import mask_polygons
 from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import SHIPPED, load_mask_network
-from boxseg.inference.refine import refine
+from boxseg.labelling.finishing import finish
 from boxseg.labelling.from_network import FromNetwork
-from boxseg.labelling.method import Scored
+from boxseg.labelling.method import Scored, ScoredInParts
 from boxseg.labelling.objects import with_fallbacks
 from boxseg.palette import overlay
 
@@ -58,7 +59,7 @@ class ObjectMasks:
     parts: tuple[NDArray[np.bool_], ...]
     scores: NDArray[np.float64]
     sources: tuple[str, ...]
-    _scored: Scored = field(repr=False)
+    _scored: Scored | ScoredInParts = field(repr=False)
     _crf: Crf = field(repr=False)
 
     def __len__(self) -> int:
@@ -75,10 +76,8 @@ class ObjectMasks:
     @cached_property
     def labels_map(self) -> NDArray[np.uint8]:
         """(H, W) uint8: 0 background, or the class; a pixel of several boxes goes to the most probable one."""
-        scored = self._scored
         with torch.inference_mode():
-            refined = scored.finished(refine(self._crf, [scored.image], [scored.probabilities])[0])
-            found: Tensor = scored.labels(refined)[0]
+            found: Tensor = finish([self._scored], self._crf)[0].labels
         return found.cpu().numpy()
 
     def polygons(self, simplify: float = 1.0) -> list[list[NDArray[np.float64]]]:
@@ -119,6 +118,7 @@ class Masker:
             boxseg.
         device: `auto`, `cpu` or `gpu`.
         crf: Dense CRF of `labels_map`: on or off, or one of other options. Masks are made without it.
+        max_pixels: Photo files of more pixels are refused: decoded, a small file may be of any size.
 
     Example:
         >>> masker = Masker()
@@ -133,10 +133,16 @@ class Masker:
     """
 
     def __init__(
-        self, checkpoint: Path | str | None = None, *, device: str = "auto", crf: bool | Crf = True
+        self,
+        checkpoint: Path | str | None = None,
+        *,
+        device: str = "auto",
+        crf: bool | Crf = True,
+        max_pixels: int = MOST_PIXELS,
     ) -> None:
         place = torch_device(TrainerOptions(accelerator=device))
         self._method = FromNetwork(loaded=load_mask_network(checkpoint or SHIPPED, place))
+        self._max_pixels = max_pixels
         self._crf = crf if isinstance(crf, Crf) else Crf(enabled=crf)
 
     def __call__(self, image: Any, boxes: Any, labels: Sequence[int | str] | None = None) -> ObjectMasks:
@@ -150,7 +156,7 @@ class Masker:
         Raises:
             DataError: The photo cannot be read, or a box has no area in it; its number is named.
         """
-        photo = to_photo(image)
+        photo = to_photo(image, self._max_pixels)
         usable = _boxes(boxes, photo)
         numbers, classes = _classes(labels, len(usable))
         sample = Sample(
@@ -186,6 +192,7 @@ def masks(
     labels: Sequence[int | str] | None = None,
     *,
     checkpoint: Path | str | None = None,
+    max_pixels: int = MOST_PIXELS,
 ) -> ObjectMasks:
     """The masks of a photo's boxes; for more than one photo, a `Masker` loads the network only once.
 
@@ -198,7 +205,7 @@ def masks(
         >>> found.classes, found.labels_map.shape
         (('box',), (120, 160))
     """
-    return Masker(checkpoint)(image, boxes, labels)
+    return Masker(checkpoint, max_pixels=max_pixels)(image, boxes, labels)
 
 
 def _boxes(given: Any, photo: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -12,11 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from boxseg.data.box_masks import Window, object_windows, paint_masks
+from boxseg.data.box_masks import Window as Rectangle
+from boxseg.data.box_masks import object_windows, paint_masks
 from boxseg.dataset import IGNORE, Sample
 from boxseg.labelling.objects import ObjectMask
+from boxseg.nn.field import Window
 from boxseg.nn.mask_scores import label_scores
 from boxseg.nn.pseudo import BoxMasks, box_masks, finish_crf
+
+# Pixels above which a photo is finished in windows (`labelling.finishing`).
+LARGE = 2**23
 
 MethodT = TypeVar("MethodT", bound="Method")
 
@@ -41,6 +47,15 @@ class Scored:
     retrieve: Callable[[Tensor], Tensor] | None = None
     objects: tuple[ObjectMask, ...] | None = None
 
+    def part(self, window: Window) -> Scored:
+        """The same of a window of the photo, without `retrieve` and `objects`."""
+        return Scored(
+            image=self.image[window],
+            boxes=self.boxes.cut(window),
+            probabilities=self.probabilities[:, window[0], window[1]],
+            without_crf=None if self.without_crf is None else self.without_crf[window],
+        )
+
     def finished(self, refined: Tensor) -> Tensor:
         """The probabilities after the CRF, but for pixels that it leaves alone."""
         if self.without_crf is None:
@@ -56,6 +71,23 @@ class Scored:
         if self.retrieve is not None:
             return y_crf, self.retrieve(y_crf)
         return y_crf, finish_crf(self.probabilities, self.boxes)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoredInParts:
+    """What a method returns for a photo that is too large to be scored whole.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, on the device of the rest.
+        boxes: The boxes.
+        part: What `Scored` has for a window of the photo.
+        objects: The mask of each box, in the order of the boxes.
+    """
+
+    image: Tensor
+    boxes: BoxMasks
+    part: Callable[[Window], Scored]
+    objects: tuple[ObjectMask, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +122,7 @@ class Method(Protocol):
     def on(self: MethodT, device: torch.device) -> MethodT:
         """The same on another device."""
 
-    def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:
+    def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored | ScoredInParts:
         """What it returns for a photo (H, W, 3).
 
         Raises:
@@ -111,25 +143,31 @@ class BoxMethod:
     """
 
     name: str
-    mask_of: Callable[[NDArray[np.uint8], NDArray[np.float64], Window], NDArray[np.bool_]]
+    mask_of: Callable[[NDArray[np.uint8], NDArray[np.float64], Rectangle], NDArray[np.bool_]]
     device: torch.device
     origin: Origin = field(default_factory=Origin)
 
     def on(self, device: torch.device) -> BoxMethod:  # noqa: D102
         return replace(self, device=device)
 
-    def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored:
+    def score(self, sample: Sample, photo: NDArray[np.uint8]) -> Scored | ScoredInParts:
         """The masks as labels, that of the smallest box on top, and as they are."""
         size, boxes = (sample.height, sample.width), pixel_boxes(sample, self.device)
         windows = object_windows(sample.boxes, *size)
         masks = [self.mask_of(photo, box, window) for box, window in zip(sample.boxes, windows, strict=True)]
         labels = torch.from_numpy(paint_masks(sample.boxes, sample.labels, size, masks)).to(self.device)
-        return Scored(
-            image=torch.from_numpy(photo).to(self.device),
-            boxes=boxes,
-            probabilities=label_scores(labels, boxes),
-            objects=tuple(ObjectMask(mask=mask, score=1.0, source=self.name) for mask in masks),
-        )
+        image = torch.from_numpy(photo).to(self.device)
+        objects = tuple(ObjectMask(mask=mask, score=1.0, source=self.name) for mask in masks)
+        part = partial(_part, image, boxes, labels)
+        if sample.width * sample.height > LARGE:
+            return ScoredInParts(image=image, boxes=boxes, part=part, objects=objects)
+        return replace(part((slice(0, sample.height), slice(0, sample.width))), objects=objects)
+
+
+def _part(image: Tensor, boxes: BoxMasks, labels: Tensor, window: Window) -> Scored:
+    """What hard labels (H, W) say of a window."""
+    own = boxes.cut(window)
+    return Scored(image=image[window], boxes=own, probabilities=label_scores(labels[window], own))
 
 
 def pixel_boxes(sample: Sample, device: torch.device) -> BoxMasks:

@@ -6,7 +6,9 @@ It holds no code; the same network gives the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ import safetensors.torch
 from torch import Tensor
 
 from boxseg.atomic import atomic_path
-from boxseg.errors import CheckpointError
+from boxseg.documents import as_record
+from boxseg.errors import CheckpointError, is_damage, one_line, shown
 
 KEY = "boxseg"
 VERSION = 1
@@ -24,6 +27,12 @@ KINDS = {
     "mask-network": "a mask network",
     "segmenter": "a segmentation network",
 }
+
+
+@dataclass(frozen=True)
+class _Header:
+    version: int
+    meta: dict[str, Any]
 
 
 def save(path: Path | str, model_state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -68,7 +77,9 @@ def load(path: Path | str, kind: str | None = None) -> tuple[dict[str, Any], dic
             weight is no number.
     """
     path = Path(path)
-    meta, tensors = read_meta(path, kind), safetensors.torch.load_file(path)
+    meta = read_meta(path, kind)
+    with _reading(path):
+        tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
     require_finite(tensors, f"checkpoint {path}")
     return meta, tensors
 
@@ -91,26 +102,43 @@ def read_meta(path: Path | str, kind: str | None = None) -> dict[str, Any]:
     """The meta data of a checkpoint alone; arguments and errors as for `load`."""
     path = Path(path)
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "no file"
-        raise CheckpointError(f"checkpoint {path}: {found} there; expected model.safetensors of a run")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(KEY)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"checkpoint {path} is damaged or no safetensors file ({error}): expected a run's model.safetensors"
-        ) from error
+        there = "a folder" if path.is_dir() else "no file"
+        raise CheckpointError(f"checkpoint {path}: {there} there; expected model.safetensors of a run")
+    with _reading(path), safetensors.safe_open(path, framework="pt") as file:
+        header = (file.metadata() or {}).get(KEY)
     if header is None:
         raise CheckpointError(
             f"checkpoint {path} was not written by boxseg: expected a run's model.safetensors "
             "(weights of other projects to start from go into model.weights)"
         )
-    content = json.loads(header)
-    if content["version"] > VERSION:
+    with _reading(path):
+        told = json.loads(header)
+    content = as_record(_Header, told, path, "a description of a network", CheckpointError)
+    if content.version > VERSION:
         raise CheckpointError(
-            f"checkpoint {path} has format {content['version']}, expected at most {VERSION}: upgrade boxseg"
+            f"checkpoint {path} has format {content.version}, expected at most {VERSION}: upgrade boxseg"
         )
-    meta: dict[str, Any] = content["meta"]
-    if kind is not None and meta["kind"] != kind:
-        raise CheckpointError(f"checkpoint {path} holds {KINDS[meta['kind']]}; {KINDS[kind]} is needed")
-    return meta
+    found = content.meta.get("kind")
+    if not isinstance(found, str) or found not in KINDS:
+        known = ", ".join(KINDS)
+        raise CheckpointError(
+            f"checkpoint {path} is of kind {shown(found)}, expected one of {known}: it is damaged, or of a "
+            "newer boxseg"
+        )
+    if kind is not None and found != kind:
+        raise CheckpointError(f"checkpoint {path} holds {KINDS[found]}; {KINDS[kind]} is needed")
+    return content.meta
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever safetensors and JSON raise is damage of the file."""
+    try:
+        yield
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        raise CheckpointError(
+            f"checkpoint {path} is damaged or no safetensors file ({one_line(error, 200)}): expected a run's "
+            "model.safetensors"
+        ) from error

@@ -59,26 +59,39 @@ def favour_small(masks: Sequence[Tensor], boxes: BoxMasks) -> list[Tensor]:
         masks: For each box (h, w) in [0, 1], as its rectangle.
         boxes: The boxes.
     """
+    return [moved(mask, bonus) for mask, bonus in zip(masks, bonuses(boxes), strict=True)]
+
+
+def bonuses(boxes: BoxMasks) -> list[float]:
+    """For each box, by how much `favour_small` moves the log odds of its mask."""
     areas = [(right - left) * (bottom - top) for left, top, right, bottom in boxes.rectangles]
     middle = median(areas) if areas else 0
-    return [
-        _moved(mask, FAVOUR * log(max(middle, 1) / max(area, 1)))
-        for mask, area in zip(masks, areas, strict=True)
-    ]
+    return [FAVOUR * log(max(middle, 1) / max(area, 1)) for area in areas]
 
 
-def _moved(mask: Tensor, bonus: float) -> Tensor:
-    moved = (torch.logit(mask.clamp(1e-3, 1 - 1e-3)) + bonus).sigmoid().clamp_min(0.5001)
-    return torch.where(mask > 0.5, moved, mask)
+def moved(mask: Tensor, bonus: float) -> Tensor:
+    """A soft mask, or a part of it, its log odds moved as in `favour_small`."""
+    found = (torch.logit(mask.clamp(1e-3, 1 - 1e-3)) + bonus).sigmoid().clamp_min(0.5001)
+    return torch.where(mask > 0.5, found, mask)
 
 
 def small_boxes(boxes: BoxMasks, side: float) -> Tensor:
     """(H, W) bool, the pixels of boxes whose mean side, the root of their area, is below `side` pixels."""
-    small = torch.zeros_like(boxes.ignored)
-    for left, top, right, bottom in boxes.rectangles:
-        if (right - left) * (bottom - top) < side**2:
-            small[top:bottom, left:right] = True
-    return small
+    return pixels_of(boxes, are_small(boxes, side))
+
+
+def are_small(boxes: BoxMasks, side: float) -> list[bool]:
+    """Which boxes have a mean side below `side` pixels."""
+    return [(right - left) * (bottom - top) < side**2 for left, top, right, bottom in boxes.rectangles]
+
+
+def pixels_of(boxes: BoxMasks, chosen: Sequence[bool]) -> Tensor:
+    """(H, W) bool, the pixels of some of the boxes."""
+    found = torch.zeros(boxes.size, dtype=torch.bool, device=boxes.classes.device)
+    for (left, top, right, bottom), own in zip(boxes.rectangles, chosen, strict=True):
+        if own:
+            found[top:bottom, left:right] = True
+    return found
 
 
 def certain_outside(inside: Tensor, boxes: BoxMasks) -> Tensor:

@@ -8,7 +8,7 @@ Source: Oh, Kim, Ham, "Background-Aware Pooling and Noise-Aware Loss", CVPR 2021
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -32,17 +32,60 @@ class BoxMasks:
 
     Attributes:
         classes: (K,) int64, the classes that have a box, ascending.
-        inside: (K, H, W) bool, pixels inside any box of each of these classes.
         rectangles: Per box, its half-open pixel range (left, top, right, bottom); may be empty.
         owners: Per box, the position of its class in `classes`.
-        ignored: (H, W) bool, pixels of crowds, of which the boxes say nothing.
+        size: (H, W) of the image.
+        crowds: (H, W) bool, pixels of crowds, of which the boxes say nothing; None for none.
     """
 
     classes: Tensor
-    inside: Tensor
     rectangles: tuple[tuple[int, int, int, int], ...]
     owners: tuple[int, ...]
-    ignored: Tensor
+    size: tuple[int, int]
+    crowds: Tensor | None = None
+
+    @cached_property
+    def inside(self) -> Tensor:
+        """(K, H, W) bool, pixels inside any box of each class."""
+        inside = torch.zeros(len(self.classes), *self.size, dtype=torch.bool, device=self.classes.device)
+        for (left, top, right, bottom), owner in zip(self.rectangles, self.owners, strict=True):
+            inside[owner, top:bottom, left:right] = True
+        return inside
+
+    @cached_property
+    def ignored(self) -> Tensor:
+        """(H, W) bool, pixels of crowds."""
+        if self.crowds is not None:
+            return self.crowds
+        return torch.zeros(self.size, dtype=torch.bool, device=self.classes.device)
+
+    def cut(self, window: Window) -> BoxMasks:
+        """The boxes in a window of the image, in its pixels, with empty ranges for those elsewhere."""
+        rows, columns = (part.indices(side)[:2] for part, side in zip(window, self.size, strict=True))
+        low, high = (columns[0], rows[0]) * 2, (columns[1], rows[1]) * 2
+        rectangles = (
+            [min(max(edge, least), most) - least for edge, least, most in zip(edges, low, high, strict=True)]
+            for edges in self.rectangles
+        )
+        return BoxMasks(
+            classes=self.classes,
+            rectangles=tuple((left, top, right, bottom) for left, top, right, bottom in rectangles),
+            owners=self.owners,
+            size=(rows[1] - rows[0], columns[1] - columns[0]),
+            crowds=None if self.crowds is None else self.crowds[window],
+        )
+
+    def only(self, places: Sequence[int]) -> BoxMasks:
+        """Some of the boxes, with their classes alone."""
+        owners = [self.owners[place] for place in places]
+        kept = sorted(set(owners))
+        return BoxMasks(
+            classes=self.classes[kept],
+            rectangles=tuple(self.rectangles[place] for place in places),
+            owners=tuple(kept.index(owner) for owner in owners),
+            size=self.size,
+            crowds=self.crowds,
+        )
 
     @cached_property
     def outside(self) -> Tensor:
@@ -61,7 +104,7 @@ class BoxMasks:
     @cached_property
     def crowded(self) -> bool:
         """Whether there are pixels of crowds."""
-        return bool(self.ignored.any())
+        return self.crowds is not None and bool(self.crowds.any())
 
     @property
     def background(self) -> Tensor:
@@ -79,19 +122,12 @@ def box_masks(boxes: Tensor, labels: Tensor, size: tuple[int, int], ignored: Ten
     classes, owners = torch.unique(labels.long(), return_inverse=True)
     limit = torch.tensor([width, height, width, height], dtype=boxes.dtype, device=boxes.device)
     corners = torch.minimum((boxes - 0.5).ceil().clamp_min(0), limit).long()
-    inside = torch.zeros(len(classes), height, width, dtype=torch.bool, device=boxes.device)
-    rectangles: list[tuple[int, int, int, int]] = []
-    for (left, top, right, bottom), owner in zip(corners.tolist(), owners.tolist(), strict=True):
-        rectangles.append((left, top, right, bottom))
-        inside[owner, top:bottom, left:right] = True
-    if ignored is None:
-        ignored = torch.zeros(height, width, dtype=torch.bool, device=boxes.device)
     return BoxMasks(
         classes=classes,
-        inside=inside,
-        rectangles=tuple(rectangles),
+        rectangles=tuple((left, top, right, bottom) for left, top, right, bottom in corners.tolist()),
         owners=tuple(owners.tolist()),
-        ignored=ignored,
+        size=size,
+        crowds=ignored,
     )
 
 

@@ -107,6 +107,9 @@ def _refusal(place: tuple[int | str, ...], job: type[Any], values: Flat) -> Conf
     choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
     expected = " or ".join(map(_in_words, kinds))
     near = did_you_mean(str(value), choices)
+    if not near:
+        others = [name for name in options_of(job) if name.endswith(f".{option.key}")]
+        near = "".join(f"; {name}=… is another option" for name in others)
     return ConfigError(f'option "{option.key}": expected {expected}, got {got}{near}')
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from boxseg.errors import ConfigError, did_you_mean, one_line
+from boxseg.documents import read_yaml as read_yaml_file
+from boxseg.errors import ConfigError, did_you_mean
 from boxseg.jobs import JOBS, TABLE_RECIPES, Job
 from boxseg.options.keys import Flat, flatten, options_of, to_plain
 
@@ -56,10 +57,7 @@ def read_yaml(name: str, job: type[Job]) -> Flat:
 
 def load_mapping(path: Path) -> dict[Any, Any]:
     """The content of a YAML file of `key: value` lines; ConfigError if it has none or cannot be read."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read options from {path}: {one_line(error)}") from error
+    content = read_yaml_file(path, ConfigError) or {}
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold `key: value` lines, not a {type(content).__name__}")
     return content

@@ -17,7 +17,7 @@ from boxseg.errors import ConfigError, did_you_mean
 Flat = dict[str, Any]
 
 # Options whose value is a mapping: its keys are not options.
-MAPPINGS = frozenset({"class_map"})
+MAPPINGS = frozenset({"class_map", "merge"})
 
 PLACEHOLDERS = {int: "INTEGER", float: "NUMBER", bool: "true|false", str: "TEXT", Path: "PATH"}
 

@@ -58,11 +58,20 @@ def _parse_value(text: str, key: str) -> Any:
         return text  # an empty text, not None
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: the 13th month
         return text
     # YAML 1.1 reads 1e-3 as text and 007 as octal: numbers and dates stay text, the option's type decides.
-    kinds = (bool, list, type(None), *((dict,) if key.rpartition(".")[2] in MAPPINGS else ()))
-    return value if isinstance(value, kinds) else text
+    if isinstance(value, dict) and key.rpartition(".")[2] in MAPPINGS:
+        return dict(_entry(name, item) for name, item in value.items())
+    return value if isinstance(value, (bool, list, type(None))) else text
+
+
+def _entry(name: Any, value: Any) -> tuple[Any, Any]:
+    """An entry of a mapping; without a blank after the colon, YAML takes `{a:b}` for a name without a value."""
+    if value is None and isinstance(name, str) and ":" in name:
+        before, _, after = name.partition(":")
+        return before, after
+    return name, value
 
 
 def to_words(verb: str, job: Job) -> list[str]:

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from pathlib import Path
 
 from boxseg.errors import DataError
 from boxseg.reporting.gallery import Shown
 from boxseg.reporting.html.charts import Curve, MatrixChart, confusion, training_curve
 from boxseg.reporting.html.page import Headline
-from boxseg.reporting.parts import Parts, evaluations, read_confusion, read_history, read_scores
-from boxseg.runs.layout import CONFIG, FINAL, MASK_COUNTS, METRICS, PAIR, VERSIONS, Y_CRF
-from boxseg.scoring.box_agreement import BoxAgreement, agreement_table
-from boxseg.scoring.label_scores import LABEL_TITLES
+from boxseg.reporting.parts import Parts
+from boxseg.reporting.stored import (
+    PRECISIONS,
+    SCORED,
+    StageScores,
+    evaluations,
+    read_confusion,
+    read_history,
+    read_scores,
+)
+from boxseg.runs.layout import CONFIG, FINAL, MASK_COUNTS, PAIR, VERSIONS, Y_CRF
+from boxseg.scoring.box_agreement import agreement_table
+from boxseg.scoring.confusion import StoredScores
 from boxseg.scoring.mask_counts import count_table, read_counts
 from boxseg.tables import Cell, Table
 
 log = logging.getLogger("boxseg")
-
-# Scores as metrics.json names them, in the order of the tables.
-SCORED = {
-    "whole_box": "whole box (baseline)",
-    **LABEL_TITLES,
-    "reliable_region_only": "reliable region only",
-    "before_crf": "network",
-    "after_crf": "network + CRF",
-}
-_PRECISIONS = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
-_PRECISIONS |= {"ap_small": "APS", "ap_medium": "APM", "ap_large": "APL", "mean_iou": "mean IoU"}
 
 
 def title(parts: Parts) -> str:
@@ -74,20 +72,20 @@ def unread(shown: Shown | None, most: int = 5) -> list[str]:
     return [*lines, f"… and {more} more."] if more > 0 else lines
 
 
-def _split(parts: Parts, stage: str, scores: dict[str, Any]) -> str:
+def _split(parts: Parts, stage: str, scores: StageScores) -> str:
     """The split that a stage is scored on; labels are scored on the split they were made for."""
-    return str(scores.get("split") or (parts.data.split if stage == "label" else parts.data.val_split))
+    return str(scores.split or (parts.data.split if stage == "label" else parts.data.val_split))
 
 
-def _scored(parts: Parts) -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
+def _scored(parts: Parts) -> list[tuple[str, str, StoredScores, StageScores]]:
     """(key, split, scores under that key, all scores of the stage), in order."""
-    found: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = []
+    found: list[tuple[str, str, StoredScores, StageScores]] = []
     for stage in ("label", "segment"):
         folder = parts.stages.get(stage)
         for place in [folder, *evaluations(folder)]:
             scores = read_scores(place)
             split = _split(parts, stage, scores) + (" (evaluate)" if place != folder else "")
-            found += [(key, split, scores[key], scores) for key in SCORED if isinstance(scores.get(key), dict)]
+            found += [(key, split, part, scores) for key, part in scores.parts.items()]
     return found
 
 
@@ -103,10 +101,9 @@ def headlines(parts: Parts, shown: Shown | None) -> tuple[Headline, ...]:
         (FINAL, "mIoU of the labels"),
         (network, f"mIoU of the {SCORED[network]}"),
     ):
-        if key in found and found[key][0]["miou"] is not None:
-            scores, split, _ = found[key]
-            items.append(Headline(value=scores["miou"], label=label, note=split))
-    reliable = [(stage.get("reliable_fraction"), split) for _, split, stage in reversed(found.values())]
+        if key in found and (miou := found[key][0].miou) is not None:
+            items.append(Headline(value=miou, label=label, note=found[key][1]))
+    reliable = [(stage.reliable_fraction, split) for _, split, stage in reversed(found.values())]
     agreed = [photo.agreement[0] for photo in (shown.gallery.photos if shown else ()) if photo.agreement]
     if agreed:
         reliable.append((sum(agreed) / len(agreed), "photos shown"))
@@ -126,14 +123,14 @@ def _class_tables(parts: Parts) -> tuple[Table, ...]:
         return ()
     rows: list[tuple[Cell, ...]] = []
     for key, split, scores, stage in found:
-        share = stage.get("reliable_fraction") if key == "reliable_region_only" else 1.0
-        means = (scores["miou"], scores["mean_accuracy"], scores["pixel_accuracy"])
-        rows.append((SCORED[key], split, stage.get("images"), *means, share))
+        share = stage.reliable_fraction if key == "reliable_region_only" else 1.0
+        means = (scores.miou, scores.mean_accuracy, scores.pixel_accuracy)
+        rows.append((SCORED[key], split, stage.images, *means, share))
     columns = ("", "split", "photos", "mIoU", "mean accuracy", "pixel accuracy", "pixels scored")
     heads = [f"{SCORED[key].removesuffix(' (baseline)')}, {split}" for key, split, _, _ in found]
     # The classes of labels and network are the same, unless the folder was mixed from several runs.
-    names = list(dict.fromkeys(name for _, _, scores, _ in found for name in scores["iou"]))
-    by_class = [(name, *(scores["iou"].get(name) for _, _, scores, _ in found)) for name in names]
+    names = list(dict.fromkeys(name for _, _, scores, _ in found for name in scores.iou))
+    by_class = [(name, *(scores.iou.get(name) for _, _, scores, _ in found)) for name in names]
     return (
         Table(title="All classes", columns=columns, rows=tuple(rows)),
         Table(title="IoU of every class", columns=("class", *heads), rows=tuple(by_class)),
@@ -143,28 +140,18 @@ def _class_tables(parts: Parts) -> tuple[Table, ...]:
 
 def _precision(parts: Parts) -> list[Table]:
     """COCO's AP and the mean IoU of masks of single boxes, where they were asked for."""
-    instances = read_scores(parts.stages.get("label")).get("instances")
-    if not isinstance(instances, dict):
+    instances = read_scores(parts.stages.get("label")).instances
+    if not instances:
         return []
     rows = tuple(
-        (SCORED.get(name, name), *((scores.get("mean") or scores).get(key) for key in _PRECISIONS))
-        for name, scores in instances.items()
-        if isinstance(scores, dict)
+        (SCORED.get(name, name), *(scores.get(key) for key in PRECISIONS)) for name, scores in instances.items()
     )
-    return [Table(title="Masks of single boxes", columns=("masks", *_PRECISIONS.values()), rows=rows)]
+    return [Table(title="Masks of single boxes", columns=("masks", *PRECISIONS.values()), rows=rows)]
 
 
 def _held_out(parts: Parts) -> list[Table]:
     """What training the mask network gained on held-out boxes, as `adapt` wrote it."""
-    content = read_scores(parts.stages.get("adapt"))
-    try:
-        names = ("before", "after")
-        rows: dict[str, BoxAgreement] = {
-            name: BoxAgreement(**content[name]) for name in names if name in content
-        }
-    except TypeError as error:
-        log.info(f"report: {METRICS} of adapt left out: {error}")
-        return []
+    rows = read_scores(parts.stages.get("adapt")).agreements
     return [agreement_table("Masks on held-out boxes, as far as boxes can tell", rows)] if rows else []
 
 
@@ -218,4 +205,8 @@ def details(parts: Parts) -> tuple[tuple[str, str], ...]:
     """Options and versions, as the run recorded them."""
     files = (("Options", CONFIG), ("Versions", VERSIONS))
     texts = [(f"{head}: {name}", parts.folder / name) for head, name in files]
-    return tuple((head, path.read_text(encoding="utf-8")) for head, path in texts if path.is_file())
+    return tuple((head, _text(path)) for head, path in texts if path.is_file())
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="backslashreplace")

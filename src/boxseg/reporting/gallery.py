@@ -17,7 +17,7 @@ from boxseg.data.geometry import background_map
 from boxseg.data.labels import confront
 from boxseg.dataset import IGNORE, Sample
 from boxseg.errors import DataError
-from boxseg.formats.images import read_image
+from boxseg.formats.images import sample_image
 from boxseg.inference.multiscale import write_predictions
 from boxseg.inference.networks import KeptSegmenter, check_classes
 from boxseg.inference.threads import Skipped
@@ -201,7 +201,7 @@ def _open_all(work: Sequence[tuple[Split, Sample]], classes: int, size: int) -> 
 
 def _open(split: Split, sample: Sample, classes: int, size: int) -> _Opened | Skipped:
     try:
-        image = read_image(sample.image)
+        image = sample_image(sample)
     except DataError as error:
         return Skipped(str(error))
     layers: dict[str, Labels] = {}

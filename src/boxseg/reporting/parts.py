@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from boxseg.config import Data, Evaluate, TrainerOptions
 from boxseg.data.labels import GROUND_TRUTH
@@ -26,14 +20,10 @@ from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import (
     AGREED,
     CONFIG,
-    CONFUSION,
     FINAL,
-    HISTORY,
-    METRICS,
     MODEL,
     PAIR,
     STAGES,
-    evaluation,
     predictions,
     stage_folder,
 )
@@ -235,45 +225,3 @@ def _what_is_missing(verb: str, stages: dict[str, Path]) -> list[str]:
     if "segment" in stages and not training_files(stages["segment"]).done:
         lines.append("The segmentation network is not trained to the end yet.")
     return lines
-
-
-def read_scores(folder: Path | None) -> dict[str, Any]:
-    """Content of a stage's metrics.json; empty if missing or unreadable."""
-    return _read_json(folder / METRICS) if folder else {}
-
-
-def evaluations(folder: Path | None) -> list[Path]:
-    """Folders of `boxseg evaluate` in a stage's folder, one for each split."""
-    pattern = str(evaluation(Path(), "*") / METRICS)
-    return sorted(path.parent for path in folder.glob(pattern)) if folder else []
-
-
-def read_confusion(folder: Path | None) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
-    """Class names 0..L and counts (L + 1, L + 2) by name of scores; empty if none were stored."""
-    content = _read_json(folder / CONFUSION) if folder else {}
-    counts = {name: np.array(rows, dtype=np.int64) for name, rows in content.get("counts", {}).items()}
-    return tuple(content.get("classes", ())), counts
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        log.info(f"report: {file} left out: {error}")
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def read_history(folder: Path) -> list[tuple[int, float, float]]:
-    """(iteration, loss, learning rate) of a training; empty without one."""
-    file = folder / HISTORY
-    if not file.is_file():
-        return []
-    with file.open(encoding="utf-8", newline="") as lines:
-        try:
-            return [(int(r["iteration"]), float(r["loss"]), float(r["lr"])) for r in csv.DictReader(lines)]
-        except (KeyError, TypeError, ValueError) as error:
-            log.info(f"report: {file} left out: {error}")
-            return []

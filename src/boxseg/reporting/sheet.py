@@ -13,7 +13,7 @@ from boxseg.atomic import atomic_path
 from boxseg.config import Evaluate
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
-from boxseg.formats.images import read_image
+from boxseg.formats.images import sample_image
 from boxseg.inference.multiscale import label_group
 from boxseg.inference.networks import Loaded
 from boxseg.nn.deeplab import Segmenter
@@ -96,7 +96,7 @@ def make_sheet(
     """
     rows, sources = [], label_sources(labels)
     for sample in _evenly(dataset, labels):
-        image = read_image(sample.image)
+        image = sample_image(sample)
         masks = [source.read(sample.id, len(dataset.classes)) for source in sources.values()]
         predicted = label_group(loaded, [image], options)[0].labels.cpu().numpy()
         truth = _truth(sample)

@@ -15,9 +15,10 @@ import yaml
 from boxseg.atomic import is_temporary, remove_temporaries, sync_files, write_text
 from boxseg.config import LabelFormat
 from boxseg.dataset import BoxDataset
+from boxseg.documents import as_record
 from boxseg.errors import ConfigError
 from boxseg.formats.files import content_digest
-from boxseg.formats.masks import MaskFolder
+from boxseg.formats.masks import MaskFolder, truth_digest
 from boxseg.formats.writers import OVERLAPPING, SPLIT_FOLDERS, WRITERS, Writing, Written
 from boxseg.options import load_mapping
 from boxseg.runs.dataset_maps import copy_maps
@@ -44,18 +45,32 @@ class WrittenDataset:
     def lines(self) -> list[str]:
         """What was written, where, and what was left out."""
         done = self.written
-        of = {"masks": "masks of boxes", "boxes": "boxes", "regions": "connected regions"}[self.objects]
+        of = {
+            "masks": "masks of boxes",
+            "outlines": "outlines of objects",
+            "boxes": "boxes",
+            "regions": "connected regions",
+        }[self.objects]
         counts = f"{done.photos} photos, {done.objects} objects ({of})"
         there = ": there already, from the same labels; overwrite=true writes it again" if self.there else ""
         lines = [f"{self.format}: {self.folder}, split {self.split}: {counts}{there}"]
         if done.empty:
-            what = {"masks": "small masks", "boxes": "boxes without a pixel of their class"}
+            what = {
+                "masks": "small masks",
+                "outlines": "small outlines",
+                "boxes": "boxes without a pixel of their class",
+            }
             lines.append(f"  left out: {done.empty} {what.get(self.objects, 'small regions')}")
         if self.missing:
             lines.append(f"  left out: {self.missing} photos without a label")
         if done.stray:
             lines.append(
                 f"  {done.stray} photos have labels outside the boxes, left out: objects=regions keeps them"
+            )
+        if done.as_stored:
+            lines.append(
+                f"  {done.as_stored} photos are turned by EXIF, but boxes and labels are of the stored pixels: "
+                "programs must not turn them"
             )
         if done.ignored and self.format in OVERLAPPING:
             lines.append(f"  {done.ignored} photos have pixels of 255, which are no object here")
@@ -150,7 +165,7 @@ def _entry(source: LabelSource, writing: Writing, maps: bool) -> dict[str, Any]:
             sample.id,
             *file_state(sample.image),
             boxes_digest(sample, source.dataset.classes),
-            source.masks.digest(sample.id),
+            source.masks.digest(sample.id) if source.masks else truth_digest(sample.ground_truth),
             content_digest(own) if own and own.is_file() else "",
         )
         digest.update(repr(parts).encode())
@@ -179,13 +194,23 @@ def _splits(out: Path, name: LabelFormat, split: str) -> dict[str, dict[str, Any
         if out.exists() and not all(map(_is_of_a_killed_command, out.iterdir())):
             raise ConfigError(f"{out} is not empty and was not made by `boxseg convert`: choose another folder")
         return {}
-    content = load_mapping(file)
-    if content.get("format") != name:
-        raise ConfigError(
-            f"{out} holds a data set in the format {content.get('format')}: choose another folder"
-        )
-    splits = content.get("splits")
-    return dict(splits) if isinstance(splits, Mapping) else {}
+    content = _read_record(file)
+    if content.format != name:
+        raise ConfigError(f"{out} holds a data set in the format {content.format}: choose another folder")
+    return content.splits
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What convert.yaml says of a folder."""
+
+    format: str
+    splits: dict[str, dict[str, Any]]
+
+
+def _read_record(file: Path) -> _Record:
+    what = "which splits are in the folder: choose another folder, or remove this one"
+    return as_record(_Record, load_mapping(file), file, what, ConfigError)
 
 
 def _is_of_a_killed_command(path: Path) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from boxseg.atomic import write_json, write_text
+from boxseg.documents import read_record
 from boxseg.errors import ConfigError
 from boxseg.options import default_options, flatten, load_mapping, to_plain, to_yaml
 from boxseg.runs.layout import CONFIG, VERSIONS
@@ -165,15 +166,16 @@ def _changes(
     return changes + [f"{name} changed" for name in inputs if known.get(name) != digests[name]]
 
 
+@dataclass(frozen=True)
+class _Versions:
+    """What is read of versions.json."""
+
+    inputs: dict[str, str] = field(default_factory=dict)
+
+
 def _known_inputs(versions_file: Path) -> dict[str, str]:
-    try:
-        inputs = json.loads(versions_file.read_text(encoding="utf-8")).get("inputs", {})
-        return {str(name): str(digest) for name, digest in inputs.items()}
-    except (ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"{versions_file} is damaged ({error}): remove it to keep the results in the folder, "
-            "or start again with overwrite=true"
-        ) from error
+    mend = "versions: remove it to keep the results in the folder, or start again with overwrite=true"
+    return read_record(_Versions, versions_file, mend, ConfigError).inputs
 
 
 def file_digest(path: Path) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,10 +13,12 @@ from boxseg import formats
 from boxseg.atomic import write_json
 from boxseg.config import Data
 from boxseg.dataset import BACKGROUND_NAME, BoxDataset, Sample
+from boxseg.documents import as_record, read_json, read_record
 from boxseg.errors import ConfigError, DataError
-from boxseg.formats.files import is_file, listed, read_json
+from boxseg.formats.files import is_file, listed
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import MaskFolder
+from boxseg.formats.object_outlines import object_regions
 from boxseg.formats.photo_files import photo_sample
 from boxseg.jobs import ConvertJob, LabelJob
 from boxseg.options import build_job, flatten, load_mapping
@@ -40,16 +43,16 @@ class LabelSource:
 
     Attributes:
         dataset: Photos with the labels as their ground truth.
-        masks: The labels.
-        objects: What one object is: `boxes` if they are known and no network predicted the labels, or
-            `masks` if there is one for every box.
+        masks: The labels; None for the outlines of a data set.
+        objects: What one object is: `boxes` if they are known and no network predicted the labels, `masks` if
+            there is one for every box, or `outlines` in the annotations.
         missing: Photos of the data that have no label.
         home: Folder made by `label` or `predict`, with its other results.
     """
 
     dataset: BoxDataset
-    masks: MaskFolder
-    objects: Literal["masks", "boxes", "regions"]
+    masks: MaskFolder | None
+    objects: Literal["masks", "outlines", "boxes", "regions"]
     missing: int
     home: Path
 
@@ -77,6 +80,8 @@ def read_source(job: ConvertJob) -> LabelSource:
         DataError: There are no labels, or their photos or classes are not known.
         ConfigError: An option does not fit the labels.
     """
+    if job.labels == "ground-truth":
+        return _ground_truth(job)
     found = _find(job)
     data = _merge(job.data, found.data)
     if data is None:
@@ -98,6 +103,24 @@ def read_source(job: ConvertJob) -> LabelSource:
         objects="masks" if boxed and own else "boxes" if boxed else "regions",
         missing=len(dataset) - len(labelled),
         home=found.home,
+    )
+
+
+def _ground_truth(job: ConvertJob) -> LabelSource:
+    """The outlines of single objects in a data set."""
+    dataset = formats.load(job.data or Data(root=job.source))
+    samples = tuple(s for s in dataset.samples if s.ground_truth is not None and object_regions(s) is not None)
+    if not samples:
+        raise DataError(
+            f"labels=ground-truth: no image of split {dataset.split} in {dataset.root} has an outline for each "
+            "of its boxes"
+        )
+    return LabelSource(
+        dataset=replace(dataset, samples=samples),
+        masks=None,
+        objects="outlines",
+        missing=len(dataset) - len(samples),
+        home=job.source,
     )
 
 
@@ -209,7 +232,8 @@ def _from_photos(job: ConvertJob, found: _Found) -> BoxDataset:
         raise DataError(
             f"{len(lost)} of {len(ids)} labels in {found.masks.path} have no photo, the first {lost[0]}.png"
         )
-    samples = tuple(photo_sample(name, photos[name]) for name in ids)
+    # The photos are not decoded here.
+    samples = tuple(photo_sample(name, photos[name], max_pixels=sys.maxsize) for name in ids)
     root = job.images or found.home
     return BoxDataset(root=root, format="photos", split="train", classes=names, samples=samples)
 
@@ -237,19 +261,28 @@ def _photos_in(folder: Path, ids: list[str]) -> dict[str, Path]:
 
 
 def _recorded_photos(home: Path) -> dict[str, Path]:
-    content = read_json(home / PHOTOS) if (home / PHOTOS).is_file() else {}
-    known = content if isinstance(content, Mapping) else {}
-    return {str(name): Path(str(path)) for name, path in known.items()}
+    file = home / PHOTOS
+    if not file.is_file():
+        return {}
+    return read_record(dict[str, Path], file, "photos by name: remove it, and give images=DIR")
+
+
+@dataclass(frozen=True)
+class _Named:
+    """An entry of labelmap.json."""
+
+    value: int
+    name: str
 
 
 def _class_names(home: Path) -> tuple[str, ...]:
-    """Names of classes 1..L from labelmap.json; empty without it."""
-    content = read_json(home / LABEL_MAP) if (home / LABEL_MAP).is_file() else []
-    named = {
-        entry["value"]: str(entry["name"])
-        for entry in (content if isinstance(content, list) else [])
-        if isinstance(entry, Mapping) and isinstance(entry.get("value"), int) and "name" in entry
-    }
+    """Names of classes 1..L from labelmap.json; empty without it, or if it is of another program."""
+    file = home / LABEL_MAP
+    content = read_json(file) if file.is_file() else None
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        return ()
+    entries = as_record(list[_Named], content, file, "the names of label values: remove it, and give classes=")
+    named = {entry.value: entry.name for entry in entries}
     return tuple(named[value] for value in sorted(named) if value > 0)
 
 

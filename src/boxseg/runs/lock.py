@@ -63,10 +63,16 @@ def hold(folder: Path) -> None:
         return  # a file system without locks, such as some network drives
     folders.add(place)
     stack.callback(lock.release)
-    stack.callback(holder.unlink, missing_ok=True)
+    stack.callback(_remove, place / LOCK)
+    stack.callback(_remove, holder)
     started = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     write_text(holder, f"process {os.getpid()} on {platform.node()} since {started}\n", sync=False)
     remove_leftovers(place)
+
+
+def _remove(file: Path) -> None:
+    with suppress(OSError):  # Windows keeps a file that is locked
+        file.unlink(missing_ok=True)
 
 
 def _said(holder: Path) -> str:

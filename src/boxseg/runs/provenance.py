@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -181,25 +183,39 @@ def recording(
 ) -> Iterator[Callable[[Sample], None]]:
     """A function that is told of each photo that is done, and records it once its files are on the disk.
 
-    Several processes may record in one folder: the lines are written by one call of the system.
+    A thread waits for the disk, while the work goes on. Several processes may record in one folder: the lines
+    are written by one call of the system.
     """
     waiting: list[Sample] = []
+    running: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(1, "provenance") as thread:
 
-    def record() -> None:
-        sync_files(path for sample in waiting for path in files(sample))
-        lines = [_line(sample.id, _origin(sample, classes, content=True)) for sample in waiting]
-        waiting.clear()
-        append_text(folder / PROVENANCE, "".join(lines))
+        def record() -> None:
+            running.append(thread.submit(_record, folder, classes, files, tuple(waiting)))
+            waiting.clear()
 
-    def done(sample: Sample) -> None:
-        waiting.append(sample)
-        if len(waiting) >= _TOGETHER:
+        def done(sample: Sample) -> None:
+            waiting.append(sample)
+            if len(waiting) >= _TOGETHER:
+                record()
+            while running and running[0].done():
+                running.popleft().result()  # raises what the disk said
+
+        try:
+            yield done
+        finally:
             record()
+            for future in running:
+                future.result()
 
-    try:
-        yield done
-    finally:
-        record()
+
+def _record(
+    folder: Path, classes: Sequence[str], files: Callable[[Sample], Iterable[Path]], samples: Sequence[Sample]
+) -> None:
+    """Wait until the files of photos are on the disk, and add their lines."""
+    sync_files(path for sample in samples for path in files(sample))
+    lines = [_line(sample.id, _origin(sample, classes, content=True)) for sample in samples]
+    append_text(folder / PROVENANCE, "".join(lines))
 
 
 def _origin(sample: Sample, classes: Sequence[str], *, content: bool = False, labels: str = "") -> Origin:

@@ -23,13 +23,13 @@ class TrueObjects:
 
     Attributes:
         classes: Names of classes 1..L.
-        category_ids: The ids that results call them by.
+        labels: Class 1..L by the ids that results call them by; 0 for classes that are left out.
         samples: The images; number n is the n-th of them.
         objects: COCO annotations: id, image_id, category_id, iscrowd, area, segmentation (a code), bbox.
     """
 
     classes: tuple[str, ...]
-    category_ids: tuple[int, ...]
+    labels: Mapping[int, int]
     samples: tuple[Sample, ...]
     objects: list[dict[str, Any]]
 
@@ -79,7 +79,7 @@ def true_objects(dataset: BoxDataset, samples: Sequence[Sample]) -> TrueObjects:
             )
     return TrueObjects(
         classes=dataset.classes,
-        category_ids=dataset.category_ids or tuple(range(1, len(dataset.classes) + 1)),
+        labels=dataset.labels_by_category,
         samples=tuple(ordered),
         objects=objects,
     )
@@ -109,13 +109,17 @@ def found_masks(results: Sequence[Mapping[str, Any]], truth: TrueObjects, source
         for number, sample in enumerate(truth.samples, start=1)
         for name in (image_id(sample), *sample.more_image_ids)
     }
-    labels = {category: label for label, category in enumerate(truth.category_ids, start=1)}
-    masks = []
+    masks, others = [], 0
     for place, result in enumerate(results):
         if (number := numbers.get(result["image_id"])) is not None:
+            if truth.labels.get(result["category_id"]) == 0:
+                others += 1
+                continue
             sample = truth.samples[number - 1]
-            masks.append({"image_id": number, **_mask(result, labels, sample, f"{source}: result {place}")})
-    return FoundMasks(masks=masks, elsewhere=len(results) - len(masks))
+            masks.append(
+                {"image_id": number, **_mask(result, truth.labels, sample, f"{source}: result {place}")}
+            )
+    return FoundMasks(masks=masks, elsewhere=len(results) - len(masks) - others)
 
 
 def _mask(result: Mapping[str, Any], labels: Mapping[int, int], sample: Sample, name: str) -> dict[str, Any]:

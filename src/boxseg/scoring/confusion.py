@@ -43,6 +43,22 @@ class Scores:
         return {**known, "iou": dict(self.iou)}
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredScores:
+    """Scores in metrics.json: None for NaN, without the counts."""
+
+    miou: float | None
+    mean_accuracy: float | None
+    pixel_accuracy: float | None
+    iou: dict[str, float | None]
+
+    def scores(self) -> Scores:
+        """The scores as they were computed."""
+        means = (self.miou, self.mean_accuracy, self.pixel_accuracy)
+        miou, mean_accuracy, pixel_accuracy = (math.nan if value is None else value for value in means)
+        return Scores(miou=miou, mean_accuracy=mean_accuracy, pixel_accuracy=pixel_accuracy, iou=self.iou)
+
+
 class ConfusionMatrix:
     """Counts of pixels by true and by predicted class, over any number of images.
 

@@ -7,14 +7,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from boxseg.dataset import Sample
-from boxseg.errors import DataError
-from boxseg.formats.files import read_json
+from boxseg.documents import read_record
+from boxseg.formats.object_counts import LARGE, MEDIUM
 from boxseg.runs.layout import piece_path
 from boxseg.scoring.doubtful_masks import FULL, TINY, UNSURE, JudgedMask, judge_masks
 from boxseg.tables import Table
-
-# Areas of boxes, in pixels, from which they are medium and above which they are large: those of COCO's objects.
-_MEDIUM, _LARGE = 32**2, 96**2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +51,9 @@ def count_masks(folder: Path, samples: Sequence[Sample]) -> dict[str, MaskCounts
     found = list(_masks(folder, samples))
     return {
         "all": _count(found),
-        "small": _count([mask for mask in found if mask.box < _MEDIUM]),
-        "medium": _count([mask for mask in found if _MEDIUM <= mask.box <= _LARGE]),
-        "large": _count([mask for mask in found if mask.box > _LARGE]),
+        "small": _count([mask for mask in found if mask.box < MEDIUM]),
+        "medium": _count([mask for mask in found if MEDIUM <= mask.box <= LARGE]),
+        "large": _count([mask for mask in found if mask.box > LARGE]),
     }
 
 
@@ -84,13 +81,8 @@ def read_counts(file: Path) -> dict[str, MaskCounts]:
     Raises:
         DataError: It holds no such counts.
     """
-    content = read_json(file)
-    try:
-        return {
-            size: MaskCounts(**{name: int(part[name]) for name in _NAMES}) for size, part in content.items()
-        }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{file} holds no counts of masks ({error!r}): run label again to write it") from error
+    what = "counts of masks: run label again to write it"
+    return read_record(dict[str, MaskCounts], file, what)
 
 
 def count_table(title: str, counts: dict[str, MaskCounts]) -> Table:

@@ -25,7 +25,7 @@ from boxseg.inference.networks import Loaded
 from boxseg.inference.processes import spread
 from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.nn.deeplab import Segmenter
-from boxseg.scoring.confusion import ConfusionMatrix, Scores
+from boxseg.scoring.confusion import ConfusionMatrix, Scores, StoredScores
 from boxseg.scoring.device_counts import count_pixels
 from boxseg.scoring.label_scores import read_truth
 from boxseg.tables import Table
@@ -53,17 +53,6 @@ class NetworkScores:
         """The scores of the final prediction."""
         return self.after_crf or self.before_crf
 
-    @classmethod
-    def from_dict(cls, scores: dict[str, Any]) -> NetworkScores:
-        """Scores from the output of `as_dict`."""
-        before, after = scores["before_crf"], scores["after_crf"]
-        return cls(
-            images=scores["images"],
-            skipped=scores["skipped"],
-            before_crf=Scores(**before),
-            after_crf=Scores(**after) if after else None,
-        )
-
     def as_dict(self) -> dict[str, Any]:
         """For metrics.json."""
         return {
@@ -72,6 +61,23 @@ class NetworkScores:
             "before_crf": self.before_crf.as_dict(),
             "after_crf": self.after_crf.as_dict() if self.after_crf else None,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredNetworkScores:
+    """What metrics.json holds of a network: its scores, and the digest of what it was scored on."""
+
+    images: int
+    skipped: dict[str, str]
+    before_crf: StoredScores
+    after_crf: StoredScores | None
+    truth: str = ""
+
+    def scores(self) -> NetworkScores:
+        """The scores as they were computed."""
+        after = self.after_crf.scores() if self.after_crf else None
+        before = self.before_crf.scores()
+        return NetworkScores(images=self.images, skipped=self.skipped, before_crf=before, after_crf=after)
 
 
 def validation_split(data: Data, splits: Splits) -> BoxDataset | None:

@@ -5,7 +5,6 @@ Source: as in `training/mask_network.py`.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from boxseg.atomic import write_json
 from boxseg.data.labels import Source, has_labels, labels_digest
 from boxseg.data.object_training import ObjectTraining
 from boxseg.dataset import BoxDataset, Sample
+from boxseg.documents import read_record
 from boxseg.errors import DataError
 from boxseg.formats.problems import report_problems
 from boxseg.formats.splits import Splits
@@ -164,8 +164,10 @@ def score(job: AdaptJob, held_out: Sequence[Sample]) -> dict[str, BoxAgreement]:
     if not held_out or not job.scores:
         return {}
     if score_files(job.out).done:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return {name: BoxAgreement(**part) for name, part in content.items()}
+        try:
+            return read_record(dict[str, BoxAgreement], file, "scores of the mask network")
+        except DataError as error:
+            log.info(f"adapt: {error}: scored anew")
     device = torch_device(job.trainer)
     networks = {"after": job.out / MODEL}
     if job.adapt.weights != IMAGENET:

@@ -24,7 +24,7 @@ class ConvertResult(WrittenDataset, Result):
         folder: Holds the data set.
         format: Its format.
         split: Name of the split written.
-        objects: What an object is: `masks`, `boxes` or `regions`.
+        objects: What an object is: `masks`, `outlines`, `boxes` or `regions`.
         written: Counts of photos and objects.
         missing: Photos of the data that have no label.
         maps: One line about the confidence maps and reliable regions, if requested.
@@ -46,6 +46,7 @@ def run(job: ConvertJob) -> ConvertResult:
         masks=partial(piece_path, source.home),
         segmentation=job.segmentation,
         photos=job.photos,
+        tighten=job.tighten,
         min_area=job.min_area,
         simplify=job.simplify,
         prefix=job.prefix,
@@ -57,10 +58,12 @@ def run(job: ConvertJob) -> ConvertResult:
     return ConvertResult(**vars(done))
 
 
-def _objects(job: ConvertJob, source: LabelSource) -> Literal["masks", "boxes", "regions"]:
+def _objects(job: ConvertJob, source: LabelSource) -> Literal["masks", "outlines", "boxes", "regions"]:
     """What an object is; formats that give each pixel to one object take it from the labels."""
     if job.objects == "masks" and source.objects != "masks":
         raise ConfigError(f"objects=masks: {job.source} has no masks of boxes, as `boxseg label` writes them")
     if job.objects != "auto":
         return job.objects
-    return "boxes" if source.objects == "masks" and job.format not in OVERLAPPING else source.objects
+    # The bounds of an object are those of its own mask, whatever lies in front of it.
+    exclusive = job.format not in OVERLAPPING and not job.tighten
+    return "boxes" if source.objects in ("masks", "outlines") and exclusive else source.objects

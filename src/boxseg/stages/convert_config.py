@@ -90,8 +90,10 @@ def _plain(value: Any) -> Any:
     """Parse tuples: such files write them as Python does, `(321, 321)`, which YAML reads as text."""
     if isinstance(value, str) and re.fullmatch(r"[(\[].*[)\]]", value):
         try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+            made = ast.literal_eval(value)
+            yaml.safe_dump(made)  # refuses what options cannot be
+            value = made
+        except (ValueError, SyntaxError, MemoryError, RecursionError, yaml.YAMLError):
             return value
     return list(value) if isinstance(value, tuple) else value
 

@@ -1,20 +1,28 @@
-"""Check a data set: counts, classes and problems."""
+"""Check a data set: counts, classes, decisions, problems, and what to do next."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from boxseg import formats
 from boxseg.dataset import BoxDataset, Problem
 from boxseg.formats.check import inspect
+from boxseg.formats.frames import turned_lines
+from boxseg.formats.object_counts import count_classes, count_sizes
 from boxseg.formats.problems import Checked
+from boxseg.formats.tightness import Tightness, measure_tightness
 from boxseg.formats.voc_server import check_results
 from boxseg.jobs import DoctorJob
 from boxseg.progress import Progress
 from boxseg.results import Result
+from boxseg.runs.next_steps import NextStep, next_steps
 from boxseg.tables import Table
+
+Form = Literal["table", "json"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,45 +32,150 @@ class DoctorResult(Checked, Result):
     Attributes:
         dataset: The data set as it will be used.
         problems: What is broken or doubtful, and what boxseg does about it.
+        tightness: How well the boxes fit the outlines of their objects; None without such outlines.
+        next: Commands that may come next.
+        form: What the command prints: `table` or `json`.
     """
 
     dataset: BoxDataset
     problems: tuple[Problem, ...]
+    tightness: Tightness | None = None
+    next: tuple[NextStep, ...] = ()
+    form: Form = "table"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `boxseg doctor DIR format=json` prints, as values of JSON; docs/data.md has the keys."""
+        data = self.dataset
+        sizes = {each.name: {"images": each.images, "boxes": each.boxes} for each in count_sizes(data)}
+        return {
+            "root": str(data.root),
+            "format": data.format,
+            "split": data.split,
+            "annotations": None if data.annotations is None else str(data.annotations),
+            **_counts(data),
+            "classes": [
+                {
+                    "id": number,
+                    "name": each.name,
+                    "images": each.images,
+                    "boxes": each.boxes,
+                    "small": each.small,
+                }
+                for number, each in enumerate(count_classes(data), start=1)
+            ],
+            "own_classes": _own_classes(data),
+            "sizes": sizes,
+            "turned_by_exif": [asdict(one) for one in data.turned],
+            "decisions": [asdict(decision) for decision in data.decisions],
+            "tightness": None if self.tightness is None else _tightness_dict(self.tightness),
+            "problems": _problem_dicts(self.problems),
+            "next": [asdict(step) for step in self.next],
+        }
+
+    def output(self) -> str | None:
+        """The JSON, if it was asked for."""
+        return json.dumps(self.to_dict(), indent=1) if self.form == "json" else None
 
     def tables(self) -> list[Table]:
-        """Counts, classes and problems."""
+        """Counts, decisions, classes, sizes, tightness and problems."""
         data = self.dataset
-        boxes = sum(len(sample.labels) for sample in data.samples)
         counts = Table(
             title=f"{data.root}: {data.format}, split {data.split}",
             columns=("", "count"),
             rows=(
-                ("images", len(data)),
-                ("images without a box", sum(len(sample.labels) == 0 for sample in data.samples)),
-                ("images with ground-truth masks", sum(s.ground_truth is not None for s in data.samples)),
-                ("boxes", boxes),
-                ("difficult boxes", int(sum(sample.difficult.sum() for sample in data.samples))),
-                ("crowds and objects that cannot be read", sum(len(sample.crowds) for sample in data.samples)),
+                *((name.replace("_", " "), count) for name, count in _counts(data).items()),
                 ("problems", len(self.problems)),
             ),
         )
-        return [counts, _classes(data), *([_problems(self.problems, data.root)] if self.problems else [])]
+        decisions = tuple((each.about, each.decided, each.why) for each in data.decisions)
+        return [
+            counts,
+            *(
+                [Table(title="Decisions", columns=("about", "decided", "why"), rows=decisions)]
+                if decisions
+                else []
+            ),
+            _classes(data),
+            _sizes(data),
+            *([_tightness_table(self.tightness)] if self.tightness else []),
+            *([_problems(self.problems, data.root)] if self.problems else []),
+        ]
 
     def notes(self) -> list[str]:
-        """A summary of the problems."""
+        """How turned photos are read, a summary of the problems, how tight boxes are, and what to do next."""
         kinds = Counter(problem.action for problem in self.problems)
         found = ", ".join(f"{count} {action}" for action, count in kinds.most_common())
-        return [f"Problems: {found}." if found else "Nothing is broken."]
+        lines = turned_lines(self.dataset.turned)
+        lines.append(f"Problems: {found}." if found else "Nothing is broken.")
+        if self.tightness:
+            verdict = self.tightness.verdict
+            lines.append(f"{verdict[0].upper()}{verdict[1:]} (measured on {self.tightness.objects} objects).")
+        if self.next:
+            lines += ["Next:", *(f"  {step.command}  # {step.what}" for step in self.next)]
+        return lines
+
+
+def _counts(data: BoxDataset) -> dict[str, int]:
+    samples = data.samples
+    return {
+        "images": len(data),
+        "images_turned_by_exif": sum(one.count for one in data.turned),
+        "images_without_a_box": sum(len(sample.labels) == 0 for sample in samples),
+        "images_with_ground_truth": sum(sample.ground_truth is not None for sample in samples),
+        "boxes": sum(len(sample.labels) for sample in samples),
+        "difficult_boxes": int(sum(sample.difficult.sum() for sample in samples)),
+        "crowds_and_objects_that_cannot_be_read": sum(len(sample.crowds) for sample in samples),
+    }
 
 
 def _classes(data: BoxDataset) -> Table:
-    images: Counter[int] = Counter()
-    boxes: Counter[int] = Counter()
-    for sample in data.samples:
-        boxes.update(sample.labels.tolist())
-        images.update(set(sample.labels.tolist()))
-    rows = ((name, number, images[number], boxes[number]) for number, name in enumerate(data.classes, start=1))
-    return Table(title="Classes", columns=("class", "id", "images", "boxes"), rows=tuple(rows))
+    rows = (
+        (each.name, number, each.images, each.boxes, each.share_small)
+        for number, each in enumerate(count_classes(data), start=1)
+    )
+    columns = ("class", "id", "images", "boxes", "% small (< 32²)")
+    return Table(title="Classes", columns=columns, rows=tuple(rows))
+
+
+def _sizes(data: BoxDataset) -> Table:
+    counts = count_sizes(data)
+    every = sum(each.boxes for each in counts)
+    limits = {"small": "< 32² pixels", "medium": "to 96²", "large": "> 96²"}
+    rows = tuple(
+        (f"{each.name} ({limits[each.name]})", each.images, each.boxes, each.boxes / every if every else None)
+        for each in counts
+    )
+    return Table(
+        title="Sizes, by the areas of boxes", columns=("size", "images", "boxes", "% of boxes"), rows=rows
+    )
+
+
+def _own_classes(data: BoxDataset) -> list[dict[str, Any]] | None:
+    choice = data.choice
+    if choice is None:
+        return None
+    parts = zip(choice.own, choice.labels, choice.boxes, strict=True)
+    return [{"name": name, "id": label or None, "boxes": boxes} for name, label, boxes in parts]
+
+
+def _tightness_dict(found: Tightness) -> dict[str, Any]:
+    return {**asdict(found), "loose": found.is_loose, "verdict": found.verdict}
+
+
+def _tightness_table(found: Tightness) -> Table:
+    rows = tuple(
+        (name, f"{side.pixels:.1f}", f"{side.pixels_90:.1f}", side.share, side.share_90)
+        for name, side in found.sides.items()
+    )
+    return Table(
+        title=f"From the sides of boxes to the outlines of {found.objects} objects",
+        columns=("side", "pixels: median", "90th percentile", "% of the box: median", "90th percentile"),
+        rows=rows,
+    )
+
+
+def _problem_dicts(problems: tuple[Problem, ...]) -> list[dict[str, str]]:
+    return [{"file": str(p.file), "kind": p.kind, "detail": p.detail, "action": p.action} for p in problems]
 
 
 def _problems(problems: tuple[Problem, ...], root: Path) -> Table:
@@ -78,10 +191,20 @@ class SubmissionCheckResult(Checked, Result):
     Attributes:
         results: Archive or folder.
         problems: What the server would refuse or score wrong.
+        form: What the command prints: `table` or `json`.
     """
 
     results: Path
     problems: tuple[Problem, ...]
+    form: Form = "table"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `format=json` prints."""
+        return {"results": str(self.results), "problems": _problem_dicts(self.problems)}
+
+    def output(self) -> str | None:
+        """The JSON, if it was asked for."""
+        return json.dumps(self.to_dict(), indent=1) if self.form == "json" else None
 
     def notes(self) -> list[str]:
         """Whether it is ready, or the number of problems."""
@@ -93,10 +216,17 @@ def run(job: DoctorJob) -> DoctorResult | SubmissionCheckResult:
     """Read a data set, or results for the VOC server, and list what is wrong with it."""
     if job.submission is not None:
         found = check_results(job.submission, job.data.root, job.data.split)
-        return SubmissionCheckResult(results=job.submission, problems=tuple(found))
+        return SubmissionCheckResult(results=job.submission, problems=tuple(found), form=job.format)
     dataset = formats.load(job.data)
     further: list[Problem] = []
     if job.decode:
         with Progress("decode", len(dataset)) as bar:
             further = inspect(dataset, lambda done, _: bar.update(done))
-    return DoctorResult(dataset=dataset, problems=(*dataset.problems, *further))
+    tightness = measure_tightness(dataset.samples)
+    return DoctorResult(
+        dataset=dataset,
+        problems=(*dataset.problems, *further),
+        tightness=tightness,
+        next=tuple(next_steps(job.data, dataset, tightness)),
+        form=job.format,
+    )

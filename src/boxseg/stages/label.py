@@ -27,7 +27,7 @@ from boxseg.results import Result
 from boxseg.runs.dataset_folder import write_formats
 from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import LABEL_MAP, MASK_COUNTS, MASKS, METRICS, piece_path
-from boxseg.runs.provenance import standing, write_provenance
+from boxseg.runs.provenance import read_provenance, standing, write_provenance
 from boxseg.scoring.instance_scores import InstanceScores, mask_tables, result_files, score_instances
 from boxseg.scoring.label_scores import LabelScores, label_table, score_labels, score_notes, write_confusion
 from boxseg.scoring.mask_counts import MaskCounts, count_masks, count_table
@@ -51,6 +51,7 @@ class LabelResult(Result):
         scores: Scores against ground truth, if there is any and it is to be scored.
         title: What the scores are about.
         instances: Scores of the masks of single boxes, if the data has masks of its objects.
+        left_out: Boxes of classes that `data.classes` leaves out: they have no mask.
         exported: A line on every other format they were written in.
     """
 
@@ -62,6 +63,7 @@ class LabelResult(Result):
     scores: LabelScores | None
     title: str
     instances: InstanceScores | None = None
+    left_out: int = 0
     exported: tuple[str, ...] = ()
 
     def tables(self) -> list[Table]:
@@ -75,8 +77,9 @@ class LabelResult(Result):
         every = self.counts["all"]
         skipped = f", {len(self.skipped)} unreadable and skipped" if self.skipped else ""
         fallback = f", {every.fallback} of them only the ellipse in the box" if every.fallback else ""
+        others = f"; {self.left_out} boxes of classes left out have none" if self.left_out else ""
         return [
-            f"Masks: {self.folder / MASKS} ({every.boxes} for {every.boxes} boxes{fallback})",
+            f"Masks: {self.folder / MASKS} ({every.boxes} for {every.boxes} boxes{fallback}{others})",
             f"Labels: {self.folder} ({self.written} written, {self.present} there already{skipped})",
             *(score_notes(self.scores) if self.scores else []),
             *self.exported,
@@ -108,6 +111,8 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     if present:
         log.info(f"label: {present} of {len(dataset)} photos already have their labels")
     skipped = label_photos(labeller, missing, job.trainer)
+    made = read_provenance(folder)
+    write_provenance(folder, {sample.id: made[sample.id] for sample in dataset.samples if sample.id in made})
     write_masks(folder / MASKS, dataset, partial(piece_path, folder), job.label.masks)
     if method.origin.pair and job.label.instances:
         gather(folder, dataset.samples)
@@ -128,6 +133,7 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         scores=scores,
         title=f"Labels of {dataset.split}, {len(dataset)} images",
         instances=masks,
+        left_out=dataset.choice.boxes_left_out if dataset.choice else 0,
         exported=tuple(exported),
     )
 

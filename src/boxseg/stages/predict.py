@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boxseg import formats
+from boxseg.config.data import MOST_PIXELS
 from boxseg.dataset import Sample
 from boxseg.errors import ConfigError, DataError
 from boxseg.formats.images import write_jpeg
@@ -108,17 +109,19 @@ def _predict_chunk(
 def _photos(job: PredictJob) -> tuple[Sequence[Sample], dict[str, str]]:
     """The photos to predict, and those that cannot be read, with the reason."""
     if job.data is not None:
-        dataset = formats.load(job.data, boxes=False)
+        # `max_pixels=` alone names the verb's own option.
+        most = job.max_pixels if job.data.max_pixels == MOST_PIXELS else job.data.max_pixels
+        dataset = formats.load(replace(job.data, max_pixels=most), boxes=False)
         return dataset.samples, {str(p.file): p.what for p in dataset.problems if p.action == "skipped"}
     assert job.images is not None
     files = find_photos([job.images] if isinstance(job.images, str) else job.images)
-    found = [(file, _sample(name, file)) for name, file in names_of(files).items()]
+    found = [(file, _sample(name, file, job.max_pixels)) for name, file in names_of(files).items()]
     samples = [sample for _, sample in found if isinstance(sample, Sample)]
     return samples, {str(file): sample.reason for file, sample in found if isinstance(sample, Skipped)}
 
 
-def _sample(name: str, file: Path) -> Sample | Skipped:
+def _sample(name: str, file: Path, max_pixels: int) -> Sample | Skipped:
     try:
-        return photo_sample(name, file)
+        return photo_sample(name, file, max_pixels)
     except DataError as error:
         return Skipped(str(error))

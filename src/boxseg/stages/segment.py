@@ -5,7 +5,6 @@ Source: Oh et al., BANA, CVPR 2021, section 3.3.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from lightning.pytorch.loggers import Logger
 from boxseg.atomic import write_json
 from boxseg.data.loading import LabelTraining
 from boxseg.dataset import BoxDataset
+from boxseg.documents import read_record
 from boxseg.errors import DataError
 from boxseg.formats.problems import report_problems
 from boxseg.formats.splits import Splits
@@ -29,7 +29,13 @@ from boxseg.runs.layout import METRICS, MODEL, predictions
 from boxseg.runs.provenance import origins_of, scored_digest
 from boxseg.runs.stage_files import score_files, training_files
 from boxseg.scoring.label_scores import write_confusion
-from boxseg.scoring.network_scores import NetworkScores, network_tables, score_network, validation_split
+from boxseg.scoring.network_scores import (
+    NetworkScores,
+    StoredNetworkScores,
+    network_tables,
+    score_network,
+    validation_split,
+)
 from boxseg.tables import Table
 from boxseg.training.labels import TrainingLabels, training_labels
 from boxseg.training.loop import check_training, fit
@@ -144,10 +150,11 @@ def score(job: SegmentJob, folder: Path, splits: Splits, network: KeptSegmenter)
         return None
     file, truth = folder / METRICS, scored_digest(dataset)
     if score_files(folder).done:
-        known = json.loads(file.read_text(encoding="utf-8"))
-        if known.get("truth") == truth:
-            return NetworkScores.from_dict(known)
-        log.info(f"segment: {dataset.split} or its ground truth has changed, and is scored anew")
+        known = _stored(file)
+        if known is not None and known.truth == truth:
+            return known.scores()
+        if known is not None:
+            log.info(f"segment: {dataset.split} or its ground truth has changed, and is scored anew")
     keep = predictions(folder, dataset.split)
     try:
         scores = score_network(network.loaded, dataset, job.evaluate, job.trainer, keep=keep)
@@ -157,3 +164,12 @@ def score(job: SegmentJob, folder: Path, splits: Splits, network: KeptSegmenter)
     write_confusion(folder, {"before_crf": scores.before_crf, "after_crf": scores.after_crf})
     write_json(file, {"split": dataset.split, "truth": truth, **scores.as_dict()})
     return scores
+
+
+def _stored(file: Path) -> StoredNetworkScores | None:
+    """The scores in a file; None if it is damaged."""
+    try:
+        return read_record(StoredNetworkScores, file, "scores of a network")
+    except DataError as error:
+        log.info(f"segment: {error}: scored anew")
+        return None

@@ -129,7 +129,7 @@ def logged_as(folder: Path) -> str:
     file = folder / LOGGED_AS
     if not file.is_file():
         write_text(file, uuid.uuid4().hex[:16] + "\n")
-    return file.read_text(encoding="utf-8").strip()
+    return file.read_text(encoding="utf-8", errors="replace").strip()
 
 
 LOGGERS: dict[str, Callable[[Path], Logger]] = {

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from boxseg.dataset import BACKGROUND, IGNORE, BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.box_masks import read_box_masks
-from boxseg.formats.boxes import pixel_ranges
+from boxseg.formats.boxes import mask_bounds, pixel_ranges
 from boxseg.formats.coco_results import decode_window
 from boxseg.formats.components import split_regions
 from boxseg.formats.contours import Ring, outlines
+from boxseg.formats.object_outlines import object_regions
+from boxseg.formats.regions import encode_region
 from boxseg.formats.simplify import simplify_rings
 from boxseg.progress import track
 
@@ -28,11 +30,13 @@ Pieces = Callable[[Sample], Path]
 class Writing:
     """How labels are written."""
 
-    # What an object is: a box's own mask, the pixels of its class inside it, or connected pixels of one class.
-    objects: Literal["masks", "boxes", "regions"] = "boxes"
+    # What an object is: a box's own mask, its outline in the annotations, the pixels of its class inside it, or
+    # connected pixels of one class.
+    objects: Literal["masks", "outlines", "boxes", "regions"] = "boxes"
     masks: Pieces | None = None  # the file of a photo's own masks, for objects="masks"
     segmentation: Literal["rle", "polygons"] = "rle"  # of COCO, CVAT and Label Studio; codes keep holes
     photos: Literal["copy", "link", "none"] = "copy"
+    tighten: bool = False  # the bounds of an object's mask in place of its box
     min_area: int = 1  # pixels; smaller objects are left out, but stay in masks
     simplify: float = 0.0  # of polygons: pixels that a corner that is left out may be away from the new outline
     # Of Label Studio: what stands before the paths of photos, and whether objects are predictions.
@@ -48,6 +52,7 @@ class Written:
     objects: int = 0
     empty: int = 0  # objects left out: boxes without a pixel of their class, and those that are too small
     ignored: int = 0  # photos with pixels of 255
+    as_stored: int = 0  # photos whose labels are not those of the upright photo
     stray: int = 0  # photos with a pixel of a class that is in no object
 
     def __add__(self, other: Written) -> Written:
@@ -103,13 +108,17 @@ def labelled_photos(dataset: BoxDataset, writing: Writing) -> Iterator[PhotoLabe
         if writing.objects == "regions":
             found = [replace(item, place=place) for place, item in enumerate(found)]
             sample = _with_boxes(sample, found)
+        elif writing.tighten:
+            found = [_tightened(item) for item in found]
+            sample = _with_tight_boxes(sample, found)
         counts = Written(
             photos=1,
             objects=len(found),
             empty=len(every) - len(found),
             ignored=int((labels == IGNORE).any()),
+            as_stored=int(sample.as_stored),
             # Masks are made without the CRF, whose labels may reach beyond them.
-            stray=int(writing.objects != "masks" and _strays(labels, every)),
+            stray=int(writing.objects not in ("masks", "outlines") and _strays(labels, every)),
         )
         yield PhotoLabels(sample=sample, labels=labels, objects=found, counts=counts)
 
@@ -118,6 +127,8 @@ def _objects(sample: Sample, labels: NDArray[np.uint8], writing: Writing) -> Ite
     if writing.objects == "masks":
         assert writing.masks is not None
         return _masked(sample, writing.masks(sample))
+    if writing.objects == "outlines":
+        return _outlined(sample)
     return _boxed(sample, labels) if writing.objects == "boxes" else _regions(labels)
 
 
@@ -132,6 +143,17 @@ def _masked(sample: Sample, path: Path) -> Iterator[LabelObject]:
         mask, left, top = decode_window(entry["segmentation"])
         origin = {"score": entry["score"], "source": entry["source"]}
         yield LabelObject(place=place, label=label, box=box, mask=mask, corner=(left, top), origin=origin)
+
+
+def _outlined(sample: Sample) -> Iterator[LabelObject]:
+    """The outlines of the objects in the annotations."""
+    regions = object_regions(sample)
+    assert regions is not None
+    for place, (region, box, label) in enumerate(
+        zip(regions, sample.boxes, sample.labels.tolist(), strict=True)
+    ):
+        mask, left, top = decode_window(encode_region(region, sample.width, sample.height))
+        yield LabelObject(place=place, label=label, box=box, mask=mask, corner=(left, top))
 
 
 def _boxed(sample: Sample, labels: NDArray[np.uint8]) -> Iterator[LabelObject]:
@@ -162,6 +184,22 @@ def _strays(labels: NDArray[np.uint8], objects: list[LabelObject]) -> bool:
     for item in objects:
         left_over[item.window][item.mask] = False
     return bool(left_over.any())
+
+
+def _tightened(item: LabelObject) -> LabelObject:
+    """An object with the bounds of its mask as its box."""
+    left, top, right, bottom = mask_bounds(item.mask)
+    across, down = item.corner
+    box = np.array([left + across, top + down, right + across, bottom + down], dtype=np.float64)
+    return replace(item, box=box)
+
+
+def _with_tight_boxes(sample: Sample, found: list[LabelObject]) -> Sample:
+    """The sample with the boxes of its objects; those without an object stay."""
+    boxes = sample.boxes.copy()
+    for item in found:
+        boxes[item.place] = item.box
+    return replace(sample, boxes=boxes)
 
 
 def _with_boxes(sample: Sample, found: list[LabelObject]) -> Sample:

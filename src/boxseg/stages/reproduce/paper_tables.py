@@ -193,7 +193,7 @@ def read_row(
                 values.append(100 * value)
         if not source.scores:
             instead = "archive"
-        fraction = scores.get("reliable_fraction")
+        fraction = _look_up(scores, "reliable_fraction")
         share = "–" if fraction is None else f"{100 * fraction:.1f}"
         remarks += [source.remark.format(reliable_fraction=share)] if source.remark else []
     return Row(
@@ -211,7 +211,7 @@ def _look_up(scores: dict[str, Any], path: str) -> float | None:
     value: Any = scores
     for key in path.split("."):
         value = value.get(key) if isinstance(value, dict) else None
-    return None if value is None else float(value)
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _numbers(numbers: Numbers | None, places: tuple[int, ...], digits: int) -> str | None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from boxseg.config import Data, Evaluate, Label, Model
 from boxseg.dataset import BoxDataset
+from boxseg.documents import read_record
 from boxseg.formats.splits import Splits
 from boxseg.inference.networks import weight_inputs
 from boxseg.jobs import ClassifyJob, EvaluateJob, Job, LabelJob, PredictJob, ReproduceJob, SegmentJob, job_for
@@ -81,7 +82,9 @@ class Step:
     def scores(self) -> dict[str, Any]:
         """Its metrics.json; empty before there is one."""
         file = self.folder / METRICS
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        if not file.is_file():
+            return {}
+        return read_record(dict[str, Any], file, "scores: remove it, and run the command again")
 
     def chain(self) -> list[Step]:
         """All steps it needs, in order, then itself; each once."""
@@ -116,7 +119,7 @@ class Shared:
             dataset = self.load(data, boxes=boxes)
             digest = hashlib.sha256(json.dumps(dataset.classes).encode())
             for sample in dataset.samples:
-                digest.update(sample.id.encode())
+                digest.update(sample.id.encode(errors="surrogatepass"))
                 digest.update(sample.boxes.tobytes() + sample.labels.tobytes())
             self._digests[data, boxes] = digest.hexdigest()
         return self._digests[data, boxes]

@@ -1,0 +1,196 @@
+"""Text, JSON and YAML that others wrote, and records in them: read within bounds, or refused in one line.
+
+Files come from other programs, other computers and half-finished copies. Only regular files are opened: a pipe
+would wait for ever, a device never end. Whatever a parser raises is damage, except a lack of memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import yaml
+
+from boxseg.errors import BoxsegError, DataError, is_damage, one_line, shown
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
+Raised = type[BoxsegError]
+
+# A float holds no whole number of more digits; such a number counts as infinite, as 1e400 does.
+_MOST_DIGITS = 308
+_LONG_NUMBER = re.compile(rb"\d{%d}" % (_MOST_DIGITS + 1))
+# Of YAML, which is for options and short lists: bytes, levels, and values when all aliases are followed.
+_MOST_BYTES, _MOST_LEVELS, _MOST_VALUES = 1 << 24, 100, 1_000_000
+# Calls that may follow on the parser's: what it could read must also be possible to show and to write again.
+_SPARE_CALLS = 200
+# Characters of a parser's message that are shown.
+_SHOWN = 200
+
+
+def require_regular(path: Path) -> None:
+    """Check that a file can be opened without waiting for somebody to write to it.
+
+    Raises:
+        OSError: It is missing, or its name is not allowed.
+        ValueError: It is a folder, pipe or device.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        raise ValueError(f"{kinds.get(stat.S_IFMT(mode), 'a device')}, expected a file")
+
+
+def read_bytes(path: Path, error: Raised = DataError) -> bytes:
+    """The content of a file.
+
+    Raises:
+        BoxsegError: Of the type `error`: it cannot be read.
+    """
+    with refusing(path, "cannot be read", error):
+        require_regular(path)
+        return path.read_bytes()
+
+
+def read_text(path: Path, error: Raised = DataError) -> str:
+    """The content of a text file in UTF-8, without a mark at its start; errors as for `read_bytes`."""
+    with refusing(path, "cannot be read as UTF-8 text", error):
+        require_regular(path)
+        return path.read_text(encoding="utf-8-sig")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Stripped lines of a UTF-8 text file; empty lines are kept, so that line numbers match."""
+    return [line.strip() for line in read_text(path).splitlines()]
+
+
+def read_json(path: Path, error: Raised = DataError) -> Any:
+    """The content of a JSON file; errors as for `read_bytes`. Numbers that no float holds are infinite."""
+    content = read_bytes(path, error)
+    try:
+        return _below(_SPARE_CALLS, content)
+    except Exception as damage:
+        if not is_damage(damage):
+            raise
+        raise error(f"{path} is not valid JSON ({one_line(damage, _SHOWN)})") from damage
+
+
+def _below(calls: int, content: bytes) -> Any:
+    """Parse JSON with fewer calls left than there are: a value that is nested deeper is refused here."""
+    if calls:
+        return _below(calls - 1, content)
+    return json.loads(content, parse_int=_whole if _LONG_NUMBER.search(content) else None)
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+
+
+def read_yaml(path: Path, error: Raised = DataError) -> Any:
+    """The content of a YAML file: texts, numbers, lists and mappings, a tree of limited depth and size.
+
+    Raises:
+        BoxsegError: Of the type `error`: it cannot be read, or is too large or deep when aliases are followed.
+    """
+    return parse_yaml(read_text(path, error), path, error)
+
+
+def parse_yaml(text: str, path: Path, error: Raised = DataError, loader: Any = yaml.SafeLoader) -> Any:
+    """The content of a YAML file from its text; `loader` is one that makes no objects of other types."""
+    with refusing(path, "cannot be read as YAML", error):
+        if len(text) > _MOST_BYTES:
+            raise ValueError(f"more than {_MOST_BYTES >> 20} MB")
+        content = yaml.load(text, Loader=loader)
+        _require_small(content)
+        return content
+
+
+def _require_small(content: Any) -> None:
+    """Check that a tree is small: an alias may stand in itself, or a short file for a billion values."""
+    count, level = 0, [content]
+    for _ in range(_MOST_LEVELS):
+        inner = (value for outer in level for value in _inside(outer))
+        level = list(itertools.islice(inner, _MOST_VALUES + 1 - count))
+        count += len(level)
+        if count > _MOST_VALUES:
+            raise ValueError(f"more than {_MOST_VALUES} values, when all aliases are followed")
+        if not level:
+            return
+    raise ValueError(f"more than {_MOST_LEVELS} levels deep, or an alias of what it is in")
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        yield from value
+        yield from value.values()
+    elif isinstance(value, (list, tuple, set)):
+        yield from value
+
+
+def read_record(kind: type[T], file: Path, what: str, error: Raised = DataError) -> T:
+    """A value of a known shape from a JSON file; arguments and errors as for `as_record`."""
+    try:
+        content = read_json(file, error)
+    except error as damage:
+        reason = str(damage).removeprefix(f"{file}").lstrip(": ")
+        raise error(f"{file} does not hold {what} ({reason})") from damage
+    return as_record(kind, content, file, what, error)
+
+
+def as_record(kind: type[T], content: Any, file: Path, what: str, error: Raised = DataError) -> T:
+    """A value of a known shape, from what a file holds.
+
+    Args:
+        kind: A type, a dataclass or TypedDict; of these, fields that `kind` does not have are left out.
+        content: From `read_json` or `read_yaml`.
+        file: Named in errors.
+        what: What the file should hold, and what to do about it: `counts of masks: run label again`.
+        error: Type of the error.
+
+    Raises:
+        BoxsegError: Of the type `error`: the content is something else.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return cast(T, _adapter(cast(Any, kind)).validate_python(content))
+    except (ValidationError, RecursionError) as damage:
+        raise error(f"{file} does not hold {what} ({_fault(damage)})") from damage
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter  # slow to import
+
+    return TypeAdapter(kind)
+
+
+def _fault(damage: Exception) -> str:
+    """Where the first fault of a record is, and what is there."""
+    faults: Callable[[], list[Any]] | None = getattr(damage, "errors", None)
+    if faults is None:
+        return "it is nested too deep"
+    first = faults()[0]
+    place = ".".join(map(str, first["loc"]))
+    return one_line(f"{place or 'content'}: {first['msg']}, got {shown(first['input'])}", _SHOWN)
+
+
+@contextmanager
+def refusing(path: Path, what: str, error: Raised = DataError) -> Iterator[None]:
+    """Turn whatever a parser raises in the block into one line: `path: what (reason)`."""
+    try:
+        yield
+    except Exception as damage:
+        if not is_damage(damage):
+            raise
+        reason = getattr(damage, "strerror", None) or one_line(damage, _SHOWN) or type(damage).__name__
+        raise error(f"{path}: {what} ({reason})") from damage
