@@ -30,7 +30,7 @@ Raised = type[BoxsegError]
 _MOST_DIGITS = 308
 _LONG_NUMBER = re.compile(rb"\d{%d}" % (_MOST_DIGITS + 1))
 # Of YAML, which is for options and short lists: bytes, levels, and values when all aliases are followed.
-_MOST_BYTES, _MOST_LEVELS, _MOST_VALUES = 1 << 24, 100, 1_000_000
+_MOST_BYTES, _MOST_LEVELS, _MOST_VALUES = 1 << 24, 20, 1_000_000
 # Calls that may follow on the parser's: what it could read must also be possible to show and to write again.
 _SPARE_CALLS = 200
 # Characters of a parser's message that are shown.
@@ -110,12 +110,16 @@ def parse_yaml(text: str, path: Path, error: Raised = DataError, loader: Any = y
         if len(text) > _MOST_BYTES:
             raise ValueError(f"more than {_MOST_BYTES >> 20} MB")
         content = yaml.load(text, Loader=loader)
-        _require_small(content)
+        require_small(content)
         return content
 
 
-def _require_small(content: Any) -> None:
-    """Check that a tree is small: an alias may stand in itself, or a short file for a billion values."""
+def require_small(content: Any) -> None:
+    """Check that a tree is small: an alias may stand in itself, or a short file for a billion values.
+
+    Raises:
+        ValueError: It has too many values, or is too deep.
+    """
     count, level = 0, [content]
     for _ in range(_MOST_LEVELS):
         inner = (value for outer in level for value in _inside(outer))

@@ -188,7 +188,7 @@ def test_a_file_that_has_changed_since_is_refused(odd, tmp_path: Path) -> None:
         ('[{"segmentation": {"size": [3, 4], "counts": ""}, "score": 1, "source": "x"}, 3]', "a mask for each"),
         (
             json.dumps([{"segmentation": {"size": [30, 40], "counts": "11"}, "score": 1, "source": "x"}] * 2),
-            r"b\.json is damaged \(run-length code that does not fill 30 x 40 pixels\): remove it",
+            r"b\.json does not hold a mask for each of the 2 boxes of b: remove it",
         ),
     ],
 )

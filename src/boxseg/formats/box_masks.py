@@ -20,6 +20,8 @@ from boxseg.dataset import Sample
 from boxseg.documents import read_json
 from boxseg.errors import DataError
 from boxseg.formats.coco_results import encode_window
+from boxseg.formats.loose_numbers import number
+from boxseg.formats.regions import UNREADABLE_REGION, encode_region
 
 # What made a mask: the mask network, or a rule where the method found nothing. Others are methods' names.
 NETWORK, FALLBACK = "network", "fallback"
@@ -71,11 +73,11 @@ def read_box_masks(path: Path, sample: Sample) -> list[BoxMask]:
 
 
 def _is_of(entry: Any, sample: Sample) -> bool:
-    code = entry.get("segmentation") if isinstance(entry, dict) else None
-    return (
-        isinstance(code, dict)
-        and code.get("size") == [sample.height, sample.width]
-        and isinstance(code.get("counts"), str)
-        and isinstance(entry.get("score"), (int, float))
-        and isinstance(entry.get("source"), str)
-    )
+    score = number(entry.get("score")) if isinstance(entry, dict) else None
+    if score is None or not isinstance(entry.get("source"), str):
+        return False
+    code = entry.get("segmentation")
+    try:
+        return isinstance(code["counts"], str) and bool(encode_region(code, sample.width, sample.height))
+    except UNREADABLE_REGION:
+        return False

@@ -30,6 +30,7 @@ from boxseg.dataset import Problem
 from boxseg.documents import read_json
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.coco_results import encode_window
+from boxseg.formats.files import is_file, listed
 from boxseg.formats.images import fits_photo, opened
 from boxseg.formats.listing import NAMES_USED, AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
 from boxseg.formats.loose_numbers import Id, as_id
@@ -68,6 +69,13 @@ def read(data: Data) -> Listing:
     read = [(file, content) for file, content in contents if file in set(own)]
     photos, more = sort_out(_photos(data, read, classes, outlined))
     problems = [problem for problem in problems if problem.file in set(own)]
+    if not named:
+        problems += [
+            Problem.skipped(file, "annotation that is no file, but a folder, pipe or broken link")
+            for pattern in ("*.json", "*/*.json")
+            for file in sorted(listed(data.root, pattern))
+            if not is_file(file)
+        ]
     return Listing(
         root=data.root, classes=classes, photos=photos, classes_from=NAMES_USED, problems=[*problems, *more]
     )

@@ -27,12 +27,11 @@ from boxseg.atomic import atomic_path
 from boxseg.collector import collector_paused
 from boxseg.config import Masks
 from boxseg.dataset import BoxDataset, Sample
-from boxseg.errors import DataError
 from boxseg.formats import coco
 from boxseg.formats.box_masks import BoxMask, read_box_masks
 from boxseg.formats.coco_results import decode_window, encode_window, image_numbers
 from boxseg.formats.components import clean_mask
-from boxseg.formats.regions import UNREADABLE_REGION, encode_region
+from boxseg.formats.regions import encode_region
 from boxseg.formats.simplify import mask_polygons
 from boxseg.progress import track
 
@@ -66,11 +65,9 @@ class _Filled:
 
     def __iter__(self) -> Iterator[list[Fields]]:
         for sample in track(self.samples, "masks"):
-            path = self.pieces(sample)
-            try:
-                fields = [_fields(entry, sample, self.options) for entry in read_box_masks(path, sample)]
-            except UNREADABLE_REGION as error:
-                raise DataError(f"{path} is damaged ({error}): remove it and run the command again") from error
+            fields = [
+                _fields(entry, sample, self.options) for entry in read_box_masks(self.pieces(sample), sample)
+            ]
             self.sources.update(entry["source"] for entry in fields)
             yield fields
 

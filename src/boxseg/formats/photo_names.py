@@ -154,7 +154,8 @@ def readings(name: str) -> list[PurePosixPath]:
     places = [PurePosixPath(literal)]
     try:
         parts = urlsplit(literal)
-        path, queries = PurePosixPath(unquote(parts.path)), _named_in_query(parts.query)
+        path = PurePosixPath(unquote(parts.path, errors="surrogateescape"))
+        queries = _named_in_query(parts.query)
     except ValueError:  # no address: brackets and the like
         return places
     places += [path, *queries] if path.suffix.lower() in SUFFIXES else [*queries, path]

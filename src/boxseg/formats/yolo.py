@@ -135,6 +135,9 @@ def _with_objects(
     """The photo with the objects of its label file, and their polygons."""
     source = photo.source
     if not is_file(source):
+        if source.is_symlink() or source.exists():  # not missing: what it says is lost
+            yield Problem.skipped(source, "label file that is no file, but a folder, pipe or broken link")
+            return
         missing = Problem.skipped(source, "image without label file", photo.image.name)
         if description.whole:
             yield replace(missing, action="kept as background")

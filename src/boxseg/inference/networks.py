@@ -185,6 +185,8 @@ def _load(
     try:
         network = build(model, len(said.classes), said.backbone or None)
         network.load_state_dict(state)
+    except ConfigError as error:
+        raise CheckpointError(f"{path} describes a network that cannot be built: {error}") from error
     except Exception as error:  # a description may be of anything
         if not is_damage(error):
             raise

@@ -143,7 +143,10 @@ def _parse(option: str) -> Any:
             f"label.class_map={option}: no such class map{did_you_mean(option, names)} "
             f"(a YAML or JSON file, or {', '.join(names)})"
         )
-    return read_yaml(path, ConfigError)
+    try:
+        return read_yaml(path, ConfigError)
+    except ConfigError as error:
+        raise ConfigError(f"label.class_map={option}: {error}") from error
 
 
 def _few(names: Sequence[str]) -> str:

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from boxseg.dataset import Sample
-from boxseg.errors import DataError
 from boxseg.formats.box_masks import read_box_masks
 from boxseg.formats.coco_results import decode_window
 from boxseg.formats.contours import trace_rings
-from boxseg.formats.regions import UNREADABLE_REGION
 from boxseg.formats.simplify import simplify_rings
 from boxseg.reporting.html.page import Mark
 from boxseg.scoring.doubtful_masks import judge_masks
@@ -30,10 +28,7 @@ def read_marks(path: Path, sample: Sample, tolerance: float) -> tuple[Mark, ...]
         DataError: The file is damaged, or of other boxes.
     """
     judged = judge_masks(path, sample)
-    try:
-        outlines = [outline(entry["segmentation"], tolerance) for entry in read_box_masks(path, sample)]
-    except UNREADABLE_REGION as error:
-        raise DataError(f"{path} is damaged ({error}): remove it and run label again") from error
+    outlines = [outline(entry["segmentation"], tolerance) for entry in read_box_masks(path, sample)]
     return tuple(
         Mark(score=mask.score, source=mask.source, reasons=mask.reasons, filled=mask.filled, outline=line)
         for mask, line in zip(judged, outlines, strict=True)

@@ -41,6 +41,7 @@ class WrittenDataset:
     missing: int
     maps: str = ""
     there: bool = False
+    outside: str = ""
 
     def lines(self) -> list[str]:
         """What was written, where, and what was left out."""
@@ -63,6 +64,8 @@ class WrittenDataset:
             lines.append(f"  left out: {done.empty} {what.get(self.objects, 'small regions')}")
         if self.missing:
             lines.append(f"  left out: {self.missing} photos without a label")
+        if self.outside:
+            lines.append(self.outside)
         if done.stray:
             lines.append(
                 f"  {done.stray} photos have labels outside the boxes, left out: objects=regions keeps them"
@@ -135,7 +138,17 @@ def write_dataset(
         missing=source.missing,
         maps=before["maps_written"],
         there=there,
+        outside=_copied_from_outside(source.dataset) if writing.photos == "copy" else "",
     )
+
+
+def _copied_from_outside(dataset: BoxDataset) -> str:
+    """A line on photos that links, lists or records name outside of the data set; empty if there is none."""
+    root = dataset.root.resolve()
+    found = [sample.image for sample in dataset.samples if not sample.image.resolve().is_relative_to(root)]
+    if not found:
+        return ""
+    return f"  {len(found)} of the copied photos are from outside of {dataset.root}, such as {found[0]}"
 
 
 def write_formats(names: Sequence[LabelFormat], folder: Path, dataset: BoxDataset) -> list[str]:

@@ -9,10 +9,8 @@ from typing import Any
 from faster_coco_eval.core import mask as coco_mask
 
 from boxseg.dataset import Sample
-from boxseg.errors import DataError
 from boxseg.formats.box_masks import FALLBACK, NETWORK, read_box_masks
 from boxseg.formats.boxes import box_areas
-from boxseg.formats.regions import UNREADABLE_REGION
 
 # Shares of its box below and above which a mask is worth a look.
 TINY, FULL = 0.1, 0.95
@@ -77,10 +75,7 @@ def judge_masks(path: Path, sample: Sample) -> list[JudgedMask]:
         DataError: The file is damaged, or of other boxes.
     """
     masks: list[Any] = read_box_masks(path, sample)
-    try:
-        areas = coco_mask.area([entry["segmentation"] for entry in masks]) if masks else []
-    except UNREADABLE_REGION as error:
-        raise DataError(f"{path} is damaged ({error}): remove it and run the command again") from error
+    areas = coco_mask.area([entry["segmentation"] for entry in masks]) if masks else []
     return [
         JudgedMask(box=box, filled=float(area) / box, score=float(entry["score"]), source=entry["source"])
         for entry, area, box in zip(masks, areas, box_areas(sample.boxes).tolist(), strict=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from boxseg.dataset import Sample
 from boxseg.documents import read_record
+from boxseg.errors import DataError
 from boxseg.formats.object_counts import LARGE, MEDIUM
 from boxseg.runs.layout import piece_path
 from boxseg.scoring.doubtful_masks import FULL, TINY, UNSURE, JudgedMask, judge_masks
@@ -82,7 +83,10 @@ def read_counts(file: Path) -> dict[str, MaskCounts]:
         DataError: It holds no such counts.
     """
     what = "counts of masks: run label again to write it"
-    return read_record(dict[str, MaskCounts], file, what)
+    stored = read_record(dict[str, dict[str, int]], file, what)
+    if any(part.keys() != set(_NAMES) for part in stored.values()):
+        raise DataError(f"{file} does not hold {what}")
+    return {size: MaskCounts(**part) for size, part in stored.items()}
 
 
 def count_table(title: str, counts: dict[str, MaskCounts]) -> Table:

@@ -27,6 +27,7 @@ class ConvertResult(WrittenDataset, Result):
         objects: What an object is: `masks`, `outlines`, `boxes` or `regions`.
         written: Counts of photos and objects.
         missing: Photos of the data that have no label.
+        outside: One line about copied photos that are not in the folder of the data set, if there are any.
         maps: One line about the confidence maps and reliable regions, if requested.
         there: Whether it was there already, made from the same labels with the same options.
     """

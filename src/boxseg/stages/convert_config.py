@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from boxseg.atomic import remove_temporaries_of, write_text
+from boxseg.documents import require_small
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, ConvertConfigJob
 from boxseg.jobs.bana_keys import Meaning, Seen, backbone_in, meaning_of
@@ -91,6 +92,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str) and re.fullmatch(r"[(\[].*[)\]]", value):
         try:
             made = ast.literal_eval(value)
+            require_small(made)
             yaml.safe_dump(made)  # refuses what options cannot be
             value = made
         except (ValueError, SyntaxError, MemoryError, RecursionError, yaml.YAMLError):

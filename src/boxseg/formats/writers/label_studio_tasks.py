@@ -56,7 +56,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
 def _address(prefix: str, path: str) -> str:
     """The address of a photo; in buckets (s3://, gs://) names stand as they are."""
     plain = "://" in prefix and not prefix.startswith("http")
-    return prefix + (path if plain else quote(path))
+    return prefix + (path if plain else quote(path, errors="surrogateescape"))
 
 
 def _regions(

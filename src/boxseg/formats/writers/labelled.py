@@ -18,7 +18,7 @@ from boxseg.formats.coco_results import decode_window
 from boxseg.formats.components import split_regions
 from boxseg.formats.contours import Ring, outlines
 from boxseg.formats.object_outlines import object_regions
-from boxseg.formats.regions import encode_region
+from boxseg.formats.regions import UNREADABLE_REGION, encode_region
 from boxseg.formats.simplify import simplify_rings
 from boxseg.progress import track
 
@@ -152,7 +152,12 @@ def _outlined(sample: Sample) -> Iterator[LabelObject]:
     for place, (region, box, label) in enumerate(
         zip(regions, sample.boxes, sample.labels.tolist(), strict=True)
     ):
-        mask, left, top = decode_window(encode_region(region, sample.width, sample.height))
+        try:
+            mask, left, top = decode_window(encode_region(region, sample.width, sample.height))
+        except UNREADABLE_REGION as error:
+            raise DataError(
+                f"{sample.image}: the outline of box {place + 1} cannot be read ({error})"
+            ) from error
         yield LabelObject(place=place, label=label, box=box, mask=mask, corner=(left, top))
 
 
