@@ -108,7 +108,10 @@ def main(words: Sequence[str] | None = None) -> None:
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
-        few, many = (costs(Path(place), *sizes) for sizes in zip(options.sizes, options.network, strict=True))
+        few, many = (
+            costs(Path(place), *sizes, options.smoke)
+            for sizes in zip(options.sizes, options.network, strict=True)
+        )
     rows = []
     for name, (count, megabytes, seconds) in few.items():
         more, megabytes_more, seconds_more = many[name]

@@ -149,6 +149,7 @@ NOT_RUN = {
     "pip install": "changes the environment",
     "python benchmarks/": "tests/benchmarks runs each of them in its smallest form",
     "make ": "make test is what runs this",
+    "python tests/": "the tests beside these scripts run them with fewer tries, or do the same",
     "strong=corrected/": "tests/end_to_end/test_corrections.py runs this on files of both programs",
 }
 
