@@ -129,6 +129,7 @@ class _Data(TypedDict, total=False):
     merge: dict[str, str] | None
     limit: int | None
     exif: Literal["auto", "apply", "ignore"]
+    outside: bool
     max_pixels: int
 
 class _Adapt(TypedDict, total=False):
@@ -261,13 +262,24 @@ class _TrainerOptions(TypedDict, total=False):
     seed: int
     checkpoint_every: int
 
-class _RunOptions(_Data, _Masks, _Report, total=False):
+class _RunOptions(_Masks, _Report, total=False):
+    root: Path | str  # data.root
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme"] | str  # data.format
+    split: str  # data.split
+    val_split: str  # data.val_split
+    annotations: Path | str | None  # data.annotations
+    images: Path | str | None  # data.images
+    masks: Path | str | None  # data.masks
+    classes: list[str] | tuple[str, ...]  # data.classes
+    merge: dict[str, str] | None  # data.merge
+    limit: int | None  # data.limit
+    exif: Literal["auto", "apply", "ignore"]  # data.exif
+    max_pixels: int  # data.max_pixels
     max_iterations: int  # adapt.max_iterations
     decoder_lr: float  # adapt.decoder_lr
     warm_up: float  # adapt.warm_up
     prior: float  # adapt.prior
     average: float  # adapt.average
-    outside: float  # adapt.outside
     projection: float  # adapt.projection
     pairwise: float  # adapt.pairwise
     agreement: float  # adapt.agreement
@@ -408,7 +420,19 @@ def run(
     **options: Unpack[_RunOptions],
 ) -> RunResult | PlanResult: ...
 
-class _AdaptOptions(_Data, _Adapt, total=False):
+class _AdaptOptions(_Adapt, total=False):
+    root: Path | str  # data.root
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme"] | str  # data.format
+    split: str  # data.split
+    val_split: str  # data.val_split
+    annotations: Path | str | None  # data.annotations
+    images: Path | str | None  # data.images
+    masks: Path | str | None  # data.masks
+    classes: list[str] | tuple[str, ...]  # data.classes
+    merge: dict[str, str] | None  # data.merge
+    limit: int | None  # data.limit
+    exif: Literal["auto", "apply", "ignore"]  # data.exif
+    max_pixels: int  # data.max_pixels
     accelerator: str  # trainer.accelerator
     devices: int | Literal["auto"]  # trainer.devices
     precision: str  # trainer.precision
@@ -789,6 +813,7 @@ class _PredictOptions(_Evaluate, _Crf, _TrainerOptions, total=False):
     merge: dict[str, str] | None  # data.merge
     limit: int | None  # data.limit
     exif: Literal["auto", "apply", "ignore"]  # data.exif
+    outside: bool  # data.outside
 
 @overload
 def predict(
@@ -890,6 +915,7 @@ class _ConvertOptions(TypedDict, total=False):
     merge: dict[str, str] | None  # data.merge
     limit: int | None  # data.limit
     exif: Literal["auto", "apply", "ignore"]  # data.exif
+    outside: bool  # data.outside
     max_pixels: int  # data.max_pixels
 
 def convert(
@@ -967,6 +993,7 @@ class _DoctorOptions(TypedDict, total=False):
     merge: dict[str, str] | None  # data.merge
     limit: int | None  # data.limit
     exif: Literal["auto", "apply", "ignore"]  # data.exif
+    outside: bool  # data.outside
     max_pixels: int  # data.max_pixels
 
 @overload

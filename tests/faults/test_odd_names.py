@@ -50,7 +50,7 @@ def test_names_that_are_no_utf8_go_through_every_verb(tmp_path: Path) -> None:
 
     assert "caf" in in_terminal("doctor", f"data={root}", status=1)
     run = tmp_path / "run"
-    in_terminal("label", f"data={root}", f"out={run}", *QUICK[:3])
+    in_process("label", f"data={root}", f"out={run}", *QUICK[:3])
     assert (run / "labels" / f"{name}.png").is_file()
     assert f"{name}.jpg" in {image["file_name"] for image in read_json(run / "masks.json")["images"]}
     for form in ("coco", "voc", "yolo-seg", "masks", "cvat", "label-studio"):
