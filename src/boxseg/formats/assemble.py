@@ -128,7 +128,8 @@ def _judged(photos: Sequence[AnnotatedPhoto], read: list[_Read | DataError]) -> 
     corners = [box.corners for photo in photos for box in photo.boxes]
     boxes = np.array(corners, dtype=np.float64).reshape(-1, 4)
     normalised = np.array([photo.normalised for photo in photos], dtype=bool).repeat(counts)
-    boxes = np.where(normalised[:, None], boxes * np.tile(sides, 2), boxes)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is listed
+        boxes = np.where(normalised[:, None], boxes * np.tile(sides, 2), boxes)
     clipped, keep, verdicts = judge_boxes(boxes, *sides.T)
     of_photo = defaultdict(list)
     ends = counts.cumsum()
