@@ -72,7 +72,6 @@ def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
     folder = job.out or evaluation(home, dataset.split)
     if job.out is not None or home.is_dir():
         check_folder(folder)
-        hold(folder)
     scores: NetworkScores | LabelScores | InstanceScores
     if job.instances is not None:
         more = job.trainer if job.baselines else None
@@ -86,6 +85,8 @@ def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
     else:
         check_label_classes(given[0], dataset)
         scores = score_labels(given[0], dataset)
+    if job.out is not None or home.is_dir():
+        hold(folder)
     file = folder / METRICS
     write_json(file, {"split": dataset.split, **scores.as_dict()})
     return EvaluateResult(title=f"{dataset.split}, {scores.images} images", scores=scores, file=file)
