@@ -39,9 +39,9 @@ class WrittenDataset:
     objects: str
     written: Written
     missing: int
+    outside: str = ""
     maps: str = ""
     there: bool = False
-    outside: str = ""
 
     def lines(self) -> list[str]:
         """What was written, where, and what was left out."""
