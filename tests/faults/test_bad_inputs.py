@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,22 +12,6 @@ import bad_texts
 from bad import Bad
 from boxseg.cli import execute
 from small_data_sets import MAKERS
-
-
-# The same name in a message must not break how pytest hands on what was logged.
-class _Encodable(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = str(record.msg).encode(errors="backslashreplace").decode()
-        return True
-
-
-@pytest.fixture(autouse=True)
-def encodable_log() -> Iterator[None]:
-    log, names = logging.getLogger("boxseg"), _Encodable()
-    log.addFilter(names)
-    yield
-    log.removeFilter(names)
-
 
 BAD = [*bad_files.BAD, *bad_json.BAD, *bad_texts.BAD]
 QUICK = ("label.method=ellipse", "crf=false", "workers=0", "--quiet")
