@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from boxseg import __version__
-from boxseg.errors import BoxsegError, ConfigError, did_you_mean, is_failure, say_failure
+from boxseg.errors import BoxsegError, ConfigError, chain_of, did_you_mean, is_failure, say_failure
 from boxseg.freed_memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -80,14 +80,15 @@ def execute(words: list[str]) -> int:
     try:
         return _dispatch([word for word in words if word not in ("--debug", "--quiet")])
     except KeyboardInterrupt as stop:
-        _close_progress(stop)
-        print("boxseg: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 130
+        return _interrupted(stop)
     except BrokenPipeError:
         # The reader of our output has closed (`boxseg … | head`): not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        # Libraries make other errors of a Ctrl-C within their calls.
+        if any(isinstance(part, KeyboardInterrupt) for part in chain_of(error)):
+            return _interrupted(error)
         ours = isinstance(error, BoxsegError)
         if not ours and not is_failure(error):
             raise
@@ -98,12 +99,16 @@ def execute(words: list[str]) -> int:
         return 2 if ours else 1
 
 
+def _interrupted(stop: BaseException) -> int:
+    _close_progress(stop)
+    print("boxseg: interrupted; the same command goes on where it stopped", file=sys.stderr)
+    return 130
+
+
 def _close_progress(error: BaseException) -> None:
     """End what the error has left unfinished, such as progress bars, so that its message comes last."""
-    part: BaseException | None = error
-    while part is not None:
+    for part in chain_of(error):
         traceback.clear_frames(part.__traceback__)
-        part = part.__context__
 
 
 def _dispatch(words: list[str]) -> int:

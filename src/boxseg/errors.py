@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import errno
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 # Errors of a write, for which the system does not name the file.
 WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -67,12 +67,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def refusal_of(error: BaseException) -> OSError | None:
     """The refused write from which an error arose: of a full disk, torch only says that an archive is wrong."""
-    reason: BaseException | None = error
-    while reason is not None:
-        if isinstance(reason, OSError) and reason.errno in WRITING:
-            return reason
-        reason = reason.__cause__ or reason.__context__
-    return None
+    refused = (part for part in chain_of(error) if isinstance(part, OSError) and part.errno in WRITING)
+    return next(refused, None)
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """An error, what it arose from, and so on."""
+    part: BaseException | None = error
+    while part is not None:
+        yield part
+        part = part.__cause__ or part.__context__
 
 
 def one_line(error: object, most: int | None = None) -> str:

@@ -21,18 +21,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Before NumPy and torch are imported, here or by whoever imports this: their libraries start threads.
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-
 import boxseg
 
+# Libraries of NumPy and torch start threads when they are imported.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # Status of a command that raised what `boxseg` does not tell users in one line.
 RAISED = 70
 _HELD_BACK = (signal.SIGINT, signal.SIGTERM)
 
 
 def warm_up() -> None:
-    """Import what commands import."""
+    """Import what commands import; a script that may have threads is started anew without them."""
+    if not os.environ.items() >= _ONE_THREAD.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **_ONE_THREAD})
     import torch
 
     torch.set_num_threads(1)

@@ -112,17 +112,17 @@ def write_dataset(
     splits, entry = _splits(out, name, split), _entry(source, writing, maps)
     before = splits.get(split) or {}
     there = overwrite is not True and {**before, **entry, "complete": True} == before
+    if before.get("complete") and not overwrite and not there:
+        raise ConfigError(
+            f"{out} already has split {split!r}: write it again with overwrite=true, or give another name by "
+            "split="
+        )
+    hold(out)
+    remove_temporaries(out.rglob(".*"))
     if not there:
-        if before.get("complete") and not overwrite:
-            raise ConfigError(
-                f"{out} already has split {split!r}: write it again with overwrite=true, or give another name "
-                "by split="
-            )
         if split in splits:
             for pattern in SPLIT_FOLDERS[name]:
                 shutil.rmtree(out / pattern.format(split), ignore_errors=True)
-        hold(out)
-        remove_temporaries(out.rglob(".*"))
         _write_record(out, name, splits, split, {**entry, "complete": False})
         written = WRITERS[name](replace(source.dataset, split=split), out, writing)
         said = copy_maps(source.home, out, source.dataset.samples) if maps else ""
