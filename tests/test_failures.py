@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,3 +104,25 @@ def test_a_reader_that_has_gone_is_no_failure(
 ) -> None:
     monkeypatch.setattr(os, "dup2", lambda *_: None)
     assert cli.execute(failing(BrokenPipeError(errno.EPIPE, "Broken pipe"))) == 0
+
+
+def test_ctrl_c_that_a_library_made_another_error_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(words: list[str]) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            pass
+        raise RuntimeError("the library's own error")
+
+    monkeypatch.setattr(cli, "_dispatch", interrupted)
+    assert cli.execute(["label"]) == 130
+    assert capsys.readouterr().err.splitlines() == [
+        "boxseg: interrupted; the same command goes on where it stopped"
+    ]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.setattr(cli, "_dispatch", lambda words: int("a fault of ours"))
+    with pytest.raises(ValueError, match="invalid literal"):
+        cli.execute(["label"])

@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from boxseg import __version__
@@ -77,8 +81,34 @@ def execute(words: list[str]) -> int:
         os.environ["BOXSEG_QUIET"] = "1"
     _show_log()
     _show_any_name()
+    with _ctrl_c_noticed() as noticed:
+        return _answer([word for word in words if word not in ("--debug", "--quiet")], debug, noticed)
+
+
+@contextmanager
+def _ctrl_c_noticed() -> Iterator[list[int]]:
+    """A list that is not empty once Ctrl-C was pressed, of which some libraries make other errors."""
+    noticed: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noticed.append(number)
+        signal.default_int_handler(number, frame)
+
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield noticed
+        return
+    signal.signal(signal.SIGINT, note)
     try:
-        return _dispatch([word for word in words if word not in ("--debug", "--quiet")])
+        yield noticed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _answer(words: list[str], debug: bool, noticed: list[int]) -> int:
+    """Run one command, and say in one line what ended it."""
+    try:
+        return _dispatch(words)
     except KeyboardInterrupt as stop:
         return _interrupted(stop)
     except BrokenPipeError:
@@ -86,8 +116,7 @@ def execute(words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        # Libraries make other errors of a Ctrl-C within their calls.
-        if any(isinstance(part, KeyboardInterrupt) for part in chain_of(error)):
+        if noticed:
             return _interrupted(error)
         ours = isinstance(error, BoxsegError)
         if not ours and not is_failure(error):
