@@ -33,6 +33,16 @@ class Bad:
     options: tuple[str, ...] = ()
 
 
+def listed(name: str, base: str, spoil: Spoil, *says: str, options: tuple[str, ...] = ()) -> Bad:
+    """An input of which doctor lists what is bad."""
+    return Bad(name=name, base=base, spoil=spoil, outcome="listed", says=says, options=options)
+
+
+def refused(name: str, base: str, spoil: Spoil, *says: str, options: tuple[str, ...] = ()) -> Bad:
+    """An input that is refused."""
+    return Bad(name=name, base=base, spoil=spoil, outcome="refused", says=says, options=options)
+
+
 def write(file: str, content: bytes | str) -> Spoil:
     """Put a file there."""
     return lambda root: (root / file).write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -8,7 +8,7 @@ from typing import Literal
 
 from PIL import Image
 
-from bad import COCO, ODD_THINGS, Bad, Spoil, instead, write
+from bad import COCO, ODD_THINGS, Bad, Spoil, instead, listed, write
 from small_data_sets import photo
 
 
@@ -45,35 +45,17 @@ def _photos() -> list[Bad]:
         "text": lambda content: b"no photo",
     }
     bad = [
-        Bad(
-            name=f"photo {suffix} {name}",
-            base="voc",
-            spoil=damaged_photo(suffix, change),
-            outcome="listed",
-            says=(f"a{suffix}",),
-        )
+        listed(f"photo {suffix} {name}", "voc", damaged_photo(suffix, change), f"a{suffix}")
         for suffix in (".jpg", ".png", ".tif", ".webp", ".gif", ".bmp", ".avif")
         for name, change in changes.items()
     ]
     halves = {suffix: lambda content: content[: len(content) * 3 // 4] for suffix in (".jpg", ".png", ".tif")}
     bad += [
-        Bad(
-            name=f"photo {suffix} cut",
-            base="voc",
-            spoil=damaged_photo(suffix, change),
-            outcome="listed",
-            says=(f"a{suffix}",),
-        )
+        listed(f"photo {suffix} cut", "voc", damaged_photo(suffix, change), f"a{suffix}")
         for suffix, change in halves.items()
     ]
     bad += [
-        Bad(
-            name=f"photo is a {what}",
-            base=base,
-            spoil=instead(file, make),
-            outcome="listed",
-            says=(Path(file).stem, reason),
-        )
+        listed(f"photo is a {what}", base, instead(file, make), Path(file).stem, reason)
         for what, make in ODD_THINGS.items()
         for base, file, reason in (
             ("voc", "JPEGImages/a.jpg", "photo"),
@@ -146,5 +128,5 @@ def _texts() -> list[Bad]:
     return bad
 
 
-LONG = Bad(name="photo of 60000 x 1", base="voc", spoil=long_photo, outcome="listed", says=("a",))
+LONG = listed("photo of 60000 x 1", "voc", long_photo, "a")
 BAD = [LONG, *_photos(), *_annotations(), *_texts()]

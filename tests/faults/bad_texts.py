@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bad import Bad, cut, swap, write
+from bad import Bad, cut, listed, refused, swap, write
 
 _BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefghij", "bcdefghijk", strict=True)
@@ -11,9 +11,8 @@ _ENTITIES = "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefgh
 _XML_BOMB = f'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">{_ENTITIES}]>'
 
 
-def _yolo() -> list[Bad]:
-    """data.yaml, lists and label lines."""
-    yaml_texts = {
+def _yolo_descriptions() -> list[Bad]:
+    texts = {
         "names: [cat, dog]\ntrain: /\n": ("data.yaml", "outside"),
         "names: [cat, dog]\ntrain: //x\n": ("data.yaml", "train"),
         "names: [cat, dog]\ntrain: ../../..\n": ("data.yaml", "outside"),
@@ -32,16 +31,12 @@ def _yolo() -> list[Bad]:
         f"names: {'[' * 3000}\ntrain: images/train\n": ("data.yaml", "YAML"),
         "names: [cat, dog]\ntrain: train.txt\n": ("data.yaml", "train.txt"),
     }
-    bad = [
-        Bad(
-            name=f"yolo: {text[:60]!r}",
-            base="yolo",
-            spoil=write("data.yaml", text),
-            outcome="refused",
-            says=says,
-        )
-        for text, says in yaml_texts.items()
+    return [
+        refused(f"yolo: {text[:60]!r}", "yolo", write("data.yaml", text), *says) for text, says in texts.items()
     ]
+
+
+def _yolo_lines() -> list[Bad]:
     lines = {
         "0 nan 0.5 0.5 0.5": "finite",
         "0 1e400 0.5 0.5 0.5": "finite",
@@ -55,16 +50,13 @@ def _yolo() -> list[Bad]:
         "0 0.1 0.2 0.3 0.4 0.5": "number more",
         "0,": "not all numbers",
     }
-    bad += [
-        Bad(
-            name=f"yolo: line {line[:40]!r}",
-            base="yolo",
-            spoil=write("labels/train/a.txt", line + "\n"),
-            outcome="listed",
-            says=("a.txt", says),
-        )
+    return [
+        listed(f"yolo: line {line[:40]!r}", "yolo", write("labels/train/a.txt", line + "\n"), "a.txt", says)
         for line, says in lines.items()
     ]
+
+
+def _yolo_lists() -> list[Bad]:
     entries = {
         "/etc/passwd": "outside",
         "../secret.jpg": "secret",
@@ -72,45 +64,29 @@ def _yolo() -> list[Bad]:
         "\x00": "photo",
         "x" * 5000: "photo",
     }
-    bad += [
-        Bad(
-            name=f"yolo list: {line[:30]!r}",
-            base="yolo_list",
-            spoil=swap("train.txt", "images/train/a.jpg", line),
-            outcome="listed",
-            says=("train.txt", says),
-        )
+    old = "images/train/a.jpg"
+    return [
+        listed(f"yolo list: {line[:30]!r}", "yolo_list", swap("train.txt", old, line), "train.txt", says)
         for line, says in entries.items()
     ]
-    bad += [
-        Bad(
-            name="darknet: names of another file",
-            base="darknet",
-            spoil=swap("obj.data", "obj.names", "/etc/passwd"),
-            outcome="refused",
-            says=("obj.data",),
-        ),
-        Bad(
-            name="darknet: no names",
-            base="darknet",
-            spoil=write("obj.names", ""),
-            outcome="refused",
-            says=("obj.data",),
-        ),
+
+
+def _darknet() -> list[Bad]:
+    names = swap("obj.data", "obj.names", "/etc/passwd")
+    return [
+        refused("darknet: names of another file", "darknet", names, "obj.data"),
+        refused("darknet: no names", "darknet", write("obj.names", ""), "obj.data"),
     ]
-    return bad
 
 
-def _markup() -> list[Bad]:
-    """VOC's and CVAT's XML."""
-    xml = "Annotations/a.xml"
-    voc = {
+def _voc() -> list[Bad]:
+    xml, ids = "Annotations/a.xml", "ImageSets/Segmentation/train.txt"
+    spoiled = {
         "corner NaN": swap(xml, "<xmin>5<", "<xmin>nan<"),
         "corner 1e400": swap(xml, "<xmin>5<", "<xmin>1e400<"),
         "corner of 400 digits": swap(xml, "<xmin>5<", f"<xmin>{'9' * 400}<"),
         "corner a word": swap(xml, "<xmin>5<", "<xmin>left<"),
         "no corner": swap(xml, "<xmin>5</xmin>", ""),
-        "size of 5000 digits": swap(xml, "<width>48<", f"<width>{'9' * 5000}<"),
         "size of another photo": swap(xml, "<width>48<", "<width>60000<"),
         "no name": swap(xml, "<name>cat</name>", "<name></name>"),
         "deep": write(xml, "<annotation>" + "<a>" * 100_000),
@@ -123,14 +99,19 @@ def _markup() -> list[Bad]:
         ),
         "a number as root": write(xml, "7"),
     }
-    quiet = {"size of 5000 digits"}  # taken for a file without a size
-    bad = [
-        Bad(name=f"voc: {name}", base="voc", spoil=spoil, outcome="listed", says=("a.xml",))
-        for name, spoil in voc.items()
-        if name not in quiet
+    return [
+        *(listed(f"voc: {name}", "voc", spoil, "a.xml") for name, spoil in spoiled.items()),
+        listed("voc: list leads out", "voc", write(ids, "../../etc/passwd\nb\n"), "leads out"),
+        refused("voc: list of zeros", "voc", write(ids, bytes(9)), "neither photo nor annotation"),
+        refused("voc: list no utf-8", "voc", write(ids, b"\xff\n"), "train.txt"),
+        listed("voc: mask cut", "voc", cut("SegmentationClass/a.png"), "a.png"),
+        listed("voc: mask empty", "voc", write("SegmentationClass/a.png", b""), "a.png"),
     ]
+
+
+def _cvat() -> list[Bad]:
     file = "annotations.xml"
-    cvat = {
+    spoiled = {
         "mask of 60000 x 60000": swap(file, 'width="48" height="32"', 'width="60000" height="60000"'),
         "mask of negative runs": swap(file, 'rle="3, ', 'rle="-3, '),
         "mask of words": swap(file, 'rle="3, ', 'rle="a, '),
@@ -143,64 +124,13 @@ def _markup() -> list[Bad]:
         "name leads out": swap(file, 'name="a.jpg"', 'name="../../etc/passwd"'),
         "unknown label": swap(file, '<box label="cat"', '<box label="cow"'),
     }
-    bad += [
-        Bad(name=f"cvat: {name}", base="cvat", spoil=spoil, outcome="listed", says=("annotations.xml",))
-        for name, spoil in cvat.items()
+    named = ("data.format=cvat", f"data.annotations={file}")
+    bomb = write(file, _XML_BOMB + "<annotations>&j;</annotations>")
+    return [
+        *(listed(f"cvat: {name}", "cvat", spoil, file) for name, spoil in spoiled.items()),
+        refused("cvat: a bomb of entities", "cvat", bomb, file, options=named),
+        refused("cvat: another root", "cvat", write(file, "<html/>"), file, options=named),
     ]
-    bad += [
-        Bad(
-            name="voc: list leads out",
-            base="voc",
-            spoil=write("ImageSets/Segmentation/train.txt", "../../etc/passwd\nb\n"),
-            outcome="listed",
-            says=("leads out",),
-        ),
-        Bad(
-            name="voc: list of zeros",
-            base="voc",
-            spoil=write("ImageSets/Segmentation/train.txt", bytes(9)),
-            outcome="refused",
-            says=("neither photo nor annotation",),
-        ),
-        Bad(
-            name="voc: list no utf-8",
-            base="voc",
-            spoil=write("ImageSets/Segmentation/train.txt", b"\xff\n"),
-            outcome="refused",
-            says=("train.txt",),
-        ),
-        Bad(
-            name="voc: mask cut",
-            base="voc",
-            spoil=cut("SegmentationClass/a.png"),
-            outcome="listed",
-            says=("a.png",),
-        ),
-        Bad(
-            name="voc: mask empty",
-            base="voc",
-            spoil=write("SegmentationClass/a.png", b""),
-            outcome="listed",
-            says=("a.png",),
-        ),
-        Bad(
-            name="cvat: a bomb of entities",
-            base="cvat",
-            spoil=write(file, _XML_BOMB + "<annotations>&j;</annotations>"),
-            outcome="refused",
-            says=("annotations.xml",),
-            options=("data.format=cvat", "data.annotations=annotations.xml"),
-        ),
-        Bad(
-            name="cvat: another root",
-            base="cvat",
-            spoil=write(file, "<html/>"),
-            outcome="refused",
-            says=("annotations.xml",),
-            options=("data.format=cvat", "data.annotations=annotations.xml"),
-        ),
-    ]
-    return bad
 
 
-BAD = [*_yolo(), *_markup()]
+BAD = [*_yolo_descriptions(), *_yolo_lines(), *_yolo_lists(), *_darknet(), *_voc(), *_cvat()]
