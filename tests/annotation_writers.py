@@ -7,7 +7,9 @@ import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 from PIL import Image
 
 from boxseg.dataset import BoxDataset, Sample
@@ -79,3 +81,17 @@ def _path(path: Path) -> Path:
 def _texts(parent: ET.Element, **texts: object) -> None:
     for name, text in texts.items():
         ET.SubElement(parent, name).text = str(text)
+
+
+def cvat_mask(mask: NDArray[np.bool_]) -> dict[str, str]:
+    """A mask as CVAT has it: runs of the tight rectangle around it, row by row, outside first."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    tight = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    runs, value = [0], False
+    for pixel in tight.ravel().tolist():
+        if pixel != value:
+            runs.append(0)
+            value = pixel
+        runs[-1] += 1
+    place = {"left": columns[0], "top": rows[0], "width": tight.shape[1], "height": tight.shape[0]}
+    return {"rle": ", ".join(map(str, runs)), **{key: str(value) for key, value in place.items()}}

@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.end_to_end.conftest import Command
 
+from annotation_writers import cvat_mask
 from boxseg import formats
 from boxseg.config import Augment, Data
 from boxseg.data.loading import LabelTraining
@@ -55,7 +56,7 @@ def cvat_export(labels: Path, out: Path) -> Path:
         if image.get("name") == f"{CORRECTED}.jpg":
             size = int(image.get("width", "")), int(image.get("height", ""))
             for node in image.findall("mask"):
-                node.attrib |= _cvat_mask(corrected(_painted(node, *size)))
+                node.attrib |= cvat_mask(corrected(_painted(node, *size)))
                 node.set("source", "manual")
     out.mkdir()
     tree.write(out / "annotations.xml", encoding="utf-8", xml_declaration=True)
@@ -70,19 +71,6 @@ def _painted(node: ET.Element, width: int, height: int) -> NDArray[np.bool_]:
     mask = np.zeros((height, width), bool)
     mask[top : top + down, left : left + across] = np.reshape(pixels, (down, across))
     return mask
-
-
-def _cvat_mask(mask: NDArray[np.bool_]) -> dict[str, str]:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    tight = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    runs, value = [0], False
-    for pixel in tight.ravel().tolist():
-        if pixel != value:
-            runs.append(0)
-            value = pixel
-        runs[-1] += 1
-    place = {"left": columns[0], "top": rows[0], "width": tight.shape[1], "height": tight.shape[0]}
-    return {"rle": ", ".join(map(str, runs)), **{key: str(value) for key, value in place.items()}}
 
 
 def label_studio_export(labels: Path, out: Path) -> Path:

@@ -11,6 +11,7 @@ from faster_coco_eval.core.mask import decode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from annotation_writers import cvat_mask
 from boxseg import formats
 from boxseg.config import Data
 from boxseg.errors import DataError
@@ -42,21 +43,9 @@ def polygon(label: str, *points: tuple[float, float]) -> str:
     return f'<polygon label="{label}" occluded="0" source="manual" points="{text}" z_order="0"></polygon>'
 
 
-def cvat_mask(label: str, mask: np.ndarray) -> str:
-    """Runs of the tight rectangle around the mask, row by row, outside first."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    tight = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    runs, value = [0], False
-    for pixel in tight.ravel().tolist():
-        if pixel != value:
-            runs.append(0)
-            value = pixel
-        runs[-1] += 1
-    height, width = tight.shape
-    return (
-        f'<mask label="{label}" source="semi-auto" occluded="0" rle="{", ".join(map(str, runs))}" '
-        f'left="{columns[0]}" top="{rows[0]}" width="{width}" height="{height}" z_order="0"></mask>'
-    )
+def mask_element(label: str, mask: np.ndarray) -> str:
+    said = " ".join(f'{key}="{value}"' for key, value in cvat_mask(mask).items())
+    return f'<mask label="{label}" source="semi-auto" occluded="0" {said} z_order="0"></mask>'
 
 
 def load(root: Path, text: str, **options: object):
@@ -111,7 +100,7 @@ def test_masks_are_ground_truth_pixel_by_pixel(tmp_path_factory, data: st.DataOb
     Image.new("RGB", (width, height)).save(root / "a.png")
     bits = data.draw(st.lists(st.booleans(), min_size=width * height, max_size=width * height).filter(any))
     mask = np.array(bits).reshape(height, width)
-    sample = load(root, xml(image("a.png", cvat_mask("cat", mask), width=width, height=height))).samples[0]
+    sample = load(root, xml(image("a.png", mask_element("cat", mask), width=width, height=height))).samples[0]
     assert np.array_equal(sample.ground_truth(), mask * 2)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     assert sample.boxes.tolist() == [[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]]
@@ -320,8 +309,8 @@ def test_a_group_joins_a_box_and_its_outlines(tmp_path: Path, make_photo) -> Non
     drawn = [
         box("dog", 0, 0, 40, 30, more=group),
         box("dog", 5, 4, 11, 12, more=other),
-        cvat_mask("dog", mask).replace("z_order", f"{group} z_order"),
-        cvat_mask("dog", np.roll(mask, 1, axis=1)).replace("z_order", f"{other} z_order"),
+        mask_element("dog", mask).replace("z_order", f"{group} z_order"),
+        mask_element("dog", np.roll(mask, 1, axis=1)).replace("z_order", f"{other} z_order"),
     ]
     (sample,) = load(tmp_path, xml(image("a.jpg", *drawn))).samples
     assert sample.boxes.tolist() == [[0, 0, 40, 30], [5, 4, 11, 12]]
