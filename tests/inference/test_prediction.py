@@ -17,7 +17,7 @@ from PIL import Image
 
 from boxseg.errors import BoxsegError, ConfigError
 from boxseg.inference.prediction import BasePredictor, Prediction
-from boxseg.palette import voc_palette
+from boxseg.palette import picture_palette, voc_palette
 
 CLASSES = ("cat", "dog", "Kuh")
 
@@ -89,7 +89,7 @@ def test_the_overlay_paints_classes_and_leaves_the_background() -> None:
     picture = np.asarray(prediction.overlay(opacity=0.25))
     for y, x in np.ndindex(5, 6):
         label, colour = prediction.labels[y, x], prediction.image[y, x]
-        mixed = colour if label == 0 else 0.75 * colour + 0.25 * voc_palette()[label]
+        mixed = colour if label == 0 else 0.75 * colour + 0.25 * picture_palette()[label]
         assert np.abs(picture[y, x] - mixed).max() <= 0.5
     assert prediction.overlay().mode == "RGB"
 

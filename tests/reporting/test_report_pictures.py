@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from boxseg.palette import voc_palette
+from boxseg.palette import picture_palette
 from boxseg.reporting.html.pictures import data_uri, fit, label_png, photo_jpeg, reliable_png, shrink_labels
 
 Labels = NDArray[np.uint8]
@@ -25,12 +25,12 @@ def decode(content: bytes) -> NDArray[np.uint8]:
 
 
 @given(LABELS)
-def test_labels_have_voc_colours_on_a_transparent_ground(labels: Labels) -> None:
+def test_labels_have_the_colours_of_pictures_on_a_transparent_ground(labels: Labels) -> None:
     pixels = decode(label_png(labels))
     for y in range(7):
         for x in range(9):
             value = labels[y, x]
-            colour = (255, 255, 255) if value == 255 else tuple(voc_palette()[value])
+            colour = (255, 255, 255) if value == 255 else tuple(picture_palette()[value])
             assert pixels[y, x, 3] == (0 if value == 0 else 255)
             assert value == 0 or tuple(pixels[y, x, :3]) == colour
 

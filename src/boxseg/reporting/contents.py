@@ -22,7 +22,7 @@ from boxseg.reporting.stored import (
 from boxseg.runs.layout import CONFIG, FINAL, MASK_COUNTS, PAIR, VERSIONS, Y_CRF
 from boxseg.scoring.box_agreement import agreement_table
 from boxseg.scoring.confusion import StoredScores
-from boxseg.scoring.mask_counts import count_table, read_counts
+from boxseg.scoring.mask_counts import MaskCounts, count_table, read_counts
 from boxseg.tables import Cell, Table
 
 log = logging.getLogger("boxseg")
@@ -90,14 +90,14 @@ def _scored(parts: Parts) -> list[tuple[str, str, StoredScores, StageScores]]:
 
 
 def headlines(parts: Parts, shown: Shown | None) -> tuple[Headline, ...]:
-    """The whole box, the best labels, the reliable region, and the network."""
+    """How many boxes have a mask; the whole box, the best labels, the reliable pixels, and the network."""
     # Of several scores of one kind, the run's own count, which come first.
     found = {key: (scores, split, stage) for key, split, scores, stage in reversed(_scored(parts))}
-    items = []
+    items = _mask_headline(parts)
     network = "after_crf" if "after_crf" in found else "before_crf"
     for key, label in (
         ("whole_box", "mIoU of the boxes alone"),
-        (Y_CRF, "mIoU of the labels, Y_crf"),
+        (Y_CRF, "mIoU of the labels (by CRF)"),
         (FINAL, "mIoU of the labels"),
         (network, f"mIoU of the {SCORED[network]}"),
     ):
@@ -108,8 +108,29 @@ def headlines(parts: Parts, shown: Shown | None) -> tuple[Headline, ...]:
     if agreed:
         reliable.append((sum(agreed) / len(agreed), "photos shown"))
     shares = [(share, note) for share, note in reliable if share is not None][:1]
-    items += [Headline(value=s, label="of the pixels are reliable, |S|", note=note) for s, note in shares]
+    reliable_pixels = "of the pixels are reliable: both ways to label them agree"
+    items += [Headline(value=s, label=reliable_pixels, note=note) for s, note in shares]
     return tuple(items)
+
+
+def _mask_headline(parts: Parts) -> list[Headline]:
+    """How many boxes have a mask of their own, and how many masks to look at first."""
+    counts = _mask_counts(parts)
+    if counts is None or not counts["all"].boxes:
+        return []
+    every = counts["all"]
+    made = every.boxes - every.fallback
+    boxes = "box has a mask" if every.boxes == 1 else "boxes have a mask"
+    notes = [f"{every.fallback:,} only the ellipse in the box"] if every.fallback else []
+    notes += [f"{every.doubtful:,} to look at"] if every.doubtful else ["none to look at"]
+    return [
+        Headline(
+            value=made / every.boxes,
+            label=boxes,
+            note="; ".join(notes),
+            figure=f"{made:,} of {every.boxes:,}",
+        )
+    ]
 
 
 def tables(parts: Parts) -> tuple[Table, ...]:
@@ -156,16 +177,21 @@ def _held_out(parts: Parts) -> list[Table]:
 
 
 def mask_table(parts: Parts) -> Table | None:
-    """How many masks to look at, by size of the box, as `label` counted them."""
+    """How many masks to look at, by size of the box."""
+    counts = _mask_counts(parts)
+    return count_table("Masks to look at", counts) if counts else None
+
+
+def _mask_counts(parts: Parts) -> dict[str, MaskCounts] | None:
+    """What `label` counted; None if it did not, or the file is damaged."""
     folder = parts.stages.get("label")
     if folder is None or not (folder / MASK_COUNTS).is_file():
         return None
     try:
-        counts = read_counts(folder / MASK_COUNTS)
+        return read_counts(folder / MASK_COUNTS)
     except DataError as error:
         log.info(f"report: left out: {error}")
         return None
-    return count_table("Masks to look at", counts)
 
 
 def curves(parts: Parts) -> tuple[Curve, ...]:

@@ -35,14 +35,19 @@ Labels = NDArray[np.uint8]
 LAYERS = (
     Layer(key="photo", name="photo", short="photo", help="The photo alone"),
     Layer(key="boxes", name="boxes", short="boxes", help="The boxes that were given"),
-    Layer(key=Y_CRF, name="Y_crf", short="Y_crf", help="Labels after the dense CRF"),
-    Layer(key=Y_RET, name="Y_ret", short="Y_ret", help="Labels by retrieval with class prototypes"),
+    Layer(key=Y_CRF, name="labels by CRF", short="CRF", help="Labels after the dense CRF: Y_crf of the paper"),
+    Layer(
+        key=Y_RET,
+        name="labels by retrieval",
+        short="retrieval",
+        help="Labels by comparing every pixel with the mean of each class: Y_ret of the paper",
+    ),
     Layer(key=FINAL, name="labels", short="labels", help="Labels"),
     Layer(
         key="reliable",
         name="reliable region",
-        short="S",
-        help="Labels where all labels agree; stripes where they do not",
+        short="reliable",
+        help="Labels where both ways to make them agree; stripes where they do not",
     ),
     Layer(key="prediction", name="prediction", short="pred", help="What the segmentation network says"),
     Layer(key="ground_truth", name="ground truth", short="truth", help="Annotated masks; white is not scored"),

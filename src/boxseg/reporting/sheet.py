@@ -17,7 +17,7 @@ from boxseg.formats.images import sample_image
 from boxseg.inference.multiscale import label_group
 from boxseg.inference.networks import Loaded
 from boxseg.nn.deeplab import Segmenter
-from boxseg.palette import overlay, voc_palette
+from boxseg.palette import overlay, picture_palette
 from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import AGREED, label_path
 from boxseg.scoring.label_scores import LABEL_TITLES, Labels, read_truth
@@ -35,7 +35,7 @@ def draw_boxes(image: Picture, boxes: NDArray[np.float64], labels: NDArray[np.in
     """The photo (H, W, 3) with its boxes (n, 4) xyxy, pixels, in the colours of their classes 1..L (n,)."""
     canvas = Image.fromarray(image)
     pen = ImageDraw.Draw(canvas)
-    colours = voc_palette()
+    colours = picture_palette()
     width = max(2, round(max(canvas.size) / 110))
     for box, label in zip(boxes, labels, strict=True):
         x1, y1, x2, y2 = (float(edge) for edge in box)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from boxseg.documents import as_record, read_record, read_text
 from boxseg.errors import DataError
-from boxseg.runs.layout import CONFUSION, HISTORY, METRICS, evaluation
+from boxseg.runs.layout import CONFUSION, HISTORY, METRICS, Y_CRF, Y_RET, evaluation
 from boxseg.scoring.box_agreement import BoxAgreement
 from boxseg.scoring.confusion import StoredScores
 from boxseg.scoring.label_scores import LABEL_TITLES
@@ -24,6 +24,8 @@ log = logging.getLogger("boxseg")
 SCORED = {
     "whole_box": "whole box (baseline)",
     **LABEL_TITLES,
+    Y_CRF: "labels by CRF (Y_crf)",
+    Y_RET: "labels by retrieval (Y_ret)",
     "reliable_region_only": "reliable region only",
     "before_crf": "network",
     "after_crf": "network + CRF",

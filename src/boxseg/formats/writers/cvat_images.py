@@ -21,7 +21,7 @@ from boxseg.dataset import BoxDataset
 from boxseg.formats.boxes import mask_bounds
 from boxseg.formats.files import place_photo
 from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
-from boxseg.palette import voc_palette
+from boxseg.palette import picture_palette
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
@@ -33,7 +33,7 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     task = ET.SubElement(ET.SubElement(top, "meta"), "task")
     _add(task, name=dataset.split, size=len(dataset), mode="annotation")
     labels = ET.SubElement(task, "labels")
-    colours = [f"#{bytes(colour).hex()}" for colour in voc_palette()[1:]]
+    colours = [f"#{bytes(colour).hex()}" for colour in picture_palette()[1:]]
     described = [
         {"name": name, "color": colour, "type": "any", "attributes": []}
         for name, colour in zip(dataset.classes, colours, strict=False)

@@ -22,7 +22,7 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.formats.files import place_photo
 from boxseg.formats.label_studio_brush import encode_brush
 from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
-from boxseg.palette import voc_palette
+from boxseg.palette import picture_palette
 
 # Tags of the labeling interface by the kind of their regions, with the names that regions refer to.
 _TOOLS = {"rectangle": "box", "brush": "mask", "polygon": "polygon"}
@@ -90,7 +90,7 @@ def _interface(classes: tuple[str, ...]) -> str:
     ET.SubElement(view, "Image", name=_IMAGE, value="$image", zoom="true", zoomControl="true")
     for tool, name in _TOOLS.items():
         labels = ET.SubElement(view, f"{tool.capitalize()}Labels", name=name, toName=_IMAGE)
-        for label, colour in zip(classes, voc_palette()[1:], strict=False):
+        for label, colour in zip(classes, picture_palette()[1:], strict=False):
             ET.SubElement(labels, "Label", value=label, background=f"#{bytes(colour).hex()}")
     ET.indent(view)
     return ET.tostring(view, encoding="unicode") + "\n"

@@ -15,21 +15,29 @@ from markupsafe import Markup
 
 from boxseg import __version__
 from boxseg.atomic import atomic_path
-from boxseg.palette import voc_palette
+from boxseg.palette import picture_palette
 from boxseg.reporting.html.charts import HEIGHT, WIDTH, Curve, MatrixChart
 from boxseg.tables import Table, cell_text
 
 # The parts of the page's script, in templates/gallery/. Joined in this order they are one function.
-SCRIPT = ("start", "pictures", "cards", "detail", "tools")
+SCRIPT = ("start", "pictures", "cards", "corrections", "detail", "tools")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Headline:
-    """A number at the top of the page: a share 0..1, and what it is."""
+    """A number at the top of the page.
+
+    Attributes:
+        value: A share, 0..1.
+        label: What it is.
+        note: More of it: the split, or what is among it.
+        figure: What is printed in place of the percentage.
+    """
 
     value: float
     label: str
     note: str = ""
+    figure: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +170,9 @@ class Gallery:
     def index(self) -> dict[str, Any]:
         """What the page's script needs to know of all photos, as JSON types."""
         names = ("background", *self.classes)
-        colours = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in voc_palette(len(names)).tolist()]
+        colours = [
+            f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in picture_palette(len(names)).tolist()
+        ]
         return {
             "classes": [{"name": name, "colour": colour} for name, colour in zip(names, colours, strict=True)],
             "layers": [vars(layer) for layer in self.layers],

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from boxseg.dataset import BACKGROUND, IGNORE
-from boxseg.palette import voc_palette
+from boxseg.palette import picture_palette
 
 # 255 is shown white, as borders are in VOC's own pictures.
 WHITE = (255, 255, 255)
@@ -42,18 +42,18 @@ def shrink_labels(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[n
 
 
 def label_png(labels: NDArray[np.uint8]) -> bytes:
-    """Labels (H, W) as PNG in VOC colours, the background transparent, 255 white."""
-    colours = voc_palette().copy()
+    """Labels (H, W) as PNG in the colours of pictures, the background transparent, 255 white."""
+    colours = picture_palette().copy()
     colours[IGNORE] = WHITE
     return _palette_png(labels, colours, transparent=BACKGROUND)
 
 
 def reliable_png(y_crf: NDArray[np.uint8], y_ret: NDArray[np.uint8]) -> bytes:
-    """Labels on which both (H, W) agree, in VOC colours; elsewhere stripes, unlike any class colour."""
+    """Labels on which both (H, W) agree; elsewhere stripes, unlike any class colour."""
     rows, columns = np.indices(y_crf.shape)
     black, white = 254, IGNORE  # no class, so free for stripes
     stripes = np.where((rows + columns) // _STRIPE % 2 == 0, black, white).astype(np.uint8)
-    colours = voc_palette().copy()
+    colours = picture_palette().copy()
     colours[white], colours[black] = WHITE, (0, 0, 0)
     return _palette_png(np.where(y_crf == y_ret, y_crf, stripes), colours, transparent=BACKGROUND)
 

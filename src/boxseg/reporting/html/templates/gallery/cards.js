@@ -16,15 +16,17 @@
     const tabs = layerSwitch(`layer-${number}`, (key) => hasLayer(number, files, key), choose, true);
     const group = make("div", { className: "switch", role: "radiogroup" }, ...tabs.labels);
     group.setAttribute("aria-label", `Show of ${photo.id}`);
+    const note = make("span", { className: "badge done", hidden: true });
     const meta = make("div", { className: "meta" },
       make("span", { className: "name", title: photo.id }, photo.id),
       badge(photo),
+      note,
       make("span", { className: "chips" }, ...photo.classes.map(chip)),
       make("span", { className: "numbers" }, make("span", {}, photo.split), ...numbers(photo)));
     const node = make("article", { className: "card" }, frame, group, meta);
     node.dataset.number = number;
     choose(shown.layer);
-    return { node, choose, again: () => view.show(own.key), frame, number };
+    return { node, choose, again: () => view.show(own.key), frame, number, corrected: note };
   }
 
   // ---- sorting, filtering, paging ------------------------------------------------------------------------------
@@ -73,6 +75,7 @@
     const list = shown.list.slice(from, from + PAGE);
     cards = list.map(card);
     byId("cards").replaceChildren(...cards.map((item) => item.node));
+    if (byId("corrections")) showCorrections();
     if (!list.length) byId("cards").append(make("p", { className: "empty" }, "No photo is like that."));
     const of = shown.list.length === photos.length ? "" : ` (of ${photos.length})`;
     byId("count").textContent = list.length ? `${from + 1}–${from + list.length} of ${shown.list.length} photos${of}` : `0 photos${of}`;

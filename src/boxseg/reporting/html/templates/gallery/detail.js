@@ -32,6 +32,7 @@
       nodes.push(make("div", {}, "The labels agree on ", make("b", {}, `${percent(photo.agreement[0])} %`),
         " of the photo", ...(photo.boxes.length ? [", ", make("b", {}, `${percent(photo.agreement[1])} %`), " inside boxes"] : [])));
     }
+    if (byId("corrections")) nodes.push(wrongChoice(photos.indexOf(photo)));
     if (photo.marks?.length) nodes.push(masks(photo, node));
     const scored = layers.filter((layer) => layer.key in photo.iou);
     if (scored.length) nodes.push(scores(photo, scored));
@@ -45,7 +46,8 @@
       const mark = photo.marks[number];
       const row = make("tr", { className: mark.reason ? "doubt" : "", tabIndex: 0, title: mark.note },
         make("th", { scope: "row" }, chip(photo.boxes[number][4])),
-        make("td", {}, mark.score.toFixed(2)), make("td", {}, mark.reason));
+        make("td", {}, mark.score.toFixed(2)), make("td", {}, mark.reason),
+        make("td", {}, deedChoice(photos.indexOf(photo), number)));
       const show = (on) => {
         node.classList.toggle("alone", on);
         node.querySelector(`[data-box="${number}"]`).classList.toggle("on", on);
@@ -56,7 +58,7 @@
       return row;
     };
     return make("table", { className: "masks" },
-      make("thead", {}, make("tr", {}, ...["mask", "score", "why"].map((name) => make("th", { scope: "col" }, name)))),
+      make("thead", {}, make("tr", {}, ...["mask", "score", "why", "do"].map((name) => make("th", { scope: "col" }, name)))),
       make("tbody", {}, ...ranked(photo).map(line)));
   }
 

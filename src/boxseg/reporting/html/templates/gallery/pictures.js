@@ -24,15 +24,20 @@
       const [x1, y1, x2, y2, label] = photo.boxes[number];
       const mark = photo.marks?.[number];
       const edges = { x: x1, y: y1, width: x2 - x1, height: y2 - y1 };
-      const place = { x: x1 + size * 0.2, y: Math.max(y1 + size, size), style: `font-size:${size}px` };
-      const group = draw("g", { class: mark?.reason ? "box doubt" : "box", "data-box": number });
+      // A name that is wider than its box or covers much of it stands above, and only while the box is pointed at.
+      const name = classes[label].name;
+      const fits = (text) => 0.6 * size * text.length < x2 - x1 && 2.5 * size < y2 - y1;
+      const full = mark?.reason ? `${name}: ${mark.reason}` : name;
+      const small = !fits(name);
+      const place = { x: x1 + size * 0.2, y: Math.max(small ? y1 - size * 0.3 : y1 + size, size), style: `font-size:${size}px` };
+      const group = draw("g", { class: `box${mark?.reason ? " doubt" : ""}${small ? " small" : ""}`, "data-box": number });
       if (mark) {
-        group.append(draw("title", {}, `${classes[label].name}: ${mark.reason ? `${mark.reason}, ` : ""}${mark.note}`));
+        group.append(draw("title", {}, `${full}, ${mark.note}`));
         group.append(draw("path", { class: "own", d: mark.outline, fill: classes[label].colour }));
       }
       group.append(draw("rect", { ...edges, class: "edge" }));
       group.append(draw("rect", { ...edges, class: "ink", stroke: classes[label].colour }));
-      group.append(draw("text", place, mark?.reason ? `${classes[label].name}: ${mark.reason}` : classes[label].name));
+      group.append(draw("text", place, small || fits(full) ? full : name));
       drawing.append(group);
     }
     return drawing;
@@ -77,7 +82,7 @@
 
   function numbers(photo) {
     const items = [];
-    if (photo.agreement) items.push(["|S|", photo.agreement[0]]);
+    if (photo.agreement) items.push(["labels agree", photo.agreement[0]]);
     for (const layer of layers) if (layer.key in photo.iou) items.push([`IoU ${layer.short}`, photo.iou[layer.key].mean]);
     return items.map(([name, value]) => make("span", {}, `${name} `, make("b", {}, percent(value))));
   }

@@ -14,7 +14,7 @@
   byId("marks").parentElement.hidden = !marked;
   byId("sort").append(...(marked ? [option("masks", "masks to look at first")] : []),
     option("", "data set"), option("name", "name"), option("class", "class"),
-    ...(agreed ? [option("agreement", "agreement |S|"), option("inside", "agreement inside boxes")] : []),
+    ...(agreed ? [option("agreement", "agreement of the labels"), option("inside", "agreement inside boxes")] : []),
     ...scored.map((layer) => option(`iou-${layer.key}`, `IoU of ${layerNames[layer.key]}`)),
     option("objects", "number of boxes"));
 
@@ -49,6 +49,12 @@
   for (const node of dialog.querySelectorAll("[data-go]")) node.addEventListener("click", () => go(Number(node.dataset.go)));
   for (const node of dialog.querySelectorAll("[data-zoom]")) {
     node.addEventListener("click", () => (Number(node.dataset.zoom) ? zoomBy(Number(node.dataset.zoom)) : fit()));
+  }
+  if (byId("corrections")) {
+    recallCorrections();
+    byId("save").addEventListener("click", saveCorrections);
+    byId("load").addEventListener("change", (event) => { loadCorrections(event.target.files[0]); event.target.value = ""; });
+    byId("clear").addEventListener("click", () => { corrections.clear(); elsewhere = {}; keepCorrections(); showCorrections(); });
   }
   byId("close").addEventListener("click", () => dialog.close());
 
