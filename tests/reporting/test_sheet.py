@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from boxseg.palette import overlay, picture_palette
-from boxseg.reporting.sheet import draw_boxes, label_picture, write_sheet
+from boxseg.reporting.sheet import draw_boxes, label_picture, lost_objects, write_sheet
 
 
 def test_overlay_paints_objects_only() -> None:
@@ -37,3 +37,21 @@ def test_a_sheet_holds_a_row_a_photo(tmp_path: Path) -> None:
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (3 * 56 + 6, 24 + 25 + 50 + 1 + 4 * 6)
     assert [file.name for file in tmp_path.iterdir()] == ["sheet.png"]
+
+
+def test_small_photos_are_not_enlarged(tmp_path: Path) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
+    write_sheet(tmp_path / "sheet.png", ("photo",), [[photo]], cell=50)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        left = 6 + (50 - 9) // 2
+        assert np.array_equal(np.asarray(sheet.convert("RGB"))[24:31, left : left + 9], photo)
+
+
+def test_objects_whose_class_is_missing_in_their_box_are_lost() -> None:
+    boxes = np.array([[0.0, 0.0, 10.0, 10.0], [10.0, 0.0, 20.0, 10.0], [0.0, 10.0, 10.0, 20.0]])
+    labels = np.zeros((20, 20), np.uint8)
+    labels[:1, :10] = 1  # a tenth
+    labels[:1, 10:19] = 2  # less
+    labels[10:, :10] = 1  # another class
+    assert lost_objects(boxes, np.array([1, 2, 3]), labels).tolist() == [False, True, True]
+    assert lost_objects(boxes[:0], np.array([], np.int64), labels).tolist() == []

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from boxseg.atomic import atomic_path
 from boxseg.config import Evaluate
+from boxseg.data.box_masks import object_windows
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import sample_image
@@ -20,6 +21,7 @@ from boxseg.nn.deeplab import Segmenter
 from boxseg.palette import overlay, picture_palette
 from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import AGREED, label_path
+from boxseg.scoring.doubtful_masks import TINY
 from boxseg.scoring.label_scores import LABEL_TITLES, Labels, read_truth
 
 Picture = NDArray[np.uint8]
@@ -56,7 +58,8 @@ def write_sheet(
 ) -> None:
     """Write pictures (H, W, 3) uint8 of any sizes as one PNG: a head above each column, a row for each photo.
 
-    None stands for an empty place. `cell` is the longer side of a picture on the sheet, in pixels.
+    None stands for an empty place. `cell` is the longer side of a picture on the sheet, in pixels; smaller
+    pictures are not enlarged, which would show their pixels.
     """
     tiles = [[_shrink(picture, cell) for picture in row] for row in rows]
     heights = [max((tile.height for tile in row if tile), default=0) for row in tiles]
@@ -81,7 +84,7 @@ def _shrink(picture: Picture | None, cell: int) -> Image.Image | None:
     if picture is None:
         return None
     image = Image.fromarray(picture)
-    scale = cell / max(image.size)
+    scale = min(1.0, cell / max(image.size))
     width, height = (max(1, round(side * scale)) for side in image.size)
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
@@ -90,6 +93,8 @@ def make_sheet(
     path: Path, dataset: BoxDataset, labels: Path, loaded: Loaded[Segmenter], options: Evaluate
 ) -> None:
     """Draw photos of a split with boxes, prediction, ground truth and the labels of a folder made by `label`.
+
+    The box of an object that labels or prediction lost is drawn there, too.
 
     Raises:
         DataError: No photo has labels, or one cannot be read.
@@ -100,10 +105,33 @@ def make_sheet(
         masks = [source.read(sample.id, len(dataset.classes)) for source in sources.values()]
         predicted = label_group(loaded, [image], options)[0].labels.cpu().numpy()
         truth = _truth(sample)
-        pictures = [label_picture(image, mask) for mask in (*masks, predicted, truth)]
+        pictures = [_with_lost(label_picture(image, mask), sample, mask) for mask in (*masks, predicted, truth)]
         rows.append([draw_boxes(image, sample.boxes, sample.labels), *pictures])
     heads = [_HEADS.get(name, LABEL_TITLES.get(name, name)) for name in sources]
     write_sheet(path, ("boxes", *heads, "prediction", "ground truth"), rows)
+
+
+def _with_lost(picture: Picture | None, sample: Sample, labels: Labels | None) -> Picture | None:
+    """The picture with the boxes of the objects that its labels (H, W) lost."""
+    if picture is None or labels is None:
+        return picture
+    lost = lost_objects(sample.boxes, sample.labels, labels)
+    return draw_boxes(picture, sample.boxes[lost], sample.labels[lost])
+
+
+def lost_objects(
+    boxes: NDArray[np.float64], classes: NDArray[np.int64], labels: NDArray[np.uint8]
+) -> NDArray[np.bool_]:
+    """Which boxes have less than a tenth of their pixels in their class, (n,) bool.
+
+    The boxes are (n, 4) xyxy, their classes (n,), the labels (H, W).
+    """
+    windows = object_windows(boxes, *labels.shape)
+    filled = [
+        (labels[top:bottom, left:right] == own).mean() < TINY
+        for (left, top, right, bottom), own in zip(windows, classes.tolist(), strict=True)
+    ]
+    return np.array(filled, dtype=bool)
 
 
 def _truth(sample: Sample) -> Labels | None:
