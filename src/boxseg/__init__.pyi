@@ -261,6 +261,7 @@ class _TrainerOptions(TypedDict, total=False):
     workers: int
     seed: int
     checkpoint_every: int
+    checkpoint_minutes: float
 
 class _RunOptions(_Masks, _Report, total=False):
     root: Path | str  # data.root
@@ -326,6 +327,7 @@ class _RunOptions(_Masks, _Report, total=False):
     workers: int  # trainer.workers
     seed: int  # trainer.seed
     checkpoint_every: int  # trainer.checkpoint_every
+    checkpoint_minutes: float  # trainer.checkpoint_minutes
 
 @overload
 def run(
@@ -440,6 +442,7 @@ class _AdaptOptions(_Adapt, total=False):
     workers: int  # trainer.workers
     seed: int  # trainer.seed
     checkpoint_every: int  # trainer.checkpoint_every
+    checkpoint_minutes: float  # trainer.checkpoint_minutes
 
 def adapt(
     *,
@@ -491,6 +494,7 @@ class _ClassifyOptions(_Data, _Model, _Classify, _Optimiser, total=False):
     workers: int  # trainer.workers
     seed: int  # trainer.seed
     checkpoint_every: int  # trainer.checkpoint_every
+    checkpoint_minutes: float  # trainer.checkpoint_minutes
 
 @overload
 def classify(
@@ -653,6 +657,7 @@ class _SegmentOptions(_Data, _Model, _Segment, _Optimiser, total=False):
     workers: int  # trainer.workers
     seed: int  # trainer.seed
     checkpoint_every: int  # trainer.checkpoint_every
+    checkpoint_minutes: float  # trainer.checkpoint_minutes
 
 @overload
 def segment(

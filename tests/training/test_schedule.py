@@ -18,7 +18,7 @@ from boxseg.errors import ConfigError
 from boxseg.nn.losses import LossOptions
 from boxseg.stages import classify, segment
 from boxseg.training import loop
-from boxseg.training.schedule import OneCycle, checkpoint_interval, schedule_length
+from boxseg.training.schedule import OneCycle, checkpoint_interval, resume_points, schedule_length
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,13 @@ def test_iterations_are_scaled_and_rounded(
 )
 def test_checkpoints_are_closer_but_not_below_ten_iterations(every: int, scale: float, expected: int) -> None:
     assert checkpoint_interval(every, scale) == expected
+
+
+@pytest.mark.parametrize(
+    ("every", "expected"), [(100, 10), (25, 5), (14, 7), (11, 11), (4, 4), (1, 1), (500, 10)]
+)
+def test_a_training_on_a_processor_can_be_cut_between_checkpoints(every: int, expected: int) -> None:
+    assert resume_points(every) == expected
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +158,36 @@ def test_a_run_gone_on_with_other_checkpoints_is_the_uninterrupted_one(
     assert execute([*words, f"out={tmp_path}/broken", f"checkpoint_every={every}"]) == 0
     for name in ("model.safetensors", "history.csv"):
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "every", "expected"), [("0", 10, [5, 10, 15, 17]), ("60", 10, [10, 17]), ("60", 100, [17])]
+)
+def test_checkpoints_are_written_by_time_as_well_as_by_step(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: str, every: int, expected: list[int]
+) -> None:
+    words = [
+        "classify",
+        f"data={toy}",
+        "iterations=17",
+        "batch=1",
+        "crop=33",
+        "model.weights=none",
+        "workers=0",
+    ]
+    monkeypatch.setattr(loop, "resume_points", lambda every: 5)
+    written: list[int] = []
+    original = loop.WholeCheckpoints.save_checkpoint
+
+    def save(self: Any, checkpoint: dict[str, Any], *rest: Any, **more: Any) -> None:
+        written.append(checkpoint["global_step"])
+        original(self, checkpoint, *rest, **more)
+
+    monkeypatch.setattr(loop.WholeCheckpoints, "save_checkpoint", save)
+    given = [f"checkpoint_every={every}", f"checkpoint_minutes={minutes}"]
+    assert execute([*words, f"out={tmp_path}/run", *given]) == 0
+    assert written == expected
+    assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) == 1 + 17
 
 
 def test_the_learning_rate_rises_along_a_cosine_and_falls_to_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +36,7 @@ class TrainerOptions:
         workers: Number of data-loading processes; -1 chooses by the number of cores.
         seed: Random seed; the same seed gives the same bytes on the same machine.
         checkpoint_every: Iterations between two resumable checkpoints; `scale` shortens this, too.
+        checkpoint_minutes: On a processor, minutes after which a checkpoint is written at the latest.
     """
 
     accelerator: str = "auto"
@@ -45,6 +47,7 @@ class TrainerOptions:
     workers: int = -1
     seed: int = 0
     checkpoint_every: int = 100
+    checkpoint_minutes: float = 1.0
 
     def __post_init__(self) -> None:
         require(
@@ -62,6 +65,10 @@ class TrainerOptions:
         require(self.workers >= -1, f"trainer.workers must be -1 (choose), 0 or more, got {self.workers}")
         require(
             self.checkpoint_every > 0, f"trainer.checkpoint_every must be positive, got {self.checkpoint_every}"
+        )
+        require(
+            0 <= self.checkpoint_minutes < math.inf,
+            f"trainer.checkpoint_minutes must be 0 or more, got {self.checkpoint_minutes}",
         )
         # A training's seed and step share the 64 bits of a seed of torch's generators.
         require(0 <= self.seed < 2**32, f"trainer.seed must be 0 or more and below {2**32}, got {self.seed}")

@@ -31,6 +31,7 @@ FREE = (
     "trainer.devices",
     "trainer.workers",
     "trainer.checkpoint_every",
+    "trainer.checkpoint_minutes",
     "trainer.loggers",
     "label.masks.min_component",  # masks.json is written by every call
     "label.masks.fill_holes",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from boxseg.atomic import atomic_path
 from boxseg.errors import CheckpointError, refusal_of
@@ -28,6 +31,39 @@ class Progress:
     file: Path
     step: int
     epoch: int
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Writes a training's last checkpoint at the end of an epoch, in Lightning's sense, where one is due.
+
+    Args:
+        file: The checkpoint.
+        every: One is due this many iterations after the one before,
+        minutes: or this many minutes,
+        iterations: or when the training has come to its last iteration.
+    """
+
+    def __init__(self, file: Path, every: int, minutes: float, iterations: int) -> None:
+        super().__init__(
+            dirpath=file.parent,
+            filename=file.stem,
+            every_n_epochs=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        self.every, self.seconds, self.iterations = every, 60 * minutes, iterations
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: D102
+        super().on_train_start(trainer, pl_module)
+        self.step, self.time = trainer.global_step, time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: D102
+        step, now = trainer.global_step, time.monotonic()
+        due = step >= min(self.step + self.every, self.iterations) or now - self.time >= self.seconds
+        # Clocks differ: all devices write, or none.
+        if trainer.strategy.reduce_boolean_decision(due, all=False):
+            super().on_train_epoch_end(trainer, pl_module)
+            self.step, self.time = step, now
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -69,7 +69,9 @@ class History(Callback):
         recent = [loss for _, loss, _ in self.rows[-20:]]
         self.bar.update(step, note=f"loss {sum(recent) / len(recent):.3f}")
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: D102
+    def on_save_checkpoint(  # noqa: D102
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         if not trainer.is_global_zero:
             return
         text = io.StringIO(newline="")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
 from boxseg.atomic import write_json
@@ -23,12 +23,12 @@ from boxseg.errors import ConfigError
 from boxseg.inference.devices import torch_devices
 from boxseg.plugins import require_sendable
 from boxseg.runs.layout import LAST, WEIGHTS
-from boxseg.training.checkpoints import WholeCheckpoints, last_checkpoint
+from boxseg.training.checkpoints import LastCheckpoint, WholeCheckpoints, last_checkpoint
 from boxseg.training.data_module import StreamDataModule
 from boxseg.training.history import History, make_loggers
 from boxseg.training.module import TrainingModule
 from boxseg.training.processes import SpawnedStrategy, ended_with, quiet_lightning
-from boxseg.training.schedule import checkpoint_interval
+from boxseg.training.schedule import checkpoint_interval, resume_points
 
 log = logging.getLogger("boxseg")
 
@@ -62,17 +62,23 @@ def fit(
     log.info(module.weights.summary())
     name = module.stage
     every = checkpoint_interval(trainer.checkpoint_every, scale)
+    devices = torch_devices(trainer)
+    chunk = resume_points(every) if devices[0].type == "cpu" else every
     if last := last_checkpoint(folder, name):
         log.info(f"{name}: resuming from {last.file}")
-        # A resumed run keeps its interval, or it would count steps wrongly. If the last interval was shorter,
-        # this is too small, but then the training is complete.
-        every = math.ceil(last.step / (last.epoch + 1))
-    sampler = _stream(module, images, trainer, every)
+        # A resumed run keeps its chunks, or it would count steps wrongly. If the last was shorter, this is too
+        # small, but then the training is complete.
+        chunk = math.ceil(last.step / (last.epoch + 1))
+    sampler = _stream(module, images, trainer, chunk)
     with quiet_lightning(), torch.random.fork_rng():
-        ours = [History(folder, name, module.iterations), _keep_last(folder / LAST)]
+        ours = [
+            History(folder, name, module.iterations),
+            LastCheckpoint(folder / LAST, every, trainer.checkpoint_minutes, module.iterations),
+        ]
         wanted = [*make_loggers(trainer.loggers, folder), *loggers]
-        devices = len(torch_devices(trainer))
-        lightning = _lightning(trainer, devices, module, sampler.epochs, [*ours, *callbacks], wanted, folder)
+        lightning = _lightning(
+            trainer, len(devices), module, sampler.epochs, [*ours, *callbacks], wanted, folder
+        )
         with ended_with(lightning), _ctrl_c_passes():
             lightning.fit(
                 module,
@@ -111,10 +117,10 @@ def _stream(
     module: TrainingModule,
     images: TrainingPhotos,
     trainer: TrainerOptions,
-    every: int | None = None,
+    chunk: int | None = None,
 ) -> StreamSampler:
     batch, iterations = module.options.batch, module.iterations
-    return StreamSampler(len(images), batch=batch, iterations=iterations, seed=trainer.seed, chunk=every)
+    return StreamSampler(len(images), batch=batch, iterations=iterations, seed=trainer.seed, chunk=chunk)
 
 
 def _check_given(
@@ -132,16 +138,6 @@ def _check_given(
         for part in (*callbacks, *loggers, *module.plugged_in()):
             name = getattr(part, "__qualname__", type(part).__qualname__)
             require_sendable(part, f"{module.stage}: {name}")
-
-
-def _keep_last(file: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        dirpath=file.parent,
-        filename=file.stem,
-        every_n_epochs=1,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
 
 
 def _lightning(

@@ -27,6 +27,16 @@ def checkpoint_interval(every: int, scale: float) -> int:
     return max(min(every, 10), round(every * scale))
 
 
+def resume_points(every: int) -> int:
+    """Iterations between two points at which a training on a processor may write a checkpoint.
+
+    At most 10, of which `every` is a multiple. Where that is almost every step, which would empty the loader's
+    queue each time, it is `every` itself.
+    """
+    divisor = max(steps for steps in range(1, 11) if every % steps == 0)
+    return divisor if divisor >= 5 else every
+
+
 @dataclass(frozen=True)
 class Poly:
     """Factor (1 - step / iterations) ** power of the learning rate."""
