@@ -17,7 +17,6 @@ HARNESS = Path(__file__).with_name("kill_commands.py")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
-@pytest.mark.slow
 def test_thirty_kills_lose_nothing() -> None:
     done = subprocess.run(
         [sys.executable, str(HARNESS), "--kills", "30", "--quick"], capture_output=True, text=True, check=False
