@@ -113,6 +113,7 @@ FETCHED = (
 NOT_RUN = {
     "pip install": "changes the environment",
     "python benchmarks/": "tests/benchmarks runs each of them in its smallest form",
+    "boxseg schema >": "tests/jobs/test_schema.py does",
     "make ": "make test is what runs this",
     "python tests/": "the tests beside these scripts run them with fewer tries, or do the same",
     "strong=corrected/": "tests/end_to_end/test_corrections.py runs this on files of both programs",

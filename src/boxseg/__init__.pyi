@@ -353,7 +353,7 @@ def run(
     Args:
         data: Photos with boxes.
         out: Run folder: adapt/ (the mask network, not with `adapt=false`) or, with `label.method=bap` as in
-            the
+            the paper, classify/; label/, segment/, report.html, sheet.png, metrics.json.
         overwrite: Start again from scratch if OUT holds a run with other options.
         scores: Score results against ground truth, if there is any, and `adapt` on held-out boxes. The same
             command without `scores=false` adds the scores later.

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -26,6 +27,9 @@ from boxseg.formats.class_remarks import class_remarks
 from boxseg.formats.decisions import decisions_on
 from boxseg.formats.listing import Listing
 from boxseg.formats.masks import read_mask
+from boxseg.wording import counted
+
+log = logging.getLogger("boxseg")
 
 __all__ = ["READERS", "detect", "detect_file", "inspect", "is_known", "load"]
 
@@ -100,6 +104,10 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
     _check_number(dataset)
     problems += class_remarks(dataset)
     decisions = decisions_on(dataset, data, listing, sign)
+    log.debug(
+        f"{dataset.root}, split {dataset.split}: {name} ({sign}), {counted(len(dataset), 'photo')}, "
+        f"{counted(len(dataset.classes), 'class')}, {counted(len(problems), 'problem')}"
+    )
     return replace(dataset, problems=tuple(problems), decisions=decisions)
 
 

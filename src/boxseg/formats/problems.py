@@ -65,8 +65,8 @@ def report_problems(dataset: BoxDataset, shown: int = 3) -> None:
     if not dataset.problems:
         return
     count = len(dataset.problems)
-    log.info(f"{dataset.split}: {count} problems in {dataset.root}; `boxseg doctor` lists them:")
+    log.warning(f"{dataset.split}: {count} problems in {dataset.root}; `boxseg doctor` lists them:")
     for problem in dataset.problems[:shown]:
-        log.info(f"  {problem.file}: {problem.what} ({problem.action})")
+        log.warning(f"  {problem.file}: {problem.what} ({problem.action})")
     if count > shown:
-        log.info(f"  … and {count - shown} more")
+        log.warning(f"  … and {count - shown} more")

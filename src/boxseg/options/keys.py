@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,13 @@ PLACEHOLDERS = {int: "INTEGER", float: "NUMBER", bool: "true|false", str: "TEXT"
 
 # The name of a section stands for one of these options in it: `data=DIR`, `crf=false`.
 STAND_INS = ("root", "enabled")
+
+
+# Options that are text and often name a file or folder: in Python they may be a Path.
+NAMES_OF_FILES = frozenset(
+    {"labels", "strong", "images", "weights", "classifier_weights", "backbone", "sam", "class_map", "mirror"}
+    | {"test_archive"}
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +96,7 @@ def docstring(section: type[Any]) -> tuple[str, dict[str, str]]:
     summary, texts = "", {}
     for kind in reversed(section.__mro__[:-1]):
         summary, _, arguments = inspect.cleandoc(kind.__doc__ or "").partition("\n\nArgs:\n")
-        for entry in re.split(r"\n(?! )", inspect.cleandoc(arguments)):
+        for entry in re.split(r"\n(?! )", textwrap.dedent(arguments).strip()):
             name, _, text = entry.partition(":")
             texts[name] = " ".join(text.split())
     return " ".join(summary.split()), texts

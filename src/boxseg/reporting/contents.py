@@ -163,7 +163,7 @@ def mask_table(parts: Parts) -> Table | None:
     try:
         counts = read_counts(folder / MASK_COUNTS)
     except DataError as error:
-        log.info(f"report: left out: {error}")
+        log.warning(f"report: left out: {error}")
         return None
     return count_table("Masks to look at", counts)
 

@@ -146,7 +146,7 @@ def report_unreadable(reasons: Mapping[str, str], count: int) -> None:
     first = next(iter(reasons.values()))
     if len(reasons) == count:
         raise DataError(f"the ground truth of none of {count} images can be read; the first: {first}")
-    log.info(f"score: {len(reasons)} of {count} images are left out, the first because {first}")
+    log.warning(f"score: {len(reasons)} of {count} images are left out, the first because {first}")
 
 
 def read_truth(sample: Sample) -> Labels:

@@ -87,7 +87,7 @@ def validation_split(data: Data, splits: Splits) -> BoxDataset | None:
     try:
         dataset = splits.load(data.with_split(data.val_split))
     except DataError as error:
-        log.info(f"segment: not scored: {error}")
+        log.warning(f"segment: not scored: {error}")
         return None
     if not dataset.has_ground_truth:
         log.info(f"segment: split {dataset.split} has no ground-truth masks, so the network is not scored")

@@ -149,7 +149,7 @@ def _attempt(score: Callable[[Path, BoxDataset], T], folder: Path, dataset: BoxD
     try:
         return score(folder, dataset)
     except DataError as error:
-        log.info(f"label: not scored: {error}")
+        log.warning(f"label: not scored: {error}")
         return None
 
 

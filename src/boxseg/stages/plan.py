@@ -315,7 +315,7 @@ def _megabytes(size: float) -> str:
 def _silently() -> Iterator[None]:
     log = logging.getLogger("boxseg")
     level = log.level
-    log.setLevel(logging.WARNING)
+    log.setLevel(logging.ERROR)
     try:
         with quiet():
             yield

@@ -81,7 +81,7 @@ def fit(
             )
     if images.unreadable:
         names = ", ".join(images.unreadable[:5])
-        log.info(f"{name}: {len(images.unreadable)} photos could not be read and were replaced: {names}")
+        log.warning(f"{name}: {len(images.unreadable)} photos could not be read and were replaced: {names}")
 
 
 def check_training(

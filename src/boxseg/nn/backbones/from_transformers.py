@@ -121,7 +121,7 @@ def _preprocessing(name: str) -> Preprocessing:
         mean, std = told["image_mean"], told["image_std"]
         factor = float(told.get("rescale_factor", 1 / 255)) if told.get("do_rescale", True) else 1.0
     except Exception as error:
-        log.info(f"hf:{name}: no mean and deviation found ({short(error)}), ImageNet's are taken")
+        log.warning(f"hf:{name}: no mean and deviation found ({short(error)}), ImageNet's are taken")
         return TORCHVISION
     if not told.get("do_normalize", True):
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
