@@ -166,7 +166,7 @@ def test_what_is_said_by_level(toy: Path, tmp_path: Path, capsys: pytest.Capture
     verbose = lines_of(["--verbose"], toy, tmp_path / "c", capsys)
     assert any(" elapsed" in line for line in usual)
     assert not any(" elapsed" in line for line in quiet)
-    assert "label: 2 of 2 photos already have their labels" in again
+    assert "label: labels of 2 of 2 photos are there already" in again
     assert quiet == quiet_again  # the problem, which is a warning
     assert "train_0000.jpg" in quiet[1]
     for said in (r"boxseg label data\.root=.* label\.method=box", r"label: \d+\.\d s"):

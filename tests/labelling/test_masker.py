@@ -111,7 +111,7 @@ def test_polygons_paint_the_masks_again(maker: boxseg.Masker) -> None:
         ([[float("nan"), 0, 1, 1]], None, r"boxes\[0\]: box is not a number"),
         ([10, 20, 30, 40], None, r"boxes of shape \(4,\), expected \(n, 4\)"),
         ([["a", 0, 1, 1]], None, "rows of four numbers"),
-        ([BOX], [1, 2], "2 labels for 1 boxes"),
+        ([BOX], [1, 2], "2 labels for 1 box"),
         ([BOX], [0], "label 0: expected whole numbers from 1 on"),
         ([BOX, BOX], ["dog", 2], "label 'dog'"),
     ],

@@ -193,7 +193,7 @@ def test_how_sure_the_labels_are_goes_along(labels: Path, toy: Path, tmp_path: P
     write_grey(labels / "confidence" / first, np.full((3, 5), 77, np.uint8))
     words = ["convert", str(labels), str(tmp_path / "o"), "format=palette", "maps=true"]
     assert execute(words) == 0
-    assert "maps: 3 reliable regions, 1 confidence maps" in capsys.readouterr().out
+    assert "maps: 3 reliable regions, 1 confidence map" in capsys.readouterr().out
     for name in (first, *others):
         reliable = tmp_path / "o" / "reliable" / name
         assert reliable.read_bytes() == (labels / "reliable" / name).read_bytes()
@@ -274,7 +274,7 @@ def test_labels_outside_the_boxes_are_counted(toy: Path, tmp_path: Path) -> None
     options = {"source": tmp_path / "m", "format": "coco", "data": toy}
     done = boxseg.convert(**options, out=tmp_path / "o")
     assert done.written.stray == 3
-    assert "3 photos have labels outside the boxes" in "\n".join(done.notes())
+    assert "labels outside the boxes are left out, in 3 photos" in "\n".join(done.notes())
     assert boxseg.convert(**options, out=tmp_path / "p", objects="regions").written.stray == 0
 
 

@@ -114,8 +114,9 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
 def _check_number(dataset: BoxDataset) -> None:
     if len(dataset.classes) >= IGNORE:
         raise DataError(
-            f"{dataset.root} has {len(dataset.classes)} classes, but a label mask of 8 bits holds at most "
-            f"{IGNORE - 1} (255 means no label): choose some by data.classes, or merge some by data.merge"
+            f"{dataset.root} has {counted(len(dataset.classes), 'class')}, but a label mask of 8 bits "
+            f"holds at most {IGNORE - 1} (255 means no label): choose some by data.classes, or merge some by "
+            "data.merge"
         )
 
 
@@ -196,6 +197,7 @@ def _with_masks(samples: list[Sample], folder: Path, classes: int) -> list[Sampl
     readers = [partial(read_mask, path, classes) if path.is_file() else None for path in paths]
     if not any(readers):
         raise DataError(
-            f"{folder} has no mask for any of {len(samples)} images, expected {paths[0].name} and so on"
+            f"{folder} has no mask for any of {counted(len(samples), 'image')}, expected "
+            f"{paths[0].name} and so on"
         )
     return [replace(sample, ground_truth=read) for sample, read in zip(samples, readers, strict=True)]

@@ -20,6 +20,7 @@ from boxseg.formats.coco_results import encode_mask
 from boxseg.formats.images import small_png, to_photo
 from boxseg.formats.masks import write_grey, write_mask
 from boxseg.inference.windows import SMALLEST, Tile, blended, window_side
+from boxseg.wording import counted
 
 # Bytes of photos predicted together: the probabilities of more would fill the memory.
 _TOGETHER = 3 * 2**22
@@ -114,7 +115,7 @@ class Prediction(LabelledPhoto):
         """
         ids = tuple(category_ids) or tuple(range(1, len(self.classes) + 1))
         if len(ids) != len(self.classes):
-            raise ValueError(f"{len(ids)} category ids for {len(self.classes)} classes")
+            raise ValueError(f"{counted(len(ids), 'category id')} for {counted(len(self.classes), 'class')}")
         results = []
         for label in np.unique(self.labels[self.labels > 0]):
             mask = self.labels == label

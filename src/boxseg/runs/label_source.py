@@ -35,6 +35,7 @@ from boxseg.runs.layout import (
     Y_RET,
     stage_folder,
 )
+from boxseg.wording import counted, counted_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +152,9 @@ def with_labels(dataset: BoxDataset, masks: MaskFolder) -> BoxDataset:
         if masks.has(sample.id)
     )
     if not samples:
-        raise DataError(f"{masks.path} has no label for any of {len(dataset)} photos of {dataset.root}")
+        raise DataError(
+            f"{masks.path} has no label for any of {counted(len(dataset), 'photo')} of {dataset.root}"
+        )
     return replace(dataset, samples=samples)
 
 
@@ -230,7 +233,8 @@ def _from_photos(job: ConvertJob, found: _Found) -> BoxDataset:
     lost = [name for name in ids if name not in photos]
     if lost:
         raise DataError(
-            f"{len(lost)} of {len(ids)} labels in {found.masks.path} have no photo, the first {lost[0]}.png"
+            f"no photo for {counted_of(len(lost), len(ids), 'label')} in {found.masks.path}, the first of "
+            f"which is {lost[0]}.png"
         )
     # The photos are not decoded here.
     samples = tuple(photo_sample(name, photos[name], max_pixels=sys.maxsize) for name in ids)
@@ -254,7 +258,8 @@ def _photos_in(folder: Path, ids: list[str]) -> dict[str, Path]:
             found[name] = paths.get(name) or alike[0]
         elif alike:
             raise DataError(
-                f"images={folder}: {name} may be any of {len(alike)} photos ({alike[0]}, {alike[1]}): "
+                f"images={folder}: {name} may be any of {counted(len(alike), 'photo')} "
+                f"({alike[0]}, {alike[1]}): "
                 "put the labels into the same subfolders as the photos"
             )
     return found

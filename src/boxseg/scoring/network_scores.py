@@ -29,6 +29,7 @@ from boxseg.scoring.confusion import ConfusionMatrix, Scores, StoredScores
 from boxseg.scoring.device_counts import count_pixels
 from boxseg.scoring.label_scores import read_truth
 from boxseg.tables import Table
+from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
@@ -120,7 +121,7 @@ def score_network(
     skipped = {name: reason for _, part in parts for name, reason in part.items()}
     if len(skipped) == len(samples):
         first = next(iter(skipped.values()), "none has ground truth")
-        raise DataError(f"none of {len(samples)} images can be scored; the first: {first}")
+        raise DataError(f"none of {counted(len(samples), 'image')} can be scored; the first: {first}")
     counts = np.sum([part for part, _ in parts], axis=0)
     before, after = (ConfusionMatrix(dataset.classes, part).scores() for part in counts)
     return NetworkScores(

@@ -16,6 +16,7 @@ from torch import Tensor
 from boxseg.errors import CheckpointError, ConfigError
 from boxseg.nn.backbones.base import TORCHVISION, Preprocessing
 from boxseg.nn.backbones.other_libraries import Found, LibraryBackbone, measure, short
+from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
@@ -33,7 +34,7 @@ class HuggingFaceBackbone(LibraryBackbone):
         last = cls.create(name, {"config": config}).eval()
         stages = [word for word in last.config.stage_names if word != "stem"]
         if stage is not None and stage > len(stages):
-            raise ConfigError(f"model.stage={stage}: hf:{name} has {len(stages)} stages")
+            raise ConfigError(f"model.stage={stage}: hf:{name} has {counted(len(stages), 'stage')}")
         chosen = stages[(stage or len(stages)) - 1]
         network, beyond = last, None
         if chosen != stages[-1]:
