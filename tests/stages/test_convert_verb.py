@@ -111,7 +111,7 @@ def test_objects_are_the_masks_of_the_boxes_where_there_are_any(
     cut = json.loads((tmp_path / "cut/annotations/instances_train.json").read_text())["annotations"]
     assert "score" not in cut[0]
     assert cut[0]["area"] > content["annotations"][0]["area"]
-    assert execute(["convert", str(labels), f"{tmp_path}/ret", "format=coco", "labels=y_ret"]) == 0
+    assert execute(["convert", str(labels), f"{tmp_path}/ret", "format=coco", "which=y_ret"]) == 0
     assert "(boxes)" in capsys.readouterr().out
     (labels / "masks" / f"{samples[1].id}.json").unlink()
     said = refused(capsys, labels, tmp_path / "lost", "format=coco")
@@ -168,7 +168,7 @@ def test_which_labels_of_a_label_folder(labels: Path, tmp_path: Path, capsys) ->
         (labels / "y_ret", "labels", "y_ret"), (run, "agreed", "labels"),
     ):  # fmt: skip
         out = tmp_path / f"out-{source.name}-{which}"
-        boxseg.convert(source=source, out=out, format="masks", labels=which)
+        boxseg.convert(source=source, out=out, format="masks", which=which)
         for path in (labels / folder).iterdir():
             expected = read_mask(path)
             if which == "agreed":
@@ -178,14 +178,14 @@ def test_which_labels_of_a_label_folder(labels: Path, tmp_path: Path, capsys) ->
             assert np.array_equal(np.asarray(Image.open(out / "masks" / "train" / path.name)), expected)
     for name in ("y_crf", "y_ret"):  # as other methods leave the folder
         shutil.rmtree(labels / name)
-    words = (labels, tmp_path / "x", "format=masks", "labels=y_ret")
+    words = (labels, tmp_path / "x", "format=masks", "which=y_ret")
     assert "has no y_ret/; only label.method=bap and gap write" in refused(capsys, *words)
-    done = boxseg.convert(source=labels, out=tmp_path / "y", format="masks", labels="agreed")
+    done = boxseg.convert(source=labels, out=tmp_path / "y", format="masks", which="agreed")
     assert done.written.photos == 3
     (tmp_path / "masks").mkdir()
     write_mask(tmp_path / "masks" / "a.png", np.zeros((4, 4), np.uint8))
-    error = refused(capsys, tmp_path / "masks", tmp_path / "x", "format=masks", "labels=y_ret")
-    assert "labels=y_ret is for folders made by label" in error
+    error = refused(capsys, tmp_path / "masks", tmp_path / "x", "format=masks", "which=y_ret")
+    assert "which=y_ret is for folders made by label" in error
 
 
 def test_how_sure_the_labels_are_goes_along(labels: Path, toy: Path, tmp_path: Path, capsys) -> None:

@@ -22,6 +22,12 @@ MAPPINGS = frozenset({"class_map", "merge"})
 
 PLACEHOLDERS = {int: "INTEGER", float: "NUMBER", bool: "true|false", str: "TEXT", Path: "PATH"}
 
+# Options of earlier versions by job: what each is called now, and what it took, by which it is told from an
+# option of the same name of other verbs.
+RENAMED: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
+    "ConvertJob": {"labels": ("which", ("labels", "y_crf", "y_ret", "agreed", "ground-truth"))},
+}
+
 # The name of a section stands for one of these options in it: `data=DIR`, `crf=false`.
 STAND_INS = ("root", "enabled")
 
@@ -157,6 +163,16 @@ def to_word(value: Any) -> str:
     return str(value) if isinstance(value, (str, Path)) else json.dumps(value, default=str)
 
 
+def refuse_renamed(key: str, job: type[Any]) -> None:
+    """Raise a ConfigError for an option that has another name now."""
+    name, _ = RENAMED.get(job.__name__, {}).get(key, ("", ()))
+    if name:
+        raise ConfigError(
+            f"the option {key}=… of this verb is now called {name}=…; {key}= says where labels are, in other "
+            "verbs"
+        )
+
+
 def complete_key(key: str, job: type[Any], verb: str) -> str:
     """The full name of an option, from any unambiguous ending of it (`lr`, `crf.iterations`).
 
@@ -167,6 +183,7 @@ def complete_key(key: str, job: type[Any], verb: str) -> str:
         ConfigError: There is no such option, or there are several.
     """
     known = options_of(job)
+    refuse_renamed(key, job)
     names = (key, *(f"{key}.{option}" for option in STAND_INS))
     for candidate in (name for exact in names for name in (exact, f"{verb}.{exact}")):
         if candidate in known:
