@@ -115,7 +115,7 @@ def test_the_next_commands_can_be_given(data: Path, tmp_path: Path, monkeypatch)
 
 def test_the_repr_is_short(data: Path) -> None:
     result = boxseg.doctor(data=data)
-    assert len(repr(result)) < 1000
+    assert len(repr(result)) < 700
     assert len(repr(result.dataset)) < 300
     assert repr(result.dataset).endswith(
         f"split 'train': 2 classes, 2 samples, {len(result.problems)} problems)"
