@@ -24,6 +24,7 @@ from boxseg.formats.boxes import judge_boxes
 from boxseg.formats.components import clean_mask
 from boxseg.formats.images import small_png, to_photo
 from boxseg.formats.simplify import mask_polygons
+from boxseg.formats.supervision import detections
 from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import SHIPPED, load_mask_network
 from boxseg.labelling.finishing import finish
@@ -92,6 +93,18 @@ class ObjectMasks:
             rings = mask_polygons(part, simplify)
             found.append([np.asarray(ring + np.array(window[:2]), dtype=np.float64) for ring in rings])
         return found
+
+    def to_supervision(self) -> Any:
+        """The masks as `supervision.Detections`, one for each box, in their order.
+
+        `class_id` is the place in `classes`, from 0, `confidence` the score, and `data["class_name"]` the name.
+
+        Raises:
+            MissingExtraError: supervision is not installed.
+        """
+        return detections(
+            boxes=self.boxes, masks=self.masks, scores=self.scores, labels=self.labels, classes=self.classes
+        )
 
     def overlay(self, opacity: float = 0.55) -> Image.Image:
         """The photo with its masks painted over it, each in a colour of its own, small boxes on top."""
