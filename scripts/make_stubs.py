@@ -28,15 +28,9 @@ from boxseg import api
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS
 from boxseg.options import complete_key, options_of
-from boxseg.options.keys import STAND_INS, kinds_in
+from boxseg.options.keys import NAMES_OF_FILES, STAND_INS, kinds_in
 
 STUB = Path(boxseg.__file__).with_name("__init__.pyi")
-
-# Options that are text on the command line and often name a file or folder: in Python they may be a Path.
-NAMES_OF_FILES = frozenset(
-    {"labels", "strong", "images", "weights", "classifier_weights", "backbone", "sam", "class_map", "mirror"}
-    | {"test_archive"}
-)
 
 # Verbs with another result if an option is given: that option, and that result.
 OTHER_RESULTS = {

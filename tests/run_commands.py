@@ -38,8 +38,8 @@ SINGLE = (
     "boxseg convert work/label to-label-studio format=label-studio",
     "boxseg convert masks yolo format=yolo-seg data=VOC2012",
     'boxseg convert masks yolo2 format=yolo-seg images=photos "classes=[cat,dog]"',
-    "boxseg convert outlined voc format=voc labels=ground-truth",
-    "boxseg convert outlined tight format=coco labels=ground-truth tighten=true",
+    "boxseg convert outlined voc format=voc which=ground-truth",
+    "boxseg convert outlined tight format=coco which=ground-truth tighten=true",
     "boxseg convert runs/first/label tight2 format=coco tighten=true",
     'boxseg label data=traffic "data.classes=[dog,cat]" out=pets',
     'boxseg label data=traffic "data.merge={truck: car, bus: car}" out=cars',
@@ -113,6 +113,7 @@ FETCHED = (
 NOT_RUN = {
     "pip install": "changes the environment",
     "python benchmarks/": "tests/benchmarks runs each of them in its smallest form",
+    "boxseg schema >": "tests/jobs/test_schema.py does",
     "make ": "make test is what runs this",
     "python tests/": "the tests beside these scripts run them with fewer tries, or do the same",
     "strong=corrected/": "tests/end_to_end/test_corrections.py runs this on files of both programs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,17 @@ def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(cli.VERBS) == set(JOBS)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["demo", "--print-config"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["demo", "--print-config"],
+        ["completion", "bash"],
+        ["completion", "words", "--", "label", "method="],
+        ["schema"],
+    ],
+)
 def test_help_needs_no_torch(words: list[str]) -> None:
     code = (
         "import sys; from boxseg import cli; status = cli.execute(sys.argv[1:]); "
@@ -129,3 +140,47 @@ def test_texts_from_data_are_shown_as_they_are(tmp_path: Path, capsys: pytest.Ca
 def test_version() -> None:
     done = command("--version")
     assert (done.returncode, done.stdout.split()[0]) == (0, "boxseg")
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    write_toy(tmp_path / "toy", train=3, val=1, size=64)
+    return tmp_path / "toy"
+
+
+def lines_of(flags: list[str], toy: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What `label` says on stderr, of a data set with a problem."""
+    (toy / "JPEGImages" / "train_0000.jpg").write_bytes(b"no photo")
+    capsys.readouterr()
+    assert cli.execute(["label", "method=box", f"data={toy}", f"out={out}", "scores=false", *flags]) == 0
+    printed = capsys.readouterr()
+    assert "Masks: " in printed.out  # the result is printed, however quiet
+    return printed.err.splitlines()
+
+
+def test_what_is_said_by_level(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    usual = lines_of([], toy, tmp_path / "a", capsys)
+    again = lines_of([], toy, tmp_path / "a", capsys)
+    quiet = lines_of(["--quiet"], toy, tmp_path / "b", capsys)
+    quiet_again = lines_of(["--quiet"], toy, tmp_path / "b", capsys)
+    verbose = lines_of(["--verbose"], toy, tmp_path / "c", capsys)
+    assert any(" elapsed" in line for line in usual)
+    assert not any(" elapsed" in line for line in quiet)
+    assert "label: labels of 2 of 2 photos are there already" in again
+    assert quiet == quiet_again  # the problem, which is a warning
+    assert "train_0000.jpg" in quiet[1]
+    for said in (r"boxseg label data\.root=.* label\.method=box", r"label: \d+\.\d s"):
+        assert any(re.fullmatch(rf"\d\d:\d\d:\d\d {said}", line) for line in verbose)
+    assert any("split train: voc (by JPEGImages/" in line for line in verbose)
+
+
+def test_quiet_and_verbose_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.execute(["doctor", "x", "--quiet", "--verbose"]) == 2
+    assert capsys.readouterr().err == "boxseg: --quiet and --verbose exclude each other: give one of them\n"
+
+
+def test_quiet_ends_with_its_command(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.execute(["doctor", str(toy), "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    assert cli.execute(["doctor", str(toy)]) == 0
+    assert "decode: " in capsys.readouterr().err

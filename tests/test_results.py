@@ -18,6 +18,7 @@ import boxseg.stages
 from boxseg.dataset import BoxDataset, Problem
 from boxseg.jobs import JOBS
 from boxseg.results import Result
+from boxseg.scoring.confusion import Scores
 from boxseg.stages.doctor import DoctorResult, SubmissionCheckResult
 from boxseg.tables import Table
 
@@ -64,13 +65,34 @@ class Found(Result):
         return ["Labels: <here>", "  and there"]
 
 
-def test_repr_is_short() -> None:
-    text = repr(Found())
-    assert text.startswith(
-        "Found(folder='runs/first', names=('name 0', 'name 1', 'name 2', ...), reasons={'a': 'bbb"
-    )
-    assert text.endswith("bbb'}, inner=Result(…), score=0.5)")
-    assert len(text) < 250
+def test_repr_says_what_was_made_where_and_the_main_figures() -> None:
+    assert repr(Found()).splitlines() == [
+        "Found",
+        "  Labels: <here>",
+        "  mIoU <b>, %: <script> 50.0, a & b –",
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Long(Result):
+    def tables(self) -> list[Table]:
+        rows = tuple((f"class {number} " + "x" * 1000, 0.5, number) for number in range(1000))
+        return [
+            Table(title="IoU", columns=("class", "IoU", "n"), rows=rows),
+            Table(title="boxes", columns=("", "count"), rows=(("all", 7),)),
+            *[Table(title="more", columns=("", "count"), rows=(("all", 7),))] * 100,
+        ]
+
+    def notes(self) -> list[str]:
+        return ["Next:", "  a detail", *(f"note {number} " + "y" * 1000 for number in range(100))]
+
+
+def test_repr_is_a_few_short_lines() -> None:
+    lines = repr(Long()).splitlines()
+    assert [line.split()[0] for line in lines] == ["Long", "note", "note", "note", "IoU:", "boxes:"]
+    assert lines[-1] == "  boxes: all 7"
+    assert max(map(len, lines)) <= 162
+    assert repr(Result()) == "Result"
 
 
 def test_repr_of_a_large_data_set_is_short() -> None:
@@ -81,11 +103,18 @@ def test_repr_of_a_large_data_set_is_short() -> None:
         root=Path("photos"), format="voc", split="train", classes=("a",), samples=(), problems=problems
     )
     found = DoctorResult(dataset=data, problems=problems)
-    assert repr(found).startswith(
-        "DoctorResult(dataset=BoxDataset(…), problems=(Problem(…), Problem(…), Problem(…), ...), tightness=None"
-    )
-    assert len(repr(found)) < 150
+    assert "photos: voc, split train: images 0" in repr(found)
+    assert len(repr(found)) < 500
     assert len(repr(data)) < 100
+
+
+def test_repr_of_scores_does_not_list_classes() -> None:
+    many = {f"class {number}": 0.5 for number in range(81)}
+    scores = Scores(miou=0.5, mean_accuracy=0.25, pixel_accuracy=float("nan"), iou=many)
+    assert (
+        repr(scores)
+        == "Scores(mIoU 50.0%, mean accuracy 25.0%, pixel accuracy nan%, 81 classes with background)"
+    )
 
 
 def test_notebooks_show_tables_and_notes_and_no_markup_of_the_data() -> None:

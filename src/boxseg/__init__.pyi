@@ -355,7 +355,7 @@ def run(
     Args:
         data: Photos with boxes.
         out: Run folder: adapt/ (the mask network, not with `adapt=false`) or, with `label.method=bap` as in
-            the
+            the paper, classify/; label/, segment/, report.html, sheet.png, metrics.json.
         overwrite: Start again from scratch if OUT holds a run with other options.
         scores: Score results against ground truth, if there is any, and `adapt` on held-out boxes. The same
             command without `scores=false` adds the scores later.
@@ -928,7 +928,7 @@ def convert(
     source: Path | str,
     out: Path | str,
     format: Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"],
-    labels: Literal["labels", "y_crf", "y_ret", "agreed", "ground-truth"] = "labels",
+    which: Literal["labels", "y_crf", "y_ret", "agreed", "ground-truth"] = "labels",
     objects: Literal["auto", "masks", "boxes", "regions"] = "auto",
     segmentation: Literal["rle", "polygons"] = "rle",
     tighten: bool = False,
@@ -954,7 +954,7 @@ def convert(
         format: `palette` (PNG with labelmap.txt: CVAT's "Segmentation mask 1.1"), `voc` (devkit folder),
             `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances),
             `yolo-seg` (polygons), `cvat` (CVAT for images 1.1) or `label-studio` (tasks with brushed masks).
-        labels: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they
+        which: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they
             are not reliable), or `y_crf` or `y_ret` of a classifier. `ground-truth` takes the outlines of
             single objects in a data set: `source` is its folder.
         objects: What counts as one object: `masks` (the mask of each box, as in masks.json), `boxes` (the

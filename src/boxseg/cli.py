@@ -9,13 +9,13 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from boxseg import __version__
-from boxseg.errors import BoxsegError, ConfigError, chain_of, did_you_mean, is_failure, say_failure
+from boxseg.errors import BoxsegError, ConfigError, chain_of, did_you_mean, is_failure, require, say_failure
 from boxseg.freed_memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -55,9 +55,12 @@ usage: boxseg VERB [key=value …] [-c FILE.yaml]
   boxseg VERB --help          all options of a verb
   boxseg VERB … --print-config  print the resolved options as YAML; run nothing
   -c FILE.yaml                options from a file, or a recipe by its name
+  --verbose                   also say what is done, with what, and how long it takes
+  --quiet                     no progress, and no remarks but warnings
   --debug                     show the traceback of an error
-  --quiet                     no progress bars
   --version                   print the version
+  boxseg completion bash|zsh|fish  a script with which the Tab key completes words
+  boxseg schema               a JSON schema of all options, for editors
 
 Data sets: VOC (devkit), COCO (instances JSON), YOLO (data.yaml), CVAT (XML), Label Studio and labelme (JSON);
 the format is recognised.
@@ -66,7 +69,7 @@ Example: boxseg run data.root=photos out=runs/first
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 something failed, 2 the input cannot be used."""
+    """Run the command line and exit: 0 done, 1 something failed, 2 the input cannot be used, 130 Ctrl-C."""
     # Pillow reads this when imported, and keeps the memory of that many pictures for reuse: getting it from the
     # system each time takes up to a fifth of the time of loading a training image.
     os.environ.setdefault("PILLOW_BLOCKS_MAX", "4")
@@ -76,13 +79,19 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def execute(words: list[str]) -> int:
     """Run one command and return its exit status."""
-    debug = "--debug" in words
-    if "--quiet" in words:
-        os.environ["BOXSEG_QUIET"] = "1"
-    _show_log()
+    flags = {flag: flag in words for flag in ("--debug", "--verbose", "--quiet")}
+    _show_log(logging.DEBUG if flags["--verbose"] else logging.WARNING if flags["--quiet"] else logging.INFO)
     _show_any_name()
-    with _ctrl_c_noticed() as noticed:
-        return _answer([word for word in words if word not in ("--debug", "--quiet")], debug, noticed)
+    with _ctrl_c_noticed() as noticed, _progress(shown=not flags["--quiet"]):
+        return _answer([word for word in words if word not in flags], flags, noticed)
+
+
+def _progress(shown: bool) -> AbstractContextManager[None]:
+    if shown:
+        return nullcontext()
+    from boxseg.progress import progress_to
+
+    return progress_to(False)
 
 
 @contextmanager
@@ -105,9 +114,13 @@ def _ctrl_c_noticed() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _answer(words: list[str], debug: bool, noticed: list[int]) -> int:
+def _answer(words: list[str], flags: Mapping[str, bool], noticed: list[int]) -> int:
     """Run one command, and say in one line what ended it."""
     try:
+        require(
+            not (flags["--quiet"] and flags["--verbose"]),
+            "--quiet and --verbose exclude each other: give one of them",
+        )
         return _dispatch(words)
     except KeyboardInterrupt as stop:
         return _interrupted(stop)
@@ -121,7 +134,7 @@ def _answer(words: list[str], debug: bool, noticed: list[int]) -> int:
         ours = isinstance(error, BoxsegError)
         if not ours and not is_failure(error):
             raise
-        if debug:
+        if flags["--debug"]:
             traceback.print_exc()
         _close_progress(error)
         print(f"boxseg: {error if ours else say_failure(error)}", file=sys.stderr)
@@ -148,10 +161,14 @@ def _dispatch(words: list[str]) -> int:
         print(f"boxseg {__version__}")
         return 0
     verb, rest = words[0], words[1:]
+    if verb in _TOOLS:
+        print(_TOOLS[verb](rest), end="")
+        return 0
     if verb in _RENAMED:
         raise ConfigError(_RENAMED[verb])
     if verb not in VERBS:
-        raise ConfigError(f"unknown verb {verb!r}{did_you_mean(verb, VERBS)} (one of {', '.join(VERBS)})")
+        known = [*VERBS, *_TOOLS]
+        raise ConfigError(f"unknown verb {verb!r}{did_you_mean(verb, known)} (one of {', '.join(known)})")
     from boxseg import options
 
     if "-h" in rest or "--help" in rest:
@@ -171,6 +188,22 @@ def _dispatch(words: list[str]) -> int:
     else:
         print(text)
     return outcome.status
+
+
+def _completion(words: Sequence[str]) -> str:
+    from boxseg.options import completion
+
+    return completion.answer(words)
+
+
+def _schema(words: Sequence[str]) -> str:
+    from boxseg.options import schema
+
+    return schema.answer(words)
+
+
+# What prints something about the options and runs no verb.
+_TOOLS = {"completion": _completion, "schema": _schema}
 
 
 def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
@@ -197,13 +230,15 @@ def _show_any_name() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _show_log() -> None:
-    """Send log messages to stderr, one plain line each."""
+def _show_log(level: int) -> None:
+    """Send log messages from a level on to stderr, one plain line each; with details, also the time."""
     log = logging.getLogger("boxseg")
     # The handler of an earlier command in this process would write to its old stderr.
     log.handlers = [handler for handler in log.handlers if handler.get_name() != "boxseg"]
     handler = logging.StreamHandler()
     handler.set_name("boxseg")
+    if level < logging.INFO:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    log.setLevel(level)
     log.propagate = False

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from boxseg.wording import counted
+
 BACKGROUND = 0
 BACKGROUND_NAME = "background"
 IGNORE = 255
@@ -202,7 +204,8 @@ class BoxDataset:
         return len(self.samples)
 
     def __repr__(self) -> str:
-        counts = f"{len(self.classes)} classes, {len(self.samples)} samples, {len(self.problems)} problems"
+        parts = ((self.classes, "class"), (self.samples, "sample"), (self.problems, "problem"))
+        counts = ", ".join(counted(len(part), noun) for part, noun in parts)
         return f"BoxDataset({str(self.root)!r}, {self.format!r}, split {self.split!r}: {counts})"
 
     @property

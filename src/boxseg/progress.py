@@ -1,4 +1,4 @@
-"""Progress of long loops: a bar on a terminal, otherwise a line now and then, nothing when quiet."""
+"""Progress of long loops: a bar on a terminal, else a line now and then; or told to a function; or nothing."""
 
 from __future__ import annotations
 
@@ -10,24 +10,66 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, TextIO, TypeVar
+from typing import Any, Protocol, TextIO, TypeVar
 
 T = TypeVar("T")
 
 # Seconds between two lines without a terminal: the log of an hour stays readable.
 LINE_EVERY = 10.0
 
-_quiet: ContextVar[bool] = ContextVar("boxseg_quiet", default=False)
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressState:
+    """How far a loop is; as text `train: 4 of 40 · 0:11 elapsed · 0:40 left · loss 0.412`.
+
+    Attributes:
+        description: What is being done, in a few words.
+        completed: Steps done.
+        total: Steps in all; None if unknown.
+        elapsed: Seconds since the loop began.
+        left: Seconds to go, estimated from the steps done; None if unknown.
+        note: What the loop says of itself, such as its loss.
+        ended: Whether this is the last state of the loop: it is done, or an error stopped it.
+    """
+
+    description: str
+    completed: int
+    total: int | None
+    elapsed: float
+    left: float | None = None
+    note: str = ""
+    ended: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.description}: {' · '.join(filter(None, [self.counts, self.note]))}"
+
+    @property
+    def counts(self) -> str:
+        """The numbers, without description and note."""
+        count = str(self.completed) if self.total is None else f"{self.completed} of {self.total}"
+        rest = [] if self.left is None else [f"{duration(self.left)} left"]
+        return " · ".join([count, f"{duration(self.elapsed)} elapsed", *rest])
+
+
+# What a caller may choose: to see progress, not to, or a function that gets every state.
+ProgressTo = bool | Callable[[ProgressState], None]
+
+_shown_by: ContextVar[ProgressTo] = ContextVar("boxseg_progress", default=True)
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """No progress is shown inside the block."""
-    token = _quiet.set(True)
+def progress_to(chosen: ProgressTo) -> Iterator[None]:
+    """Progress inside the block is shown (True), not shown (False) or handed to a function, state by state."""
+    token = _shown_by.set(chosen)
     try:
         yield
     finally:
-        _quiet.reset(token)
+        _shown_by.reset(token)
+
+
+def quiet() -> Any:
+    """No progress is shown inside the block."""
+    return progress_to(False)
 
 
 def track(iterable: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
@@ -45,6 +87,14 @@ def track(iterable: Iterable[T], description: str, total: int | None = None) -> 
             bar.update(done + 1)
 
 
+class _Display(Protocol):
+    """Where the states of a loop go."""
+
+    def show(self, state: ProgressState) -> None: ...
+
+    def close(self, state: ProgressState, finished: bool) -> None: ...
+
+
 @dataclass
 class Progress:
     """Progress of a loop that reports for itself.
@@ -55,40 +105,70 @@ class Progress:
                 bar.update(step + 1, note=f"loss {loss:.2f}")
 
     On a terminal this is a bar with the time left; elsewhere plain lines for the first and last state, and one
-    every ten seconds in between. `BOXSEG_QUIET=1` and `with quiet():` silence both.
+    every ten seconds in between. `BOXSEG_QUIET=1` and `with quiet():` silence both. Where it goes is decided
+    when this object is made: one that is sent to another process takes that along.
 
     Args:
         description: What is being done, in a few words.
         total: Number of steps, None if unknown.
         stream: Where to write; stderr by default, so that results on stdout can be piped.
         clock: Seconds, from any start.
+        to: Whether and how it is shown; by default as `progress_to` says.
     """
 
     description: str
     total: int | None = None
     stream: TextIO | None = field(default=None, kw_only=True)
     clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
-    _display: _Bar | _Lines | None = field(default=None, init=False)
+    to: ProgressTo = field(default_factory=_shown_by.get, kw_only=True)
+    _display: _Display | None = field(default=None, init=False)
 
     def __enter__(self) -> Progress:
-        if _quiet.get() or os.environ.get("BOXSEG_QUIET", "") not in ("", "0"):
-            return self
+        self._start = self.clock()
+        self._first: tuple[int, float] | None = None  # a resumed loop does not start at 0
+        self._completed, self._note = 0, ""
+        self._display = self._chosen()
+        return self
+
+    def _chosen(self) -> _Display | None:
+        if callable(self.to):
+            return _Function(self.to)
+        if not self.to or os.environ.get("BOXSEG_QUIET", "") not in ("", "0"):
+            return None
         stream = self.stream or sys.stderr
         if stream.isatty() and os.environ.get("TERM") != "dumb":
-            self._display = _Bar(self.description, self.total, stream)
-        else:
-            self._display = _Lines(self.description, self.total, stream, self.clock)
-        return self
+            return _Bar(self.description, self.total, stream)
+        return _Lines(stream)
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if self._display is not None:
-            self._display.close(finished=kind is None)
+            self._display.close(self._state(ended=True), finished=kind is None)
             self._display = None
 
     def update(self, completed: int, note: str = "") -> None:
         """Set how many steps are done in all; a note (such as the loss) stays until the next one."""
-        if self._display is not None:
-            self._display.update(completed, note)
+        if self._display is None:
+            return
+        self._completed, self._note = completed, note or self._note
+        if self._first is None:
+            self._first = (completed, self.clock())
+        self._display.show(self._state())
+
+    def _state(self, ended: bool = False) -> ProgressState:
+        now, left = self.clock(), None
+        if self.total is not None and self._first is not None:
+            done, rest = self._completed - self._first[0], self.total - self._completed
+            if done > 0 and rest > 0:
+                left = (now - self._first[1]) * rest / done
+        return ProgressState(
+            description=self.description,
+            completed=self._completed,
+            total=self.total,
+            elapsed=now - self._start,
+            left=left,
+            note=self._note,
+            ended=ended,
+        )
 
 
 class _Bar:
@@ -97,65 +177,80 @@ class _Bar:
     def __init__(self, description: str, total: int | None, stream: TextIO) -> None:
         from rich import progress
         from rich.console import Console
+        from rich.table import Column
 
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TimeElapsedColumn(),
-            progress.TextColumn("left", style="dim"),
-            progress.TimeRemainingColumn(),
+            _counts_column()(table_column=Column(no_wrap=True)),
             progress.TextColumn("{task.fields[note]}", markup=False),
             console=Console(file=stream),
             redirect_stdout=sys.stdout.isatty(),  # a piped stdout holds results, not progress
         )
-        self._task = self._bar.add_task(description, total=total, note="")
+        self._task = self._bar.add_task(description, total=total, note="", left=None)
         self._bar.start()
 
-    def update(self, completed: int, note: str) -> None:
-        fields: dict[str, Any] = {"note": note} if note else {}
-        self._bar.update(self._task, completed=completed, **fields)
+    def show(self, state: ProgressState) -> None:
+        note = f"· {state.note}" if state.note else ""
+        self._bar.update(self._task, completed=state.completed, left=state.left, note=note)
 
-    def close(self, finished: bool) -> None:
+    def close(self, state: ProgressState, finished: bool) -> None:
         self._bar.stop()
 
 
+def _counts_column() -> type[Any]:
+    """A column of rich with the counts and times; the time elapsed goes on between two steps."""
+    from rich import progress
+    from rich.text import Text
+
+    class Counts(progress.ProgressColumn):
+        def render(self, task: progress.Task) -> Text:
+            state = ProgressState(
+                description=task.description,
+                completed=int(task.completed),
+                total=None if task.total is None else int(task.total),
+                elapsed=task.finished_time or task.elapsed or 0,
+                left=task.fields["left"],
+            )
+            return Text(state.counts)
+
+    return Counts
+
+
 class _Lines:
-    def __init__(self, description: str, total: int | None, stream: TextIO, clock: Callable[[], float]) -> None:
-        self._description, self._total, self._stream, self._clock = description, total, stream, clock
-        self._start = clock()
-        self._written = -math.inf  # when the last line was written
+    """Plain lines: the first and last state, and one now and then."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._written = -math.inf  # seconds elapsed at the last line
         self._shown = -1
-        self._completed = 0
-        self._first: tuple[int, float] | None = None  # a resumed loop does not start at 0
-        self._note = ""
 
-    def update(self, completed: int, note: str) -> None:
-        now = self._clock()
-        if self._first is None:
-            self._first = (completed, now)
-        self._completed, self._note = completed, note or self._note
-        if now - self._written >= LINE_EVERY:
-            self._write(now, "")
+    def show(self, state: ProgressState) -> None:
+        if state.elapsed - self._written >= LINE_EVERY:
+            self._write(state)
 
-    def close(self, finished: bool) -> None:
-        if not finished or self._shown != self._completed:
-            self._write(self._clock(), "" if finished else "stopped")
+    def close(self, state: ProgressState, finished: bool) -> None:
+        if not finished or self._shown != state.completed:
+            self._write(state, "" if finished else " · stopped")
 
-    def _write(self, now: float, state: str) -> None:
-        count = str(self._completed) if self._total is None else f"{self._completed}/{self._total}"
-        parts = [count, f"{_duration(now - self._start)} elapsed"]
-        if self._total is not None and self._first is not None:
-            done, left = self._completed - self._first[0], self._total - self._completed
-            if done > 0 and left > 0:
-                parts.append(f"{_duration((now - self._first[1]) * left / done)} left")
-        parts += [part for part in (self._note, state) if part]
-        self._stream.write(f"{self._description}: {', '.join(parts)}\n")
+    def _write(self, state: ProgressState, ending: str = "") -> None:
+        self._stream.write(f"{state}{ending}\n")
         self._stream.flush()
-        self._written, self._shown = now, self._completed
+        self._written, self._shown = state.elapsed, state.completed
 
 
-def _duration(seconds: float) -> str:
-    """Time as h:mm:ss."""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+@dataclass
+class _Function:
+    """A function of the caller's, which gets every state."""
+
+    show: Callable[[ProgressState], None]
+
+    def close(self, state: ProgressState, finished: bool) -> None:
+        self.show(state)
+
+
+def duration(seconds: float) -> str:
+    """Time as m:ss, from an hour on as h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

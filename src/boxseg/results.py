@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import reprlib
-from pathlib import PurePath
 from typing import Any
 
 from boxseg.tables import Table
+
+# What a `repr` has at most of a result's notes and tables, and of the rows of a table.
+MOST_NOTES, MOST_TABLES, MOST_ROWS = 3, 2, 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
     """The result of a verb, as the command line prints it; a notebook shows its tables and notes.
+
+    Its `repr` has a few lines: what was made, where it is, and the main figures.
 
     Each verb returns its own dataclass with what it found; these members are common to all.
     """
@@ -42,26 +45,28 @@ class Result:
         return 0
 
     def __repr__(self) -> str:
-        values = ((item.name, getattr(self, item.name)) for item in dataclasses.fields(self))
-        return f"{type(self).__name__}({', '.join(f'{name}={_SHORT.repr(value)}' for name, value in values)})"
+        # Notes that begin with blanks are details of a heading, which ends in a colon.
+        notes = [note for note in self.notes() if not note.startswith(" ") and not note.endswith(":")]
+        tables = [line for table in self.tables() if (line := _in_a_line(table))]
+        lines = [*notes[:MOST_NOTES], *tables[:MOST_TABLES]]
+        return "\n  ".join([type(self).__name__, *(_cut(line, 160) for line in lines)])
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{html.escape(note.strip())}</li>" for note in self.notes())
         return "".join(table.html() for table in self.tables()) + f"<ul>{notes}</ul>"
 
 
-class _Short(reprlib.Repr):
-    """Short values; other dataclasses, which may hold whole data sets, show only their name."""
+def _in_a_line(table: Table) -> str:
+    """The first rows of a table with their first figure: `Labels, mIoU: whole box 63.6, labels 74.2`."""
+    if not table.rows or len(table.columns) < 2:
+        return ""
+    rows = [f"{_cut(row[0], 40)} {row[1]}" for row in table.texts()[:MOST_ROWS]]
+    more = ", …" if len(table.rows) > MOST_ROWS else ""
+    figure = table.columns[1]
+    named = "" if figure in ("count", *table.title.split()) else f", {figure}"
+    return f"{_cut(table.title, 70)}{named}: {', '.join(rows)}{more}"
 
-    def repr_instance(self, value: Any, level: int) -> str:
-        if dataclasses.is_dataclass(value):
-            return f"{type(value).__name__}(…)"
-        if isinstance(value, PurePath):
-            return self.repr_str(str(value), level)
-        return super().repr_instance(value, level)
 
-
-_SHORT = _Short()
-_SHORT.maxstring = _SHORT.maxother = 60
-_SHORT.maxlevel = 2
-_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 3
+def _cut(text: str, most: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"

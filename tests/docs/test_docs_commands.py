@@ -23,7 +23,7 @@ import boxseg
 import timm_stand_in
 from annotation_writers import write_coco
 from boxseg import formats, options
-from boxseg.cli import VERBS, execute
+from boxseg.cli import _TOOLS, VERBS, execute
 from boxseg.config import Classify, Data, Model, Segment
 from boxseg.data.toy import write_toy
 from boxseg.dataset import IGNORE, VOC_CLASSES
@@ -63,7 +63,7 @@ def small(verb: str) -> list[str]:
 
 
 def is_verb(command: Command) -> bool:
-    return command.words[0] == "boxseg" and command.verb not in ("", "VERB", "--help")
+    return command.words[0] == "boxseg" and command.verb not in ("", "VERB", "--help", "…", *_TOOLS)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from boxseg.wording import plural
 from documented import ROOT
 
 PAGE = ROOT / "docs" / "troubleshooting.md"
@@ -21,6 +22,12 @@ def written(node: ast.AST) -> str:
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
         return "".join(written(part) for part in node.values)
+    if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Call):
+        called, *arguments = (node.value.func, *node.value.args)
+        noun = arguments[-1] if arguments else None
+        counts = isinstance(called, ast.Name) and called.id in ("counted", "counted_of")
+        if counts and isinstance(noun, ast.Constant):
+            return f"{ANYTHING} {plural(str(noun.value))}"
     if isinstance(node, ast.BinOp):
         return written(node.left) + written(node.right)
     return ANYTHING

@@ -109,7 +109,7 @@ def test_merged_and_left_out_classes_from_boxes_to_scores(data: Path, tmp_path: 
 def test_the_count_of_boxes_left_out_is_said(data: Path, tmp_path: Path) -> None:
     done = boxseg.label(data={"root": data, "classes": ["dog"]}, out=tmp_path / "out", **BY_BOX)
     assert done.left_out == 2
-    assert "(2 for 2 boxes; 2 boxes of classes left out have none)" in done.notes()[0]
+    assert "(2 for 2 boxes; none for 2 boxes of classes left out)" in done.notes()[0]
     whole = boxseg.label(data=data, out=tmp_path / "all", **BY_BOX)
     assert "(4 for 4 boxes)" in whole.notes()[0]
 

@@ -152,7 +152,7 @@ def test_as_the_documentation_says(
     segment = [word for word in miniature if not word.startswith(("adapt", "classify", "label"))]
     words = (f"labels={labels}", f"strong={file}", f"data={toy}", f"out={tmp_path}/s", "scores=false")
     done = boxseg("segment", *segment, *words)
-    assert "1 images with true masks, 9 with labels" in done.stderr
+    assert "1 image with true masks, 9 with labels" in done.stderr
     assert (tmp_path / "s" / "model.safetensors").is_file()
 
 

@@ -53,7 +53,7 @@ def test_a_run_is_planned_and_nothing_written(
     assert table["classify"][:3] == ["10", str(boxes), "350 iterations of 2 images, 65 pixels"]
     assert table["label"][:2] == ["10", str(boxes)]
     assert table["label"][2].startswith("10 photos, about ")
-    assert table["segment"][2] == "1 iterations of 2 images, 65 pixels"
+    assert table["segment"][2] == "1 iteration of 2 images, 65 pixels"
     assert table["score on val"][0] == "4"
     assert "in all" in table
     assert "estimates" in captured.out

@@ -74,7 +74,7 @@ def test_one_broken_outline_does_not_stop_scoring(data, tmp_path: Path, capsys) 
     assert (done.scores.images, list(done.scores.unreadable), done.instances.images) == (1, ["a"], 1)
     # 300 of the 400 pixels of the box, 100 of the 900 outside the outline.
     assert done.scores.labels["labels"].iou == {"background": 800 / 900, "cat": 300 / 400}
-    assert any(note.startswith("Not scored: 1 images, the first because") for note in done.notes())
+    assert any(note.startswith("Not scored: 1 image, the first because") for note in done.notes())
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert "a.png: segmentation cannot be read" in metrics["unreadable"]["a"]
     assert execute(["doctor", f"data={root}"]) == 1

@@ -94,7 +94,7 @@ def test_things_that_are_no_photos_are_skipped_by_predict(
     ]
     assert execute([*words, "--quiet"]) == 0
     out = capsys.readouterr().out
-    assert "(1 photos, 4 skipped)" in out
+    assert "(1 photo, 4 skipped)" in out
     assert [name for name in ODD_THINGS if f"{name}.jpg" not in out] == []
 
 

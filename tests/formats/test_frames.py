@@ -289,10 +289,10 @@ def test_yolo_boxes_on_stored_pixels_need_a_word(tmp_path: Path, capsys: pytest.
     assert execute(["doctor", *words]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "images turned by exif 1" in said.replace("│", "").replace("  ", " ")
-    assert "Turned by EXIF: 1 photos, read upright, as most tools show them" in said
+    assert "Turned by EXIF: 1 photo, read upright, as most tools show them" in said
     assert "data.exif=ignore" in said
     assert execute(["doctor", *words, "exif=ignore"]) == 0
-    assert "Turned by EXIF: 1 photos, read as their pixels are stored, by data.exif" in " ".join(
+    assert "Turned by EXIF: 1 photo, read as their pixels are stored, by data.exif" in " ".join(
         capsys.readouterr().out.split()
     )
     options = [*words, f"out={tmp_path}/out", "method=box", "crf=false", "exif=ignore"]

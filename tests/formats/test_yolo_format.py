@@ -154,7 +154,7 @@ def test_broken_descriptions_are_errors_that_name_the_fault(
 
 def test_labels_elsewhere_are_not_a_data_set_of_empty_photos(tmp_path: Path, add) -> None:
     add("a", None)
-    with pytest.raises(DataError, match="none of 1 photos of 'train' has labels"):
+    with pytest.raises(DataError, match="none of 1 photo of 'train' has labels"):
         load(tmp_path)
 
 

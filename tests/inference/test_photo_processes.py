@@ -95,8 +95,8 @@ def test_chunks_come_back_in_order_from_processes_that_were_told_once(
     assert torch.get_num_threads() == threads
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
     shown = capfd.readouterr().err.splitlines()
-    assert shown[0].startswith("work: 0/30")
-    assert shown[-1].startswith("work: 30/30")
+    assert shown[0].startswith("work: 0 of 30")
+    assert shown[-1].startswith("work: 30 of 30")
     assert all(line.startswith("work: ") for line in shown)
 
 

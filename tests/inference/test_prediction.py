@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from boxseg.errors import BoxsegError, ConfigError
+from boxseg.errors import BoxsegError, ConfigError, MissingExtraError
 from boxseg.inference.prediction import BasePredictor, Prediction
 from boxseg.palette import picture_palette, voc_palette
 
@@ -171,3 +172,71 @@ def test_photos_longer_than_a_tile_are_seen_in_windows_and_come_in_order() -> No
 def test_one_photo_in_place_of_many_is_an_error(images: Any) -> None:
     with pytest.raises(BoxsegError, match="takes a list of photos"):
         list(Brightness().predict_many(images))
+
+
+def test_the_mask_of_a_class_is_found_by_its_name() -> None:
+    prediction = random_prediction(5, 6)
+    for value, name in enumerate(("background", *CLASSES)):
+        assert np.array_equal(prediction[name], prediction.labels == value)
+        assert prediction[name].dtype == bool
+    with pytest.raises(KeyError, match="no class 'kat', did you mean 'cat'"):
+        prediction["kat"]
+
+
+def test_polygons_fill_the_masks_again() -> None:
+    """A pixel is inside where a ray from its centre crosses an odd number of sides."""
+    labels = np.zeros((12, 14), dtype=np.uint8)
+    labels[1:9, 2:9] = 1
+    labels[3:5, 4:6] = 2  # a hole of the cat
+    labels[10:12, 10:14] = 1
+    probabilities = np.stack([labels == value for value in range(4)]).astype(np.float32)
+    prediction = Prediction(image=np.zeros((12, 14, 3), np.uint8), probabilities=probabilities, classes=CLASSES)
+    outlines = prediction.polygons(simplify=0)
+    assert list(outlines) == ["cat", "dog"]
+    assert [len(rings) for rings in outlines.values()] == [2, 1]
+    for name, rings in outlines.items():
+        sides = [side for ring in rings for side in zip(ring, np.roll(ring, -1, axis=0), strict=True)]
+        for y, x in np.ndindex(12, 14):
+            crossed = [
+                a[0] > x + 0.5 for a, b in sides if a[0] == b[0] and (a[1] > y + 0.5) != (b[1] > y + 0.5)
+            ]
+            assert sum(crossed) % 2 == prediction[name][y, x]
+
+
+@given(height=sizes, width=sizes, seed=st.integers(0, 999))
+@settings(max_examples=20, deadline=None)
+def test_detections_of_supervision_are_the_coco_results(height: int, width: int, seed: int) -> None:
+    supervision = pytest.importorskip("supervision")
+    prediction = random_prediction(height, width, seed)
+    made, expected = prediction.to_supervision(), prediction.to_coco()
+    assert isinstance(made, supervision.Detections)
+    assert len(made) == len(expected)
+    assert made.mask.shape == (len(expected), height, width)
+    for place, result in enumerate(expected):
+        x, y, across, down = result["bbox"]
+        assert made.xyxy[place].tolist() == [x, y, x + across, y + down]
+        assert np.array_equal(made.mask[place], coco_mask.decode(result["segmentation"]))
+        assert made.confidence[place] == pytest.approx(result["score"], rel=1e-5)
+        assert made.class_id[place] == result["category_id"] - 1
+        assert made.data["class_name"][place] == CLASSES[result["category_id"] - 1]
+    assert made.area.tolist() == [result["area"] for result in expected]
+
+
+def test_supervision_draws_a_prediction_and_takes_an_empty_one() -> None:
+    supervision = pytest.importorskip("supervision")
+    prediction = random_prediction(20, 30)
+    drawn = supervision.MaskAnnotator().annotate(prediction.image.copy(), prediction.to_supervision())
+    assert (drawn != prediction.image).any()
+    empty = Prediction(
+        image=np.zeros((4, 5, 3), np.uint8),
+        probabilities=np.stack([np.ones((4, 5)), np.zeros((4, 5))]).astype(np.float32),
+        classes=("cat",),
+    )
+    assert len(empty.to_supervision()) == 0
+    assert empty.polygons() == {}
+
+
+def test_without_supervision_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'boxseg\[supervision\]'"):
+        random_prediction(4, 5).to_supervision()

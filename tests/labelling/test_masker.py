@@ -111,7 +111,7 @@ def test_polygons_paint_the_masks_again(maker: boxseg.Masker) -> None:
         ([[float("nan"), 0, 1, 1]], None, r"boxes\[0\]: box is not a number"),
         ([10, 20, 30, 40], None, r"boxes of shape \(4,\), expected \(n, 4\)"),
         ([["a", 0, 1, 1]], None, "rows of four numbers"),
-        ([BOX], [1, 2], "2 labels for 1 boxes"),
+        ([BOX], [1, 2], "2 labels for 1 box"),
         ([BOX], [0], "label 0: expected whole numbers from 1 on"),
         ([BOX, BOX], ["dog", 2], "label 'dog'"),
     ],
@@ -149,3 +149,19 @@ def test_a_photo_of_one_pixel_and_a_large_one(maker: boxseg.Masker) -> None:
     part = maker(large, [[2000, 1000, 4000, 3000]]).parts[0]
     assert part.shape == (2000, 2000)
     assert part.mean() > 0.8
+
+
+def test_masks_go_to_supervision() -> None:
+    supervision = pytest.importorskip("supervision")
+    image = np.full((60, 80, 3), 90, np.uint8)
+    image[10:40, 5:35] = (200, 60, 40)
+    boxes = [[5, 10, 35, 40], [40, 20, 70, 50]]
+    found = boxseg.masks(image, boxes, labels=["dog", "cat"])
+    made = found.to_supervision()
+    assert isinstance(made, supervision.Detections)
+    assert np.array_equal(made.xyxy, found.boxes)
+    assert np.array_equal(made.mask, found.masks)
+    assert made.confidence.tolist() == pytest.approx(found.scores.tolist())
+    assert [found.classes[place] for place in made.class_id] == ["dog", "cat"]
+    assert made.data["class_name"].tolist() == ["dog", "cat"]
+    assert len(boxseg.masks(image, []).to_supervision()) == 0

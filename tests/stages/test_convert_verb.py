@@ -111,7 +111,7 @@ def test_objects_are_the_masks_of_the_boxes_where_there_are_any(
     cut = json.loads((tmp_path / "cut/annotations/instances_train.json").read_text())["annotations"]
     assert "score" not in cut[0]
     assert cut[0]["area"] > content["annotations"][0]["area"]
-    assert execute(["convert", str(labels), f"{tmp_path}/ret", "format=coco", "labels=y_ret"]) == 0
+    assert execute(["convert", str(labels), f"{tmp_path}/ret", "format=coco", "which=y_ret"]) == 0
     assert "(boxes)" in capsys.readouterr().out
     (labels / "masks" / f"{samples[1].id}.json").unlink()
     said = refused(capsys, labels, tmp_path / "lost", "format=coco")
@@ -168,7 +168,7 @@ def test_which_labels_of_a_label_folder(labels: Path, tmp_path: Path, capsys) ->
         (labels / "y_ret", "labels", "y_ret"), (run, "agreed", "labels"),
     ):  # fmt: skip
         out = tmp_path / f"out-{source.name}-{which}"
-        boxseg.convert(source=source, out=out, format="masks", labels=which)
+        boxseg.convert(source=source, out=out, format="masks", which=which)
         for path in (labels / folder).iterdir():
             expected = read_mask(path)
             if which == "agreed":
@@ -178,14 +178,14 @@ def test_which_labels_of_a_label_folder(labels: Path, tmp_path: Path, capsys) ->
             assert np.array_equal(np.asarray(Image.open(out / "masks" / "train" / path.name)), expected)
     for name in ("y_crf", "y_ret"):  # as other methods leave the folder
         shutil.rmtree(labels / name)
-    words = (labels, tmp_path / "x", "format=masks", "labels=y_ret")
+    words = (labels, tmp_path / "x", "format=masks", "which=y_ret")
     assert "has no y_ret/; only label.method=bap and gap write" in refused(capsys, *words)
-    done = boxseg.convert(source=labels, out=tmp_path / "y", format="masks", labels="agreed")
+    done = boxseg.convert(source=labels, out=tmp_path / "y", format="masks", which="agreed")
     assert done.written.photos == 3
     (tmp_path / "masks").mkdir()
     write_mask(tmp_path / "masks" / "a.png", np.zeros((4, 4), np.uint8))
-    error = refused(capsys, tmp_path / "masks", tmp_path / "x", "format=masks", "labels=y_ret")
-    assert "labels=y_ret is for folders made by label" in error
+    error = refused(capsys, tmp_path / "masks", tmp_path / "x", "format=masks", "which=y_ret")
+    assert "which=y_ret is for folders made by label" in error
 
 
 def test_how_sure_the_labels_are_goes_along(labels: Path, toy: Path, tmp_path: Path, capsys) -> None:
@@ -193,7 +193,7 @@ def test_how_sure_the_labels_are_goes_along(labels: Path, toy: Path, tmp_path: P
     write_grey(labels / "confidence" / first, np.full((3, 5), 77, np.uint8))
     words = ["convert", str(labels), str(tmp_path / "o"), "format=palette", "maps=true"]
     assert execute(words) == 0
-    assert "maps: 3 reliable regions, 1 confidence maps" in capsys.readouterr().out
+    assert "maps: 3 reliable regions, 1 confidence map" in capsys.readouterr().out
     for name in (first, *others):
         reliable = tmp_path / "o" / "reliable" / name
         assert reliable.read_bytes() == (labels / "reliable" / name).read_bytes()
@@ -274,7 +274,7 @@ def test_labels_outside_the_boxes_are_counted(toy: Path, tmp_path: Path) -> None
     options = {"source": tmp_path / "m", "format": "coco", "data": toy}
     done = boxseg.convert(**options, out=tmp_path / "o")
     assert done.written.stray == 3
-    assert "3 photos have labels outside the boxes" in "\n".join(done.notes())
+    assert "labels outside the boxes are left out, in 3 photos" in "\n".join(done.notes())
     assert boxseg.convert(**options, out=tmp_path / "p", objects="regions").written.stray == 0
 
 

@@ -45,7 +45,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("format", ["coco", "voc"])
 def test_boxes_from_the_outlines_of_a_data_set(format: str, data: Path, tmp_path: Path) -> None:
     """Also of the cat behind the other: its bounds are those of its whole outline."""
-    done = boxseg.convert(source=data, out=tmp_path / "new", format=format, labels="ground-truth", tighten=True)
+    done = boxseg.convert(source=data, out=tmp_path / "new", format=format, which="ground-truth", tighten=True)
     assert (done.written.photos, done.written.objects, done.missing) == (1, 2, 1)
     found = formats.load(Data(root=tmp_path / "new"))
     # Pixels whose centres are in the outline: half a pixel less than its corners, and whole pixels.
@@ -53,7 +53,7 @@ def test_boxes_from_the_outlines_of_a_data_set(format: str, data: Path, tmp_path
 
 
 def test_without_it_outlines_are_written_with_their_boxes(data: Path, tmp_path: Path) -> None:
-    boxseg.convert(source=data, out=tmp_path / "new", format="coco", labels="ground-truth")
+    boxseg.convert(source=data, out=tmp_path / "new", format="coco", which="ground-truth")
     sample = formats.load(Data(root=tmp_path / "new")).samples[0]
     assert sample.boxes.tolist() == [[x, y, x + width, y + height] for x, y, width, height in BOXES]
     own = formats.load(Data(root=data)).samples[0]
@@ -80,14 +80,12 @@ def test_boxes_from_masks_made_by_label(format: str, data: Path, tmp_path: Path)
 
 def test_formats_without_boxes_refuse(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="tighten=true is for formats with boxes"):
-        boxseg.convert(
-            source=data, out=tmp_path / "new", format="yolo-seg", labels="ground-truth", tighten=True
-        )
+        boxseg.convert(source=data, out=tmp_path / "new", format="yolo-seg", which="ground-truth", tighten=True)
 
 
 def test_a_data_set_without_outlines_is_refused(data: Path, tmp_path: Path) -> None:
     content = json.loads((data / "train.json").read_text())
     content["annotations"] = content["annotations"][2:]
     (data / "train.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match="labels=ground-truth: no image of split train"):
-        boxseg.convert(source=data, out=tmp_path / "new", format="coco", labels="ground-truth")
+    with pytest.raises(DataError, match="which=ground-truth: no image of split train"):
+        boxseg.convert(source=data, out=tmp_path / "new", format="coco", which="ground-truth")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boxseg.formats.boxes import box_areas, pixel_ranges
+from boxseg.wording import counted
 
 
 def background_map(boxes: NDArray[np.float64], height: int, width: int) -> NDArray[np.bool_]:
@@ -36,7 +37,7 @@ def whole_box_labels(
     """
     if boxes.shape != (len(labels), 4):
         raise ValueError(
-            f"Invalid boxes, expected ({len(labels)}, 4) for {len(labels)} labels, got {boxes.shape}"
+            f"Invalid boxes, expected ({len(labels)}, 4) for {counted(len(labels), 'label')}, got {boxes.shape}"
         )
     result = np.zeros((height, width), dtype=np.uint8)
     ranges = pixel_ranges(boxes, height, width)

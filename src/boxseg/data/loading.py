@@ -23,6 +23,7 @@ from boxseg.data.workers import LoadingError, choose_workers, start_worker
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import sample_image, sample_picture
+from boxseg.wording import counted
 
 
 class BoxBatch(TypedDict):
@@ -105,7 +106,8 @@ class TrainingPhotos(Dataset[Any]):
                 self._unreadable[place] = True
                 warnings.warn(f"{error}; training uses the next photo instead", stacklevel=2)
         raise LoadingError(
-            f"none of the {len(self._samples)} photos can be read, the first is {self._samples[0].image}"
+            f"none of the {counted(len(self._samples), 'photo')} can be read, the first is "
+            f"{self._samples[0].image}"
         )
 
     def __getitem__(self, key: tuple[int, int]) -> Tensors:

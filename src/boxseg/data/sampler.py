@@ -9,6 +9,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from boxseg.errors import ConfigError
+from boxseg.wording import counted
 
 # Keeps the draws of the order apart from those of the augmentations, which use [seed, position].
 _ORDER = 1
@@ -75,10 +76,10 @@ class StreamSampler(Sampler[tuple[int, int]]):
             ConfigError: The batch cannot be shared evenly: images would have unequal weights.
         """
         if not 0 <= rank < world:
-            raise ConfigError(f"rank is {rank}, expected 0 to {world - 1} for {world} processes")
+            raise ConfigError(f"rank is {rank}, expected 0 to {world - 1} for {counted(world, 'process')}")
         if self.batch % world:
             raise ConfigError(
-                f"a batch of {self.batch} images cannot be shared by {world} processes, "
+                f"a batch of {counted(self.batch, 'image')} cannot be shared by {counted(world, 'process')}, "
                 f"choose a multiple of {world}"
             )
         part = copy.copy(self)

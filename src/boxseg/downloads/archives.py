@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from boxseg.errors import DataError
 from boxseg.formats.voc import photo_file, read_list
+from boxseg.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class Archive:
         for name, count in self.result.items():
             found = count_files(root / name)
             if found < count:
-                return f"{found} files {name}, expected {count}"
+                return f"{counted(found, 'file')} {name}, expected {count}"
         for name in self.lists:
             try:
                 ids = read_list(root, root / name)
@@ -56,7 +57,7 @@ class Archive:
                 return f"a list {name} that cannot be read"
             found = sum(photo_file(root, photo) is not None for photo in ids)
             if found < max(len(ids), 1):
-                return f"{found} photos of the {len(ids)} in {name}"
+                return f"{counted(found, 'photo')} of the {len(ids)} in {name}"
         return ""
 
 

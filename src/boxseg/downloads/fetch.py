@@ -31,6 +31,7 @@ from boxseg import __version__
 from boxseg.atomic import write_text
 from boxseg.errors import ArchiveError, DownloadError
 from boxseg.progress import Progress
+from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
@@ -165,7 +166,7 @@ def _persist(receive: _Receiver, retries: int, wait: float) -> None:
         kept = f"{after // MEGABYTE} MB kept"
         if failures > retries:
             raise DownloadError(
-                f"{receive.url}: no data in {failures} attempts ({reason}); {kept}, "
+                f"{receive.url}: no data in {counted(failures, 'attempt')} ({reason}); {kept}, "
                 "the same command continues from there"
             )
         pause = min(wait * 2 ** max(failures - 1, 0), _LONGEST_WAIT)

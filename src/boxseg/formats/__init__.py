@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -26,6 +27,9 @@ from boxseg.formats.class_remarks import class_remarks
 from boxseg.formats.decisions import decisions_on
 from boxseg.formats.listing import Listing
 from boxseg.formats.masks import read_mask
+from boxseg.wording import counted
+
+log = logging.getLogger("boxseg")
 
 __all__ = ["READERS", "detect", "detect_file", "inspect", "is_known", "load"]
 
@@ -100,14 +104,19 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
     _check_number(dataset)
     problems += class_remarks(dataset)
     decisions = decisions_on(dataset, data, listing, sign)
+    log.debug(
+        f"{dataset.root}, split {dataset.split}: {name} ({sign}), {counted(len(dataset), 'photo')}, "
+        f"{counted(len(dataset.classes), 'class')}, {counted(len(problems), 'problem')}"
+    )
     return replace(dataset, problems=tuple(problems), decisions=decisions)
 
 
 def _check_number(dataset: BoxDataset) -> None:
     if len(dataset.classes) >= IGNORE:
         raise DataError(
-            f"{dataset.root} has {len(dataset.classes)} classes, but a label mask of 8 bits holds at most "
-            f"{IGNORE - 1} (255 means no label): choose some by data.classes, or merge some by data.merge"
+            f"{dataset.root} has {counted(len(dataset.classes), 'class')}, but a label mask of 8 bits "
+            f"holds at most {IGNORE - 1} (255 means no label): choose some by data.classes, or merge some by "
+            "data.merge"
         )
 
 
@@ -188,6 +197,7 @@ def _with_masks(samples: list[Sample], folder: Path, classes: int) -> list[Sampl
     readers = [partial(read_mask, path, classes) if path.is_file() else None for path in paths]
     if not any(readers):
         raise DataError(
-            f"{folder} has no mask for any of {len(samples)} images, expected {paths[0].name} and so on"
+            f"{folder} has no mask for any of {counted(len(samples), 'image')}, expected "
+            f"{paths[0].name} and so on"
         )
     return [replace(sample, ground_truth=read) for sample, read in zip(samples, readers, strict=True)]

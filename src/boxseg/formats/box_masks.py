@@ -22,6 +22,7 @@ from boxseg.errors import DataError
 from boxseg.formats.coco_results import encode_window
 from boxseg.formats.loose_numbers import number
 from boxseg.formats.regions import UNREADABLE_REGION, encode_region
+from boxseg.wording import counted
 
 # What made a mask: the mask network, or a rule where the method found nothing. Others are methods' names.
 NETWORK, FALLBACK = "network", "fallback"
@@ -66,8 +67,8 @@ def read_box_masks(path: Path, sample: Sample) -> list[BoxMask]:
     complete = isinstance(entries, list) and len(entries) == len(sample.boxes)
     if not complete or not all(_is_of(entry, sample) for entry in entries):
         raise DataError(
-            f"{path} does not hold a mask for each of the {len(sample.boxes)} boxes of {sample.id}: remove it "
-            "and run the command again"
+            f"{path} does not hold a mask for each of the {counted(len(sample.boxes), 'box')} of {sample.id}: "
+            "remove it and run the command again"
         )
     return list(entries)
 

@@ -38,6 +38,7 @@ from boxseg.formats.loose_numbers import ById, Id, as_id, is_set, number
 from boxseg.formats.photo_names import NamedPhoto, locate_photos
 from boxseg.formats.regions import is_void, packed, painter, region_bounds
 from boxseg.formats.split_files import annotations_option, head
+from boxseg.wording import counted, counted_of
 
 _PLAIN = {int, float}
 LOOKED_FOR = "annotations/instances_*.json or */_annotations.coco.json (coco)"
@@ -215,7 +216,7 @@ def _repeated(annotations: list[Any], path: Path) -> Iterator[Problem]:
     for own_id, count in Counter(found for found in ids if isinstance(found, (int, str))).items():
         if count > 1:
             kind = "annotation ID used several times"
-            yield Problem(file=path, kind=kind, detail=f"{own_id}, {count} times", action="kept")
+            yield Problem(file=path, kind=kind, detail=f"{own_id}, {counted(count, 'time')}", action="kept")
 
 
 _Object = tuple[AnnotatedBox, Instance]
@@ -299,7 +300,7 @@ def _doubtful_crowds(content: dict[str, list[Any]], path: Path) -> Iterator[Prob
         yield Problem(
             file=path,
             kind="iscrowd on polygons, not on run-length codes",
-            detail=f"{len(drawn)} of {every} annotations; if these are objects, set iscrowd to 0",
+            detail=f"{counted_of(len(drawn), every, 'annotation')}; if these are objects, set iscrowd to 0",
             action="read as crowds: no boxes, 255 in labels and scores",
         )
 

@@ -8,6 +8,7 @@ from boxseg.config import Data
 from boxseg.dataset import BoxDataset, Decision
 from boxseg.formats.listing import Listing
 from boxseg.formats.regions import RegionMask
+from boxseg.wording import counted_of
 
 _SHOWN = 6  # names of classes
 
@@ -56,8 +57,8 @@ def _choice(dataset: BoxDataset, data: Data) -> Iterator[Decision]:
         decided = f"{', '.join(dataset.classes)}, in this order"
         yield Decision(about="chosen classes", decided=decided, why="data.classes")
         why = (
-            f"data.classes leaves out {len(left_out)} of {len(choice.own)} classes, and "
-            f"{choice.boxes_left_out} of {sum(choice.boxes)} boxes"
+            f"data.classes leaves out {counted_of(len(left_out), len(choice.own), 'class')}, and "
+            f"{counted_of(choice.boxes_left_out, sum(choice.boxes), 'box')}"
         )
         yield Decision(about="other classes", decided="background", why=why)
 
@@ -67,7 +68,7 @@ def _ground_truth(dataset: BoxDataset, data: Data) -> Decision:
     if not truths:
         why = "no masks, and no outlines that differ from their boxes; data.masks=DIR names masks ID.png"
         return Decision(about="ground truth", decided="none", why=why)
-    decided = f"for {len(truths)} of {len(dataset)} images"
+    decided = f"for {counted_of(len(truths), len(dataset), 'image')}"
     if data.masks is not None:
         why = f"masks ID.png in {data.masks} (data.masks)"
     elif all(isinstance(truth, RegionMask) for truth in truths):

@@ -27,6 +27,7 @@ from boxseg.dataset import Problem, Turned
 from boxseg.errors import DataError
 from boxseg.formats.images import Header
 from boxseg.formats.listing import AnnotatedPhoto
+from boxseg.wording import counted
 
 # A box that reaches beyond the photo by more pixels and a larger share of its side clearly leaves it.
 _SLACK_PIXELS, _SLACK = 2.0, 0.01
@@ -155,5 +156,5 @@ def turned_lines(turned: Sequence[Turned]) -> list[str]:
     lines = []
     for one in turned:
         how = "as their pixels are stored" if one.as_stored else "upright"
-        lines.append(f"Turned by EXIF: {one.count} photos, read {how}, {reasons[one.why]}.")
+        lines.append(f"Turned by EXIF: {counted(one.count, 'photo')}, read {how}, {reasons[one.why]}.")
     return lines

@@ -31,6 +31,7 @@ from boxseg.errors import DataError
 from boxseg.formats.files import is_file, leads_out
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.split_files import images_option
+from boxseg.wording import counted
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 # Folders of pictures that are no photos, although they have the names of photos.
@@ -114,9 +115,8 @@ def _unclear(name: str, found: list[Path], top: Path, source: Path) -> Problem:
     places = ", ".join(path.relative_to(top).as_posix() for path in found[:3])
     if len(found) == 1:
         return Problem.skipped(source, "one photo for several names", f"{name} and others fit {places}")
-    detail = (
-        f"{name} may be any of {len(found)} photos ({places}): give the folder of the right ones by data.images"
-    )
+    many = counted(len(found), "photo")
+    detail = f"{name} may be any of {many} ({places}): give the folder of the right ones by data.images"
     return Problem.skipped(source, "several photos of one name", detail)
 
 

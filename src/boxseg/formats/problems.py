@@ -10,6 +10,7 @@ from boxseg.dataset import BoxDataset, Problem
 from boxseg.errors import DataError
 from boxseg.formats.frames import turned_lines
 from boxseg.tables import Table
+from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
@@ -23,9 +24,14 @@ def check_boxes(dataset: BoxDataset) -> None:
     if any(len(sample.labels) for sample in dataset.samples):
         return
     first = dataset.problems[0] if dataset.problems else None
-    why = f"; the first of {len(dataset.problems)} problems is {first.file}: {first.what}" if first else ""
+    why = (
+        f"; the first of {counted(len(dataset.problems), 'problem')} is {first.file}: {first.what}"
+        if first
+        else ""
+    )
     raise DataError(
-        f"no image of split {dataset.split} in {dataset.root} has a box ({len(dataset)} images{why}): nothing "
+        f"no image of split {dataset.split} in {dataset.root} has a box "
+        f"({counted(len(dataset), 'image')}{why}): nothing "
         f"can be labelled or learnt; `boxseg doctor data.root={dataset.root} data.split={dataset.split}` shows "
         "what was read"
     )
@@ -65,8 +71,8 @@ def report_problems(dataset: BoxDataset, shown: int = 3) -> None:
     if not dataset.problems:
         return
     count = len(dataset.problems)
-    log.info(f"{dataset.split}: {count} problems in {dataset.root}; `boxseg doctor` lists them:")
+    log.warning(f"{dataset.split}: {counted(count, 'problem')} in {dataset.root}; `boxseg doctor` lists them:")
     for problem in dataset.problems[:shown]:
-        log.info(f"  {problem.file}: {problem.what} ({problem.action})")
+        log.warning(f"  {problem.file}: {problem.what} ({problem.action})")
     if count > shown:
-        log.info(f"  … and {count - shown} more")
+        log.warning(f"  … and {count - shown} more")

@@ -44,6 +44,7 @@ from boxseg.formats.yolo_places import (
     read_description,
 )
 from boxseg.formats.yolo_rows import Outlined, UnreadableRow, four_corners, read_rows
+from boxseg.wording import counted
 
 LOOKED_FOR = "data.yaml, obj.data, or classes.txt with label files (yolo)"
 
@@ -78,7 +79,9 @@ def read(data: Data) -> Listing:
     # If there is no label file at all, the labels are elsewhere: the photos are not all background.
     if sources and not any(map(is_file, sources.values())):
         first = next(iter(sources.values()))
-        raise DataError(f"{path}: none of {len(sources)} photos of {data.split!r} has labels ({first})")
+        raise DataError(
+            f"{path}: none of {counted(len(sources), 'photo')} of {data.split!r} has labels ({first})"
+        )
     read, problems = sort_out(_photos(data, description, sources, names, ids))
     photos, notes = sort_out(_with_ground_truth(read, path))
     problems = [*found.problems, *problems, *notes]
@@ -166,8 +169,8 @@ def _with_ground_truth(read: list[_Read], path: Path) -> Iterator[AnnotatedPhoto
         yield Problem(
             file=path,
             kind="rotated boxes",
-            detail=f"{len(polygons)} of four corners in {len(files)} label files, as are all polygons of the "
-            f"split; the first in {files[0].name}",
+            detail=f"{len(polygons)} of four corners in {counted(len(files), 'label file')}, as are all "
+            f"polygons of the split; the first in {files[0].name}",
             action="kept, as the upright boxes around them; no ground truth",
         )
         polygons = []

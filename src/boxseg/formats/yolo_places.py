@@ -28,6 +28,7 @@ from boxseg.errors import DataError, did_you_mean, shown
 from boxseg.formats.files import is_below, is_file, listed, normal
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.photo_names import find_files
+from boxseg.wording import counted
 
 SPLITS = ("train", "val", "test")
 # Other names of folders and entries of splits.
@@ -168,7 +169,8 @@ def find_photos(description: Description, split: str) -> Photos:
     if photos.problems and not photos.files:
         first = photos.problems[0]
         raise DataError(
-            f"{path}: none of {len(photos.problems)} photos of {split!r} is there ({first.file.name} names "
+            f"{path}: none of {counted(len(photos.problems), 'photo')} of {split!r} is there "
+            f"({first.file.name} names "
             f"{first.detail}, looked for in {description.base} and below)"
         )
     return photos

@@ -24,6 +24,7 @@ from boxseg.nn.deeplab import BoxClassifier, Segmenter, build_classifier, build_
 from boxseg.nn.weights.loading import LoadReport, load_weights, weight_file
 from boxseg.palette import voc_palette
 from boxseg.runs.layout import CheckpointKind, checkpoint_file
+from boxseg.wording import counted
 
 Network = BoxClassifier | Segmenter
 NetworkT = TypeVar("NetworkT", BoxClassifier, Segmenter)
@@ -140,7 +141,7 @@ def check_classes(known: Sequence[str], dataset: BoxDataset, checkpoint: Path) -
         other = sorted(set(known) ^ set(dataset.classes))
         differ = f"; not in both: {', '.join(other[:6])}" if other else "; their order differs"
         raise CheckpointError(
-            f"{checkpoint} was trained on {len(known)} classes, "
+            f"{checkpoint} was trained on {counted(len(known), 'class')}, "
             f"{dataset.root} has {len(dataset.classes)}{differ}"
         )
 

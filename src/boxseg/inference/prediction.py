@@ -15,11 +15,14 @@ from PIL import Image
 
 from boxseg import palette
 from boxseg.config.data import MOST_PIXELS
-from boxseg.errors import ConfigError, NotFiniteError
+from boxseg.errors import ConfigError, NotFiniteError, did_you_mean
 from boxseg.formats.coco_results import encode_mask
 from boxseg.formats.images import small_png, to_photo
 from boxseg.formats.masks import write_grey, write_mask
+from boxseg.formats.simplify import mask_polygons
+from boxseg.formats.supervision import detections
 from boxseg.inference.windows import SMALLEST, Tile, blended, window_side
+from boxseg.wording import counted
 
 # Bytes of photos predicted together: the probabilities of more would fill the memory.
 _TOGETHER = 3 * 2**22
@@ -47,6 +50,54 @@ class LabelledPhoto:
         counts = np.bincount(self.labels.ravel(), minlength=len(self.classes) + 1) / self.labels.size
         found = {name: float(n) for name, n in zip(("background", *self.classes), counts, strict=True) if n}
         return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    def __getitem__(self, name: str) -> NDArray[np.bool_]:
+        """The mask of a class, (H, W): `prediction["cat"]`; `background` is one, too.
+
+        Raises:
+            KeyError: There is no such class.
+        """
+        names = ("background", *self.classes)
+        if name not in names:
+            near = did_you_mean(str(name), names)
+            raise KeyError(f"no class {name!r}{near} (one of {', '.join(names)})")
+        mask: NDArray[np.bool_] = self.labels == names.index(name)
+        return mask
+
+    def polygons(self, simplify: float = 1.0) -> dict[str, list[NDArray[np.float64]]]:
+        """By class found, the outlines of its regions, (k, 2) x y each, pixels; holes are cut open by a line.
+
+        Args:
+            simplify: Corners are left out as long as they stay within this many pixels of the outline.
+        """
+        found = {}
+        for label in self._found():
+            rings = mask_polygons(self.labels == label, simplify)
+            found[self.classes[label - 1]] = [np.asarray(ring, dtype=np.float64) for ring in rings]
+        return found
+
+    def to_supervision(self) -> Any:
+        """The labels as `supervision.Detections`: one for all pixels of a class, without the background.
+
+        `class_id` is the place in `classes`, from 0, `confidence` the mean over the mask, and
+        `data["class_name"]` the name.
+
+        Raises:
+            MissingExtraError: supervision is not installed.
+        """
+        labels = self._found()
+        masks = np.array([self.labels == label for label in labels], bool).reshape(-1, *self.labels.shape)
+        return detections(
+            boxes=np.array([_bounds(mask) for mask in masks], np.float64),
+            masks=masks,
+            scores=np.array([self.confidence[mask].mean(dtype=np.float64) for mask in masks], np.float64),
+            labels=labels,
+            classes=self.classes,
+        )
+
+    def _found(self) -> NDArray[np.int64]:
+        """The classes that the photo has, without the background."""
+        return np.unique(self.labels[self.labels > 0]).astype(np.int64)
 
     def overlay(self, opacity: float = 0.55) -> Image.Image:
         """The photo with its labels painted over it in VOC colours; the background stays clear."""
@@ -114,23 +165,28 @@ class Prediction(LabelledPhoto):
         """
         ids = tuple(category_ids) or tuple(range(1, len(self.classes) + 1))
         if len(ids) != len(self.classes):
-            raise ValueError(f"{len(ids)} category ids for {len(self.classes)} classes")
+            raise ValueError(f"{counted(len(ids), 'category id')} for {counted(len(self.classes), 'class')}")
         results = []
-        for label in np.unique(self.labels[self.labels > 0]):
+        for label in self._found():
             mask = self.labels == label
-            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-            width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+            left, top, right, bottom = _bounds(mask)
             results.append(
                 {
                     "image_id": image_id,
                     "category_id": int(ids[label - 1]),
                     "segmentation": encode_mask(mask),
-                    "bbox": [int(columns[0]), int(rows[0]), int(width), int(height)],
+                    "bbox": [left, top, right - left, bottom - top],
                     "area": int(mask.sum()),
                     "score": float(self.probabilities[label][mask].mean(dtype=np.float64)),
                 }
             )
         return results
+
+
+def _bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """The smallest box around a mask: left, top, right, bottom, half-open."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def strongest(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

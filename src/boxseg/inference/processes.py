@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
@@ -28,6 +29,9 @@ from boxseg.dataset import Sample
 from boxseg.errors import BoxsegError
 from boxseg.inference.threads import BATCH
 from boxseg.progress import Progress, quiet
+from boxseg.wording import counted
+
+log = logging.getLogger("boxseg")
 
 T = TypeVar("T")
 ToolsT = TypeVar("ToolsT", bound="Tools")
@@ -66,6 +70,7 @@ def spread(
         BoxsegError: A process raised it, died, or failed for another reason.
     """
     count = max(1, min(len(devices), len(samples)))
+    log.debug(f"{description}: {counted(len(samples), 'photo')} on {', '.join(map(str, devices[:count]))}")
     if count == 1:
         return [work(tools.on(devices[0]), samples)]
     threads = max(1, torch.get_num_threads() // count)

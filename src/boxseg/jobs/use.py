@@ -126,7 +126,7 @@ class ConvertJob(Job):
         format: `palette` (PNG with labelmap.txt: CVAT's "Segmentation mask 1.1"), `voc` (devkit folder),
             `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances),
             `yolo-seg` (polygons), `cvat` (CVAT for images 1.1) or `label-studio` (tasks with brushed masks).
-        labels: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they are
+        which: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they are
             not reliable), or `y_crf` or `y_ret` of a classifier. `ground-truth` takes the outlines of single
             objects in a data set: `source` is its folder.
         objects: What counts as one object: `masks` (the mask of each box, as in masks.json), `boxes` (the
@@ -158,7 +158,7 @@ class ConvertJob(Job):
     source: Path = field(metadata=POSITIONAL)
     out: Path = field(metadata=POSITIONAL)
     format: LabelFormat
-    labels: Literal["labels", "y_crf", "y_ret", "agreed", "ground-truth"] = "labels"
+    which: Literal["labels", "y_crf", "y_ret", "agreed", "ground-truth"] = "labels"
     objects: Literal["auto", "masks", "boxes", "regions"] = "auto"
     segmentation: Literal["rle", "polygons"] = "rle"
     tighten: bool = False

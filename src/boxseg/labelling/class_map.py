@@ -18,6 +18,7 @@ from boxseg.dataset import BACKGROUND, BACKGROUND_NAME
 from boxseg.documents import read_yaml
 from boxseg.errors import CheckpointError, ConfigError, did_you_mean
 from boxseg.options import RECIPES
+from boxseg.wording import counted, counted_of
 
 log = logging.getLogger("boxseg")
 
@@ -83,14 +84,15 @@ def match_classes(
     lacking = [name for name, match in zip(data, matches, strict=True) if match is None]
     if lacking and option is None:
         raise CheckpointError(
-            f"{checkpoint} knows {len(classifier)} classes, but not all {len(data)} of the data (missing: "
+            f"{checkpoint} knows {counted(len(classifier), 'class')}, but not all {len(data)} of the data "
+            "(missing: "
             f"{_few(lacking)}): map them with label.class_map (a file, or voc_to_coco), or "
             f"give class_map={MATCH_NAMES} to label the missing ones without the classifier"
         )
     if lacking:
         log.info(
-            f"label: the classifier does not know {len(lacking)} of {len(data)} classes; in their boxes "
-            f"1 minus the background attention replaces activation maps: {_few(lacking)}"
+            f"label: the classifier does not know {counted_of(len(lacking), len(data), 'class')}; in their "
+            f"boxes 1 minus the background attention replaces activation maps: {_few(lacking)}"
         )
     return matches
 

@@ -91,7 +91,7 @@ def start(job: LabelJob, dataset: BoxDataset) -> FromClassifier:
     if trained not in ("bap", "gap"):
         raise CheckpointError(f"{job.checkpoint} was trained with pooling={trained}, expected bap or gap")
     if job.label.method not in ("auto", trained):
-        log.info(
+        log.warning(
             f"label: {job.checkpoint} was trained with pooling={trained}: method={job.label.method} "
             "changes its background score only"
         )

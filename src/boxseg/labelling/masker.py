@@ -24,6 +24,7 @@ from boxseg.formats.boxes import judge_boxes
 from boxseg.formats.components import clean_mask
 from boxseg.formats.images import small_png, to_photo
 from boxseg.formats.simplify import mask_polygons
+from boxseg.formats.supervision import detections
 from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import SHIPPED, load_mask_network
 from boxseg.labelling.finishing import finish
@@ -31,6 +32,7 @@ from boxseg.labelling.from_network import FromNetwork
 from boxseg.labelling.method import Scored, ScoredInParts
 from boxseg.labelling.objects import with_fallbacks
 from boxseg.palette import overlay
+from boxseg.wording import counted
 
 # Classes that a palette image can hold.
 _MOST_CLASSES = 254
@@ -92,6 +94,18 @@ class ObjectMasks:
             found.append([np.asarray(ring + np.array(window[:2]), dtype=np.float64) for ring in rings])
         return found
 
+    def to_supervision(self) -> Any:
+        """The masks as `supervision.Detections`, one for each box, in their order.
+
+        `class_id` is the place in `classes`, from 0, `confidence` the score, and `data["class_name"]` the name.
+
+        Raises:
+            MissingExtraError: supervision is not installed.
+        """
+        return detections(
+            boxes=self.boxes, masks=self.masks, scores=self.scores, labels=self.labels, classes=self.classes
+        )
+
     def overlay(self, opacity: float = 0.55) -> Image.Image:
         """The photo with its masks painted over it, each in a colour of its own, small boxes on top."""
         numbers = np.zeros(self.image.shape[:2], dtype=np.uint8)
@@ -104,7 +118,7 @@ class ObjectMasks:
         height, width = self.image.shape[:2]
         fallbacks = self.sources.count("fallback")
         more = f", {fallbacks} fallback" if fallbacks else ""
-        return f"{type(self).__name__}({len(self)} masks on {width}x{height} pixels{more})"
+        return f"{type(self).__name__}({counted(len(self), 'mask')} on {width}x{height} pixels{more})"
 
     def _repr_png_(self) -> bytes:
         return small_png(self.overlay())
@@ -230,7 +244,7 @@ def _classes(labels: Sequence[int | str] | None, count: int) -> tuple[NDArray[np
     """Class 1..L of each box, and the names of the classes."""
     given = [1] * count if labels is None else list(labels)
     if len(given) != count:
-        raise DataError(f"{len(given)} labels for {count} boxes: give one for each")
+        raise DataError(f"{counted(len(given), 'label')} for {counted(count, 'box')}: give one for each")
     if all(isinstance(label, str) for label in given):
         names = tuple(dict.fromkeys(str(label) for label in given))
         numbers = [names.index(str(label)) + 1 for label in given]
@@ -238,7 +252,7 @@ def _classes(labels: Sequence[int | str] | None, count: int) -> tuple[NDArray[np
         numbers = [_number(label) for label in given]
         names = tuple(str(number) for number in range(1, max(numbers, default=0) + 1))
     if len(names) > _MOST_CLASSES:
-        raise DataError(f"{len(names)} classes, at most {_MOST_CLASSES} are possible")
+        raise DataError(f"{counted(len(names), 'class')}, at most {_MOST_CLASSES} are possible")
     return np.array(numbers, dtype=np.int64), names
 
 

@@ -11,7 +11,7 @@ import yaml
 from boxseg.documents import read_yaml as read_yaml_file
 from boxseg.errors import ConfigError, did_you_mean
 from boxseg.jobs import JOBS, TABLE_RECIPES, Job
-from boxseg.options.keys import Flat, flatten, options_of, to_plain
+from boxseg.options.keys import RENAMED, Flat, flatten, options_of, refuse_renamed, to_plain
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -52,6 +52,9 @@ def read_yaml(name: str, job: type[Job]) -> Flat:
     for key in flat:
         if key not in everywhere:
             raise ConfigError(f"unknown option {key!r} in {path}{did_you_mean(key, everywhere)}")
+    for key, (_, values) in RENAMED.get(job.__name__, {}).items():
+        if flat.get(key) in values:  # else it is another verb's
+            refuse_renamed(key, job)
     return {key: value for key, value in flat.items() if key in options_of(job)}
 
 

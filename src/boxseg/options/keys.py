@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -21,8 +22,21 @@ MAPPINGS = frozenset({"class_map", "merge"})
 
 PLACEHOLDERS = {int: "INTEGER", float: "NUMBER", bool: "true|false", str: "TEXT", Path: "PATH"}
 
+# Options of earlier versions by job: what each is called now, and what it took, by which it is told from an
+# option of the same name of other verbs.
+RENAMED: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
+    "ConvertJob": {"labels": ("which", ("labels", "y_crf", "y_ret", "agreed", "ground-truth"))},
+}
+
 # The name of a section stands for one of these options in it: `data=DIR`, `crf=false`.
 STAND_INS = ("root", "enabled")
+
+
+# Options that are text and often name a file or folder: in Python they may be a Path.
+NAMES_OF_FILES = frozenset(
+    {"labels", "strong", "images", "weights", "classifier_weights", "backbone", "sam", "class_map", "mirror"}
+    | {"test_archive"}
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +102,7 @@ def docstring(section: type[Any]) -> tuple[str, dict[str, str]]:
     summary, texts = "", {}
     for kind in reversed(section.__mro__[:-1]):
         summary, _, arguments = inspect.cleandoc(kind.__doc__ or "").partition("\n\nArgs:\n")
-        for entry in re.split(r"\n(?! )", inspect.cleandoc(arguments)):
+        for entry in re.split(r"\n(?! )", textwrap.dedent(arguments).strip()):
             name, _, text = entry.partition(":")
             texts[name] = " ".join(text.split())
     return " ".join(summary.split()), texts
@@ -149,6 +163,16 @@ def to_word(value: Any) -> str:
     return str(value) if isinstance(value, (str, Path)) else json.dumps(value, default=str)
 
 
+def refuse_renamed(key: str, job: type[Any]) -> None:
+    """Raise a ConfigError for an option that has another name now."""
+    name, _ = RENAMED.get(job.__name__, {}).get(key, ("", ()))
+    if name:
+        raise ConfigError(
+            f"the option {key}=… of this verb is now called {name}=…; {key}= says where labels are, in other "
+            "verbs"
+        )
+
+
 def complete_key(key: str, job: type[Any], verb: str) -> str:
     """The full name of an option, from any unambiguous ending of it (`lr`, `crf.iterations`).
 
@@ -159,6 +183,7 @@ def complete_key(key: str, job: type[Any], verb: str) -> str:
         ConfigError: There is no such option, or there are several.
     """
     known = options_of(job)
+    refuse_renamed(key, job)
     names = (key, *(f"{key}.{option}" for option in STAND_INS))
     for candidate in (name for exact in names for name in (exact, f"{verb}.{exact}")):
         if candidate in known:

@@ -24,6 +24,7 @@ from boxseg.scoring.box_agreement import agreement_table
 from boxseg.scoring.confusion import StoredScores
 from boxseg.scoring.mask_counts import MaskCounts, count_table, read_counts
 from boxseg.tables import Cell, Table
+from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
@@ -41,7 +42,7 @@ def facts(parts: Parts) -> tuple[tuple[str, str], ...]:
     for split in parts.splits:
         data = split.dataset
         boxes = sum(len(sample.labels) for sample in data.samples)
-        lines.append((f"Split {data.split}", f"{len(data):,} photos, {boxes:,} boxes"))
+        lines.append((f"Split {data.split}", f"{counted(len(data), 'photo')}, {counted(boxes, 'box')}"))
     if parts.splits:
         data = parts.splits[0].dataset
         lines += [("Format", data.format), ("Classes", str(len(data.classes)))]
@@ -190,7 +191,7 @@ def _mask_counts(parts: Parts) -> dict[str, MaskCounts] | None:
     try:
         return read_counts(folder / MASK_COUNTS)
     except DataError as error:
-        log.info(f"report: left out: {error}")
+        log.warning(f"report: left out: {error}")
         return None
 
 

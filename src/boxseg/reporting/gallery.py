@@ -29,6 +29,7 @@ from boxseg.reporting.parts import Parts, Split
 from boxseg.runs.layout import AGREED, FINAL, PAIR, Y_CRF, Y_RET, piece_path
 from boxseg.scoring.confusion import ConfusionMatrix
 from boxseg.scoring.label_scores import read_truth
+from boxseg.wording import counted_of
 
 Labels = NDArray[np.uint8]
 
@@ -164,11 +165,10 @@ def _shares(splits: Sequence[Split], photos: int) -> Iterator[tuple[Split, int]]
 
 
 def _counts(photos: Sequence[GalleryPhoto], splits: Sequence[Split]) -> str:
-    parts = [
-        f"{sum(photo.split == split.dataset.split for photo in photos):,} of {len(split.dataset):,} photos "
-        f"of {split.dataset.split}"
-        for split in splits
-    ]
+    parts = []
+    for split in splits:
+        count = sum(photo.split == split.dataset.split for photo in photos)
+        parts.append(f"{counted_of(count, len(split.dataset), 'photo')} of {split.dataset.split}")
     more = len(photos) < sum(len(split.dataset) for split in splits)
     return ", ".join(parts) + (": evenly drawn, photos=… shows more." if more else ".")
 

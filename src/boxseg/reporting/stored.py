@@ -62,7 +62,7 @@ def read_scores(folder: Path | None) -> StageScores:
     try:
         return _scores(content, file)
     except DataError as error:
-        log.info(f"report: left out: {error}")
+        log.warning(f"report: left out: {error}")
         return _scores({}, file)
 
 
@@ -103,7 +103,7 @@ def read_confusion(folder: Path | None) -> tuple[tuple[str, ...], dict[str, NDAr
         shape = len(stored.classes), len(stored.classes) + 1
         counts = {name: np.array(rows, dtype=np.int64).reshape(shape) for name, rows in stored.counts.items()}
     except (DataError, ValueError, OverflowError) as error:
-        log.info(f"report: {file} left out: {error}")
+        log.warning(f"report: {file} left out: {error}")
         return (), {}
     return stored.classes, counts
 
@@ -114,7 +114,7 @@ def _read_json(file: Path) -> dict[str, Any]:
     try:
         return read_record(dict[str, Any], file, "what a stage writes")
     except DataError as error:
-        log.info(f"report: left out: {error}")
+        log.warning(f"report: left out: {error}")
         return {}
 
 
@@ -127,5 +127,5 @@ def read_history(folder: Path) -> list[tuple[int, float, float]]:
         rows = csv.DictReader(read_text(file).splitlines())
         return [(int(row["iteration"]), float(row["loss"]), float(row["lr"])) for row in rows]
     except (DataError, csv.Error, KeyError, TypeError, ValueError) as error:
-        log.info(f"report: {file} left out: {error}")
+        log.warning(f"report: {file} left out: {error}")
         return []

@@ -27,6 +27,7 @@ from boxseg.runs.label_source import LabelSource, with_labels
 from boxseg.runs.layout import FINAL, HOLDER, LOCK, RECORD, piece_path
 from boxseg.runs.lock import hold
 from boxseg.runs.provenance import boxes_digest, file_state
+from boxseg.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class WrittenDataset:
             "boxes": "boxes",
             "regions": "connected regions",
         }[self.objects]
-        counts = f"{done.photos} photos, {done.objects} objects ({of})"
+        counts = f"{counted(done.photos, 'photo')}, {counted(done.objects, 'object')} ({of})"
         there = ": there already, from the same labels; overwrite=true writes it again" if self.there else ""
         lines = [f"{self.format}: {self.folder}, split {self.split}: {counts}{there}"]
         if done.empty:
@@ -63,20 +64,21 @@ class WrittenDataset:
             }
             lines.append(f"  left out: {done.empty} {what.get(self.objects, 'small regions')}")
         if self.missing:
-            lines.append(f"  left out: {self.missing} photos without a label")
+            lines.append(f"  left out: {counted(self.missing, 'photo')} without a label")
         if self.outside:
             lines.append(self.outside)
         if done.stray:
             lines.append(
-                f"  {done.stray} photos have labels outside the boxes, left out: objects=regions keeps them"
+                f"  labels outside the boxes are left out, in {counted(done.stray, 'photo')}: "
+                "objects=regions keeps them"
             )
         if done.as_stored:
             lines.append(
-                f"  {done.as_stored} photos are turned by EXIF, but boxes and labels are of the stored pixels: "
-                "programs must not turn them"
+                f"  turned by EXIF: {counted(done.as_stored, 'photo')}, but boxes and labels are of the stored "
+                "pixels: programs must not turn them"
             )
         if done.ignored and self.format in OVERLAPPING:
-            lines.append(f"  {done.ignored} photos have pixels of 255, which are no object here")
+            lines.append(f"  pixels of 255 in {counted(done.ignored, 'photo')} are no object here")
         return [*lines, self.maps] if self.maps else lines
 
 

@@ -12,6 +12,7 @@ from boxseg.errors import ConfigError
 from boxseg.formats.files import is_file
 from boxseg.progress import track
 from boxseg.runs.layout import CONFIDENCE, RELIABLE, map_paths
+from boxseg.wording import counted
 
 
 def check_maps(home: Path) -> None:
@@ -43,4 +44,4 @@ def copy_maps(home: Path, out: Path, samples: Sequence[Sample]) -> str:
                 with atomic_path(file) as temporary:
                     shutil.copyfile(source, temporary)
                 copied[place] += 1
-    return f"  maps: {copied[1]} reliable regions, {copied[0]} confidence maps"
+    return f"  maps: {counted(copied[1], 'reliable region')}, {counted(copied[0], 'confidence map')}"

@@ -35,6 +35,7 @@ from boxseg.runs.layout import (
     Y_RET,
     stage_folder,
 )
+from boxseg.wording import counted, counted_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ def read_source(job: ConvertJob) -> LabelSource:
         DataError: There are no labels, or their photos or classes are not known.
         ConfigError: An option does not fit the labels.
     """
-    if job.labels == "ground-truth":
+    if job.which == "ground-truth":
         return _ground_truth(job)
     found = _find(job)
     data = _merge(job.data, found.data)
@@ -112,7 +113,7 @@ def _ground_truth(job: ConvertJob) -> LabelSource:
     samples = tuple(s for s in dataset.samples if s.ground_truth is not None and object_regions(s) is not None)
     if not samples:
         raise DataError(
-            f"labels=ground-truth: no image of split {dataset.split} in {dataset.root} has an outline for each "
+            f"which=ground-truth: no image of split {dataset.split} in {dataset.root} has an outline for each "
             "of its boxes"
         )
     return LabelSource(
@@ -151,7 +152,9 @@ def with_labels(dataset: BoxDataset, masks: MaskFolder) -> BoxDataset:
         if masks.has(sample.id)
     )
     if not samples:
-        raise DataError(f"{masks.path} has no label for any of {len(dataset)} photos of {dataset.root}")
+        raise DataError(
+            f"{masks.path} has no label for any of {counted(len(dataset), 'photo')} of {dataset.root}"
+        )
     return replace(dataset, samples=samples)
 
 
@@ -174,9 +177,9 @@ def _find(job: ConvertJob) -> _Found:
     if folder.name in (FINAL, *PAIR) and is_file(folder.parent / CONFIG):
         return _Found(masks=MaskFolder(folder), home=folder.parent, data=_data_of(folder.parent))
     if (folder / FINAL).is_dir() and is_file(folder / CONFIG):
-        return _Found(masks=_chosen(folder, job.labels), home=folder, data=_data_of(folder))
-    if job.labels != FINAL:
-        raise ConfigError(f"labels={job.labels} is for folders made by label only; {folder} is not one")
+        return _Found(masks=_chosen(folder, job.which), home=folder, data=_data_of(folder))
+    if job.which != FINAL:
+        raise ConfigError(f"which={job.which} is for folders made by label only; {folder} is not one")
     if (folder / FINAL).is_dir():
         return _Found(masks=MaskFolder(folder / FINAL), home=folder, predicted=True)
     if any(listed(folder, "**/*.png")):
@@ -184,16 +187,16 @@ def _find(job: ConvertJob) -> _Found:
     raise DataError(f"{folder} holds no labels: expected labels/ or masks ID.png")
 
 
-def _chosen(folder: Path, labels: str) -> MaskFolder:
+def _chosen(folder: Path, which: str) -> MaskFolder:
     """The labels of a folder made by `label` that an option names."""
-    if labels == AGREED:
+    if which == AGREED:
         return MaskFolder(folder / FINAL, folder / RELIABLE)
-    if not (folder / labels).is_dir():
+    if not (folder / which).is_dir():
         raise ConfigError(
-            f"labels={labels}: {folder} has no {labels}/; only label.method=bap and gap write {Y_CRF}/ and "
+            f"which={which}: {folder} has no {which}/; only label.method=bap and gap write {Y_CRF}/ and "
             f"{Y_RET}/"
         )
-    return MaskFolder(folder / labels)
+    return MaskFolder(folder / which)
 
 
 def _data_of(folder: Path) -> Data | None:
@@ -230,7 +233,8 @@ def _from_photos(job: ConvertJob, found: _Found) -> BoxDataset:
     lost = [name for name in ids if name not in photos]
     if lost:
         raise DataError(
-            f"{len(lost)} of {len(ids)} labels in {found.masks.path} have no photo, the first {lost[0]}.png"
+            f"no photo for {counted_of(len(lost), len(ids), 'label')} in {found.masks.path}, the first of "
+            f"which is {lost[0]}.png"
         )
     # The photos are not decoded here.
     samples = tuple(photo_sample(name, photos[name], max_pixels=sys.maxsize) for name in ids)
@@ -254,7 +258,8 @@ def _photos_in(folder: Path, ids: list[str]) -> dict[str, Path]:
             found[name] = paths.get(name) or alike[0]
         elif alike:
             raise DataError(
-                f"images={folder}: {name} may be any of {len(alike)} photos ({alike[0]}, {alike[1]}): "
+                f"images={folder}: {name} may be any of {counted(len(alike), 'photo')} "
+                f"({alike[0]}, {alike[1]}): "
                 "put the labels into the same subfolders as the photos"
             )
     return found

@@ -45,7 +45,7 @@ def next_steps(data: Data, dataset: BoxDataset, tightness: Tightness | None) -> 
             source=data.root,
             out=Path("tight"),
             format="coco",
-            labels="ground-truth",
+            which="ground-truth",
             tighten=True,
             data=None if data == Data(root=data.root) else data,
         )

@@ -57,7 +57,7 @@ def grabcuts(
     results: list[CocoResult] = []
     for sample, found in loop:
         if isinstance(found, Skipped):
-            log.info(f"evaluate: {sample.id} has no masks of GrabCut: {found.reason}")
+            log.warning(f"evaluate: {sample.id} has no masks of GrabCut: {found.reason}")
         else:
             results += found
     return results

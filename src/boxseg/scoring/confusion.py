@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from boxseg.dataset import BACKGROUND_NAME, IGNORE
 from boxseg.errors import DataError
+from boxseg.wording import counted
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Scores:
     """Scores of a data set, each a share 0..1; NaN where no pixel was scored.
 
@@ -35,6 +36,15 @@ class Scores:
     pixel_accuracy: float
     iou: dict[str, float | None]
     counts: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        means = [
+            ("mIoU", self.miou),
+            ("mean accuracy", self.mean_accuracy),
+            ("pixel accuracy", self.pixel_accuracy),
+        ]
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in means)
+        return f"{type(self).__name__}({shares}, {counted(len(self.iou), 'class')} with background)"
 
     def as_dict(self) -> dict[str, Any]:
         """The scores as JSON types, None for NaN; without the counts, which have a file of their own."""

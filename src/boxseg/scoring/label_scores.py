@@ -23,6 +23,7 @@ from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import AGREED, CONFUSION, FINAL, Y_CRF, Y_RET
 from boxseg.scoring.confusion import ConfusionMatrix, Scores
 from boxseg.tables import Table
+from boxseg.wording import counted, counted_of
 
 log = logging.getLogger("boxseg")
 
@@ -145,8 +146,10 @@ def report_unreadable(reasons: Mapping[str, str], count: int) -> None:
         return
     first = next(iter(reasons.values()))
     if len(reasons) == count:
-        raise DataError(f"the ground truth of none of {count} images can be read; the first: {first}")
-    log.info(f"score: {len(reasons)} of {count} images are left out, the first because {first}")
+        raise DataError(
+            f"the ground truth of none of {counted(count, 'image')} can be read; the first: {first}"
+        )
+    log.warning(f"score: left out: {counted_of(len(reasons), count, 'image')}, the first because {first}")
 
 
 def read_truth(sample: Sample) -> Labels:
@@ -184,7 +187,7 @@ def score_notes(scores: LabelScores) -> list[str]:
     notes = []
     if scores.unreadable:
         first = next(iter(scores.unreadable.values()))
-        notes.append(f"Not scored: {len(scores.unreadable)} images, the first because {first}")
+        notes.append(f"Not scored: {counted(len(scores.unreadable), 'image')}, the first because {first}")
     true = scores.whole_box.counts
     if true is not None and not true[1:].any():
         notes.append(

@@ -29,6 +29,7 @@ from boxseg.scoring.confusion import ConfusionMatrix, Scores, StoredScores
 from boxseg.scoring.device_counts import count_pixels
 from boxseg.scoring.label_scores import read_truth
 from boxseg.tables import Table
+from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
@@ -87,7 +88,7 @@ def validation_split(data: Data, splits: Splits) -> BoxDataset | None:
     try:
         dataset = splits.load(data.with_split(data.val_split))
     except DataError as error:
-        log.info(f"segment: not scored: {error}")
+        log.warning(f"segment: not scored: {error}")
         return None
     if not dataset.has_ground_truth:
         log.info(f"segment: split {dataset.split} has no ground-truth masks, so the network is not scored")
@@ -120,7 +121,7 @@ def score_network(
     skipped = {name: reason for _, part in parts for name, reason in part.items()}
     if len(skipped) == len(samples):
         first = next(iter(skipped.values()), "none has ground truth")
-        raise DataError(f"none of {len(samples)} images can be scored; the first: {first}")
+        raise DataError(f"none of {counted(len(samples), 'image')} can be scored; the first: {first}")
     counts = np.sum([part for part, _ in parts], axis=0)
     before, after = (ConfusionMatrix(dataset.classes, part).scores() for part in counts)
     return NetworkScores(

@@ -8,20 +8,33 @@ input cannot be used.
 from __future__ import annotations
 
 import importlib
+import logging
+import platform
+import shlex
+import time
 from typing import Any
 
+from boxseg import __version__
 from boxseg.collector import collector_paused
 from boxseg.jobs import AdaptJob, ClassifyJob, Job, LabelJob, RunJob, SegmentJob
+from boxseg.options import to_words
 from boxseg.results import Result
+
+log = logging.getLogger("boxseg")
 
 
 def run_verb(verb: str, job: Job, **lightnings: Any) -> Result:
     """Run the verb of a job, or plan it if the job is a dry run. `lightnings`: `callbacks` and `loggers`."""
     planned = isinstance(job, (RunJob, AdaptJob, ClassifyJob, LabelJob, SegmentJob)) and job.dry_run
     name = "plan" if planned else verb.replace("-", "_")
+    start = time.monotonic()
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug(f"boxseg {__version__}, Python {platform.python_version()}, {platform.platform()}")
+        log.debug(f"boxseg {shlex.join(to_words(verb, job))}")
     with collector_paused():
         stage = importlib.import_module(f"boxseg.stages.{name}")
         from boxseg.runs.lock import locks_of_a_command
     with locks_of_a_command():
         result: Result = stage.run(job) if planned else stage.run(job, **lightnings)
+    log.debug(f"{verb}: {time.monotonic() - start:.1f} s")
     return result

@@ -38,6 +38,7 @@ from boxseg.training.labels import sources_of, with_boxes
 from boxseg.training.loop import check_training, fit
 from boxseg.training.mask_network import MaskNetworkModule
 from boxseg.training.schedule import schedule_length
+from boxseg.wording import counted, counted_of
 
 log = logging.getLogger("boxseg")
 
@@ -122,8 +123,9 @@ def train(dataset: BoxDataset, job: AdaptJob, **lightnings: Any) -> None:
     """Train on the boxes of these images and write the checkpoint."""
     module, crops = start(dataset, job)
     log.info(
-        f"adapt: {len(crops)} boxes of {len(dataset)} images, {module.iterations} iterations of "
-        f"{job.adapt.batch} boxes, from {job.adapt.weights} weights"
+        f"adapt: {counted(len(crops), 'box')} of {counted(len(dataset), 'image')}, "
+        f"{counted(module.iterations, 'iteration')} of {counted(job.adapt.batch, 'box')}, "
+        f"from {job.adapt.weights} weights"
     )
     check_training(module, crops, job.trainer, **lightnings)
     folder = _open(job, dataset)
@@ -154,7 +156,7 @@ def _label_sources(dataset: BoxDataset, job: AdaptJob) -> tuple[Source, ...]:
     if not count:
         raise DataError(f"labels={job.labels}: no image of split {dataset.split} in {dataset.root} has labels")
     if sources:
-        log.info(f"adapt: {count} of {len(dataset)} images have labels")
+        log.info(f"adapt: labels for {counted_of(count, len(dataset), 'image')}")
     return sources
 
 

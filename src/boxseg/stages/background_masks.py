@@ -21,6 +21,7 @@ from boxseg.runs.folder import check_folder
 from boxseg.runs.layout import BACKGROUND_MASKS
 from boxseg.runs.lock import hold
 from boxseg.runs.stage_files import background_mask_files
+from boxseg.wording import counted_of
 
 log = logging.getLogger("boxseg")
 
@@ -61,7 +62,7 @@ def run(job: BackgroundMasksJob) -> BackgroundMasksResult:
     missing = dataset.samples if job.overwrite else files.missing()
     present = len(dataset) - len(missing)
     if present:
-        log.info(f"background-masks: {present} of {len(dataset)} photos already have their masks")
+        log.info(f"background-masks: masks of {counted_of(present, len(dataset), 'photo')} are there already")
     shares = []
     with Progress("background masks", len(missing)) as bar:
         for done, sample in enumerate(missing, start=1):

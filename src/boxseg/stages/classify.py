@@ -29,6 +29,7 @@ from boxseg.training.box_classifier import BoxClassifierModule
 from boxseg.training.labels import with_boxes
 from boxseg.training.loop import check_training, fit
 from boxseg.training.schedule import schedule_length
+from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
@@ -82,8 +83,8 @@ def train(dataset: BoxDataset, job: ClassifyJob, **lightnings: Any) -> None:
     options = job.classify
     iterations = schedule_length(options, len(dataset), job.scale)
     log.info(
-        f"classify: {len(dataset)} images, {len(dataset.classes)} classes, {iterations} iterations "
-        f"of {options.batch} images, {options.pooling.upper()}"
+        f"classify: {counted(len(dataset), 'image')}, {counted(len(dataset.classes), 'class')}, "
+        f"{counted(iterations, 'iteration')} of {counted(options.batch, 'image')}, {options.pooling.upper()}"
     )
     module, images = start(dataset, job, iterations)
     check_training(module, images, job.trainer, **lightnings)

@@ -21,6 +21,7 @@ from boxseg.jobs.job import Stage
 from boxseg.options import Flat, build_job, flatten, load_mapping, options_of
 from boxseg.results import Result
 from boxseg.tables import Table
+from boxseg.wording import counted_of
 
 STAGE_NAMES: dict[str, Stage] = {"stage1": "classify", "stage2": "label", "stage3": "segment"}
 
@@ -53,7 +54,9 @@ class ConvertConfigResult(Result):
     def notes(self) -> list[str]:
         """Where it is, what was lost, and what to run next."""
         lost = [key for key, _, meaning in self.keys if meaning.lost]
-        lines = [f"Options: {self.file} ({len(self.keys) - len(lost)} of {len(self.keys)} keys understood)"]
+        lines = [
+            f"Options: {self.file} ({counted_of(len(self.keys) - len(lost), len(self.keys), 'key')} understood)"
+        ]
         if lost:
             lines.append(f"Not converted: {', '.join(lost)}; the table says why.")
         return [*lines, f"Next: {self.command}"]

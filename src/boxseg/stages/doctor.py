@@ -21,6 +21,7 @@ from boxseg.progress import Progress
 from boxseg.results import Result
 from boxseg.runs.next_steps import NextStep, next_steps
 from boxseg.tables import Table
+from boxseg.wording import counted
 
 Form = Literal["table", "json"]
 
@@ -109,7 +110,9 @@ class DoctorResult(Checked, Result):
         lines.append(f"Problems: {found}." if found else "Nothing is broken.")
         if self.tightness:
             verdict = self.tightness.verdict
-            lines.append(f"{verdict[0].upper()}{verdict[1:]} (measured on {self.tightness.objects} objects).")
+            lines.append(
+                f"{verdict[0].upper()}{verdict[1:]} (measured on {counted(self.tightness.objects, 'object')})."
+            )
         if self.next:
             lines += ["Next:", *(f"  {step.command}  # {step.what}" for step in self.next)]
         return lines
@@ -168,7 +171,7 @@ def _tightness_table(found: Tightness) -> Table:
         for name, side in found.sides.items()
     )
     return Table(
-        title=f"From the sides of boxes to the outlines of {found.objects} objects",
+        title=f"From the sides of boxes to the outlines of {counted(found.objects, 'object')}",
         columns=("side", "pixels: median", "90th percentile", "% of the box: median", "90th percentile"),
         rows=rows,
     )

@@ -16,6 +16,7 @@ from boxseg.formats.voc import split_ids
 from boxseg.jobs import DownloadJob
 from boxseg.results import Result
 from boxseg.tables import Table
+from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
@@ -198,4 +199,4 @@ def _train_aug_step(root: Path, dry_run: bool) -> DownloadStep:
     names = sorted((photos & masked) - set(split_ids(root, "val")))
     write_text(file, "".join(f"{name}\n" for name in names))
     usual = "" if len(names) == _TRAIN_AUG_PHOTOS else f", usually {_TRAIN_AUG_PHOTOS}"
-    return replace(step, state=f"done: {len(names)} photos{usual}")
+    return replace(step, state=f"done: {counted(len(names), 'photo')}{usual}")

@@ -27,6 +27,7 @@ from boxseg.scoring.instance_scores import (
 from boxseg.scoring.label_scores import LabelScores, label_table, no_truth, score_labels, score_notes
 from boxseg.scoring.network_scores import NetworkScores, class_table, network_tables, score_network
 from boxseg.tables import Table
+from boxseg.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,4 +90,4 @@ def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
         hold(folder)
     file = folder / METRICS
     write_json(file, {"split": dataset.split, **scores.as_dict()})
-    return EvaluateResult(title=f"{dataset.split}, {scores.images} images", scores=scores, file=file)
+    return EvaluateResult(title=f"{dataset.split}, {counted(scores.images, 'image')}", scores=scores, file=file)

@@ -32,6 +32,7 @@ from boxseg.scoring.instance_scores import InstanceScores, mask_tables, result_f
 from boxseg.scoring.label_scores import LabelScores, label_table, score_labels, score_notes, write_confusion
 from boxseg.scoring.mask_counts import MaskCounts, count_masks, count_table
 from boxseg.tables import Table
+from boxseg.wording import counted, counted_of
 
 log = logging.getLogger("boxseg")
 
@@ -77,9 +78,9 @@ class LabelResult(Result):
         every = self.counts["all"]
         skipped = f", {len(self.skipped)} unreadable and skipped" if self.skipped else ""
         fallback = f", {every.fallback} of them only the ellipse in the box" if every.fallback else ""
-        others = f"; {self.left_out} boxes of classes left out have none" if self.left_out else ""
+        others = f"; none for {counted(self.left_out, 'box')} of classes left out" if self.left_out else ""
         return [
-            f"Masks: {self.folder / MASKS} ({every.boxes} for {every.boxes} boxes{fallback}{others})",
+            f"Masks: {self.folder / MASKS} ({every.boxes} for {counted(every.boxes, 'box')}{fallback}{others})",
             f"Labels: {self.folder} ({self.written} written, {self.present} there already{skipped})",
             *(score_notes(self.scores) if self.scores else []),
             *self.exported,
@@ -106,10 +107,10 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     write_provenance(folder, there.kept)
     missing, present = there.missing, len(dataset) - len(there.missing)
     if there.changed:
-        which = "1 photo or its boxes" if there.changed == 1 else f"{there.changed} photos or their boxes"
+        which = "1 photo or its boxes" if there.changed == 1 else f"{there.changed:,} photos or their boxes"
         log.info(f"label: {which} have changed since the labels were made: they are made anew")
     if present:
-        log.info(f"label: {present} of {len(dataset)} photos already have their labels")
+        log.info(f"label: labels of {counted_of(present, len(dataset), 'photo')} are there already")
     skipped = label_photos(labeller, missing, job.trainer)
     made = read_provenance(folder)
     write_provenance(folder, {sample.id: made[sample.id] for sample in dataset.samples if sample.id in made})
@@ -131,7 +132,7 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         skipped=skipped,
         counts=counts,
         scores=scores,
-        title=f"Labels of {dataset.split}, {len(dataset)} images",
+        title=f"Labels of {dataset.split}, {counted(len(dataset), 'image')}",
         instances=masks,
         left_out=dataset.choice.boxes_left_out if dataset.choice else 0,
         exported=tuple(exported),
@@ -149,7 +150,7 @@ def _attempt(score: Callable[[Path, BoxDataset], T], folder: Path, dataset: BoxD
     try:
         return score(folder, dataset)
     except DataError as error:
-        log.info(f"label: not scored: {error}")
+        log.warning(f"label: not scored: {error}")
         return None
 
 

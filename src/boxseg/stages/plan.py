@@ -45,6 +45,7 @@ from boxseg.training.labels import training_labels, with_boxes
 from boxseg.training.module import TrainingModule
 from boxseg.training.schedule import schedule_length
 from boxseg.training.step_time import seconds_per_step
+from boxseg.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,9 @@ class PlanResult(Result):
         rows.append(("in all", "", "", "", _duration(seconds), _megabytes(disk), ""))
         columns = ("stage", "images", "boxes", "work", "time, estimated", "disk, estimated", "")
         data = self.dataset
-        title = f"{data.root}, {data.split}: {len(data)} images, {len(data.classes)} classes"
+        title = (
+            f"{data.root}, {data.split}: {counted(len(data), 'image')}, {counted(len(data.classes), 'class')}"
+        )
         return [Table(title=title, columns=columns, rows=tuple(rows))]
 
     def notes(self) -> list[str]:
@@ -194,7 +197,9 @@ def _training(
     dataset: BoxDataset,
 ) -> PlannedStage:
     options = module.options
-    what = "boxes" if isinstance(options, Adapt) else f"images, {options.augment.crop} pixels"
+    batch = counted(options.batch, "box")
+    if not isinstance(options, Adapt):
+        batch = f"{counted(options.batch, 'image')}, {options.augment.crop} pixels"
     iterations = schedule_length(options, len(images), job.scale)
     finished, last = training_files(job.out).done, last_checkpoint(job.out, name)
     done = last.step if last else 0
@@ -205,7 +210,7 @@ def _training(
         name=name,
         images=len(dataset),
         boxes=_boxes(dataset),
-        work=f"{iterations} iterations of {options.batch} {what}",
+        work=f"{counted(iterations, 'iteration')} of {batch}",
         seconds=left * seconds_per_step(module, images, options.batch, job.trainer) if left else 0.0,
         disk=0.0 if finished else 2 * weights + momentum,
         state="there already" if finished else f"at iteration {done}" if done else "to do",
@@ -232,7 +237,7 @@ def _label(job: LabelJob, dataset: BoxDataset, method: Method, scratch: Path) ->
         name="label",
         images=len(dataset),
         boxes=_boxes(dataset),
-        work=f"{missing} photos, about {photos[0].width} x {photos[0].height} pixels",
+        work=f"{counted(missing, 'photo')}, about {photos[0].width} x {photos[0].height} pixels",
         seconds=each * missing / _devices(job.trainer),
         disk=_written(folder) / len(photos) * missing,
         state="there already" if not missing else f"{there} there" if there else "to do",
@@ -315,7 +320,7 @@ def _megabytes(size: float) -> str:
 def _silently() -> Iterator[None]:
     log = logging.getLogger("boxseg")
     level = log.level
-    log.setLevel(logging.WARNING)
+    log.setLevel(logging.ERROR)
     try:
         with quiet():
             yield

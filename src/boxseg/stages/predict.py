@@ -32,6 +32,7 @@ from boxseg.runs.lock import hold
 from boxseg.stages import submission
 from boxseg.stages.submission import SubmissionResult
 from boxseg.tables import Table
+from boxseg.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ class PredictResult(Result):
 
     def notes(self) -> list[str]:
         """Where the predictions are."""
-        lines = [f"Predictions: {self.folder} ({self.images} photos, {len(self.skipped)} skipped)"]
+        lines = [f"Predictions: {self.folder} ({counted(self.images, 'photo')}, {len(self.skipped)} skipped)"]
         return lines + [f"  skipped {name}: {reason}" for name, reason in self.skipped.items()]
 
 
@@ -82,7 +83,9 @@ def run(job: PredictJob, splits: Splits | None = None) -> PredictResult | Submis
     counts = np.sum([part for part, _ in parts], axis=0)
     done = len(samples) - len(missed)
     if not done:
-        raise DataError(f"none of {len(skipped)} photos could be read: {next(iter(skipped.values()))}")
+        raise DataError(
+            f"none of {counted(len(skipped), 'photo')} could be read: {next(iter(skipped.values()))}"
+        )
     record_photos(job.out, loaded.classes, [sample for sample in samples if sample.id not in skipped])
     shares = tuple(float(count) for count in counts / max(1, counts.sum()))
     return PredictResult(folder=job.out, images=done, skipped=skipped, classes=loaded.classes, shares=shares)

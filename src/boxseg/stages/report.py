@@ -17,6 +17,7 @@ from boxseg.results import Result
 from boxseg.runs.folder import check_file
 from boxseg.runs.layout import REPORT, report_originals
 from boxseg.scoring.doubtful_masks import RULE
+from boxseg.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,8 @@ class ReportResult(Result):
     def notes(self) -> list[str]:
         """Where the page is, how large it is, and what it does not show."""
         return [
-            f"Report: {self.file} ({self.photos} photos, {self.size / 1e6:.1f} MB): open it in a browser",
+            f"Report: {self.file} ({counted(self.photos, 'photo')}, {self.size / 1e6:.1f} MB): "
+            "open it in a browser",
             *(f"  {line}" for line in self.missing),
         ]
 

@@ -41,6 +41,7 @@ from boxseg.training.labels import TrainingLabels, training_labels
 from boxseg.training.loop import check_training, fit
 from boxseg.training.schedule import schedule_length
 from boxseg.training.segmenter import SegmenterModule
+from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
@@ -119,8 +120,8 @@ def train(labels: TrainingLabels, job: SegmentJob, **lightnings: Any) -> None:
     dataset = labels.dataset
     iterations = schedule_length(options, len(dataset), job.scale)
     log.info(
-        f"segment: {len(dataset)} images, {len(dataset.classes)} classes, {iterations} iterations "
-        f"of {options.batch} images, {options.loss}"
+        f"segment: {counted(len(dataset), 'image')}, {counted(len(dataset.classes), 'class')}, "
+        f"{counted(iterations, 'iteration')} of {counted(options.batch, 'image')}, {options.loss}"
     )
     module, images = start(labels, job, iterations)
     check_training(module, images, job.trainer, **lightnings)

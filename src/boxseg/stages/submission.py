@@ -22,6 +22,7 @@ from boxseg.results import Result
 from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import checkpoint_file
 from boxseg.runs.stage_files import submission_files
+from boxseg.wording import counted, counted_of
 
 log = logging.getLogger("boxseg")
 
@@ -76,7 +77,8 @@ def run(job: PredictJob, splits: Splits | None = None) -> SubmissionResult:
     loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
     if loaded.classes != VOC_CLASSES:
         raise CheckpointError(
-            f"{job.checkpoint} has {len(loaded.classes)} classes ({', '.join(loaded.classes[:4])} …); "
+            f"{job.checkpoint} has {counted(len(loaded.classes), 'class')} "
+            f"({', '.join(loaded.classes[:4])} …); "
             "a submission needs a network trained on VOC's 20 classes, in VOC's order"
         )
     dataset = (splits or Splits()).load(data, boxes=False)
@@ -87,7 +89,8 @@ def run(job: PredictJob, splits: Splits | None = None) -> SubmissionResult:
     files = submission_files(out, job.comp, data.split, dataset.samples)
     missing = files.missing()
     if len(missing) < len(dataset):
-        log.info(f"predict: {len(dataset) - len(missing)} of {len(dataset)} photos already have their labels")
+        present = counted_of(len(dataset) - len(missing), len(dataset), "photo")
+        log.info(f"predict: labels of {present} are there already")
     work = partial(write_predictions, folder=folder, options=job.evaluate, trainer=job.trainer)
     parts = spread(work, loaded, missing, torch_devices(job.trainer), "predict")
     skipped = {name: reason for part in parts for name, reason in part.items()}

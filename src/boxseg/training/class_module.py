@@ -13,6 +13,7 @@ from boxseg.errors import ConfigError
 from boxseg.inference.networks import Network, save_network
 from boxseg.nn.weights.loading import parameter_groups
 from boxseg.training.module import TrainingModule
+from boxseg.wording import counted
 
 
 class ClassModule(TrainingModule):
@@ -43,7 +44,10 @@ class ClassModule(TrainingModule):
         """
         known = self.network.classes
         if len(classes) != known:
-            raise ConfigError(f"{len(classes)} class names for a network of {known} classes: give one for each")
+            raise ConfigError(
+                f"{counted(len(classes), 'class name')} for a network of {counted(known, 'class')}: "
+                "give one for each"
+            )
         save_network(Path(path), self.network, classes=tuple(classes), model=self.model, options=self.options)
 
     def configure_optimizers(self) -> Any:  # noqa: D102

@@ -15,6 +15,7 @@ from boxseg.formats.problems import check_boxes
 from boxseg.jobs import SegmentJob
 from boxseg.runs.label_source import check_classes, label_sources
 from boxseg.training.strong import strong_photos
+from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
@@ -61,9 +62,11 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
     chosen = {s.id: s for s in dataset.samples if s.id in weak or s.id in strong} | strong
     left_out = sum(sample.id not in chosen for sample in dataset.samples)
     if left_out:
-        log.info(f"segment: {left_out} images without labels are left out")
+        log.info(f"segment: left out: {counted(left_out, 'image')} without labels")
     if strong:
-        log.info(f"segment: {len(strong)} images with true masks, {len(chosen) - len(strong)} with labels")
+        log.info(
+            f"segment: {counted(len(strong), 'image')} with true masks, {len(chosen) - len(strong)} with labels"
+        )
     return TrainingLabels(
         dataset=dataclasses.replace(dataset, samples=tuple(chosen.values())),
         sources=sources[: _LOOKED_AT.get(job.segment.loss)],
@@ -96,5 +99,5 @@ def with_boxes(dataset: BoxDataset, stage: str = "classify") -> BoxDataset:
     check_boxes(dataset)
     samples = tuple(sample for sample in dataset.samples if len(sample.labels))
     if len(samples) < len(dataset):
-        log.info(f"{stage}: {len(dataset) - len(samples)} images without a box are left out")
+        log.info(f"{stage}: left out: {counted(len(dataset) - len(samples), 'image')} without a box")
     return dataclasses.replace(dataset, samples=samples)

@@ -29,6 +29,7 @@ from boxseg.training.history import History, make_loggers
 from boxseg.training.module import TrainingModule
 from boxseg.training.processes import SpawnedStrategy, ended_with, quiet_lightning
 from boxseg.training.schedule import checkpoint_interval, resume_points
+from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
@@ -87,7 +88,9 @@ def fit(
             )
     if images.unreadable:
         names = ", ".join(images.unreadable[:5])
-        log.info(f"{name}: {len(images.unreadable)} photos could not be read and were replaced: {names}")
+        log.warning(
+            f"{name}: {counted(len(images.unreadable), 'photo')} could not be read and were replaced: {names}"
+        )
 
 
 def check_training(
@@ -107,8 +110,8 @@ def check_training(
     share = _stream(module, images, trainer).shard(0, devices).rank_batch
     if share < parts:
         raise ConfigError(
-            f"trainer.accumulate={parts}: a step has only {share} images"
-            f"{' on each device' if devices > 1 else ''}, so it can have at most {share} parts"
+            f"trainer.accumulate={parts}: a step has only {counted(share, 'image')}"
+            f"{' on each device' if devices > 1 else ''}, so it can have at most {counted(share, 'part')}"
         )
     _check_given(module, callbacks, loggers, devices)
 

@@ -22,6 +22,7 @@ from boxseg.formats.files import listed
 from boxseg.formats.masks import read_mask
 from boxseg.formats.problems import report_problems
 from boxseg.jobs import SegmentJob
+from boxseg.wording import counted_of
 
 log = logging.getLogger("boxseg")
 
@@ -105,7 +106,8 @@ def _annotated(photos: BoxDataset, place: Path, data: Data, classes: tuple[str, 
         name = by_image.get(sample.image.resolve(), sample.id)
         if sample.ground_truth is not None and sizes.get(name) == (sample.width, sample.height):
             found[name] = Renumbered(sample.ground_truth, numbers)
-    log.info(f"segment: {len(found)} of {len(there)} photos in {place} have a true mask and are among the data")
+    used = counted_of(len(found), len(there), "photo")
+    log.info(f"segment: true masks of {used} in {place}, those that are among the data")
     return found
 
 

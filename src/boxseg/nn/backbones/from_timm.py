@@ -11,6 +11,7 @@ from torch import Tensor
 from boxseg.errors import CheckpointError, ConfigError, did_you_mean
 from boxseg.nn.backbones.base import TORCHVISION, Preprocessing
 from boxseg.nn.backbones.other_libraries import Found, LibraryBackbone, measure, short
+from boxseg.wording import counted
 
 # Options with which a model takes images of any size: vision transformers, windowed transformers, all others.
 ANY_SIZE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})
@@ -42,7 +43,7 @@ class TimmBackbone(LibraryBackbone):
                 failed = short(error)
             else:
                 if stage is not None and stage > len(places):
-                    raise ConfigError(f"model.stage={stage}: timm:{name} has {len(places)} stages")
+                    raise ConfigError(f"model.stage={stage}: timm:{name} has {counted(len(places), 'stage')}")
                 return Found(network, {"options": options}, geometry, _preprocessing(network))
         raise ConfigError(f"timm:{name} cannot be a backbone here: {failed}")
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from boxseg.errors import CheckpointError, ConfigError
 from boxseg.nn.backbones.base import TORCHVISION, Preprocessing
 from boxseg.nn.backbones.other_libraries import Found, LibraryBackbone, measure, short
+from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
@@ -33,7 +34,7 @@ class HuggingFaceBackbone(LibraryBackbone):
         last = cls.create(name, {"config": config}).eval()
         stages = [word for word in last.config.stage_names if word != "stem"]
         if stage is not None and stage > len(stages):
-            raise ConfigError(f"model.stage={stage}: hf:{name} has {len(stages)} stages")
+            raise ConfigError(f"model.stage={stage}: hf:{name} has {counted(len(stages), 'stage')}")
         chosen = stages[(stage or len(stages)) - 1]
         network, beyond = last, None
         if chosen != stages[-1]:
@@ -121,7 +122,7 @@ def _preprocessing(name: str) -> Preprocessing:
         mean, std = told["image_mean"], told["image_std"]
         factor = float(told.get("rescale_factor", 1 / 255)) if told.get("do_rescale", True) else 1.0
     except Exception as error:
-        log.info(f"hf:{name}: no mean and deviation found ({short(error)}), ImageNet's are taken")
+        log.warning(f"hf:{name}: no mean and deviation found ({short(error)}), ImageNet's are taken")
         return TORCHVISION
     if not told.get("do_normalize", True):
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)

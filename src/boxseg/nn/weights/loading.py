@@ -20,6 +20,7 @@ from boxseg.nn.backbones.resnet import ResNet
 from boxseg.nn.checkpoint import require_finite
 from boxseg.nn.weights.files import embedded_lite0, read_state, torchvision_file
 from boxseg.nn.weights.naming import NAMING_SCHEMES, FullyConnected, NamingScheme, convert
+from boxseg.wording import counted
 
 # Layers of the original classifier that a file may lack; they then start random.
 OPTIONAL = ("fc6.", "fc7.", "conv_head.", "bn1.")
@@ -58,9 +59,9 @@ class LoadReport:
     def summary(self) -> str:
         """Counts of loaded, new and ignored tensors with the first few names, and the normalisation."""
         if not self.loaded:
-            lines = [f"weights: {self.source}, all {len(self.new)} tensors start random"]
+            lines = [f"weights: {self.source}, all random ({counted(len(self.new), 'tensor')})"]
         else:
-            lines = [f"weights: {self.source} ({self.scheme}): {len(self.loaded)} tensors loaded"]
+            lines = [f"weights: {self.source} ({self.scheme}): {counted(len(self.loaded), 'tensor')} loaded"]
             lines += [f"  new: {_listed(self.new)}", f"  ignored: {_listed(self.ignored)}"]
         return "\n".join([*lines, f"  input: {self.preprocessing}"])
 

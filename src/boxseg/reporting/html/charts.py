@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from boxseg.wording import counted
+
 WIDTH, HEIGHT = 560, 220  # of the drawing area of a curve, in units of its SVG
 _MOST_POINTS = 400
 
@@ -65,7 +67,7 @@ def training_curve(title: str, history: Sequence[tuple[int, float, float]]) -> C
 
     return Curve(
         title=title,
-        summary=f"{int(steps[-1])} iterations; loss {first:.3g} → {last:.3g} (mean of {window}); "
+        summary=f"{counted(int(steps[-1]), 'iteration')}; loss {first:.3g} → {last:.3g} (mean of {window}); "
         f"learning rate {rate[0]:.2g} → {rate[-1]:.2g}",
         raw=drawn(loss, top),
         smooth=drawn(mean, top),

@@ -23,6 +23,7 @@ from boxseg.stages.reproduce.paper_tables import PaperTable
 from boxseg.stages.reproduce.setting import describe
 from boxseg.stages.reproduce.steps import Plan, Shared, Step
 from boxseg.tables import Table
+from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
@@ -79,7 +80,7 @@ class ReproducePlan(Result):
             for place, step in enumerate(self.steps, start=1)
         )
         missing = sum(not step.done for step in self.steps)
-        title = f"{len(rows)} steps, {missing} to run"
+        title = f"{counted(len(rows), 'step')}, {missing} to run"
         return [Table(title=title, columns=("step", ""), rows=rows)]
 
     def notes(self) -> list[str]:

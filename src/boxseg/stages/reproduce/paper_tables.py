@@ -18,6 +18,7 @@ from boxseg.stages.reproduce.published import Numbers, Published
 from boxseg.stages.reproduce.setting import Setting
 from boxseg.stages.reproduce.steps import Plan, Step, command_line
 from boxseg.tables import Table
+from boxseg.wording import counted_of
 
 CSV_COLUMNS = (
     "row", "metric", "authors", "reproduction", "ours", "spread", "seeds", "setting", "weights", "commands"
@@ -101,7 +102,7 @@ class PaperTable:
             return row.instead
         text = " / ".join(_mean(row.ours[place], self.experiment.decimals) for place in places)
         done, seeds = max(map(len, row.ours)), len(self.plan.seeds)
-        return text if done == seeds else f"{text} ({done} of {seeds} seeds)"
+        return text if done == seeds else f"{text} ({counted_of(done, seeds, 'seed')})"
 
     def notes(self) -> list[str]:
         """Notes for the reader."""

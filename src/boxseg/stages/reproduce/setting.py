@@ -15,6 +15,7 @@ from boxseg.stages.reproduce import published
 from boxseg.stages.reproduce.experiments import Experiment
 from boxseg.stages.reproduce.steps import Plan
 from boxseg.training.schedule import schedule_length
+from boxseg.wording import counted
 
 # Options not compared one by one: together they give a schedule's length or a network's initial weights.
 _LENGTH = ("iterations", "epochs")
@@ -53,8 +54,9 @@ def describe(name: str, experiment: Experiment, plan: Plan) -> Setting:
     }
     backbone = job.model.backbone if "segment" in experiment.sections else plan.classifier_model.backbone
     title = (
-        f"{name}: {len(scored):,} photos of {scored.split}, trained on {len(train):,} of {job.data.split}, "
-        f"{len(train.classes)} classes, {backbone}, {_listed(lengths.values())} iterations"
+        f"{name}: {counted(len(scored), 'photo')} of {scored.split}, trained on {len(train):,} of "
+        f"{job.data.split}, {counted(len(train.classes), 'class')}, {backbone}, "
+        f"{_listed(lengths.values())} iterations"
     )
     other = [kind for kind, words in departures.items() if words]
     title += f": NOT the paper's {_listed(other, ' or ')}" if other else ": the paper's setting"
@@ -79,7 +81,8 @@ def _facts(plan: Plan, train: BoxDataset, scored: BoxDataset, lengths: dict[str,
     for section, iterations in lengths.items():
         options = getattr(job, section)
         facts[f"schedule of {section}"] = (
-            f"{iterations:,} iterations of {options.batch} crops of {options.augment.crop} pixels: "
+            f"{counted(iterations, 'iteration')} of {counted(options.batch, 'crop')} of "
+            f"{options.augment.crop} pixels: "
             f"{iterations * options.batch / len(train):.1f} passes over the photos"
         )
     facts["seeds"] = ", ".join(map(str, plan.seeds))
@@ -89,12 +92,12 @@ def _facts(plan: Plan, train: BoxDataset, scored: BoxDataset, lengths: dict[str,
 def _data_departures(experiment: Experiment, train: BoxDataset, scored: BoxDataset) -> list[str]:
     words = []
     if train.classes != VOC_CLASSES:
-        words.append(f"{len(train.classes)} classes that are not VOC's 20")
+        words.append(f"{counted(len(train.classes), 'class')} that are not VOC's 20")
     if len(train) != published.TRAIN_AUG:
         known = " (VOC's own train, without the extra annotations)" if len(train) == published.TRAIN else ""
-        words.append(f"{len(train):,} photos to train on{known}, the paper {published.TRAIN_AUG:,}")
+        words.append(f"{counted(len(train), 'photo')} to train on{known}, the paper {published.TRAIN_AUG:,}")
     if len(scored) != experiment.paper_scored:
-        words.append(f"{len(scored):,} photos scored, the paper {experiment.paper_scored:,}")
+        words.append(f"{counted(len(scored), 'photo')} scored, the paper {experiment.paper_scored:,}")
     return words
 
 
@@ -129,7 +132,7 @@ def _schedule_departures(experiment: Experiment, lengths: dict[str, int]) -> lis
     recipe = read_yaml(experiment.recipe, ReproduceJob)
     paper = {section: recipe[f"{section}.iterations"] for section in lengths}
     return [
-        f"{section}: {length:,} iterations, the paper {paper[section]:,}"
+        f"{section}: {counted(length, 'iteration')}, the paper {paper[section]:,}"
         for section, length in lengths.items()
         if length != paper[section]
     ]
