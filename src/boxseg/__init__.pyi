@@ -207,6 +207,7 @@ class _Label(TypedDict, total=False):
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )
+    corrections: Path | str | None
     crf: _Crf | config.Crf | bool
 
 class _Masks(TypedDict, total=False):
@@ -311,6 +312,7 @@ class _RunOptions(_Masks, _Report, total=False):
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )  # label.formats
+    corrections: Path | str | None  # label.corrections
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
     weight: float  # segment.weight
     gamma: float  # segment.gamma
@@ -570,6 +572,7 @@ class _LabelOptions(_Data, _Masks, _Crf, _TrainerOptions, total=False):
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )  # label.formats
+    corrections: Path | str | None  # label.corrections
     crf: _Crf | config.Crf | bool  # label.crf
 
 @overload
@@ -969,6 +972,8 @@ def convert(
             submitted them, in place of annotations.
         maps: Also write confidence maps as 8-bit grey PNG: OUT/reliable/ID.png (255 where labels are
             reliable) and OUT/confidence/ID.png.
+        redraw: Only photos that are wrong as a whole, or with a box to be redrawn, as the corrections of
+            the labels say (`label corrections=FILE`): what is left to do in CVAT or Label Studio.
         photos: Photos in the data set: `copy` them, `link` to them, or `none`.
         split: Name of the split in the new data set. By default that of the data, or train.
         images: Folder of the photos, if neither the labels nor `data` tell where they are.
@@ -1100,6 +1105,7 @@ class _ReproduceOptions(_Data, _Model, _Masks, _TrainerOptions, total=False):
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )  # label.formats
+    corrections: Path | str | None  # label.corrections
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
     weight: float  # segment.weight
     gamma: float  # segment.gamma
@@ -1260,6 +1266,7 @@ class _DemoOptions(_Masks, _Report, _TrainerOptions, total=False):
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )  # label.formats
+    corrections: Path | str | None  # label.corrections
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
     weight: float  # segment.weight
     gamma: float  # segment.gamma
