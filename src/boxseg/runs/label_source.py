@@ -12,9 +12,10 @@ from typing import Literal
 from boxseg import formats
 from boxseg.atomic import write_json
 from boxseg.config import Data
-from boxseg.dataset import BACKGROUND_NAME, BoxDataset, Sample
+from boxseg.dataset import BACKGROUND_NAME, REDRAW, BoxDataset, Sample
 from boxseg.documents import as_record, read_json, read_record
 from boxseg.errors import ConfigError, DataError
+from boxseg.formats.corrections import read_corrections
 from boxseg.formats.files import is_file, listed
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import MaskFolder
@@ -25,6 +26,7 @@ from boxseg.options import build_job, flatten, load_mapping
 from boxseg.runs.layout import (
     AGREED,
     CONFIG,
+    CORRECTIONS,
     FINAL,
     LABEL_MAP,
     PAIR,
@@ -130,12 +132,27 @@ def check_classes(folder: Path, dataset: BoxDataset) -> None:
     Raises:
         DataError: They do.
     """
-    names = _class_names(folder.parent if folder.name in (FINAL, *PAIR) else folder)
+    names = _class_names(_home(folder))
     if names and names != dataset.classes:
         raise DataError(
             f"the labels in {folder} have other classes than {dataset.root}: {', '.join(names)}, not "
             f"{', '.join(dataset.classes)}: give the data they were made for, or label anew"
         )
+
+
+def wrong_photos(folder: Path) -> frozenset[str]:
+    """Ids of the photos that the corrections of the labels in a folder call wrong.
+
+    Raises:
+        DataError: The file of the corrections is damaged.
+    """
+    file = _home(folder) / CORRECTIONS
+    return read_corrections(file).wrong if file.is_file() else frozenset()
+
+
+def _home(folder: Path) -> Path:
+    """The folder with the rest of what belongs to labels."""
+    return folder.parent if folder.name in (FINAL, *PAIR) else folder
 
 
 def with_labels(dataset: BoxDataset, masks: MaskFolder) -> BoxDataset:
