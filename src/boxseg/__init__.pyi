@@ -935,6 +935,7 @@ def convert(
     prefix: str | None = None,
     predictions: bool = False,
     maps: bool = False,
+    redraw: bool = False,
     photos: Literal["copy", "link", "none"] = "copy",
     split: str | None = None,
     images: Path | str | None = None,

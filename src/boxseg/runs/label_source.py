@@ -50,6 +50,7 @@ class LabelSource:
             there is one for every box, or `outlines` in the annotations.
         missing: Photos of the data that have no label.
         home: Folder made by `label` or `predict`, with its other results.
+        corrected: Whether `label` made them with corrections of masks.
     """
 
     dataset: BoxDataset
@@ -57,6 +58,7 @@ class LabelSource:
     objects: Literal["masks", "outlines", "boxes", "regions"]
     missing: int
     home: Path
+    corrected: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,30 @@ def read_source(job: ConvertJob) -> LabelSource:
         objects="masks" if boxed and own else "boxes" if boxed else "regions",
         missing=len(dataset) - len(labelled),
         home=found.home,
+        corrected=found.data is not None and (found.home / CORRECTIONS).is_file(),
     )
+
+
+def to_be_redrawn(source: LabelSource) -> LabelSource:
+    """Only the photos that corrections of the labels call wrong, or of which they want a mask redrawn.
+
+    Raises:
+        ConfigError: The labels were made without corrections, or there is no such photo.
+        DataError: The file of the corrections is damaged.
+    """
+    file = source.home / CORRECTIONS
+    if not source.corrected:
+        raise ConfigError(
+            f"redraw=true: the labels in {source.home} were made without corrections: give them to `boxseg "
+            "label corrections=FILE` first"
+        )
+    corrections = read_corrections(file)
+    redrawn = {name for name, photo in corrections.photos.items() if any(b.do == REDRAW for b in photo.boxes)}
+    wanted = corrections.wrong | redrawn
+    samples = tuple(sample for sample in source.dataset.samples if sample.id in wanted)
+    if not samples:
+        raise ConfigError(f"redraw=true: {file} calls no photo wrong, and wants no mask redrawn")
+    return replace(source, dataset=replace(source.dataset, samples=samples))
 
 
 def _ground_truth(job: ConvertJob) -> LabelSource:
