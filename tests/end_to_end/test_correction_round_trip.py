@@ -285,10 +285,17 @@ def test_run_passes_corrections_on(
     boxseg: Command,
     tmp_path: Path,
 ) -> None:
+    """Where the network was trained with other labels before, the labels are corrected, but not the network."""
     file = save_corrections(tmp_path / "c.json", dataset, {several[0].id: {0: "leave-out"}}, several[1].id)
-    words = ("run", f"data={toy}", f"out={tmp_path}/r", f"label.corrections={file}", "scores=false")
-    planned = boxseg(*words, *miniature, "adapt=false", "label.method=ellipse", "dry_run=true")
+    words = ("run", f"data={toy}", *miniature, "adapt=false", "label.method=ellipse", "scores=false")
+    corrected = (*words, f"label.corrections={file}")
+    planned = boxseg(*corrected, f"out={tmp_path}/r", "dry_run=true")
     assert "10 photos, about" in planned.stdout
-    done = boxseg(*words, *miniature, "adapt=false", "label.method=ellipse")
+    done = boxseg(*corrected, f"out={tmp_path}/r")
     assert "1 images that corrections call wrong are left out" in done.stderr
     assert (tmp_path / "r" / "label" / APPLIED).is_file()
+    boxseg(*words, f"out={tmp_path}/b")
+    refused = boxseg(*corrected, f"out={tmp_path}/b", check=False)
+    assert refused.returncode == 2
+    assert f"{tmp_path}/b/segment holds a training on other photos, boxes or labels" in refused.stderr
+    assert of_photos(tmp_path / "b" / "label") == of_photos(tmp_path / "r" / "label")

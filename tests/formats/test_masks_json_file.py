@@ -173,7 +173,7 @@ def leave_out(piece: Path, sample: Sample, *places: int) -> None:
     """What `label` writes of boxes that corrections leave out."""
     entries = json.loads(piece.read_text())
     for place in places:
-        entries[place] |= {"score": 0.0, "source": "left-out", "corrected": "leave-out"}
+        entries[place] |= {"score": 1.0, "source": "left-out", "corrected": "leave-out"}
         entries[place]["segmentation"] = box_mask(np.zeros((1, 1), bool), (0, 0), sample, score=0, source="")[
             "segmentation"
         ]

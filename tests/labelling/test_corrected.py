@@ -249,7 +249,7 @@ def test_a_box_left_out_teaches_nothing_but_what_is_another_objects() -> None:
     np.testing.assert_array_equal(second, np.where(small, IGNORE, photo.labels[1]))
     assert (levels[small] == 0).all()
     assert not objects[1].mask.any()
-    assert (objects[1].source, objects[1].score, objects[1].corrected) == ("left-out", 0.0, "leave-out")
+    assert (objects[1].source, objects[1].score, objects[1].corrected) == ("left-out", 1.0, "leave-out")
 
 
 def test_the_large_one_left_out_keeps_the_small_one() -> None:

@@ -103,7 +103,7 @@ def check(out: Path, photo: Sample, pair: bool) -> None:
     assert (reliable[chosen] == 255).all()
     assert not reliable[labels[0] == IGNORE].any()
     assert pieces[0]["source"] == "ellipse"
-    assert (pieces[1]["source"], pieces[1]["score"]) == ("left-out", 0)
+    assert (pieces[1]["source"], pieces[1]["score"]) == ("left-out", 1)
 
 
 def test_results_of_a_classifier_leave_out_what_is_no_label(root: Path, photo: Sample, tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ from boxseg.labelling.objects import ObjectMask
 Labels = NDArray[np.uint8]
 Pixels = NDArray[np.bool_]
 
-# The confidence of what a person chose.
-_SURE = 255
+# The score of a mask that a person chose, and the confidence of its pixels. It is also the score of no mask: a
+# low one would say that it is to be looked at.
+_CHOSEN, _SURE = 1.0, 255
 
 
 def correct_objects(
@@ -46,9 +47,10 @@ def correct_objects(
         if do == REDRAW:
             mask, score, source = own.mask, own.score, own.source
         elif do == LEAVE_OUT:
-            mask, score, source = np.zeros_like(own.mask), 0.0, LEFT_OUT
+            mask, score, source = np.zeros_like(own.mask), _CHOSEN, LEFT_OUT
         else:
-            mask, score, source = _chosen(do, sample.boxes[place], windows[place], photo, seed), 1.0, do
+            mask = _chosen(do, sample.boxes[place], windows[place], photo, seed)
+            score, source = _CHOSEN, do
         corrected[place] = ObjectMask(mask=mask, score=score, source=source, corrected=do)
     return corrected
 
