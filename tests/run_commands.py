@@ -34,6 +34,7 @@ SINGLE = (
     "boxseg convert runs/first/label coco format=coco",
     "boxseg convert predictions coco-predicted format=coco",
     "boxseg convert work/label sure format=masks maps=true",
+    "boxseg segment labels=work/label data=photos out=runs/checked",
     "boxseg convert work/label to-cvat format=cvat",
     "boxseg convert work/label to-label-studio format=label-studio",
     "boxseg convert masks yolo format=yolo-seg data=VOC2012",
@@ -116,6 +117,8 @@ NOT_RUN = {
     "boxseg schema >": "tests/jobs/test_schema.py does",
     "make ": "make test is what runs this",
     "python tests/": "the tests beside these scripts run them with fewer tries, or do the same",
+    "corrections=corrections.json": "tests/end_to_end/test_correction_round_trip.py runs this on such a file",
+    "redraw=true": "so does it this",
     "strong=corrected/": "tests/end_to_end/test_corrections.py runs this on files of both programs",
 }
 

@@ -207,6 +207,7 @@ class _Label(TypedDict, total=False):
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )
+    corrections: Path | str | None
     crf: _Crf | config.Crf | bool
 
 class _Masks(TypedDict, total=False):
@@ -312,6 +313,7 @@ class _RunOptions(_Masks, _Report, total=False):
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )  # label.formats
+    corrections: Path | str | None  # label.corrections
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
     weight: float  # segment.weight
     gamma: float  # segment.gamma
@@ -574,6 +576,7 @@ class _LabelOptions(_Data, _Masks, _Crf, _TrainerOptions, total=False):
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )  # label.formats
+    corrections: Path | str | None  # label.corrections
     crf: _Crf | config.Crf | bool  # label.crf
 
 @overload
@@ -937,6 +940,7 @@ def convert(
     prefix: str | None = None,
     predictions: bool = False,
     maps: bool = False,
+    redraw: bool = False,
     photos: Literal["copy", "link", "none"] = "copy",
     split: str | None = None,
     images: Path | str | None = None,
@@ -974,6 +978,8 @@ def convert(
             submitted them, in place of annotations.
         maps: Also write confidence maps as 8-bit grey PNG: OUT/reliable/ID.png (255 where labels are
             reliable) and OUT/confidence/ID.png.
+        redraw: Only photos that are wrong as a whole, or with a box to be redrawn, as the corrections of
+            the labels say (`label corrections=FILE`): what is left to do in CVAT or Label Studio.
         photos: Photos in the data set: `copy` them, `link` to them, or `none`.
         split: Name of the split in the new data set. By default that of the data, or train.
         images: Folder of the photos, if neither the labels nor `data` tell where they are.
@@ -1105,6 +1111,7 @@ class _ReproduceOptions(_Data, _Model, _Masks, _TrainerOptions, total=False):
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )  # label.formats
+    corrections: Path | str | None  # label.corrections
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
     weight: float  # segment.weight
     gamma: float  # segment.gamma
@@ -1265,6 +1272,7 @@ class _DemoOptions(_Masks, _Report, _TrainerOptions, total=False):
         list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
     )  # label.formats
+    corrections: Path | str | None  # label.corrections
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
     weight: float  # segment.weight
     gamma: float  # segment.gamma

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,11 @@ from boxseg.wording import counted
 BACKGROUND = 0
 BACKGROUND_NAME = "background"
 IGNORE = 255
+
+# What somebody wants in place of a box's mask: that of a simple method, none, or one that is yet to be drawn.
+Correction = Literal["ellipse", "box", "grabcut", "leave-out", "redraw"]
+LEAVE_OUT: Final = "leave-out"
+REDRAW: Final = "redraw"
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -65,6 +70,7 @@ class Sample:
             where it need not be unique. None where the format has none, or a box of the photo lacks one.
         as_stored: Whether the photo is read as its pixels are stored, although EXIF turns it, because its boxes
             were drawn so. Any other photo is read upright.
+        corrections: What somebody wants in place of the masks of some boxes, by the place of the box.
     """
 
     id: str
@@ -83,6 +89,7 @@ class Sample:
     more_image_ids: tuple[int | str, ...] = ()
     annotation_ids: tuple[int | str, ...] | None = None
     as_stored: bool = False
+    corrections: Mapping[int, Correction] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

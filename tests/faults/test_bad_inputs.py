@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+import bad_corrections
 import bad_files
 import bad_json
 import bad_texts
 from bad import Bad
 from boxseg.cli import execute
+from refusals import refused
 from small_data_sets import MAKERS
 
 BAD = [*bad_files.BAD, *bad_json.BAD, *bad_texts.BAD]
@@ -39,3 +41,18 @@ def test_a_bad_input_is_listed_or_refused(bad: Bad, tmp_path: Path, capsys: pyte
         execute(["convert", str(tmp_path / "labels"), f"out={tmp_path / 'out'}", "format=coco", "--quiet"]) == 0
     )
     assert (tmp_path / "labels" / "masks.json").stat().st_size > 0
+
+
+@pytest.mark.parametrize("bad", [pytest.param(bad, id=bad.name) for bad in bad_corrections.BAD])
+def test_bad_corrections_are_refused_before_anything_is_written(
+    bad: Bad, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = tmp_path / "data", tmp_path / "labels"
+    MAKERS[bad.base](root)
+    bad.spoil(root)
+    line = refused(
+        capsys, "label", f"data={root}", f"out={out}", *QUICK, f"corrections={root}/corrections.json"
+    )
+    assert [word for word in bad.says if word not in line] == [], line
+    assert len(line) < 1000
+    assert not out.exists()

@@ -78,6 +78,8 @@ def test_records_of_labels(text: str, run: Path, tmp_path: Path, capsys: pytest.
         ((0, "segmentation"), [[1, 2, 3, 4, 5, 6]]),
         ((0, "score"), float("nan")),
         ((0, "source"), None),
+        ((0, "corrected"), "maybe"),
+        ((0, "corrected"), ["redraw"]),
         ((0,), None),
     ],
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from boxseg import formats
 from boxseg.atomic import is_temporary
+from boxseg.config import Data
 from boxseg.data.toy import CLASSES, write_toy
 from boxseg.dataset import VOC_CLASSES
 from boxseg.runs.layout import BEFORE_LAST, HOLDER, LAST, LOCK, PROVENANCE
@@ -39,6 +43,9 @@ PREPARED: Mapping[str, tuple[str, ...]] = {
     "segment": (
         "segment", "data=data", "labels=ready/l", "val_split=", "out=ready/s",
         *_short("segment", "trainer", "network"),
+    ),
+    "label, corrected": (
+        "label", "data=data", "out=ready/k", "method=box", "corrections=corrections.json", *_short("label"),
     ),
 }  # fmt: skip
 
@@ -83,6 +90,10 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     ),
     "convert-config": ("convert-config", "bana.yml", "out=out/bana.boxseg.yaml"),
     "export": ("export", "checkpoint=ready/s", "out=out/model.onnx"),
+    "label, corrected": (
+        "label", "data=data", "out=out", "method=box", "corrections=corrections.json", *_short("label"),
+    ),
+    "convert, to be redrawn": ("convert", "ready/k", "out", "format=cvat", "redraw=true"),
     "label, two processes": ("label", "data=data", "out=out", "method=box", "devices=2"),
     "classify, two workers": (
         "classify", "data=data", "out=out", *_short("classify", "network"), "checkpoint_every=1", "workers=2",
@@ -98,9 +109,21 @@ def prepare(folder: Path, run: Runner) -> None:
     write_toy(folder / "data", train=6, val=2, size=64, seed=5)
     for file in (folder / "data" / "Annotations").iterdir():
         file.write_text(_with_names_of_voc(file.read_text()))
+    (folder / "corrections.json").write_text(json.dumps(_corrections(folder / "data")))
     (folder / "bana.yml").write_text("MODEL:\n  LOSS: NAL\nSOLVER:\n  MAX_ITER: 10\n")
     for words in PREPARED.values():
         run(list(words), folder)
+
+
+def _corrections(root: Path) -> dict[str, Any]:
+    """What the report's page saves: a mask to be redrawn, one by the ellipse, and a photo that is wrong."""
+    dataset = formats.load(Data(root=root))
+    photos: dict[str, Any] = {}
+    for sample, do in zip(dataset.samples, ("redraw", "ellipse"), strict=False):
+        name = dataset.classes[sample.labels[0] - 1]
+        photos[sample.id] = {"boxes": [{"box": sample.boxes[0].tolist(), "class": name, "do": do}]}
+    photos[dataset.samples[2].id] = {"wrong": True}
+    return {"boxseg": "corrections", "version": 1, "photos": photos}
 
 
 def _with_names_of_voc(text: str) -> str:

@@ -169,6 +169,37 @@ def test_what_could_not_be_used_stays_as_it_was(odd, tmp_path: Path) -> None:
     assert json.dumps(after) == json.dumps(expected)  # NaN is not equal to itself
 
 
+def leave_out(piece: Path, sample: Sample, *places: int) -> None:
+    """What `label` writes of boxes that corrections leave out."""
+    entries = json.loads(piece.read_text())
+    for place in places:
+        entries[place] |= {"score": 1.0, "source": "left-out", "corrected": "leave-out"}
+        entries[place]["segmentation"] = box_mask(np.zeros((1, 1), bool), (0, 0), sample, score=0, source="")[
+            "segmentation"
+        ]
+    piece.write_text(json.dumps(entries))
+
+
+def test_boxes_that_are_left_out_are_not_in_it(odd, tmp_path: Path) -> None:
+    """All else of a COCO file stays, in its order; in a new file, annotations are numbered on."""
+    dataset = formats.load(Data(root=tmp_path))
+    pieces = write_pieces(tmp_path / "pieces", dataset)
+    write_masks(tmp_path / "all.json", dataset, pieces)
+    sample = next(sample for sample in dataset.samples if sample.id == "a")
+    leave_out(pieces(sample), sample, 0)
+    done = write_masks(tmp_path / "masks.json", dataset, pieces)
+    assert sum(done.sources.values()) == 4
+    every, rest = (json.loads((tmp_path / name).read_text()) for name in ("all.json", "masks.json"))
+    gone = every["annotations"].pop(1)  # clipped
+    assert gone["bbox"] == [30, 20, 20, 5]
+    assert json.dumps(rest) == json.dumps(every)
+    plain = replace(dataset, annotations=None)
+    write_masks(tmp_path / "plain.json", plain, pieces)
+    made = json.loads((tmp_path / "plain.json").read_text())["annotations"]
+    assert [entry["id"] for entry in made] == list(range(1, len(made) + 1))
+    assert len(made) == sum(len(sample.labels) for sample in dataset.samples) - 1
+
+
 def test_a_file_that_has_changed_since_is_refused(odd, tmp_path: Path) -> None:
     dataset = formats.load(Data(root=tmp_path))
     pieces = write_pieces(tmp_path / "pieces", dataset)

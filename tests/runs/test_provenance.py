@@ -86,11 +86,16 @@ def test_what_a_digest_of_boxes_depends_on(tmp_path: Path) -> None:
         (replace(sample, boxes=sample.boxes[:1], labels=np.array([1])), CLASSES),
         (replace(sample, width=10), CLASSES),
         (replace(sample, crowds=np.array([[0.0, 0, 3, 3]])), CLASSES),
+        (replace(sample, corrections={0: "ellipse"}), CLASSES),
+        (replace(sample, corrections={1: "ellipse"}), CLASSES),
+        (replace(sample, corrections={1: "redraw"}), CLASSES),
     ]
     digests = [boxes_digest(item, classes) for item, classes in others]
     assert len(set(digests)) == len(digests)
     same = replace(sample, id="b", image=Path("elsewhere.jpg"), difficult=np.array([True, False]))
     assert boxes_digest(same, ("cat", "dog", "more")) == digests[0]
+    both = [dict(items) for items in (((0, "box"), (1, "redraw")), ((1, "redraw"), (0, "box")))]
+    assert len({boxes_digest(replace(sample, corrections=done), CLASSES) for done in both}) == 1
 
 
 def test_photos_are_done_until_they_or_their_boxes_change(tmp_path: Path) -> None:
@@ -213,7 +218,7 @@ def test_labels_of_a_changed_box_are_made_anew(tmp_path: Path, capsys: pytest.Ca
     capsys.readouterr()
     assert execute([*words, f"out={tmp_path}/out"]) == 0
     said = capsys.readouterr()
-    assert "1 photo or its boxes have changed" in said.err
+    assert "1 photo or its boxes or corrections have changed" in said.err
     assert "1 written, 3 there already" in said.out
     assert execute([*words, f"out={tmp_path}/fresh"]) == 0
     after = content(tmp_path / "out")

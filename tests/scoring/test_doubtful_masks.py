@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from boxseg.dataset import Correction
 from boxseg.scoring.doubtful_masks import RULE, JudgedMask
 
 
@@ -30,6 +31,15 @@ def test_the_reasons_are_those_of_the_rule(
     assert mask.reasons == reasons
 
 
+@pytest.mark.parametrize(
+    ("corrected", "reasons"),
+    [("ellipse", ()), ("box", ()), ("leave-out", ()), ("redraw", ("to be redrawn", "tiny", "unsure"))],
+)
+def test_somebody_has_looked_at_corrected_masks(corrected: Correction, reasons: tuple[str, ...]) -> None:
+    mask = JudgedMask(box=400.0, filled=0.05, score=0.1, source="network", corrected=corrected)
+    assert mask.reasons == reasons
+
+
 def test_the_rule_in_words_names_its_limits_and_its_reasons() -> None:
-    for words in ("10 %", "95 %", "below 0.7", "fallback", "tiny", "fills box", "unsure"):
+    for words in ("10 %", "95 %", "below 0.7", "fallback", "tiny", "fills box", "unsure", "to be redrawn"):
         assert words in RULE

@@ -76,6 +76,20 @@ def test_boxes_are_counted_by_size(tmp_path: Path) -> None:
     assert all(len(row) == len(table.columns) for row in table.rows)
 
 
+def test_what_somebody_chose_is_not_to_be_looked_at(tmp_path: Path) -> None:
+    sample = written(tmp_path, "a", SMALL)
+    before = count_masks(tmp_path, [sample])["all"]
+    piece = piece_path(tmp_path, sample)
+    entries = json.loads(piece.read_text())
+    # Tiny, full, the fallback, and one that is fine, but is to be redrawn.
+    for place, done in ((0, "ellipse"), (3, "box"), (5, "leave-out"), (1, "redraw")):
+        entries[place]["corrected"] = done
+    write_json(piece, entries)
+    after = MaskCounts(boxes=6, fallback=0, tiny=0, full=1, unsure=1, doubtful=3)
+    assert (before.boxes, before.doubtful) == (7, 5)
+    assert count_masks(tmp_path, [sample])["all"] == after
+
+
 def test_without_masks_all_is_none(tmp_path: Path) -> None:
     assert count_masks(tmp_path, []) == dict.fromkeys(("all", "small", "medium", "large"), MaskCounts())
 

@@ -22,7 +22,9 @@ from boxseg.errors import BoxsegError, ConfigError, DataError
 from boxseg.formats.masks import MaskFolder, read_mask, write_mask
 from boxseg.jobs import SegmentJob
 from boxseg.options import from_python, to_yaml
+from boxseg.runs.layout import CORRECTIONS
 from boxseg.training.labels import TrainingLabels, sources_of, training_labels
+from correction_files import save_corrections
 from report_runs import write_labels
 
 TINY = (
@@ -130,6 +132,30 @@ def test_losses_of_one_label_look_at_that_label(root: Path, runs: Path, loss: st
     second = read_mask(runs / "label" / "y_ret" / "train_0000.png")
     if loss == "ce_ret":
         np.testing.assert_array_equal(item["y_ret"].numpy()[: len(second), : second.shape[1]], second)
+
+
+def test_photos_that_corrections_call_wrong_have_no_labels(
+    root: Path, runs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of any source, but their true masks count."""
+    caplog.set_level("INFO", logger="boxseg")
+    file = save_corrections(runs / "label" / CORRECTIONS, data_of(root), {}, "train_0001", "val_0000")
+    for labels in (runs / "label", runs / "label" / "y_ret", runs / "label" / "labels"):
+        assert ids(chosen(root, labels=str(labels))) == train(0, 2, 3, 4, 5)
+    assert "1 images that corrections call wrong are left out" in caplog.text
+    assert "without labels" not in caplog.text
+    both = chosen(root, labels=[str(runs / "other"), str(runs / "label")])
+    assert ids(both) == train(0, 2, 3)
+    mixed = chosen(root, labels=str(runs / "label"), strong="ground-truth", strong_split="few")
+    assert ids(mixed) == [*train(0, 1, 2, 3, 4, 5), "val_0000"]
+    save_corrections(file, data_of(root), {}, *train(*range(6)))
+    with pytest.raises(
+        DataError, match="corrections call 6 of 6 images of split train wrong, and no other has"
+    ):
+        chosen(root, labels=str(runs / "label"))
+    file.write_text("{}")
+    with pytest.raises(DataError, match=r"applied-corrections\.json does not hold corrections"):
+        chosen(root, labels=str(runs / "label"))
 
 
 def test_true_masks_beside_boxes(root: Path, runs: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from boxseg.config.crf import Crf
@@ -129,6 +130,9 @@ class Label:
             instances_y_crf.json and instances_y_ret.json.
         formats: Also write the labels for other programs, to OUT/FORMAT, with links to the photos: palette,
             voc, masks, coco, yolo-seg, cvat, label-studio. `boxseg convert` has more options.
+        corrections: What somebody said of masks in the report: the file that its page saves. A mask is replaced
+            by another, or left out of the labels; only photos whose corrections changed are labelled anew.
+            Without it, corrections that were made before are taken back.
         crf: Dense CRF of the labels; masks.json is made without it.
     """
 
@@ -140,6 +144,7 @@ class Label:
     masks: Masks = Masks()
     instances: bool = False
     formats: tuple[LabelFormat, ...] = ()
+    corrections: Path | None = None
     crf: Crf = Crf()
 
     def __post_init__(self) -> None:

@@ -3,6 +3,8 @@
 A file is a JSON list with an entry for each box of the sample, in their order:
 
     {"segmentation": {"size": [H, W], "counts": "…"}, "score": 0.93, "source": "network"}
+
+Where somebody corrected a mask in the report, `"corrected"` says how. A box that is left out has an empty one.
 """
 
 from __future__ import annotations
@@ -10,13 +12,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boxseg.atomic import write_text
-from boxseg.dataset import Sample
+from boxseg.dataset import REDRAW, Correction, Sample
 from boxseg.documents import read_json
 from boxseg.errors import DataError
 from boxseg.formats.coco_results import encode_window
@@ -26,9 +28,15 @@ from boxseg.wording import counted
 
 # What made a mask: the mask network, or a rule where the method found nothing. Others are methods' names.
 NETWORK, FALLBACK = "network", "fallback"
+# What is said to have made the empty mask of a box that somebody left out.
+LEFT_OUT = "left-out"
 
 
-class BoxMask(TypedDict):
+class _Corrected(TypedDict, total=False):
+    corrected: Correction  # what somebody wanted in place of the method's mask
+
+
+class BoxMask(_Corrected):
     """The mask of one box."""
 
     segmentation: dict[str, Any]  # compressed COCO run-length code of the photo's size
@@ -37,7 +45,13 @@ class BoxMask(TypedDict):
 
 
 def box_mask(
-    window: NDArray[np.bool_], corner: tuple[int, int], sample: Sample, *, score: float, source: str
+    window: NDArray[np.bool_],
+    corner: tuple[int, int],
+    sample: Sample,
+    *,
+    score: float,
+    source: str,
+    corrected: Correction | None = None,
 ) -> BoxMask:
     """The entry of one box.
 
@@ -47,9 +61,11 @@ def box_mask(
         sample: The photo.
         score: How sure the mask is, 0..1.
         source: What made it.
+        corrected: What somebody wanted in place of the method's mask.
     """
     code = encode_window(window, *corner, (sample.height, sample.width))
-    return {"segmentation": code, "score": round(float(score), 6), "source": source}
+    entry: BoxMask = {"segmentation": code, "score": round(float(score), 6), "source": source}
+    return entry if corrected is None else {**entry, "corrected": corrected}
 
 
 def write_box_masks(path: Path, masks: Sequence[BoxMask]) -> None:
@@ -76,6 +92,8 @@ def read_box_masks(path: Path, sample: Sample) -> list[BoxMask]:
 def _is_of(entry: Any, sample: Sample) -> bool:
     score = number(entry.get("score")) if isinstance(entry, dict) else None
     if score is None or not isinstance(entry.get("source"), str):
+        return False
+    if entry.get("corrected", REDRAW) not in get_args(Correction):
         return False
     code = entry.get("segmentation")
     try:

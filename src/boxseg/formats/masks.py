@@ -36,17 +36,21 @@ class MaskFolder:
     Attributes:
         path: The folder.
         reliable: Folder of grey maps of the same names: where they are not 255, the labels are read as 255.
+        left_out: IDs of photos whose masks do not count.
     """
 
     path: Path
     reliable: Path | None = None
+    left_out: frozenset[str] = frozenset()
 
     def file(self, name: str) -> Path:
         """The mask of the photo with this ID."""
         return self.path / f"{name}.png"
 
     def has(self, name: str) -> bool:
-        """Whether this photo has a mask."""
+        """Whether this photo has a mask that counts."""
+        if name in self.left_out:
+            return False
         folders = (self.path, self.reliable) if self.reliable else (self.path,)
         return all((folder / f"{name}.png").is_file() for folder in folders)
 

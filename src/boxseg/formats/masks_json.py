@@ -2,7 +2,8 @@
 
 Data in COCO's format comes back as its own file. `segmentation`, `area`, `score` and `source` are filled in for
 every annotation with a box that was used, and all else stays as it is: also annotations that could not be
-used, crowds, and annotations of photos without masks. From any other format such a file is made.
+used, crowds, and annotations of photos without masks. From any other format such a file is made. Boxes that
+corrections leave out are not in it.
 
 Labelling writes the masks of each photo by `box_masks.write_box_masks`. When all are done:
 
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from boxseg.atomic import atomic_path
 from boxseg.collector import collector_paused
 from boxseg.config import Masks
-from boxseg.dataset import BoxDataset, Sample
+from boxseg.dataset import LEAVE_OUT, BoxDataset, Sample
 from boxseg.formats import coco
 from boxseg.formats.box_masks import BoxMask, read_box_masks
 from boxseg.formats.coco_results import decode_window, encode_window, image_numbers
@@ -37,6 +38,9 @@ from boxseg.progress import track
 
 Pieces = Callable[[Sample], Path]  # the file with a photo's masks, which need not exist
 Fields = dict[str, Any]  # of an annotation
+
+# In place of an offset: the annotation has no mask, or somebody left its box out.
+_AS_IT_IS, _LEFT_OUT = -1, -2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +60,23 @@ class MasksWritten:
 
 @dataclass
 class _Filled:
-    """What is filled in for each box of each photo; at the end, also how many masks were of what source."""
+    """What is filled in for each box of each photo, None for one that is left out.
+
+    At the end, also how many masks were of what source.
+    """
 
     samples: list[Sample]
     pieces: Pieces
     options: Masks
     sources: Counter[str] = field(default_factory=Counter)
 
-    def __iter__(self) -> Iterator[list[Fields]]:
+    def __iter__(self) -> Iterator[list[Fields | None]]:
         for sample in track(self.samples, "masks"):
             fields = [
-                _fields(entry, sample, self.options) for entry in read_box_masks(self.pieces(sample), sample)
+                None if entry.get("corrected") == LEAVE_OUT else _fields(entry, sample, self.options)
+                for entry in read_box_masks(self.pieces(sample), sample)
             ]
-            self.sources.update(entry["source"] for entry in fields)
+            self.sources.update(entry["source"] for entry in fields if entry is not None)
             yield fields
 
 
@@ -98,7 +106,7 @@ def write_masks(path: Path, dataset: BoxDataset, pieces: Pieces, options: Masks 
 
 
 def _write_filled(
-    path: Path, dataset: BoxDataset, samples: list[Sample], filled: Iterable[list[Fields]]
+    path: Path, dataset: BoxDataset, samples: list[Sample], filled: Iterable[list[Fields | None]]
 ) -> None:
     """Write an annotation file again, with the annotations of the samples' boxes filled in."""
     assert dataset.annotations is not None
@@ -107,10 +115,13 @@ def _write_filled(
     path.parent.mkdir(parents=True, exist_ok=True)
     # Annotations may be in any order, and masks come photo by photo: they wait in a file.
     with tempfile.TemporaryFile(dir=path.parent) as waiting:
-        offsets = np.full(len(content["annotations"]), -1, dtype=np.int64)
+        offsets = np.full(len(content["annotations"]), _AS_IT_IS, dtype=np.int64)
         places = coco.places_of_boxes(content, dataset, samples)
         for sample, own, fields in zip(samples, places, filled, strict=True):
             for place, entry, box in zip(own, fields, sample.boxes.tolist(), strict=True):
+                if entry is None:
+                    offsets[place] = _LEFT_OUT
+                    continue
                 if not coco.states_box(content["annotations"][place]):
                     entry |= {"bbox": [*box[:2], box[2] - box[0], box[3] - box[1]]}
                 offsets[place] = waiting.tell()
@@ -119,18 +130,18 @@ def _write_filled(
 
 
 def _completed(annotations: list[Any], offsets: NDArray[np.int64], waiting: IO[bytes]) -> Iterator[Any]:
-    """The annotations in their order, with what waits for them at an offset."""
+    """The annotations in their order, with what waits for them at an offset, and without what is left out."""
     for annotation, offset in zip(annotations, offsets.tolist(), strict=True):
-        if offset < 0:
+        if offset == _AS_IT_IS:
             yield annotation
-        else:
+        elif offset != _LEFT_OUT:
             waiting.seek(offset)
             # What was read as an object is one, whatever the file calls it.
             unlike = {"iscrowd": 0} if annotation.get("iscrowd") else {}
             yield {**annotation, **unlike, **json.loads(waiting.readline())}
 
 
-def _made(dataset: BoxDataset, samples: list[Sample], filled: Iterable[list[Fields]]) -> dict[str, Any]:
+def _made(dataset: BoxDataset, samples: list[Sample], filled: Iterable[list[Fields | None]]) -> dict[str, Any]:
     """The content of a COCO file; lists that are long are iterators, for one use in the order of the keys."""
     numbers = image_numbers(dataset)
     ids = dataset.category_ids or tuple(range(1, len(dataset.classes) + 1))
@@ -143,6 +154,8 @@ def _made(dataset: BoxDataset, samples: list[Sample], filled: Iterable[list[Fiel
         for sample, fields in zip(samples, filled, strict=True):
             boxes = zip(sample.boxes.tolist(), sample.labels.tolist(), fields, strict=True)
             for (x1, y1, x2, y2), label, entry in boxes:
+                if entry is None:
+                    continue
                 count += 1
                 known = {"id": count, "image_id": numbers[sample.id], "category_id": ids[label - 1]}
                 yield {**known, "bbox": [x1, y1, x2 - x1, y2 - y1], "iscrowd": 0, **entry}

@@ -146,6 +146,8 @@ class ConvertJob(Job):
             document root is the folder above OUT.
         predictions: Label Studio only: write the objects as predictions, which count only when somebody has
             submitted them, in place of annotations.
+        redraw: Only photos that are wrong as a whole, or with a box to be redrawn, as the corrections of the
+            labels say (`label corrections=FILE`): what is left to do in CVAT or Label Studio.
         photos: Photos in the data set: `copy` them, `link` to them, or `none`.
         split: Name of the split in the new data set. By default that of the data, or train.
         images: Folder of the photos, if neither the labels nor `data` tell where they are.
@@ -167,6 +169,7 @@ class ConvertJob(Job):
     prefix: str | None = None
     predictions: bool = False
     maps: bool = False
+    redraw: bool = False
     photos: Literal["copy", "link", "none"] = "copy"
     split: str | None = None
     images: Path | None = None

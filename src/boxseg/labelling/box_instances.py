@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from boxseg.atomic import write_text
-from boxseg.dataset import Sample
+from boxseg.dataset import LEAVE_OUT, REDRAW, Sample
 from boxseg.documents import read_record
 from boxseg.errors import DataError
 from boxseg.formats.coco_results import CocoResult, encode_window, image_id, write_results
@@ -27,6 +27,8 @@ def box_instances(
     sample: Sample, labels: Tensor, probabilities: Tensor, boxes: BoxMasks, category_ids: Sequence[int]
 ) -> list[CocoResult]:
     """A mask for each box, {Y = c} inside it, in the order of the boxes; none for a box without such a pixel.
+
+    Boxes that corrections take out of the labels have none, either.
 
     The score is the mean probability of c over the mask, after the CRF, for Y_crf and Y_ret alike. `labels` are
     Y, (H, W) uint8, the probabilities (K + 1, H, W), background first, then `boxes.classes`. Without
@@ -41,8 +43,10 @@ def box_instances(
             "segmentation": encode_window(item.mask, left, top, (labels.shape[0], labels.shape[1])),
             "score": round(item.score, 6),
         }
-        for item, (left, top, _, _), owner in zip(objects, boxes.rectangles, boxes.owners, strict=True)
-        if item.mask.any()
+        for place, (item, (left, top, _, _), owner) in enumerate(
+            zip(objects, boxes.rectangles, boxes.owners, strict=True)
+        )
+        if item.mask.any() and sample.corrections.get(place) not in (LEAVE_OUT, REDRAW)
     ]
 
 

@@ -23,9 +23,11 @@ from boxseg.inference.refine import require_finite
 from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.labelling.box_instances import box_instances, write_piece
 from boxseg.labelling.confidence_maps import write_maps
+from boxseg.labelling.corrected import correct_labels, correct_objects
 from boxseg.labelling.finishing import Finished, finish
 from boxseg.labelling.method import Method, Scored, ScoredInParts
 from boxseg.labelling.objects import ObjectMask, objects_of_labels, with_fallbacks, write_objects
+from boxseg.nn.pseudo import BoxMasks
 from boxseg.runs.layout import PAIR, label_path, pair_paths
 from boxseg.runs.provenance import recording
 from boxseg.runs.stage_files import StageFiles, label_files
@@ -43,6 +45,7 @@ class Labeller:
         folder: Where the labels go.
         classes: Names of the classes 1..L.
         category_ids: COCO's ids of the classes; empty where the data has none.
+        seed: Seed of GrabCut, where corrections want its masks.
     """
 
     method: Method
@@ -50,6 +53,7 @@ class Labeller:
     folder: Path
     classes: tuple[str, ...]
     category_ids: tuple[int, ...] = ()
+    seed: int = 0
 
     def files(self, samples: Sequence[Sample] = ()) -> StageFiles:
         """The files that it writes."""
@@ -103,18 +107,17 @@ def _score(labeller: Labeller, sample: Sample, photo: NDArray[np.uint8]) -> Scor
 
 
 def _write(labeller: Labeller, sample: Sample, scored: Scored | ScoredInParts, done: Finished) -> None:
-    folder, origin, labels = labeller.folder, labeller.method.origin, done.labels
-    write_mask(label_path(folder, sample), labels.cpu().numpy())
-    write_maps(folder, sample, labels, done.second, done.levels)
-    objects: Sequence[ObjectMask] | None = scored.objects
-    if objects is None:
-        assert done.probabilities is not None
-        windows = object_windows(sample.boxes, sample.height, sample.width)
-        objects = objects_of_labels(labels, done.probabilities, scored.boxes, windows, origin.source)
-    write_objects(folder, sample, with_fallbacks(objects, sample))
+    folder, origin = labeller.folder, labeller.method.origin
+    objects = with_fallbacks(_objects(scored, done, sample, origin.source), sample)
+    if sample.corrections:
+        objects = correct_objects(objects, sample, scored.image.cpu().numpy(), labeller.seed)
+        done = _corrected(done, objects, sample, scored.boxes)
+    both = done.labels, done.second
+    write_mask(label_path(folder, sample), done.labels.cpu().numpy())
+    write_maps(folder, sample, *both, done.levels)
+    write_objects(folder, sample, objects)
     if not origin.pair:
         return
-    both = labels, done.second
     for path, own in zip(pair_paths(folder, sample), both, strict=True):
         write_mask(path, own.cpu().numpy())
     if labeller.options.instances:
@@ -124,3 +127,23 @@ def _write(labeller: Labeller, sample: Sample, scored: Scored | ScoredInParts, d
             for source, own in zip(PAIR, both, strict=True)
         }
         write_piece(folder, sample, masks)
+
+
+def _objects(
+    scored: Scored | ScoredInParts, done: Finished, sample: Sample, source: str
+) -> Sequence[ObjectMask]:
+    """The mask of each box: the method's own, or its class in the labels."""
+    if scored.objects is not None:
+        return scored.objects
+    assert done.probabilities is not None
+    windows = object_windows(sample.boxes, sample.height, sample.width)
+    return objects_of_labels(done.labels, done.probabilities, scored.boxes, windows, source)
+
+
+def _corrected(done: Finished, objects: Sequence[ObjectMask], sample: Sample, boxes: BoxMasks) -> Finished:
+    """The labels of a photo after its corrections, on the CPU."""
+    first, second, levels = (part.cpu().numpy() for part in (done.labels, done.second, done.levels))
+    crowds = None if boxes.crowds is None else boxes.crowds.cpu().numpy()
+    both, levels = correct_labels((first, second), levels, objects, sample, crowds)
+    corrected = dict(zip(("labels", "second", "levels"), map(torch.from_numpy, (*both, levels)), strict=True))
+    return replace(done, **corrected)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from boxseg.data.box_masks import Window, ellipse_mask, object_windows
-from boxseg.dataset import Sample
+from boxseg.dataset import Correction, Sample
 from boxseg.formats.box_masks import FALLBACK, box_mask, write_box_masks
 from boxseg.nn.pseudo import BoxMasks
 from boxseg.runs.layout import piece_path
@@ -28,11 +28,13 @@ class ObjectMask:
         mask: (h, w) bool, on the pixels of the box.
         score: How sure it is, 0..1; ranks the masks of a data set.
         source: What made it: `network`, the name of another method, or `fallback`.
+        corrected: What somebody wanted in place of the method's mask.
     """
 
     mask: NDArray[np.bool_]
     score: float
     source: str
+    corrected: Correction | None = None
 
 
 def with_fallbacks(objects: Sequence[ObjectMask], sample: Sample) -> list[ObjectMask]:
@@ -76,7 +78,14 @@ def write_objects(folder: Path, sample: Sample, objects: Sequence[ObjectMask]) -
     """Write the masks of one photo beside its labels; `formats.masks_json` gathers them."""
     windows = object_windows(sample.boxes, sample.height, sample.width)
     entries = [
-        box_mask(item.mask, window[:2], sample, score=item.score, source=item.source)
+        box_mask(
+            item.mask,
+            window[:2],
+            sample,
+            score=item.score,
+            source=item.source,
+            corrected=item.corrected,
+        )
         for item, window in zip(objects, windows, strict=True)
     ]
     write_box_masks(piece_path(folder, sample), entries)

@@ -63,6 +63,8 @@ class WrittenDataset:
                 "boxes": "boxes without a pixel of their class",
             }
             lines.append(f"  left out: {done.empty} {what.get(self.objects, 'small regions')}")
+        if done.left_out:
+            lines.append(f"  left out: {done.left_out} boxes, by corrections")
         if self.missing:
             lines.append(f"  left out: {counted(self.missing, 'photo')} without a label")
         if self.outside:
@@ -159,23 +161,27 @@ def write_formats(names: Sequence[LabelFormat], folder: Path, dataset: BoxDatase
     Complete data sets of the same labels stay.
     """
     masks = MaskFolder(folder / FINAL)
+    corrected = any(sample.corrections for sample in dataset.samples)
     lines: list[str] = []
     for name in names:
         labelled = with_labels(dataset, masks)
         objects: Literal["masks", "boxes"] = "masks" if name in OVERLAPPING else "boxes"
         missing = len(dataset) - len(labelled)
         source = LabelSource(dataset=labelled, masks=masks, objects=objects, missing=missing, home=folder)
-        writing = Writing(objects=objects, masks=partial(piece_path, folder), photos="link")
+        writing = Writing(
+            objects=objects, masks=partial(piece_path, folder), corrected=corrected, photos="link"
+        )
         lines += write_dataset(source, folder / name, name, writing, overwrite="changed").lines()
     return lines
 
 
 def _entry(source: LabelSource, writing: Writing, maps: bool) -> dict[str, Any]:
     """What a split is made from: the labels, by content, and the options."""
-    options = {name: value for name, value in vars(writing).items() if name != "masks"}
+    options = {name: value for name, value in vars(writing).items() if name not in ("masks", "corrected")}
     digest = hashlib.blake2b(digest_size=16)
     for sample in source.dataset.samples:
-        own = writing.masks(sample) if writing.masks and writing.objects == "masks" else None
+        counts = writing.objects == "masks" or writing.corrected
+        own = writing.masks(sample) if writing.masks and counts else None
         parts = (
             sample.id,
             *file_state(sample.image),

@@ -38,6 +38,7 @@ FREE = (
     "label.masks.simplify",
     "label.instances",  # files beside the labels
     "label.formats",
+    "label.corrections",  # a photo whose corrections change is labelled anew
     "report.photos",
     "report.size",
     "report.originals",

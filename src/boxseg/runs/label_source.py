@@ -12,9 +12,10 @@ from typing import Literal
 from boxseg import formats
 from boxseg.atomic import write_json
 from boxseg.config import Data
-from boxseg.dataset import BACKGROUND_NAME, BoxDataset, Sample
+from boxseg.dataset import BACKGROUND_NAME, REDRAW, BoxDataset, Sample
 from boxseg.documents import as_record, read_json, read_record
 from boxseg.errors import ConfigError, DataError
+from boxseg.formats.corrections import read_corrections
 from boxseg.formats.files import is_file, listed
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import MaskFolder
@@ -25,6 +26,7 @@ from boxseg.options import build_job, flatten, load_mapping
 from boxseg.runs.layout import (
     AGREED,
     CONFIG,
+    CORRECTIONS,
     FINAL,
     LABEL_MAP,
     PAIR,
@@ -49,6 +51,7 @@ class LabelSource:
             there is one for every box, or `outlines` in the annotations.
         missing: Photos of the data that have no label.
         home: Folder made by `label` or `predict`, with its other results.
+        corrected: Whether `label` made them with corrections of masks.
     """
 
     dataset: BoxDataset
@@ -56,6 +59,7 @@ class LabelSource:
     objects: Literal["masks", "outlines", "boxes", "regions"]
     missing: int
     home: Path
+    corrected: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +108,30 @@ def read_source(job: ConvertJob) -> LabelSource:
         objects="masks" if boxed and own else "boxes" if boxed else "regions",
         missing=len(dataset) - len(labelled),
         home=found.home,
+        corrected=found.data is not None and (found.home / CORRECTIONS).is_file(),
     )
+
+
+def to_be_redrawn(source: LabelSource) -> LabelSource:
+    """Only the photos that corrections of the labels call wrong, or of which they want a mask redrawn.
+
+    Raises:
+        ConfigError: The labels were made without corrections, or there is no such photo.
+        DataError: The file of the corrections is damaged.
+    """
+    file = source.home / CORRECTIONS
+    if not source.corrected:
+        raise ConfigError(
+            f"redraw=true: the labels in {source.home} were made without corrections: give them to `boxseg "
+            "label corrections=FILE` first"
+        )
+    corrections = read_corrections(file)
+    redrawn = {name for name, photo in corrections.photos.items() if any(b.do == REDRAW for b in photo.boxes)}
+    wanted = corrections.wrong | redrawn
+    samples = tuple(sample for sample in source.dataset.samples if sample.id in wanted)
+    if not samples:
+        raise ConfigError(f"redraw=true: {file} calls no photo wrong, and wants no mask redrawn")
+    return replace(source, dataset=replace(source.dataset, samples=samples))
 
 
 def _ground_truth(job: ConvertJob) -> LabelSource:
@@ -131,12 +158,27 @@ def check_classes(folder: Path, dataset: BoxDataset) -> None:
     Raises:
         DataError: They do.
     """
-    names = _class_names(folder.parent if folder.name in (FINAL, *PAIR) else folder)
+    names = _class_names(_home(folder))
     if names and names != dataset.classes:
         raise DataError(
             f"the labels in {folder} have other classes than {dataset.root}: {', '.join(names)}, not "
             f"{', '.join(dataset.classes)}: give the data they were made for, or label anew"
         )
+
+
+def wrong_photos(folder: Path) -> frozenset[str]:
+    """Ids of the photos that the corrections of the labels in a folder call wrong.
+
+    Raises:
+        DataError: The file of the corrections is damaged.
+    """
+    file = _home(folder) / CORRECTIONS
+    return read_corrections(file).wrong if file.is_file() else frozenset()
+
+
+def _home(folder: Path) -> Path:
+    """The folder with the rest of what belongs to labels."""
+    return folder.parent if folder.name in (FINAL, *PAIR) else folder
 
 
 def with_labels(dataset: BoxDataset, masks: MaskFolder) -> BoxDataset:

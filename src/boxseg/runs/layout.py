@@ -53,6 +53,9 @@ MASKS = "masks.json"  # a mask for every box, as a COCO data set
 PIECES = "masks"  # its parts, one a photo
 MASK_COUNTS = "mask-counts.json"
 LABEL_MAP = "labelmap.json"
+CORRECTIONS = (
+    "applied-corrections.json"  # of these labels; named unlike the report's file, which may lie beside it
+)
 
 # Predictions for photos, with the label map.
 OVERLAYS = "overlays"

@@ -38,7 +38,7 @@ class Origin:
         size: Bytes of the photo; -1 where it could not be read.
         time: When it was last changed, nanoseconds.
         photo: Digest of its content; empty where only size and time were looked at.
-        boxes: Digest of its boxes and their classes.
+        boxes: Digest of its boxes and their classes, and of corrections of their masks.
         labels: Digest of the labels that a network learned from; empty for other results.
     """
 
@@ -146,12 +146,17 @@ def check_origins(folder: Path, now: Mapping[str, Origin]) -> None:
 
 
 def boxes_digest(sample: Sample, classes: Sequence[str]) -> str:
-    """Digest of what a photo's annotations say: its size, boxes with their classes, and ignored regions."""
+    """Digest of what a photo's annotations say: its size, boxes with their classes, and ignored regions.
+
+    What somebody wants in place of masks is part of it.
+    """
     names = [classes[label - 1] for label in sample.labels.tolist()]
     said = json.dumps([sample.width, sample.height, sample.labels.tolist(), names])
     digest = hashlib.blake2b(said.encode(), digest_size=16)
     digest.update(sample.boxes.tobytes())
     digest.update(sample.crowds.tobytes())
+    if sample.corrections:
+        digest.update(json.dumps(sorted(sample.corrections.items())).encode())
     return digest.hexdigest()
 
 

@@ -41,6 +41,7 @@ WRITTEN: dict[str, tuple[str, ...]] = {
         layout.MASK_COUNTS,
         *(layout.INSTANCE_RESULTS.format(source=source) for source in layout.PAIR),
         layout.LABEL_MAP,
+        layout.CORRECTIONS,
         layout.PROVENANCE,
     ),
     "segment": (*_TRAINING, *_SCORES, f"{layout.PREDICTIONS}/**/*.png"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from faster_coco_eval.core import mask as coco_mask
 
-from boxseg.dataset import Sample
+from boxseg.dataset import REDRAW, Correction, Sample
 from boxseg.formats.box_masks import FALLBACK, NETWORK, read_box_masks
 from boxseg.formats.boxes import box_areas
 
@@ -21,7 +21,8 @@ UNSURE = 0.7
 RULE = (
     "A mask is worth a look if it is a fallback (the ellipse in the box: the method found nothing), fills "
     f"less than {100 * TINY:g} % of its box (tiny) or more than {100 * FULL:g} % (fills box), or if the "
-    f"mask network gave it a score below {UNSURE} (unsure)."
+    f"mask network gave it a score below {UNSURE} (unsure). Of masks that somebody corrected, only those to be "
+    "redrawn are."
 )
 
 
@@ -34,12 +35,19 @@ class JudgedMask:
         filled: Share of it that the mask fills.
         score: How sure the mask is, 0..1.
         source: What made it: `network`, `fallback`, or the name of another method.
+        corrected: What somebody wanted in place of it, in the report.
     """
 
     box: float
     filled: float
     score: float
     source: str
+    corrected: Correction | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether somebody looked at it, and it is now what they chose, or left out."""
+        return self.corrected not in (None, REDRAW)
 
     @property
     def fallback(self) -> bool:
@@ -64,8 +72,11 @@ class JudgedMask:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Which of these speak against it, in a word or two each; none if it need not be looked at."""
+        if self.settled:
+            return ()
         named = {"fallback": self.fallback, "tiny": self.tiny, "fills box": self.full, "unsure": self.unsure}
-        return tuple(reason for reason, holds in named.items() if holds)
+        found = tuple(reason for reason, holds in named.items() if holds)
+        return ("to be redrawn", *found) if self.corrected == REDRAW else found
 
 
 def judge_masks(path: Path, sample: Sample) -> list[JudgedMask]:
@@ -77,6 +88,12 @@ def judge_masks(path: Path, sample: Sample) -> list[JudgedMask]:
     masks: list[Any] = read_box_masks(path, sample)
     areas = coco_mask.area([entry["segmentation"] for entry in masks]) if masks else []
     return [
-        JudgedMask(box=box, filled=float(area) / box, score=float(entry["score"]), source=entry["source"])
+        JudgedMask(
+            box=box,
+            filled=float(area) / box,
+            score=float(entry["score"]),
+            source=entry["source"],
+            corrected=entry.get("corrected"),
+        )
         for entry, area, box in zip(masks, areas, box_areas(sample.boxes).tolist(), strict=True)
     ]

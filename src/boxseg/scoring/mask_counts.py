@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from boxseg.dataset import Sample
+from boxseg.dataset import LEAVE_OUT, Sample
 from boxseg.documents import read_record
 from boxseg.errors import DataError
 from boxseg.formats.object_counts import LARGE, MEDIUM
@@ -20,12 +20,13 @@ class MaskCounts:
     """Numbers of boxes.
 
     Attributes:
-        boxes: All of the photos that could be read; each has a mask.
+        boxes: All of the photos that could be read and that are not left out by corrections; each has a mask.
         fallback: Boxes in which the method found nothing: their mask is the ellipse in the box.
         tiny: Boxes whose mask fills less than a tenth of them.
         full: Boxes whose mask fills more than 95 %.
         unsure: Boxes whose mask got a score below 0.7 from the mask network.
-        doubtful: Boxes of which any of these holds: those whose masks are worth a look.
+        doubtful: Boxes of which any of these holds, or whose mask is to be redrawn: those whose masks are worth
+            a look. Masks that somebody chose are none of all these.
     """
 
     boxes: int = 0
@@ -59,13 +60,14 @@ def count_masks(folder: Path, samples: Sequence[Sample]) -> dict[str, MaskCounts
 
 
 def _count(masks: Sequence[JudgedMask]) -> MaskCounts:
+    judged = [mask for mask in masks if not mask.settled]
     return MaskCounts(
-        boxes=len(masks),
-        fallback=sum(mask.fallback for mask in masks),
-        tiny=sum(mask.tiny for mask in masks),
-        full=sum(mask.full for mask in masks),
-        unsure=sum(mask.unsure for mask in masks),
-        doubtful=sum(bool(mask.reasons) for mask in masks),
+        boxes=sum(mask.corrected != LEAVE_OUT for mask in masks),
+        fallback=sum(mask.fallback for mask in judged),
+        tiny=sum(mask.tiny for mask in judged),
+        full=sum(mask.full for mask in judged),
+        unsure=sum(mask.unsure for mask in judged),
+        doubtful=sum(bool(mask.reasons) for mask in judged),
     )
 
 

@@ -12,7 +12,7 @@ from boxseg.jobs import ConvertJob
 from boxseg.results import Result
 from boxseg.runs.dataset_folder import WrittenDataset, write_dataset
 from boxseg.runs.dataset_maps import check_maps
-from boxseg.runs.label_source import LabelSource, read_source
+from boxseg.runs.label_source import LabelSource, read_source, to_be_redrawn
 from boxseg.runs.layout import piece_path
 
 
@@ -40,11 +40,14 @@ class ConvertResult(WrittenDataset, Result):
 def run(job: ConvertJob) -> ConvertResult:
     """Write the labels of a folder as a data set."""
     source = read_source(job)
+    if job.redraw:
+        source = to_be_redrawn(source)
     if job.maps:
         check_maps(source.home)
     writing = Writing(
         objects=_objects(job, source),
         masks=partial(piece_path, source.home),
+        corrected=source.corrected,
         segmentation=job.segmentation,
         photos=job.photos,
         tighten=job.tighten,

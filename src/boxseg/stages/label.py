@@ -6,15 +6,19 @@ Source of Y_crf and Y_ret: Oh et al., BANA, CVPR 2021, section 3.2.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from boxseg.atomic import write_json
-from boxseg.dataset import BoxDataset
+from boxseg.config import Data
+from boxseg.data.box_masks import opencv
+from boxseg.dataset import LEAVE_OUT, REDRAW, BoxDataset, Correction
 from boxseg.errors import DataError
+from boxseg.formats.corrections import Corrections, read_corrections, with_corrections
 from boxseg.formats.masks_json import write_masks
 from boxseg.formats.problems import check_boxes, report_problems
 from boxseg.formats.splits import Splits
@@ -22,11 +26,12 @@ from boxseg.jobs import LabelJob
 from boxseg.labelling.box_instances import gather
 from boxseg.labelling.class_map import label_map
 from boxseg.labelling.labeller import Labeller, label_photos
+from boxseg.labelling.method import Method
 from boxseg.labelling.methods import start_method
 from boxseg.results import Result
 from boxseg.runs.dataset_folder import write_formats
 from boxseg.runs.folder import open_folder
-from boxseg.runs.layout import LABEL_MAP, MASK_COUNTS, MASKS, METRICS, piece_path
+from boxseg.runs.layout import CORRECTIONS, LABEL_MAP, MASK_COUNTS, MASKS, METRICS, piece_path
 from boxseg.runs.provenance import read_provenance, standing, write_provenance
 from boxseg.scoring.instance_scores import InstanceScores, mask_tables, result_files, score_instances
 from boxseg.scoring.label_scores import LabelScores, label_table, score_labels, score_notes, write_confusion
@@ -38,6 +43,16 @@ log = logging.getLogger("boxseg")
 
 T = TypeVar("T")
 
+# What was done to how many: a noun, and words that follow it.
+_CORRECTED = {
+    "ellipse": ("mask", "by ellipse"),
+    "box": ("mask", "of the whole box"),
+    "grabcut": ("mask", "by GrabCut"),
+    LEAVE_OUT: ("box", "left out"),
+    REDRAW: ("mask", "to be redrawn"),
+    "wrong": ("photo", "that segment leaves out"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelResult(Result):
@@ -48,12 +63,14 @@ class LabelResult(Result):
         written: Photos labelled by this call.
         present: Photos that had their labels already.
         skipped: Photos that could not be read, with the reason.
-        counts: Boxes, and those whose mask may be wrong: of `all`, `small`, `medium` and `large` boxes.
+        counts: Masks, and those that may be wrong: of `all`, `small`, `medium` and `large` boxes.
         scores: Scores against ground truth, if there is any and it is to be scored.
         title: What the scores are about.
         instances: Scores of the masks of single boxes, if the data has masks of its objects.
         left_out: Boxes of classes that `data.classes` leaves out: they have no mask.
         exported: A line on every other format they were written in.
+        corrections: How many boxes were corrected in which way, in the words of the file of corrections; for
+            `wrong` the number of photos, which `segment` leaves out.
     """
 
     folder: Path
@@ -66,6 +83,7 @@ class LabelResult(Result):
     instances: InstanceScores | None = None
     left_out: int = 0
     exported: tuple[str, ...] = ()
+    corrections: dict[str, int] = field(default_factory=dict)
 
     def tables(self) -> list[Table]:
         """Which masks to look at, and the scores of labels and masks."""
@@ -79,8 +97,16 @@ class LabelResult(Result):
         skipped = f", {len(self.skipped)} unreadable and skipped" if self.skipped else ""
         fallback = f", {every.fallback} of them only the ellipse in the box" if every.fallback else ""
         others = f"; none for {counted(self.left_out, 'box')} of classes left out" if self.left_out else ""
+        dropped = self.corrections.get(LEAVE_OUT, 0)
+        others += f"; {counted(dropped, 'box')} left out by corrections" if dropped else ""
+        corrected = ", ".join(
+            f"{counted(count, _CORRECTED[what][0])} {_CORRECTED[what][1]}"
+            for what, count in self.corrections.items()
+        )
+        of = counted(every.boxes + dropped, "box")
         return [
-            f"Masks: {self.folder / MASKS} ({every.boxes} for {counted(every.boxes, 'box')}{fallback}{others})",
+            f"Masks: {self.folder / MASKS} ({every.boxes} for {of}{fallback}{others})",
+            *([f"Corrections: {self.folder / CORRECTIONS} ({corrected})"] if corrected else []),
             f"Labels: {self.folder} ({self.written} written, {self.present} there already{skipped})",
             *(score_notes(self.scores) if self.scores else []),
             *self.exported,
@@ -89,26 +115,25 @@ class LabelResult(Result):
 
 def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     """Write the missing labels, gather the masks, and score all if there is ground truth."""
-    dataset = (splits or Splits()).load(job.data)
-    check_boxes(dataset)
+    splits = splits or Splits()
+    plain = splits.load(job.data)
+    check_boxes(plain)
+    dataset, corrections = corrected(plain, job, splits)
     method = start_method(job, dataset)
-    labeller = Labeller(
-        method=method,
-        options=job.label,
-        folder=job.out,
-        classes=dataset.classes,
-        category_ids=dataset.category_ids,
-    )
+    labeller = labeller_of(job, dataset, method)
     there = standing(job.out, dataset, labeller.files(dataset.samples), anew=job.overwrite)
     folder = open_folder(job, inputs=method.origin.files)
     report_problems(dataset)
+    _keep(corrections, folder)
     names = label_map(dataset.classes, method.origin.matches, dataset.category_ids)
     write_json(folder / LABEL_MAP, names)
     write_provenance(folder, there.kept)
     missing, present = there.missing, len(dataset) - len(there.missing)
     if there.changed:
-        which = "1 photo or its boxes" if there.changed == 1 else f"{there.changed:,} photos or their boxes"
-        log.info(f"label: {which} have changed since the labels were made: they are made anew")
+        which = "1 photo or its" if there.changed == 1 else f"{there.changed:,} photos or their"
+        log.info(
+            f"label: {which} boxes or corrections have changed since the labels were made: they are made anew"
+        )
     if present:
         log.info(f"label: labels of {counted_of(present, len(dataset), 'photo')} are there already")
     skipped = label_photos(labeller, missing, job.trainer)
@@ -136,7 +161,68 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         instances=masks,
         left_out=dataset.choice.boxes_left_out if dataset.choice else 0,
         exported=tuple(exported),
+        corrections=_counted(dataset, corrections),
     )
+
+
+def labeller_of(job: LabelJob, dataset: BoxDataset, method: Method, folder: Path | None = None) -> Labeller:
+    """What labels these photos, to the folder of the job or another."""
+    return Labeller(
+        method=method,
+        options=job.label,
+        folder=folder or job.out,
+        classes=dataset.classes,
+        category_ids=dataset.category_ids,
+        seed=job.trainer.seed,
+    )
+
+
+def corrected(dataset: BoxDataset, job: LabelJob, splits: Splits) -> tuple[BoxDataset, Corrections | None]:
+    """The photos with the corrections of their masks, and these; None where there are none.
+
+    Raises:
+        DataError: The corrections cannot be read, or are of other photos or boxes.
+        MissingExtraError: GrabCut was chosen, and OpenCV is not installed.
+    """
+    if job.label.corrections is None:
+        return dataset, None
+    corrections = read_corrections(job.label.corrections.expanduser())
+    found, aside = with_corrections(dataset, corrections, partial(_other_splits, job.data, splits))
+    for split, count in aside.items():
+        log.info(
+            f"label: corrections of {count} photos of split {split} are left aside: they are not labelled here"
+        )
+    if any("grabcut" in sample.corrections.values() for sample in found.samples):
+        opencv()
+    return found, corrections
+
+
+def _other_splits(data: Data, splits: Splits) -> Iterator[BoxDataset]:
+    """The other splits that a report shows: the one for validation, and the usual one for training."""
+    for split in dict.fromkeys((data.val_split, Data.split)):
+        if split and split != data.split:
+            try:
+                yield splits.load(data.with_split(split))
+            except DataError:  # a data set need not have it
+                continue
+
+
+def _keep(corrections: Corrections | None, folder: Path) -> None:
+    """Write the corrections of the labels beside them, for `segment`; or take away those of earlier labels."""
+    file = folder / CORRECTIONS
+    if corrections is not None:
+        write_json(file, corrections.content)
+    elif file.is_file():
+        log.info("label: there are no corrections now: those that were made before are taken back")
+        file.unlink()
+
+
+def _counted(dataset: BoxDataset, corrections: Corrections | None) -> dict[str, int]:
+    if corrections is None:
+        return {}
+    done = Counter(do for sample in dataset.samples for do in sample.corrections.values())
+    wrong = sum(sample.id in corrections.wrong for sample in dataset.samples)
+    return {do: done[do] for do in get_args(Correction) if done[do]} | ({"wrong": wrong} if wrong else {})
 
 
 def _scored(folder: Path, dataset: BoxDataset) -> tuple[InstanceScores | None, LabelScores | None]:

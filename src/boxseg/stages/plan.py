@@ -28,7 +28,7 @@ from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import IMAGENET
 from boxseg.inference.networks import load_segmenter, weight_inputs
 from boxseg.jobs import AdaptJob, ClassifyJob, LabelJob, RunJob, SegmentJob, job_for
-from boxseg.labelling.labeller import Labeller, label_photos
+from boxseg.labelling.labeller import label_photos
 from boxseg.labelling.method import Method
 from boxseg.labelling.methods import start_method
 from boxseg.progress import quiet
@@ -38,7 +38,7 @@ from boxseg.runs.layout import MODEL, checkpoint_file, stage_folder
 from boxseg.runs.provenance import origins_of, standing
 from boxseg.runs.stage_files import score_files, training_files
 from boxseg.scoring.network_scores import score_network, validation_split
-from boxseg.stages import adapt, classify, segment
+from boxseg.stages import adapt, classify, label, segment
 from boxseg.tables import Cell, Table
 from boxseg.training.checkpoints import last_checkpoint
 from boxseg.training.labels import training_labels, with_boxes
@@ -219,13 +219,8 @@ def _training(
 
 def _label(job: LabelJob, dataset: BoxDataset, method: Method, scratch: Path) -> PlannedStage:
     folder = stage_folder(scratch, "label")
-    labeller = Labeller(
-        method=method,
-        options=job.label,
-        folder=folder,
-        classes=dataset.classes,
-        category_ids=dataset.category_ids,
-    )
+    dataset, _ = label.corrected(dataset, job, Splits())
+    labeller = label.labeller_of(job, dataset, method, folder)
     files = replace(labeller, folder=job.out).files(dataset.samples)
     missing = len(standing(job.out, dataset, files).missing)
     photos = _usual([s for s in dataset.samples if len(s.labels)] or dataset.samples)

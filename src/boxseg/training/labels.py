@@ -13,7 +13,7 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.problems import check_boxes
 from boxseg.jobs import SegmentJob
-from boxseg.runs.label_source import check_classes, label_sources
+from boxseg.runs.label_source import check_classes, label_sources, wrong_photos
 from boxseg.training.strong import strong_photos
 from boxseg.wording import counted
 
@@ -53,14 +53,23 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
         check_boxes(dataset)  # labels from boxes would be background alone
     strong = {sample.id: sample for sample in strong_photos(dataset, job)}
     weak = {s.id: s for s in dataset.samples if all(has_labels(s, source) for source in sources)}
+    called_wrong = frozenset().union(*(source.left_out for source in sources if source != GROUND_TRUTH))
+    wrong = [s.id for s in dataset.samples if s.id in called_wrong and s.id not in strong]
     if not weak:
+        if wrong:
+            raise DataError(
+                f"labels={job.labels}: corrections call {len(wrong)} of {len(dataset)} images of split "
+                f"{dataset.split} wrong, and no other has labels: label again with fewer corrections"
+            )
         both = " of all sources" if len(sources) > 1 else ""
         raise DataError(
             f"labels={job.labels}: no image of split {dataset.split} in {dataset.root} has labels{both}"
         )
     # In the order of the data set, then photos that only the split of true masks has.
     chosen = {s.id: s for s in dataset.samples if s.id in weak or s.id in strong} | strong
-    left_out = sum(sample.id not in chosen for sample in dataset.samples)
+    if wrong:
+        log.info(f"segment: {len(wrong)} images that corrections call wrong are left out")
+    left_out = sum(sample.id not in chosen for sample in dataset.samples) - len(wrong)
     if left_out:
         log.info(f"segment: left out: {counted(left_out, 'image')} without labels")
     if strong:
@@ -77,6 +86,8 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
 def sources_of(labels: str | Sequence[str], dataset: BoxDataset) -> tuple[Source, ...]:
     """Folders of masks, each once, that `labels` names; a folder made by `label` holds two.
 
+    Photos that corrections of the labels call wrong have none.
+
     Raises:
         DataError: A folder has no masks, or they have other classes than the data set.
     """
@@ -85,7 +96,10 @@ def sources_of(labels: str | Sequence[str], dataset: BoxDataset) -> tuple[Source
         if name == GROUND_TRUTH:
             found.append(GROUND_TRUTH)
         else:
-            found += label_sources(Path(name)).values()
+            wrong = wrong_photos(Path(name))
+            found += [
+                dataclasses.replace(masks, left_out=wrong) for masks in label_sources(Path(name)).values()
+            ]
             check_classes(Path(name), dataset)
     return tuple(dict.fromkeys(found))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from boxseg.dataset import BACKGROUND, IGNORE, BoxDataset, Sample
+from boxseg.dataset import BACKGROUND, IGNORE, LEAVE_OUT, REDRAW, BoxDataset, Correction, Sample
 from boxseg.errors import DataError
 from boxseg.formats.box_masks import read_box_masks
 from boxseg.formats.boxes import mask_bounds, pixel_ranges
@@ -34,6 +34,7 @@ class Writing:
     # connected pixels of one class.
     objects: Literal["masks", "outlines", "boxes", "regions"] = "boxes"
     masks: Pieces | None = None  # the file of a photo's own masks, for objects="masks"
+    corrected: bool = False  # whether these files say that some were corrected, which counts for all objects
     segmentation: Literal["rle", "polygons"] = "rle"  # of COCO, CVAT and Label Studio; codes keep holes
     photos: Literal["copy", "link", "none"] = "copy"
     tighten: bool = False  # the bounds of an object's mask in place of its box
@@ -54,6 +55,7 @@ class Written:
     ignored: int = 0  # photos with pixels of 255
     as_stored: int = 0  # photos whose labels are not those of the upright photo
     stray: int = 0  # photos with a pixel of a class that is in no object
+    left_out: int = 0  # boxes left out by corrections
 
     def __add__(self, other: Written) -> Written:
         names = (entry.name for entry in fields(self))
@@ -103,7 +105,11 @@ def labelled_photos(dataset: BoxDataset, writing: Writing) -> Iterator[PhotoLabe
             raise DataError(
                 f"mask of {sample.id}: {size} pixels, expected {sample.width} x {sample.height} as its photo"
             )
-        every = list(_objects(sample, labels, writing))
+        corrected = _corrections(sample, writing)
+        every = list(_objects(sample, labels, writing, corrected))
+        dropped = [place for place, do in corrected.items() if do == LEAVE_OUT]
+        if dropped:
+            sample, every = _without(sample, every, dropped)
         found = [item for item in every if item.mask.sum() >= writing.min_area]
         if writing.objects == "regions":
             found = [replace(item, place=place) for place, item in enumerate(found)]
@@ -119,17 +125,42 @@ def labelled_photos(dataset: BoxDataset, writing: Writing) -> Iterator[PhotoLabe
             as_stored=int(sample.as_stored),
             # Masks are made without the CRF, whose labels may reach beyond them.
             stray=int(writing.objects not in ("masks", "outlines") and _strays(labels, every)),
+            left_out=len(dropped),
         )
         yield PhotoLabels(sample=sample, labels=labels, objects=found, counts=counts)
 
 
-def _objects(sample: Sample, labels: NDArray[np.uint8], writing: Writing) -> Iterator[LabelObject]:
+def _corrections(sample: Sample, writing: Writing) -> dict[int, Correction]:
+    """What was corrected about the boxes of a photo when it was labelled, by their places."""
+    of_boxes = writing.corrected and writing.objects in ("masks", "boxes")
+    path = writing.masks(sample) if of_boxes and writing.masks else None
+    if path is None or not path.is_file():
+        return {}
+    entries = enumerate(read_box_masks(path, sample))
+    return {place: entry["corrected"] for place, entry in entries if "corrected" in entry}
+
+
+def _without(
+    sample: Sample, every: list[LabelObject], dropped: Sequence[int]
+) -> tuple[Sample, list[LabelObject]]:
+    """A photo and its objects, one for each box, without the boxes at some places."""
+    keep = np.array([place not in dropped for place in range(len(sample.boxes))], dtype=bool)
+    kept = [item for item, stays in zip(every, keep.tolist(), strict=True) if stays]
+    rest = replace(
+        sample, boxes=sample.boxes[keep], labels=sample.labels[keep], difficult=sample.difficult[keep]
+    )
+    return rest, [replace(item, place=place) for place, item in enumerate(kept)]
+
+
+def _objects(
+    sample: Sample, labels: NDArray[np.uint8], writing: Writing, corrected: Mapping[int, Correction]
+) -> Iterator[LabelObject]:
     if writing.objects == "masks":
         assert writing.masks is not None
         return _masked(sample, writing.masks(sample))
     if writing.objects == "outlines":
         return _outlined(sample)
-    return _boxed(sample, labels) if writing.objects == "boxes" else _regions(labels)
+    return _boxed(sample, labels, corrected) if writing.objects == "boxes" else _regions(labels)
 
 
 def _masked(sample: Sample, path: Path) -> Iterator[LabelObject]:
@@ -161,13 +192,20 @@ def _outlined(sample: Sample) -> Iterator[LabelObject]:
         yield LabelObject(place=place, label=label, box=box, mask=mask, corner=(left, top))
 
 
-def _boxed(sample: Sample, labels: NDArray[np.uint8]) -> Iterator[LabelObject]:
-    """{Y = c} inside each box of class c, like the masks of single boxes in `boxseg label`."""
+def _boxed(
+    sample: Sample, labels: NDArray[np.uint8], corrected: Mapping[int, Correction]
+) -> Iterator[LabelObject]:
+    """{Y = c} inside each box of class c, like the masks of single boxes in `boxseg label`.
+
+    Nothing for a box that corrections took out of the labels: there, c is another's.
+    """
     ranges = pixel_ranges(sample.boxes, sample.height, sample.width).tolist()
     for place, ((left, top, right, bottom), label) in enumerate(
         zip(ranges, sample.labels.tolist(), strict=True)
     ):
         mask = labels[top:bottom, left:right] == label
+        if corrected.get(place) in (LEAVE_OUT, REDRAW):
+            mask = np.zeros_like(mask)
         yield LabelObject(place=place, label=label, box=sample.boxes[place], mask=mask, corner=(left, top))
 
 
