@@ -107,6 +107,17 @@ def test_of_equal_boxes_the_nth_is_the_nth(tmp_path: Path) -> None:
         found(dataset, as_read(tmp_path, a={"boxes": [*boxes, boxes[0]]}))
 
 
+def test_of_boxes_that_are_almost_equal_the_nearest_is_meant() -> None:
+    """Both are near 10.1, as which the second was written; only the first is near 10.0."""
+    dataset = data((10.042, 5, 20, 20), (10.05, 5, 20, 20))
+    written = [
+        CorrectedBox(box=(10.1, 5, 20, 20), class_="cat", do="redraw"),
+        CorrectedBox(box=(10.0, 5, 20, 20), class_="cat", do="box"),
+    ]
+    for entries in (written, written[::-1]):
+        assert found(dataset, of_boxes(entries)) == {0: "box", 1: "redraw"}
+
+
 @pytest.mark.parametrize(
     ("box", "name"),
     [
