@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import lightning as L
@@ -22,6 +22,7 @@ from boxseg.data.sampler import StreamSampler
 from boxseg.errors import ConfigError
 from boxseg.inference.devices import torch_devices
 from boxseg.plugins import require_sendable
+from boxseg.progress import relayed
 from boxseg.runs.layout import LAST, WEIGHTS
 from boxseg.training.checkpoints import WholeCheckpoints, last_checkpoint
 from boxseg.training.data_module import StreamDataModule
@@ -69,10 +70,10 @@ def fit(
         # this is too small, but then the training is complete.
         every = math.ceil(last.step / (last.epoch + 1))
     sampler = _stream(module, images, trainer, every)
-    with quiet_lightning(), torch.random.fork_rng():
+    devices = len(torch_devices(trainer))
+    with quiet_lightning(), torch.random.fork_rng(), relayed() if devices > 1 else nullcontext():
         ours = [History(folder, name, module.iterations), _keep_last(folder / LAST)]
         wanted = [*make_loggers(trainer.loggers, folder), *loggers]
-        devices = len(torch_devices(trainer))
         lightning = _lightning(trainer, devices, module, sampler.epochs, [*ours, *callbacks], wanted, folder)
         with ended_with(lightning), _ctrl_c_passes():
             lightning.fit(
