@@ -48,7 +48,7 @@ HEAD = '''\
 # The classes with an underscore are sections of `boxseg.config` as mappings, and the options of a verb by the
 # shortest name that will do.
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict, overload
 

@@ -146,6 +146,9 @@ SHORT = (
 # Packages of extras without which a command is passed over.
 NEEDS = {"boxseg export": "onnxruntime", "grabcut": "cv2"}
 
+# And blocks of Python, by what tells them.
+PYTHON_NEEDS = {"onnx": "onnxruntime", "supervision": "supervision"}
+
 # Tables are trained with one seed, and networks without weight files, which are fetched.
 EXTRA = {"demo": ("images=4",), "download": ("dry_run=true",), "reproduce": ("seeds=[0]", "model.weights=none")}
 

@@ -118,6 +118,13 @@ def test_descriptions_are_one_short_line(capsys: pytest.CaptureFixture[str]) -> 
     assert docstring(JOBS["label"])[0].startswith(candidates(["lab"])["label"][:-1])
 
 
+def test_flags_of_the_line_are_completed_and_not_followed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.execute(["completion", "words", "--", "label", "--quiet", "--verbose", "--qui"]) == 0
+    assert capsys.readouterr().out.split("\t")[0] == "--quiet"
+    assert cli.execute(["completion", "words", "--", "label", "--quiet"]) == 0
+    assert capsys.readouterr().out.split("\t")[0] == "--quiet"
+
+
 def test_an_unknown_shell_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.execute(["completion", "tcsh"]) == 2
     assert "no completion for 'tcsh'" in capsys.readouterr().err

@@ -27,6 +27,7 @@ _MODULES = {
     "boxseg.inference.prediction": "BasePredictor Prediction",
     "boxseg.labelling.masker": "Masker ObjectMasks masks",
     "boxseg.plugins": "register",
+    "boxseg.progress": "ProgressState",
     "boxseg.results": "Result",
     "boxseg.stages.adapt": "AdaptResult",
     "boxseg.stages.background_masks": "BackgroundMasksResult",

@@ -5,7 +5,7 @@
 # The classes with an underscore are sections of `boxseg.config` as mappings, and the options of a verb by the
 # shortest name that will do.
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict, overload
 
@@ -28,6 +28,7 @@ from boxseg.inference.onnx_predictor import OnnxPredictor
 from boxseg.inference.prediction import BasePredictor, Prediction
 from boxseg.labelling.masker import Masker, ObjectMasks, masks
 from boxseg.plugins import register
+from boxseg.progress import ProgressState
 from boxseg.results import Result
 from boxseg.stages.adapt import AdaptResult
 from boxseg.stages.background_masks import BackgroundMasksResult
@@ -84,6 +85,7 @@ __all__ = [
     "PlanResult",
     "PredictResult",
     "Prediction",
+    "ProgressState",
     "ReportResult",
     "ReproducePlan",
     "ReproduceResult",
@@ -350,6 +352,7 @@ def run(
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     callbacks: Sequence[Any] = (),
     loggers: Sequence[Any] = (),
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_RunOptions],
 ) -> RunResult:
     """All stages: boxes to masks to a segmentation network. Run again, it continues where it stopped.
@@ -375,6 +378,7 @@ def run(
         callbacks: A list of Lightning callbacks; `run` uses them in both trainings. With several devices
             they run in other processes: they must be picklable, and your objects do not change.
         loggers: A list of names, as in `trainer.loggers`, and Lightning loggers.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:
@@ -400,6 +404,7 @@ def run(
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     callbacks: Sequence[Any] = (),
     loggers: Sequence[Any] = (),
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_RunOptions],
 ) -> PlanResult: ...
 @overload
@@ -421,6 +426,7 @@ def run(
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     callbacks: Sequence[Any] = (),
     loggers: Sequence[Any] = (),
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_RunOptions],
 ) -> RunResult | PlanResult: ...
 
@@ -459,6 +465,7 @@ def adapt(
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     callbacks: Sequence[Any] = (),
     loggers: Sequence[Any] = (),
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_AdaptOptions],
 ) -> AdaptResult:
     """Train the mask network on your own boxes.
@@ -479,6 +486,7 @@ def adapt(
         callbacks: A list of Lightning callbacks; `run` uses them in both trainings. With several devices
             they run in other processes: they must be picklable, and your objects do not change.
         loggers: A list of names, as in `trainer.loggers`, and Lightning loggers.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:
@@ -511,6 +519,7 @@ def classify(
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     callbacks: Sequence[Any] = (),
     loggers: Sequence[Any] = (),
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_ClassifyOptions],
 ) -> ClassifyResult:
     """Train the box classifier (stage 1).
@@ -528,6 +537,7 @@ def classify(
         callbacks: A list of Lightning callbacks; `run` uses them in both trainings. With several devices
             they run in other processes: they must be picklable, and your objects do not change.
         loggers: A list of names, as in `trainer.loggers`, and Lightning loggers.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:
@@ -547,6 +557,7 @@ def classify(
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     callbacks: Sequence[Any] = (),
     loggers: Sequence[Any] = (),
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_ClassifyOptions],
 ) -> PlanResult: ...
 @overload
@@ -562,6 +573,7 @@ def classify(
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     callbacks: Sequence[Any] = (),
     loggers: Sequence[Any] = (),
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_ClassifyOptions],
 ) -> ClassifyResult | PlanResult: ...
 
@@ -590,6 +602,7 @@ def label(
     dry_run: Literal[False] = False,
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_LabelOptions],
 ) -> LabelResult:
     """Write a mask for every box, and labels by class, for photos with boxes (stage 2). No training is needed.
@@ -607,6 +620,7 @@ def label(
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
         label: The labels (stage 2).
         trainer: Devices, precision and seed.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:
@@ -624,6 +638,7 @@ def label(
     dry_run: Literal[True],
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_LabelOptions],
 ) -> PlanResult: ...
 @overload
@@ -637,6 +652,7 @@ def label(
     dry_run: bool,
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_LabelOptions],
 ) -> LabelResult | PlanResult: ...
 
@@ -680,6 +696,7 @@ def segment(
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     callbacks: Sequence[Any] = (),
     loggers: Sequence[Any] = (),
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_SegmentOptions],
 ) -> SegmentResult:
     """Train the segmentation network (stage 3), then score it on `data.val_split`.
@@ -709,6 +726,7 @@ def segment(
         callbacks: A list of Lightning callbacks; `run` uses them in both trainings. With several devices
             they run in other processes: they must be picklable, and your objects do not change.
         loggers: A list of names, as in `trainer.loggers`, and Lightning loggers.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:
@@ -733,6 +751,7 @@ def segment(
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     callbacks: Sequence[Any] = (),
     loggers: Sequence[Any] = (),
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_SegmentOptions],
 ) -> PlanResult: ...
 @overload
@@ -753,6 +772,7 @@ def segment(
     trainer: _TrainerOptions | config.TrainerOptions = ...,
     callbacks: Sequence[Any] = (),
     loggers: Sequence[Any] = (),
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_SegmentOptions],
 ) -> SegmentResult | PlanResult: ...
 
@@ -768,6 +788,7 @@ def evaluate(
     out: Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_EvaluateOptions],
 ) -> EvaluateResult:
     """Score a network, a folder of labels or masks of single objects against ground truth.
@@ -782,6 +803,7 @@ def evaluate(
         out: Folder for metrics.json. By default evaluate-SPLIT beside the checkpoint, or the label folder.
         evaluate: Scales, windows and CRF of a network.
         trainer: Devices, precision and seed.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:
@@ -794,6 +816,7 @@ def report(
     out: Path | str | None = None,
     data: Path | str | None = None,
     report: _Report | config.Report = ...,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_Report],
 ) -> ReportResult:
     """Show a run in one HTML file that opens offline: scores, training curves, confusions, and the photos.
@@ -804,6 +827,7 @@ def report(
         out: The HTML file to write. By default RUN/report.html.
         data: Folder of the data set, if it has moved since the run.
         report: The page.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:
@@ -837,6 +861,7 @@ def predict(
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_PredictOptions],
 ) -> PredictResult:
     """Label new photos, without boxes, with a segmentation network.
@@ -857,6 +882,7 @@ def predict(
         data: Photos of a data set, in place of `images` (boxes are not needed).
         evaluate: Scales, windows and CRF.
         trainer: Devices, precision and seed.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:
@@ -877,6 +903,7 @@ def predict(
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_PredictOptions],
 ) -> SubmissionResult: ...
 @overload
@@ -893,6 +920,7 @@ def predict(
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_PredictOptions],
 ) -> PredictResult | SubmissionResult: ...
 def export(
@@ -900,6 +928,7 @@ def export(
     checkpoint: Path | str,
     out: Path | str | None = None,
     format: Literal["auto", "onnx", "torch-export", "safetensors"] = "auto",
+    progress: bool | Callable[[ProgressState], None] = True,
 ) -> ExportResult:
     """Write a segmentation network for use in other programs, and check that it computes the same.
 
@@ -910,6 +939,7 @@ def export(
             height, width). By default `model` with the suffix of the format, in the current folder.
         format: `onnx` for onnxruntime and others, `torch-export` for torch.export.load, `safetensors` for
             boxseg.load and `boxseg predict`; `auto` goes by the suffix of `out`.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
 
     Raises:
         BoxsegError: Something given cannot be used.
@@ -947,6 +977,7 @@ def convert(
     classes: list[str] | tuple[str, ...] = (),
     overwrite: bool = False,
     data: _Data | config.Data | Path | str | None = None,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_ConvertOptions],
 ) -> ConvertResult:
     """Write labels as a data set for other programs: to train, or to correct them in CVAT or Label Studio.
@@ -987,6 +1018,7 @@ def convert(
         overwrite: Replace the split if OUT already has it.
         data: Data set of the labels. Folders made by `label` know theirs; data=DIR replaces it, if it has
             moved.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:
@@ -1014,6 +1046,7 @@ def doctor(
     format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: None = None,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_DoctorOptions],
 ) -> DoctorResult:
     """Check a data set: counts, classes, and everything that is broken.
@@ -1025,6 +1058,7 @@ def doctor(
         decode: Read photos and masks completely, not just their headers.
         submission: Check an archive (.tgz) or folder of results for the VOC 2012 evaluation server instead,
             against the photos of `data.split`.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:
@@ -1038,6 +1072,7 @@ def doctor(
     format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: Path | str,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_DoctorOptions],
 ) -> SubmissionCheckResult: ...
 @overload
@@ -1047,6 +1082,7 @@ def doctor(
     format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: Path | str | None,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_DoctorOptions],
 ) -> DoctorResult | SubmissionCheckResult: ...
 def background_masks(
@@ -1054,6 +1090,7 @@ def background_masks(
     data: _Data | config.Data | Path | str,
     out: Path | str,
     overwrite: bool = False,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_Data],
 ) -> BackgroundMasksResult:
     """Write masks of what lies outside all boxes, for other programs; boxseg itself does not need them.
@@ -1063,6 +1100,7 @@ def background_masks(
         out: Output folder; masks are written to OUT/BgMaskfromBoxes/ID.png: 8-bit grey of the photo's size,
             1 outside all boxes and 0 inside.
         overwrite: Write existing masks again.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:
@@ -1078,6 +1116,7 @@ def download(
     test_archive: Path | str | None = None,
     keep_archives: bool = False,
     dry_run: bool = False,
+    progress: bool | Callable[[ProgressState], None] = True,
 ) -> DownloadResult:
     """Set up VOC 2012 or COCO 2017. Run again, it continues where it stopped and keeps what is complete.
 
@@ -1092,6 +1131,7 @@ def download(
             registered users.
         keep_archives: Keep the archives in OUT/downloads after unpacking.
         dry_run: Only list the steps and their sizes.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
 
     Raises:
         BoxsegError: Something given cannot be used.
@@ -1140,6 +1180,7 @@ def reproduce(
     segment: _Segment | config.Segment = ...,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_ReproduceOptions],
 ) -> ReproduceResult:
     """Run an experiment of the paper, and compare its numbers with the published ones.
@@ -1165,6 +1206,7 @@ def reproduce(
         segment: The segmentation network (stage 3).
         evaluate: Scoring (scales, windows and CRF).
         trainer: Devices, precision and seed.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:
@@ -1190,6 +1232,7 @@ def reproduce(
     segment: _Segment | config.Segment = ...,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_ReproduceOptions],
 ) -> ReproducePlan: ...
 @overload
@@ -1211,6 +1254,7 @@ def reproduce(
     segment: _Segment | config.Segment = ...,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_ReproduceOptions],
 ) -> ReproduceResult | ReproducePlan: ...
 def convert_config(
@@ -1219,6 +1263,7 @@ def convert_config(
     out: Path | str | None = None,
     stage: Literal["auto", "classify", "label", "segment"] = "auto",
     overwrite: bool = False,
+    progress: bool | Callable[[ProgressState], None] = True,
 ) -> ConvertConfigResult:
     """Turn a configuration file of BANA's public code, or of its reproduction, into options of boxseg.
 
@@ -1228,6 +1273,7 @@ def convert_config(
         stage: Stage that the file is for; `auto` goes by its name (stage1, stage2, stage3), else by its
             keys.
         overwrite: Replace `out` if it exists.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
 
     Raises:
         BoxsegError: Something given cannot be used.
@@ -1296,6 +1342,7 @@ def demo(
     evaluate: _Evaluate | config.Evaluate = ...,
     report: _Report | config.Report = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_DemoOptions],
 ) -> RunResult:
     """Make a demo data set and run all stages on it, offline, in a few minutes on two cores.
@@ -1314,6 +1361,7 @@ def demo(
         evaluate: Scoring (scales, windows and CRF).
         report: The page report.html.
         trainer: Devices, precision and seed.
+        progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
     Raises:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from boxseg.config import Crf
 from boxseg.config.data import MOST_PIXELS
-from boxseg.errors import ConfigError
+from boxseg.errors import ConfigError, require
 from boxseg.jobs import JOBS, Job
 from boxseg.options import docstring, from_python, wrapped
 from boxseg.options.keys import kinds_in
+from boxseg.progress import ProgressTo, progress_to
 from boxseg.results import Result
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ OTHERS = {
     "callbacks": "A list of Lightning callbacks; `run` uses them in both trainings. With several devices they "
     "run in other processes: they must be picklable, and your objects do not change.",
     "loggers": "A list of names, as in `trainer.loggers`, and Lightning loggers.",
+    "progress": "Whether progress is shown on stderr, or a function that gets each `ProgressState`.",
     "options": "Options of sections by any unambiguous shorter name: `grid=3`.",
 }
 
@@ -41,15 +43,20 @@ def _verb(name: str) -> Callable[..., Result]:
     signature = _signature(name, job)
     unset = {key for key, parameter in signature.parameters.items() if parameter.default is None}
 
-    def call(**options: Any) -> Result:
+    def call(*, progress: ProgressTo = True, **options: Any) -> Result:
         from boxseg.stages import run_verb
 
+        require(
+            isinstance(progress, bool) or callable(progress),
+            f"progress={progress!r}: expected True, False or a function of a boxseg.ProgressState",
+        )
         lightnings: dict[str, list[Any]] = {}
         if name in TRAINING_VERBS:
             options, lightnings = _split_lightnings(options)
         # None leaves out an optional option or section.
         given = {key: value for key, value in options.items() if not (key in unset and value is None)}
-        return run_verb(name, from_python(name, job, given), **lightnings)
+        with progress_to(progress):
+            return run_verb(name, from_python(name, job, given), **lightnings)
 
     call.__name__ = call.__qualname__ = name.replace("-", "_")
     call.__module__ = "boxseg"
@@ -73,6 +80,13 @@ def _signature(verb: str, job: type[Job]) -> inspect.Signature:
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=(), annotation="Sequence[Any]")
             for key in ("callbacks", "loggers")
         ]
+    told = inspect.Parameter(
+        "progress",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=True,
+        annotation="bool | Callable[[ProgressState], None]",
+    )
+    parameters.append(told)
     if any(dataclasses.is_dataclass(kind) for item in parameters for kind in kinds_in(item.annotation)):
         parameters.append(inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD, annotation=Any))
     return own.replace(parameters=parameters, return_annotation=Result)

@@ -79,11 +79,12 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def execute(words: list[str]) -> int:
     """Run one command and return its exit status."""
-    flags = {flag: flag in words for flag in ("--debug", "--verbose", "--quiet")}
+    completed = words[:1] == ["completion"]  # words of a line that is being typed, flags included
+    flags = {flag: flag in words and not completed for flag in ("--debug", "--verbose", "--quiet")}
     _show_log(logging.DEBUG if flags["--verbose"] else logging.WARNING if flags["--quiet"] else logging.INFO)
     _show_any_name()
     with _ctrl_c_noticed() as noticed, _progress(shown=not flags["--quiet"]):
-        return _answer([word for word in words if word not in flags], flags, noticed)
+        return _answer([word for word in words if not flags.get(word)], flags, noticed)
 
 
 def _progress(shown: bool) -> AbstractContextManager[None]:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TextIO, TypeVar
@@ -67,9 +67,50 @@ def progress_to(chosen: ProgressTo) -> Iterator[None]:
         _shown_by.reset(token)
 
 
-def quiet() -> Any:
+def quiet() -> AbstractContextManager[None]:
     """No progress is shown inside the block."""
     return progress_to(False)
+
+
+@contextmanager
+def relayed() -> Iterator[None]:
+    """A function that gets progress gets that of one other process, too, which is started inside the block.
+
+    Objects of a caller cannot be sent to it, so its states come back through a pipe. They are handed over by a
+    thread; what the function raises there is raised when the block ends.
+    """
+    function = _shown_by.get()
+    if not callable(function):
+        yield
+        return
+    from multiprocessing import Pipe
+    from threading import Thread
+
+    reader, writer = Pipe(duplex=False)
+    raised: list[Exception] = []
+    thread = Thread(target=_hand_on, args=(reader, function, raised), daemon=True)
+    thread.start()
+    try:
+        with progress_to(writer.send):
+            yield
+    finally:
+        writer.close()  # the reader ends when the other process has, too
+        thread.join()
+    if raised:
+        raise raised[0]
+
+
+def _hand_on(reader: Any, function: Callable[[ProgressState], None], raised: list[Exception]) -> None:
+    while True:
+        try:
+            state = reader.recv()
+        except (EOFError, OSError):  # OSError: the other process was killed while it wrote
+            return
+        try:
+            if not raised:
+                function(state)
+        except Exception as error:  # the caller's function may raise anything
+            raised.append(error)
 
 
 def track(iterable: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:

@@ -30,7 +30,8 @@ boxseg.download(dataset="voc", out="voc", only=["val"], mirror=Path("archives"))
 boxseg.convert_config(file="stage1.yaml", stage="classify")
 boxseg.reproduce(table="losses", data="VOC2012", seeds=[0, 1])
 boxseg.report(run="run", photos=0)
-boxseg.demo(images=8)
+boxseg.demo(images=8, progress=False)
+boxseg.doctor(data="photos", progress=lambda state: print(state.completed, state.left))  # noqa: T201
 
 fallback: int = boxseg.label(data="photos", out="labels").counts["all"].fallback
 folder: Path = boxseg.label(data="photos", out="labels", method="box").folder
@@ -57,7 +58,9 @@ def show(result: boxseg.Result) -> list[str]:
 
 def predict(model: boxseg.BasePredictor) -> dict[str, float]:
     """Use a network."""
-    return model("photo.jpg").shares
+    prediction = model("photo.jpg")
+    corners: int = prediction.polygons(simplify=0.5)["cat"][0].shape[0]
+    return {**prediction.shares, "pixels": float(prediction["cat"].sum()), "corners": corners}
 
 
 def load() -> boxseg.BasePredictor:

@@ -31,6 +31,9 @@ boxseg.export(checkpoint="m", format="onnx", lr=3)  # wrong: it has no sections
 boxseg.doctor(data="photos").folder.exists()  # wrong: no such attribute
 boxseg.doctor(data="photos", submission="r.tgz").dataset.samples.count(3)  # wrong: of a data set only
 boxseg.predict(checkpoint="m", images="a.jpg", out="out").archive.exists()  # wrong: of a submission only
+boxseg.doctor(data="photos", progress="bar")  # wrong: neither true nor false nor a function
+boxseg.convert(source="labels", out="voc", format="voc", labels="y_crf")  # wrong: it is which
+boxseg.load("m.safetensors")("photo.jpg")[1]  # wrong: no name of a class
 boxseg.load("m.safetensors", gpu=True)  # wrong: it is device="gpu"
 boxseg.load("m.safetensors")("photo.jpg").label.max()  # wrong: it is labels
 boxseg.config.Crf(sigma=3)  # wrong: no such option

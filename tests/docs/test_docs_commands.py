@@ -40,6 +40,7 @@ from run_commands import (
     NEEDS,
     NOT_RUN,
     PROMISED,
+    PYTHON_NEEDS,
     SHORT,
     SINGLE,
     STAND_INS,
@@ -253,9 +254,9 @@ def run_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(boxseg, function, partial(check_options, verb), raising=False)
     for path in PAGES:
         for block in blocks(path, "python") if page_name(path) != EXTENDING else ():
-            if "onnx" not in block or find_spec("onnxruntime"):
+            if all(mark not in block or find_spec(package) for mark, package in PYTHON_NEEDS.items()):
                 exec(compile(block, page_name(path), "exec"), {"__name__": "__docs__"})
 
 
-def check_options(verb: str, **given: Any) -> None:
+def check_options(verb: str, progress: Any = True, **given: Any) -> None:
     options.from_python(verb, JOBS[verb], given)

@@ -20,6 +20,7 @@ PYTHON_ARGUMENTS = {
     "providers",
     "device",
     "use_distributed_sampler",
+    "progress",
 }
 
 

@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import lightning as L
@@ -22,6 +22,7 @@ from boxseg.data.sampler import StreamSampler
 from boxseg.errors import ConfigError
 from boxseg.inference.devices import torch_devices
 from boxseg.plugins import require_sendable
+from boxseg.progress import relayed
 from boxseg.runs.layout import LAST, WEIGHTS
 from boxseg.training.checkpoints import LastCheckpoint, WholeCheckpoints, last_checkpoint
 from boxseg.training.data_module import StreamDataModule
@@ -71,7 +72,7 @@ def fit(
         # small, but then the training is complete.
         chunk = math.ceil(last.step / (last.epoch + 1))
     sampler = _stream(module, images, trainer, chunk)
-    with quiet_lightning(), torch.random.fork_rng():
+    with quiet_lightning(), torch.random.fork_rng(), relayed() if len(devices) > 1 else nullcontext():
         ours = [
             History(folder, name, module.iterations),
             LastCheckpoint(folder / LAST, every, trainer.checkpoint_minutes, module.iterations),

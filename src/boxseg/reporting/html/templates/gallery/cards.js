@@ -78,7 +78,7 @@
     if (byId("corrections")) showCorrections();
     if (!list.length) byId("cards").append(make("p", { className: "empty" }, "No photo is like that."));
     const of = shown.list.length === photos.length ? "" : ` (of ${photos.length})`;
-    byId("count").textContent = list.length ? `${from + 1}–${from + list.length} of ${shown.list.length} photos${of}` : `0 photos${of}`;
+    byId("count").textContent = list.length ? `${from + 1}–${from + list.length} of ${shown.list.length} photo${shown.list.length === 1 ? "" : "s"}${of}` : `0 photos${of}`;
     for (const node of document.querySelectorAll("[data-page]")) node.textContent = `${shown.page + 1} / ${pages}`;
     for (const node of document.querySelectorAll("[data-step]")) {
       node.disabled = node.dataset.step < 0 ? shown.page === 0 : shown.page === pages - 1;
