@@ -58,10 +58,10 @@ struct Case {
         stderr, "the CRF is wrong: %s\n%lld x %lld, %d classes, %d computed, clip %g, %d iterations, %s\n", what,
         (long long)c.height, (long long)c.width, c.classes, c.computed, c.clip, c.iterations,
         c.matrix.empty() ? "Potts" : "a matrix");
-    for (float v : std::vector<float>(c.matrix.begin(), c.matrix.begin() + std::min<size_t>(c.matrix.size(), 4)))
-        std::fprintf(stderr, "%g ", v);
+    for (size_t i = 0; i < c.matrix.size() && i < 4; ++i) std::fprintf(stderr, "%g ", c.matrix[i]);
     for (const Kernel& kernel : c.kernels) {
-        std::fprintf(stderr, "kernel%s, weight %g, sigma", kernel.features.empty() ? "" : " of features", kernel.weight);
+        const char* of = kernel.features.empty() ? "" : " of features";
+        std::fprintf(stderr, "kernel%s, weight %g, sigma", of, kernel.weight);
         for (double sigma : kernel.sigma) std::fprintf(stderr, " %g", sigma);
         std::fprintf(stderr, "\n");
     }
@@ -197,8 +197,10 @@ bool read_case(FuzzedDataProvider& data, Case& c) {
 // Q of one image on one engine; empty where its keys are too wide, which torch computes then.
 std::vector<float> infer(void* engine, const Case& c) {
     std::vector<CrfKernel> kernels;
-    for (const Kernel& k : c.kernels)
-        kernels.push_back({int32_t(k.sigma.size()), k.weight, k.scales.data(), k.features.empty() ? nullptr : k.features.data()});
+    for (const Kernel& k : c.kernels) {
+        const float* own = k.features.empty() ? nullptr : k.features.data();
+        kernels.push_back({int32_t(k.sigma.size()), k.weight, k.scales.data(), own});
+    }
     const int built = crf_build(engine, c.image.data(), c.height, c.width, kernels.data(), int(kernels.size()));
     if (built == CRF_KEYS_TOO_WIDE) return {};
     std::vector<float> q(c.scores.size(), std::numeric_limits<float>::quiet_NaN());

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import yaml
 
 SCRAPS = (
@@ -243,10 +244,16 @@ def change_safetensors(content: bytes, suffix: str, chance: random.Random) -> by
 
 
 def change_saved(content: bytes, suffix: str, chance: random.Random) -> bytes:
-    """What torch.save wrote, with a part of the archive changed and its checksum right, or with other bytes."""
-    if chance.random() < 0.2:
+    """What torch.save wrote, with other values, other bytes in a part with its checksum, or any other bytes."""
+    how, changed = chance.random(), io.BytesIO()
+    if how < 0.2:
         return change_bytes(content, chance)
-    changed = io.BytesIO()
+    if how < 0.6:
+        said = change_tree(torch.load(io.BytesIO(content), weights_only=True), chance)
+        if isinstance(said, dict) and chance.random() < 0.1:
+            said[chance.choice([*said, "model"])] = said
+        torch.save(said, changed)
+        return changed.getvalue()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(changed, "w") as new:
         names = old.namelist()
         pickled = [name for name in names if name.endswith("data.pkl")]
