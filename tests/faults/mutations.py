@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import random
 import xml.etree.ElementTree as ET
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import yaml
 
 SCRAPS = (
@@ -221,3 +224,41 @@ def change_file(content: bytes, suffix: str, chance: random.Random) -> bytes:
         changed = BY_SUFFIX[suffix](content, chance)
         return changed if chance.random() < 0.95 else change_bytes(changed, chance)
     return change_bytes(content, chance)
+
+
+def change_safetensors(content: bytes, suffix: str, chance: random.Random) -> bytes:
+    """Safetensors with another header, another description of boxseg in it, or other bytes."""
+    length = int.from_bytes(content[:8], "little")
+    head, tensors = content[8 : 8 + length], content[8 + length :]
+    how = chance.random()
+    if how < 0.2:
+        return change_bytes(content, chance)
+    if how < 0.5:
+        head = change_json(head, chance)
+    else:
+        said = json.loads(head)
+        inner = change_json(said["__metadata__"]["boxseg"].encode(), chance).decode(errors="replace")
+        said["__metadata__"]["boxseg"] = inner
+        head = json.dumps(said).encode()
+    return len(head).to_bytes(8, "little") + head + tensors
+
+
+def change_saved(content: bytes, suffix: str, chance: random.Random) -> bytes:
+    """What torch.save wrote, with other values, other bytes in a part with its checksum, or any other bytes."""
+    how, changed = chance.random(), io.BytesIO()
+    if how < 0.2:
+        return change_bytes(content, chance)
+    if how < 0.6:
+        said = change_tree(torch.load(io.BytesIO(content), weights_only=True), chance)
+        if isinstance(said, dict) and chance.random() < 0.1:
+            said[chance.choice([*said, "model"])] = said
+        torch.save(said, changed)
+        return changed.getvalue()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(changed, "w") as new:
+        names = old.namelist()
+        pickled = [name for name in names if name.endswith("data.pkl")]
+        spoiled = chance.choice([*names, *pickled * len(names)])
+        for name in names:
+            part = old.read(name)
+            new.writestr(name, change_bytes(part, chance) if name == spoiled else part)
+    return changed.getvalue()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from PIL import Image
 
 from bad import entry
@@ -115,6 +116,24 @@ def test_the_record_of_a_written_data_set(
     assert f"{tmp_path}/out/convert.yaml" in refused(
         capsys, "convert", str(run), f"out={tmp_path}/out", "format=voc"
     )
+
+
+@pytest.mark.parametrize(
+    "counts", [{}, {"written": None}, {"written": [1]}, {"written": {"photos": "x"}}, {"maps_written": 7}]
+)
+def test_a_split_whose_record_lost_its_counts_is_not_taken_for_done(
+    counts: dict[str, Any], run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words, file = ("convert", str(run), f"out={tmp_path}/out", "format=coco"), tmp_path / "out" / "convert.yaml"
+    assert execute([*words, "--quiet"]) == 0
+    record = yaml.safe_load(file.read_text())
+    whole = record["splits"]["train"]
+    if not counts:
+        del whole["written"]
+    file.write_text(yaml.safe_dump({**record, "splits": {"train": {**whole, **counts}}}))
+    assert "already has split 'train': write it again with overwrite=true" in refused(capsys, *words)
+    assert execute([*words, "overwrite=true", "--quiet"]) == 0
+    assert execute([*words, "--quiet"]) == 0
 
 
 def test_photos_and_names_of_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,10 +40,12 @@ def test_of_a_training(word: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sigma_xy": 0.0}, r"crf\.sigma_xy must be positive, got 0"),
-        ({"sigma_rgb": float("inf")}, r"crf\.sigma_rgb must be positive, got inf"),
-        ({"gaussian_sigma": -1.0}, r"crf\.gaussian_sigma must be positive, got -1"),
-        ({"bilateral_weight": float("nan")}, r"crf\.bilateral_weight must be a number, got nan"),
+        ({"sigma_xy": 0.0}, r"crf\.sigma_xy must be positive, 1e-30 to 1e\+30, got 0"),
+        ({"sigma_rgb": float("inf")}, r"crf\.sigma_rgb must be positive, .*, got inf"),
+        ({"gaussian_sigma": -1.0}, r"crf\.gaussian_sigma must be positive, .*, got -1"),
+        ({"gaussian_sigma": 1e-45}, r"crf\.gaussian_sigma must be positive, .*, got 1e-45"),
+        ({"bilateral_weight": float("nan")}, r"crf\.bilateral_weight must be a number from .*, got nan"),
+        ({"gaussian_weight": 1e39}, r"crf\.gaussian_weight must be a number from .* to 1e\+15, got 1e\+39"),
     ],
 )
 def test_of_the_crf(options: dict[str, float], message: str) -> None:

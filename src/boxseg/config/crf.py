@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from boxseg.errors import require
+
+# What boxseg.crf takes (inputs.py, kernels.py), which is not imported: options are read without torch.
+_SIGMAS, _MOST_WEIGHT = (1e-30, 1e30), 1e15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +35,12 @@ class Crf:
     def __post_init__(self) -> None:
         for name in ("sigma_xy", "sigma_rgb", "gaussian_sigma"):
             value = getattr(self, name)
-            require(0 < value < math.inf, f"crf.{name} must be positive, got {value}")
+            low, high = _SIGMAS
+            require(low <= value <= high, f"crf.{name} must be positive, {low:g} to {high:g}, got {value}")
         for name in ("bilateral_weight", "gaussian_weight"):
             value = getattr(self, name)
-            require(math.isfinite(value), f"crf.{name} must be a number, got {value}")
+            most = _MOST_WEIGHT
+            require(abs(value) <= most, f"crf.{name} must be a number from {-most:g} to {most:g}, got {value}")
         require(self.iterations >= 0, f"crf.iterations must be 0 (no CRF) or more, got {self.iterations}")
 
     @property

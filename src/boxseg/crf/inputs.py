@@ -15,6 +15,9 @@ Arrays = Array | Sequence[Array]
 AnyArray = TypeVar("AnyArray", bound=Array)
 Matrix = tuple[tuple[float, ...], ...]
 
+MOST_WEIGHT = 1e15
+"""Weights and penalties at most: the product of two, times what all classes say, is a number in float32."""
+
 PROBABILITY_TOLERANCE = 1e-3
 """How far probabilities may leave 0..1, as those of half-precision networks do."""
 
@@ -77,13 +80,15 @@ def as_compatibility(values: Array | Sequence[Sequence[float]]) -> Matrix:
     """Penalties (C, C) of pairs of labels, as tuples, which can be compared.
 
     Raises:
-        ValueError: They are not a square, symmetric matrix of finite numbers.
+        ValueError: They are not a square, symmetric matrix of numbers up to `MOST_WEIGHT`.
     """
     matrix = np.asarray(values, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
         raise ValueError(f"compatibility of shape {matrix.shape}, expected (classes, classes)")
     if not np.isfinite(matrix).all():
         raise ValueError("compatibility contains NaN or infinity")
+    if (largest := float(abs(matrix).max())) > MOST_WEIGHT:
+        raise ValueError(f"compatibility contains a penalty of {largest:.4g}, expected at most {MOST_WEIGHT:g}")
     if not np.array_equal(matrix, matrix.T):
         raise ValueError("compatibility is not symmetric: a pair of labels has one penalty, whichever is first")
     return tuple(tuple(float(v) for v in row) for row in matrix)

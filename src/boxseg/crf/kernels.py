@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from boxseg.crf.embedding import largest_key, smallest_sigma
-from boxseg.crf.inputs import Array, as_tensor
+from boxseg.crf.inputs import MOST_WEIGHT, Array, as_tensor
 
 # The sigmas of a kernel, some of them set to a value.
 Raised = Callable[[float], tuple[float, ...]]
+
+# A σ and what is divided by it are numbers in float32 from here to its reciprocal.
+LEAST_SIGMA = 1e-30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,10 +176,11 @@ def _spread(sigma: float | tuple[float, ...], count: int) -> tuple[float, ...]:
 
 def _check_sigmas(name: str, sigma: float | tuple[float, ...], count: int) -> None:
     values = _spread(sigma, count)
-    if len(values) != count or not all(math.isfinite(s) and s > 0 for s in values):
-        raise ValueError(f"{name}={sigma}, expected a finite number above 0, or {count} of them")
+    low, high = LEAST_SIGMA, 1 / LEAST_SIGMA
+    if len(values) != count or not all(low <= s <= high for s in values):
+        raise ValueError(f"{name}={sigma}, expected a number from {low:g} to {high:g}, or {count} of them")
 
 
 def _check_weight(weight: float) -> None:
-    if not math.isfinite(weight):
-        raise ValueError(f"weight={weight}, expected a finite number")
+    if not abs(weight) <= MOST_WEIGHT:
+        raise ValueError(f"weight={weight}, expected a number from {-MOST_WEIGHT:g} to {MOST_WEIGHT:g}")

@@ -115,7 +115,8 @@ def write_dataset(
     split = split or default_split(name, source.dataset.split)
     splits, entry = _splits(out, name, split), _entry(source, writing, maps)
     before = splits.get(split) or {}
-    there = overwrite is not True and {**before, **entry, "complete": True} == before
+    done = _done(before, out / RECORD)
+    there = done is not None and overwrite is not True and {**before, **entry, "complete": True} == before
     if before.get("complete") and not overwrite and not there:
         raise ConfigError(
             f"{out} already has split {split!r}: write it again with overwrite=true, or give another name by "
@@ -131,16 +132,17 @@ def write_dataset(
         written = WRITERS[name](replace(source.dataset, split=split), out, writing)
         said = copy_maps(source.home, out, source.dataset.samples) if maps else ""
         sync_files(file for file in out.rglob("*") if file.is_file())
-        before = {**entry, "complete": True, "written": asdict(written), "maps_written": said}
-        _write_record(out, name, splits, split, before)
+        done = _Done(written=written, maps_written=said)
+        _write_record(out, name, splits, split, {**entry, "complete": True, **asdict(done)})
+    assert done is not None
     return WrittenDataset(
         folder=out,
         format=name,
         split=split,
         objects=writing.objects,
-        written=Written(**before["written"]),
+        written=done.written,
         missing=source.missing,
-        maps=before["maps_written"],
+        maps=done.maps_written,
         there=there,
         outside=_copied_from_outside(source.dataset) if writing.photos == "copy" else "",
     )
@@ -227,6 +229,22 @@ class _Record:
 
     format: str
     splits: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Done:
+    """What convert.yaml says of a split that was written to its end, beside what it was made from."""
+
+    written: Written
+    maps_written: str
+
+
+def _done(entry: Mapping[str, Any], file: Path) -> _Done | None:
+    """How much of a split was written; None if that is not known: then it is not taken for finished."""
+    try:
+        return as_record(_Done, entry, file, "how much was written", ConfigError)
+    except ConfigError:
+        return None
 
 
 def _read_record(file: Path) -> _Record:

@@ -48,6 +48,14 @@ def test_a_text_is_none(content: bytes, tmp_path: Path) -> None:
     assert "it is neither safetensors nor what torch.save writes" in refusal(path)
 
 
+def test_a_file_that_holds_itself_ends(tmp_path: Path) -> None:
+    path, content = tmp_path / "weights.pth", {"w": torch.zeros(2)}
+    content["model"] = content  # type: ignore[assignment]
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match="holds no state dict"):
+        read_state(path)
+
+
 @pytest.mark.parametrize("older", [True, False])
 def test_a_file_cut_short_is_to_be_fetched_again(older: bool, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from boxseg.crf import native
+from boxseg.crf.inputs import MOST_WEIGHT
 from boxseg.crf.kernels import Bilateral, Features, Gaussian, Kernel
 from boxseg.crf.lattice import Lattice
 from boxseg.crf.meanfield import Filter, Settings, updated
@@ -197,6 +198,8 @@ class DenseCRF:
             raise ValueError(f"kernel={kind}, expected CONST_KERNEL, DIAG_KERNEL or FULL_KERNEL")
         if normalization not in (NO_NORMALIZATION, NORMALIZE_BEFORE, NORMALIZE_AFTER, NORMALIZE_SYMMETRIC):
             raise ValueError(f"normalization={normalization}, expected one of the four that this module names")
+        if not (np.abs(np.asarray(compat)) <= MOST_WEIGHT).all():
+            raise ValueError(f"compat of up to {np.abs(compat).max()}, expected at most {MOST_WEIGHT:g}")
         values = np.asarray(compat, dtype=np.float32)
         if values.shape not in ((), (self._labels,), (self._labels, self._labels)):
             raise ValueError(

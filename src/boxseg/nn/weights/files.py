@@ -20,6 +20,8 @@ from boxseg.errors import CheckpointError, DownloadError, one_line
 # Keys under which training scripts keep a state dict, and prefixes that they add to its names.
 WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict", "network")
 PREFIXES = ("module.", "model.", "network.", "backbone.", "base.")
+# Wrappers in each other at most: a pickled mapping may even hold itself.
+_MOST_WRAPPERS = 10
 # As published by torchvision; each name carries the first digits of the file's SHA-256.
 TORCHVISION_URL = "https://download.pytorch.org/models/"
 TORCHVISION_FILES = {
@@ -125,7 +127,9 @@ def _fault(path: Path, error: Exception) -> str:
 
 
 def _unwrap(content: Any) -> dict[str, Tensor]:
-    while isinstance(content, Mapping):
+    for _ in range(_MOST_WRAPPERS):
+        if not isinstance(content, Mapping):
+            break
         inner = [content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)]
         if not inner:
             return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}

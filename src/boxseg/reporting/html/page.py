@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,30 @@ def write_page(path: Path, page: Page) -> None:
     Everything from data, such as class and file names, is escaped. The page allows only its own script, and no
     requests but for images beside it, if it has any.
     """
+    script = "".join(_asset(f"gallery/{part}.js") for part in SCRIPT)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    beside = page.gallery is not None and any(photo.originals for photo in page.gallery.photos)
+    images = "data: 'self' file:" if beside else "data:"
+    stream = (
+        _environment()
+        .get_template("page.html")
+        .stream(
+            page=page,
+            # Our own code, not data: inserted unescaped.
+            style=Markup(_asset("style.css")),
+            script=Markup(script),
+            policy=f"default-src 'none'; img-src {images}; style-src 'unsafe-inline'; "
+            f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+            version=__version__,
+            chart={"width": WIDTH, "height": HEIGHT},
+        )
+    )
+    with atomic_path(path) as temporary:
+        stream.dump(str(temporary), encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("boxseg.reporting.html", "templates"),
         autoescape=True,
@@ -231,22 +256,7 @@ def write_page(path: Path, page: Page) -> None:
         lstrip_blocks=True,
     )
     environment.filters["cell"] = cell_text
-    script = "".join(_asset(f"gallery/{part}.js") for part in SCRIPT)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    beside = page.gallery is not None and any(photo.originals for photo in page.gallery.photos)
-    images = "data: 'self' file:" if beside else "data:"
-    stream = environment.get_template("page.html").stream(
-        page=page,
-        # Our own code, not data: inserted unescaped.
-        style=Markup(_asset("style.css")),
-        script=Markup(script),
-        policy=f"default-src 'none'; img-src {images}; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
-        version=__version__,
-        chart={"width": WIDTH, "height": HEIGHT},
-    )
-    with atomic_path(path) as temporary:
-        stream.dump(str(temporary), encoding="utf-8")
+    return environment
 
 
 def _asset(name: str) -> str:
