@@ -129,7 +129,7 @@ def test_a_backbone_brings_its_weights(tmp_path: Path) -> None:
     module = SegmenterModule(classes=2, iterations=1, backbone="own")
     assert module.weights.loaded == ("backbone.conv1_1.weight",)
     assert "backbone.conv1_2.weight" in module.weights.new
-    assert "Own (its own): 1 tensors loaded" in module.weights.summary()
+    assert "Own (its own): 1 tensor loaded" in module.weights.summary()
     module.save(tmp_path / "own.safetensors", ["a", "b"])
     assert load_segmenter(tmp_path / "own.safetensors", torch.device("cpu")).classes == ("a", "b")
     with pytest.raises(CheckpointError, match="torchvision has no file for Own"):

@@ -139,7 +139,7 @@ def test_the_folder_is_scored_shown_converted_and_trained_on(
     assert scores["labels"] == recorded["labels"]
     assert scores["reliable_region_only"] == recorded["reliable_region_only"]
     for labels in ("labels", "agreed"):
-        words = [f"{tmp_path}/{labels}", "format=coco", f"labels={labels}", "maps=true"]
+        words = [f"{tmp_path}/{labels}", "format=coco", f"which={labels}", "maps=true"]
         assert execute(["convert", str(out), *words]) == 0
         assert "maps: 4 reliable regions, 4 confidence maps" in capsys.readouterr().out
         assert len(formats.load(Data(root=tmp_path / labels))) == 4
