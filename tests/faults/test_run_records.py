@@ -26,6 +26,16 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.parametrize("key", ["null", "7", "2024-01-01", "1e3", "true"])
+def test_options_whose_names_are_no_text(
+    key: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (run / "config.yaml").open("a") as file:
+        file.write(f"{key}: 3\n")
+    line = refused(capsys, "label", f"data={tmp_path}/data", f"out={run}", *QUICK[:3])
+    assert f"{run} holds the results of another command, with " in line
+
+
 RECORDS = ("", "null", "7", "[]", '"x"', "{", "[" * 9999, '{"a": [1]}', '{"format": 3}')
 
 

@@ -40,7 +40,7 @@ def read_yaml(name: str, job: type[Job]) -> Flat:
     """
     path = recipe_path(name)
     content = load_mapping(path)
-    if any(str(key).isupper() for key in content):
+    if any(key.isupper() for key in content):
         raise ConfigError(
             f"{path} has upper-case keys, like the files of BANA's public code: "
             f"`boxseg convert-config {path}` converts them to options of boxseg"
@@ -58,12 +58,16 @@ def read_yaml(name: str, job: type[Job]) -> Flat:
     return {key: value for key, value in flat.items() if key in options_of(job)}
 
 
-def load_mapping(path: Path) -> dict[Any, Any]:
-    """The content of a YAML file of `key: value` lines; ConfigError if it has none or cannot be read."""
+def load_mapping(path: Path) -> dict[str, Any]:
+    """The content of a YAML file of `key: value` lines, the keys as text: YAML takes some for numbers or dates.
+
+    Raises:
+        ConfigError: It has no such lines, or cannot be read.
+    """
     content = read_yaml_file(path, ConfigError) or {}
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold `key: value` lines, not a {type(content).__name__}")
-    return content
+    return {str(key): value for key, value in content.items()}
 
 
 def to_yaml(job: Any) -> str:

@@ -71,7 +71,7 @@ def run(job: ConvertConfigJob) -> ConvertConfigResult:
     if target.is_dir():
         raise ConfigError(f"out={target} is a folder; give a file")
     content = load_mapping(job.file)
-    if not any(str(key).isupper() for key in content):
+    if not any(key.isupper() for key in content):
         raise ConfigError(
             f"{job.file} has no upper-case keys such as DATA or MODEL, so it is no file of BANA's code; "
             f"for options of boxseg use -c {job.file}"
