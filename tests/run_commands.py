@@ -51,7 +51,7 @@ SINGLE = (
     "boxseg classify -c voc_efficientnet_lite0 data=VOC2012 out=g classify.epochs=4 classify.batch=16 "
     "classify.augment.crop=257 pooling=gap",
     "boxseg label checkpoint=c data=VOC2012 data.split=val out=l",
-    "boxseg label checkpoint=c data=VOC2012 data.split=val out=w background=complement",
+    "boxseg label checkpoint=c data=VOC2012 data.split=val out=w background=activation",
     "boxseg label checkpoint=g data=VOC2012 data.split=val out=gl",
     "boxseg evaluate -c voc_vgg16 checkpoint=runs/segment data.root=DIR data.split=val",
     "boxseg background-masks data.root=DIR out=DIR",

@@ -200,7 +200,7 @@ class _Augment(TypedDict, total=False):
 class _Label(TypedDict, total=False):
     method: Literal["auto", "network", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str
     sam: Path | str | None
-    background: Literal["auto", "attention", "complement", "zero"]
+    background: Literal["attention", "activation"]
     grid: int
     class_map: dict[str, str] | Path | str | None
     masks: _Masks | config.Masks
@@ -308,7 +308,7 @@ class _RunOptions(_Masks, _Report, total=False):
     milestones: list[float] | tuple[float, ...]  # classify.milestones
     method: Literal["auto", "network", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
     sam: Path | str | None  # label.sam
-    background: Literal["auto", "attention", "complement", "zero"]  # label.background
+    background: Literal["attention", "activation"]  # label.background
     class_map: dict[str, str] | Path | str | None  # label.class_map
     instances: bool  # label.instances
     formats: (
@@ -580,7 +580,7 @@ def classify(
 class _LabelOptions(_Data, _Masks, _Crf, _TrainerOptions, total=False):
     method: Literal["auto", "network", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
     sam: Path | str | None  # label.sam
-    background: Literal["auto", "attention", "complement", "zero"]  # label.background
+    background: Literal["attention", "activation"]  # label.background
     grid: int  # label.grid
     class_map: dict[str, str] | Path | str | None  # label.class_map
     instances: bool  # label.instances
@@ -1144,7 +1144,7 @@ class _ReproduceOptions(_Data, _Model, _Masks, _TrainerOptions, total=False):
     milestones: list[float] | tuple[float, ...]  # classify.milestones
     method: Literal["auto", "network", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
     sam: Path | str | None  # label.sam
-    background: Literal["auto", "attention", "complement", "zero"]  # label.background
+    background: Literal["attention", "activation"]  # label.background
     class_map: dict[str, str] | Path | str | None  # label.class_map
     instances: bool  # label.instances
     formats: (
@@ -1310,7 +1310,7 @@ class _DemoOptions(_Masks, _Report, _TrainerOptions, total=False):
     milestones: list[float] | tuple[float, ...]  # classify.milestones
     method: Literal["auto", "network", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
     sam: Path | str | None  # label.sam
-    background: Literal["auto", "attention", "complement", "zero"]  # label.background
+    background: Literal["attention", "activation"]  # label.background
     class_map: dict[str, str] | Path | str | None  # label.class_map
     masks: _Masks | config.Masks  # label.masks
     instances: bool  # label.instances

@@ -106,8 +106,8 @@ def story(toy: Path, miniature: tuple[str, ...], tmp_path_factory: pytest.TempPa
 
 def test_a_step_is_run_once_whichever_rows_and_tables_need_it(story: Story) -> None:
     steps = [
-        f"gap-n4-{NETWORK}", f"val-complement-n1-gap-n4-{NETWORK}",
-        f"bap-n4-{NETWORK}", f"val-complement-n1-bap-n4-{NETWORK}", f"val-attention-n1-bap-n4-{NETWORK}",
+        f"gap-n4-{NETWORK}", f"val-attention-n1-gap-n4-{NETWORK}",
+        f"bap-n4-{NETWORK}", f"val-activation-n1-bap-n4-{NETWORK}", f"val-attention-n1-bap-n4-{NETWORK}",
     ]  # fmt: skip
     assert story.runs["labels"] == steps
     assert story.runs["second seed"] == [step.replace("seed0", "seed1") for step in steps]

@@ -119,6 +119,35 @@ def test_what_cannot_be_used_is_named(words: tuple[str, ...], message: str) -> N
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        ("complement", "1 - max u_c was no setting of the paper: activation is its labels without u_0"),
+        ("zero", "activation also scores 0 inside boxes, and outside them as the paper does without u_0"),
+        ("auto", "leave it out: labels of BAP and GAP classifiers are both made with u_0, attention"),
+    ],
+)
+def test_a_value_that_an_option_had_says_what_to_do_instead(tmp_path: Path, value: str, advice: str) -> None:
+    """On the command line, and in the file of an earlier version, for every verb that takes the option."""
+    told = f'option "label.background": expected one of attention, activation, got {value!r}; {advice}'
+    file = tmp_path / "earlier.yaml"
+    file.write_text(f"label: {{background: {value}}}\n")
+    for verb, words in (
+        ("label", ("data=d", "out=o", "checkpoint=c", f"background={value}")),
+        ("run", ("data=d", "out=o", "-c", str(file))),
+        ("reproduce", ("grid", "data=d", "-c", str(file))),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            parse(verb, *words)
+        assert str(caught.value) == told
+
+
+def test_a_run_labels_by_gap_only_with_a_classifier_trained_by_gap() -> None:
+    with pytest.raises(ConfigError, match=r"^label\.method=gap takes .*: add classify\.pooling=gap$"):
+        parse("run", "data=d", "out=o", "method=gap")
+    assert isinstance(parse("run", "data=d", "out=o", "method=gap", "pooling=gap"), RunJob)
+
+
 def test_an_option_in_a_section_that_may_be_left_out_is_named() -> None:
     words = ("checkpoint=c", "out=o", "data.root=d", "data.limit=abc")
     with pytest.raises(ConfigError) as caught:

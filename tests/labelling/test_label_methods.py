@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +21,7 @@ from boxseg.formats.coco_results import decode_window
 from boxseg.formats.masks import read_mask
 from boxseg.inference.mask_networks import shipped_weights
 from boxseg.jobs import LabelJob
-from boxseg.labelling.from_classifier import FromClassifier, background_of
+from boxseg.labelling.from_classifier import FromClassifier
 from boxseg.labelling.from_network import FromNetwork
 from boxseg.labelling.methods import METHODS, start_method
 from boxseg.nn.checkpoint import save as save_checkpoint
@@ -176,40 +175,23 @@ def test_a_missing_extra_says_how_to_get_it(
 # ---- bap and gap ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("trained", "method", "background", "expected"),
-    [
-        ("bap", "auto", "auto", "attention"),
-        ("gap", "auto", "auto", "complement"),
-        ("bap", "gap", "auto", "complement"),
-        ("gap", "bap", "auto", "attention"),
-        ("gap", "gap", "zero", "zero"),
-        ("bap", "bap", "complement", "complement"),
-    ],
-)
-def test_the_method_chooses_the_background_score(
-    trained: str, method: Any, background: Any, expected: str
-) -> None:
-    assert background_of({"pooling": trained}, Label(method=method, background=background)) == expected
-
-
-def test_a_method_that_the_classifier_was_not_trained_for_is_said(
+def test_labels_of_bap_and_gap_are_made_alike(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The classifier differs, and nothing else; a method that it was not trained for is said."""
     assert execute(["classify", *CLASSIFY, f"data={root}", f"out={tmp_path}/c"]) == 0
     words = ["label", f"data={root}", f"checkpoint={tmp_path}/c", "crf.iterations=1", "workers=0"]
     for name, option in (("a", "method=auto"), ("b", "method=bap"), ("g", "method=gap")):
         capsys.readouterr()
         assert execute([*words, f"out={tmp_path}/{name}", option]) == 0
         assert ("was trained with pooling=bap" in capsys.readouterr().err) == (name == "g")
-    assert execute([*words, f"out={tmp_path}/k", "background=complement"]) == 0
+    assert execute([*words, f"out={tmp_path}/w", "background=activation"]) == 0
 
     def content(name: str) -> list[bytes]:
         return [file.read_bytes() for file in sorted((tmp_path / name).glob("y_*/*.png"))]
 
-    assert content("a") == content("b")
-    assert content("g") == content("k")
-    assert content("a") != content("g")
+    assert content("a") == content("b") == content("g")
+    assert content("a") != content("w")
     # Its labels are Y_crf.
     assert [file.read_bytes() for file in sorted((tmp_path / "a" / "labels").iterdir())] == content("a")[:4]
 

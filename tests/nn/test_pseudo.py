@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -84,6 +85,17 @@ def reference_u0(attention: list[list[float]], y: int, x: int) -> float:
     return attention[y][x] if attention[y][x] >= 0.99 * max(max(row) for row in attention) else 0.0
 
 
+def reference_background_map(
+    f: Tensor, w_0: Tensor, items: list[tuple[Box, int]], crowd: Box | None
+) -> dict[tuple[int, int], float]:
+    """ReLU(w_0 · f) over its maximum on the pixels that are surely background; 1 if that is 0."""
+    cam = {(y, x): max(float(w_0 @ f[:, y, x]), 0.0) for y in range(SIZE[0]) for x in range(SIZE[1])}
+    taken = [*(box for box, _ in items), *([crowd] if crowd else [])]
+    sure = [value for (y, x), value in cam.items() if not any(contains(box, y, x) for box in taken)]
+    peak = max(sure, default=0.0)
+    return {place: value / peak if peak > 0 else 1.0 for place, value in cam.items()}
+
+
 def reference_scores(
     f: Tensor,
     weight: Tensor,
@@ -93,8 +105,12 @@ def reference_scores(
     unknown: tuple[int, ...] = (),
     crowd: Box | None = None,
 ) -> tuple[list[int], Tensor]:
-    """Section 3.2 with one loop over pixels and one over boxes; from VOC to COCO with `unknown` classes."""
+    """Section 3.2 with one loop over pixels and one over boxes; from VOC to COCO with `unknown` classes.
+
+    With background "activation", its ablation without u_0: 0 inside boxes, the map of class 0 outside.
+    """
     attention = reference_attention(f, items, grid, crowd)
+    of_background = reference_background_map(f, weight[0], items, crowd)
     places = [(y, x) for y in range(SIZE[0]) for x in range(SIZE[1])]
     classes = sorted({label for _, label in items})
     peaks = []
@@ -107,7 +123,7 @@ def reference_scores(
             if crowd and contains(crowd, y, x):
                 scores[:, y, x] = 1 / len(scores)
             else:
-                scores[0, y, x] = 1
+                scores[0, y, x] = 1 if background == "attention" else of_background[y, x]
             continue
         u = []
         for c in classes:
@@ -122,8 +138,7 @@ def reference_scores(
                 if label == c and contains(box, y, x) and peak > 0
             ]
             u.append(max(own, default=0.0))
-        scored = {"attention": reference_u0(attention, y, x), "complement": 1 - max(u), "zero": 0.0}
-        u0 = scored[background]
+        u0 = reference_u0(attention, y, x) if background == "attention" else 0.0
         exponentials = [math.exp(value) for value in [u0, *u]]
         scores[:, y, x] = torch.tensor([e / sum(exponentials) for e in exponentials], dtype=torch.float64)
     return classes, scores
@@ -186,9 +201,7 @@ def reference_retrieval(
 
 
 @pytest.mark.parametrize("name", SCENES)
-@pytest.mark.parametrize(
-    ("background", "grid"), [("attention", 1), ("attention", 3), ("complement", 1), ("zero", 1)]
-)
+@pytest.mark.parametrize(("background", "grid"), [("attention", 1), ("attention", 3), ("activation", 1)])
 def test_scores_equal_the_equations(name: str, background: Background, grid: int) -> None:
     boxes, labels = scene(name)
     features, weight = network(seed=len(name))
@@ -198,7 +211,25 @@ def test_scores_equal_the_equations(name: str, background: Background, grid: int
     classes, expected = reference_scores(full_features(features), weight, SCENES[name], background, grid)
     assert masks.classes.tolist() == classes
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-9)
-    torch.testing.assert_close(actual.sum(0), torch.ones(SIZE, dtype=torch.float64))
+    summed = slice(None) if background == "attention" else ~masks.outside
+    torch.testing.assert_close(actual.sum(0)[summed], torch.ones(SIZE, dtype=torch.float64)[summed])
+
+
+def test_without_u0_the_background_has_its_own_map_outside_boxes_and_nothing_inside() -> None:
+    features, weight = network(seed=2)
+    field = UpsampledFeatures(features, SIZE, STRIDE)
+    masks = box_masks(*scene("apart"), SIZE)
+    scores = class_scores(field, weight, masks, background="activation", grid=1)
+    outside = scores[0][masks.outside]
+    assert outside.max() == 1
+    assert 0 < (outside < 0.5).sum() < outside.numel()
+    assert torch.all(scores[1:, masks.outside] == 0)
+    # Softmax over [0, u, 0] or [0, 0, u]: a class wins wherever its map is not 0, and never loses.
+    assert torch.all(scores[0][~masks.outside] <= scores[1:].amax(0)[~masks.outside])
+    # A map that is 0 throughout cannot be divided by its maximum: the background is certain, as with u_0.
+    weight[0] = -1
+    scores = class_scores(field, weight, masks, background="activation", grid=1)
+    assert torch.all(scores[0][masks.outside] == 1)
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -234,7 +265,7 @@ STRANGERS = [
 
 @pytest.mark.parametrize(("name", "unknown"), STRANGERS)
 @pytest.mark.parametrize("crowd", [None, CROWD])
-@pytest.mark.parametrize("background", ["attention", "complement", "zero"])
+@pytest.mark.parametrize("background", ["attention", "activation"])
 def test_classes_unknown_to_the_classifier_equal_the_equations(
     name: str, unknown: tuple[int, ...], crowd: Box | None, background: Background
 ) -> None:
@@ -340,7 +371,7 @@ def test_features_that_are_all_zero_give_no_nan() -> None:
     _, weight = network(seed=7)
     field = UpsampledFeatures(torch.zeros(6, 5, 6), SIZE, STRIDE)
     masks = box_masks(*scene("nested"), SIZE)
-    for background in ("attention", "complement"):
+    for background in get_args(Background):
         assert torch.all(class_scores(field, weight, masks, background=background, grid=1).isfinite())
     assert torch.all(retrieve(field, torch.zeros(SIZE, dtype=torch.uint8), weight, masks) == 0)
 

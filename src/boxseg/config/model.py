@@ -27,7 +27,8 @@ class Model:
         freeze: Keep the backbone fixed and train only the layers on top: each step takes less time and memory.
         stage: `hf:` and `timm:` only: use the features of this stage, counted from 1. By default the last.
         fully_connected: fc6 and fc7 of VGG-16: `subsample` the pretrained layers to 1,024 channels, as DeepLab
-            does, or start with `fresh` random weights.
+            does, or start with `fresh` random weights, scaled to the features below them and with a learning
+            rate to match.
         preprocessing: How the weights expect a photo: `torchvision` (RGB, ImageNet's mean and deviation) or
             `caffe` (BGR, 0..255, mean subtracted); `auto` decides by the names in the weight file.
         head: `largefov` (DeepLab v1) or `aspp` (DeepLab v2); `auto` takes aspp for ResNets and largefov for the

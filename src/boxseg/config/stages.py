@@ -117,9 +117,8 @@ class Label:
             of a SAM network prompted with the boxes. `auto`: what the checkpoint is for, and without one
             `network`. Plug-ins add others.
         sam: SAM network for method=sam: a transformers folder, or a name on the Hugging Face hub.
-        background: Background score inside boxes, for bap and gap: `attention` (u_0), `complement` (1 - max
-            u_c), or `zero` (the value of u_0 where no feature resembles the background). `auto`: attention for
-            bap, complement for gap.
+        background: Background score, for bap and gap. `attention`: u_0. `activation`: the paper's "without
+            u_0", 0 inside boxes and the background's own activation map outside.
         grid: Background queries per image for bap and gap: N × N; 1 takes a single query.
         class_map: For data with other classes than the classifier's: `voc_to_coco`, a YAML or JSON file, or a
             mapping {class of the data: class of the classifier}. Classes that it does not list are matched by
@@ -138,7 +137,7 @@ class Label:
 
     method: LabelMethod | str = "auto"
     sam: str | None = None
-    background: Literal["auto", "attention", "complement", "zero"] = "auto"
+    background: Literal["attention", "activation"] = "attention"
     grid: int = 1
     class_map: dict[str, str] | str | None = None
     masks: Masks = Masks()

@@ -149,6 +149,13 @@ class RunJob(TrainingJob):
     report: Report = Report()
     trainer: TrainerOptions = TrainerOptions()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.label.method != "gap" or self.classify.pooling == "gap",
+            "label.method=gap takes a classifier trained with GAP: add classify.pooling=gap",
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class DemoJob(TrainingJob):

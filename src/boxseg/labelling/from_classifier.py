@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from boxseg.labelling.class_map import ClassWeights, map_file, match_classes, se
 from boxseg.labelling.method import Origin, Scored, pixel_boxes
 from boxseg.nn.deeplab import BoxClassifier
 from boxseg.nn.field import UpsampledFeatures
-from boxseg.nn.pseudo import Background, class_scores, retrieve
+from boxseg.nn.pseudo import class_scores, retrieve
 from boxseg.runs.layout import checkpoint_file
 
 log = logging.getLogger("boxseg")
@@ -63,7 +62,7 @@ class FromClassifier:
             field,
             weights.weight,
             boxes,
-            background=background_of(loaded.options, options),
+            background=options.background,
             grid=options.grid,
             known=weights.known,
         )
@@ -92,8 +91,8 @@ def start(job: LabelJob, dataset: BoxDataset) -> FromClassifier:
         raise CheckpointError(f"{job.checkpoint} was trained with pooling={trained}, expected bap or gap")
     if job.label.method not in ("auto", trained):
         log.warning(
-            f"label: {job.checkpoint} was trained with pooling={trained}: method={job.label.method} "
-            "changes its background score only"
+            f"label: {job.checkpoint} was trained with pooling={trained}; method={job.label.method} does not "
+            "change its labels"
         )
     file, mapping = checkpoint_file(job.checkpoint, "box-classifier"), map_file(job.label.class_map)
     return FromClassifier(
@@ -107,11 +106,3 @@ def start(job: LabelJob, dataset: BoxDataset) -> FromClassifier:
             source=trained,
         ),
     )
-
-
-def background_of(trained: dict[str, Any], options: Label) -> Background:
-    """The background score: as asked, or u_0 for BAP and 1 - max u_c for GAP."""
-    if options.background != "auto":
-        return options.background
-    method = trained["pooling"] if options.method == "auto" else options.method
-    return "attention" if method == "bap" else "complement"

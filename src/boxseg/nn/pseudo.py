@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from boxseg.dataset import BACKGROUND, IGNORE
 from boxseg.nn.field import UpsampledFeatures, Window
 
-Background = Literal["attention", "complement", "zero"]
+Background = Literal["attention", "activation"]
 
 # u_0 keeps attention of at least this share of its maximum.
 CONFIDENT = 0.99
@@ -159,6 +159,19 @@ def confident_background(field: UpsampledFeatures, boxes: BoxMasks, grid: int) -
     return torch.where(boxes.outside, 1, kept)
 
 
+def background_activation(field: UpsampledFeatures, weight: Tensor, boxes: BoxMasks) -> Tensor:
+    """The background score without u_0, (H, W): ReLU(w_0 · f↑) over its maximum outside all boxes; 0 inside.
+
+    `weight` (C,) is w_0. The pixels of crowds do not count for the maximum. Where the map is 0 throughout, its
+    quotient says nothing, and the score outside the boxes is 1, as with u_0.
+    """
+    score = field.features.new_empty(field.size)
+    for part in field.bands():
+        score[part] = field.dot(weight[None], part).relu_()[0]
+    peak = score.where(boxes.background, 0).amax()
+    return torch.where(peak > 0, score / peak, 1).clamp_max_(1) * boxes.outside
+
+
 def lowest_peak(cam: Tensor, boxes: BoxMasks, owner: int) -> Tensor:
     """What to divide a class's CAM (H, W) by: at each pixel the least of its maxima in the boxes around.
 
@@ -190,19 +203,22 @@ def class_scores(
     Inside any box, softmax over [u_0, u_c ...]; outside, (1, 0, ...), or all equal on crowds. A class unknown
     to the classifier has u_c = 1 - u_0 inside its boxes.
 
+    Without u_0, the background score is 0 inside boxes, and outside the background's own activation map takes
+    the place of the 1, without a softmax: there the classes do not add up to 1.
+
     Args:
         field: Features of the image.
         weight: (L + 1, C), the classifier's weights for the classes of the data.
         boxes: The boxes.
-        background: Background score inside boxes: `attention` is u_0; `complement` is 1 - max_c u_c (where
-            an unknown class still takes its u_c from u_0); `zero` is 0.
+        background: Background score: `attention` is u_0; `activation` does without it (an unknown class
+            still takes its u_c from u_0).
         grid: N of the background queries.
         known: (L + 1,) bool, whether the classifier has weights for a class; None where it has for all.
 
     Returns:
         (K + 1, H, W), background first, then `boxes.classes`.
 
-    Source: section 3.2; unknown classes: section 4, from VOC to COCO.
+    Source: section 3.2, its ablation without u_0 included; unknown classes: section 4, from VOC to COCO.
     """
     scores = field.features.new_zeros(len(boxes.classes) + 1, *field.size)
     scores[0] = confident_background(field, boxes, grid) if len(boxes.classes) else 1
@@ -216,13 +232,13 @@ def class_scores(
         u_0, activation = part[0], part[1:]
         if unknown.any():
             activation = torch.where(unknown[:, None, None], inside * (1 - u_0), activation)
-        if background == "complement":
-            own = 1 - activation.amax(0)
-        else:
-            own = u_0 if background == "attention" else torch.zeros_like(u_0)
+        own = u_0 if background == "attention" else torch.zeros_like(u_0)
         # Outside the boxes it is (1, 0, …) already: u_0 = 1, and the CAMs were divided by infinity.
         probabilities = torch.cat([own[None], activation]).softmax(0)
         scores[:, rows, columns] = torch.where(boxes.outside[rows, columns], part, probabilities)
+    if background == "activation":
+        own_map = background_activation(field, weight[BACKGROUND], boxes)
+        scores[0] = torch.where(boxes.outside, own_map, scores[0])
     if boxes.crowded:
         scores.masked_fill_(boxes.ignored & boxes.outside, 1 / len(scores))
     return scores

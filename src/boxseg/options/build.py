@@ -30,6 +30,15 @@ JobT = TypeVar("JobT", bound=Job)
 # Names of types in errors; other types are shown as on the help page.
 KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
+# Values that options no longer have, and what to do instead.
+FORMER_VALUES = {
+    "label.background": {
+        "auto": "leave it out: labels of BAP and GAP classifiers are both made with u_0, attention",
+        "complement": "1 - max u_c was no setting of the paper: activation is its labels without u_0",
+        "zero": "activation also scores 0 inside boxes, and outside them as the paper does without u_0",
+    }
+}
+
 
 def from_python(verb: str, kind: type[JobT], options: Mapping[str, Any]) -> JobT:
     """A job from the keyword arguments of a Python call."""
@@ -106,7 +115,8 @@ def _refusal(place: tuple[int | str, ...], job: type[Any], values: Flat) -> Conf
     got = repr(value) if isinstance(value, str) else to_word(value)
     choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
     expected = " or ".join(map(_in_words, kinds))
-    near = did_you_mean(str(value), choices)
+    former = FORMER_VALUES.get(option.key, {}).get(str(value))
+    near = f"; {former}" if former else did_you_mean(str(value), choices)
     if not near:
         others = [name for name in options_of(job) if name.endswith(f".{option.key}")]
         near = "".join(f"; {name}=… is another option" for name in others)

@@ -52,7 +52,7 @@ class ClassModule(TrainingModule):
 
     def configure_optimizers(self) -> Any:  # noqa: D102
         optimiser = self.options.optimiser
-        groups = parameter_groups(self.network, set(self.weights.new), optimiser)
+        groups = parameter_groups(self.network, set(self.weights.new), optimiser, self.weights.rates)
         sgd = torch.optim.SGD(groups, lr=optimiser.lr, momentum=optimiser.momentum)
         schedule = torch.optim.lr_scheduler.LambdaLR(sgd, self.schedule)
         return {"optimizer": sgd, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,13 +17,17 @@ from boxseg.nn.backbones.efficientnet_lite import EfficientNetLite0
 from boxseg.nn.backbones.other_libraries import LibraryBackbone
 from boxseg.nn.backbones.registry import BACKBONES
 from boxseg.nn.backbones.resnet import ResNet
+from boxseg.nn.backbones.vgg import VGG16
 from boxseg.nn.checkpoint import require_finite
 from boxseg.nn.weights.files import embedded_lite0, read_state, torchvision_file
+from boxseg.nn.weights.fresh import settle_fresh
 from boxseg.nn.weights.naming import NAMING_SCHEMES, FullyConnected, NamingScheme, convert
 from boxseg.wording import counted
 
 # Layers of the original classifier that a file may lack; they then start random.
 OPTIONAL = ("fc6.", "fc7.", "conv_head.", "bn1.")
+# Layers of VGG-16 that may start random and, with no normalisation before them, need a scale and a rate.
+FRESH = ("fc6", "fc7")
 # Our names of tensors in a backbone's numbered layers, of which a deeper network has more.
 DEEP = re.compile(r"(layer[1-4]\.\d+|conv[1-5]_\d+|blocks\.\d+)\..+")
 # Values of model.weights that name no file.
@@ -46,6 +50,7 @@ class LoadReport:
         own: The rest of the module: normalisation and counters, which are no weights.
         ignored: In the file, without use here.
         preprocessing: How the network normalises photos from now on.
+        rates: Factors on the learning rate of new weights, by name, for those that need less than others.
     """
 
     source: str
@@ -55,6 +60,7 @@ class LoadReport:
     own: tuple[str, ...]
     ignored: tuple[str, ...]
     preprocessing: Preprocessing
+    rates: Mapping[str, float] = field(default_factory=dict)
 
     def summary(self) -> str:
         """Counts of loaded, new and ignored tensors with the first few names, and the normalisation."""
@@ -68,7 +74,8 @@ class LoadReport:
     def as_dict(self) -> dict[str, Any]:
         """Every name, for weights.json."""
         names = {word: list(getattr(self, word)) for word in ("loaded", "new", "own", "ignored")}
-        return {"source": self.source, "names": self.scheme, "input": str(self.preprocessing), **names}
+        known = {"source": self.source, "names": self.scheme, "input": str(self.preprocessing), **names}
+        return {**known, "rates": dict(self.rates)} if self.rates else known
 
 
 def weight_file(source: str) -> Path | None:
@@ -85,7 +92,8 @@ def load_weights(
 ) -> LoadReport:
     """Load pretrained weights into a backbone, or into the backbone of a network, in place.
 
-    The weights also set the normalisation, and for a ResNet where its blocks stride.
+    The weights also set the normalisation, and for a ResNet where its blocks stride. Where VGG-16's fc6 and fc7
+    start random, they are scaled to the features below them, and the report has factors on their rates.
 
     Args:
         module: A Backbone, or a network with one as its attribute `backbone`.
@@ -122,6 +130,8 @@ def load_weights(
         ignored = sorted(set(state).difference(*(origin[name] for name in names)))
     if preprocessing != "auto":
         backbone.set_preprocessing(PREPROCESSING[preprocessing])
+    own_head = isinstance(backbone, VGG16) and backbone.includes_largefov
+    rates = settle_fresh(backbone, [name for name in FRESH if own_head and f"{name}.weight" not in names])
     loaded = {prefix + name for name in names}
     new = [name for name, _ in module.named_parameters() if name not in loaded]
     return LoadReport(
@@ -132,16 +142,23 @@ def load_weights(
         own=tuple(name for name in module.state_dict() if name not in loaded and name not in set(new)),
         ignored=tuple(ignored),
         preprocessing=backbone.preprocessing,
+        rates={prefix + name: rate for name, rate in rates.items()},
     )
 
 
-def parameter_groups(model: nn.Module, new: set[str], optimiser: Optimiser) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: nn.Module, new: set[str], optimiser: Optimiser, rates: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
     """Parameter groups of SGD with the papers' multipliers, in a fixed order; each trainable parameter once.
 
     Weights learn at lr with weight decay, biases at lr · bias_lr without; `new` parameters, which start random,
     at new_lr times that. Scale and shift of norms, and other scales of single channels, learn like weights but
     without decay. Groups hold `name`, `params`, `lr` and `weight_decay`; empty ones are left out.
+
+    `rates` are factors on the rates of some new weights, each of which then has a group of its own. What decay
+    takes from them in a step stays the same.
     """
+    rates = {name: rate for name, rate in (rates or {}).items() if rate != 1}
     norms = {
         f"{path}.{name}" if path else name
         for path, module in model.named_modules()
@@ -157,8 +174,12 @@ def parameter_groups(model: nn.Module, new: set[str], optimiser: Optimiser) -> l
     for name, parameter in model.named_parameters():
         kind = "norms" if name in norms else "biases" if name.split(".")[-1] == "bias" else "weights"
         kind = "norms" if kind == "weights" and parameter.ndim < 2 else kind
+        group = groups[f"new {kind}" if name in new else kind]
+        if name in rates:
+            lr, decay = group["lr"] * rates[name], group["weight_decay"] / rates[name]
+            group = groups[name] = {"name": name, "params": [], "lr": lr, "weight_decay": decay}
         if parameter.requires_grad:
-            groups[f"new {kind}" if name in new else kind]["params"].append(parameter)
+            group["params"].append(parameter)
     return [group for group in groups.values() if group["params"]]
 
 

@@ -68,19 +68,18 @@ class Experiment:
 def pseudo_labels(plan: Plan, seed: int) -> dict[str, RowSource]:
     """Labels of the photos of val, from their boxes.
 
-    GAP has no background queries and so no u_0: its background is 1 - max u_c, as in the row "without u_0"; the
-    pooling alone differs.
+    GAP and BAP differ in the training of the classifier alone: the labels of both are made with u_0.
     """
-    gap = plan.label(plan.classify(seed, pooling="gap"), plan.val, background="complement")
+    gap = plan.label(plan.classify(seed, pooling="gap"), plan.val, background="attention")
     bap = plan.classify(seed, pooling="bap")
-    without = plan.label(bap, plan.val, background="complement")
+    without = plan.label(bap, plan.val, background="activation")
     labels = plan.label(bap, plan.val, background="attention")
-    complement = "background score 1 - max u_c"
+    own = "background score 0 inside boxes, outside them the activation map of the background"
     agreed = "scored on the pixels where Y_crf = Y_ret and only there: {reliable_fraction} % of all"
     return {
         published.WHOLE_BOX: RowSource(step=labels, scores=("whole_box.miou",)),
-        published.GAP: RowSource(step=gap, scores=(f"{Y_CRF}.miou",), remark=complement),
-        published.WITHOUT_U0: RowSource(step=without, scores=(f"{Y_CRF}.miou",), remark=complement),
+        published.GAP: RowSource(step=gap, scores=(f"{Y_CRF}.miou",)),
+        published.WITHOUT_U0: RowSource(step=without, scores=(f"{Y_CRF}.miou",), remark=own),
         published.Y_CRF: RowSource(step=labels, scores=(f"{Y_CRF}.miou",)),
         published.Y_RET: RowSource(step=labels, scores=(f"{Y_RET}.miou",)),
         published.BOTH: RowSource(step=labels, scores=("reliable_region_only.miou",), remark=agreed),
