@@ -55,7 +55,7 @@ def test_every_option_can_be_reached_and_is_known(verb: str) -> None:
     [
         ("boxseg label me", {"method=", "merge="}),
         ("boxseg label label.m", {"label.method=", "label.masks."}),
-        ("boxseg label label.c", {"label.class_map=", "label.crf.", "label.crf="}),
+        ("boxseg label label.c", {"label.class_map=", "label.corrections=", "label.crf.", "label.crf="}),
         ("boxseg label method=b", {"method=box", "method=bap"}),
         ("boxseg run segment.loss=ce", {"segment.loss=ce_crf", "segment.loss=ce_ret"}),
         ("boxseg run backbone=res", {"backbone=resnet50", "backbone=resnet101"}),

@@ -81,9 +81,9 @@ def execute(words: list[str]) -> int:
     """Run one command and return its exit status."""
     completed = words[:1] == ["completion"]  # words of a line that is being typed, flags included
     flags = {flag: flag in words and not completed for flag in ("--debug", "--verbose", "--quiet")}
-    _show_log(logging.DEBUG if flags["--verbose"] else logging.WARNING if flags["--quiet"] else logging.INFO)
+    level = logging.DEBUG if flags["--verbose"] else logging.WARNING if flags["--quiet"] else logging.INFO
     _show_any_name()
-    with _ctrl_c_noticed() as noticed, _progress(shown=not flags["--quiet"]):
+    with _log_shown(level), _ctrl_c_noticed() as noticed, _progress(shown=not flags["--quiet"]):
         return _answer([word for word in words if not flags.get(word)], flags, noticed)
 
 
@@ -231,15 +231,18 @@ def _show_any_name() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _show_log(level: int) -> None:
+@contextmanager
+def _log_shown(level: int) -> Iterator[None]:
     """Send log messages from a level on to stderr, one plain line each; with details, also the time."""
     log = logging.getLogger("boxseg")
-    # The handler of an earlier command in this process would write to its old stderr.
-    log.handlers = [handler for handler in log.handlers if handler.get_name() != "boxseg"]
+    before = log.handlers, log.level, log.propagate
     handler = logging.StreamHandler()
-    handler.set_name("boxseg")
     if level < logging.INFO:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    log.addHandler(handler)
+    log.handlers, log.propagate = [*log.handlers, handler], False
     log.setLevel(level)
-    log.propagate = False
+    try:
+        yield
+    finally:  # the process may go on with calls from Python
+        log.handlers, log.propagate = before[0], before[2]
+        log.setLevel(before[1])

@@ -98,7 +98,7 @@ def trip(
 
 def test_only_the_touched_photos_are_labelled_again(trip: Trip, several: list[Sample], boxseg: Command) -> None:
     touched = {several[0].id, several[1].id}
-    assert "2 photos or their boxes or corrections have changed" in trip.said.stderr
+    assert "2 photos with other content, boxes or corrections than" in trip.said.stderr
     assert "labels of 8 of 10 photos are there already" in trip.said.stderr
     after = of_photos(trip.out)
     assert {Path(name).stem for name in after if after[name] != trip.before[name]} == touched
@@ -139,7 +139,7 @@ def test_a_training_and_what_is_to_be_redrawn(
     small = [word for word in miniature if not word.startswith(("adapt", "classify", "label"))]
     words = ("segment", *small, f"labels={trip.out}", f"data={toy}", "scores=false")
     trained = boxseg(*words, f"out={tmp_path}/s")
-    assert "segment: 1 images that corrections call wrong are left out" in trained.stderr
+    assert "segment: left out: 1 image, wrong by corrections" in trained.stderr
     assert "segment: 9 images" in trained.stderr
     names = [json.loads(line)["id"] for line in (tmp_path / "s" / "provenance.jsonl").read_text().splitlines()]
     assert three.id not in names
@@ -157,7 +157,7 @@ def test_without_the_file_all_is_as_it_was(trip: Trip, boxseg: Command) -> None:
     assert (trip.out / APPLIED).is_file()
     back = boxseg(*trip.plain)
     assert "there are no corrections now: those that were made before are taken back" in back.stderr
-    assert "2 photos or their boxes or corrections have changed" in back.stderr
+    assert "2 photos with other content, boxes or corrections than" in back.stderr
     assert of_photos(trip.out) == trip.before
     assert json.loads((trip.out / "masks.json").read_text()) == trip.masks
     assert not (trip.out / APPLIED).exists()
@@ -268,9 +268,9 @@ def test_a_photo_of_the_other_split_is_left_aside(
     words = ("label", f"data={toy}", "method=ellipse", "crf=false", "scores=false")
     file = save_corrections(tmp_path / "c.json", dataset, {}, "val_0000", "train_0000")
     done = boxseg(*words, f"out={tmp_path}/l", f"corrections={file}")
-    assert "corrections of 1 photos of split val are left aside" in done.stderr
+    assert "corrections of 1 photo of split val left aside" in done.stderr
     done = boxseg(*words, f"out={tmp_path}/v", "data.split=val", f"corrections={file}")
-    assert "corrections of 1 photos of split train are left aside" in done.stderr
+    assert "corrections of 1 photo of split train left aside" in done.stderr
     gone = save_corrections(tmp_path / "c.json", dataset, {}, "test_0000")
     done = boxseg(*words, f"out={tmp_path}/l", f"corrections={gone}", check=False)
     assert done.returncode == 2
@@ -292,7 +292,7 @@ def test_run_passes_corrections_on(
     planned = boxseg(*corrected, f"out={tmp_path}/r", "dry_run=true")
     assert "10 photos, about" in planned.stdout
     done = boxseg(*corrected, f"out={tmp_path}/r")
-    assert "1 images that corrections call wrong are left out" in done.stderr
+    assert "left out: 1 image, wrong by corrections" in done.stderr
     assert (tmp_path / "r" / "label" / APPLIED).is_file()
     boxseg(*words, f"out={tmp_path}/b")
     refused = boxseg(*corrected, f"out={tmp_path}/b", check=False)

@@ -63,11 +63,11 @@ def test_a_report_leaves_out_what_is_damaged(text: str, run: Path, capsys: pytes
     ],
 )
 def test_a_report_leaves_out_odd_scores(
-    places: tuple[str, ...], value: Any, run: Path, caplog: pytest.LogCaptureFixture
+    places: tuple[str, ...], value: Any, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entry("metrics.json", *places, value=value)(run)
     assert execute(["report", str(run), "--quiet"]) == 0
-    assert "metrics.json does not hold scores" in caplog.text
+    assert "metrics.json does not hold scores" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", [text for text in RECORDS if text != '{"a": [1]}'])

@@ -24,6 +24,7 @@ NAMES = {
 OTHERS = {
     "data/loading.py": {layout.Y_CRF, layout.Y_RET},  # tensors of a batch
     "training/segmenter.py": {layout.Y_CRF, layout.Y_RET},
+    "options/keys.py": {layout.Y_CRF, layout.Y_RET},  # values of an option of earlier versions
     "jobs/use.py": {layout.Y_CRF, layout.Y_RET},  # values of the option `labels`
     "inference/networks.py": {layout.MODEL},  # transformers' name of weights in a folder
     "labelling/from_sam.py": {layout.MODEL},

@@ -218,7 +218,7 @@ def test_labels_of_a_changed_box_are_made_anew(tmp_path: Path, capsys: pytest.Ca
     capsys.readouterr()
     assert execute([*words, f"out={tmp_path}/out"]) == 0
     said = capsys.readouterr()
-    assert "1 photo or its boxes or corrections have changed" in said.err
+    assert "1 photo with other content, boxes or corrections than" in said.err
     assert "1 written, 3 there already" in said.out
     assert execute([*words, f"out={tmp_path}/fresh"]) == 0
     after = content(tmp_path / "out")

@@ -92,7 +92,12 @@ def test_a_run_shows_scores_curves_confusions_and_photos(run_folder: Path) -> No
     metrics = json.loads((run_folder / "label" / "metrics.json").read_text())
     assert f"{100 * metrics['y_crf']['miou']:.1f}" in text
     assert f"{100 * metrics['whole_box']['miou']:.1f}" in text
-    for words in ("Stage 1: box classifier", "Stage 3: segmentation network", "59 iterations", "Y_crf, train"):
+    for words in (
+        "Stage 1: box classifier",
+        "Stage 3: segmentation network",
+        "59 iterations",
+        "labels by CRF (Y_crf), train",
+    ):
         assert words in text
     assert "12 of 12 photos of train" in text
     # Its own metrics.json has no confusions: those of the photos that are shown stand in.
@@ -144,7 +149,7 @@ def test_labels_alone_make_a_report(root: Path, tmp_path: Path) -> None:
     assert 'id="training"' not in text
     # Older runs stored no confusions.
     (tmp_path / "confusion.json").unlink()
-    assert "Y_crf, photos of train shown here" in page(tmp_path)
+    assert "labels by CRF (Y_crf), photos of train shown here" in page(tmp_path)
 
 
 def test_labels_without_a_second_label_are_shown_with_what_is_reliable_of_them(

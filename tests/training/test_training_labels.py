@@ -142,7 +142,7 @@ def test_photos_that_corrections_call_wrong_have_no_labels(
     file = save_corrections(runs / "label" / CORRECTIONS, data_of(root), {}, "train_0001", "val_0000")
     for labels in (runs / "label", runs / "label" / "y_ret", runs / "label" / "labels"):
         assert ids(chosen(root, labels=str(labels))) == train(0, 2, 3, 4, 5)
-    assert "1 images that corrections call wrong are left out" in caplog.text
+    assert "left out: 1 image, wrong by corrections" in caplog.text
     assert "without labels" not in caplog.text
     both = chosen(root, labels=[str(runs / "other"), str(runs / "label")])
     assert ids(both) == train(0, 2, 3)

@@ -64,7 +64,7 @@ class WrittenDataset:
             }
             lines.append(f"  left out: {done.empty} {what.get(self.objects, 'small regions')}")
         if done.left_out:
-            lines.append(f"  left out: {done.left_out} boxes, by corrections")
+            lines.append(f"  left out: {counted(done.left_out, 'box')}, by corrections")
         if self.missing:
             lines.append(f"  left out: {counted(self.missing, 'photo')} without a label")
         if self.outside:

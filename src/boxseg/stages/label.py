@@ -130,9 +130,9 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     write_provenance(folder, there.kept)
     missing, present = there.missing, len(dataset) - len(there.missing)
     if there.changed:
-        which = "1 photo or its" if there.changed == 1 else f"{there.changed:,} photos or their"
         log.info(
-            f"label: {which} boxes or corrections have changed since the labels were made: they are made anew"
+            f"label: {counted(there.changed, 'photo')} with other content, boxes or corrections than when the "
+            "labels were made: they are made anew"
         )
     if present:
         log.info(f"label: labels of {counted_of(present, len(dataset), 'photo')} are there already")
@@ -190,7 +190,7 @@ def corrected(dataset: BoxDataset, job: LabelJob, splits: Splits) -> tuple[BoxDa
     found, aside = with_corrections(dataset, corrections, partial(_other_splits, job.data, splits))
     for split, count in aside.items():
         log.info(
-            f"label: corrections of {count} photos of split {split} are left aside: they are not labelled here"
+            f"label: corrections of {counted(count, 'photo')} of split {split} left aside: not labelled here"
         )
     if any("grabcut" in sample.corrections.values() for sample in found.samples):
         opencv()

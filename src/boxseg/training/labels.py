@@ -15,7 +15,7 @@ from boxseg.formats.problems import check_boxes
 from boxseg.jobs import SegmentJob
 from boxseg.runs.label_source import check_classes, label_sources, wrong_photos
 from boxseg.training.strong import strong_photos
-from boxseg.wording import counted
+from boxseg.wording import counted, counted_of
 
 log = logging.getLogger("boxseg")
 
@@ -58,8 +58,8 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
     if not weak:
         if wrong:
             raise DataError(
-                f"labels={job.labels}: corrections call {len(wrong)} of {len(dataset)} images of split "
-                f"{dataset.split} wrong, and no other has labels: label again with fewer corrections"
+                f"labels={job.labels}: corrections call {counted_of(len(wrong), len(dataset), 'image')} of "
+                f"split {dataset.split} wrong, and no other has labels: label again with fewer corrections"
             )
         both = " of all sources" if len(sources) > 1 else ""
         raise DataError(
@@ -68,7 +68,7 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
     # In the order of the data set, then photos that only the split of true masks has.
     chosen = {s.id: s for s in dataset.samples if s.id in weak or s.id in strong} | strong
     if wrong:
-        log.info(f"segment: {len(wrong)} images that corrections call wrong are left out")
+        log.info(f"segment: left out: {counted(len(wrong), 'image')}, wrong by corrections")
     left_out = sum(sample.id not in chosen for sample in dataset.samples) - len(wrong)
     if left_out:
         log.info(f"segment: left out: {counted(left_out, 'image')} without labels")
