@@ -230,7 +230,7 @@ def _change_records(content: bytes, suffix: str, chance: random.Random) -> bytes
 def _checkpoints(home: Path) -> Iterator[Target]:
     """Checkpoints of boxseg, of Lightning, and weights of other programs; with few tensors, to be read fast."""
     home.mkdir(parents=True, exist_ok=True)
-    for kind in ("mask-network", "segmenter"):
+    for kind in checkpoint.KINDS:
         file = home / f"{kind}.safetensors"
         meta = {"kind": kind, "classes": ["cat", "dog"], "options": {}, "palette": [[0, 0, 0]] * 3}
         meta |= {"model": {"backbone": "vgg16", "stride": 8}, "backbone": {}}
@@ -254,7 +254,7 @@ def _checkpoints(home: Path) -> Iterator[Target]:
 
 def _load(file: Path) -> None:
     """A checkpoint's content, and what it says of its network."""
-    for kind in (None, "mask-network", "segmenter"):
+    for kind in (None, *checkpoint.KINDS):
         with contextlib.suppress(BoxsegError):
             checkpoint.load(file, kind)
     # Networks are built without memory for their weights, which the file does not hold.

@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from boxseg.atomic import atomic_path
 from boxseg.errors import CheckpointError, refusal_of
+from boxseg.nn.weights.saved import load_saved
 from boxseg.runs.layout import BEFORE_LAST, LAST
 
 log = logging.getLogger("boxseg")
@@ -128,7 +129,7 @@ def _read(file: Path, stage: str) -> Progress:
         with zipfile.ZipFile(file) as archive:
             if (name := archive.testzip()) is not None:
                 raise zipfile.BadZipFile(name)
-        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        state = load_saved(file, mmap=True)
         of = state.get(OURS, {}).get("stage", stage)
         step, epoch = int(state["global_step"]), int(state["epoch"])
     except Exception as error:  # pickle raises anything, depending on the bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,30 @@ def test_a_text_is_none(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
     assert "it is neither safetensors nor what torch.save writes" in refusal(path)
+
+
+@pytest.mark.parametrize("archive", [True, False])
+@pytest.mark.parametrize("content", [b"\x80\x02c%s\nname\n.", b"\x80\x02X%s%s)R."])
+def test_words_that_torch_would_take_hours_to_quote(
+    content: bytes, archive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch searches its message about an unknown name with an expression of square time."""
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch was asked"))
+    path, word = tmp_path / "weights.pth", b"x" * 1_000_000
+    pickled = content % ((word,) if content.count(b"%s") == 1 else (len(word).to_bytes(4, "little"), word))
+    if archive:
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("weights/data.pkl", pickled)
+    else:
+        path.write_bytes(pickled)
+    refusal(path)
+
+
+def test_long_texts_are_read(tmp_path: Path) -> None:
+    """Other programs keep their options as one text beside the weights."""
+    path = tmp_path / "weights.pth"
+    torch.save({"config": "model = 1 " * 10_000, "state_dict": {"w": torch.zeros(2)}}, path)
+    assert list(read_state(path)) == ["w"]
 
 
 def test_a_file_that_holds_itself_ends(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-import torch
 from torch import Tensor
 
 from boxseg.downloads.fetch import fetch
 from boxseg.errors import CheckpointError, DownloadError, one_line
+from boxseg.nn.weights.saved import load_saved
 
 # Keys under which training scripts keep a state dict, and prefixes that they add to its names.
 WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict", "network")
@@ -84,7 +84,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             content: Any = safetensors.torch.load_file(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = load_saved(path)
     except Exception as error:  # pickle can raise anything on damaged bytes
         raise CheckpointError(
             f"{path} is not a weight file (a state dict of plain tensors is expected): {_fault(path, error)}"
