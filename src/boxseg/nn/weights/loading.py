@@ -130,8 +130,7 @@ def load_weights(
         ignored = sorted(set(state).difference(*(origin[name] for name in names)))
     if preprocessing != "auto":
         backbone.set_preprocessing(PREPROCESSING[preprocessing])
-    own_head = isinstance(backbone, VGG16) and backbone.includes_largefov
-    rates = settle_fresh(backbone, [name for name in FRESH if own_head and f"{name}.weight" not in names])
+    rates = settle_fresh(backbone, _fresh_layers(backbone, names))
     loaded = {prefix + name for name in names}
     new = [name for name, _ in module.named_parameters() if name not in loaded]
     return LoadReport(
@@ -191,6 +190,12 @@ def _backbone_of(module: nn.Module) -> tuple[Backbone, str]:
     if not isinstance(backbone, Backbone):
         raise TypeError(f"a Backbone or a network with one is expected, got {type(module).__name__}")
     return backbone, "backbone."
+
+
+def _fresh_layers(backbone: Backbone, loaded: Collection[str]) -> list[str]:
+    if not isinstance(backbone, VGG16) or not backbone.includes_largefov:
+        return []
+    return [name for name in FRESH if f"{name}.weight" not in loaded]
 
 
 def _name_of(backbone: Backbone) -> str:
