@@ -185,6 +185,23 @@ def network_tables(title: str, scores: NetworkScores) -> list[Table]:
     return [means, class_table(parts)]
 
 
+def network_notes(scores: NetworkScores) -> list[str]:
+    """A warning if the network finds one class only, or none: its mIoU would not say so."""
+    iou = scores.best.iou
+    found = [name for name, value in iou.items() if value]
+    return [] if len(found) > 1 else [one_class_note(found, len(iou), scores.images)]
+
+
+def one_class_note(found: Sequence[str], classes: int, images: int) -> str:
+    """That a network finds these few of its classes, and what to do about it."""
+    what = f"nothing but {found[0]}" if found else "none"
+    return (
+        f"Of {counted(classes, 'class')} the network finds {what} on {counted(images, 'photo')}: it was "
+        "trained for too few iterations, or from wrong labels. Look at its history.csv and at the labels; "
+        "segment.iterations=… trains longer"
+    )
+
+
 def class_table(parts: dict[str, Scores]) -> Table:
     """IoU of every class."""
     names = next(iter(parts.values())).iou

@@ -25,7 +25,13 @@ from boxseg.scoring.instance_scores import (
     score_instances,
 )
 from boxseg.scoring.label_scores import LabelScores, label_table, no_truth, score_labels, score_notes
-from boxseg.scoring.network_scores import NetworkScores, class_table, network_tables, score_network
+from boxseg.scoring.network_scores import (
+    NetworkScores,
+    class_table,
+    network_notes,
+    network_tables,
+    score_network,
+)
 from boxseg.tables import Table
 from boxseg.wording import counted
 
@@ -57,6 +63,7 @@ class EvaluateResult(Result):
         """Where the scores are, and which of them are missing."""
         left_out = self.scores.left_out if isinstance(self.scores, InstanceScores) else ""
         found = score_notes(self.scores) if isinstance(self.scores, LabelScores) else []
+        found += network_notes(self.scores) if isinstance(self.scores, NetworkScores) else []
         return [*filter(None, [left_out]), *found, f"Scores: {self.file}"]
 
 

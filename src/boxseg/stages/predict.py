@@ -29,6 +29,7 @@ from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import record_photos
 from boxseg.runs.layout import CONFIDENCE, FINAL, OVERLAYS
 from boxseg.runs.lock import hold
+from boxseg.scoring.network_scores import one_class_note
 from boxseg.stages import submission
 from boxseg.stages.submission import SubmissionResult
 from boxseg.tables import Table
@@ -60,8 +61,11 @@ class PredictResult(Result):
         return [Table(title="Predicted", columns=("class", "% of pixels"), rows=tuple(found))]
 
     def notes(self) -> list[str]:
-        """Where the predictions are."""
-        lines = [f"Predictions: {self.folder} ({counted(self.images, 'photo')}, {len(self.skipped)} skipped)"]
+        """Where the predictions are, and what is wrong with them."""
+        names = ("background", *self.classes)
+        found = [name for name, share in zip(names, self.shares, strict=True) if share > 0]
+        lines = [one_class_note(found, len(names), self.images)] if len(found) == 1 and self.images > 2 else []
+        lines += [f"Predictions: {self.folder} ({counted(self.images, 'photo')}, {len(self.skipped)} skipped)"]
         return lines + [f"  skipped {name}: {reason}" for name, reason in self.skipped.items()]
 
 

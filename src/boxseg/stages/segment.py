@@ -32,6 +32,7 @@ from boxseg.scoring.label_scores import write_confusion
 from boxseg.scoring.network_scores import (
     NetworkScores,
     StoredNetworkScores,
+    network_notes,
     network_tables,
     score_network,
     validation_split,
@@ -65,8 +66,11 @@ class SegmentResult(Result):
         return network_tables(self.title, self.scores) if self.scores else []
 
     def notes(self) -> list[str]:
-        """The path of the checkpoint."""
-        return [f"Segmentation network: {self.checkpoint}"]
+        """The path of the checkpoint, and what is wrong with the network."""
+        return [
+            *(network_notes(self.scores) if self.scores else []),
+            f"Segmentation network: {self.checkpoint}",
+        ]
 
 
 def run(
