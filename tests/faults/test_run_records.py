@@ -36,6 +36,19 @@ def test_options_whose_names_are_no_text(
     assert f"{run} holds the results of another command, with " in line
 
 
+@pytest.mark.parametrize("option", ["annotations", "images", "masks", "root"])
+def test_options_with_a_name_that_no_file_can_have(
+    option: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = yaml.safe_load((run / "config.yaml").read_text())
+    options["data"][option] = "1" * 5000
+    (run / "config.yaml").write_text(yaml.safe_dump(options))
+    assert execute(["report", str(run), "--quiet"]) == 0
+    (run / "config.yaml").unlink()
+    line = refused(capsys, "doctor", f"data.root={tmp_path}/data", f"data.{option}={'1' * 5000}")
+    assert "1' is longer than the name of a file can be" in line
+
+
 RECORDS = ("", "null", "7", "[]", '"x"', "{", "[" * 9999, '{"a": [1]}', '{"format": 3}')
 
 

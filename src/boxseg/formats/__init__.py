@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +19,7 @@ from boxseg.collector import collector_paused
 from boxseg.config import Data
 from boxseg.config.data import DESCRIPTIONS, FILES
 from boxseg.dataset import IGNORE, BoxDataset, Sample
-from boxseg.errors import ConfigError, DataError, did_you_mean
+from boxseg.errors import ConfigError, DataError, did_you_mean, shown
 from boxseg.formats import coco, cvat, label_studio, labelme, voc, voc_loose, yolo
 from boxseg.formats.assemble import assemble
 from boxseg.formats.box_outlines import without_box_outlines
@@ -66,8 +68,19 @@ def load(data: Data, *, boxes: bool = True) -> BoxDataset:
     Raises:
         DataError: The folder or the split is missing, the format is unknown, or no image is usable.
     """
-    with collector_paused():
+    with collector_paused(), _names_that_fit():
         return _load(_given(data), boxes)
+
+
+@contextmanager
+def _names_that_fit() -> Iterator[None]:
+    """Say that a name in options or files is too long for the system, which would otherwise end the program."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise DataError(f"{shown(error.filename)} is longer than the name of a file can be") from error
 
 
 def _given(data: Data) -> Data:
