@@ -209,7 +209,7 @@ def test_a_row_that_fails_is_named_and_the_others_go_on(
     toy: Path, miniature: tuple[str, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(logging.getLogger("boxseg"), "propagate", True)
+    monkeypatch.setattr(logging.getLogger("boxseg"), "handlers", [caplog.handler])
     words = [*RECIPE, *of_paper(miniature), f"data={toy}", f"out={tmp_path}"]
     other = ["classifier=vgg16", "classifier_weights=nowhere.pth"]
     assert execute(["reproduce", "final-vgg", *words, *other]) == 1

@@ -25,7 +25,8 @@ def page(browser: Browser, tmp_path: Path) -> Iterator[Browser]:
     browser.js("document.getElementById('corrections').open = true")
     yield browser
     assert browser.driver.get_log("browser") == []
-    assert {url.split(":")[0] for url in browser.requests()} == {"file"}
+    # The browser's own pages, which a cold one opens, are not the report's doing.
+    assert {url.split(":")[0] for url in browser.requests()} <= {"file", "chrome"}
 
 
 # In place of a download, for which headless browsers open pages of their own.

@@ -74,7 +74,7 @@ def test_a_box_that_is_left_out_is_in_no_format(
     every = sum(boxes.values())
     # What is to be redrawn is an object where objects are masks, and has no pixels where they are labels.
     assert counts(out) == (5, every - 1 if name in OVERLAPPING else every - 2)
-    assert "left out: 1 boxes, by corrections" in out
+    assert "left out: 1 box, by corrections" in out
     assert ("left out: 1 boxes without a pixel of their class" in out) == (name not in OVERLAPPING)
     expected = {**boxes, names[0]: boxes[names[0]] - 1}
     for folder in (tmp_path / "o", labels / name):
@@ -84,7 +84,7 @@ def test_a_box_that_is_left_out_is_in_no_format(
 @pytest.mark.parametrize("name", ["palette", "masks", "yolo-seg"])
 def test_formats_without_boxes(name: LabelFormat, labels: Path, tmp_path: Path, capsys) -> None:
     assert execute(["convert", str(labels), f"{tmp_path}/o", f"format={name}"]) == 0
-    assert "left out: 1 boxes, by corrections" in capsys.readouterr().out
+    assert "left out: 1 box, by corrections" in capsys.readouterr().out
 
 
 def test_objects_of_labels_and_masks_in_coco(labels: Path, dataset: BoxDataset, tmp_path: Path, capsys) -> None:
