@@ -52,7 +52,7 @@ def test_the_options_of_a_run_are_valid(verb: str, validator: Any) -> None:
     [
         ("label: {metod: box}", "'metod' was unexpected"),
         ("label: {grid: many}", "'many' is not of type 'integer'"),
-        ("label: {background: blue}", "'blue' is not one of ['auto',"),
+        ("label: {background: blue}", "'blue' is not one of ['attention',"),
         ("label: {formats: [coco, xls]}", "'xls' is not one of ['palette',"),
         ("segmnt: {loss: nal}", "'segmnt'"),
         ("adapt: 3", "3 is not valid"),
