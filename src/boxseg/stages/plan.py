@@ -200,7 +200,9 @@ def _training(
     batch = counted(options.batch, "box")
     if not isinstance(options, Adapt):
         batch = f"{counted(options.batch, 'image')}, {options.augment.crop} pixels"
-    iterations = schedule_length(options, len(images), job.scale)
+    # Of `run`, only a few photos have labels to be timed with.
+    length = len(images) if isinstance(options, Adapt) else len(dataset)
+    iterations = schedule_length(options, length, job.scale)
     finished, last = training_files(job.out).done, last_checkpoint(job.out, name)
     done = last.step if last else 0
     left = 0 if finished else max(0, iterations - done)
