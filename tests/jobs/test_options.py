@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Any, Literal
 
 import pytest
 import yaml
 
-import boxseg
 from boxseg import options
 from boxseg.config import Augment, Classify, Crf, Data
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS, POSITIONAL, ClassifyJob, DemoJob, PredictJob, RunJob
-from boxseg.options import options_of, parse_words
-from boxseg.options.keys import kinds_in
 
 
 def parse(verb: str, *words: str) -> object:
@@ -381,27 +378,3 @@ def test_a_table_of_the_paper_starts_from_its_recipe_unless_another_is_given() -
         parse("reproduce", "lossess", "data=d")
     with pytest.raises(ConfigError, match="seeds must differ"):
         parse("reproduce", "losses", "data=d", "seeds=[1, 1]")
-
-
-def test_labels_are_a_place_in_every_verb() -> None:
-    for verb, job in JOBS.items():
-        option = options_of(job).get("labels")
-        if option is not None:
-            kinds = kinds_in(option.kind)
-            assert Path in kinds or str in kinds, verb
-            assert not any(get_origin(kind) is Literal for kind in kinds), verb
-
-
-def test_an_option_with_another_name_now_is_told(tmp_path: Path) -> None:
-    """`labels` once chose among the labels of a folder in convert, and names the folder elsewhere."""
-    told = "is now called which=…"
-    file = tmp_path / "options.yaml"
-    file.write_text("labels: y_crf\n")
-    with pytest.raises(ConfigError, match=told):
-        parse_words(["a", "b", "format=coco", "labels=y_crf"], "convert")
-    with pytest.raises(ConfigError, match=told):
-        boxseg.convert(source="a", out="b", format="coco", labels="y_crf")  # type: ignore[call-arg]
-    with pytest.raises(ConfigError, match=told):
-        parse_words(["a", "b", "format=coco", "-c", str(file)], "convert")
-    file.write_text("labels: runs/label\n")  # of segment
-    assert "labels" not in parse_words(["a", "b", "format=coco", "-c", str(file)], "convert")

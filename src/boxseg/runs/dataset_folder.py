@@ -96,8 +96,7 @@ def write_dataset(
 ) -> WrittenDataset:
     """Write a data set with the labels as its ground truth.
 
-    A split that was made from the same labels with the same options stays, so that a command that was killed
-    after its last write can be repeated.
+    A split that was made from the same labels with the same options stays: a killed command can be repeated.
 
     Args:
         source: The photos with their labels.
@@ -125,9 +124,8 @@ def write_dataset(
     hold(out)
     remove_temporaries(out.rglob(".*"))
     if not there:
-        if split in splits:
-            for pattern in SPLIT_FOLDERS[name]:
-                shutil.rmtree(out / pattern.format(split), ignore_errors=True)
+        for pattern in SPLIT_FOLDERS[name] if split in splits else ():
+            shutil.rmtree(out / pattern.format(split), ignore_errors=True)
         _write_record(out, name, splits, split, {**entry, "complete": False})
         written = WRITERS[name](replace(source.dataset, split=split), out, writing)
         said = copy_maps(source.home, out, source.dataset.samples) if maps else ""
