@@ -80,8 +80,7 @@ def start(
         said: File that takes what it prints.
         before: Called in the new process, such as to make its disk slow.
     """
-    if len(list(Path("/proc/self/task").iterdir())) > 1:
-        raise RuntimeError("this process has several threads: a fork of it may hang")
+    _wait_for_one_thread()
     sys.stdout.flush()
     sys.stderr.flush()
     said.write_text("")
@@ -104,6 +103,23 @@ def start(
         status = _execute(words)
     finally:
         os._exit(status)
+
+
+def _wait_for_one_thread(seconds: float = 30) -> None:
+    # A joined thread stays in this list until the kernel takes it away: after 15 of 2,000 joins it was there.
+    end = time.monotonic() + seconds
+    while len(names := _names_of_threads()) > 1:
+        if time.monotonic() >= end:
+            raise RuntimeError(f"this process has several threads, {names}: a fork of it may hang")
+        time.sleep(0.01)
+
+
+def _names_of_threads() -> list[str]:
+    names = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it has just ended
+            names.append((task / "comm").read_text().strip())
+    return names
 
 
 def _redirect(said: Path) -> None:
