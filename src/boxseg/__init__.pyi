@@ -179,6 +179,7 @@ class _Classify(TypedDict, total=False):
     min_background: float
     batch: int
     epochs: float
+    min_iterations: int
     iterations: int | None
     milestones: list[float] | tuple[float, ...]
     optimiser: _Optimiser | config.Optimiser
@@ -233,6 +234,7 @@ class _Segment(TypedDict, total=False):
     detach_confidence: bool
     batch: int
     epochs: float
+    min_iterations: int
     iterations: int | None
     poly_power: float
     optimiser: _Optimiser | config.Optimiser

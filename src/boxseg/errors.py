@@ -112,11 +112,14 @@ def require_path(key: str, text: str) -> None:
         )
 
 
-def require_schedule(section: str, batch: int, epochs: float, iterations: int | None) -> None:
-    """Check the options that both trainings share."""
+def require_schedule(
+    section: str, batch: int, epochs: float, iterations: int | None, min_iterations: int = 1
+) -> None:
+    """Check the options that trainings share."""
     require(batch >= 1, f"{section}.batch must be at least 1, got {batch}")
     require(epochs > 0, f"{section}.epochs must be positive, got {epochs}")
-    require(iterations is None or iterations >= 1, f"{section}.iterations must be at least 1, got {iterations}")
+    for name, number in (("iterations", iterations), ("min_iterations", min_iterations)):
+        require(number is None or number >= 1, f"{section}.{name} must be at least 1, got {number}")
 
 
 # Some messages contain whole tracebacks of other processes.

@@ -30,7 +30,7 @@ from boxseg.reporting import contents
 from boxseg.reporting.html.charts import training_curve
 from boxseg.reporting.html.page import Page, write_page
 from boxseg.reporting.parts import read_parts
-from boxseg.reporting.stored import read_history
+from boxseg.reporting.stored import stored_history
 from boxseg.runs.folder import check_job
 from boxseg.runs.label_source import record_photos
 from boxseg.runs.layout import LAST, piece_path
@@ -165,7 +165,7 @@ def _run_folders(home: Path) -> Iterator[Target]:
     def page() -> None:
         shown = {"tables": contents.tables(parts), "headlines": contents.headlines(parts, None)}
         drawn = {"masks": contents.mask_table(parts), "matrices": contents.matrices(parts, None)}
-        curve = training_curve("", read_history(run))
+        curve = training_curve("", stored_history(run))
         curves = (curve,) if curve else ()
         write_page(
             home / "page.html", Page(title="", **shown, **drawn, curves=curves, details=contents.details(parts))

@@ -12,7 +12,7 @@ import yaml
 
 from boxseg import options
 from boxseg.cli import execute
-from boxseg.config import Classify
+from boxseg.config import Classify, Segment
 from boxseg.data.toy import write_toy
 from boxseg.errors import ConfigError
 from boxseg.nn.losses import LossOptions
@@ -38,8 +38,33 @@ from boxseg.training.schedule import OneCycle, checkpoint_interval, resume_point
 def test_iterations_are_scaled_and_rounded(
     images: int, batch: int, epochs: float, iterations: int | None, scale: float, expected: int
 ) -> None:
-    options = Classify(batch=batch, epochs=epochs, iterations=iterations)
+    options = Classify(batch=batch, epochs=epochs, iterations=iterations, min_iterations=1)
     assert schedule_length(options, images, scale) == expected
+
+
+@pytest.mark.parametrize(
+    ("images", "iterations", "scale", "expected"),
+    [
+        (40, None, 1, 120),  # 2 passes would be 4
+        (1200, None, 1, 120),
+        (1201, None, 1, 121),
+        (40, None, 0.1, 12),  # a trial is as short as somebody wants it
+        (40, 7, 1, 7),
+    ],
+)
+def test_passes_over_few_photos_have_a_minimum_of_iterations(
+    images: int, iterations: int | None, scale: float, expected: int
+) -> None:
+    for section in (
+        Classify(batch=20, epochs=2, iterations=iterations, min_iterations=120),
+        Segment(batch=20, epochs=2, iterations=iterations, min_iterations=120),
+    ):
+        assert schedule_length(section, images, scale) == expected
+
+
+def test_a_minimum_of_no_iterations_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"segment\.min_iterations must be at least 1, got 0"):
+        Segment(min_iterations=0)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,8 @@ class Classify:
         min_background: Share of an image that must be background for BAP; images with less use GAP.
         batch: Images per step.
         epochs: Passes over the data.
-        iterations: Number of steps; replaces epochs.
+        min_iterations: Steps of these passes at least; few photos need more of them.
+        iterations: Number of steps; replaces both.
         milestones: Where the learning rate drops to a tenth, as shares of the schedule.
         optimiser: Learning rates of stage 1.
         augment: Random changes of training images in stage 1.
@@ -90,6 +91,7 @@ class Classify:
     min_background: float = 0.125
     batch: int = 20
     epochs: float = 15.0
+    min_iterations: int = 75
     iterations: int | None = None
     milestones: tuple[float, ...] = (0.625,)
     # Small data sets label better when pretrained features move little: +1.8 mIoU on 80 photos of VOC.
@@ -103,7 +105,7 @@ class Classify:
             all(0 < share < 1 for share in self.milestones),
             f"classify.milestones are shares of the schedule between 0 and 1, got {list(self.milestones)}",
         )
-        require_schedule("classify", self.batch, self.epochs, self.iterations)
+        require_schedule("classify", self.batch, self.epochs, self.iterations, self.min_iterations)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +179,8 @@ class Segment:
         detach_confidence: Stop the gradient through the noise-aware confidence σ.
         batch: Images per step.
         epochs: Passes over the data.
-        iterations: Number of steps; replaces epochs.
+        min_iterations: Steps of these passes at least; few photos need more of them.
+        iterations: Number of steps; replaces both.
         poly_power: The learning rate falls with (1 - step / steps) to this power.
         optimiser: Learning rates of stage 3.
         augment: Random changes of training images in stage 3.
@@ -189,6 +192,7 @@ class Segment:
     detach_confidence: bool = False
     batch: int = 20
     epochs: float = 45.0
+    min_iterations: int = 200
     iterations: int | None = None
     poly_power: float = 0.9
     optimiser: Optimiser = Optimiser()
@@ -197,4 +201,4 @@ class Segment:
     def __post_init__(self) -> None:
         require_name("loss", "segment.loss", self.loss)
         require(self.weight >= 0, f"segment.weight must be 0 or more, got {self.weight}")
-        require_schedule("segment", self.batch, self.epochs, self.iterations)
+        require_schedule("segment", self.batch, self.epochs, self.iterations, self.min_iterations)

@@ -16,8 +16,8 @@ from boxseg.reporting.stored import (
     StageScores,
     evaluations,
     read_confusion,
-    read_history,
     read_scores,
+    stored_history,
 )
 from boxseg.runs.layout import CONFIG, FINAL, MASK_COUNTS, PAIR, VERSIONS, Y_CRF
 from boxseg.scoring.box_agreement import agreement_table
@@ -202,7 +202,7 @@ def curves(parts: Parts) -> tuple[Curve, ...]:
         "classify": "Stage 1: box classifier",
         "segment": "Stage 3: segmentation network",
     }
-    drawn = [training_curve(titles[s], read_history(parts.stages[s])) for s in titles if s in parts.stages]
+    drawn = [training_curve(titles[s], stored_history(parts.stages[s])) for s in titles if s in parts.stages]
     return tuple(curve for curve in drawn if curve is not None)
 
 

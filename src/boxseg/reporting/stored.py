@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from boxseg.documents import as_record, read_record, read_text
+from boxseg.documents import as_record, read_record
 from boxseg.errors import DataError
-from boxseg.runs.layout import CONFUSION, HISTORY, METRICS, Y_CRF, Y_RET, evaluation
+from boxseg.runs.history import read_history
+from boxseg.runs.layout import CONFUSION, METRICS, Y_CRF, Y_RET, evaluation
 from boxseg.scoring.box_agreement import BoxAgreement
 from boxseg.scoring.confusion import StoredScores
 from boxseg.scoring.label_scores import LABEL_TITLES
@@ -118,14 +118,10 @@ def _read_json(file: Path) -> dict[str, Any]:
         return {}
 
 
-def read_history(folder: Path) -> list[tuple[int, float, float]]:
-    """(iteration, loss, learning rate) of a training; empty without one."""
-    file = folder / HISTORY
-    if not file.is_file():
-        return []
+def stored_history(folder: Path) -> list[tuple[int, float, float]]:
+    """(iteration, loss, learning rate) of a training; empty without one, or where it is damaged."""
     try:
-        rows = csv.DictReader(read_text(file).splitlines())
-        return [(int(row["iteration"]), float(row["loss"]), float(row["lr"])) for row in rows]
-    except (DataError, csv.Error, KeyError, TypeError, ValueError) as error:
-        log.warning(f"report: {file} left out: {error}")
+        return read_history(folder)
+    except DataError as error:
+        log.warning(f"report: left out: {error}")
         return []

@@ -28,6 +28,7 @@ from boxseg.runs.stage_files import training_files
 from boxseg.training.box_classifier import BoxClassifierModule
 from boxseg.training.labels import with_boxes
 from boxseg.training.loop import check_training, fit
+from boxseg.training.plateau import late_fall_of, plateau_notes
 from boxseg.training.schedule import schedule_length
 from boxseg.wording import counted
 
@@ -41,14 +42,17 @@ class ClassifyResult(Result):
     Attributes:
         checkpoint: Its file.
         images: Photos it was trained on; None if an earlier call trained it.
+        late_fall: How much of what the loss fell it fell in the last third of the training; None where that
+            cannot be told. From 0.1 on there is a note that the training was short.
     """
 
     checkpoint: Path
     images: int | None
+    late_fall: float | None = None
 
     def notes(self) -> list[str]:
-        """The path of the checkpoint."""
-        return [f"Box classifier: {self.checkpoint}"]
+        """The path of the checkpoint, and whether the training was short."""
+        return [*plateau_notes("classify", self.late_fall), f"Box classifier: {self.checkpoint}"]
 
 
 def run(
@@ -65,10 +69,10 @@ def run(
     boxed = with_boxes(dataset)
     if not job.overwrite and training_files(_open(job, boxed)).done:
         log.info(f"classify: {file} already exists")
-        return ClassifyResult(checkpoint=file, images=None)
+        return ClassifyResult(checkpoint=file, images=None, late_fall=late_fall_of(job.out))
     report_problems(dataset)
     train(boxed, job, callbacks=callbacks, loggers=loggers)
-    return ClassifyResult(checkpoint=file, images=len(boxed))
+    return ClassifyResult(checkpoint=file, images=len(boxed), late_fall=late_fall_of(job.out))
 
 
 def _open(job: ClassifyJob, dataset: BoxDataset) -> Path:

@@ -35,6 +35,7 @@ class RunResult(Result):
 
     Attributes:
         adapted: The mask network, if one was trained.
+        classified: The box classifier, if one was trained.
         labels: Stage 2, on the training split.
         network: Stage 3, scored on the validation split.
         sheet: Picture sheet.
@@ -43,6 +44,7 @@ class RunResult(Result):
     """
 
     adapted: AdaptResult | None
+    classified: ClassifyResult | None
     labels: LabelResult
     network: SegmentResult
     sheet: Path
@@ -69,8 +71,9 @@ class RunResult(Result):
     def notes(self) -> list[str]:
         """Where everything is."""
         sheet = f"Picture sheet: {self.sheet}"
-        adapted = self.adapted.notes() if self.adapted else ()
-        return [*adapted, *self.labels.notes(), *self.network.notes(), sheet, *self.report.notes()]
+        trained = self.adapted or self.classified
+        before = trained.notes() if trained else []
+        return [*before, *self.labels.notes(), *self.network.notes(), sheet, *self.report.notes()]
 
 
 def run(job: RunJob, *, callbacks: Sequence[Callback] = (), loggers: Sequence[Logger] = ()) -> RunResult:
@@ -93,6 +96,7 @@ def run(job: RunJob, *, callbacks: Sequence[Callback] = (), loggers: Sequence[Lo
     page = report.run(ReportJob(run=folder, data=job.data.root, report=job.report), splits, kept)
     return RunResult(
         adapted=trained if isinstance(trained, AdaptResult) else None,
+        classified=trained if isinstance(trained, ClassifyResult) else None,
         labels=labels,
         network=network,
         sheet=folder / SHEET,

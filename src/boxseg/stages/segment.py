@@ -40,6 +40,7 @@ from boxseg.scoring.network_scores import (
 from boxseg.tables import Table
 from boxseg.training.labels import TrainingLabels, training_labels
 from boxseg.training.loop import check_training, fit
+from boxseg.training.plateau import late_fall_of, plateau_notes
 from boxseg.training.schedule import schedule_length
 from boxseg.training.segmenter import SegmenterModule
 from boxseg.wording import counted
@@ -55,11 +56,14 @@ class SegmentResult(Result):
         checkpoint: Its file.
         scores: Scores on the validation split; None if it cannot or must not be scored.
         title: What the scores are about.
+        late_fall: How much of what the loss fell it fell in the last third of the training; None where that
+            cannot be told. From 0.1 on there is a note that the training was short.
     """
 
     checkpoint: Path
     scores: NetworkScores | None
     title: str
+    late_fall: float | None = None
 
     def tables(self) -> list[Table]:
         """Scores on the validation split."""
@@ -69,6 +73,7 @@ class SegmentResult(Result):
         """The path of the checkpoint, and what is wrong with the network."""
         return [
             *(network_notes(self.scores) if self.scores else []),
+            *plateau_notes("segment", self.late_fall),
             f"Segmentation network: {self.checkpoint}",
         ]
 
@@ -97,7 +102,8 @@ def run(
         train(labels, job, callbacks=callbacks, loggers=loggers)
     title = f"{job.data.val_split}, trained with {job.segment.loss} on {job.data.split}"
     network = network or KeptSegmenter(path=file, trainer=job.trainer)
-    return SegmentResult(checkpoint=file, scores=score(job, job.out, splits, network), title=title)
+    scores = score(job, job.out, splits, network)
+    return SegmentResult(checkpoint=file, scores=scores, title=title, late_fall=late_fall_of(job.out))
 
 
 def _labels(job: SegmentJob, dataset: BoxDataset) -> TrainingLabels | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import uuid
 from collections.abc import Callable
@@ -21,7 +19,8 @@ from boxseg.config import LoggerName
 from boxseg.extras import import_extra
 from boxseg.options import flatten
 from boxseg.progress import Progress
-from boxseg.runs.layout import CONFIG, HISTORY, LOGGED_AS, MLFLOW, TENSORBOARD
+from boxseg.runs.history import write_history
+from boxseg.runs.layout import CONFIG, LOGGED_AS, MLFLOW, TENSORBOARD
 
 # The project of boxseg's runs in W&B and MLflow, and MLflow's tag that identifies a run.
 PROJECT = "boxseg"
@@ -74,11 +73,7 @@ class History(Callback):
     ) -> None:
         if not trainer.is_global_zero:
             return
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("iteration", "loss", "lr"))
-        writer.writerows((step, f"{loss:.6g}", f"{rate:.6g}") for step, loss, rate in self.rows)
-        write_text(self.folder / HISTORY, text.getvalue())
+        write_history(self.folder, self.rows)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: D102
         self.bar.__exit__(None, None, None)

@@ -11,14 +11,17 @@ from boxseg.config import Adapt, Classify, Segment
 def schedule_length(options: Adapt | Classify | Segment, images: int, scale: float = 1.0) -> int:
     """Steps of a stage's schedule: `iterations`, or `epochs` passes over the images, rounded up.
 
-    The mask network's passes have at most `max_iterations`. Multiplied by `scale` and rounded, at least 1. The
-    milestones of stage 1, the end of the polynomial decay and the β of bootstrapping are shares of it.
+    The passes have at least `min_iterations`, the mask network's at most `max_iterations`. Multiplied by
+    `scale` and rounded, at least 1. The milestones of stage 1, the end of the polynomial decay and the β of
+    bootstrapping are shares of it.
     """
     whole = options.iterations
     if whole is None:
-        whole = max(1, math.ceil(options.epochs * images / options.batch))
+        passes = max(1, math.ceil(options.epochs * images / options.batch))
         if isinstance(options, Adapt):
-            whole = min(whole, options.max_iterations)
+            whole = min(passes, options.max_iterations)
+        else:
+            whole = max(passes, options.min_iterations)
     return max(1, round(whole * scale))
 
 
