@@ -142,7 +142,7 @@ SHORT = (
     "evaluate.crf.iterations=1",
     "trainer.workers=0",
     "data.limit=3",
-    "report.photos=2",
+    "report.max_photos=2",
 )
 # Packages of extras without which a command is passed over.
 NEEDS = {"boxseg export": "onnxruntime", "grabcut": "cv2"}
@@ -151,7 +151,7 @@ NEEDS = {"boxseg export": "onnxruntime", "grabcut": "cv2"}
 PYTHON_NEEDS = {"onnx": "onnxruntime", "supervision": "supervision"}
 
 # Tables are trained with one seed, and networks without weight files, which are fetched.
-EXTRA = {"demo": ("images=4",), "download": ("dry_run=true",), "reproduce": ("seeds=[0]", "model.weights=none")}
+EXTRA = {"demo": ("count=4",), "download": ("dry_run=true",), "reproduce": ("seeds=[0]", "model.weights=none")}
 
 PROMISED = (
     "work/label/masks.json",

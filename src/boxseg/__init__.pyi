@@ -248,7 +248,7 @@ class _Evaluate(TypedDict, total=False):
     crf: _Crf | config.Crf | bool
 
 class _Report(TypedDict, total=False):
-    photos: int
+    max_photos: int
     size: int
     originals: bool
     predict: bool
@@ -1335,7 +1335,7 @@ def demo(
     out: Path | str = "runs/demo",
     overwrite: bool = False,
     scale: float = 1.0,
-    images: int = 200,
+    count: int = 200,
     adapt: _Adapt | config.Adapt | bool = ...,
     model: _Model | config.Model = ...,
     classify: _Classify | config.Classify = ...,
@@ -1354,7 +1354,7 @@ def demo(
         overwrite: Start again from scratch if OUT holds a run with other options.
         scale: Length of the schedules: 0.1 trains a tenth of the iterations; learning-rate drops, the end
             of bootstrapping and checkpoints come correspondingly earlier.
-        images: Number of training photos to make; a quarter as many are added for scoring.
+        count: Number of training photos to make; a quarter as many are added for scoring.
         adapt: The mask network.
         model: Network.
         classify: The box classifier (stage 1).

@@ -29,8 +29,8 @@ boxseg.background_masks(data="photos", out="masks")
 boxseg.download(dataset="voc", out="voc", only=["val"], mirror=Path("archives"))
 boxseg.convert_config(file="stage1.yaml", stage="classify")
 boxseg.reproduce(table="losses", data="VOC2012", seeds=[0, 1])
-boxseg.report(run="run", photos=0)
-boxseg.demo(images=8, progress=False)
+boxseg.report(run="run", max_photos=0)
+boxseg.demo(count=8, progress=False)
 boxseg.doctor(data="photos", progress=lambda state: print(state.completed, state.left))  # noqa: T201
 
 fallback: int = boxseg.label(data="photos", out="labels").counts["all"].fallback

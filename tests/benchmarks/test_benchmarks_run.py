@@ -12,6 +12,7 @@ import label
 import loading
 import memory
 import object_masks
+import provenance
 import scale
 import startup
 import training_step
@@ -29,6 +30,7 @@ import training_step
         (crf, 1),
         (object_masks, 1),
         (memory, 1),
+        (provenance, 1),
     ],
     ids=[
         "label",
@@ -40,6 +42,7 @@ import training_step
         "crf",
         "object_masks",
         "memory",
+        "provenance",
     ],
 )
 def test_it_prints_its_tables(benchmark: ModuleType, tables: int, capsys: pytest.CaptureFixture[str]) -> None:

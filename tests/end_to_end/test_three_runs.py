@@ -22,7 +22,7 @@ def test_three_runs_write_the_same_bytes(
     places = [tmp_path / str(number) / "work" for number in range(3)]  # a report shows the last two names
     for place in places:
         place.mkdir(parents=True)
-    words = ["run", f"data={toy}", "out=out", "label.formats=[coco]", "report.photos=3", *miniature]
+    words = ["run", f"data={toy}", "out=out", "label.formats=[coco]", "report.max_photos=3", *miniature]
     monkeypatch.chdir(places[0])
     boxseg(*words)
     for place, seed in zip(places[1:], ("1", "2"), strict=True):

@@ -46,9 +46,9 @@ def test_a_demo_that_was_killed_between_its_splits_paints_the_second(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "run_all", lambda job: job)
-    demo.run(DemoJob(out=tmp_path, images=4))
+    demo.run(DemoJob(out=tmp_path, count=4))
     listed = tmp_path / "data-4" / "ImageSets" / "Segmentation" / "val.txt"
     expected = listed.read_bytes()
     listed.unlink()
-    demo.run(DemoJob(out=tmp_path, images=4))
+    demo.run(DemoJob(out=tmp_path, count=4))
     assert listed.read_bytes() == expected

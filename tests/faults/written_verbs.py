@@ -71,11 +71,11 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "evaluate", "checkpoint=ready/s", "data=data", "data.split=val", "out=out", "trainer.workers=0",
         *_short("evaluate"),
     ),
-    "report": ("report", "ready/l", "out=out/page.html", "report.photos=4", "report.originals=true"),
+    "report": ("report", "ready/l", "out=out/page.html", "report.max_photos=4", "report.originals=true"),
     "convert, yolo-seg": ("convert", "ready/l", "out", "format=yolo-seg", "maps=true"),
     "label, mask network": ("label", "data=data", "out=out", "trainer.workers=0", *_short("label")),
     "run": (
-        "run", "data=data", "out=out", "adapt=false", "method=ellipse", "report.photos=2",
+        "run", "data=data", "out=out", "adapt=false", "method=ellipse", "report.max_photos=2",
         *_short("segment", "evaluate", "label", "trainer", "network"),
     ),
     "adapt": ("adapt", "data=data", "out=out", *_short("adapt", "trainer")),
@@ -85,7 +85,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "trainer.workers=0", *_short("evaluate"),
     ),
     "demo": (
-        "demo", "images=4", "out=out", "report.photos=2",
+        "demo", "count=4", "out=out", "report.max_photos=2",
         *_short("adapt", "segment", "evaluate", "label", "trainer", "network"),
     ),
     "convert-config": ("convert-config", "bana.yml", "out=out/bana.boxseg.yaml"),

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 import boxseg
+from boxseg.atomic import write_text
 from boxseg.data.toy import write_toy
 from report_browser import Browser, needs_chromium
 from report_runs import write_doubted, write_labels, write_run, write_yolo
@@ -299,3 +302,42 @@ def test_the_list_of_boxes_gives_reasons_and_shows_each_mask_alone(doubted: Brow
     doubted.js("document.activeElement.blur()")
     assert shown_boxes(doubted, "#stage") == [1]
     doubted.one("#close").click()
+
+
+def write_nested(root: Path) -> None:
+    """Two photos of 400 x 300 pixels: a large box with small ones in three of its corners, and in all four."""
+    corners = ((60, 40), (60, 260), (340, 40), (340, 260))
+    for name, small in (("three", corners[:3]), ("four", corners)):
+        path = root / "images" / "train" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((300, 400, 3), 90, dtype=np.uint8)).save(path)
+        boxes = [(1, 200, 150, 380, 280), *((0, x, y, 110, 70) for x, y in small)]
+        rows = "".join(f"{label} {x / 400} {y / 300} {w / 400} {h / 300}\n" for label, x, y, w, h in boxes)
+        write_text(root / "labels" / "train" / f"{name}.txt", rows)
+    write_text(root / "data.yaml", "train: images/train\nval: images/train\nnames: [cat, person]\n")
+
+
+def test_the_name_of_a_large_box_stands_where_no_small_box_lies(browser: Browser, tmp_path: Path) -> None:
+    write_nested(tmp_path / "data")
+    write_labels(tmp_path / "run", tmp_path / "data", scored=False, pair=False)
+    browser.open(Path(boxseg.report(run=tmp_path / "run").file))
+    for name, seen in (("three", True), ("four", False)):
+        browser.one("#name").clear()
+        browser.one("#name").send_keys(name)
+        WebDriverWait(browser.driver, 5).until(lambda _, name=name: browser.names() == [name])
+        browser.one(".frame").click()
+        browser.one("#detail-layers input[value=boxes]").click()
+        large = "document.querySelector('#stage [data-box=\"0\"] text')"
+        assert bool(browser.js(f"{large}.getClientRects().length")) is seen
+        covered = browser.js(
+            "[...document.querySelectorAll('#stage .box')].slice(1).some(box => {"
+            "const edge = box.querySelector('rect').getBoundingClientRect(),"
+            f"text = {large}.getBoundingClientRect();"
+            "return edge.left < text.right && text.left < edge.right && edge.top < text.bottom"
+            " && text.top < edge.bottom})"
+        )
+        assert not (seen and covered)
+        small = "[...document.querySelectorAll('#stage .box:not([data-box=\"0\"]) text')]"
+        assert browser.js(f"{small}.every(text => text.getClientRects().length)")
+        browser.one("#close").click()
+    assert browser.driver.get_log("browser") == []

@@ -21,7 +21,7 @@ FOLDERS = {
     "label": ["data=data", "method=box"],
     "segment": ["data=data", "labels=ground-truth", "model.weights=nowhere"],
     "run": ["data=data", "model.weights=nowhere"],
-    "demo": ["images=1"],
+    "demo": ["count=1"],
     "convert": ["data/SegmentationClass", "data=data", "format=voc"],
 }
 FILES = {"export": ["checkpoint=nowhere", "format=safetensors"], "report": ["data"]}

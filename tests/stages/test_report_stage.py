@@ -127,19 +127,19 @@ def test_stored_confusions_are_those_of_all_photos(run_folder: Path) -> None:
     truths = sum(np.array(stored["counts"]["y_crf"]).sum(1))
     assert truths == np.array(stored["counts"]["whole_box"]).sum()
     parts = read_parts(run_folder, None, Splits())
-    shown = make_gallery(parts, Report(photos=18), run_folder / "none", parts.network())
+    shown = make_gallery(parts, Report(max_photos=18), run_folder / "none", parts.network())
     assert shown is not None
     np.testing.assert_array_equal(shown.confusion["train", "y_crf"].counts, stored["counts"]["y_crf"])
 
 
 def test_fewer_photos_are_drawn_evenly_from_both_splits(run_folder: Path, tmp_path: Path) -> None:
-    text = page(run_folder, photos=7, out=tmp_path / "report.html")
+    text = page(run_folder, max_photos=7, out=tmp_path / "report.html")
     photos = index(tmp_path)["photos"]
     assert [photo["id"] for photo in photos] == [
         "train_0000", "train_0004", "train_0007", "train_0011", "val_0000", "val_0002", "val_0005",
     ]  # fmt: skip
     assert "4 of 12 photos of train, 3 of 6 photos of val: evenly drawn" in text
-    assert "The gallery needs JavaScript" not in page(run_folder, photos=0, out=tmp_path / "none.html")
+    assert "The gallery needs JavaScript" not in page(run_folder, max_photos=0, out=tmp_path / "none.html")
 
 
 def test_labels_alone_make_a_report(root: Path, tmp_path: Path) -> None:

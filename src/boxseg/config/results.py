@@ -42,7 +42,7 @@ class Report:
     """The report page of a run.
 
     Args:
-        photos: Number of photos in the gallery, evenly drawn, half of them from the validation split; 0 for
+        max_photos: Most photos in the gallery, evenly drawn, half of them from the validation split; 0 for
             none.
         size: Longer side of a photo on the page, in pixels.
         originals: Also write these photos and their labels at full size, to NAME-files/ beside NAME.html; the
@@ -50,11 +50,11 @@ class Report:
         predict: Let the network predict the photos in the gallery that it has not predicted yet.
     """
 
-    photos: int = 200
+    max_photos: int = 200
     size: int = 480
     originals: bool = False
     predict: bool = True
 
     def __post_init__(self) -> None:
-        require(self.photos >= 0, f"report.photos must be 0 or more, got {self.photos}")
+        require(self.max_photos >= 0, f"report.max_photos must be 0 or more, got {self.max_photos}")
         require(self.size >= 16, f"report.size must be at least 16 pixels, got {self.size}")

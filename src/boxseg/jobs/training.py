@@ -163,13 +163,13 @@ class DemoJob(TrainingJob):
 
     Args:
         out: Run folder.
-        images: Number of training photos to make; a quarter as many are added for scoring.
+        count: Number of training photos to make; a quarter as many are added for scoring.
     """
 
     out: Path = Path("runs/demo")
     overwrite: bool = False
     scale: float = 1.0
-    images: int = 200
+    count: int = 200
     adapt: Adapt = Adapt()
     model: Model = Model()
     classify: Classify = Classify()

@@ -95,7 +95,7 @@ def make_gallery(parts: Parts, options: Report, files: Path, network: KeptSegmen
     Raises:
         CheckpointError: The network cannot be used, or has other classes than the data.
     """
-    chosen = [(split, choose(split, share)) for split, share in _shares(parts.splits, options.photos)]
+    chosen = [(split, choose(split, share)) for split, share in _shares(parts.splits, options.max_photos)]
     work = [(split, sample) for split, samples in chosen for sample in samples]
     if not work:
         return None

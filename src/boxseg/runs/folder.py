@@ -39,7 +39,7 @@ FREE = (
     "label.instances",  # files beside the labels
     "label.formats",
     "label.corrections",  # a photo whose corrections change is labelled anew
-    "report.photos",
+    "report.max_photos",
     "report.size",
     "report.originals",
     "report.predict",

@@ -13,7 +13,7 @@ from boxseg.stages.run import run as run_all
 def run(job: DemoJob) -> RunResult:
     """Make the demo set if it is missing, and run every stage that is not done."""
     check_folder(job.out)
-    root = job.out / f"data-{job.images}"
+    root = job.out / f"data-{job.count}"
     if not (root / "ImageSets" / "Segmentation" / "val.txt").is_file():  # the last file that is written
-        write_toy(root, train=job.images, val=max(1, job.images // 4))
+        write_toy(root, train=job.count, val=max(1, job.count // 4))
     return run_all(job_for(RunJob, job, data=Data(root=root)))

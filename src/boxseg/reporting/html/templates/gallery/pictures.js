@@ -13,31 +13,44 @@
     return wishes.find((wish) => hasLayer(number, files, wish));
   }
 
+  const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
+  const meet = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
+
+  // Where a text stands in its box: in a corner that no smaller box touches. Null if it has no place.
+  function corner(photo, number, text, size) {
+    const box = photo.boxes[number], [x1, y1, x2, y2] = box;
+    const width = 0.6 * size * text.length + 0.4 * size, height = 1.25 * size;
+    if (width > x2 - x1 || 2 * height > y2 - y1) return null;
+    const smaller = photo.boxes.filter((other) => area(other) < area(box));
+    const corners = [[x1, y1], [x1, y2 - height], [x2 - width, y1], [x2 - width, y2 - height]];
+    const free = ([x, y]) => !smaller.some((other) => meet([x, y, x + width, y + height], other));
+    return corners.find(free) ?? null;
+  }
+
   function boxDrawing(photo, lines) {
     const [width, height] = photo.size;
     const size = Math.max(width, height) / lines;
     const drawing = draw("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
-    const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
     const numbers = photo.boxes.map((_, number) => number);
     numbers.sort((a, b) => area(photo.boxes[b]) - area(photo.boxes[a])); // small ones on top, for the pointer
     for (const number of numbers) {
       const [x1, y1, x2, y2, label] = photo.boxes[number];
       const mark = photo.marks?.[number];
       const edges = { x: x1, y: y1, width: x2 - x1, height: y2 - y1 };
-      // A name that is wider than its box or covers much of it stands above, and only while the box is pointed at.
+      // A name without a place in its box stands above, and only while the box is pointed at.
       const name = classes[label].name;
-      const fits = (text) => 0.6 * size * text.length < x2 - x1 && 2.5 * size < y2 - y1;
       const full = mark?.reason ? `${name}: ${mark.reason}` : name;
-      const small = !fits(name);
-      const place = { x: x1 + size * 0.2, y: Math.max(small ? y1 - size * 0.3 : y1 + size, size), style: `font-size:${size}px` };
-      const group = draw("g", { class: `box${mark?.reason ? " doubt" : ""}${small ? " small" : ""}`, "data-box": number });
+      const roomy = corner(photo, number, full, size), at = roomy ?? corner(photo, number, name, size);
+      const [x, y] = at ?? [x1, Math.max(y1 - 1.3 * size, 0)];
+      const place = { x: x + size * 0.2, y: y + size, style: `font-size:${size}px` };
+      const group = draw("g", { class: `box${mark?.reason ? " doubt" : ""}${at ? "" : " small"}`, "data-box": number });
       if (mark) {
         group.append(draw("title", {}, `${full}, ${mark.note}`));
         group.append(draw("path", { class: "own", d: mark.outline, fill: classes[label].colour }));
       }
       group.append(draw("rect", { ...edges, class: "edge" }));
       group.append(draw("rect", { ...edges, class: "ink", stroke: classes[label].colour }));
-      group.append(draw("text", place, small || fits(full) ? full : name));
+      group.append(draw("text", place, at && !roomy ? name : full));
       drawing.append(group);
     }
     return drawing;

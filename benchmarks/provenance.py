@@ -1,0 +1,118 @@
+"""What `label` pays for recording what each photo's results were made from, and for waiting for the disk.
+
+    python benchmarks/provenance.py --data DIR --photos 100       # DIR: VOCdevkit/VOC2012
+
+Photos are labelled by the mask network with and without it, in turn; on a machine that does anything else, such
+medians differ by more than it costs. So its own part is counted, too: processor time of the thread that syncs
+files and digests photos, and the time for which the labelling waited for it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from boxseg.config import Label, TrainerOptions
+from boxseg.dataset import BoxDataset, Sample
+from boxseg.inference.mask_networks import SHIPPED, load_mask_network
+from boxseg.labelling import labeller as labelling
+from boxseg.labelling.from_network import FromNetwork
+from boxseg.runs import provenance
+from measure import Cost, alternate, parser, photos, settings, table
+
+
+class Counted:
+    """Seconds that recording takes."""
+
+    def __init__(self) -> None:
+        self.cpu = self.waited = 0.0
+        self._record, self._recording = provenance._record, labelling.recording
+
+    def record(self, *arguments: Any) -> None:
+        """The work of the thread."""
+        start = time.thread_time()
+        self._record(*arguments)
+        self.cpu += time.thread_time() - start
+
+    @contextmanager
+    def recording(self, *arguments: Any) -> Iterator[Callable[[Sample], None]]:
+        """As the labelling calls it."""
+        context = self._recording(*arguments)
+        done = context.__enter__()
+
+        def timed(sample: Sample) -> None:
+            start = time.perf_counter()
+            done(sample)
+            self.waited += time.perf_counter() - start
+
+        yield timed
+        start = time.perf_counter()
+        context.__exit__(None, None, None)
+        self.waited += time.perf_counter() - start
+
+
+@contextmanager
+def nothing(*_: Any) -> Iterator[Callable[[Sample], None]]:
+    """Records nothing."""
+    yield lambda sample: None
+
+
+def label_once(labeller: labelling.Labeller, dataset: BoxDataset, threads: int) -> None:
+    """Label all photos, into a new folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        there = replace(labeller, folder=Path(folder))
+        labelling.label_photos(there, dataset.samples, TrainerOptions(workers=threads))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    arguments_of = parser(__doc__)
+    arguments_of.add_argument("--photos", type=int, default=100)
+    options = arguments_of.parse_args(arguments)
+    count = 4 if options.smoke else options.photos
+    counted = Counted()
+
+    def label(recording: Callable[..., Any]) -> None:
+        with (
+            patch.object(labelling, "recording", recording),
+            patch.object(provenance, "_record", counted.record),
+        ):
+            label_once(labeller, dataset, options.threads)
+
+    with settings(options), tempfile.TemporaryDirectory() as folder:
+        dataset = photos(options.data, count, Path(folder), options.smoke)
+        method = FromNetwork(loaded=load_mask_network(SHIPPED, torch.device("cpu")))
+        labeller = labelling.Labeller(
+            method=method, options=Label(), folder=Path(folder), classes=dataset.classes
+        )
+        costs = alternate(
+            {"recorded": partial(label, counted.recording), "not recorded": partial(label, nothing)},
+            options.repetitions,
+            per=count,
+        )
+        runs = (options.repetitions + 1) * count / 1e3
+        own = Cost(wall=counted.waited / runs, cpu=counted.cpu / runs)
+    whole = costs["recorded"]
+    print(
+        table(
+            ("ms a photo", "wall", "processor"),
+            [
+                *((name, cost.wall, cost.cpu) for name, cost in costs.items()),
+                ("recording itself", own.wall, own.cpu),
+                ("its share, %", 100 * own.wall / whole.wall, 100 * own.cpu / whole.cpu),
+            ],
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
