@@ -11,6 +11,7 @@ from PIL import Image
 
 import crf_settings
 import figures
+import label_pieces
 from boxseg.config import Classify, Crf, Model
 from boxseg.data.toy import CLASSES
 from boxseg.inference.networks import save_network, start_classifier
@@ -67,3 +68,32 @@ def test_settings_of_the_crf_are_compared(classifier: Path, monkeypatch: pytest.
     documented = (ROOT / "docs" / "crf.md").read_text(encoding="utf-8")
     shipped = crf_settings.SETTINGS
     assert all(f"| {name} |" in documented for name in shipped)
+
+
+def test_the_pieces_of_labels_are_those_of_the_labels(
+    classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from boxseg import formats
+    from boxseg.config import Data
+    from boxseg.data.toy import write_toy
+    from boxseg.inference.networks import load_classifier
+    from boxseg.jobs import LabelJob
+    from boxseg.stages import label
+
+    data = Data(root=tmp_path / "data", split="val")
+    write_toy(data.root, train=1, val=1)
+    label.run(LabelJob(checkpoint=classifier, data=data, out=tmp_path / "labels"))
+    [sample] = formats.load(data).samples
+    assert sample.ground_truth
+    truth, y_crf = sample.ground_truth(), np.asarray(Image.open(tmp_path / "labels/y_crf" / f"{sample.id}.png"))
+    boxed = np.zeros(truth.shape, bool)
+    for x1, y1, x2, y2 in sample.boxes.round().astype(int):
+        boxed[y1:y2, x1:x2] = True
+    found = label_pieces.pieces(load_classifier(classifier, torch.device("cpu")), formats.load(data))
+    for name, where in (("object", boxed & (truth > 0)), ("background in a box", boxed & (truth == 0))):
+        assert found[name].after == pytest.approx((y_crf[where] == 0).mean(), abs=0.01)
+        assert 0 <= found[name].confident <= 1
+        assert 0 <= found[name].before <= 1
+        assert 0 <= found[name].attention <= 1
+    label_pieces.main(classifier, data.root, 1)
+    assert [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines()] == list(found)
