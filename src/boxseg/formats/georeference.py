@@ -15,7 +15,7 @@ from boxseg.atomic import atomic_path
 from boxseg.dataset import BACKGROUND_NAME, IGNORE, Sample
 from boxseg.errors import DataError, is_damage
 from boxseg.formats.images import read_header
-from boxseg.formats.rasters import opened_raster, rasterio
+from boxseg.formats.rasters import no_word_of_places, opened_raster, rasterio
 from boxseg.palette import voc_palette
 from boxseg.wording import counted
 
@@ -104,7 +104,7 @@ def write_geotiff(
     blocks = {"tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK} if min(height, width) > _BLOCK else {}
     where = {"crs": place.crs, "transform": place.transform} if not place.gcps else {}
     colours = {value: (*colour, 255) for value, colour in enumerate(voc_palette().tolist())}
-    with library.io.MemoryFile() as memory:
+    with library.io.MemoryFile() as memory, no_word_of_places(library):
         with memory.open(
             driver="GTiff", width=width, height=height, count=1, dtype="uint8", nodata=IGNORE,
             compress="deflate", **blocks, **where,

@@ -45,11 +45,18 @@ def opened_raster(path: Path, purpose: str) -> Iterator[Any]:
     driver = next((name for start, name in _DRIVERS.items() if head.startswith(start)), None)
     if driver is None:
         raise ValueError("neither TIFF nor JPEG nor PNG")
-    with warnings.catch_warnings():  # that a photo has no place on the ground
-        warnings.simplefilter("ignore", library.errors.NotGeoreferencedWarning)
+    with no_word_of_places(library):
         dataset = library.open(path.absolute(), driver=driver)
     with dataset:
         yield dataset
+
+
+@contextmanager
+def no_word_of_places(library: Any) -> Iterator[None]:
+    """Without the warnings of rasterio that a file has no place on the ground, as most photos have none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", library.errors.NotGeoreferencedWarning)
+        yield
 
 
 def raster_photo(path: Path) -> Image.Image | None:

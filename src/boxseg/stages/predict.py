@@ -139,7 +139,7 @@ def run(job: PredictJob, splits: Splits | None = None) -> PredictResult | Submis
     parts = [*photos, *videos.values()]
     skipped = {**given.skipped, **{name: why for part in parts for name, why in part.skipped.items()}}
     if not sum(part.labelled for part in parts):
-        what = "video" if videos and not given.samples else "photo"
+        what = "file" if job.every is not None or videos else "photo"
         raise DataError(f"none of {counted(len(skipped), what)} could be read: {next(iter(skipped.values()))}")
     done = [sample for sample in given.samples if sample.id not in skipped]
     record_photos(job.out, loaded.classes, [*done, *(sample for part in parts for sample in part.kept)])
