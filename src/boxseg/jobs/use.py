@@ -67,9 +67,9 @@ class PredictJob(Job):
     Args:
         images: Photos: a file, a folder, a pattern such as "photos/*.jpg", or a list of these. Videos: a file,
             a pattern such as "clips/*.mp4", or a list.
-        out: Folder for labels/NAME.png, overlays/NAME.jpg and confidence/NAME.png; of a video
-            labels/NAME/FRAME_TIME.png and so on.
-        every: Of videos: only every k-th frame, from the first on. By default all.
+        out: Folder for labels/NAME.png, overlays/NAME.jpg and confidence/NAME.png.
+        every: Of videos: only every k-th frame, from the first on. By default all. Files are named by frame
+            and time: labels/NAME/000120_00h00m04s800.png.
         frames: Of videos: also write the frames that are labelled, to frames/NAME/FRAME_TIME.png. With them
             `boxseg convert` can write the labels for other programs.
         geotiff: Also write labels as GeoTIFFs, to geotiff/NAME.tif, at the places on the ground that photos say
