@@ -35,5 +35,6 @@ def earth(height: int = 64, width: int = 96, bands: int = 3, seed: int = 0) -> n
     """A photo with dark fields on light ground, (H, W, bands) uint8."""
     random = np.random.default_rng(seed)
     pixels = random.integers(150, 200, (height, width, bands), dtype=np.uint8)
-    pixels[10:40, 15:50] = random.integers(20, 60, (30, 35, bands), dtype=np.uint8)
+    field = pixels[10:40, 15:50]
+    field[:] = random.integers(20, 60, field.shape, dtype=np.uint8)
     return pixels

@@ -42,7 +42,7 @@ class Labelled:
 
     @cached_property
     def objects(self) -> dict[str, list[tuple[str, list[float], np.ndarray]]]:
-        """Of each photo its objects, with class, box (x1 y1 x2 y2, pixels) and mask, as pycocotools decodes it."""
+        """Of each photo its objects: class, box (x1 y1 x2 y2, pixels) and mask, by pycocotools."""
         content: dict[str, Any] = read_json(self.folder / "masks.json")
         names = {entry["id"]: Path(entry["file_name"]).stem for entry in content["images"]}
         classes = {entry["id"]: entry["name"] for entry in content["categories"]}

@@ -1,4 +1,4 @@
-"""What LightlyTrain's own data set makes of the mask folders of `format=masks`, by the `data` of the documentation.
+"""What LightlyTrain's own data set makes of the mask folders of `format=masks`.
 
 It needs torchvision; where that does not load, LightlyTrain does not, and this is skipped.
 """

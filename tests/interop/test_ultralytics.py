@@ -84,8 +84,8 @@ def test_a_training(converted: Callable[[str], Path], tmp_path: Path, name: str,
     root, _ = described(converted(name), tmp_path / "set")
     trained = ultralytics.YOLO(model)
     trained.train(
-        data=str(root / "data.yaml"), epochs=1, imgsz=64, batch=2, device="cpu", workers=0, project=str(tmp_path),
-        plots=False, amp=False,
+        data=str(root / "data.yaml"), epochs=1, imgsz=64, batch=2, device="cpu", workers=0,
+        project=str(tmp_path), plots=False, amp=False,
     )  # fmt: skip
     assert trained.trainer.epoch == 0
     assert next(tmp_path.rglob("last.pt"))
