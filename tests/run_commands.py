@@ -42,6 +42,14 @@ SINGLE = (
     "boxseg convert outlined voc format=voc which=ground-truth",
     "boxseg convert outlined tight format=coco which=ground-truth tighten=true",
     "boxseg convert runs/first/label tight2 format=coco tighten=true",
+    'boxseg label data=tiles out=field-masks "label.formats=[geotiff]"',
+    "boxseg convert field-masks on-the-map format=geotiff",
+    "boxseg predict checkpoint=runs/first images=tiles out=mapped geotiff=true",
+    "boxseg predict checkpoint=runs/first data=clip.mp4 every=10 out=clip-masks",
+    "boxseg predict checkpoint=runs/first data=clip.mp4 every=10 out=clip-frames frames=true",
+    "boxseg convert clip-frames clip-coco format=coco",
+    "boxseg convert work/label for-yolo format=yolo-seg",
+    "boxseg convert work/label for-semantic format=masks",
     'boxseg label data=traffic "data.classes=[dog,cat]" out=pets',
     'boxseg label data=traffic "data.merge={truck: car, bus: car}" out=cars',
     'boxseg run data=traffic "data.merge={truck: vehicle, car: vehicle}" "data.classes=[vehicle]" out=roads',
@@ -145,10 +153,16 @@ SHORT = (
     "report.max_photos=2",
 )
 # Packages of extras without which a command is passed over.
-NEEDS = {"boxseg export": "onnxruntime", "grabcut": "cv2"}
+NEEDS = {
+    **{"boxseg export": "onnxruntime", "grabcut": "cv2", "clip": "av"},
+    **{"tiles": "rasterio", "geotiff": "rasterio"},
+}
 
 # And blocks of Python, by what tells them.
-PYTHON_NEEDS = {"onnx": "onnxruntime", "supervision": "supervision"}
+PYTHON_NEEDS = {
+    **{"onnx": "onnxruntime", "supervision": "supervision"},
+    **{"import fiftyone": "fiftyone", "torchgeo": "torchgeo"},
+}
 
 # Tables are trained with one seed, and networks without weight files, which are fetched.
 EXTRA = {"demo": ("count=4",), "download": ("dry_run=true",), "reproduce": ("seeds=[0]", "model.weights=none")}
@@ -160,6 +174,9 @@ PROMISED = (
     "work/label/reliable/train_0000.png",
     "work/label/confidence/train_0000.png",
     "sure/reliable/train_0000.png",
+    "clip-masks/labels/clip/000010_00h00m01s000.png",
+    "on-the-map/masks/train/train_0000.tif",
+    "mapped/geotiff/train_0000.tif",
     "sure/confidence/train_0000.png",
     "work/label/labelmap.json",
     "work/coco/annotations/instances_train.json",

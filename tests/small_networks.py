@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
+from boxseg.config import Model, Segment
+from boxseg.inference.networks import save_network, start_segmenter
 from boxseg.nn.backbones.base import TORCHVISION, Backbone
 
 
@@ -19,3 +23,11 @@ class Edges(Backbone):
     def extract(self, x: Tensor) -> Tensor:
         y: Tensor = self.second(torch.relu(self.first(x)))
         return y
+
+
+def write_uneven_segmenter(file: Path, classes: tuple[str, ...]) -> Path:
+    """A segmentation network that is not trained, and says something else in every place."""
+    segmenter, _ = start_segmenter(Model(), len(classes), 0)
+    nn.init.orthogonal_(segmenter.classifier.weight, generator=torch.Generator().manual_seed(1))
+    save_network(file, segmenter, classes=classes, model=Model(), options=Segment())
+    return file

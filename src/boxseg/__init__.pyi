@@ -207,8 +207,8 @@ class _Label(TypedDict, total=False):
     masks: _Masks | config.Masks
     instances: bool
     formats: (
-        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
-        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"], ...]
     )
     corrections: Path | str | None
     crf: _Crf | config.Crf | bool
@@ -314,8 +314,8 @@ class _RunOptions(_Masks, _Report, total=False):
     class_map: dict[str, str] | Path | str | None  # label.class_map
     instances: bool  # label.instances
     formats: (
-        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
-        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"], ...]
     )  # label.formats
     corrections: Path | str | None  # label.corrections
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
@@ -587,8 +587,8 @@ class _LabelOptions(_Data, _Masks, _Crf, _TrainerOptions, total=False):
     class_map: dict[str, str] | Path | str | None  # label.class_map
     instances: bool  # label.instances
     formats: (
-        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
-        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"], ...]
     )  # label.formats
     corrections: Path | str | None  # label.corrections
     crf: _Crf | config.Crf | bool  # label.crf
@@ -855,7 +855,10 @@ def predict(
     checkpoint: Path | str,
     images: Path | str | list[Path | str] | tuple[Path | str, ...] | None = None,
     out: Path | str,
+    every: int | None = None,
+    frames: bool = False,
     confidence: bool = True,
+    geotiff: bool = False,
     submission: None = None,
     comp: Literal["comp5", "comp6"] = "comp6",
     overwrite: bool = False,
@@ -866,13 +869,20 @@ def predict(
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_PredictOptions],
 ) -> PredictResult:
-    """Label new photos, without boxes, with a segmentation network.
+    """Label new photos or the frames of videos, without boxes, with a segmentation network.
 
     Args:
         checkpoint: Segmentation network made by `segment`.
-        images: Photos: a file, a folder, a pattern such as "photos/*.jpg", or a list of these.
+        images: Photos: a file, a folder, a pattern such as "photos/*.jpg", or a list of these. Videos: a
+            file, a pattern such as "clips/*.mp4", or a list.
         out: Folder for labels/NAME.png, overlays/NAME.jpg and confidence/NAME.png.
+        every: Of videos: only every k-th frame, from the first on. By default all. Files are named by frame
+            and time: labels/NAME/000120_00h00m04s800.png.
+        frames: Of videos: also write the frames that are labelled, to frames/NAME/FRAME_TIME.png. With them
+            `boxseg convert` can write the labels for other programs.
         confidence: Write the probability of each pixel's label as 8-bit grey PNG; 255 stands for 1.
+        geotiff: Also write labels as GeoTIFFs, to geotiff/NAME.tif, at the places on the ground that photos
+            say they lie at.
         submission: `voc2012` labels the photos of data.split=test for the VOC 2012 evaluation server. It
             writes the folder OUT/results/ that the server expects and, if its check finds nothing wrong, the
             archive to upload. Run again, it continues where it stopped.
@@ -881,7 +891,7 @@ def predict(
             train_aug.
         overwrite: Submission only: start again from scratch if OUT holds one with other options.
         max_pixels: Photos of more pixels are refused: decoded, a small file may be of any size.
-        data: Photos of a data set, in place of `images` (boxes are not needed).
+        data: Photos of a data set, in place of `images` (boxes are not needed); or a video.
         evaluate: Scales, windows and CRF.
         trainer: Devices, precision and seed.
         progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
@@ -897,7 +907,10 @@ def predict(
     checkpoint: Path | str,
     images: Path | str | list[Path | str] | tuple[Path | str, ...] | None = None,
     out: Path | str,
+    every: int | None = None,
+    frames: bool = False,
     confidence: bool = True,
+    geotiff: bool = False,
     submission: Literal["voc2012"],
     comp: Literal["comp5", "comp6"] = "comp6",
     overwrite: bool = False,
@@ -914,7 +927,10 @@ def predict(
     checkpoint: Path | str,
     images: Path | str | list[Path | str] | tuple[Path | str, ...] | None = None,
     out: Path | str,
+    every: int | None = None,
+    frames: bool = False,
     confidence: bool = True,
+    geotiff: bool = False,
     submission: Literal["voc2012"] | None,
     comp: Literal["comp5", "comp6"] = "comp6",
     overwrite: bool = False,
@@ -962,7 +978,7 @@ def convert(
     *,
     source: Path | str,
     out: Path | str,
-    format: Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"],
+    format: Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"],
     which: Literal["labels", "y_crf", "y_ret", "agreed", "ground-truth"] = "labels",
     objects: Literal["auto", "masks", "boxes", "regions"] = "auto",
     segmentation: Literal["rle", "polygons"] = "rle",
@@ -990,14 +1006,15 @@ def convert(
             added.
         format: `palette` (PNG with labelmap.txt: CVAT's "Segmentation mask 1.1"), `voc` (devkit folder),
             `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances),
-            `yolo-seg` (polygons), `cvat` (CVAT for images 1.1) or `label-studio` (tasks with brushed masks).
+            `yolo-seg` (polygons), `cvat` (CVAT for images 1.1), `label-studio` (tasks with brushed masks) or
+            `geotiff` (masks on the map, of photos that say where they lie).
         which: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they
             are not reliable), or `y_crf` or `y_ret` of a classifier. `ground-truth` takes the outlines of
             single objects in a data set: `source` is its folder.
         objects: What counts as one object: `masks` (the mask of each box, as in masks.json), `boxes` (the
             pixels of a box's class inside that box) or `regions` (connected regions of a class). `auto` takes
-            masks where `label` made them, but boxes for palette, voc and masks; boxes where only these are
-            known, and regions elsewhere and for predictions.
+            masks where `label` made them, but boxes for palette, voc, masks and geotiff; boxes where only these
+            are known, and regions elsewhere and for predictions.
         segmentation: Of coco, cvat and label-studio: `rle` (run-length codes: masks in CVAT, the brush in
             Label Studio), or `polygons`, which fill holes.
         tighten: For coco and voc: write the bounds of each object's mask in place of its box.
@@ -1150,8 +1167,8 @@ class _ReproduceOptions(_Data, _Model, _Masks, _TrainerOptions, total=False):
     class_map: dict[str, str] | Path | str | None  # label.class_map
     instances: bool  # label.instances
     formats: (
-        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
-        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"], ...]
     )  # label.formats
     corrections: Path | str | None  # label.corrections
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
@@ -1317,8 +1334,8 @@ class _DemoOptions(_Masks, _Report, _TrainerOptions, total=False):
     masks: _Masks | config.Masks  # label.masks
     instances: bool  # label.instances
     formats: (
-        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]]
-        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"], ...]
+        list[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"]]
+        | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"], ...]
     )  # label.formats
     corrections: Path | str | None  # label.corrections
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss

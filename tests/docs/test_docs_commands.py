@@ -92,9 +92,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         labels = read_mask(mask, 5)
         write_mask(top / "masks" / mask.name, np.where((labels > 2) & (labels < IGNORE), 0, labels))
     shutil.copytree(voc / "JPEGImages", top / "new")
+    write_of_extras(top)
     shutil.copy(voc / "JPEGImages" / "val_0000.jpg", top / "photo.jpg")
     (top / "stage3_vgg.yml").write_text("MODEL:\n  LOSS: NAL\nSOLVER:\n  MAX_ITER: 10\n")
     return top
+
+
+def write_of_extras(top: Path) -> None:
+    """What commands need that need a package of an extra: tiles with boxes, and a video."""
+    if find_spec("rasterio"):
+        from earth_photos import earth, write_earth
+
+        photos = formats.load(Data(root=top / "photos", split="train"))
+        files = {one.id: top / "earth" / f"{one.id}.tif" for one in photos.samples}
+        for one in photos.samples:
+            write_earth(files[one.id], earth(one.height, one.width))
+        write_coco(
+            replace(photos, samples=tuple(replace(one, image=files[one.id]) for one in photos.samples)),
+            top / "tiles",
+        )
+    if find_spec("av"):
+        from small_videos import pictures, write_video
+
+        write_video(top / "clip.mp4", pictures(12))
 
 
 def write_outlined(root: Path, voc: Path) -> None:

@@ -12,7 +12,7 @@ from boxseg.config.masks import Masks
 from boxseg.errors import require, require_schedule
 from boxseg.plugins import LabelMethod, LossName, require_name
 
-LabelFormat = Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio"]
+LabelFormat = Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ class Label:
         instances: For bap and gap: also write the masks of boxes in Y_crf and in Y_ret, as COCO results
             instances_y_crf.json and instances_y_ret.json.
         formats: Also write the labels for other programs, to OUT/FORMAT, with links to the photos: palette,
-            voc, masks, coco, yolo-seg, cvat, label-studio. `boxseg convert` has more options.
+            voc, masks, coco, yolo-seg, cvat, label-studio, geotiff. `boxseg convert` has more options.
         corrections: What somebody said of masks in the report: the file that its page saves. A mask is replaced
             by another, or left out of the labels; only photos whose corrections changed are labelled anew.
             Without it, corrections that were made before are taken back.

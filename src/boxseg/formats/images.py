@@ -26,6 +26,7 @@ from boxseg.config.data import MOST_PIXELS
 from boxseg.dataset import Sample
 from boxseg.documents import require_regular
 from boxseg.errors import DataError, is_damage
+from boxseg.formats.rasters import raster_photo
 
 # What is taken for a photo, by every reader and verb. Pillow reads all but the last two, which it reads with a
 # plug-in; without one they are listed as unreadable.
@@ -104,7 +105,8 @@ def opened(path: Path | str | IO[bytes], limit: int = MOST_PIXELS) -> Iterator[I
         if isinstance(path, (str, Path)):
             require_regular(Path(path))
         with _NO_LIMIT:
-            image = Image.open(path)
+            raster = raster_photo(Path(path)) if isinstance(path, (str, Path)) else None
+            image = raster or Image.open(path)
         with image:
             if image.width * image.height > limit:
                 raise DataError(

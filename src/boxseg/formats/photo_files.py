@@ -63,7 +63,12 @@ def names_of(files: list[Path]) -> dict[str, Path]:
 
 def photo_sample(name: str, photo: Path, max_pixels: int = MOST_PIXELS) -> Sample:
     """A sample with this ID for a photo without boxes; DataError if it cannot be read, or has more pixels."""
-    width, height = image_size(photo, max_pixels)
+    return unboxed_sample(name, photo, image_size(photo, max_pixels))
+
+
+def unboxed_sample(name: str, photo: Path, size: tuple[int, int]) -> Sample:
+    """A sample without boxes, of this width and height."""
+    width, height = size
     return Sample(
         id=name,
         image=photo,

@@ -5,7 +5,7 @@ Source: Oh et al., BANA, CVPR 2021, section 4.1 (multi-scale testing).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from boxseg.config import Evaluate, TrainerOptions
+from boxseg.data.loading import LoadedPhoto
 from boxseg.dataset import Sample
 from boxseg.inference.networks import Loaded
 from boxseg.inference.prediction import LabelledPhoto, strongest
 from boxseg.inference.refine import refine, require_finite
-from boxseg.inference.threads import Readable, Skipped, photo_loop
+from boxseg.inference.threads import Readable, Skipped, loop_over, photo_loop
 from boxseg.inference.windows import blended, window_side
 from boxseg.nn.deeplab import Segmenter
 from boxseg.nn.views import Views
@@ -155,6 +156,18 @@ def predict_photos(
     """Photos with what the network predicts for them, in their order, with a progress bar."""
     work = partial(_predicted, loaded, options)
     return photo_loop(work, samples, description="predict", trainer=trainer, device=loaded.device)
+
+
+def predict_loaded(
+    loaded: Loaded[Segmenter],
+    photos: Iterable[LoadedPhoto],
+    options: Evaluate,
+    description: str,
+    total: int | None,
+) -> Iterator[tuple[Sample, LabelledPhoto | Skipped]]:
+    """Like `predict_photos`, for photos that come one after the other, such as the frames of a video."""
+    work = partial(_predicted, loaded, options)
+    return loop_over(work, photos, description=description, total=total, device=loaded.device)
 
 
 def write_predictions(

@@ -57,7 +57,20 @@ def photo_loop(
     `work` takes samples with their photos (H, W, 3), a few at a time, and returns a result for each; on a CPU
     several threads call it. `trainer` gives the number of loading processes; the bar shows the description.
     """
-    loaded = track(photos(samples, workers=trainer.workers), description, total=len(samples))
+    loaded = photos(samples, workers=trainer.workers)
+    return loop_over(work, loaded, description=description, total=len(samples), device=device)
+
+
+def loop_over(
+    work: Callable[[Sequence[Readable]], Sequence[T]],
+    loaded: Iterable[LoadedPhoto],
+    *,
+    description: str,
+    total: int | None,
+    device: torch.device,
+) -> Iterator[tuple[Sample, T | Skipped]]:
+    """Like `photo_loop`, for photos that are read already, or as they are asked for; only a few are held."""
+    loaded = track(loaded, description, total=total)
     groups = _grouped(loaded, 1 if device.type == "cpu" else BATCH)
     work_on = partial(_worked, work)
     on_cpu = device.type == "cpu"

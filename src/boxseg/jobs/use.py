@@ -62,11 +62,18 @@ class ReportJob(Job):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictJob(Job):
-    """Label new photos, without boxes, with a segmentation network.
+    """Label new photos or the frames of videos, without boxes, with a segmentation network.
 
     Args:
-        images: Photos: a file, a folder, a pattern such as "photos/*.jpg", or a list of these.
+        images: Photos: a file, a folder, a pattern such as "photos/*.jpg", or a list of these. Videos: a file,
+            a pattern such as "clips/*.mp4", or a list.
         out: Folder for labels/NAME.png, overlays/NAME.jpg and confidence/NAME.png.
+        every: Of videos: only every k-th frame, from the first on. By default all. Files are named by frame
+            and time: labels/NAME/000120_00h00m04s800.png.
+        frames: Of videos: also write the frames that are labelled, to frames/NAME/FRAME_TIME.png. With them
+            `boxseg convert` can write the labels for other programs.
+        geotiff: Also write labels as GeoTIFFs, to geotiff/NAME.tif, at the places on the ground that photos say
+            they lie at.
         confidence: Write the probability of each pixel's label as 8-bit grey PNG; 255 stands for 1.
         submission: `voc2012` labels the photos of data.split=test for the VOC 2012 evaluation server. It writes
             the folder OUT/results/ that the server expects and, if its check finds nothing wrong, the archive
@@ -75,14 +82,17 @@ class PredictJob(Job):
             VOC 2012, `comp6` for any other training data, such as ImageNet weights or the masks of train_aug.
         overwrite: Submission only: start again from scratch if OUT holds one with other options.
         max_pixels: Photos of more pixels are refused: decoded, a small file may be of any size.
-        data: Photos of a data set, in place of `images` (boxes are not needed).
+        data: Photos of a data set, in place of `images` (boxes are not needed); or a video.
         evaluate: Scales, windows and CRF.
     """
 
     checkpoint: Path
     images: str | list[str] | None = None
     out: Path
+    every: int | None = None
+    frames: bool = False
     confidence: bool = True
+    geotiff: bool = False
     submission: Literal["voc2012"] | None = None
     comp: Literal["comp5", "comp6"] = "comp6"
     overwrite: bool = False
@@ -93,6 +103,9 @@ class PredictJob(Job):
 
     def __post_init__(self) -> None:
         require(self.max_pixels > 0, f"max_pixels must be positive, got {self.max_pixels}")
+        require(
+            self.every is None or self.every >= 1, f"every must be 1 (all frames) or more, got {self.every}"
+        )
         if self.images is not None:
             require(self.images != [], "images= is empty; give images=DIR or images=[A,B]")
             for name in [self.images] if isinstance(self.images, str) else self.images:
@@ -125,14 +138,15 @@ class ConvertJob(Job):
         out: Folder of the data set: a new one, or one made by this command, to which another split is added.
         format: `palette` (PNG with labelmap.txt: CVAT's "Segmentation mask 1.1"), `voc` (devkit folder),
             `masks` (photos and grey PNG, as for Ultralytics' semantic segmentation), `coco` (instances),
-            `yolo-seg` (polygons), `cvat` (CVAT for images 1.1) or `label-studio` (tasks with brushed masks).
+            `yolo-seg` (polygons), `cvat` (CVAT for images 1.1), `label-studio` (tasks with brushed masks) or
+            `geotiff` (masks on the map, of photos that say where they lie).
         which: Which labels of a folder made by `label`: the `labels`, `agreed` (those with 255 where they are
             not reliable), or `y_crf` or `y_ret` of a classifier. `ground-truth` takes the outlines of single
             objects in a data set: `source` is its folder.
         objects: What counts as one object: `masks` (the mask of each box, as in masks.json), `boxes` (the
             pixels of a box's class inside that box) or `regions` (connected regions of a class). `auto` takes
-            masks where `label` made them, but boxes for palette, voc and masks; boxes where only these are
-            known, and regions elsewhere and for predictions.
+            masks where `label` made them, but boxes for palette, voc, masks and geotiff; boxes where only these
+            are known, and regions elsewhere and for predictions.
         segmentation: Of coco, cvat and label-studio: `rle` (run-length codes: masks in CVAT, the brush in Label
             Studio), or `polygons`, which fill holes.
         tighten: For coco and voc: write the bounds of each object's mask in place of its box.

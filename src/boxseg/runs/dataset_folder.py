@@ -18,6 +18,7 @@ from boxseg.dataset import BoxDataset
 from boxseg.documents import as_record
 from boxseg.errors import ConfigError
 from boxseg.formats.files import content_digest
+from boxseg.formats.georeference import unplaced_line
 from boxseg.formats.masks import MaskFolder, truth_digest
 from boxseg.formats.writers import OVERLAPPING, SPLIT_FOLDERS, WRITERS, Writing, Written
 from boxseg.options import load_mapping
@@ -67,6 +68,8 @@ class WrittenDataset:
             lines.append(f"  left out: {counted(done.left_out, 'box')}, by corrections")
         if self.missing:
             lines.append(f"  left out: {counted(self.missing, 'photo')} without a label")
+        if done.unplaced:
+            lines.append(unplaced_line(done.unplaced))
         if self.outside:
             lines.append(self.outside)
         if done.stray:

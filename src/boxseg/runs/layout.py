@@ -60,6 +60,8 @@ CORRECTIONS = (
 # Predictions for photos, with the label map.
 OVERLAYS = "overlays"
 PHOTOS = "photos.json"
+GEOTIFFS = "geotiff"
+FRAMES = "frames"  # of videos
 
 # Masks of boxes: the authors' code looks for this name beside JPEGImages.
 BACKGROUND_MASKS = "BgMaskfromBoxes"

@@ -142,7 +142,13 @@ def has_results(folder: Path) -> bool:
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed commands left half written in a folder of a stage."""
     patterns = [pattern for patterns in WRITTEN.values() for pattern in patterns if "/" in pattern]
-    inside = {layout.OVERLAYS, layout.BACKGROUND_MASKS, *(pattern.partition("/")[0] for pattern in patterns)}
+    inside = {
+        layout.OVERLAYS,
+        layout.GEOTIFFS,
+        layout.FRAMES,
+        layout.BACKGROUND_MASKS,
+        *(pattern.partition("/")[0] for pattern in patterns),
+    }
     found = [*folder.glob(".*"), *(file for name in sorted(inside) for file in folder.glob(f"{name}/**/.*"))]
     remove_temporaries(found)
 

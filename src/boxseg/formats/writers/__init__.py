@@ -15,6 +15,7 @@ from boxseg.dataset import BoxDataset
 from boxseg.formats.writers import (
     coco_instances,
     cvat_images,
+    geotiff_masks,
     label_studio_tasks,
     mask_folder,
     voc_tree,
@@ -30,6 +31,7 @@ WRITERS: dict[LabelFormat, Writer] = {
     "palette": partial(voc_tree.write, devkit=False),
     "voc": voc_tree.write,
     "masks": mask_folder.write,
+    "geotiff": geotiff_masks.write,
     "coco": coco_instances.write,
     "yolo-seg": yolo_polygons.write,
     "cvat": cvat_images.write,
@@ -44,6 +46,7 @@ SPLIT_FOLDERS: dict[LabelFormat, tuple[str, ...]] = {
     "palette": (),
     "voc": (),
     "masks": ("images/{}", "masks/{}"),
+    "geotiff": ("images/{}", "masks/{}"),
     "coco": ("images/{}",),
     "yolo-seg": ("images/{}", "labels/{}"),
     "cvat": ("images/{}",),

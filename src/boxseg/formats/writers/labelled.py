@@ -56,6 +56,7 @@ class Written:
     as_stored: int = 0  # photos whose labels are not those of the upright photo
     stray: int = 0  # photos with a pixel of a class that is in no object
     left_out: int = 0  # boxes left out by corrections
+    unplaced: int = 0  # photos left out as they do not say where they lie on the ground
 
     def __add__(self, other: Written) -> Written:
         names = (entry.name for entry in fields(self))
