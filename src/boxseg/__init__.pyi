@@ -602,6 +602,7 @@ def label(
     dry_run: Literal[False] = False,
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_LabelOptions],
 ) -> LabelResult:
@@ -620,6 +621,9 @@ def label(
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
         label: The labels (stage 2).
         trainer: Devices, precision and seed.
+        cluster: Work on the photos on the workers of a Dask scheduler, such as tcp://host:8786, and not on
+            this machine. Photos and OUT must lie on a drive that all see at the same path. Needs the extra
+            `dask`.
         progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
@@ -638,6 +642,7 @@ def label(
     dry_run: Literal[True],
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_LabelOptions],
 ) -> PlanResult: ...
@@ -652,6 +657,7 @@ def label(
     dry_run: bool,
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_LabelOptions],
 ) -> LabelResult | PlanResult: ...
@@ -788,6 +794,7 @@ def evaluate(
     out: Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_EvaluateOptions],
 ) -> EvaluateResult:
@@ -803,6 +810,9 @@ def evaluate(
         out: Folder for metrics.json. By default evaluate-SPLIT beside the checkpoint, or the label folder.
         evaluate: Scales, windows and CRF of a network.
         trainer: Devices, precision and seed.
+        cluster: Work on the photos on the workers of a Dask scheduler, such as tcp://host:8786, and not on
+            this machine. Photos and OUT must lie on a drive that all see at the same path. Needs the extra
+            `dask`.
         progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
@@ -861,6 +871,7 @@ def predict(
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_PredictOptions],
 ) -> PredictResult:
@@ -882,6 +893,9 @@ def predict(
         data: Photos of a data set, in place of `images` (boxes are not needed).
         evaluate: Scales, windows and CRF.
         trainer: Devices, precision and seed.
+        cluster: Work on the photos on the workers of a Dask scheduler, such as tcp://host:8786, and not on
+            this machine. Photos and OUT must lie on a drive that all see at the same path. Needs the extra
+            `dask`.
         progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
@@ -903,6 +917,7 @@ def predict(
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_PredictOptions],
 ) -> SubmissionResult: ...
@@ -920,6 +935,7 @@ def predict(
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_PredictOptions],
 ) -> PredictResult | SubmissionResult: ...
@@ -977,6 +993,7 @@ def convert(
     classes: list[str] | tuple[str, ...] = (),
     overwrite: bool = False,
     data: _Data | config.Data | Path | str | None = None,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_ConvertOptions],
 ) -> ConvertResult:
@@ -1018,6 +1035,9 @@ def convert(
         overwrite: Replace the split if OUT already has it.
         data: Data set of the labels. Folders made by `label` know theirs; data=DIR replaces it, if it has
             moved.
+        cluster: Work on the photos on the workers of a Dask scheduler, such as tcp://host:8786, and not on
+            this machine. Photos and OUT must lie on a drive that all see at the same path. Needs the extra
+            `dask`.
         progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
@@ -1046,6 +1066,7 @@ def doctor(
     format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: None = None,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_DoctorOptions],
 ) -> DoctorResult:
@@ -1058,6 +1079,9 @@ def doctor(
         decode: Read photos and masks completely, not just their headers.
         submission: Check an archive (.tgz) or folder of results for the VOC 2012 evaluation server instead,
             against the photos of `data.split`.
+        cluster: Work on the photos on the workers of a Dask scheduler, such as tcp://host:8786, and not on
+            this machine. Photos and OUT must lie on a drive that all see at the same path. Needs the extra
+            `dask`.
         progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
@@ -1072,6 +1096,7 @@ def doctor(
     format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: Path | str,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_DoctorOptions],
 ) -> SubmissionCheckResult: ...
@@ -1082,6 +1107,7 @@ def doctor(
     format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: Path | str | None,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_DoctorOptions],
 ) -> DoctorResult | SubmissionCheckResult: ...

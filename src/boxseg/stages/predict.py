@@ -17,10 +17,9 @@ from boxseg.errors import ConfigError, DataError
 from boxseg.formats.images import write_jpeg
 from boxseg.formats.photo_files import find_photos, names_of, photo_sample
 from boxseg.formats.splits import Splits
-from boxseg.inference.devices import torch_device, torch_devices
+from boxseg.inference.devices import torch_device
 from boxseg.inference.multiscale import predict_photos
 from boxseg.inference.networks import Loaded, load_segmenter
-from boxseg.inference.processes import spread
 from boxseg.inference.threads import Skipped
 from boxseg.jobs import PredictJob
 from boxseg.nn.deeplab import Segmenter
@@ -30,6 +29,7 @@ from boxseg.runs.label_source import record_photos
 from boxseg.runs.layout import CONFIDENCE, FINAL, OVERLAYS
 from boxseg.runs.lock import hold
 from boxseg.scoring.network_scores import one_class_note
+from boxseg.spreading.place import Needs, place_of
 from boxseg.stages import submission
 from boxseg.stages.submission import SubmissionResult
 from boxseg.tables import Table
@@ -78,10 +78,12 @@ def run(job: PredictJob, splits: Splits | None = None) -> PredictResult | Submis
     if (job.images is None) == (job.data is None):
         raise ConfigError("give either images=… (photos) or data.root=… (the photos of a split)")
     check_folder(job.out)
-    loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
+    place = place_of(job.cluster, job.trainer)
+    loaded = load_segmenter(job.checkpoint, torch_device(place.at_home(job.trainer)))
     samples, skipped = _photos(job)
     hold(job.out)
-    parts = spread(partial(_predict_chunk, job=job), loaded, samples, torch_devices(job.trainer), "predict")
+    work, needs = partial(_predict_chunk, job=job), Needs(writes=job.out)
+    parts = place.spread(work, loaded, samples, "predict", needs=needs)
     missed = {name: reason for _, part in parts for name, reason in part.items()}
     skipped |= missed
     counts = np.sum([part for part, _ in parts], axis=0)
