@@ -39,6 +39,7 @@ PLACES = {
     "training": (30, 320),
     "labelling": (355, 645),
     "scoring": (680, 970),
+    "spreading": (355, 970),
     "inference": (30, 970),
     "data": (640, 970),
     "runs": (330, 610),

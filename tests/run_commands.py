@@ -120,6 +120,9 @@ FETCHED = (
 
 # Of the commands in blocks, those that are not run, by what tells them, and why. They are parsed all the same.
 NOT_RUN = {
+    "cluster=tcp:": "tests/spreading/test_cluster.py does, with such a scheduler and workers",
+    "dask scheduler": "so does it this",
+    "dask worker": "so does it this",
     "pip install": "changes the environment",
     "python benchmarks/": "tests/benchmarks runs each of them in its smallest form",
     "boxseg schema >": "tests/jobs/test_schema.py does",
@@ -161,7 +164,7 @@ NEEDS = {
 # And blocks of Python, by what tells them.
 PYTHON_NEEDS = {
     **{"onnx": "onnxruntime", "supervision": "supervision"},
-    **{"import fiftyone": "fiftyone", "torchgeo": "torchgeo"},
+    **{"import fiftyone": "fiftyone", "torchgeo": "torchgeo", "SLURM": "dask_jobqueue"},
 }
 
 # Tables are trained with one seed, and networks without weight files, which are fetched.

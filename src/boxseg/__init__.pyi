@@ -604,6 +604,7 @@ def label(
     dry_run: Literal[False] = False,
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_LabelOptions],
 ) -> LabelResult:
@@ -622,6 +623,9 @@ def label(
         dry_run: Only list what would be done, and estimate time and disk space from a few real steps.
         label: The labels (stage 2).
         trainer: Devices, precision and seed.
+        cluster: Work on the photos on the workers of a Dask scheduler, such as tcp://host:8786, and not on
+            this machine. Photos and OUT must lie on a drive that all see at the same path. Needs the extra
+            `dask`.
         progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
@@ -640,6 +644,7 @@ def label(
     dry_run: Literal[True],
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_LabelOptions],
 ) -> PlanResult: ...
@@ -654,6 +659,7 @@ def label(
     dry_run: bool,
     label: _Label | config.Label = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_LabelOptions],
 ) -> LabelResult | PlanResult: ...
@@ -790,6 +796,7 @@ def evaluate(
     out: Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_EvaluateOptions],
 ) -> EvaluateResult:
@@ -805,6 +812,9 @@ def evaluate(
         out: Folder for metrics.json. By default evaluate-SPLIT beside the checkpoint, or the label folder.
         evaluate: Scales, windows and CRF of a network.
         trainer: Devices, precision and seed.
+        cluster: Work on the photos on the workers of a Dask scheduler, such as tcp://host:8786, and not on
+            this machine. Photos and OUT must lie on a drive that all see at the same path. Needs the extra
+            `dask`.
         progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
@@ -866,6 +876,7 @@ def predict(
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_PredictOptions],
 ) -> PredictResult:
@@ -894,6 +905,9 @@ def predict(
         data: Photos of a data set, in place of `images` (boxes are not needed); or a video.
         evaluate: Scales, windows and CRF.
         trainer: Devices, precision and seed.
+        cluster: Work on the photos on the workers of a Dask scheduler, such as tcp://host:8786, and not on
+            this machine. Photos and OUT must lie on a drive that all see at the same path. Needs the extra
+            `dask`.
         progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
@@ -918,6 +932,7 @@ def predict(
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_PredictOptions],
 ) -> SubmissionResult: ...
@@ -938,6 +953,7 @@ def predict(
     data: _Data | config.Data | Path | str | None = None,
     evaluate: _Evaluate | config.Evaluate = ...,
     trainer: _TrainerOptions | config.TrainerOptions = ...,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_PredictOptions],
 ) -> PredictResult | SubmissionResult: ...
@@ -995,6 +1011,7 @@ def convert(
     classes: list[str] | tuple[str, ...] = (),
     overwrite: bool = False,
     data: _Data | config.Data | Path | str | None = None,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_ConvertOptions],
 ) -> ConvertResult:
@@ -1037,6 +1054,9 @@ def convert(
         overwrite: Replace the split if OUT already has it.
         data: Data set of the labels. Folders made by `label` know theirs; data=DIR replaces it, if it has
             moved.
+        cluster: Work on the photos on the workers of a Dask scheduler, such as tcp://host:8786, and not on
+            this machine. Photos and OUT must lie on a drive that all see at the same path. Needs the extra
+            `dask`.
         progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
@@ -1065,6 +1085,7 @@ def doctor(
     format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: None = None,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_DoctorOptions],
 ) -> DoctorResult:
@@ -1077,6 +1098,9 @@ def doctor(
         decode: Read photos and masks completely, not just their headers.
         submission: Check an archive (.tgz) or folder of results for the VOC 2012 evaluation server instead,
             against the photos of `data.split`.
+        cluster: Work on the photos on the workers of a Dask scheduler, such as tcp://host:8786, and not on
+            this machine. Photos and OUT must lie on a drive that all see at the same path. Needs the extra
+            `dask`.
         progress: Whether progress is shown on stderr, or a function that gets each `ProgressState`.
         **options: Options of sections by any unambiguous shorter name: `grid=3`.
 
@@ -1091,6 +1115,7 @@ def doctor(
     format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: Path | str,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_DoctorOptions],
 ) -> SubmissionCheckResult: ...
@@ -1101,6 +1126,7 @@ def doctor(
     format: Literal["table", "json"] = "table",
     decode: bool = True,
     submission: Path | str | None,
+    cluster: str | None = None,
     progress: bool | Callable[[ProgressState], None] = True,
     **options: Unpack[_DoctorOptions],
 ) -> DoctorResult | SubmissionCheckResult: ...

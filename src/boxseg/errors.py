@@ -112,6 +112,14 @@ def require_path(key: str, text: str) -> None:
         )
 
 
+def require_cluster(address: str | None) -> None:
+    """Check that the address of a scheduler is not empty: all would be done on this machine."""
+    require(
+        address is None or bool(address.strip()),
+        "cluster= is empty: give the address of a Dask scheduler, such as tcp://host:8786, or leave it out",
+    )
+
+
 def require_schedule(
     section: str, batch: int, epochs: float, iterations: int | None, min_iterations: int = 1
 ) -> None:

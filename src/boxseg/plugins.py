@@ -114,7 +114,7 @@ def package_of(kind: PluginKind, name: str) -> str | None:
     return _package(entry) if entry else None
 
 
-def require_sendable(thing: object, what: str) -> None:
+def require_sendable(thing: object, what: str, cluster: str | None = None) -> None:
     """Check that an object can be sent to another process, which must import its class or function."""
     home = getattr(thing, "__module__", None) or type(thing).__module__
     reason = "it is defined in a notebook or prompt"
@@ -124,6 +124,11 @@ def require_sendable(thing: object, what: str) -> None:
             return
         except Exception as error:  # foreign code may raise anything
             reason = one_line(error, 300)
+    if cluster:
+        raise ConfigError(
+            f"{what} cannot be sent to the workers of cluster={cluster} ({reason}): put it into a package that "
+            "is installed there, too, or leave out cluster="
+        )
     raise ConfigError(
         f"{what} cannot be sent to the processes of several devices ({reason}): define it at the top level "
         "of a file that they can import, or use trainer.devices=1"

@@ -364,7 +364,7 @@ def test_everything_a_worker_needs_can_be_sent_to_it(dataset: BoxDataset) -> Non
 def test_the_number_of_workers_goes_by_cores_and_gpu(
     monkeypatch: pytest.MonkeyPatch, cores: int, gpu: bool, images: int, expected: int
 ) -> None:
-    monkeypatch.setattr(workers_module, "_cores", lambda: cores)
+    monkeypatch.setattr(workers_module, "cores", lambda: cores)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     assert choose_workers(images) == expected
 

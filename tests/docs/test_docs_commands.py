@@ -173,6 +173,8 @@ def test_other_programs_that_are_named_are_there() -> None:
         elif command.words[0] == "pip":
             named = re.findall(r"\[(\w+)\]", command.text)
             assert set(named) <= extras, command.text
+        elif command.words[0] == "dask":
+            assert command.verb in ("scheduler", "worker"), command.text
         else:
             assert command.words[0] == "boxseg", command.text
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
@@ -19,7 +21,7 @@ from boxseg.data.geometry import background_map
 from boxseg.data.labels import GROUND_TRUTH, Source, read_labels
 from boxseg.data.sampler import StreamSampler
 from boxseg.data.transforms import Item, augment, is_sliver
-from boxseg.data.workers import LoadingError, choose_workers, start_worker
+from boxseg.data.workers import LoadingError, choose_workers, reading_threads, start_worker
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import sample_image, sample_picture
@@ -275,7 +277,15 @@ class Photos(Dataset[tuple[NDArray[np.uint8] | None, str | None]]):
 
 
 def photos(samples: Sequence[Sample], *, workers: int = -1) -> Iterator[LoadedPhoto]:
-    """Whole photos in order; loading processes (-1 chooses their number) read the next ones ahead."""
+    """Whole photos in order; loading processes (-1 chooses their number) read the next ones ahead.
+
+    In a block of `read_by_threads`, threads do.
+    """
+    threads = reading_threads()
+    if threads:
+        yield from _read_ahead(samples, threads)
+        return
+    workers = workers if threads is None else 0
     loader = DataLoader(
         Photos(samples),
         batch_size=None,
@@ -286,6 +296,21 @@ def photos(samples: Sequence[Sample], *, workers: int = -1) -> Iterator[LoadedPh
     )
     for sample, (image, error) in zip(samples, loader, strict=True):
         yield LoadedPhoto(sample, image, error)
+
+
+def _read_ahead(samples: Sequence[Sample], threads: int) -> Iterator[LoadedPhoto]:
+    read, waiting = Photos(samples), deque[tuple[Sample, Future[Any]]]()
+    with ThreadPoolExecutor(threads, "boxseg-read") as pool:
+        try:
+            for place, sample in enumerate(samples):
+                waiting.append((sample, pool.submit(read.__getitem__, place)))
+                if len(waiting) > 2 * threads:
+                    first, future = waiting.popleft()
+                    yield LoadedPhoto(first, *future.result())
+            for first, future in waiting:
+                yield LoadedPhoto(first, *future.result())
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

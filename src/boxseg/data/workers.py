@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from multiprocessing import AuthenticationError
 from types import TracebackType
 
@@ -14,6 +17,26 @@ from boxseg.errors import DataError
 
 # Reading fewer photos than this takes less time than starting a process.
 _FEW = 64
+
+_by_threads: ContextVar[int | None] = ContextVar("boxseg_reading_threads", default=None)
+
+
+@contextmanager
+def read_by_threads(count: int) -> Iterator[None]:
+    """Photos inside the block are read ahead by so many threads, not by processes; by none if it is 0.
+
+    A process of Dask may have no children; nor is it wise to fork one with so many threads.
+    """
+    token = _by_threads.set(count)
+    try:
+        yield
+    finally:
+        _by_threads.reset(token)
+
+
+def reading_threads() -> int | None:
+    """Number of threads that read photos; None where processes may."""
+    return _by_threads.get()
 
 
 class LoadingError(DataError):
@@ -34,12 +57,12 @@ def choose_workers(photos: int) -> int:
     does, and uses all cores: with two cores, processes gain nothing; with more, up to four keep loading out of
     the network's way. A GPU waits for images: it gets one process per core, up to eight.
     """
-    cores = _cores()
-    if photos < _FEW or cores == 1:
+    count = cores()
+    if photos < _FEW or count == 1:
         return 0
     if torch.cuda.is_available():
-        return min(8, cores)
-    return min(4, cores - 1) if cores > 2 else 0
+        return min(8, count)
+    return min(4, count - 1) if count > 2 else 0
 
 
 def start_worker(_worker: int) -> None:
@@ -55,6 +78,6 @@ def _tell_unless_cut_off(kind: type[BaseException], error: BaseException, trace:
         sys.__excepthook__(kind, error, trace)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores this process may use; containers often allow fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
@@ -25,13 +25,23 @@ def inspect(dataset: BoxDataset, progress: Callable[[int, int], None] | None = N
     data set are not repeated.
     `progress` is called with (done, total) after each image.
     """
+    return inspect_photos(dataset.samples, dataset.classes, progress)
+
+
+def inspect_photos(
+    samples: Sequence[Sample],
+    classes: tuple[str, ...],
+    progress: Callable[[int, int], None] | None = None,
+    threads: int | None = None,
+) -> list[Problem]:
+    """`inspect` for some photos of a data set, by so many threads: by default, one for each core or more."""
     problems: list[Problem] = []
-    with ThreadPoolExecutor() as pool:
-        looks = pool.map(lambda sample: _look(sample, dataset.classes), dataset.samples)
+    with ThreadPoolExecutor(threads) as pool:
+        looks = pool.map(lambda sample: _look(sample, classes), samples)
         for done, found in enumerate(looks, start=1):
             problems += found
             if progress is not None:
-                progress(done, len(dataset))
+                progress(done, len(samples))
     return problems
 
 

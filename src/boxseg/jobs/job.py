@@ -36,6 +36,8 @@ class Job:
         evaluate: Scoring (scales, windows and CRF).
         report: The page report.html.
         trainer: Devices, precision and seed.
+        cluster: Work on the photos on the workers of a Dask scheduler, such as tcp://host:8786, and not on this
+            machine. Photos and OUT must lie on a drive that all see at the same path. Needs the extra `dask`.
     """
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from boxseg.config import Data
+from boxseg.errors import require_cluster
 from boxseg.jobs.job import POSITIONAL, Job
 
 
@@ -26,6 +27,10 @@ class DoctorJob(Job):
     format: Literal["table", "json"] = "table"
     decode: bool = True
     submission: Path | None = None
+    cluster: str | None = None
+
+    def __post_init__(self) -> None:
+        require_cluster(self.cluster)
 
 
 @dataclass(frozen=True, kw_only=True)

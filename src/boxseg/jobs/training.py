@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boxseg.config import Adapt, Classify, Data, Evaluate, Label, Model, Report, Segment, TrainerOptions
-from boxseg.errors import require, require_path
+from boxseg.errors import require, require_cluster, require_path
 from boxseg.jobs.job import Job, TrainingJob
 
 
@@ -73,8 +73,10 @@ class LabelJob(Job):
     dry_run: bool = False
     label: Label = Label()
     trainer: TrainerOptions = TrainerOptions()
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
+        require_cluster(self.cluster)
         require(
             self.checkpoint is not None or self.label.method not in ("bap", "gap"),
             f"label.method={self.label.method} needs checkpoint=…, a classifier made by `boxseg classify`; the "

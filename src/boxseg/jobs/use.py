@@ -9,7 +9,7 @@ from typing import Literal
 
 from boxseg.config import Data, Evaluate, LabelFormat, Report, TrainerOptions
 from boxseg.config.data import MOST_PIXELS
-from boxseg.errors import require, require_path
+from boxseg.errors import require, require_cluster, require_path
 from boxseg.jobs.job import POSITIONAL, Job
 
 
@@ -35,8 +35,10 @@ class EvaluateJob(Job):
     out: Path | None = None
     evaluate: Evaluate = Evaluate()
     trainer: TrainerOptions = TrainerOptions()
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
+        require_cluster(self.cluster)
         require(
             self.instances is not None or not self.baselines,
             "baselines=true is for masks of single objects: give instances=…",
@@ -100,8 +102,10 @@ class PredictJob(Job):
     data: Data | None = None
     evaluate: Evaluate = Evaluate()
     trainer: TrainerOptions = TrainerOptions()
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
+        require_cluster(self.cluster)
         require(self.max_pixels > 0, f"max_pixels must be positive, got {self.max_pixels}")
         require(
             self.every is None or self.every >= 1, f"every must be 1 (all frames) or more, got {self.every}"
@@ -190,8 +194,10 @@ class ConvertJob(Job):
     classes: tuple[str, ...] = ()
     overwrite: bool = False
     data: Data | None = None
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
+        require_cluster(self.cluster)
         require(
             not self.tighten or self.format in ("coco", "voc"),
             f"tighten=true is for formats with boxes, coco and voc; {self.format} has none",

@@ -17,8 +17,6 @@ from boxseg.data.box_masks import object_windows
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.formats.masks import write_mask
-from boxseg.inference.devices import torch_devices
-from boxseg.inference.processes import spread
 from boxseg.inference.refine import require_finite
 from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.labelling.box_instances import box_instances, write_piece
@@ -29,8 +27,9 @@ from boxseg.labelling.method import Method, Scored, ScoredInParts
 from boxseg.labelling.objects import ObjectMask, objects_of_labels, with_fallbacks, write_objects
 from boxseg.nn.pseudo import BoxMasks
 from boxseg.runs.layout import PAIR, label_path, pair_paths
-from boxseg.runs.provenance import recording
+from boxseg.runs.provenance import add_lines, recording
 from boxseg.runs.stage_files import StageFiles, label_files
+from boxseg.spreading.place import Here, Needs, Place
 
 log = logging.getLogger("boxseg")
 
@@ -65,23 +64,50 @@ class Labeller:
         return replace(self, method=self.method.on(device))
 
 
-def label_photos(labeller: Labeller, samples: Sequence[Sample], trainer: TrainerOptions) -> dict[str, str]:
-    """Write the labels of these photos; returns the photos that could not be read, with the reason."""
-    work = partial(_label_chunk, trainer=trainer)
-    parts = spread(work, labeller, samples, torch_devices(trainer), "label")
-    return {name: reason for part in parts for name, reason in part.items()}
+def label_photos(
+    labeller: Labeller, samples: Sequence[Sample], trainer: TrainerOptions, place: Place | None = None
+) -> dict[str, str]:
+    """Write the labels of these photos; returns the photos that could not be read, with the reason.
+
+    `place` is this machine by default.
+    """
+    place = place or Here(trainer)
+    # The processes of this machine add their lines to the record of photos themselves, photo by photo. Other
+    # machines send them back with each chunk, and this process alone writes them: on NFS, which knows no
+    # appending, two machines that add lines at once write over each other's.
+    work = partial(_label_chunk, trainer=trainer, lines_here=place.here)
+    needs, folder = Needs(writes=labeller.folder), labeller.folder
+    parts = place.spread(
+        work, labeller, samples, "label", needs=needs, arrived=lambda part: add_lines(folder, part.lines)
+    )
+    skipped = {name: reason for part in parts for name, reason in part.skipped.items()}
+    files = labeller.files().of
+    place.wait_for([file for sample in samples if sample.id not in skipped for file in files(sample)])
+    return skipped
 
 
-def _label_chunk(labeller: Labeller, samples: Sequence[Sample], trainer: TrainerOptions) -> dict[str, str]:
+@dataclass(frozen=True, kw_only=True)
+class _Labelled:
+    """What comes back of a chunk: unreadable photos with the reason, and lines for the record of photos."""
+
+    skipped: dict[str, str]
+    lines: tuple[str, ...] = ()
+
+
+def _label_chunk(
+    labeller: Labeller, samples: Sequence[Sample], trainer: TrainerOptions, lines_here: bool
+) -> _Labelled:
     work, device = partial(_label_group, labeller), labeller.method.device
     skipped: dict[str, str] = {}
-    with recording(labeller.folder, labeller.classes, labeller.files().of) as done:
+    lines: list[str] = []
+    add = None if lines_here else lines.append
+    with recording(labeller.folder, labeller.classes, labeller.files().of, add) as done:
         for sample, result in photo_loop(work, samples, description="label", trainer=trainer, device=device):
             if isinstance(result, Skipped):
                 skipped[sample.id] = result.reason
             else:
                 done(sample)
-    return skipped
+    return _Labelled(skipped=skipped, lines=tuple(lines))
 
 
 @torch.inference_mode()

@@ -68,6 +68,6 @@ def start_method(job: LabelJob, dataset: BoxDataset) -> Method:
             f"label method {name!r} gave a {type(method).__name__} without {', '.join(lacking)}; expected a "
             "boxseg.labelling.method.Method"
         )
-    if len(torch_devices(job.trainer)) > 1:
-        plugins.require_sendable(type(method), f"label method {name!r}")
+    if job.cluster or len(torch_devices(job.trainer)) > 1:
+        plugins.require_sendable(type(method), f"label method {name!r}", job.cluster)
     return method

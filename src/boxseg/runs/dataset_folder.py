@@ -20,7 +20,7 @@ from boxseg.errors import ConfigError
 from boxseg.formats.files import content_digest
 from boxseg.formats.georeference import unplaced_line
 from boxseg.formats.masks import MaskFolder, truth_digest
-from boxseg.formats.writers import OVERLAPPING, SPLIT_FOLDERS, WRITERS, Writing, Written
+from boxseg.formats.writers import OVERLAPPING, SPLIT_FOLDERS, WRITERS, Spread, Writing, Written
 from boxseg.options import load_mapping
 from boxseg.runs.dataset_maps import copy_maps
 from boxseg.runs.folder import check_folder
@@ -158,10 +158,12 @@ def _copied_from_outside(dataset: BoxDataset) -> str:
     return f"  {len(found)} of the copied photos are from outside of {dataset.root}, such as {found[0]}"
 
 
-def write_formats(names: Sequence[LabelFormat], folder: Path, dataset: BoxDataset) -> list[str]:
+def write_formats(
+    names: Sequence[LabelFormat], folder: Path, dataset: BoxDataset, spread: Spread | None = None
+) -> list[str]:
     """Write the labels of a label folder to FOLDER/FORMAT, with links to the photos; returns summaries.
 
-    Complete data sets of the same labels stay.
+    `spread` has the photos written elsewhere. Complete data sets of the same labels stay.
     """
     masks = MaskFolder(folder / FINAL)
     corrected = any(sample.corrections for sample in dataset.samples)
@@ -172,15 +174,23 @@ def write_formats(names: Sequence[LabelFormat], folder: Path, dataset: BoxDatase
         missing = len(dataset) - len(labelled)
         source = LabelSource(dataset=labelled, masks=masks, objects=objects, missing=missing, home=folder)
         writing = Writing(
-            objects=objects, masks=partial(piece_path, folder), corrected=corrected, photos="link"
+            objects=objects,
+            masks=partial(piece_path, folder),
+            corrected=corrected,
+            photos="link",
+            spread=spread,
         )
         lines += write_dataset(source, folder / name, name, writing, overwrite="changed").lines()
     return lines
 
 
+# Of `Writing`: files, which count by content, and where the work is done.
+_NO_OPTIONS = ("masks", "corrected", "spread")
+
+
 def _entry(source: LabelSource, writing: Writing, maps: bool) -> dict[str, Any]:
     """What a split is made from: the labels, by content, and the options."""
-    options = {name: value for name, value in vars(writing).items() if name not in ("masks", "corrected")}
+    options = {name: value for name, value in vars(writing).items() if name not in _NO_OPTIONS}
     digest = hashlib.blake2b(digest_size=16)
     for sample in source.dataset.samples:
         counts = writing.objects == "masks" or writing.corrected

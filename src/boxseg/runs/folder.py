@@ -25,6 +25,7 @@ FREE = (
     "out",
     "overwrite",
     "dry_run",
+    "cluster",
     "scores",  # files beside the results
     "data.root",
     "trainer.accelerator",

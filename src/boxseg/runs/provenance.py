@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from boxseg.atomic import append_text, atomic_path, sync_files
@@ -184,19 +185,24 @@ def write_provenance(folder: Path, origins: Mapping[str, Origin]) -> None:
 
 @contextmanager
 def recording(
-    folder: Path, classes: Sequence[str], files: Callable[[Sample], Iterable[Path]]
+    folder: Path,
+    classes: Sequence[str],
+    files: Callable[[Sample], Iterable[Path]],
+    add: Callable[[str], object] | None = None,
 ) -> Iterator[Callable[[Sample], None]]:
     """A function that is told of each photo that is done, and records it once its files are on the disk.
 
-    A thread waits for the disk, while the work goes on. Several processes may record in one folder: the lines
-    are written by one call of the system.
+    A thread waits for the disk, while the work goes on. Several processes of a machine may record in one
+    folder: the lines are written by one call of the system. Those of other machines get them by `add`, and send
+    them to one that writes them by `add_lines`.
     """
+    add = add or partial(append_text, folder / PROVENANCE)
     waiting: list[Sample] = []
     running: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, "provenance") as thread:
 
         def record() -> None:
-            running.append(thread.submit(_record, folder, classes, files, tuple(waiting)))
+            running.append(thread.submit(_record, add, classes, files, tuple(waiting)))
             waiting.clear()
 
         def done(sample: Sample) -> None:
@@ -214,13 +220,22 @@ def recording(
                 future.result()
 
 
+def add_lines(folder: Path, lines: Iterable[str]) -> None:
+    """Add lines that processes of other machines have recorded."""
+    if text := "".join(lines):
+        append_text(folder / PROVENANCE, text)
+
+
 def _record(
-    folder: Path, classes: Sequence[str], files: Callable[[Sample], Iterable[Path]], samples: Sequence[Sample]
+    add: Callable[[str], object],
+    classes: Sequence[str],
+    files: Callable[[Sample], Iterable[Path]],
+    samples: Sequence[Sample],
 ) -> None:
     """Wait until the files of photos are on the disk, and add their lines."""
     sync_files(path for sample in samples for path in files(sample))
     lines = [_line(sample.id, _origin(sample, classes, content=True)) for sample in samples]
-    append_text(folder / PROVENANCE, "".join(lines))
+    add("".join(lines))
 
 
 def _origin(sample: Sample, classes: Sequence[str], *, content: bool = False, labels: str = "") -> Origin:

@@ -16,6 +16,7 @@ from boxseg.dataset import Sample
 from boxseg.formats.boxes import pixel_ranges
 from boxseg.formats.coco_results import CocoResult, encode_window, image_id
 from boxseg.inference.threads import Readable, Skipped, photo_loop
+from boxseg.spreading.place import Here, Place
 
 log = logging.getLogger("boxseg")
 
@@ -39,7 +40,10 @@ def ellipses(samples: Sequence[Sample], category_ids: Sequence[int]) -> list[Coc
 
 
 def grabcuts(
-    samples: Sequence[Sample], category_ids: Sequence[int], trainer: TrainerOptions
+    samples: Sequence[Sample],
+    category_ids: Sequence[int],
+    trainer: TrainerOptions,
+    place: Place | None = None,
 ) -> list[CocoResult]:
     """What GrabCut cuts out of every box is its object's mask; a photo that cannot be read has none.
 
@@ -47,20 +51,34 @@ def grabcuts(
         samples: Photos with boxes.
         category_ids: As of `whole_boxes`.
         trainer: Seed, and loading processes.
+        place: Where the photos are worked on; here by default.
 
     Raises:
         MissingExtraError: OpenCV is not installed.
     """
     opencv()
+    work = partial(_cut_chunk, category_ids=category_ids, trainer=trainer)
+    results: list[CocoResult] = []
+    for part, skipped in (place or Here(trainer)).share(work, samples, "GrabCut"):
+        results += part
+        for name, reason in skipped.items():
+            log.warning(f"evaluate: {name} has no masks of GrabCut: {reason}")
+    return results
+
+
+def _cut_chunk(
+    samples: Sequence[Sample], category_ids: Sequence[int], trainer: TrainerOptions
+) -> tuple[list[CocoResult], dict[str, str]]:
     work = partial(_cut_group, category_ids=category_ids, seed=trainer.seed)
     loop = photo_loop(work, samples, description="GrabCut", trainer=trainer, device=torch.device("cpu"))
     results: list[CocoResult] = []
+    skipped: dict[str, str] = {}
     for sample, found in loop:
         if isinstance(found, Skipped):
-            log.warning(f"evaluate: {sample.id} has no masks of GrabCut: {found.reason}")
+            skipped[sample.id] = found.reason
         else:
             results += found
-    return results
+    return results, skipped
 
 
 def _cut_group(group: Sequence[Readable], category_ids: Sequence[int], seed: int) -> list[list[CocoResult]]:

@@ -18,6 +18,7 @@ from boxseg.scoring.baseline_masks import BASELINE_TITLES, ellipses, grabcuts, w
 from boxseg.scoring.coco_masks import FoundMasks, TrueObjects, found_masks, true_objects
 from boxseg.scoring.label_scores import LABEL_TITLES
 from boxseg.scoring.own_masks import ObjectIous, object_ious
+from boxseg.spreading.place import Place
 from boxseg.tables import Table
 
 
@@ -79,6 +80,7 @@ def score_instances(
     dataset: BoxDataset,
     samples: Sequence[Sample],
     more_baselines: TrainerOptions | None = None,
+    place: Place | None = None,
 ) -> InstanceScores:
     """Scores of results files on those of the images whose objects all have masks, beside whole boxes.
 
@@ -87,6 +89,7 @@ def score_instances(
         dataset: The data set they are of.
         samples: Its images.
         more_baselines: Also score ellipses and GrabCut, with this seed and these loading processes.
+        place: Where GrabCut works; here by default. AP ranks the masks of all photos together, in seconds.
 
     Raises:
         DataError: There is no such image, or a file cannot be used.
@@ -112,7 +115,7 @@ def score_instances(
     if more_baselines is not None:
         masks["ellipse"] = ellipses(scored, dataset.category_ids)
         try:
-            masks["grabcut"] = grabcuts(scored, dataset.category_ids, more_baselines)
+            masks["grabcut"] = grabcuts(scored, dataset.category_ids, more_baselines, place)
         except MissingExtraError as error:
             left_out = f"Not among the baselines: {error}"
     baselines = {name: _score_own(truth, results, dataset.root) for name, results in masks.items()}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from boxseg.progress import track
 from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import AGREED, CONFUSION, FINAL, Y_CRF, Y_RET
 from boxseg.scoring.confusion import ConfusionMatrix, Scores
+from boxseg.spreading.place import Here, Needs, Place
 from boxseg.tables import Table
 from boxseg.wording import counted, counted_of
 
@@ -73,8 +75,10 @@ def no_truth(dataset: BoxDataset) -> DataError:
     )
 
 
-def score_labels(folder: Path, dataset: BoxDataset) -> LabelScores:
+def score_labels(folder: Path, dataset: BoxDataset, place: Place | None = None) -> LabelScores:
     """Score the labels of all images that have ground truth that can be read.
+
+    `place` is where the photos are worked on, this machine by default.
 
     Raises:
         DataError: No image has labels, or ground truth that can be read, or labels cannot be used.
@@ -86,22 +90,15 @@ def score_labels(folder: Path, dataset: BoxDataset) -> LabelScores:
     scored = [s for s in known if all(masks.has(s.id) for masks in sources.values())]
     if not scored:
         raise DataError(f"{folder} has no labels for the images of split {dataset.split} in {dataset.root}")
-    classes = dataset.classes
-    whole_box, reliable = ConfusionMatrix(classes), ConfusionMatrix(classes)
-    matrices = {name: ConfusionMatrix(classes) for name in sources if name != AGREED}
-    unreadable: dict[str, str] = {}
-    for sample, truth, labels in track(_read_all(scored, sources, len(classes)), "score", total=len(scored)):
-        if isinstance(truth, DataError):
-            unreadable[sample.id] = str(truth)
-            continue
-        boxes = whole_box_labels(sample.boxes, sample.labels, sample.height, sample.width)
-        whole_box.update(boxes, truth)
-        for name, matrix in matrices.items():
-            matrix.update(labels[name], truth)
-        if len(sources) == 2:
-            first, second = labels.values()
-            reliable.update(first, truth, where=(first == second) & (first != IGNORE))
+    work = partial(_score_chunk, sources=sources, classes=dataset.classes)
+    needs = Needs(reads=tuple(masks.path for masks in sources.values()), truth=True)
+    parts = (place or Here()).share(work, scored, "score", needs=needs)
+    unreadable = {name: reason for _, part in parts for name, reason in part.items()}
     report_unreadable(unreadable, len(scored))
+    first, *others = (part for part, _ in parts)
+    counts = {name: sum((part[name] for part in others), start=first[name]) for name in first}
+    matrices = {name: ConfusionMatrix(dataset.classes, part) for name, part in counts.items()}
+    whole_box, reliable = matrices.pop(_WHOLE_BOX), matrices.pop(_RELIABLE)
     agreed, counted = int(reliable.counts.sum()), int(whole_box.counts.sum())
     return LabelScores(
         images=len(scored) - len(unreadable),
@@ -114,10 +111,36 @@ def score_labels(folder: Path, dataset: BoxDataset) -> LabelScores:
     )
 
 
+# What is counted beside the sources of labels.
+_WHOLE_BOX, _RELIABLE = "whole box", "reliable"
+
+
+def _score_chunk(
+    samples: Sequence[Sample], sources: dict[str, MaskFolder], classes: tuple[str, ...]
+) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
+    """Counts as of a `ConfusionMatrix` by source, and photos without ground truth, with the reason."""
+    names = (_WHOLE_BOX, _RELIABLE, *(name for name in sources if name != AGREED))
+    matrices = {name: ConfusionMatrix(classes) for name in names}
+    unreadable: dict[str, str] = {}
+    read = _read_all(samples, sources, len(classes))
+    for sample, truth, labels in track(read, "score", total=len(samples)):
+        if isinstance(truth, DataError):
+            unreadable[sample.id] = str(truth)
+            continue
+        boxes = whole_box_labels(sample.boxes, sample.labels, sample.height, sample.width)
+        matrices[_WHOLE_BOX].update(boxes, truth)
+        for name in names[2:]:
+            matrices[name].update(labels[name], truth)
+        if len(sources) == 2:
+            first, second = labels.values()
+            matrices[_RELIABLE].update(first, truth, where=(first == second) & (first != IGNORE))
+    return {name: matrix.counts for name, matrix in matrices.items()}, unreadable
+
+
 _Read = tuple[Sample, Labels | DataError, dict[str, Labels]]
 
 
-def _read_all(samples: list[Sample], sources: dict[str, MaskFolder], classes: int) -> Iterator[_Read]:
+def _read_all(samples: Sequence[Sample], sources: dict[str, MaskFolder], classes: int) -> Iterator[_Read]:
     with ThreadPoolExecutor(max_workers=2) as pool:
         yield from pool.map(lambda sample: _read(sample, sources, classes), samples)
 

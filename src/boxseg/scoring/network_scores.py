@@ -19,15 +19,14 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.masks import write_mask
 from boxseg.formats.splits import Splits
-from boxseg.inference.devices import torch_devices
 from boxseg.inference.multiscale import label_group
 from boxseg.inference.networks import Loaded
-from boxseg.inference.processes import spread
 from boxseg.inference.threads import Readable, Skipped, photo_loop
 from boxseg.nn.deeplab import Segmenter
 from boxseg.scoring.confusion import ConfusionMatrix, Scores, StoredScores
 from boxseg.scoring.device_counts import count_pixels
 from boxseg.scoring.label_scores import read_truth
+from boxseg.spreading.place import Here, Needs, Place
 from boxseg.tables import Table
 from boxseg.wording import counted
 
@@ -102,6 +101,7 @@ def score_network(
     options: Evaluate,
     trainer: TrainerOptions,
     keep: Path | None = None,
+    place: Place | None = None,
 ) -> NetworkScores:
     """Predict every image that has ground truth, and score it before and after the CRF.
 
@@ -111,13 +111,15 @@ def score_network(
         options: Scales, flip and CRF.
         trainer: Devices and loading processes.
         keep: Folder for the final predictions, ID.png; None to write none.
+        place: Where the photos are worked on; this machine by default.
 
     Raises:
         DataError: No image can be scored.
     """
     samples = [sample for sample in dataset.samples if sample.ground_truth is not None]
     work = partial(_score_chunk, options=options, trainer=trainer, keep=keep)
-    parts = spread(work, loaded, samples, torch_devices(trainer), "evaluate")
+    needs = Needs(writes=keep, truth=True)
+    parts = (place or Here(trainer)).spread(work, loaded, samples, "evaluate", needs=needs)
     skipped = {name: reason for _, part in parts for name, reason in part.items()}
     if len(skipped) == len(samples):
         first = next(iter(skipped.values()), "none has ground truth")

@@ -14,6 +14,7 @@ from boxseg.runs.dataset_folder import WrittenDataset, write_dataset
 from boxseg.runs.dataset_maps import check_maps
 from boxseg.runs.label_source import LabelSource, read_source, to_be_redrawn
 from boxseg.runs.layout import piece_path
+from boxseg.spreading.place import Needs, place_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ class ConvertResult(WrittenDataset, Result):
 
 def run(job: ConvertJob) -> ConvertResult:
     """Write the labels of a folder as a data set."""
+    place = place_of(job.cluster)
     source = read_source(job)
     if job.redraw:
         source = to_be_redrawn(source)
@@ -55,6 +57,7 @@ def run(job: ConvertJob) -> ConvertResult:
         simplify=job.simplify,
         prefix=job.prefix,
         predictions=job.predictions,
+        spread=None if place.here else partial(place.share, needs=Needs(writes=job.out, truth=True)),
     )
     done = write_dataset(
         source, job.out, job.format, writing, split=job.split, overwrite=job.overwrite, maps=job.maps

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from boxseg import formats
-from boxseg.dataset import BoxDataset, Problem
-from boxseg.formats.check import inspect
+from boxseg.dataset import BoxDataset, Problem, Sample
+from boxseg.formats.check import inspect_photos
 from boxseg.formats.frames import turned_lines
 from boxseg.formats.object_counts import count_classes, count_sizes
 from boxseg.formats.problems import Checked
@@ -20,6 +22,7 @@ from boxseg.jobs import DoctorJob
 from boxseg.progress import Progress
 from boxseg.results import Result
 from boxseg.runs.next_steps import NextStep, next_steps
+from boxseg.spreading.place import Needs, place_of
 from boxseg.tables import Table
 from boxseg.wording import counted
 
@@ -220,11 +223,16 @@ def run(job: DoctorJob) -> DoctorResult | SubmissionCheckResult:
     if job.submission is not None:
         found = check_results(job.submission, job.data.root, job.data.split)
         return SubmissionCheckResult(results=job.submission, problems=tuple(found), form=job.format)
+    place = place_of(job.cluster)
     dataset = formats.load(job.data)
     further: list[Problem] = []
     if job.decode:
-        with Progress("decode", len(dataset)) as bar:
-            further = inspect(dataset, lambda done, _: bar.update(done))
+        # On a cluster a chunk has one thread: workers take several at once.
+        work = partial(_decode, classes=dataset.classes, threads=None if place.here else 1)
+        parts = place.share(work, dataset.samples, "decode", needs=Needs(truth=True))
+        # Another machine has another current folder, and names files from the root.
+        names = {sample.image.absolute(): sample.image for sample in dataset.samples}
+        further = [replace(each, file=names.get(each.file, each.file)) for part in parts for each in part]
     tightness = measure_tightness(dataset.samples)
     return DoctorResult(
         dataset=dataset,
@@ -233,3 +241,9 @@ def run(job: DoctorJob) -> DoctorResult | SubmissionCheckResult:
         next=tuple(next_steps(job.data, dataset, tightness)),
         form=job.format,
     )
+
+
+def _decode(samples: Sequence[Sample], classes: tuple[str, ...], threads: int | None) -> list[Problem]:
+    """Read photos and masks completely; returns what is wrong with them."""
+    with Progress("decode", len(samples)) as bar:
+        return inspect_photos(samples, classes, lambda done, _: bar.update(done), threads)

@@ -32,6 +32,7 @@ from boxseg.scoring.network_scores import (
     network_tables,
     score_network,
 )
+from boxseg.spreading.place import place_of
 from boxseg.tables import Table
 from boxseg.wording import counted
 
@@ -80,19 +81,20 @@ def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
     folder = job.out or evaluation(home, dataset.split)
     if job.out is not None or home.is_dir():
         check_folder(folder)
+    place = place_of(job.cluster, job.trainer)
     scores: NetworkScores | LabelScores | InstanceScores
     if job.instances is not None:
         more = job.trainer if job.baselines else None
-        scores = score_instances(result_files(job.instances), dataset, dataset.samples, more)
+        scores = score_instances(result_files(job.instances), dataset, dataset.samples, more, place)
     elif not dataset.has_ground_truth:
         raise no_truth(dataset)
     elif job.checkpoint is not None:
-        loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
+        loaded = load_segmenter(job.checkpoint, torch_device(place.at_home(job.trainer)))
         check_classes(loaded.classes, dataset, job.checkpoint)
-        scores = score_network(loaded, dataset, job.evaluate, job.trainer)
+        scores = score_network(loaded, dataset, job.evaluate, job.trainer, place=place)
     else:
         check_label_classes(given[0], dataset)
-        scores = score_labels(given[0], dataset)
+        scores = score_labels(given[0], dataset, place)
     if job.out is not None or home.is_dir():
         hold(folder)
     file = folder / METRICS

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -22,6 +22,7 @@ from boxseg.formats.corrections import Corrections, read_corrections, with_corre
 from boxseg.formats.masks_json import write_masks
 from boxseg.formats.problems import check_boxes, report_problems
 from boxseg.formats.splits import Splits
+from boxseg.formats.writers import Spread
 from boxseg.jobs import LabelJob
 from boxseg.labelling.box_instances import gather
 from boxseg.labelling.class_map import label_map
@@ -36,6 +37,7 @@ from boxseg.runs.provenance import read_provenance, standing, write_provenance
 from boxseg.scoring.instance_scores import InstanceScores, mask_tables, result_files, score_instances
 from boxseg.scoring.label_scores import LabelScores, label_table, score_labels, score_notes, write_confusion
 from boxseg.scoring.mask_counts import MaskCounts, count_masks, count_table
+from boxseg.spreading.place import Needs, Place, place_of
 from boxseg.tables import Table
 from boxseg.wording import counted, counted_of
 
@@ -119,7 +121,8 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     plain = splits.load(job.data)
     check_boxes(plain)
     dataset, corrections = corrected(plain, job, splits)
-    method = start_method(job, dataset)
+    place = place_of(job.cluster, job.trainer)
+    method = start_method(replace(job, trainer=place.at_home(job.trainer)), dataset)
     labeller = labeller_of(job, dataset, method)
     there = standing(job.out, dataset, labeller.files(dataset.samples), anew=job.overwrite)
     folder = open_folder(job, inputs=method.origin.files)
@@ -136,7 +139,7 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         )
     if present:
         log.info(f"label: labels of {counted_of(present, len(dataset), 'photo')} are there already")
-    skipped = label_photos(labeller, missing, job.trainer)
+    skipped = label_photos(labeller, missing, job.trainer, place)
     made = read_provenance(folder)
     write_provenance(folder, {sample.id: made[sample.id] for sample in dataset.samples if sample.id in made})
     write_masks(folder / MASKS, dataset, partial(piece_path, folder), job.label.masks)
@@ -144,12 +147,12 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         gather(folder, dataset.samples)
     counts = count_masks(folder, dataset.samples)
     write_json(folder / MASK_COUNTS, {size: part.as_dict() for size, part in counts.items()})
-    masks, scores = _scored(folder, dataset) if job.scores else (None, None)
+    masks, scores = _scored(folder, dataset, place) if job.scores else (None, None)
     if scores:
         parts = {"instances": masks.as_dict()} if masks else {}
         write_json(folder / METRICS, {**scores.as_dict(), **parts, "skipped": skipped})
         write_confusion(folder, {"whole_box": scores.whole_box, **scores.labels})
-    exported = write_formats(job.label.formats, folder, dataset)
+    exported = write_formats(job.label.formats, folder, dataset, _spread(place, folder))
     return LabelResult(
         folder=folder,
         written=len(missing) - len(skipped),
@@ -163,6 +166,10 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         exported=tuple(exported),
         corrections=_counted(dataset, corrections),
     )
+
+
+def _spread(place: Place, folder: Path) -> Spread | None:
+    return None if place.here else partial(place.share, needs=Needs(writes=folder))
 
 
 def labeller_of(job: LabelJob, dataset: BoxDataset, method: Method, folder: Path | None = None) -> Labeller:
@@ -225,11 +232,14 @@ def _counted(dataset: BoxDataset, corrections: Corrections | None) -> dict[str, 
     return {do: done[do] for do in get_args(Correction) if done[do]} | ({"wrong": wrong} if wrong else {})
 
 
-def _scored(folder: Path, dataset: BoxDataset) -> tuple[InstanceScores | None, LabelScores | None]:
+def _scored(
+    folder: Path, dataset: BoxDataset, place: Place
+) -> tuple[InstanceScores | None, LabelScores | None]:
     """Scores of masks and labels; None where nothing can be scored, which must not stop what follows."""
     if not dataset.has_ground_truth:
         return None, None
-    return _attempt(score_masks, folder, dataset), _attempt(score_labels, folder, dataset)
+    by_class = partial(score_labels, place=place)
+    return _attempt(score_masks, folder, dataset), _attempt(by_class, folder, dataset)
 
 
 def _attempt(score: Callable[[Path, BoxDataset], T], folder: Path, dataset: BoxDataset) -> T | None:

@@ -27,11 +27,10 @@ from boxseg.formats.images import write_jpeg
 from boxseg.formats.photo_files import find_photos, names_of, photo_sample, unboxed_sample
 from boxseg.formats.splits import Splits
 from boxseg.formats.video import count_frames, is_video, read_frames
-from boxseg.inference.devices import torch_device, torch_devices
+from boxseg.inference.devices import torch_device
 from boxseg.inference.multiscale import predict_loaded, predict_photos
 from boxseg.inference.networks import Loaded, load_segmenter
 from boxseg.inference.prediction import LabelledPhoto
-from boxseg.inference.processes import spread
 from boxseg.inference.threads import Skipped
 from boxseg.jobs import PredictJob
 from boxseg.nn.deeplab import Segmenter
@@ -41,6 +40,7 @@ from boxseg.runs.label_source import record_photos
 from boxseg.runs.layout import CONFIDENCE, FINAL, FRAMES, GEOTIFFS, OVERLAYS
 from boxseg.runs.lock import hold
 from boxseg.scoring.network_scores import one_class_note
+from boxseg.spreading.place import Needs, place_of
 from boxseg.stages import submission
 from boxseg.stages.submission import SubmissionResult
 from boxseg.tables import Table
@@ -129,12 +129,17 @@ def run(job: PredictJob, splits: Splits | None = None) -> PredictResult | Submis
     if (job.images is None) == (job.data is None):
         raise ConfigError("give either images=… (photos or videos) or data.root=… (the photos of a split)")
     check_folder(job.out)
+    place = place_of(job.cluster, job.trainer)
     given = _given(job)
+    if given.videos and job.cluster:
+        raise ConfigError(
+            "cluster= is for photos: the frames of a video are read one after another; leave it out"
+        )
     places = require_georeferences(given.samples, "geotiff=true") if job.geotiff else {}
-    loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
+    loaded = load_segmenter(job.checkpoint, torch_device(place.at_home(job.trainer)))
     hold(job.out)
-    work, devices = partial(_predict_chunk, job=job, places=places), torch_devices(job.trainer)
-    photos = spread(work, loaded, given.samples, devices, "predict") if given.samples else []
+    work, needs = partial(_predict_chunk, job=job, places=places), Needs(writes=job.out)
+    photos = place.spread(work, loaded, given.samples, "predict", needs=needs) if given.samples else []
     videos = {name: _predict_video(loaded, job, name, *video) for name, video in given.videos.items()}
     parts = [*photos, *videos.values()]
     skipped = {**given.skipped, **{name: why for part in parts for name, why in part.skipped.items()}}

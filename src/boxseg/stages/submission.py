@@ -13,15 +13,15 @@ from boxseg.errors import CheckpointError, ConfigError
 from boxseg.formats.problems import Checked, report_problems
 from boxseg.formats.splits import Splits
 from boxseg.formats.voc_server import check_results, pack, results_folder, split_ids
-from boxseg.inference.devices import torch_device, torch_devices
+from boxseg.inference.devices import torch_device
 from boxseg.inference.multiscale import write_predictions
 from boxseg.inference.networks import load_segmenter
-from boxseg.inference.processes import spread
 from boxseg.jobs import PredictJob
 from boxseg.results import Result
 from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import checkpoint_file
 from boxseg.runs.stage_files import submission_files
+from boxseg.spreading.place import Needs, place_of
 from boxseg.wording import counted, counted_of
 
 log = logging.getLogger("boxseg")
@@ -74,7 +74,8 @@ def run(job: PredictJob, splits: Splits | None = None) -> SubmissionResult:
             f"submission=voc2012 is for photos without public masks, not for {data.split}: "
             "give data.split=test (or val, to try it out)"
         )
-    loaded = load_segmenter(job.checkpoint, torch_device(job.trainer))
+    place = place_of(job.cluster, job.trainer)
+    loaded = load_segmenter(job.checkpoint, torch_device(place.at_home(job.trainer)))
     if loaded.classes != VOC_CLASSES:
         raise CheckpointError(
             f"{job.checkpoint} has {counted(len(loaded.classes), 'class')} "
@@ -92,8 +93,9 @@ def run(job: PredictJob, splits: Splits | None = None) -> SubmissionResult:
         present = counted_of(len(dataset) - len(missing), len(dataset), "photo")
         log.info(f"predict: labels of {present} are there already")
     work = partial(write_predictions, folder=folder, options=job.evaluate, trainer=job.trainer)
-    parts = spread(work, loaded, missing, torch_devices(job.trainer), "predict")
+    parts = place.spread(work, loaded, missing, "predict", needs=Needs(writes=folder))
     skipped = {name: reason for part in parts for name, reason in part.items()}
+    place.wait_for([folder / f"{sample.id}.png" for sample in missing if sample.id not in skipped])
     (archive,) = files.whole
     problems = check_results(out, dataset.root, data.split)
     if problems:

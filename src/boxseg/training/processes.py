@@ -18,7 +18,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from boxseg.errors import BoxsegError, is_failure, say_failure
-from boxseg.inference.processes import end_processes
+from boxseg.spreading.processes import end_processes
 
 TALKATIVE = ("lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn")
 

@@ -21,9 +21,9 @@ from boxseg.formats.writers import (
     voc_tree,
     yolo_polygons,
 )
-from boxseg.formats.writers.labelled import Writing, Written
+from boxseg.formats.writers.labelled import Spread, Writing, Written
 
-__all__ = ["OVERLAPPING", "SPLIT_FOLDERS", "WRITERS", "Writing", "Written"]
+__all__ = ["OVERLAPPING", "SPLIT_FOLDERS", "WRITERS", "Spread", "Writing", "Written"]
 
 Writer = Callable[[BoxDataset, Path, Writing], Written]
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +22,12 @@ from boxseg.atomic import write_text
 from boxseg.dataset import BoxDataset
 from boxseg.formats.boxes import mask_bounds
 from boxseg.formats.files import place_photo
-from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
+from boxseg.formats.writers.labelled import LabelObject, PhotoLabels, Writing, Written, write_photos
 from boxseg.palette import picture_palette
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     """Write the labels of one split, the annotation file last."""
-    written = Written()
     folder = root / "images" / dataset.split
     top = ET.Element("annotations")
     _add(top, version="1.1")
@@ -41,20 +42,30 @@ def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     write_text(root / "labels.txt", json.dumps(described, indent=1, ensure_ascii=False) + "\n")
     for label in described:
         _add(ET.SubElement(labels, "label"), **{**label, "attributes": ""})
-    for number, photo in enumerate(labelled_photos(dataset, writing)):
-        sample = photo.sample
-        name = place_photo(sample, folder, writing.photos).relative_to(folder).as_posix()
-        sizes = {"width": str(sample.width), "height": str(sample.height)}
-        image = ET.SubElement(top, "image", {"id": str(number), "name": name, **sizes})
-        for group, item in enumerate(photo.objects, start=1):
-            shared = {"label": dataset.classes[item.label - 1], "source": "auto", "occluded": "0"}
-            for tag, own in _shapes(item, writing):
-                ET.SubElement(image, tag, {**shared, **own, "z_order": "0", "group_id": str(group)})
-        written += photo.counts
+    work = partial(_write, folder=folder, classes=dataset.classes, writing=replace(writing, spread=None))
+    parts, written = write_photos(work, dataset, writing)
+    for number, (own, shapes) in enumerate(parts):
+        image = ET.SubElement(top, "image", {"id": str(number), **own})
+        for tag, shape in shapes:
+            ET.SubElement(image, tag, shape)
     ET.indent(top)
     text = ET.tostring(top, encoding="unicode")
     write_text(root / f"{dataset.split}.xml", f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n')
     return written
+
+
+def _write(
+    photo: PhotoLabels, folder: Path, classes: tuple[str, ...], writing: Writing
+) -> tuple[dict[str, str], list[tuple[str, dict[str, str]]]]:
+    """Place a photo; returns the attributes of its element, and tags and attributes of its objects' shapes."""
+    sample = photo.sample
+    name = place_photo(sample, folder, writing.photos).relative_to(folder).as_posix()
+    shapes = []
+    for group, item in enumerate(photo.objects, start=1):
+        shared = {"label": classes[item.label - 1], "source": "auto", "occluded": "0"}
+        for tag, own in _shapes(item, writing):
+            shapes.append((tag, {**shared, **own, "z_order": "0", "group_id": str(group)}))
+    return {"name": name, "width": str(sample.width), "height": str(sample.height)}, shapes
 
 
 def _shapes(item: LabelObject, writing: Writing) -> list[tuple[str, dict[str, str]]]:

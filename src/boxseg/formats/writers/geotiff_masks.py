@@ -9,26 +9,39 @@ Photos that do not say where they lie are left out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from boxseg.dataset import BoxDataset
 from boxseg.formats.files import place_photo
-from boxseg.formats.georeference import require_georeferences, write_geotiff
+from boxseg.formats.georeference import Georeference, require_georeferences, write_geotiff
 from boxseg.formats.label_map import LABELMAP_TXT, write_label_map
-from boxseg.formats.writers.labelled import Writing, Written, labelled_photos
+from boxseg.formats.writers.labelled import PhotoLabels, Writing, Written, write_photos
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     """Write the labels of one split, the names of the classes last."""
     places = require_georeferences(dataset.samples, "format=geotiff")
     placed = replace(dataset, samples=tuple(sample for sample in dataset.samples if sample.id in places))
-    written = Written(unplaced=len(dataset) - len(placed))
-    for photo in labelled_photos(placed, writing):
-        sample = photo.sample
-        place_photo(sample, root / "images" / dataset.split, writing.photos)
-        file = root / "masks" / dataset.split / f"{sample.id}.tif"
-        write_geotiff(file, photo.labels, sample, places[sample.id], dataset.classes)
-        written += photo.counts
+    split, classes, photos = dataset.split, dataset.classes, writing.photos
+    work = partial(_write, root=root, split=split, classes=classes, photos=photos, places=places)
+    _, written = write_photos(work, placed, writing)
     write_label_map(root / LABELMAP_TXT, dataset.classes, ignored=True)
-    return written
+    return written + Written(unplaced=len(dataset) - len(placed))
+
+
+def _write(
+    photo: PhotoLabels,
+    root: Path,
+    split: str,
+    classes: tuple[str, ...],
+    photos: Literal["copy", "link", "none"],
+    places: Mapping[str, Georeference],
+) -> None:
+    sample = photo.sample
+    place_photo(sample, root / "images" / split, photos)
+    file = root / "masks" / split / f"{sample.id}.tif"
+    write_geotiff(file, photo.labels, sample, places[sample.id], classes)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +23,7 @@ from boxseg.atomic import write_text
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.formats.files import place_photo
 from boxseg.formats.label_studio_brush import encode_brush
-from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
+from boxseg.formats.writers.labelled import LabelObject, PhotoLabels, Writing, Written, write_photos
 from boxseg.palette import picture_palette
 
 # Tags of the labeling interface by the kind of their regions, with the names that regions refer to.
@@ -31,26 +33,30 @@ _IMAGE = "image"
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     """Write the labels of one split, the file of its tasks last."""
-    written = Written()
     prefix = f"/data/local-files/?d={root.absolute().name}/" if writing.prefix is None else writing.prefix
     write_text(root / "labeling-config.xml", _interface(dataset.classes))
-    tasks = []
-    for photo in labelled_photos(dataset, writing):
-        sample = photo.sample
-        path = place_photo(sample, root / "images" / dataset.split, writing.photos)
-        result = [
-            region
-            for number, item in enumerate(photo.objects, start=1)
-            for region in _regions(item, str(number), sample, dataset.classes[item.label - 1], writing)
-        ]
-        own = {"model_version": "boxseg", "result": result} if writing.predictions else {"result": result}
-        kind = "predictions" if writing.predictions else "annotations"
-        address = _address(prefix, path.relative_to(root).as_posix())
-        tasks.append({"data": {"image": address}, kind: [own]})
-        written += photo.counts
-    text = ",\n".join(json.dumps(task, separators=(",", ":"), ensure_ascii=False) for task in tasks)
+    own = replace(writing, prefix=prefix, spread=None)
+    work = partial(_write, root=root, split=dataset.split, classes=dataset.classes, writing=own)
+    tasks, written = write_photos(work, dataset, writing)
+    text = ",\n".join(tasks)
     write_text(root / f"{dataset.split}.json", f"[\n{text}\n]\n")
     return written
+
+
+def _write(photo: PhotoLabels, root: Path, split: str, classes: tuple[str, ...], writing: Writing) -> str:
+    """Place a photo; returns its task, as JSON."""
+    sample = photo.sample
+    path = place_photo(sample, root / "images" / split, writing.photos)
+    result = [
+        region
+        for number, item in enumerate(photo.objects, start=1)
+        for region in _regions(item, str(number), sample, classes[item.label - 1], writing)
+    ]
+    own = {"model_version": "boxseg", "result": result} if writing.predictions else {"result": result}
+    kind = "predictions" if writing.predictions else "annotations"
+    address = _address(str(writing.prefix), path.relative_to(root).as_posix())
+    task = {"data": {"image": address}, kind: [own]}
+    return json.dumps(task, separators=(",", ":"), ensure_ascii=False)
 
 
 def _address(prefix: str, path: str) -> str:

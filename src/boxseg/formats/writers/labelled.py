@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,19 @@ from boxseg.formats.regions import UNREADABLE_REGION, encode_region
 from boxseg.formats.simplify import simplify_rings
 from boxseg.progress import track
 
+T = TypeVar("T")
+
 # Gives the path of a photo's masks, as `write_box_masks` wrote them.
 Pieces = Callable[[Sample], Path]
+
+
+class Spread(Protocol):
+    """Has work done on chunks of photos; returns what it returns for each, in the order of the photos."""
+
+    def __call__(
+        self, work: Callable[[Sequence[Sample]], T], samples: Sequence[Sample], description: str, /
+    ) -> list[T]:
+        """The results of `work`; the bar shows the description."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +55,7 @@ class Writing:
     # Of Label Studio: what stands before the paths of photos, and whether objects are predictions.
     prefix: str | None = None
     predictions: bool = False
+    spread: Spread | None = None  # has the photos written elsewhere; None: all in this process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +109,35 @@ class PhotoLabels:
     counts: Written  # of this photo
 
 
-def labelled_photos(dataset: BoxDataset, writing: Writing) -> Iterator[PhotoLabels]:
-    """The photos of a data set whose ground truth is the labels, one by one, with progress."""
-    for sample in track(dataset.samples, "convert"):
+def write_photos(
+    work: Callable[[PhotoLabels], T], dataset: BoxDataset, writing: Writing
+) -> tuple[list[T], Written]:
+    """What `work` returns for each photo of a data set whose ground truth is the labels, and how much it is.
+
+    `work` writes the photo's own files, and returns what a file of all photos says of it; it can be pickled.
+    """
+    chunk = partial(_write_chunk, work, replace(writing, spread=None))
+    if writing.spread is None:
+        parts = [chunk(dataset.samples)]
+    else:
+        parts = writing.spread(chunk, dataset.samples, "convert")
+    said = [own for part, _ in parts for own in part]
+    return said, sum((counts for _, counts in parts), start=Written())
+
+
+def _write_chunk(
+    work: Callable[[PhotoLabels], T], writing: Writing, samples: Sequence[Sample]
+) -> tuple[list[T], Written]:
+    said, written = [], Written()
+    for photo in labelled_photos(samples, writing):
+        said.append(work(photo))
+        written += photo.counts
+    return said, written
+
+
+def labelled_photos(samples: Sequence[Sample], writing: Writing) -> Iterator[PhotoLabels]:
+    """Photos whose ground truth is the labels, one by one, with progress."""
+    for sample in track(samples, "convert"):
         assert sample.ground_truth is not None
         labels = sample.ground_truth()
         if labels.shape != (sample.height, sample.width):

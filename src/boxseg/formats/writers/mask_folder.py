@@ -7,25 +7,28 @@ OUT/masks/SPLIT/ID.png                     8-bit grey: 0 background, 1..L, 255 i
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from boxseg.dataset import BoxDataset
 from boxseg.formats.files import place_photo
 from boxseg.formats.masks import write_grey
-from boxseg.formats.writers.labelled import Writing, Written, labelled_photos
+from boxseg.formats.writers.labelled import PhotoLabels, Writing, Written, write_photos
 from boxseg.formats.yolo import finish_description, start_description
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     """Write the labels of one split, its entry in data.yaml last."""
-    written = Written()
     names = dict(enumerate(("background", *dataset.classes)))
     description = start_description(root, dataset.split, names)
-    for photo in labelled_photos(dataset, writing):
-        sample = photo.sample
-        place_photo(sample, root / "images" / dataset.split, writing.photos)
-        # Grey, not a palette: readers that decode to grey would change the numbers.
-        write_grey(root / "masks" / dataset.split / f"{sample.id}.png", photo.labels)
-        written += photo.counts
+    work = partial(_write, root=root, split=dataset.split, photos=writing.photos)
+    _, written = write_photos(work, dataset, writing)
     finish_description(root, dataset.split, {**description, "masks_dir": "masks"})
     return written
+
+
+def _write(photo: PhotoLabels, root: Path, split: str, photos: Literal["copy", "link", "none"]) -> None:
+    place_photo(photo.sample, root / "images" / split, photos)
+    # Grey, not a palette: readers that decode to grey would change the numbers.
+    write_grey(root / "masks" / split / f"{photo.sample.id}.png", photo.labels)

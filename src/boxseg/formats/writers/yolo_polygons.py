@@ -9,6 +9,8 @@ A line holds only one polygon, so holes are filled and parts are joined by the s
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +21,23 @@ from boxseg.formats.bridges import join_rings
 from boxseg.formats.contours import outlines
 from boxseg.formats.files import place_photo
 from boxseg.formats.simplify import simplify_rings
-from boxseg.formats.writers.labelled import LabelObject, Writing, Written, labelled_photos
+from boxseg.formats.writers.labelled import LabelObject, PhotoLabels, Writing, Written, write_photos
 from boxseg.formats.yolo import finish_description, start_description
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     """Write the labels of one split, its entry in data.yaml last."""
-    written = Written()
     description = start_description(root, dataset.split, dict(enumerate(dataset.classes)))
-    for photo in labelled_photos(dataset, writing):
-        place_photo(photo.sample, root / "images" / dataset.split, writing.photos)
-        lines = "".join(_line(item, photo.sample, writing.simplify) for item in photo.objects)
-        write_text(root / "labels" / dataset.split / f"{photo.sample.id}.txt", lines, sync=False)
-        written += photo.counts
+    work = partial(_write, root=root, split=dataset.split, writing=replace(writing, spread=None))
+    _, written = write_photos(work, dataset, writing)
     finish_description(root, dataset.split, description)
     return written
+
+
+def _write(photo: PhotoLabels, root: Path, split: str, writing: Writing) -> None:
+    place_photo(photo.sample, root / "images" / split, writing.photos)
+    lines = "".join(_line(item, photo.sample, writing.simplify) for item in photo.objects)
+    write_text(root / "labels" / split / f"{photo.sample.id}.txt", lines, sync=False)
 
 
 def _line(item: LabelObject, sample: Sample, tolerance: float) -> str:

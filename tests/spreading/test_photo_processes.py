@@ -21,8 +21,8 @@ from boxseg.config import TrainerOptions
 from boxseg.dataset import Sample
 from boxseg.errors import BoxsegError, ConfigError, DataError
 from boxseg.inference.devices import torch_devices
-from boxseg.inference.processes import chunk_size, spread
 from boxseg.progress import track
+from boxseg.spreading.processes import chunk_size, spread
 
 CPU = torch.device("cpu")
 
@@ -154,7 +154,7 @@ import os, sys, time
 from pathlib import Path
 import torch
 from boxseg.dataset import Sample
-from boxseg.inference.processes import spread
+from boxseg.spreading.processes import spread
 from test_photo_processes import Weight, photos
 
 def linger(weight, samples):
