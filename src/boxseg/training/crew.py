@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 import torch.distributed as dist
 from lightning.pytorch.loggers import Logger
+from torch.distributed import Store
 
 from boxseg.data.loading import TrainingPhotos
 from boxseg.errors import BoxsegError, DataError, is_failure, one_line, say_failure
@@ -50,7 +51,7 @@ class Task(Protocol):
     def images(self) -> TrainingPhotos:
         """What it is trained on."""
 
-    def launched(self, launch: Launch, store: dist.Store, loggers: Sequence[Logger] = ()) -> Fitting:
+    def launched(self, launch: Launch, store: Store, loggers: Sequence[Logger] = ()) -> Fitting:
         """All but the training itself, which is a function of the checkpoint to go on from."""
 
 
@@ -275,8 +276,8 @@ class Follower(Member):
 
     def _lost(self) -> BoxsegError:
         return BoxsegError(
-            f"process 1 of {self.launch.world} on {self.launch.address} is lost (killed, or its machine has gone): "
-            f"{AGAIN}"
+            f"process 1 of {self.launch.world} on {self.launch.address} is lost (killed, or its machine has "
+            f"gone): {AGAIN}"
         )
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-import torch.distributed as dist
+from torch.distributed import PrefixStore, Store, TCPStore
 
 from boxseg.errors import ConfigError, one_line
 from boxseg.training.launch import Launch
@@ -31,7 +31,7 @@ class Member:
         self.launch = launch
         store = _store(launch)
         number = store.add(f"{launch.attempt}/commands/{launch.rank}", 1)  # a script may give several
-        self.store = dist.PrefixStore(f"{launch.attempt}/command-{number}", store)
+        self.store = PrefixStore(f"{launch.attempt}/command-{number}", store)
         if launch.by == "torchrun":
             _end_with_parent()
 
@@ -39,7 +39,7 @@ class Member:
         """Put anything that can be pickled under a key."""
         data = pickle.dumps(content)
         for place, start in enumerate(range(0, len(data), _PIECE)):
-            self.store.set(f"{key}/{place}", data[start : start + _PIECE])
+            self.store.set(f"{key}/{place}", data[start : start + _PIECE])  # type: ignore[arg-type]
         self.store.set(key, str(-(-len(data) // _PIECE)))
 
     def has(self, key: str) -> bool:
@@ -66,20 +66,20 @@ class Member:
             time.sleep(LOOK)
         return None
 
-    def group(self, number: int) -> dist.Store:
+    def group(self, number: int) -> Store:
         """What torch's processes of a training find one another by."""
-        return dist.PrefixStore(f"group-{number}", self.store)
+        return PrefixStore(f"group-{number}", self.store)
 
 
 @cache
-def _store(launch: Launch) -> dist.Store:
+def _store(launch: Launch) -> Store:
     """The store of the first machine, opened once in a process.
 
     Raises:
         ConfigError: Its port is in use, or cannot be reached.
     """
     try:
-        return dist.TCPStore(
+        return TCPStore(
             launch.address,
             launch.port,
             is_master=launch.hosts,

@@ -19,6 +19,7 @@ import torch.distributed as dist
 from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+from torch.distributed import Store
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from boxseg.config import TrainerOptions
@@ -74,7 +75,7 @@ class LaunchedStrategy(_OurStrategy):
         unused: As for `SpawnedStrategy`.
     """
 
-    def __init__(self, launch: Launch, store: dist.Store, *, unused: bool) -> None:
+    def __init__(self, launch: Launch, store: Store, *, unused: bool) -> None:
         super().__init__(cluster_environment=_Launched(launch), find_unused_parameters=unused)
         self.launch = launch
         self.store = store
