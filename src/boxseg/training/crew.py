@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 import torch.distributed as dist
 from lightning.pytorch.loggers import Logger
-from torch.distributed import Store
+from torch.distributed import Store  # type: ignore[attr-defined]
 
 from boxseg.data.loading import TrainingPhotos
 from boxseg.errors import BoxsegError, DataError, is_failure, one_line, say_failure
@@ -122,10 +122,14 @@ def follow(launch: Launch) -> Outcome:
     Raises:
         BoxsegError: The first process is lost, or hears no more.
     """
+    level = log.level
     log.setLevel(logging.ERROR)
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return Follower(launch).outcome()
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Follower(launch).outcome()
+    finally:
+        log.setLevel(level)
 
 
 class Leader(Member):
@@ -170,7 +174,7 @@ class Leader(Member):
                 raise
             raise self._why(error) from error
         self.say(f"close-{number}")
-        dist.destroy_process_group()
+        _let_go()
         return sorted({*task.images.unreadable, *(name for names in unreadable for name in names)})
 
     def dismiss(self, outcome: Outcome) -> None:
@@ -256,8 +260,8 @@ class Follower(Member):
                 with _as_file(work.checkpoint) as checkpoint:
                     fit(checkpoint)
                 self.say(f"done-{number}/{self.launch.rank}", work.task.images.unreadable)
-                if self.first_of(f"close-{number}", f"work-{number + 1}") == f"close-{number}":
-                    dist.destroy_process_group()
+                self.first_of(f"close-{number}", f"work-{number + 1}")
+                _let_go()
             return None
         except Exception as error:
             return self._given_up(error, number)
@@ -267,7 +271,7 @@ class Follower(Member):
         told = None if _is_of_contact(error) else _sendable(error)
         self.say(f"error/{self.launch.rank}", told)
         if dist.is_initialized() and dist.get_backend() == "gloo":
-            dist.destroy_process_group()  # others notice, who wait for this process
+            _let_go()  # others notice, who wait for this process
         if self.first_of(f"work-{number + 1}", seconds=2 * EXPLAINING):
             outcome = self.hear(f"work-{number + 1}")
             assert isinstance(outcome, Outcome)
@@ -279,6 +283,12 @@ class Follower(Member):
             f"process 1 of {self.launch.world} on {self.launch.address} is lost (killed, or its machine has "
             f"gone): {AGAIN}"
         )
+
+
+def _let_go() -> None:
+    """Leave torch's group of the processes, when all have come to the end, or when one gives up."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _sendable(error: BaseException) -> BaseException:

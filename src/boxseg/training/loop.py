@@ -17,7 +17,7 @@ from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy
-from torch.distributed import Store
+from torch.distributed import Store  # type: ignore[attr-defined]
 
 from boxseg.atomic import write_json
 from boxseg.config import TrainerOptions
