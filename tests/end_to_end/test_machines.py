@@ -20,7 +20,6 @@ import torch
 from safetensors.torch import load_file
 
 from boxseg.cli import execute
-from conftest import Command
 
 CLASSIFY = (
     "classify", "model.weights=none", "classify.iterations=4", "classify.batch=4", "classify.augment.crop=33",
@@ -28,9 +27,10 @@ CLASSIFY = (
 )  # fmt: skip
 
 # Seconds within which all must have come to an end.
-PATIENCE = 240
+PATIENCE = 900
 
 Starting = Callable[..., list["Process"]]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Process(subprocess.Popen[bytes]):

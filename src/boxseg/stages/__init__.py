@@ -42,8 +42,8 @@ def run_verb(verb: str, job: Job, **lightnings: Any) -> Result:
         result: Result = crew.follow(launch).given()
         return result
     with crew.leading(launch) as leader:
-        leader.result = _run(verb, job, planned, **lightnings)
-        return leader.result
+        leader.result = found = _run(verb, job, planned, **lightnings)
+        return found
 
 
 def _run(verb: str, job: Job, planned: bool, **lightnings: Any) -> Result:

@@ -108,6 +108,7 @@ def leading(launch: Launch) -> Iterator[Leader]:
         yield leader
     except BaseException as error:
         with suppress(Exception):
+            _give_up()
             leader.dismiss(Outcome(error=_sendable(error)))
         raise
     else:
@@ -180,8 +181,9 @@ class Leader(Member):
     def dismiss(self, outcome: Outcome) -> None:
         """Tell the other processes how the command ended, and wait until they have heard."""
         self.say(f"work-{self._trainings + 1}", outcome)
-        stopped = isinstance(outcome.error, KeyboardInterrupt)
-        end = time.monotonic() + (EXPLAINING if stopped else LEAVING)
+        # With NCCL those that wait for this process hear nothing: its end ends them.
+        short = isinstance(outcome.error, KeyboardInterrupt) or dist.is_initialized()
+        end = time.monotonic() + (EXPLAINING if short else LEAVING)
         while time.monotonic() < end and not all(self.has(f"bye/{rank}") for rank in self._others):
             time.sleep(LOOK)
 
@@ -270,8 +272,7 @@ class Follower(Member):
         """Tell the first process, which fails, too, and then says how the command ended."""
         told = None if _is_of_contact(error) else _sendable(error)
         self.say(f"error/{self.launch.rank}", told)
-        if dist.is_initialized() and dist.get_backend() == "gloo":
-            _let_go()  # others notice, who wait for this process
+        _give_up()
         if self.first_of(f"work-{number + 1}", seconds=2 * EXPLAINING):
             outcome = self.hear(f"work-{number + 1}")
             assert isinstance(outcome, Outcome)
@@ -286,8 +287,14 @@ class Follower(Member):
 
 
 def _let_go() -> None:
-    """Leave torch's group of the processes, when all have come to the end, or when one gives up."""
+    """Leave torch's group of the processes, when all have come to the end."""
     if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _give_up() -> None:
+    """Leave it amid a training, so that those notice who wait for this process; NCCL does not let us."""
+    if dist.is_initialized() and dist.get_backend() == "gloo":
         dist.destroy_process_group()
 
 

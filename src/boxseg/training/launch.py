@@ -6,11 +6,13 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from boxseg.config import TrainerOptions
 from boxseg.errors import ConfigError, require
 from boxseg.wording import counted
+
+if TYPE_CHECKING:  # every command looks who has started it
+    from boxseg.config import TrainerOptions
 
 # Verbs that share trainings among processes; what else they do, the first process does.
 TRAINING_VERBS = ("adapt", "classify", "segment", "run", "demo", "reproduce")
