@@ -181,6 +181,18 @@ def test_an_agent_is_killed(two: Starting, toy: Path, tmp_path: Path) -> None:
     assert not Path(f"/proc/{worker}").exists()
 
 
+def test_a_damaged_mask_that_one_of_them_reads_ends_both(two: Starting, toy: Path, tmp_path: Path) -> None:
+    """The other waits in torch for the one that cannot go on."""
+    shutil.copytree(toy / "SegmentationClass", tmp_path / "masks")
+    (tmp_path / "masks" / "train_0003.png").write_bytes(b"no picture")
+    words = ["segment", "model.weights=none", "segment.iterations=100000", "segment.batch=2", "workers=0"]
+    words += ["segment.augment.crop=33", f"labels={tmp_path}/masks", f"data={toy}", f"out={tmp_path}/s"]
+    tasks = two("srun", *words)
+    assert ended(tasks) == [2, 2], tasks[0].said.read_text()
+    assert "train_0003.png" in tasks[0].ours()[-1]
+    assert tasks[1].said.read_text() == ""
+
+
 def test_a_job_of_slurm_without_srun_trains_alone(
     alone: Path, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

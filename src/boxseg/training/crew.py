@@ -11,8 +11,10 @@ which others wait for; `error`, why one gave up; `bye`, that it has heard how th
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -108,7 +110,6 @@ def leading(launch: Launch) -> Iterator[Leader]:
         yield leader
     except BaseException as error:
         with suppress(Exception):
-            _give_up()
             leader.dismiss(Outcome(error=_sendable(error)))
         raise
     else:
@@ -181,9 +182,8 @@ class Leader(Member):
     def dismiss(self, outcome: Outcome) -> None:
         """Tell the other processes how the command ended, and wait until they have heard."""
         self.say(f"work-{self._trainings + 1}", outcome)
-        # With NCCL those that wait for this process hear nothing: its end ends them.
-        short = isinstance(outcome.error, KeyboardInterrupt) or dist.is_initialized()
-        end = time.monotonic() + (EXPLAINING if short else LEAVING)
+        stopped = isinstance(outcome.error, KeyboardInterrupt)
+        end = time.monotonic() + (EXPLAINING if stopped else LEAVING)
         while time.monotonic() < end and not all(self.has(f"bye/{rank}") for rank in self._others):
             time.sleep(LOOK)
 
@@ -259,7 +259,7 @@ class Follower(Member):
             fit = work.task.launched(self.launch, self.group(number))
             self.say(f"ready-{number}/{self.launch.rank}")
             if self.first_of(f"go-{number}", f"work-{number + 1}") == f"go-{number}":
-                with _as_file(work.checkpoint) as checkpoint:
+                with _as_file(work.checkpoint) as checkpoint, self._ended_with_the_first(number):
                     fit(checkpoint)
                 self.say(f"done-{number}/{self.launch.rank}", work.task.images.unreadable)
                 self.first_of(f"close-{number}", f"work-{number + 1}")
@@ -268,11 +268,36 @@ class Follower(Member):
         except Exception as error:
             return self._given_up(error, number)
 
+    @contextmanager
+    def _ended_with_the_first(self, number: int) -> Iterator[None]:
+        """End this process when the command ends in the first: in this block torch may wait for that for ever."""
+        left = threading.Event()
+
+        def watch() -> None:
+            with suppress(dist.DistError):  # the first is lost: torch notices that
+                while not left.wait(LOOK):
+                    if self.has(f"work-{number + 1}"):
+                        outcome = self.hear(f"work-{number + 1}")
+                        self.say(f"bye/{self.launch.rank}")
+                        os._exit(outcome.status)
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            left.set()
+            thread.join()
+
     def _given_up(self, error: Exception, number: int) -> Outcome:
         """Tell the first process, which fails, too, and then says how the command ended."""
         told = None if _is_of_contact(error) else _sendable(error)
         self.say(f"error/{self.launch.rank}", told)
-        _give_up()
+        if told is not None and dist.is_initialized():
+            # In torch the others wait for this process. They notice when it ends; with gloo the first says why.
+            if dist.get_backend() == "gloo":
+                return Outcome(error=told)
+            raise told from error
         if self.first_of(f"work-{number + 1}", seconds=2 * EXPLAINING):
             outcome = self.hear(f"work-{number + 1}")
             assert isinstance(outcome, Outcome)
@@ -289,12 +314,6 @@ class Follower(Member):
 def _let_go() -> None:
     """Leave torch's group of the processes, when all have come to the end."""
     if dist.is_initialized():
-        dist.destroy_process_group()
-
-
-def _give_up() -> None:
-    """Leave it amid a training, so that those notice who wait for this process; NCCL does not let us."""
-    if dist.is_initialized() and dist.get_backend() == "gloo":
         dist.destroy_process_group()
 
 
