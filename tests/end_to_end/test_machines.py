@@ -27,7 +27,7 @@ CLASSIFY = (
 )  # fmt: skip
 
 # Seconds within which all must have come to an end.
-PATIENCE = 900
+PATIENCE = 300
 
 Starting = Callable[..., list["Process"]]
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -270,7 +270,7 @@ class Follower(Member):
 
     @contextmanager
     def _ended_with_the_first(self, number: int) -> Iterator[None]:
-        """End this process when the command ends in the first: in this block torch may wait for that for ever."""
+        """End this process when the command ends in the first: torch may wait for it for ever in this block."""
         left = threading.Event()
 
         def watch() -> None:
