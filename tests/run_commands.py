@@ -117,7 +117,6 @@ NOT_RUN = {
     "boxseg schema >": "tests/jobs/test_schema.py does",
     "boxseg label data=photos out=masks": "docs/index.md runs it, into another folder",
     "boxseg run data=photos out=runs/first ": "so does it this",
-    "torchrun ": "tests/end_to_end/test_machines.py starts two",
     "python tests/": "the tests beside these scripts run them with fewer tries, or do the same",
     "corrections=corrections.json": "tests/end_to_end/test_correction_round_trip.py runs this on such a file",
     "redraw=true": "so does it this",
