@@ -256,6 +256,7 @@ class _Report(TypedDict, total=False):
 class _TrainerOptions(TypedDict, total=False):
     accelerator: str
     devices: int | Literal["auto"]
+    num_nodes: int | Literal["auto"]
     precision: str
     accumulate: int
     loggers: (
@@ -328,6 +329,7 @@ class _RunOptions(_Masks, _Report, total=False):
     tile: int | Literal["auto"]  # evaluate.tile
     accelerator: str  # trainer.accelerator
     devices: int | Literal["auto"]  # trainer.devices
+    num_nodes: int | Literal["auto"]  # trainer.num_nodes
     precision: str  # trainer.precision
     accumulate: int  # trainer.accumulate
     workers: int  # trainer.workers
@@ -447,6 +449,7 @@ class _AdaptOptions(_Adapt, total=False):
     max_pixels: int  # data.max_pixels
     accelerator: str  # trainer.accelerator
     devices: int | Literal["auto"]  # trainer.devices
+    num_nodes: int | Literal["auto"]  # trainer.num_nodes
     precision: str  # trainer.precision
     accumulate: int  # trainer.accumulate
     workers: int  # trainer.workers
@@ -501,6 +504,7 @@ class _ClassifyOptions(_Data, _Model, _Classify, _Optimiser, total=False):
     jitter: float  # classify.augment.jitter
     accelerator: str  # trainer.accelerator
     devices: int | Literal["auto"]  # trainer.devices
+    num_nodes: int | Literal["auto"]  # trainer.num_nodes
     precision: str  # trainer.precision
     accumulate: int  # trainer.accumulate
     workers: int  # trainer.workers
@@ -679,6 +683,7 @@ class _SegmentOptions(_Data, _Model, _Segment, _Optimiser, total=False):
     enabled: bool  # evaluate.crf.enabled
     accelerator: str  # trainer.accelerator
     devices: int | Literal["auto"]  # trainer.devices
+    num_nodes: int | Literal["auto"]  # trainer.num_nodes
     precision: str  # trainer.precision
     accumulate: int  # trainer.accumulate
     workers: int  # trainer.workers

@@ -122,7 +122,7 @@ def _answer(words: list[str], flags: Mapping[str, bool], noticed: list[int]) -> 
             not (flags["--quiet"] and flags["--verbose"]),
             "--quiet and --verbose exclude each other: give one of them",
         )
-        return _dispatch(words)
+        return _in_company(words)
     except KeyboardInterrupt as stop:
         return _interrupted(stop)
     except BrokenPipeError:
@@ -152,6 +152,34 @@ def _close_progress(error: BaseException) -> None:
     """End what the error has left unfinished, such as progress bars, so that its message comes last."""
     for part in chain_of(error):
         traceback.clear_frames(part.__traceback__)
+
+
+def _in_company(words: list[str]) -> int:
+    """Run one command: of processes that a launcher has started, in the first, while the others train along.
+
+    The others print nothing, but for what the first cannot say any more: one of each machine says that.
+    """
+    from boxseg.training.launch import launched
+
+    launch = launched()
+    if launch is None:
+        return _dispatch(words)
+    # torch reads this when it is imported: no remarks on its network.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from boxseg.training.crew import follow, leading
+
+    if launch.rank == 0:
+        with leading(launch) as leader:
+            leader.result = status = _dispatch(words)
+            return status
+    try:
+        return follow(launch).status
+    except KeyboardInterrupt:
+        return 130
+    except BoxsegError:
+        if launch.local_rank == 0:
+            raise
+        return 2
 
 
 def _dispatch(words: list[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -14,7 +15,7 @@ from boxseg.errors import ConfigError
 from boxseg.inference.devices import torch_devices
 from boxseg.inference.refine import refine
 from boxseg.options import build_job, parse_words
-from boxseg.training.loop import _lightning
+from boxseg.training.loop import Task
 
 
 @pytest.mark.parametrize(
@@ -94,11 +95,19 @@ def test_a_device_that_is_not_there(name: str, monkeypatch: pytest.MonkeyPatch) 
 
 def test_what_lightning_finds_wrong_with_a_device(tmp_path: Path) -> None:
     """It has no single GPUs by name, as torch has."""
-    trainer = TrainerOptions(accelerator="cuda:0")
+    task = Task(
+        module=SimpleNamespace(stage="classify", iterations=1),  # type: ignore[arg-type]
+        images=None,  # type: ignore[arg-type]
+        sampler=SimpleNamespace(epochs=1),  # type: ignore[arg-type]
+        trainer=TrainerOptions(accelerator="cuda:0"),
+        folder=tmp_path,
+        every=1,
+        callbacks=(),
+    )
     with pytest.raises(
         ConfigError, match=r"accelerator=cuda:0 with trainer\.precision=32-true does not work on this machine"
     ):
-        _lightning(trainer, 1, torch.nn.Linear(1, 1), 1, [], [], tmp_path)  # type: ignore[arg-type]
+        task.alone(1)
 
 
 def test_one_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,10 @@ class TrainerOptions:
     Args:
         accelerator: Device type, by its name in Lightning: auto, cpu, gpu, mps …
         devices: Number of devices, or `auto`. Each device gets its own process, on a CPU too: there the
-            processes share the cores, and `auto` is 1. Trainings split each batch among the devices.
+            processes share the cores, and `auto` is 1. Trainings split each batch among the devices. Under
+            torchrun or SLURM a training has the processes that these have started.
+        num_nodes: Number of machines that share a training, started on each by torchrun or SLURM; `auto` is
+            what these say.
         precision: Number format, by its name in Lightning: 32-true, bf16-mixed, 16-mixed …
         accumulate: Split each training batch into this many parts and add up their gradients: needs the memory
             of one part, and the step stays that of the whole batch.
@@ -41,6 +44,7 @@ class TrainerOptions:
 
     accelerator: str = "auto"
     devices: int | Literal["auto"] = 1
+    num_nodes: int | Literal["auto"] = "auto"
     precision: str = "32-true"
     accumulate: int = 1
     loggers: LoggerName | list[LoggerName] = "csv"
@@ -53,6 +57,10 @@ class TrainerOptions:
         require(
             self.devices == "auto" or self.devices >= 1,
             f"trainer.devices must be 1 or more, got {self.devices}",
+        )
+        require(
+            self.num_nodes == "auto" or self.num_nodes >= 1,
+            f"trainer.num_nodes must be 1 or more, or auto, got {self.num_nodes}",
         )
         named = str(self.precision)
         require(

@@ -7,6 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
@@ -79,6 +80,8 @@ def split_batch(batch: Tensors, parts: int) -> list[Tensors]:
 class TrainingPhotos(Dataset[Any]):
     """Reads the photo that a sampler asks for or, if it is unreadable, the next one in the data set."""
 
+    _sources: tuple[Source, ...] = ()  # of labels
+
     def __init__(self, dataset: BoxDataset, seed: int) -> None:
         if not dataset.samples:
             raise DataError(f"split {dataset.split!r} of {dataset.root} has no photos to train on")
@@ -88,8 +91,23 @@ class TrainingPhotos(Dataset[Any]):
         self._unreadable = torch.zeros(len(dataset), dtype=torch.bool)
         self._unreadable.share_memory_()  # type: ignore[no-untyped-call]
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._unreadable.share_memory_()  # type: ignore[no-untyped-call]  # it came from another machine
+
     def __len__(self) -> int:
         return len(self._samples)
+
+    def some_files(self) -> list[Path]:
+        """A few photos, and a mask of each folder of labels: another machine must find them, too."""
+        few = dict.fromkeys((0, len(self._samples) // 2, len(self._samples) - 1))
+        masks = [
+            next((source.file(sample.id) for sample in self._samples if source.has(sample.id)), None)
+            for source in self._sources
+            if source != GROUND_TRUTH
+        ]
+        found = [*(self._samples[place].image for place in few), *masks]
+        return [file for file in found if file is not None and file.is_file()]
 
     @property
     def unreadable(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ FREE = (
     "data.root",
     "trainer.accelerator",
     "trainer.devices",
+    "trainer.num_nodes",
     "trainer.workers",
     "trainer.checkpoint_every",
     "trainer.checkpoint_minutes",

@@ -19,13 +19,34 @@ from boxseg.collector import collector_paused
 from boxseg.jobs import AdaptJob, ClassifyJob, Job, LabelJob, RunJob, SegmentJob
 from boxseg.options import to_words
 from boxseg.results import Result
+from boxseg.training.launch import check_launch, launched
 
 log = logging.getLogger("boxseg")
 
 
 def run_verb(verb: str, job: Job, **lightnings: Any) -> Result:
-    """Run the verb of a job, or plan it if the job is a dry run. `lightnings`: `callbacks` and `loggers`."""
+    """Run the verb of a job, or plan it if the job is a dry run. `lightnings`: `callbacks` and `loggers`.
+
+    Where a launcher has started several processes, the first runs it, and all return or raise the same.
+    """
+    launch = launched()
     planned = isinstance(job, (RunJob, AdaptJob, ClassifyJob, LabelJob, SegmentJob)) and job.dry_run
+    check_launch(verb, getattr(job, "trainer", None), launch, planned=planned)
+    if launch is None:
+        return _run(verb, job, planned, **lightnings)
+    from boxseg.training import crew
+
+    if crew.current():  # as the command line, which has seen to it
+        return _run(verb, job, planned, **lightnings)
+    if launch.rank:
+        result: Result = crew.follow(launch).given()
+        return result
+    with crew.leading(launch) as leader:
+        leader.result = found = _run(verb, job, planned, **lightnings)
+        return found
+
+
+def _run(verb: str, job: Job, planned: bool, **lightnings: Any) -> Result:
     name = "plan" if planned else verb.replace("-", "_")
     start = time.monotonic()
     if log.isEnabledFor(logging.DEBUG):

@@ -44,7 +44,7 @@ from boxseg.training.checkpoints import last_checkpoint
 from boxseg.training.labels import training_labels, with_boxes
 from boxseg.training.module import TrainingModule
 from boxseg.training.schedule import schedule_length
-from boxseg.training.step_time import seconds_per_step
+from boxseg.training.step_time import machines, seconds_per_step
 from boxseg.wording import counted
 
 
@@ -80,12 +80,14 @@ class PlanResult(Result):
         stages: In order.
         free: Bytes free on the disk.
         device: Where the steps were timed.
+        machines: How many will share the trainings.
     """
 
     dataset: BoxDataset
     stages: tuple[PlannedStage, ...]
     free: int
     device: str
+    machines: int = 1
 
     def tables(self) -> list[Table]:
         """A line for each stage."""
@@ -104,8 +106,11 @@ class PlanResult(Result):
 
     def notes(self) -> list[str]:
         """How the times were estimated, and the free disk space."""
+        count = counted(self.machines, "machine")
+        shared = f"Trainings are shared by {count}; what these send one another is not counted."
         return [
             f"Times are estimates, from one or two steps and a few photos just now on {self.device}.",
+            *([shared] if self.machines > 1 else []),
             f"Free on the disk: {_megabytes(self.free)}. Nothing was written: this is a dry run.",
         ]
 
@@ -120,7 +125,11 @@ def run(job: RunJob | AdaptJob | ClassifyJob | LabelJob | SegmentJob) -> PlanRes
         fresh = replace(job, out=scratch / "out") if job.overwrite else job
         stages = list(_stages(fresh, dataset, scratch))
     return PlanResult(
-        dataset=dataset, stages=tuple(stages), free=free_space(job.out), device=str(torch_device(job.trainer))
+        dataset=dataset,
+        stages=tuple(stages),
+        free=free_space(job.out),
+        device=str(torch_device(job.trainer)),
+        machines=machines(job.trainer)[0],
     )
 
 

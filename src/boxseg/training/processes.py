@@ -1,4 +1,4 @@
-"""Training on several devices: a process for each, started by Lightning."""
+"""Training on several devices: a process for each, started by Lightning or by torchrun or SLURM."""
 
 from __future__ import annotations
 
@@ -9,21 +9,40 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 import lightning as L
+import torch
+import torch.distributed as dist
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+from torch.distributed import Store  # type: ignore[attr-defined]
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from boxseg.errors import BoxsegError, is_failure, say_failure
+from boxseg.config import TrainerOptions
+from boxseg.errors import BoxsegError, ConfigError, is_failure, say_failure
+from boxseg.inference.devices import torch_device
 from boxseg.spreading.processes import end_processes
+from boxseg.training.launch import Launch
+from boxseg.wording import counted
 
 TALKATIVE = ("lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn")
 
 
-class SpawnedStrategy(DDPStrategy):
+class _OurStrategy(DDPStrategy):
+    """Lightning's DDP, in which SIGTERM ends a process."""
+
+    def on_train_start(self) -> None:
+        """Lightning's handler of SIGTERM asks the other processes, and fails where one was killed."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        super().on_train_start()
+
+
+class SpawnedStrategy(_OurStrategy):
     """Lightning's DDP in new processes, which are quiet and ignore Ctrl-C: this process ends them.
 
     Lightning would run the whole command again in each process, but a verb does more than train.
@@ -33,7 +52,10 @@ class SpawnedStrategy(DDPStrategy):
     """
 
     def __init__(self, *, unused: bool) -> None:
-        super().__init__(start_method="spawn", find_unused_parameters=unused)
+        # Named, as Lightning would take the environment of SLURM for that of these processes.
+        super().__init__(
+            cluster_environment=LightningEnvironment(), start_method="spawn", find_unused_parameters=unused
+        )
 
     def _configure_launcher(self) -> None:
         self._launcher = _Launcher(self)
@@ -44,10 +66,100 @@ class SpawnedStrategy(DDPStrategy):
         hush_lightning()
         super().setup_environment()
 
-    def on_train_start(self) -> None:
-        """Let SIGTERM end a process: Lightning's handler asks the others, and fails where one was killed."""
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        super().on_train_start()
+
+class LaunchedStrategy(_OurStrategy):
+    """Lightning's DDP in this process and others that a launcher has started.
+
+    Args:
+        launch: The place of this process.
+        store: What they find one another by.
+        unused: As for `SpawnedStrategy`.
+    """
+
+    def __init__(self, launch: Launch, store: Store, *, unused: bool) -> None:
+        super().__init__(cluster_environment=_Launched(launch), find_unused_parameters=unused)
+        self.launch = launch
+        self.store = store
+
+    def _configure_launcher(self) -> None:
+        self._launcher = None
+
+    @property
+    def root_device(self) -> torch.device:
+        """The device of this process: the only one that SLURM shows it, or the one with its number."""
+        assert self.parallel_devices is not None
+        return self.parallel_devices[self.launch.local_rank % len(self.parallel_devices)]
+
+    def setup_distributed(self) -> None:
+        """Meet the other processes by our store: Lightning would open its own port."""
+        dist.init_process_group(
+            self._get_process_group_backend(),
+            store=self.store,
+            rank=self.launch.rank,
+            world_size=self.launch.world,
+            timeout=self._timeout,
+            device_id=None if self.root_device.type == "cpu" else self.root_device,
+        )
+        super().setup_distributed()
+
+
+def launched_devices(launch: Launch, trainer: TrainerOptions) -> list[torch.device]:
+    """The devices of the processes of this machine; of this process alone, where SLURM shows it only its own.
+
+    Raises:
+        ConfigError: There is no such accelerator, or there are more processes than devices.
+    """
+    device = torch_device(replace(trainer, devices=1))
+    if device.type == "cpu":
+        return [device] * launch.local_world
+    there = torch.cuda.device_count() if device.type == "cuda" else 1
+    if there == 1 and launch.by == "srun":
+        return [device]
+    if there < launch.local_world:
+        raise ConfigError(
+            f"{launch.by} started {counted(launch.local_world, 'process')} on each machine, which has "
+            f"{counted(there, 'device')} ({device.type}): start one process for each device"
+        )
+    return [torch.device(device.type, place) for place in range(launch.local_world)]
+
+
+class _Launched(ClusterEnvironment):
+    """The place of this process, as Lightning asks for it."""
+
+    creates_processes_externally = True
+
+    def __init__(self, launch: Launch) -> None:
+        self.launch = launch
+
+    @property
+    def main_address(self) -> str:
+        return self.launch.address
+
+    @property
+    def main_port(self) -> int:
+        return self.launch.port
+
+    @staticmethod
+    def detect() -> bool:
+        return False  # boxseg does, by `launched`
+
+    def world_size(self) -> int:
+        return self.launch.world
+
+    def set_world_size(self, size: int) -> None:
+        pass
+
+    def global_rank(self) -> int:
+        return self.launch.rank
+
+    def set_global_rank(self, rank: int) -> None:
+        pass
+
+    def local_rank(self) -> int:
+        return self.launch.local_rank
+
+    def node_rank(self) -> int:
+        return self.launch.node
 
 
 class _Launcher(_MultiProcessingLauncher):

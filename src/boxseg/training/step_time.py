@@ -12,7 +12,8 @@ from boxseg.config import TrainerOptions
 from boxseg.data.loading import TrainingPhotos, split_batch
 from boxseg.data.sampler import StreamSampler
 from boxseg.data.workers import choose_workers
-from boxseg.inference.devices import torch_device
+from boxseg.inference.devices import torch_device, torch_devices
+from boxseg.training.launch import launched
 from boxseg.training.module import TrainingModule
 
 # Seconds above which a step is not tried on the whole batch, but extrapolated from a part.
@@ -25,7 +26,8 @@ def seconds_per_step(
     """Seconds of a step on a real batch: loading, forward, backward and optimiser; the weights are changed.
 
     A step on half the images warms up; if a whole batch would take longer than LONGEST, the time is that of a
-    second such step, extrapolated. GPUs are assumed to share the work without loss, CPU processes to gain none.
+    second such step, extrapolated. Machines and GPUs are assumed to share the work without loss, CPU processes
+    of one machine to gain none.
     """
     device = torch_device(trainer)
     stream = StreamSampler(len(images), batch=batch, iterations=1, seed=trainer.seed)
@@ -47,10 +49,19 @@ def seconds_per_step(
             computing = _step(module, optimiser, parts, trainer)  # its memory is allocated now
     else:
         computing = _step(module, optimiser, [few], trainer) / share
-    if device.type != "cpu":
-        computing /= torch.cuda.device_count() if trainer.devices == "auto" else trainer.devices
+    nodes, devices = machines(trainer)
+    computing /= nodes if device.type == "cpu" else nodes * devices
+    loading /= nodes
     workers = choose_workers(len(images)) if trainer.workers < 0 else trainer.workers
     return max(computing, loading / workers) if workers else computing + loading
+
+
+def machines(trainer: TrainerOptions) -> tuple[int, int]:
+    """The number of machines that share a training, and of devices of each: as started, or as planned."""
+    launch = launched()
+    if launch:
+        return launch.nodes, launch.local_world
+    return 1 if trainer.num_nodes == "auto" else trainer.num_nodes, len(torch_devices(trainer))
 
 
 def _step(
