@@ -83,7 +83,8 @@ def test_the_line_of_the_mask_network_is_planned(
 def test_the_network_of_a_run_is_planned_for_all_photos(toy: Path, scratch: Path, tmp_path: Path) -> None:
     """Only a few of them get labels to time a step with."""
     given = {"data": toy, "out": tmp_path / "run", "dry_run": True, "adapt": False, "scores": False}
-    options = {"segment.epochs": 12.0, "segment.batch": 4, "segment.augment.crop": 33, "model.weights": "none"}
+    options = {"segment.epochs": 12.0, "segment.min_iterations": 1, "segment.batch": 4}
+    options |= {"segment.augment.crop": 33, "model.weights": "none"}
     plan = boxseg.run(**given, **options)
     assert isinstance(plan, PlanResult)
     assert plan.stages[-1].work == "30 iterations of 4 images, 33 pixels"  # 12 x 10 / 4

@@ -146,7 +146,7 @@ def test_what_does_not_go_together_is_said_before_anything_is_written(
     save_network(other, small, classes=("fish", "bird"), model=Model(weights="none"), options=Segment())
     assert "VOC's 20" in refusal(f"data={toy}", "data.split=val", checkpoint=other)
     assert execute(["predict", f"checkpoint={network}", f"out={tmp_path}/out"]) == 2
-    assert "either images=… (photos) or data.root=…" in capsys.readouterr().err
+    assert "either images=… (photos or videos) or data.root=…" in capsys.readouterr().err
 
 
 def test_photos_of_a_split_are_predicted_without_boxes(network: Path, toy: Path, tmp_path: Path) -> None:

@@ -249,6 +249,7 @@ def test_workers_that_cannot_do_the_work_are_refused_with_the_reason(
         "older": "__version__ = '0.0.9'",
     }.items():
         write_text(tmp_path / name / "boxseg" / "__init__.py", text)
+        shutil.copyfile(HERE / "beside_first.py", tmp_path / name / "sitecustomize.py")
     shutil.copyfile(HERE / "hidden_files.py", tmp_path / "sitecustomize.py")
     mend = f"install {__version__} there (pip install 'boxseg[dask]=={__version__}')"
     photo = folder / "toy/JPEGImages/train_0000.jpg"

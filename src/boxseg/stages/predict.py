@@ -130,13 +130,13 @@ def run(job: PredictJob, splits: Splits | None = None) -> PredictResult | Submis
         raise ConfigError("give either images=… (photos or videos) or data.root=… (the photos of a split)")
     check_folder(job.out)
     place = place_of(job.cluster, job.trainer)
+    loaded = load_segmenter(job.checkpoint, torch_device(place.at_home(job.trainer)))
     given = _given(job)
     if given.videos and job.cluster:
         raise ConfigError(
             "cluster= is for photos: the frames of a video are read one after another; leave it out"
         )
     places = require_georeferences(given.samples, "geotiff=true") if job.geotiff else {}
-    loaded = load_segmenter(job.checkpoint, torch_device(place.at_home(job.trainer)))
     hold(job.out)
     work, needs = partial(_predict_chunk, job=job, places=places), Needs(writes=job.out)
     photos = place.spread(work, loaded, given.samples, "predict", needs=needs) if given.samples else []

@@ -35,21 +35,21 @@ class RunResult(Result):
 
     Attributes:
         adapted: The mask network, if one was trained.
-        classified: The box classifier, if one was trained.
         labels: Stage 2, on the training split.
         network: Stage 3, scored on the validation split.
         sheet: Picture sheet.
         report: The report, one HTML file.
         splits: Names of the splits for training and validation.
+        classified: The box classifier, if one was trained.
     """
 
     adapted: AdaptResult | None
-    classified: ClassifyResult | None
     labels: LabelResult
     network: SegmentResult
     sheet: Path
     report: ReportResult
     splits: tuple[str, str]
+    classified: ClassifyResult | None = None
 
     def tables(self) -> list[Table]:
         """What the mask network gained, and mIoU of the whole-box baseline, the labels and the network."""

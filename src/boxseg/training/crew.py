@@ -32,6 +32,7 @@ from torch.distributed import Store  # type: ignore[attr-defined]
 from boxseg.data.loading import TrainingPhotos
 from boxseg.errors import BoxsegError, DataError, is_failure, one_line, say_failure
 from boxseg.progress import quiet
+from boxseg.runs.layout import LAST
 from boxseg.training.launch import Launch
 from boxseg.training.messages import LOOK, PATIENCE, Member
 from boxseg.wording import counted_of
@@ -353,6 +354,6 @@ def _as_file(content: bytes | None) -> Iterator[Path | None]:
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="boxseg-") as folder:
-        file = Path(folder) / "last.ckpt"
+        file = Path(folder) / Path(LAST).name
         file.write_bytes(content)
         yield file
