@@ -22,40 +22,38 @@ def decay(steps: int, constant: float, noise: float = 0.0) -> list[float]:
     return [1 + 2 * math.exp(-step / constant) + noise * rng.standard_normal() for step in range(steps)]
 
 
-def test_a_straight_slope_falls_a_third_in_its_last_third() -> None:
-    # The averages stand in the middle of their windows: 90 % of the way lies between the first and the last.
-    assert late_fall([100.0 - step for step in range(60)]) == pytest.approx((1 / 3) / 0.9)
+def test_it_is_the_share_between_the_means_of_two_thirds() -> None:
+    losses = [100.0 - step for step in range(60)]
+    second, last = sum(losses[20:40]) / 20, sum(losses[40:]) / 20
+    assert late_fall(losses) == pytest.approx(1 - last / second)
+    assert late_fall([1.0, *losses[:1], *losses]) == pytest.approx(
+        1 - last / second
+    )  # whole thirds, from the end
 
 
-def test_losses_of_known_decay() -> None:
-    def at(place: float) -> float:
-        return math.exp(-place / 100)
-
-    before, end = at(200 - 15.5), at(300 - 15.5)
-    assert late_fall(decay(300, 100)) == pytest.approx((before - end) / (at(14.5) - end), rel=0.02)
-
-
-@pytest.mark.parametrize(("constant", "short"), [(20.0, False), (60.0, False), (300.0, True), (2000.0, True)])
+@pytest.mark.parametrize(("constant", "short"), [(20.0, False), (40.0, False), (100.0, True), (300.0, True)])
 def test_a_plateau_is_told_from_a_slope_in_spite_of_noise(constant: float, short: bool) -> None:
     fall = late_fall(decay(300, constant, noise=0.05))
     assert bool(plateau_notes("segment", fall)) == short
 
 
-@pytest.mark.parametrize(
-    "losses", [[], [3.0], [3.0, 2, 1, 0, -1], [1.0] * 30, [1.0, *[2.0] * 29], [2.0, math.nan, *[1.0] * 20]]
-)
+@pytest.mark.parametrize("steps", [9, 30, 300])
+def test_a_steep_start_alone_says_nothing_and_hides_nothing(steps: int) -> None:
+    plateau, slope = [1.0] * steps, [2 - step / steps for step in range(steps)]
+    for start in ([], [50.0] * (steps // 9)):
+        assert late_fall([*start, *plateau[len(start) :]]) == pytest.approx(0)
+        assert plateau_notes("segment", late_fall([*start, *slope[len(start) :]]))
+
+
+@pytest.mark.parametrize("losses", [[], [3.0], [3.0, 2, 1, 0, -1], [0.0] * 30, [2.0, math.nan, *[1.0] * 20]])
 def test_nothing_is_said_of_losses_that_tell_nothing(losses: list[float]) -> None:
     assert late_fall(losses) is None
     assert plateau_notes("segment", None) == []
 
 
-@given(st.lists(st.floats(0, 10), min_size=6, max_size=80), st.floats(0.1, 10), st.floats(-5, 5))
-def test_the_unit_of_the_loss_does_not_matter(losses: list[float], factor: float, offset: float) -> None:
-    plain, other = late_fall(losses), late_fall([factor * loss + offset for loss in losses])
-    if plain is not None and other is not None and np.ptp(losses) > 1e-3:
-        width = max(1, round(len(losses) / 10))
-        if np.mean(losses[:width]) - np.mean(losses[-width:]) > 1e-3:
-            assert other == pytest.approx(plain, rel=1e-6, abs=1e-6)
+@given(st.lists(st.floats(0.1, 10), min_size=6, max_size=80), st.floats(0.1, 10))
+def test_the_unit_of_the_loss_does_not_matter(losses: list[float], factor: float) -> None:
+    assert late_fall([factor * loss for loss in losses]) == pytest.approx(late_fall(losses), abs=1e-9)
 
 
 def test_results_say_it_in_their_notes(tmp_path: Path) -> None:
@@ -64,7 +62,7 @@ def test_results_say_it_in_their_notes(tmp_path: Path) -> None:
     network = SegmentResult(checkpoint=tmp_path, scores=None, title="", late_fall=fall)
     classifier = ClassifyResult(checkpoint=tmp_path, images=3, late_fall=fall)
     for stage, result in (("segment", network), ("classify", classifier)):
-        assert result.notes()[0].startswith(f"{stage}: the loss was still falling at the end (37% of its fall")
+        assert result.notes()[0].startswith(f"{stage}: the loss was still falling at the end, by 22% from")
         assert f"{stage}.iterations=" in result.notes()[0]
 
 

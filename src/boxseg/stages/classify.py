@@ -42,8 +42,8 @@ class ClassifyResult(Result):
     Attributes:
         checkpoint: Its file.
         images: Photos it was trained on; None if an earlier call trained it.
-        late_fall: How much of what the loss fell it fell in the last third of the training; None where that
-            cannot be told. From 0.1 on there is a note that the training was short.
+        late_fall: Share by which the loss fell from the second third of the training to the last; None where
+            that cannot be told. From 0.1 on there is a note that the training was short.
     """
 
     checkpoint: Path

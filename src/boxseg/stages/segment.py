@@ -56,8 +56,8 @@ class SegmentResult(Result):
         checkpoint: Its file.
         scores: Scores on the validation split; None if it cannot or must not be scored.
         title: What the scores are about.
-        late_fall: How much of what the loss fell it fell in the last third of the training; None where that
-            cannot be told. From 0.1 on there is a note that the training was short.
+        late_fall: Share by which the loss fell from the second third of the training to the last; None where
+            that cannot be told. From 0.1 on there is a note that the training was short.
     """
 
     checkpoint: Path
