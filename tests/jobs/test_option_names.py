@@ -36,3 +36,10 @@ def test_an_option_with_another_name_now_is_told(tmp_path: Path) -> None:
         parse_words(["a", "b", "format=coco", "-c", str(file)], "convert")
     file.write_text("labels: runs/label\n")  # of segment
     assert "labels" not in parse_words(["a", "b", "format=coco", "-c", str(file)], "convert")
+
+
+def test_the_demo_says_what_its_number_of_photos_is_called() -> None:
+    with pytest.raises(
+        ConfigError, match="images=… of this verb is now called count=…; images= says where photos"
+    ):
+        parse_words(["images=4"], "demo")

@@ -52,7 +52,7 @@ def read_yaml(name: str, job: type[Job]) -> Flat:
     for key in flat:
         if key not in everywhere:
             raise ConfigError(f"unknown option {key!r} in {path}{did_you_mean(key, everywhere)}")
-    for key, (_, values) in RENAMED.get(job.__name__, {}).items():
+    for key, (_, _, values) in RENAMED.get(job.__name__, {}).items():
         if flat.get(key) in values:  # else it is another verb's
             refuse_renamed(key, job)
     return {key: value for key, value in flat.items() if key in options_of(job)}

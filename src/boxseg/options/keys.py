@@ -22,10 +22,13 @@ MAPPINGS = frozenset({"class_map", "merge"})
 
 PLACEHOLDERS = {int: "INTEGER", float: "NUMBER", bool: "true|false", str: "TEXT", Path: "PATH"}
 
-# Options of earlier versions by job: what each is called now, and what it took, by which it is told from an
-# option of the same name of other verbs.
-RENAMED: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
-    "ConvertJob": {"labels": ("which", ("labels", "y_crf", "y_ret", "agreed", "ground-truth"))},
+# Options of earlier versions by job: what each is called now, what its name says in other verbs, and what it
+# took, by which it is told in a file from the option of these.
+RENAMED: dict[str, dict[str, tuple[str, str, tuple[str, ...]]]] = {
+    "ConvertJob": {
+        "labels": ("which", "where labels are", ("labels", "y_crf", "y_ret", "agreed", "ground-truth"))
+    },
+    "DemoJob": {"images": ("count", "where photos are", ())},
 }
 
 # The name of a section stands for one of these options in it: `data=DIR`, `crf=false`.
@@ -165,11 +168,10 @@ def to_word(value: Any) -> str:
 
 def refuse_renamed(key: str, job: type[Any]) -> None:
     """Raise a ConfigError for an option that has another name now."""
-    name, _ = RENAMED.get(job.__name__, {}).get(key, ("", ()))
+    name, elsewhere, _ = RENAMED.get(job.__name__, {}).get(key, ("", "", ()))
     if name:
         raise ConfigError(
-            f"the option {key}=… of this verb is now called {name}=…; {key}= says where labels are, in other "
-            "verbs"
+            f"the option {key}=… of this verb is now called {name}=…; {key}= says {elsewhere}, in other verbs"
         )
 
 
