@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import multiprocessing
+import random
 import sys
 import tempfile
 import time
@@ -46,25 +47,41 @@ def timed(work: Callable[[], object]) -> Cost:
     return Cost(wall=1e3 * (time.perf_counter() - wall), cpu=1e3 * (time.process_time() - cpu))
 
 
+def rounds(works: Mapping[K, Callable[[], object]], repetitions: int) -> dict[K, list[Cost]]:
+    """What each costs in each repetition, which calls all in turn; a first repetition is not counted.
+
+    Every other repetition goes backwards: what one call leaves to the next must not always meet the same one.
+    """
+    costs: dict[K, list[Cost]] = {name: [] for name in works}
+    with quiet():
+        for work in works.values():
+            work()
+        for repetition in range(repetitions):
+            for name in list(works)[:: 1 if repetition % 2 == 0 else -1]:
+                costs[name].append(timed(works[name]))
+    return costs
+
+
 def alternate(works: Mapping[K, Callable[[], object]], repetitions: int, per: int = 1) -> dict[K, Cost]:
-    """Medians over repetitions, each of which calls all in turn; a first repetition is not counted.
+    """Medians of `rounds`.
 
     Args:
         works: What is measured, by name.
         repetitions: How often.
         per: Divisor of all costs, such as the number of photos of a call.
     """
-    costs: dict[K, list[Cost]] = {name: [] for name in works}
-    with quiet():
-        for work in works.values():
-            work()
-        for _ in range(repetitions):
-            for name, work in works.items():
-                costs[name].append(timed(work))
     return {
         name: Cost(wall=median(c.wall for c in many) / per, cpu=median(c.cpu for c in many) / per)
-        for name, many in costs.items()
+        for name, many in rounds(works, repetitions).items()
     }
+
+
+def more(costs: Sequence[float], than: Sequence[float]) -> tuple[float, float, float]:
+    """Percent by which costs exceed others of the same rounds: median, and its 95 % interval (bootstrap)."""
+    shares = [100 * (one / other - 1) for one, other in zip(costs, than, strict=True)]
+    draws = random.Random(0)
+    medians = sorted(median(draws.choices(shares, k=len(shares))) for _ in range(2000))
+    return median(shares), medians[50], medians[-51]
 
 
 def in_child(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -1,10 +1,11 @@
 """What `label` pays for recording what each photo's results were made from, and for waiting for the disk.
 
-    python benchmarks/provenance.py --data DIR --photos 100       # DIR: VOCdevkit/VOC2012
+    python benchmarks/provenance.py --data DIR --photos 20 --repetitions 36       # DIR: VOCdevkit/VOC2012
 
-Photos are labelled by the mask network with and without it, in turn; on a machine that does anything else, such
-medians differ by more than it costs. So its own part is counted, too: processor time of the thread that syncs
-files and digests photos, and the time for which the labelling waited for it.
+Photos are labelled by the mask network with and without it, in turn, and the two runs of each repetition are
+compared: a run takes 10 % more or less than another of its kind, so it takes many short ones. Its own part is
+counted, too: processor time of the thread that syncs files and digests photos, and the time for which labelling
+waited for it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 from unittest.mock import patch
 
@@ -27,7 +29,9 @@ from boxseg.inference.mask_networks import SHIPPED, load_mask_network
 from boxseg.labelling import labeller as labelling
 from boxseg.labelling.from_network import FromNetwork
 from boxseg.runs import provenance
-from measure import Cost, alternate, parser, photos, settings, table
+from measure import more, parser, photos, rounds, settings, table
+
+KINDS = ("wall", "cpu")
 
 
 class Counted:
@@ -94,21 +98,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         labeller = labelling.Labeller(
             method=method, options=Label(), folder=Path(folder), classes=dataset.classes
         )
-        costs = alternate(
+        costs = rounds(
             {"recorded": partial(label, counted.recording), "not recorded": partial(label, nothing)},
             options.repetitions,
-            per=count,
         )
-        runs = (options.repetitions + 1) * count / 1e3
-        own = Cost(wall=counted.waited / runs, cpu=counted.cpu / runs)
-    whole = costs["recorded"]
+    photos_run = (options.repetitions + 1) * count
+    walls, cpus = ({name: [getattr(c, kind) for c in many] for name, many in costs.items()} for kind in KINDS)
+    own = 1e3 * counted.waited / photos_run, 1e3 * counted.cpu / photos_run
+    whole = [median(kind["recorded"]) / count for kind in (walls, cpus)]
+    differences = [more(kind["recorded"], kind["not recorded"]) for kind in (walls, cpus)]
     print(
         table(
             ("ms a photo", "wall", "processor"),
             [
-                *((name, cost.wall, cost.cpu) for name, cost in costs.items()),
-                ("recording itself", own.wall, own.cpu),
-                ("its share, %", 100 * own.wall / whole.wall, 100 * own.cpu / whole.cpu),
+                *((name, median(walls[name]) / count, median(cpus[name]) / count) for name in costs),
+                ("recording itself", *own),
+                ("its share, %", *(100 * part / all_ for part, all_ in zip(own, whole, strict=True))),
+                (
+                    "more where recorded, % (95 % of such medians)",
+                    *(f"{middle:.1f} ({low:.1f} to {high:.1f})" for middle, low, high in differences),
+                ),
             ],
         )
     )
