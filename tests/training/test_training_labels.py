@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import boxseg
 from boxseg import formats
@@ -20,10 +21,11 @@ from boxseg.data.toy import write_toy
 from boxseg.dataset import BoxDataset
 from boxseg.errors import BoxsegError, ConfigError, DataError
 from boxseg.formats.masks import MaskFolder, read_mask, write_mask
+from boxseg.formats.object_counts import rare_classes
 from boxseg.jobs import SegmentJob
 from boxseg.options import from_python, to_yaml
 from boxseg.runs.layout import CORRECTIONS
-from boxseg.training.labels import TrainingLabels, sources_of, training_labels
+from boxseg.training.labels import TrainingLabels, sources_of, training_labels, warn_of_rare_classes
 from correction_files import save_corrections
 from report_runs import write_labels
 
@@ -249,3 +251,45 @@ def test_reports_of_any_sources(root: Path, runs: Path, labels: str | list[str])
 def test_python_takes_a_list_too(root: Path, runs: Path) -> None:
     with pytest.raises(BoxsegError, match="no labels in"):
         boxseg.segment(labels=[str(runs / "label"), str(runs / "none")], data=root, out=runs / "p")
+
+
+def write_boxes(root: Path, **boxes: int) -> Path:
+    """A COCO set of one photo, with this many boxes of each class."""
+    root.mkdir()
+    Image.new("RGB", (64, 64)).save(root / "a.png")
+    names = [name for name, count in boxes.items() for _ in range(count)]
+    ids = {name: number for number, name in enumerate(boxes, start=1)}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "annotations": [
+            {"id": n, "image_id": 1, "category_id": ids[name], "bbox": [n % 50, n // 50, 9, 9]}
+            for n, name in enumerate(names)
+        ],
+        "categories": [{"id": number, "name": name} for name, number in ids.items()],
+    }
+    (root / "train.json").write_text(json.dumps(content))
+    return root
+
+
+def test_classes_with_hardly_a_box_are_named_before_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_boxes(tmp_path / "data", cat=100, dog=10, cow=9, bus=0)
+    assert execute(["classify", f"data={root}", f"out={tmp_path / 'c'}", *TINY[:5]]) == 0
+    said = capsys.readouterr().err
+    expected = "classify: 2 classes with hardly a box to learn from (bus 0, cow 9): add photos of them, or"
+    assert expected in " ".join(said.split())
+
+
+@pytest.mark.parametrize("boxes", [{"cat": 99, "dog": 0}, {"cat": 100, "dog": 10}])
+def test_small_or_even_sets_have_no_rare_classes(tmp_path: Path, boxes: dict[str, int]) -> None:
+    assert rare_classes(formats.load(Data(root=write_boxes(tmp_path / "data", **boxes)))) == []
+
+
+def test_many_rare_classes_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rare = {f"c{n}": n for n in range(10)}
+    dataset = formats.load(Data(root=write_boxes(tmp_path / "data", **rare, cat=100)))
+    with caplog.at_level("WARNING", logger="boxseg"):
+        warn_of_rare_classes(dataset, "segment")
+    assert "segment: 10 classes with hardly a box to learn from (c0 0, c1 1" in caplog.text
+    assert "c7 7 and 2 more)" in caplog.text

@@ -53,6 +53,14 @@ def count_classes(dataset: BoxDataset) -> list[ClassCount]:
     ]
 
 
+def rare_classes(dataset: BoxDataset, few: int = 10) -> list[ClassCount]:
+    """Classes of fewer than `few` boxes, rarest first, if the commonest has at least ten times as many."""
+    counts = count_classes(dataset)
+    if max((count.boxes for count in counts), default=0) < 10 * few:
+        return []
+    return sorted((count for count in counts if count.boxes < few), key=lambda count: count.boxes)
+
+
 def count_sizes(dataset: BoxDataset) -> list[ClassCount]:
     """Counts of small, medium and large boxes, by their areas."""
     images: Counter[str] = Counter()

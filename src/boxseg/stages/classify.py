@@ -26,7 +26,7 @@ from boxseg.runs.layout import MODEL
 from boxseg.runs.provenance import origins_of
 from boxseg.runs.stage_files import training_files
 from boxseg.training.box_classifier import BoxClassifierModule
-from boxseg.training.labels import with_boxes
+from boxseg.training.labels import warn_of_rare_classes, with_boxes
 from boxseg.training.loop import check_training, fit
 from boxseg.training.plateau import late_fall_of, plateau_notes
 from boxseg.training.schedule import schedule_length
@@ -90,6 +90,7 @@ def train(dataset: BoxDataset, job: ClassifyJob, **lightnings: Any) -> None:
         f"classify: {counted(len(dataset), 'image')}, {counted(len(dataset.classes), 'class')}, "
         f"{counted(iterations, 'iteration')} of {counted(options.batch, 'image')}, {options.pooling.upper()}"
     )
+    warn_of_rare_classes(dataset, "classify")
     module, images = start(dataset, job, iterations)
     check_training(module, images, job.trainer, **lightnings)
     folder = _open(job, dataset)

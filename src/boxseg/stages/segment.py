@@ -38,7 +38,7 @@ from boxseg.scoring.network_scores import (
     validation_split,
 )
 from boxseg.tables import Table
-from boxseg.training.labels import TrainingLabels, training_labels
+from boxseg.training.labels import TrainingLabels, training_labels, warn_of_rare_classes
 from boxseg.training.loop import check_training, fit
 from boxseg.training.plateau import late_fall_of, plateau_notes
 from boxseg.training.schedule import schedule_length
@@ -133,6 +133,7 @@ def train(labels: TrainingLabels, job: SegmentJob, **lightnings: Any) -> None:
         f"segment: {counted(len(dataset), 'image')}, {counted(len(dataset.classes), 'class')}, "
         f"{counted(iterations, 'iteration')} of {counted(options.batch, 'image')}, {options.loss}"
     )
+    warn_of_rare_classes(dataset, "segment")
     module, images = start(labels, job, iterations)
     check_training(module, images, job.trainer, **lightnings)
     folder = _open(job, labels)

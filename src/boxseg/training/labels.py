@@ -11,6 +11,7 @@ from pathlib import Path
 from boxseg.data.labels import GROUND_TRUTH, Source, has_labels, labels_digest
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
+from boxseg.formats.object_counts import rare_classes
 from boxseg.formats.problems import check_boxes
 from boxseg.jobs import SegmentJob
 from boxseg.runs.label_source import check_classes, label_sources, wrong_photos
@@ -115,3 +116,14 @@ def with_boxes(dataset: BoxDataset, stage: str = "classify") -> BoxDataset:
     if len(samples) < len(dataset):
         log.info(f"{stage}: left out: {counted(len(dataset) - len(samples), 'image')} without a box")
     return dataclasses.replace(dataset, samples=samples)
+
+
+def warn_of_rare_classes(dataset: BoxDataset, stage: str, shown: int = 8) -> None:
+    """Say which classes have hardly a box to learn from: a network will not find them."""
+    rare = [f"{count.name} {count.boxes}" for count in rare_classes(dataset)]
+    if rare:
+        more = f" and {len(rare) - shown} more" if len(rare) > shown else ""
+        log.warning(
+            f"{stage}: {counted(len(rare), 'class')} with hardly a box to learn from ({', '.join(rare[:shown])}"
+            f"{more}): add photos of them, or leave them out by data.classes=[…]"
+        )
