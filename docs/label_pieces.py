@@ -1,17 +1,17 @@
 """Print what the labels of a classifier are made of, inside true objects and beside them: a table of docs/results.md.
 
-python docs/label_pieces.py RUN VOC2012 60
+python docs/label_pieces.py RUN VOC2012 60 [cat dog ...]
 
-RUN is a folder of `boxseg classify`, VOC2012 a data set with masks, 60 the number of its photos (split `val`). Where
-labels are worse than hoped for, the row says which part fails: the background's attention A, its threshold, the
-class activation maps, or the CRF.
+RUN is a folder of `boxseg classify`, VOC2012 a data set with masks, 60 the number of its photos (split `val`): the
+first that show objects of these classes alone, or of any. Where labels are worse than hoped for, the row says which
+part fails: the background's attention A, its threshold, the class activation maps, or the CRF.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,13 +83,16 @@ def _share(part: Tensor, where: Tensor) -> float:
     return float(part[where].float().mean())
 
 
-def main(run: Path, root: Path, photos: int) -> None:
+def main(run: Path, root: Path, photos: int, *classes: str) -> None:
     """Print the rows."""
-    dataset = formats.load(Data(root=root, split="val", limit=photos))
+    dataset = formats.load(Data(root=root, split="val"))
+    wanted = {dataset.classes.index(name) + 1 for name in classes or dataset.classes}
+    fitting = [sample for sample in dataset.samples if wanted.issuperset(sample.labels.tolist())]
+    dataset = replace(dataset, samples=tuple(fitting[:photos]))
     for name, found in pieces(load_classifier(run, torch.device("cpu")), dataset).items():
         shares = (f"{100 * share:.1f} %" for share in (found.confident, found.before, found.after))
         print(f"| {name} | {found.attention:.2f} | {' | '.join(shares)} |", flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])
