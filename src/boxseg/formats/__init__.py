@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -29,6 +29,8 @@ from boxseg.formats.class_remarks import class_remarks
 from boxseg.formats.decisions import decisions_on
 from boxseg.formats.listing import Listing
 from boxseg.formats.masks import read_mask
+from boxseg.formats.sample_counts import truth_flags
+from boxseg.formats.samples import Samples, packed
 from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
@@ -108,12 +110,12 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
         format=name,
         split=data.split,
         classes=listing.classes,
-        samples=tuple(samples),
+        samples=samples,
         category_ids=listing.category_ids,
         annotations=listing.annotations,
         turned=assembled.turned,
     )
-    dataset = choose_classes(found, data)
+    dataset = choose_classes(found, data, packed)
     _check_number(dataset)
     problems += class_remarks(dataset)
     decisions = decisions_on(dataset, data, listing, sign)
@@ -203,14 +205,18 @@ def _check_root(root: Path) -> None:
     raise DataError(f"{root}: no such folder{did_you_mean(root.name, siblings)}")
 
 
-def _with_masks(samples: list[Sample], folder: Path, classes: int) -> list[Sample]:
+def _with_masks(samples: Sequence[Sample], folder: Path, classes: int) -> Samples:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of masks (data.masks, relative to data.root)")
-    paths = [folder / f"{sample.id}.png" for sample in samples]
-    readers = [partial(read_mask, path, classes) if path.is_file() else None for path in paths]
-    if not any(readers):
+
+    def masked(sample: Sample) -> Sample:
+        path = folder / f"{sample.id}.png"
+        return replace(sample, ground_truth=partial(read_mask, path, classes) if path.is_file() else None)
+
+    found = packed(map(masked, samples))
+    if not any(truth_flags(found)):
         raise DataError(
             f"{folder} has no mask for any of {counted(len(samples), 'image')}, expected "
-            f"{paths[0].name} and so on"
+            f"{Path(f'{samples[0].id}.png').name} and so on"
         )
-    return [replace(sample, ground_truth=read) for sample, read in zip(samples, readers, strict=True)]
+    return found

@@ -11,6 +11,7 @@ from typing import get_args
 from boxseg.atomic import remove_temporaries
 from boxseg.config import LabelFormat
 from boxseg.dataset import Sample
+from boxseg.formats.samples import chosen
 from boxseg.formats.voc_server import TREE, results_folder
 from boxseg.runs import layout
 
@@ -81,9 +82,10 @@ class StageFiles:
         """Whether the stage is done. A photo that could not be read has no files, so `whole` decides."""
         return all(file.is_file() for file in self.whole) if self.whole else not self.missing()
 
-    def missing(self) -> list[Sample]:
+    def missing(self) -> Sequence[Sample]:
         """The photos that lack a file, or have an empty one."""
-        return [sample for sample in self.samples if not all(_has_content(file) for file in self.of(sample))]
+        lacking = [not all(_has_content(file) for file in self.of(sample)) for sample in self.samples]
+        return chosen(self.samples, lacking)
 
 
 def _has_content(file: Path) -> bool:

@@ -23,6 +23,7 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.documents import read_record
 from boxseg.errors import DataError
 from boxseg.formats.problems import report_problems
+from boxseg.formats.samples import chosen
 from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import IMAGENET, load_mask_network, weight_file
@@ -95,13 +96,12 @@ def run(
     return AdaptResult(checkpoint=file, scores=score(job, held_out))
 
 
-def hold_out(dataset: BoxDataset) -> tuple[BoxDataset, tuple[Sample, ...]]:
+def hold_out(dataset: BoxDataset) -> tuple[BoxDataset, Sequence[Sample]]:
     """The photos to train on, and those that tell what it gained: the same ones for every seed."""
     count = min(MOST_HELD_OUT, round(HELD_OUT * len(dataset))) if len(dataset) >= FEWEST else 0
-    chosen = set(np.random.default_rng(0).permutation(len(dataset))[:count].tolist())
-    held_out = tuple(sample for place, sample in enumerate(dataset.samples) if place in chosen)
-    rest = tuple(sample for place, sample in enumerate(dataset.samples) if place not in chosen)
-    return replace(dataset, samples=rest), held_out
+    taken = np.zeros(len(dataset), dtype=bool)
+    taken[np.random.default_rng(0).permutation(len(dataset))[:count]] = True
+    return replace(dataset, samples=chosen(dataset.samples, ~taken)), chosen(dataset.samples, taken)
 
 
 def inputs_of(job: AdaptJob) -> dict[str, Path]:

@@ -16,6 +16,7 @@ from boxseg.formats.check import inspect_photos
 from boxseg.formats.frames import turned_lines
 from boxseg.formats.object_counts import count_classes, count_sizes
 from boxseg.formats.problems import Checked
+from boxseg.formats.sample_counts import all_boxes, crowd_count, truth_flags
 from boxseg.formats.tightness import Tightness, measure_tightness
 from boxseg.formats.voc_server import check_results
 from boxseg.jobs import DoctorJob
@@ -122,15 +123,15 @@ class DoctorResult(Checked, Result):
 
 
 def _counts(data: BoxDataset) -> dict[str, int]:
-    samples = data.samples
+    found = all_boxes(data.samples)
     return {
         "images": len(data),
         "images_turned_by_exif": sum(one.count for one in data.turned),
-        "images_without_a_box": sum(len(sample.labels) == 0 for sample in samples),
-        "images_with_ground_truth": sum(sample.ground_truth is not None for sample in samples),
-        "boxes": sum(len(sample.labels) for sample in samples),
-        "difficult_boxes": int(sum(sample.difficult.sum() for sample in samples)),
-        "crowds_and_objects_that_cannot_be_read": sum(len(sample.crowds) for sample in samples),
+        "images_without_a_box": int((found.counts == 0).sum()),
+        "images_with_ground_truth": int(truth_flags(data.samples).sum()),
+        "boxes": len(found.labels),
+        "difficult_boxes": int(found.difficult.sum()),
+        "crowds_and_objects_that_cannot_be_read": crowd_count(data.samples),
     }
 
 
