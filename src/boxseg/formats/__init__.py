@@ -27,10 +27,11 @@ from boxseg.formats.check import inspect
 from boxseg.formats.class_choice import choose_classes
 from boxseg.formats.class_remarks import class_remarks
 from boxseg.formats.decisions import decisions_on
-from boxseg.formats.listing import Listing
+from boxseg.formats.listing import READ_IN_SILENCE, Listing, Stream
 from boxseg.formats.masks import read_mask
 from boxseg.formats.sample_counts import truth_flags
 from boxseg.formats.samples import Samples, packed
+from boxseg.progress import Progress
 from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
@@ -97,7 +98,9 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
     _check_root(data.root)
     name, sign = _recognised(data)
     listing = _list(name, data, boxes)
-    assembled = assemble(listing.photos, data.exif, data.max_pixels)
+    count = listing.photos.count if isinstance(listing.photos, Stream) else None
+    with Progress(f"read {data.split}", count, after=READ_IN_SILENCE) as bar:
+        assembled = assemble(listing.photos, data.exif, data.max_pixels, bar.update)
     samples, remarks = without_box_outlines(assembled.samples, listing.annotations or listing.root)
     problems = [*listing.problems, *assembled.problems, *remarks]
     if not samples:

@@ -33,11 +33,21 @@ from boxseg.formats.coco_categories import fields_of, list_categories, number_of
 from boxseg.formats.coco_rows import Annotations, ByImage, Images, column, read_content
 from boxseg.formats.files import listed
 from boxseg.formats.joining import new_boxes
-from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, LeftOut, Listing, Stream, sort_out
+from boxseg.formats.listing import (
+    READ_IN_SILENCE,
+    AnnotatedBox,
+    AnnotatedPhoto,
+    Corners,
+    LeftOut,
+    Listing,
+    Stream,
+    sort_out,
+)
 from boxseg.formats.loose_numbers import ById, Id, as_id, is_set, number
 from boxseg.formats.photo_names import NamedPhoto, locate_photos
 from boxseg.formats.regions import is_void, packed, painter, region_bounds
 from boxseg.formats.split_files import annotations_option, head
+from boxseg.progress import Progress
 from boxseg.wording import counted, counted_of
 
 _PLAIN = {int, float}
@@ -65,7 +75,9 @@ def matches(root: Path) -> bool:
 def read(data: Data) -> Listing:
     """List the photos of one split with their boxes."""
     path = find_annotations(data)
-    content = read_content(path)
+    megabyte = 1 << 20
+    with Progress(f"read {path.name}, MB", path.stat().st_size // megabyte, after=READ_IN_SILENCE) as bar:
+        content = read_content(path, lambda done, _: bar.update(done // megabyte))
     others = partial(_other_files, data.root, path)
     categories, problems = sort_out(list_categories(content, path, others))
     ids = tuple(number_of(category) for category in categories)

@@ -41,6 +41,9 @@ Corners = tuple[float, float, float, float]  # x1 y1 x2 y2
 # Where classes come from that are listed nowhere.
 NAMES_USED = "the names in the annotations of all splits, sorted"
 
+# Seconds after which reading shows how far it is.
+READ_IN_SILENCE = 2.0
+
 MaskReader = Callable[[], NDArray[np.uint8]]
 
 

@@ -73,7 +73,8 @@ def read(data: Data) -> Listing:
         return voc_loose.read(data)
     root = _root(data)
     classes, source = class_names(listed(root / "Annotations", "**/*.xml"), root, VOC_CLASSES)
-    photos = Stream(partial(_photos, root, data, classes))
+    entries = dict(list(_entries(root, data.split).items())[: data.limit])
+    photos = Stream(partial(_photos, root, data, entries, classes), len(entries))
     return Listing(root=root, classes=classes, photos=photos, problems=(), classes_from=source)
 
 
@@ -83,9 +84,10 @@ def read_photos(data: Data) -> Listing:
     return Listing(root=root, classes=(), photos=Stream(partial(_bare_photos, root, data)), problems=())
 
 
-def _photos(root: Path, data: Data, classes: tuple[str, ...]) -> Iterator[AnnotatedPhoto | Problem]:
+def _photos(
+    root: Path, data: Data, entries: dict[str, str | None], classes: tuple[str, ...]
+) -> Iterator[AnnotatedPhoto | Problem]:
     folders = _MASKS if data.split in _OWN_SPLITS else _MASKS[::-1]
-    entries = dict(list(_entries(root, data.split).items())[: data.limit])
     found = {name: _annotation(root, name) for name in entries if not leads_out(name)}
     sources = {name: source for name, source in found.items() if source is not None}
     index = PhotoIndex(root / "JPEGImages")

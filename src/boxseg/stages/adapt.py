@@ -29,6 +29,7 @@ from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import IMAGENET, load_mask_network, weight_file
 from boxseg.jobs import AdaptJob
 from boxseg.results import Result
+from boxseg.runs.data_index import IndexedSplits
 from boxseg.runs.folder import check_folder, open_folder
 from boxseg.runs.layout import METRICS, MODEL
 from boxseg.runs.provenance import Origin, origins_of
@@ -84,13 +85,15 @@ def run(
 
     The folder may hold an earlier part of the same training. `callbacks` and `loggers` are Lightning's.
     """
-    dataset = (splits or Splits()).load(job.data)
+    splits = splits or IndexedSplits(job.out)
+    dataset = splits.load(job.data)
     file = job.out / MODEL
     check_folder(job.out)
     known, held_out = hold_out(with_boxes(dataset, "adapt"))
     if not job.overwrite and training_files(_open(job, known)).done:
         log.info(f"adapt: {file} already exists")
     else:
+        splits.keep(job.out)
         report_problems(dataset)
         train(known, job, callbacks=callbacks, loggers=loggers)
     return AdaptResult(checkpoint=file, scores=score(job, held_out))
