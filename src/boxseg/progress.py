@@ -195,12 +195,13 @@ class Progress:
         """Set how many steps are done in all; a note (such as the loss) stays until the next one."""
         if self._waits and self.clock() - self._start >= self.after:
             self._waits, self._display = False, self._chosen()
-        if self._display is None:
+        if self._display is None and not self._waits:
             return
         self._completed, self._note = completed, note or self._note
         if self._first is None:
             self._first = (completed, self.clock())
-        self._display.show(self._state())
+        if self._display is not None:
+            self._display.show(self._state())
 
     def _state(self, ended: bool = False) -> ProgressState:
         now, left = self.clock(), None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -150,6 +151,11 @@ def _are_floats(polygons: Iterable[list[Any]]) -> bool:
     return all({float}.issuperset(map(type, polygon)) for polygon in polygons)
 
 
+def _named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; equal keys of several are one text, as in a file that is read at once."""
+    return {sys.intern(key): value for key, value in pairs}
+
+
 def unpack_region(texts: Texts, place: int, others: dict[int, Any]) -> Any:
     """The outline at a place, of the types that it had."""
     raw = texts.raw(place)
@@ -157,7 +163,7 @@ def unpack_region(texts: Texts, place: int, others: dict[int, Any]) -> Any:
     if kind == _OBJECT:
         return others[place]
     if kind == _JSON:
-        return json.loads(bytes(raw[1:]))
+        return json.loads(bytes(raw[1:]), object_pairs_hook=_named)
     (count,) = struct.unpack_from("<I", raw, 1)
     lengths = struct.unpack_from(f"<{count}I", raw, 5)
     start, polygons = 5 + 4 * count, []

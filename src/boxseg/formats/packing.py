@@ -140,7 +140,11 @@ class Packer:
             whole["instance_label"].append(one.label)
             self._bools["instance_crowd"].append(one.crowd)
             self._decimals["instance_area"].append(np.nan if one.area is None else one.area)
-            whole["instance_id"].append(NO_ID if one.annotation_id is None else one.annotation_id)  # type: ignore[arg-type]
+            number = one.annotation_id
+            whole["instance_id"].append(number if type(number) is int and fits(number) else NO_ID)
+        ids = tuple(one.annotation_id for one in instances or ())
+        if packable and not all(number is None or (type(number) is int and fits(number)) for number in ids):
+            others["instance_ids"] = ids
         if instances is not None and not packable:
             others["instances"] = instances
         self._bools["has_instances"].append(packable)
@@ -175,9 +179,4 @@ class Packer:
 
 def _is_plain(one: Instance) -> bool:
     """Whether an object has a place in columns."""
-    number = one.annotation_id
-    return (
-        type(one.crowd) is bool
-        and (one.area is None or (type(one.area) is float and one.area == one.area))
-        and (number is None or (type(number) is int and fits(number)))
-    )
+    return type(one.crowd) is bool and (one.area is None or (type(one.area) is float and one.area == one.area))

@@ -29,7 +29,7 @@ from boxseg.formats.samples import Samples, packed
 
 _ABOUT = "data.json"
 # Fields without a column that can be written: lists of ids.
-_WRITABLE = ("more_image_ids", "annotation_ids")
+_WRITABLE = ("more_image_ids", "annotation_ids", "instance_ids")
 _WIDE = {"corners": 4, "crowd_corners": 4}  # values of a row
 _PROBLEM = ("file", "kind", "detail", "action")
 _RAW = ("choices", "sources")
@@ -51,7 +51,7 @@ def write_dataset(dataset: BoxDataset, folder: Path, notes: Mapping[str, Any]) -
     """
     samples = dataset.samples
     assert isinstance(samples, Samples)
-    if samples.places != range(len(samples.columns)):
+    if not samples.is_whole:
         samples = packed(samples)
     columns = samples.columns
     for name, names in TABLES.items():

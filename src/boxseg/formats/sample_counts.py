@@ -98,7 +98,7 @@ def _lengths(ends: Whole) -> NDArray[np.int64]:
 def _rows(samples: Samples, ends: Whole) -> tuple[NDArray[np.int64], Any]:
     """How many rows each sample has, and an index of all of them."""
     counts = _lengths(ends)
-    if samples.places == range(len(samples.columns)):
+    if samples.is_whole:
         return counts, slice(None)
     places = _places(samples)
     counts, last = counts[places], ends.astype(np.int64)[places]

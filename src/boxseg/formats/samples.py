@@ -122,12 +122,15 @@ def _instances(columns: Columns, place: int, inside: dict[str, Any]) -> tuple[In
         return None
     start, end = span(columns.instance_end, place)
     own = slice(start, end)
+    ids = columns.others.get(place, {}).get("instance_ids")
     rows = zip(
         columns.instance_label[own].tolist(),
         columns.instance_region[own].tolist(),
         columns.instance_crowd[own].tolist(),
         columns.instance_area[own].tolist(),
-        columns.instance_id[own].tolist(),
+        [None if number == NO_ID else number for number in columns.instance_id[own].tolist()]
+        if ids is None
+        else ids,
         strict=True,
     )
     return tuple(
@@ -136,7 +139,7 @@ def _instances(columns: Columns, place: int, inside: dict[str, Any]) -> tuple[In
             region=_region(columns, region, inside),
             crowd=crowd,
             area=None if area != area else area,
-            annotation_id=None if number == NO_ID else number,
+            annotation_id=number,
         )
         for label, region, crowd, area, number in rows
     )
@@ -232,9 +235,12 @@ class Samples(Sequence[Sample]):
         return f"Samples({len(self)} of {len(self._columns)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        whole = len(self) == len(self._columns) and isinstance(self._places, range)
-        own = self if whole else packed(self)
-        return Samples, (own._columns, own._places if isinstance(own, Samples) else None)
+        return Samples, ((self if self.is_whole else packed(self))._columns,)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether these are all samples of the columns, in their order."""
+        return isinstance(self._places, range) and self._places == range(len(self._columns))
 
     @property
     def columns(self) -> Columns:

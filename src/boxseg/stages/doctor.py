@@ -239,6 +239,7 @@ def run(job: DoctorJob) -> DoctorResult | SubmissionCheckResult:
         check_folder(job.out)
     dataset = splits.load(job.data)
     if job.out is not None:
+        job.out.mkdir(parents=True, exist_ok=True)
         hold(job.out)
         splits.keep(job.out)
     further: list[Problem] = []
