@@ -87,8 +87,10 @@ def standing(folder: Path, dataset: BoxDataset, files: StageFiles, *, anew: bool
     """
     if anew:
         return Standing(missing=dataset.samples, changed=0, kept={})
-    recorded, lacking = read_provenance(folder), {sample.id for sample in files.missing()}
-    if recorded and not any(sample.id in recorded for sample in dataset.samples):
+    recorded = read_provenance(folder)
+    if not recorded:
+        return Standing(missing=dataset.samples, changed=0, kept={})
+    if not any(sample.id in recorded for sample in dataset.samples):
         raise ConfigError(
             f"{folder} holds results of other photos, such as {next(iter(recorded))}: choose another out=…, or "
             "start again with overwrite=true"
@@ -96,7 +98,7 @@ def standing(folder: Path, dataset: BoxDataset, files: StageFiles, *, anew: bool
     done, changed = set[str](), 0
     for sample in dataset.samples:
         origin = recorded.get(sample.id)
-        if origin is None or sample.id in lacking:
+        if origin is None or files.lacks(sample):
             continue
         if origin.boxes == boxes_digest(sample, dataset.classes) and origin.same_photo(sample.image):
             done.add(sample.id)

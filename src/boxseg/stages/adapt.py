@@ -131,7 +131,7 @@ def train(dataset: BoxDataset, job: AdaptJob, **lightnings: Any) -> None:
         f"from {job.adapt.weights} weights"
     )
     check_training(module, crops, job.trainer, **lightnings)
-    folder = _open(job, dataset)
+    folder = _open(job, dataset) if job.overwrite else job.out  # opened already, which looks at all photos
     fit(module, crops, folder, trainer=job.trainer, scale=job.scale, **lightnings)
     module.save(folder / MODEL)
 

@@ -95,7 +95,7 @@ def train(dataset: BoxDataset, job: ClassifyJob, **lightnings: Any) -> None:
     )
     module, images = start(dataset, job, iterations)
     check_training(module, images, job.trainer, **lightnings)
-    folder = _open(job, dataset)
+    folder = _open(job, dataset) if job.overwrite else job.out  # opened already, which looks at all photos
     fit(module, images, folder, trainer=job.trainer, scale=job.scale, **lightnings)
     module.save(folder / MODEL, dataset.classes)
 

@@ -137,7 +137,7 @@ def train(labels: TrainingLabels, job: SegmentJob, **lightnings: Any) -> None:
     )
     module, images = start(labels, job, iterations)
     check_training(module, images, job.trainer, **lightnings)
-    folder = _open(job, labels)
+    folder = _open(job, labels) if job.overwrite else job.out  # opened already, which reads all labels
     fit(module, images, folder, trainer=job.trainer, scale=job.scale, **lightnings)
     module.save(folder / MODEL, dataset.classes)
 
