@@ -41,8 +41,8 @@ def write_coco(root: Path, count: int) -> None:
     (root / "annotations").mkdir(parents=True)
     (root / "train").mkdir()
     _link_photos(root / "train", count)
-    images = [{"id": n, "file_name": f"{n:06}.jpg", "width": WIDTH, "height": HEIGHT} for n in range(count)]
-    annotations = [
+    images = ({"id": n, "file_name": f"{n:06}.jpg", "width": WIDTH, "height": HEIGHT} for n in range(count))
+    annotations = (
         {
             "id": OBJECTS * number + place,
             "image_id": number,
@@ -54,11 +54,17 @@ def write_coco(root: Path, count: int) -> None:
         }
         for number in range(count)
         for place, (label, (x1, y1, x2, y2)) in enumerate(_objects(number))
-    ]
-    categories = [{"id": label, "name": name} for label, name in enumerate(VOC_CLASSES)]
-    content = {"images": images, "annotations": annotations, "categories": categories}
+    )
+    categories = ({"id": label, "name": name} for label, name in enumerate(VOC_CLASSES))
+    lists = {"images": images, "annotations": annotations, "categories": categories}
+    # One by one: as one object, a million photos would take ten gigabytes.
     with (root / "annotations/instances_train.json").open("w") as file:
-        json.dump(content, file)
+        for key, items in lists.items():
+            file.write(f"{'{' if key == 'images' else ', '}{json.dumps(key)}: [")
+            for place, item in enumerate(items):
+                file.write(f"{', ' if place else ''}{json.dumps(item)}")
+            file.write("]")
+        file.write("}")
 
 
 def _objects(number: int) -> list[tuple[int, tuple[int, int, int, int]]]:

@@ -6,11 +6,15 @@
     python benchmarks/scale.py --part pixels --threads 1 --megapixels 24 --verbs label
     python benchmarks/scale.py --part boxes --threads 1                     # 1 to 500 boxes on a megapixel
     python benchmarks/scale.py --part processes --threads 1                 # 1 and 2, with a thread each
+    python benchmarks/scale.py --part commands --threads 1 --sizes 10000 100000 1000000   # an hour, 6 GB
 
 images: annotations are generated, three objects an image; photos are links to a few files, masks empty files.
 `memory` is what the process holds after reading, `peak` the most it held. A run folder with two masks of every
 image, Y_crf and Y_ret, is opened again, searched for missing labels, then for images to train on. Each size is
 measured in a process of its own, in microseconds of processor time and kilobytes an image.
+
+commands: COCO with outlines, generated as above; `doctor` of headers (decode=false) twice, with an index beside
+its results, which `label` (ellipses) and `classify` then start from; until the first label and the first step.
 
 pixels, boxes: one enlarged photo, from its JPEG to its PNGs, with EfficientNet-Lite0, each in a process of its
 own; nanoseconds of processor time and peak bytes, beyond those of the loaded network, a pixel. `label` is with
@@ -22,7 +26,9 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -55,6 +61,7 @@ from boxseg.training.labels import training_labels
 from boxseg.training.schedule import schedule_length
 from generated import write_coco, write_voc
 from label import make_labeller
+from large_sets import costs_of_commands
 from measure import Cost, in_child, memory_held, parser, photos, resident_growth, settings, table, timed
 
 WRITERS: dict[str, Callable[[Path, int], None]] = {"VOC": write_voc, "COCO": write_coco}
@@ -194,6 +201,18 @@ def scale_of_images(options: argparse.Namespace) -> None:
     print(table(("images", *columns), using))
 
 
+def scale_of_commands(options: argparse.Namespace, folder: Path) -> None:
+    """Print what commands cost that start on data sets of several sizes."""
+    rows: list[tuple[object, ...]] = []
+    for size in options.sizes:
+        root = folder / f"commands{size}"
+        write_coco(root / "data", size)
+        rows += [(size, *row) for row in costs_of_commands(root / "data", root / "run")]
+        shutil.rmtree(root)
+    print("\nCommands, by the clock, of the processor, and their memory:\n")
+    print(table(("images", "command", "s", "cpu s", "peak, MB"), rows))
+
+
 def scale_of_photos(options: argparse.Namespace, folder: Path) -> None:
     """Print the cost of a pixel and of a box, and the time of two processes."""
     run = cost_of_photo if options.smoke else lambda *given: in_child(cost_of_photo, *given)
@@ -221,7 +240,7 @@ def scale_of_photos(options: argparse.Namespace, folder: Path) -> None:
 def main(words: Sequence[str] | None = None) -> None:
     """Parse the options and print the tables."""
     command = parser(__doc__)
-    parts, verbs = ("images", "pixels", "boxes", "processes"), ("label", "masks", "once", "predict")
+    parts, verbs = ("images", "pixels", "boxes", "processes", "commands"), ("label", "masks", "once", "predict")
     command.add_argument("--part", nargs="+", choices=parts, default=["images"])
     command.add_argument("--sizes", type=int, nargs="+", default=[100, 1_000, 10_000], help="images")
     command.add_argument("--megapixels", type=float, nargs="+", default=[0.2, 1, 3, 6])
@@ -236,6 +255,9 @@ def main(words: Sequence[str] | None = None) -> None:
     with settings(options), tempfile.TemporaryDirectory() as name:
         if "images" in options.part:
             scale_of_images(options)
+        if "commands" in options.part:
+            os.environ["OMP_NUM_THREADS"] = str(options.threads)
+            scale_of_commands(options, Path(name))
         scale_of_photos(options, Path(name))
 
 

@@ -223,3 +223,20 @@ def test_where_progress_goes_is_decided_when_it_is_made() -> None:
     with made as bar:
         bar.update(1)
     assert log.getvalue() == ""
+
+
+def test_a_loop_that_is_soon_done_stays_silent_if_asked_to() -> None:
+    clock, log = Clock(), io.StringIO()
+    for seconds in (0.1, 0.5):
+        with Progress("read", 10, stream=log, clock=clock, after=2.0) as bar:
+            for step in range(10):
+                clock.now += seconds
+                bar.update(step + 1)
+    # Of the second loop, the first state after two seconds and the last.
+    assert log.getvalue().splitlines() == [
+        "read: 4 of 10 · 0:02 elapsed · 0:03 left",
+        "read: 10 of 10 · 0:05 elapsed",
+    ]
+    with pytest.raises(ZeroDivisionError), Progress("read", 10, stream=log, clock=clock, after=2.0):
+        1 / 0  # noqa: B018
+    assert len(log.getvalue().splitlines()) == 2

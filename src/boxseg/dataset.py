@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -186,7 +186,7 @@ class BoxDataset:
         format: Name of its format.
         split: Name of the split.
         classes: Names of classes 1..L, without the background.
-        samples: The usable images.
+        samples: The usable images; those of `load` are held in columns, each made when it is asked for.
         problems: What was skipped, clipped or ignored.
         category_ids: COCO's IDs of classes 1..L; empty if they are 1..L.
         annotations: The COCO file that it was read from; None for any other format.
@@ -199,7 +199,7 @@ class BoxDataset:
     format: str
     split: str
     classes: tuple[str, ...]
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     problems: tuple[Problem, ...] = ()
     category_ids: tuple[int, ...] = ()
     annotations: Path | None = None

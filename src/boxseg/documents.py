@@ -26,7 +26,7 @@ T = TypeVar("T")
 Raised = type[BoxsegError]
 
 # A float holds no whole number of more digits; such a number counts as infinite, as 1e400 does.
-_MOST_DIGITS = 308
+MOST_DIGITS = 308
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 # Of YAML, which is for options and short lists: bytes, levels, and values when all aliases are followed.
 _MOST_BYTES, _MOST_LEVELS, _MOST_VALUES = 1 << 24, 20, 1_000_000
@@ -76,24 +76,33 @@ def read_json(path: Path, error: Raised = DataError) -> Any:
     """The content of a JSON file; errors as for `read_bytes`. Numbers that no float holds are infinite."""
     content = read_bytes(path, error)
     try:
-        return _below(_SPARE_CALLS, content)
+        parse_int = whole_number if has_long_number(content) else None
+        return below(lambda: json.loads(content, parse_int=parse_int))
     except Exception as damage:
         if not is_damage(damage):
             raise
-        raise error(f"{path} is not valid JSON ({one_line(damage, _SHOWN)})") from damage
+        raise not_json(path, damage, error) from damage
 
 
-def _below(calls: int, content: bytes) -> Any:
-    """Parse JSON with fewer calls left than there are: a value that is nested deeper is refused here."""
-    if calls:
-        return _below(calls - 1, content)
+def not_json(path: Path, reason: object, error: Raised = DataError) -> BoxsegError:
+    """The error for a file that is no JSON."""
+    return error(f"{path} is not valid JSON ({one_line(reason, _SHOWN)})")
+
+
+def below(parse: Callable[[], T], calls: int = _SPARE_CALLS) -> T:
+    """Parse with fewer calls left than there are: a value that is nested deeper is refused here."""
+    return below(parse, calls - 1) if calls else parse()
+
+
+def has_long_number(content: bytes) -> bool:
+    """Whether JSON may hold a whole number that no float holds."""
     # Looking for a long number by one character takes a twentieth of the time of a regular expression.
-    long_number = b"0" * (_MOST_DIGITS + 1) in content.translate(_DIGITS)
-    return json.loads(content, parse_int=_whole if long_number else None)
+    return b"0" * (MOST_DIGITS + 1) in content.translate(_DIGITS)
 
 
-def _whole(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+def whole_number(digits: str) -> int | float:
+    """A whole number from its digits; an infinite one if no float holds it."""
+    return int(digits) if len(digits) <= MOST_DIGITS else float(digits)
 
 
 def read_yaml(path: Path, error: Raised = DataError) -> Any:

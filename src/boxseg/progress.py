@@ -113,15 +113,17 @@ def _hand_on(reader: Any, function: Callable[[ProgressState], None], raised: lis
             raised.append(error)
 
 
-def track(iterable: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+def track(
+    iterable: Iterable[T], description: str, total: int | None = None, *, after: float = 0.0
+) -> Iterator[T]:
     """The items of `iterable`; progress is shown on stderr while they are consumed.
 
     If the body of the loop may raise, use `Progress` instead: its block ends at once, while Python closes a
-    generator late. `total` is the length of `iterable` by default.
+    generator late. `total` is the length of `iterable` by default, `after` as for `Progress`.
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
-    with Progress(description, total) as bar:
+    with Progress(description, total, after=after) as bar:
         for done, item in enumerate(iterable):
             bar.update(done)
             yield item
@@ -155,6 +157,7 @@ class Progress:
         stream: Where to write; stderr by default, so that results on stdout can be piped.
         clock: Seconds, from any start.
         to: Whether and how it is shown; by default as `progress_to` says.
+        after: Seconds of which nothing is shown: a loop that is done by then stays silent.
     """
 
     description: str
@@ -162,13 +165,15 @@ class Progress:
     stream: TextIO | None = field(default=None, kw_only=True)
     clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
     to: ProgressTo = field(default_factory=_shown_by.get, kw_only=True)
+    after: float = field(default=0.0, kw_only=True)
     _display: _Display | None = field(default=None, init=False)
 
     def __enter__(self) -> Progress:
         self._start = self.clock()
         self._first: tuple[int, float] | None = None  # a resumed loop does not start at 0
         self._completed, self._note = 0, ""
-        self._display = self._chosen()
+        self._waits = self.after > 0
+        self._display = None if self._waits else self._chosen()
         return self
 
     def _chosen(self) -> _Display | None:
@@ -188,12 +193,15 @@ class Progress:
 
     def update(self, completed: int, note: str = "") -> None:
         """Set how many steps are done in all; a note (such as the loss) stays until the next one."""
-        if self._display is None:
+        if self._waits and self.clock() - self._start >= self.after:
+            self._waits, self._display = False, self._chosen()
+        if self._display is None and not self._waits:
             return
         self._completed, self._note = completed, note or self._note
         if self._first is None:
             self._first = (completed, self.clock())
-        self._display.show(self._state())
+        if self._display is not None:
+            self._display.show(self._state())
 
     def _state(self, ended: bool = False) -> ProgressState:
         now, left = self.clock(), None

@@ -62,29 +62,29 @@ def own_files(folder: Path, sample: Sample) -> tuple[Path, ...]:
 @pytest.mark.parametrize("place", range(4))
 def test_a_photo_has_its_labels_when_none_of_its_files_is_missing(place: int, tmp_path: Path) -> None:
     plain = label_files(tmp_path, SAMPLES, pair=False, instances=True)
-    assert plain.missing() == [*SAMPLES]
+    assert [*plain.missing()] == [*SAMPLES]
     touch(*(file for sample in SAMPLES for file in own_files(tmp_path, sample)))
-    assert (plain.missing(), plain.done) == ([], False)
+    assert ([*plain.missing()], plain.done) == ([], False)
     touch(tmp_path / "masks.json")
     assert plain.done
     own_files(tmp_path, SAMPLES[1])[place].unlink()
-    assert plain.missing() == [SAMPLES[1]]
+    assert [*plain.missing()] == [SAMPLES[1]]
     own_files(tmp_path, SAMPLES[1])[place].touch()
-    assert plain.missing() == [SAMPLES[1]]  # it is empty
+    assert [*plain.missing()] == [SAMPLES[1]]  # it is empty
 
 
 def test_a_classifier_has_two_labels_more_and_their_masks_if_asked_for(tmp_path: Path) -> None:
     touch(*(file for sample in SAMPLES for file in own_files(tmp_path, sample)))
     both = label_files(tmp_path, SAMPLES, pair=True)
-    assert both.missing() == [*SAMPLES]
+    assert [*both.missing()] == [*SAMPLES]
     touch(*pair_paths(tmp_path, SAMPLES[0]), pair_paths(tmp_path, SAMPLES[1])[0])
-    assert both.missing() == [SAMPLES[1]]
+    assert [*both.missing()] == [SAMPLES[1]]
     touch(pair_paths(tmp_path, SAMPLES[1])[1])
-    assert both.missing() == []
+    assert [*both.missing()] == []
     asked = label_files(tmp_path, SAMPLES, pair=True, instances=True)
-    assert asked.missing() == [*SAMPLES]
+    assert [*asked.missing()] == [*SAMPLES]
     touch(*(pair_piece_path(tmp_path, sample) for sample in SAMPLES))
-    assert asked.missing() == []
+    assert [*asked.missing()] == []
 
 
 def test_scores_account_for_photos_that_could_not_be_read(tmp_path: Path) -> None:
@@ -92,15 +92,15 @@ def test_scores_account_for_photos_that_could_not_be_read(tmp_path: Path) -> Non
     touch(*own_files(tmp_path, SCORED[0]), tmp_path / "masks.json")
     assert not labels.done
     touch(tmp_path / "metrics.json")
-    assert (labels.done, labels.missing()) == (True, [SCORED[1]])
+    assert (labels.done, [*labels.missing()]) == (True, [SCORED[1]])
     submission = submission_files(tmp_path, "comp6", "test", SAMPLES)
     touch(tmp_path / "results/VOC2012/Segmentation/comp6_test_cls/a.png")
-    assert (submission.done, submission.missing()) == (False, [SAMPLES[1]])
+    assert (submission.done, [*submission.missing()]) == (False, [SAMPLES[1]])
     touch(tmp_path / "voc2012_comp6_test_cls.tgz")
     assert submission.done
     masks = background_mask_files(tmp_path, SAMPLES)
     touch(tmp_path / "BgMaskfromBoxes" / "a.png")
-    assert masks.missing() == [SAMPLES[1]]
+    assert [*masks.missing()] == [SAMPLES[1]]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypedDict
 
 import numpy as np
@@ -22,6 +23,7 @@ from boxseg.data.object_crops import Window, cells_of, cut_crop, others_map, to_
 from boxseg.data.workers import LoadingError
 from boxseg.dataset import IGNORE, BoxDataset, Sample
 from boxseg.errors import DataError
+from boxseg.formats.samples import chosen
 from boxseg.nn.mask_network import GRID, SIDE
 
 # What labels by class say of a cell: nothing, that it is not the object, that it is.
@@ -39,14 +41,6 @@ class ObjectBatch(TypedDict):
     boxes: Tensor  # (B, 4) float32, the box in pixels of the crop
     others: Tensor  # (B, GRID, GRID) uint8, how many other boxes cover a cell
     known: Tensor  # (B, GRID, GRID) uint8, what labels say: UNKNOWN, REST or OBJECT
-
-
-@dataclass(frozen=True)
-class _Place:
-    """An object: its photo and its box there."""
-
-    photo: int
-    box: int
 
 
 class ObjectTraining(TrainingPhotos):
@@ -67,7 +61,8 @@ class ObjectTraining(TrainingPhotos):
     """
 
     def __init__(self, dataset: BoxDataset, options: Adapt, seed: int, sources: Sequence[Source] = ()) -> None:
-        samples = tuple(sample for sample in dataset.samples if _large_boxes(sample, options.min_side))
+        large = [_large_boxes(sample, options.min_side) for sample in dataset.samples]
+        samples = chosen(dataset.samples, large)
         if dataset.samples and not samples:
             raise DataError(
                 f"split {dataset.split!r} of {dataset.root} has no box of at least {options.min_side:g} "
@@ -76,21 +71,21 @@ class ObjectTraining(TrainingPhotos):
         super().__init__(replace(dataset, samples=samples), seed)
         self._options = options
         self._sources, self._classes = tuple(sources), len(dataset.classes)
-        self._places = [
-            _Place(photo, box)
-            for photo, sample in enumerate(samples)
-            for box in _large_boxes(sample, options.min_side)
-        ]
+        places = array("q")  # photo and box of each object in turn
+        for photo, boxes in enumerate(filter(None, large)):
+            for box in boxes:
+                places.extend((photo, box))
+        self._places = np.frombuffer(places, dtype=np.int64).reshape(-1, 2)
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, key: tuple[int, int]) -> Tensors:
         index, position = key
-        place = self._places[index]
-        sample, image = self._read(place.photo)
-        itself = sample is self._samples[place.photo]
-        box = place.box if itself else _large_boxes(sample, self._options.min_side)[0]
+        photo, box = self._places[index].tolist()
+        sample, image = self._read(photo)
+        if sample != self._samples[photo]:
+            box = _large_boxes(sample, self._options.min_side)[0]
         rng = np.random.default_rng([self._seed, position])
         low, high = self._options.margins
         left, top, right, bottom = rng.uniform(low, high, 4).tolist()

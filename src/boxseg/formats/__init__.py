@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -27,8 +27,11 @@ from boxseg.formats.check import inspect
 from boxseg.formats.class_choice import choose_classes
 from boxseg.formats.class_remarks import class_remarks
 from boxseg.formats.decisions import decisions_on
-from boxseg.formats.listing import Listing
+from boxseg.formats.listing import READ_IN_SILENCE, Listing, Stream
 from boxseg.formats.masks import read_mask
+from boxseg.formats.sample_counts import truth_flags
+from boxseg.formats.samples import Samples, packed
+from boxseg.progress import Progress
 from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
@@ -95,7 +98,9 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
     _check_root(data.root)
     name, sign = _recognised(data)
     listing = _list(name, data, boxes)
-    assembled = assemble(listing.photos, data.exif, data.max_pixels)
+    count = listing.photos.count if isinstance(listing.photos, Stream) else None
+    with Progress(f"read {data.split}", count, after=READ_IN_SILENCE) as bar:
+        assembled = assemble(listing.photos, data.exif, data.max_pixels, bar.update)
     samples, remarks = without_box_outlines(assembled.samples, listing.annotations or listing.root)
     problems = [*listing.problems, *assembled.problems, *remarks]
     if not samples:
@@ -108,12 +113,12 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
         format=name,
         split=data.split,
         classes=listing.classes,
-        samples=tuple(samples),
+        samples=samples,
         category_ids=listing.category_ids,
         annotations=listing.annotations,
         turned=assembled.turned,
     )
-    dataset = choose_classes(found, data)
+    dataset = choose_classes(found, data, packed)
     _check_number(dataset)
     problems += class_remarks(dataset)
     decisions = decisions_on(dataset, data, listing, sign)
@@ -203,14 +208,18 @@ def _check_root(root: Path) -> None:
     raise DataError(f"{root}: no such folder{did_you_mean(root.name, siblings)}")
 
 
-def _with_masks(samples: list[Sample], folder: Path, classes: int) -> list[Sample]:
+def _with_masks(samples: Sequence[Sample], folder: Path, classes: int) -> Samples:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of masks (data.masks, relative to data.root)")
-    paths = [folder / f"{sample.id}.png" for sample in samples]
-    readers = [partial(read_mask, path, classes) if path.is_file() else None for path in paths]
-    if not any(readers):
+
+    def masked(sample: Sample) -> Sample:
+        path = folder / f"{sample.id}.png"
+        return replace(sample, ground_truth=partial(read_mask, path, classes) if path.is_file() else None)
+
+    found = packed(map(masked, samples))
+    if not any(truth_flags(found)):
         raise DataError(
             f"{folder} has no mask for any of {counted(len(samples), 'image')}, expected "
-            f"{paths[0].name} and so on"
+            f"{Path(f'{samples[0].id}.png').name} and so on"
         )
-    return [replace(sample, ground_truth=read) for sample, read in zip(samples, readers, strict=True)]
+    return found

@@ -29,9 +29,9 @@ background, like those of crowds. An image without a box is kept as background.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -45,8 +45,13 @@ from boxseg.formats.boxes import Verdict, box_areas, judge_boxes, touched_pixels
 from boxseg.formats.frames import choose_frames
 from boxseg.formats.images import Header, read_header, without_path
 from boxseg.formats.joining import join_entries
-from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, MaskReader, sort_out
+from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, MaskReader, parts_of, sort_out
+from boxseg.formats.packing import Packer
 from boxseg.formats.regions import RegionMask, can_be_painted, rectangle
+from boxseg.formats.samples import Samples
+
+# Photos that are looked at together: NumPy checks their boxes at once.
+_TOGETHER = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +64,7 @@ class Assembled:
         turned: The photos that EXIF turns.
     """
 
-    samples: list[Sample]
+    samples: Samples
     problems: list[Problem]
     turned: tuple[Turned, ...]
 
@@ -86,31 +91,117 @@ class _Judged(NamedTuple):
     verdicts: list[Verdict]
 
 
-def assemble(photos: Sequence[AnnotatedPhoto], exif: Exif = "auto", max_pixels: int = MOST_PIXELS) -> Assembled:
-    """Read the header of every photo, decide in which frame it is read, and check its boxes."""
-    photos, problems = sort_out(join_entries(photos))
-    # Threads take a tenth more time on a local disk, but save four fifths on a network share.
-    with ThreadPoolExecutor(8) as pool:
-        headers = list(pool.map(partial(_header, max_pixels=max_pixels), photos))
-    frames = choose_frames(photos, headers, exif)
-    read = [
-        _Read(photo, header, as_stored) if isinstance(header, Header) else header
-        for photo, header, as_stored in zip(photos, headers, frames.as_stored, strict=True)
-    ]
-    samples, more = sort_out(_samples(photos, read))
-    return Assembled(samples=samples, problems=[*problems, *frames.problems, *more], turned=frames.turned)
+def assemble(
+    photos: Iterable[AnnotatedPhoto | Problem],
+    exif: Exif = "auto",
+    max_pixels: int = MOST_PIXELS,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Assembled:
+    """Read the header of every photo, decide in which frame it is read, and check its boxes.
+
+    Photos are taken a few at a time, and kept in columns. Only those that EXIF turns wait for the others, and
+    all do where an id comes again: then `photos` are gone through twice. `progress` is told how many are done.
+    """
+    once = isinstance(photos, list) and len({_id(photo) for photo in photos}) < len(photos)
+    try:
+        found = None if once else _Assembly(exif, max_pixels, progress).take(photos)
+    except _Repeated:
+        found = None
+    if found is not None:
+        return found.done([])
+    listed, problems = sort_out(photos)
+    joined, more = sort_out(join_entries(listed))
+    found = _Assembly(exif, max_pixels, progress, repeated=True).take(joined)
+    found.listed = problems
+    return found.done(more)
 
 
-def _samples(photos: Sequence[AnnotatedPhoto], read: list[_Read | DataError]) -> Iterator[Sample | Problem]:
-    seen: set[str] = set()
-    for photo, one, judged in zip(photos, read, _judged(photos, read), strict=True):
-        if photo.id in seen:
-            yield Problem.skipped(photo.image, "second image of ID", photo.id)
-        elif isinstance(one, _Read):
-            seen.add(photo.id)
-            yield from _sample(one, judged)
-        else:
-            yield Problem.skipped(photo.image, "unreadable photo", without_path(one, photo.image))
+class _Repeated(Exception):
+    """An id came again: the entries may be of one photo."""
+
+
+def _id(photo: AnnotatedPhoto | Problem) -> object:
+    return photo.id if isinstance(photo, AnnotatedPhoto) else photo
+
+
+@dataclass
+class _Assembly:
+    """Photos on their way into columns."""
+
+    exif: Exif
+    max_pixels: int
+    progress: Callable[[int], None]
+    repeated: bool = False  # whether ids may come again
+    listed: list[Problem] = field(default_factory=list)  # by the reader
+    _made: Packer = field(default_factory=Packer)
+    _places: list[int] = field(default_factory=list)  # of samples among the photos
+    _problems: list[tuple[int, Problem]] = field(default_factory=list)  # with the places of their photos
+    _turned: list[tuple[int, _Read]] = field(default_factory=list)
+    _count: int = 0
+    _turned_count: int = 0
+    _seen: set[str] = field(default_factory=set)
+
+    def take(self, photos: Iterable[AnnotatedPhoto | Problem]) -> _Assembly:
+        """Read the headers of all photos, and judge the boxes of those that EXIF does not turn."""
+        look = partial(_header, max_pixels=self.max_pixels)
+        # Threads take a tenth more time on a local disk, but save four fifths on a network share.
+        with ThreadPoolExecutor(8) as pool:
+            for part in parts_of(photos, _TOGETHER):
+                own, problems = sort_out(part)
+                self.listed += problems
+                self._judge(list(self._ready(own, list(pool.map(look, own)))))
+                self.progress(self._count)
+        return self
+
+    def _ready(
+        self, photos: Sequence[AnnotatedPhoto], headers: Sequence[Header | DataError]
+    ) -> Iterator[tuple[int, _Read]]:
+        """The photos whose frame is known, with their places."""
+        for place, (photo, header) in enumerate(zip(photos, headers, strict=True), start=self._count):
+            if photo.id in self._seen:
+                if not self.repeated:
+                    raise _Repeated
+                self._problems.append((place, Problem.skipped(photo.image, "second image of ID", photo.id)))
+            elif isinstance(header, DataError):
+                reason = without_path(header, photo.image)
+                self._problems.append((place, Problem.skipped(photo.image, "unreadable photo", reason)))
+                if not self.repeated:
+                    self._seen.add(photo.id)
+            else:
+                self._seen.add(photo.id)
+                self._turned_count += header.turned
+                if header.turned and self.exif == "auto":
+                    self._turned.append((place, _Read(photo, header, as_stored=False)))
+                else:
+                    yield place, _Read(photo, header, header.turned and self.exif == "ignore")
+        self._count += len(photos)
+
+    def _judge(self, ready: Sequence[tuple[int, _Read]]) -> None:
+        for (place, read), judged in zip(ready, _judged([read for _, read in ready]), strict=True):
+            for found in _sample(read, judged):
+                if isinstance(found, Problem):
+                    self._problems.append((place, found))
+                else:
+                    self._made.add(found)
+                    self._places.append(place)
+
+    def done(self, joined: Sequence[Problem]) -> Assembled:
+        """The samples in the order of their photos, and the problems, with those of repeated entries."""
+        frames = choose_frames(
+            [read.photo for _, read in self._turned], [read.header for _, read in self._turned], self.exif
+        )
+        turned = frames.turned
+        if self.exif != "auto" and self._turned_count:
+            turned = (Turned(self.exif == "ignore", "option", self._turned_count),)
+        decided = zip(self._turned, frames.as_stored, strict=True)
+        self._judge([(place, read._replace(as_stored=stored)) for (place, read), stored in decided])
+        samples = Samples(self._made.done())
+        if self._turned:
+            samples = Samples(samples.columns, np.argsort(self._places, kind="stable"))
+        own = [problem for _, problem in sorted(self._problems, key=lambda found: found[0])]
+        return Assembled(
+            samples=samples, problems=[*self.listed, *joined, *frames.problems, *own], turned=turned
+        )
 
 
 def _header(photo: AnnotatedPhoto, max_pixels: int) -> Header | DataError:
@@ -120,10 +211,11 @@ def _header(photo: AnnotatedPhoto, max_pixels: int) -> Header | DataError:
         return error
 
 
-def _judged(photos: Sequence[AnnotatedPhoto], read: list[_Read | DataError]) -> Iterator[_Judged]:
-    # All photos at once: for the few boxes of one, calling NumPy takes longer than computing.
+def _judged(read: Sequence[_Read]) -> Iterator[_Judged]:
+    # Many photos at once: for the few boxes of one, calling NumPy takes longer than computing.
+    photos = [one.photo for one in read]
     counts = np.array([len(photo.boxes) for photo in photos], dtype=np.int64)
-    sizes = [one.size if isinstance(one, _Read) else (1, 1) for one in read]
+    sizes = [one.size for one in read]
     sides = np.array(sizes, dtype=np.int64).reshape(-1, 2).repeat(counts, axis=0)
     corners = [box.corners for photo in photos for box in photo.boxes]
     boxes = np.array(corners, dtype=np.float64).reshape(-1, 4)

@@ -6,7 +6,7 @@ masks. Objects can be upright rectangles, too, but few are: of 500 outlines of C
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from boxseg.dataset import Problem, Sample
 from boxseg.formats.listing import Corners
 from boxseg.formats.object_outlines import object_regions
 from boxseg.formats.regions import UNREADABLE_REGION, RegionMask, encode_region, region_bounds, stated_size
+from boxseg.formats.samples import Samples, packed
 
 # From this share on, outlines that are boxes are taken for what a tool wrote.
 _SHARE = 0.05
@@ -30,42 +31,45 @@ _SMALLEST = 4.0
 # Outlines around the pixels of a box may lack its corners.
 _FULL = 0.98
 
-_Outline = tuple[int, Any, Corners]  # place of the sample, region, box
 
-
-def without_box_outlines(samples: Sequence[Sample], source: Path) -> tuple[list[Sample], list[Problem]]:
+def without_box_outlines(samples: Samples, source: Path) -> tuple[Samples, list[Problem]]:
     """The samples, of which those with an outline that is only a box have no ground truth, and what was found.
 
     Masks from files are not looked at. `source` is the file or folder named in the problem.
     """
     chosen = np.linspace(0, len(samples) - 1, min(len(samples), _LOOKED_AT)).astype(int).tolist()
-    tried = [_is_box(region, box) for place in chosen for _, region, box in _outlines(place, samples[place])]
+    tried = [_is_box(region, box) for place in chosen for region, box in _outlines(samples[place])]
     if sum(tried) < max(1, _SHARE * len(tried)):
-        return list(samples), []
-    outlines = [outline for place, sample in enumerate(samples) for outline in _outlines(place, sample)]
-    found = [place for place, region, box in outlines if _is_box(region, box)]
+        return samples, []
+    count, found, outlined = 0, list[int](), set[int]()
+    for place, sample in enumerate(samples):
+        for region, box in _outlines(sample):
+            count += 1
+            outlined.add(place)
+            if _is_box(region, box):
+                found.append(place)
     bare = set(found)
-    if bare == {place for place, _, _ in outlines}:
-        # Then nobody has drawn outlines, and a photo without objects has no ground truth either.
-        bare = {place for place, sample in enumerate(samples) if isinstance(sample.ground_truth, RegionMask)}
-    kept = [
-        replace(sample, ground_truth=None, instances=None) if place in bare else sample
-        for place, sample in enumerate(samples)
-    ]
+    # If there are no others, nobody has drawn outlines, and a photo without objects has no ground truth either.
+    every = bare == outlined
+
+    def kept() -> Iterator[Sample]:
+        for place, sample in enumerate(samples):
+            has_none = isinstance(sample.ground_truth, RegionMask) if every else place in bare
+            yield replace(sample, ground_truth=None, instances=None) if has_none else sample
+
     problem = Problem(
         file=source,
         kind="outlines that are only boxes",
-        detail=f"{len(found)} of {len(outlines)}, the first in {samples[found[0]].image.name}",
+        detail=f"{len(found)} of {count}, the first in {samples[found[0]].image.name}",
         action="their images kept without ground truth",
     )
-    return kept, [problem]
+    return packed(kept()), [problem]
 
 
-def _outlines(place: int, sample: Sample) -> Iterator[_Outline]:
+def _outlines(sample: Sample) -> Iterator[tuple[Any, Corners]]:
     regions = object_regions(sample) if isinstance(sample.ground_truth, RegionMask) else None
     if regions is not None:
-        for region, box in zip(regions, sample.boxes.tolist(), strict=True):
-            yield place, region, box
+        yield from zip(regions, sample.boxes.tolist(), strict=True)
 
 
 def _is_box(region: Any, box: Corners) -> bool:

@@ -12,7 +12,10 @@ import numpy as np
 from boxseg.dataset import BoxDataset, Problem, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import decode, without_path
+from boxseg.formats.listing import parts_of
 
+# Photos that wait for threads at a time: each that waits takes memory.
+_TOGETHER = 1024
 # Photos of more pixels are decoded one at a time: several at once might fill the memory.
 _LARGE, _ALONE = 2**25, threading.Lock()
 
@@ -36,12 +39,14 @@ def inspect_photos(
 ) -> list[Problem]:
     """`inspect` for some photos of a data set, by so many threads: by default, one for each core or more."""
     problems: list[Problem] = []
+    done = 0
     with ThreadPoolExecutor(threads) as pool:
-        looks = pool.map(lambda sample: _look(sample, classes), samples)
-        for done, found in enumerate(looks, start=1):
-            problems += found
-            if progress is not None:
-                progress(done, len(samples))
+        for part in parts_of(samples, _TOGETHER):
+            for found in pool.map(lambda sample: _look(sample, classes), part):
+                problems += found
+                done += 1
+                if progress is not None:
+                    progress(done, len(samples))
     return problems
 
 

@@ -12,7 +12,7 @@ classes. To keep objects apart from the background, merge their classes into one
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,8 +41,12 @@ class ChosenMask:
         return table[self.read()]
 
 
-def choose_classes(dataset: BoxDataset, data: Data) -> BoxDataset:
+def choose_classes(
+    dataset: BoxDataset, data: Data, held: Callable[[Iterable[Sample]], Sequence[Sample]] = tuple
+) -> BoxDataset:
     """The data set with the classes that `data` asks for; as it is, if all are asked for.
+
+    `held` makes the sequence of the new samples, which are made one at a time.
 
     Raises:
         ConfigError: `data` names a class that there is not.
@@ -62,7 +66,7 @@ def choose_classes(dataset: BoxDataset, data: Data) -> BoxDataset:
     return replace(
         dataset,
         classes=classes,
-        samples=tuple(_chosen(sample, table) for sample in dataset.samples),
+        samples=held(_chosen(sample, table) for sample in dataset.samples),
         category_ids=_category_ids(classes, choice),
         choice=choice,
     )

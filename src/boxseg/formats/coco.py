@@ -27,17 +27,27 @@ import numpy as np
 
 from boxseg.config import Data
 from boxseg.dataset import BoxDataset, Instance, Problem, Sample
-from boxseg.documents import read_json
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.boxes import judge_boxes
 from boxseg.formats.coco_categories import fields_of, list_categories, number_of
+from boxseg.formats.coco_rows import Annotations, ByImage, Images, column, read_content
 from boxseg.formats.files import listed
 from boxseg.formats.joining import new_boxes
-from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners, LeftOut, Listing, sort_out
+from boxseg.formats.listing import (
+    READ_IN_SILENCE,
+    AnnotatedBox,
+    AnnotatedPhoto,
+    Corners,
+    LeftOut,
+    Listing,
+    Stream,
+    sort_out,
+)
 from boxseg.formats.loose_numbers import ById, Id, as_id, is_set, number
 from boxseg.formats.photo_names import NamedPhoto, locate_photos
 from boxseg.formats.regions import is_void, packed, painter, region_bounds
 from boxseg.formats.split_files import annotations_option, head
+from boxseg.progress import Progress
 from boxseg.wording import counted, counted_of
 
 _PLAIN = {int, float}
@@ -65,16 +75,18 @@ def matches(root: Path) -> bool:
 def read(data: Data) -> Listing:
     """List the photos of one split with their boxes."""
     path = find_annotations(data)
-    content = parse(path)
+    megabyte = 1 << 20
+    with Progress(f"read {path.name}, MB", path.stat().st_size // megabyte, after=READ_IN_SILENCE) as bar:
+        content = read_content(path, lambda done, _: bar.update(done // megabyte))
     others = partial(_other_files, data.root, path)
     categories, problems = sort_out(list_categories(content, path, others))
     ids = tuple(number_of(category) for category in categories)
-    photos, more = sort_out(_photos(data, path, content, _classes(ids)))
+    photos = Stream(partial(_photos, data, path, content, _classes(ids)), len(content["images"]))
     return Listing(
         root=data.root,
         classes=tuple(str(category["name"]) for category in categories),
         photos=photos,
-        problems=[*problems, *more],
+        problems=problems,
         category_ids=ids,
         annotations=path,
         classes_from=f"the categories of {path.name}, by ascending id",
@@ -86,39 +98,40 @@ def _classes(ids: Sequence[int]) -> ById[int]:
     return ById({number: label for label, number in enumerate(ids, start=1)})
 
 
-def _other_files(root: Path, path: Path) -> Iterator[dict[str, list[Any]]]:
+def _other_files(root: Path, path: Path) -> Iterator[dict[str, Any]]:
     """The other annotation files of a data set, as far as they can be read."""
     for other in annotation_files(root):
         if other.resolve() != path.resolve():
             with contextlib.suppress(DataError):
-                yield parse(other)
+                yield read_content(other)
 
 
 def _photos(
-    data: Data, path: Path, content: dict[str, list[Any]], labels: ById[int]
+    data: Data, path: Path, content: dict[str, Any], labels: ById[int]
 ) -> Iterator[AnnotatedPhoto | Problem]:
-    images, problems = sort_out(_images(content["images"], path))
+    places, problems = sort_out(_images(content["images"], path))
     yield from problems
     yield from _repeated(content["annotations"], path)
-    annotations, problems = sort_out(_by_image(content, path))
-    yield from problems
+    by_image = ByImage(content["images"], content["annotations"])
+    yield from _strays(content, by_image, path)
     # Without any segmentation in the data set, a photo without objects has no ground truth either.
-    segmented = any(annotation.get("segmentation") for annotation in map(fields_of, content["annotations"]))
+    segmented = content["annotations"].has_regions()
     crowds = _has_crowds(content)
     yield from _doubtful_crowds(content, path)
-    objects: dict[Id, list[_Numbered]] = dict(annotations)
     # It shows photos upright, but states the size of the stored pixels; to be removed when it no longer does:
     # https://github.com/HumanSignal/label-studio/issues/6608
     info: Any = content.get("info")
     size_tells = fields_of(info).get("contributor") != "Label Studio"
     split = _split_name(path)
     below = (split, f"images/{split}", data.split, f"images/{data.split}", "images")
-    named = locate_photos(data, path, [image["file_name"] for image in images], below)
+    names = [content["images"][place]["file_name"] for place in places]
+    named = locate_photos(data, path, names, below)
     yield from (found for found in named.values() if isinstance(found, Problem))
-    for image in images:
-        found = named.get(image["file_name"])
+    for place, name in zip(places, names, strict=True):
+        found = named.get(name)
         if not isinstance(found, NamedPhoto):
             continue
+        image = content["images"][place]
         photo = AnnotatedPhoto(
             id=found.id,
             image=found.image,
@@ -127,24 +140,19 @@ def _photos(
             size_tells=size_tells,
             image_id=as_id(image["id"]),
         )
-        yield from _with_objects(photo, objects[image["id"]], labels, segmented=segmented, crowds=crowds)
+        own = [(number, content["annotations"][number]) for number in by_image.of(place)]
+        yield from _with_objects(photo, own, labels, segmented=segmented, crowds=crowds)
 
 
 _Numbered = tuple[int, dict[str, Any]]  # place in the file, annotation
 
 
-def _by_image(content: dict[str, list[Any]], path: Path) -> Iterator[tuple[Id, list[_Numbered]] | Problem]:
-    """The annotations of each image by its id, in the order of the file."""
-    found: dict[Id, list[_Numbered]] = {image["id"]: [] for image in content["images"]}
-    known = ById(found)
-    for place, annotation in enumerate(content["annotations"]):
-        own = known.find(annotation.get("image_id")) if isinstance(annotation, dict) else None
-        if own is not None:
-            own.append((place, annotation))
-        else:
-            detail = f"image_id {fields_of(annotation).get('image_id')!r}, {_called(annotation, place)}"
-            yield Problem.skipped(path, "annotation without photo", detail)
-    yield from found.items()
+def _strays(content: dict[str, Any], by_image: ByImage, path: Path) -> Iterator[Problem]:
+    """Annotations of images that there are not."""
+    for place in by_image.strays:
+        annotation = content["annotations"][place]
+        detail = f"image_id {fields_of(annotation).get('image_id')!r}, {_called(annotation, place)}"
+        yield Problem.skipped(path, "annotation without photo", detail)
 
 
 def find_annotations(data: Data) -> Path:
@@ -174,24 +182,11 @@ def _split_name(path: Path) -> str:
     return path.parent.name if path.name == "_annotations.coco.json" else path.stem.removeprefix("instances_")
 
 
-def parse(path: Path) -> dict[str, list[Any]]:
-    """The content of an annotation file; a DataError if it is no COCO instances."""
-    content = read_json(path)
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            found = ", ".join(list(content)[:8]) if isinstance(content, dict) else type(content).__name__
-            raise DataError(
-                f"{path}: no list {key!r}, expected COCO instances (images, annotations, categories), found "
-                f"{found or 'nothing'}: name the right file by data.annotations, or the format by data.format"
-            )
-    for key in ("images", "categories"):
-        if not content[key]:
-            raise DataError(f"{path}: the list {key!r} is empty")
-    return dict(content)
-
-
-def _images(images: list[Any], path: Path) -> Iterator[dict[str, Any] | Problem]:
-    """The images that may be read, each id once."""
+def _images(images: Sequence[Any], path: Path) -> Iterator[int | Problem]:
+    """Places of the images that may be read, each id once."""
+    if isinstance(images, Images) and images.numbers() is not None:  # as nearly always
+        yield from range(len(images))
+        return
     names: dict[Id, str] = {}
     for place, image in enumerate(images):
         name, number = fields_of(image).get("file_name"), as_id(fields_of(image).get("id"))
@@ -207,12 +202,15 @@ def _images(images: list[Any], path: Path) -> Iterator[dict[str, Any] | Problem]
             )
             continue
         names[number] = name
-        yield image
+        yield place
 
 
-def _repeated(annotations: list[Any], path: Path) -> Iterator[Problem]:
+def _repeated(annotations: Sequence[Any], path: Path) -> Iterator[Problem]:
     """Report repeated annotation IDs: boxseg ignores IDs, but other tools keep only one annotation of each."""
-    ids = (fields_of(annotation).get("id") for annotation in annotations)
+    numbers = annotations.numbers("id") if isinstance(annotations, Annotations) else None
+    if numbers is not None and len(np.unique(numbers)) == len(numbers):
+        return
+    ids = column(annotations, "id")
     for own_id, count in Counter(found for found in ids if isinstance(found, (int, str))).items():
         if count > 1:
             kind = "annotation ID used several times"
@@ -278,18 +276,24 @@ def _object(annotation: dict[str, Any], label: int, corners: Corners, called: st
     return AnnotatedBox(corners, label, called, annotation_id=own_id), instance
 
 
-def _has_crowds(content: dict[str, list[Any]]) -> bool:
+def _has_crowds(content: dict[str, Any]) -> bool:
     """Whether `iscrowd` means a crowd in this file: some tools set it for every object drawn as a mask.
 
     Crowds are the exception. If most objects were crowds, the set would be nearly without objects.
     """
-    count = sum(map(_is_crowd, content["annotations"]))
-    return 2 * count <= len(content["annotations"])
+    return 2 * len(_crowds(content)) <= len(content["annotations"])
 
 
-def _doubtful_crowds(content: dict[str, list[Any]], path: Path) -> Iterator[Problem]:
+def _crowds(content: dict[str, Any]) -> list[Any]:
+    """The annotations that are said to be crowds."""
+    annotations = content["annotations"]
+    some = annotations.crowds() if isinstance(annotations, Annotations) else enumerate(annotations)
+    return [annotation for _, annotation in some if _is_crowd(annotation)]
+
+
+def _doubtful_crowds(content: dict[str, Any], path: Path) -> Iterator[Problem]:
     """Crowds that are none, or may be none: real ones are drawn as run-length codes."""
-    found = [annotation for annotation in content["annotations"] if _is_crowd(annotation)]
+    found = _crowds(content)
     if not _has_crowds(content):
         detail = "a set of crowds alone would be without objects"
         yield Problem(file=path, kind="most annotations are iscrowd", detail=detail, action="read as objects")
@@ -337,7 +341,7 @@ def _corners(annotation: dict[str, Any]) -> Corners | None:
 
 
 def places_of_boxes(
-    content: dict[str, list[Any]], dataset: BoxDataset, samples: Sequence[Sample]
+    content: dict[str, Any], dataset: BoxDataset, samples: Sequence[Sample]
 ) -> Iterator[list[int]]:
     """For each sample, where its boxes' annotations are in the list of annotations, in the order of the boxes.
 
@@ -353,10 +357,13 @@ def places_of_boxes(
     assert path is not None
     labels = _classes(choice.category_ids if choice else dataset.category_ids)
     table = np.array([0, *(choice.labels if choice else range(1, len(dataset.classes) + 1))], dtype=np.int64)
-    by_image, crowds = ById(dict(sort_out(_by_image(content, path))[0])), _has_crowds(content)
+    by_image, crowds = ByImage(content["images"], content["annotations"]), _has_crowds(content)
+    images = by_image.finder()
 
     def boxes_of(image: Id) -> Iterator[tuple[int, AnnotatedBox]]:
-        for place, annotation in by_image.find(image) or []:
+        own = images.find(image)
+        for place in by_image.of(own) if own is not None else []:
+            annotation = content["annotations"][place]
             label, corners = labels.find(annotation.get("category_id")), _corners(annotation)
             if label is not None and corners is not None and not (crowds and _is_crowd(annotation)):
                 yield place, AnnotatedBox(corners, label, "")

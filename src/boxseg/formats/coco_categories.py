@@ -15,7 +15,7 @@ from boxseg.dataset import Problem
 from boxseg.errors import DataError
 from boxseg.formats.loose_numbers import whole_number
 
-Content = dict[str, list[Any]]
+Content = dict[str, Any]
 
 
 def list_categories(
@@ -80,7 +80,15 @@ def _uses(content: Content, name: Any) -> bool:
 
 def _used(content: Content) -> set[int | None]:
     """Ids of categories that have annotations."""
-    return {whole_number(fields_of(annotation).get("category_id")) for annotation in content["annotations"]}
+    annotations = content["annotations"]
+    # Columns make no annotation for this.
+    column = getattr(annotations, "column", None)
+    ids = column("category_id") if column else (fields_of(one).get("category_id") for one in annotations)
+    return set(map(whole_number, set(filter(_can_be_counted, ids))))
+
+
+def _can_be_counted(value: Any) -> bool:
+    return isinstance(value, (int, float, str))
 
 
 def _called(category: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from boxseg.config import Data
 from boxseg.dataset import BoxDataset, Decision
 from boxseg.formats.listing import Listing
-from boxseg.formats.regions import RegionMask
+from boxseg.formats.sample_counts import box_counts, truth_flags, truth_is_outlines
 from boxseg.wording import counted_of
 
 _SHOWN = 6  # names of classes
@@ -38,7 +38,7 @@ def _decisions(dataset: BoxDataset, data: Data, listing: Listing, sign: str) -> 
     yield Decision(about="class list", decided=decided, why=listing.classes_from)
     yield from _choice(dataset, data)
     yield _ground_truth(dataset, data)
-    empty = sum(not len(sample.labels) for sample in dataset.samples)
+    empty = int((box_counts(dataset.samples) == 0).sum())
     if empty:
         of = "the chosen classes" if dataset.choice else "the classes"
         why = f"they show none of {of}; the trainings on boxes leave them out"
@@ -64,14 +64,14 @@ def _choice(dataset: BoxDataset, data: Data) -> Iterator[Decision]:
 
 
 def _ground_truth(dataset: BoxDataset, data: Data) -> Decision:
-    truths = [sample.ground_truth for sample in dataset.samples if sample.ground_truth is not None]
-    if not truths:
+    count = int(truth_flags(dataset.samples).sum())
+    if not count:
         why = "no masks, and no outlines that differ from their boxes; data.masks=DIR names masks ID.png"
         return Decision(about="ground truth", decided="none", why=why)
-    decided = f"for {counted_of(len(truths), len(dataset), 'image')}"
+    decided = f"for {counted_of(count, len(dataset), 'image')}"
     if data.masks is not None:
         why = f"masks ID.png in {data.masks} (data.masks)"
-    elif all(isinstance(truth, RegionMask) for truth in truths):
+    elif truth_is_outlines(dataset.samples):
         why = "the outlines (polygons, masks) of all their objects"
     else:
         why = "the masks of the data set"

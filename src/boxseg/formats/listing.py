@@ -14,15 +14,21 @@ photo, or else the photo is `unusable`, so that it does not become background:
     photos, problems = sort_out(_photos(data, …))
     return Listing(root=data.root, classes=classes, photos=photos, problems=problems)
 
+A reader of data sets of any size gives a `Stream` of both, which is read while photos are looked at:
+
+    photos = Stream(partial(_photos, data, …), count)
+    return Listing(root=data.root, classes=classes, photos=photos, problems=())
+
 The shortest reader to start from is `formats.voc_loose`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +40,9 @@ T = TypeVar("T")
 Corners = tuple[float, float, float, float]  # x1 y1 x2 y2
 # Where classes come from that are listed nowhere.
 NAMES_USED = "the names in the annotations of all splits, sorted"
+
+# Seconds after which reading shows how far it is.
+READ_IN_SILENCE = 2.0
 
 MaskReader = Callable[[], NDArray[np.uint8]]
 
@@ -113,7 +122,8 @@ class Listing:
     Attributes:
         root: Folder of the data set proper.
         classes: Names of classes 1..L.
-        photos: Photos in the order of the data set.
+        photos: Photos in the order of the data set, and problems among them. They are gone through twice where
+            an id comes again.
         problems: Photos and boxes that were left out.
         category_ids: COCO's ids of the classes, if the format has them.
         annotations: The COCO file that all of it comes from; None for any other format.
@@ -122,11 +132,26 @@ class Listing:
 
     root: Path
     classes: tuple[str, ...]
-    photos: Sequence[AnnotatedPhoto]
+    photos: Iterable[AnnotatedPhoto | Problem]
     problems: Sequence[Problem]
     category_ids: tuple[int, ...] = ()
     annotations: Path | None = None
     classes_from: str = "the reader of the format"
+
+
+class Stream(Generic[T]):
+    """Items that are read when they are asked for, and anew each time.
+
+    Args:
+        start: Starts to read.
+        count: How many there are, about; None if that is not known.
+    """
+
+    def __init__(self, start: Callable[[], Iterator[T]], count: int | None = None) -> None:
+        self._start, self.count = start, count
+
+    def __iter__(self) -> Iterator[T]:
+        return self._start()
 
 
 def sort_out(found: Iterable[T | Problem]) -> tuple[list[T], list[Problem]]:
@@ -134,3 +159,10 @@ def sort_out(found: Iterable[T | Problem]) -> tuple[list[T], list[Problem]]:
     everything = list(found)
     problems = [one for one in everything if isinstance(one, Problem)]
     return [one for one in everything if not isinstance(one, Problem)], problems
+
+
+def parts_of(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Items in lists of so many."""
+    source = iter(items)
+    while part := list(itertools.islice(source, size)):
+        yield part

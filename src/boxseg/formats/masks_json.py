@@ -28,10 +28,13 @@ from boxseg.atomic import atomic_path
 from boxseg.collector import collector_paused
 from boxseg.config import Masks
 from boxseg.dataset import LEAVE_OUT, BoxDataset, Sample
+from boxseg.documents import read_json
 from boxseg.formats import coco
 from boxseg.formats.box_masks import BoxMask, read_box_masks
 from boxseg.formats.coco_results import decode_window, encode_window, image_numbers
+from boxseg.formats.coco_rows import STREAMED, read_content
 from boxseg.formats.components import clean_mask
+from boxseg.formats.json_lists import object_entries
 from boxseg.formats.regions import encode_region
 from boxseg.formats.simplify import mask_polygons
 from boxseg.progress import track
@@ -84,7 +87,7 @@ def write_masks(path: Path, dataset: BoxDataset, pieces: Pieces, options: Masks 
     """Write the masks of all boxes as a COCO data set, whole or not at all, one annotation a line.
 
     The masks are read photo by photo, so that memory holds no more of them than those of one photo; of data in
-    COCO's format it also holds the annotation file, as when it was read.
+    COCO's format it also holds the annotations in columns, as when they were read.
 
     Args:
         path: The file to write.
@@ -99,7 +102,7 @@ def write_masks(path: Path, dataset: BoxDataset, pieces: Pieces, options: Masks 
     there = [sample for sample in dataset.samples if pieces(sample).is_file()]
     filled = _Filled(there, pieces, options or Masks())
     if dataset.annotations is None:
-        _write_lines(path, _made(dataset, there, filled))
+        _write_lines(path, _made(dataset, there, filled).items())
     else:
         _write_filled(path, dataset, there, filled)
     return MasksWritten(photos=len(there), missing=len(dataset) - len(there), sources=dict(filled.sources))
@@ -110,8 +113,9 @@ def _write_filled(
 ) -> None:
     """Write an annotation file again, with the annotations of the samples' boxes filled in."""
     assert dataset.annotations is not None
+    repeated: set[str] = set()
     with collector_paused():
-        content = coco.parse(dataset.annotations)
+        content = read_content(dataset.annotations, repeated=repeated)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Annotations may be in any order, and masks come photo by photo: they wait in a file.
     with tempfile.TemporaryFile(dir=path.parent) as waiting:
@@ -126,10 +130,16 @@ def _write_filled(
                     entry |= {"bbox": [*box[:2], box[2] - box[0], box[3] - box[1]]}
                 offsets[place] = waiting.tell()
                 waiting.write(json.dumps(entry).encode("ascii") + b"\n")
-        _write_lines(path, {**content, "annotations": _completed(content["annotations"], offsets, waiting)})
+        whole = read_json(dataset.annotations) if repeated else None
+        entries = whole.items() if whole else object_entries(dataset.annotations, STREAMED)
+        completed = (
+            (key, _completed(value, offsets, waiting) if key == "annotations" else value)
+            for key, value in entries
+        )
+        _write_lines(path, completed)
 
 
-def _completed(annotations: list[Any], offsets: NDArray[np.int64], waiting: IO[bytes]) -> Iterator[Any]:
+def _completed(annotations: Iterable[Any], offsets: NDArray[np.int64], waiting: IO[bytes]) -> Iterator[Any]:
     """The annotations in their order, with what waits for them at an offset, and without what is left out."""
     for annotation, offset in zip(annotations, offsets.tolist(), strict=True):
         if offset == _AS_IT_IS:
@@ -211,10 +221,10 @@ def _fields(entry: BoxMask, sample: Sample, options: Masks) -> Fields:
     return {"segmentation": segmentation, "area": area, **more}
 
 
-def _write_lines(path: Path, content: dict[str, Any]) -> None:
+def _write_lines(path: Path, content: Iterable[tuple[str, Any]]) -> None:
     """Write a JSON object, whole or not at all; lists and iterators in it one item a line."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
-        for number, (key, value) in enumerate(content.items()):
+        for number, (key, value) in enumerate(content):
             file.write(f"{',' if number else '{'}\n{json.dumps(key)}: ")
             if isinstance(value, (list, Iterator)):
                 _write_list(file, value)

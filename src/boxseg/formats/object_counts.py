@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from boxseg.dataset import BoxDataset
 from boxseg.formats.boxes import box_areas
+from boxseg.formats.sample_counts import Boxes, all_boxes
 
 # Areas, in pixels, from which boxes are medium and above which they are large: those of COCO's objects.
 MEDIUM, LARGE = 32**2, 96**2
@@ -39,16 +40,15 @@ class ClassCount:
 
 def count_classes(dataset: BoxDataset) -> list[ClassCount]:
     """Counts of classes 1..L."""
-    images: Counter[int] = Counter()
-    boxes: Counter[int] = Counter()
-    small: Counter[int] = Counter()
-    for sample in dataset.samples:
-        labels = sample.labels.tolist()
-        images.update(set(labels))
-        boxes.update(labels)
-        small.update(sample.labels[box_areas(sample.boxes) < MEDIUM].tolist())
+    found = all_boxes(dataset.samples)
+    small = box_areas(found.corners) < MEDIUM
+    first = _first_of_photo(found, found.labels)
+    images, boxes, few = (
+        np.bincount(found.labels[rows], minlength=len(dataset.classes) + 1).tolist()
+        for rows in (first, slice(None), small)
+    )
     return [
-        ClassCount(name=name, images=images[label], boxes=boxes[label], small=small[label])
+        ClassCount(name=name, images=images[label], boxes=boxes[label], small=few[label])
         for label, name in enumerate(dataset.classes, start=1)
     ]
 
@@ -63,14 +63,18 @@ def rare_classes(dataset: BoxDataset, few: int = 10) -> list[ClassCount]:
 
 def count_sizes(dataset: BoxDataset) -> list[ClassCount]:
     """Counts of small, medium and large boxes, by their areas."""
-    images: Counter[str] = Counter()
-    boxes: Counter[str] = Counter()
-    for sample in dataset.samples:
-        areas = box_areas(sample.boxes)
-        sizes = [SIZES[place] for place in ((areas >= MEDIUM).astype(np.int64) + (areas > LARGE)).tolist()]
-        images.update(set(sizes))
-        boxes.update(sizes)
+    found = all_boxes(dataset.samples)
+    areas = box_areas(found.corners)
+    sizes = (areas >= MEDIUM).astype(np.int64) + (areas > LARGE)
+    first = _first_of_photo(found, sizes)
+    images, boxes = (np.bincount(sizes[rows], minlength=len(SIZES)).tolist() for rows in (first, slice(None)))
     return [
-        ClassCount(name=size, images=images[size], boxes=boxes[size], small=boxes[size] * (size == "small"))
-        for size in SIZES
+        ClassCount(name=size, images=images[place], boxes=boxes[place], small=boxes[place] * (size == "small"))
+        for place, size in enumerate(SIZES)
     ]
+
+
+def _first_of_photo(found: Boxes, kinds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Places of boxes (N,), one for each kind (N,) that a photo has."""
+    every = int(kinds.max(initial=0)) + 1
+    return np.asarray(np.unique(found.owners * every + kinds, return_index=True)[1], dtype=np.int64)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from boxseg.dataset import BoxDataset, Problem
 from boxseg.errors import DataError
 from boxseg.formats.frames import turned_lines
+from boxseg.formats.sample_counts import box_counts
 from boxseg.tables import Table
 from boxseg.wording import counted
 
@@ -21,7 +22,7 @@ def check_boxes(dataset: BoxDataset) -> None:
     Raises:
         DataError: No photo has a box.
     """
-    if any(len(sample.labels) for sample in dataset.samples):
+    if box_counts(dataset.samples).any():
         return
     first = dataset.problems[0] if dataset.problems else None
     why = (

@@ -90,7 +90,7 @@ def packed(region: Any) -> Any:
 
     Anything but polygons of numbers is returned as it is, and refused when it is painted.
     """
-    if not isinstance(region, list):
+    if not isinstance(region, list) or all(type(polygon) is array for polygon in region):
         return region
     try:
         return [array("d", polygon) for polygon in region]

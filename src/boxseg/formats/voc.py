@@ -28,7 +28,7 @@ from boxseg.errors import DataError, did_you_mean
 from boxseg.formats import voc_loose
 from boxseg.formats.files import is_file, leads_out, listed
 from boxseg.formats.images import SUFFIXES
-from boxseg.formats.listing import AnnotatedPhoto, Listing, MaskReader, sort_out
+from boxseg.formats.listing import AnnotatedPhoto, Listing, MaskReader, Stream, sort_out
 from boxseg.formats.masks import read_mask
 from boxseg.formats.photo_names import PhotoIndex
 from boxseg.formats.voc_xml import USUAL_SUFFIXES, annotation_id, class_names, find_photos, read_photo
@@ -73,20 +73,21 @@ def read(data: Data) -> Listing:
         return voc_loose.read(data)
     root = _root(data)
     classes, source = class_names(listed(root / "Annotations", "**/*.xml"), root, VOC_CLASSES)
-    photos, problems = sort_out(_photos(root, data, classes))
-    return Listing(root=root, classes=classes, photos=photos, problems=problems, classes_from=source)
+    entries = dict(list(_entries(root, data.split).items())[: data.limit])
+    photos = Stream(partial(_photos, root, data, entries, classes), len(entries))
+    return Listing(root=root, classes=classes, photos=photos, problems=(), classes_from=source)
 
 
 def read_photos(data: Data) -> Listing:
     """List the photos of one split without reading their annotations, which need not exist."""
     root = _root(data)
-    photos, problems = sort_out(_bare_photos(root, data))
-    return Listing(root=root, classes=(), photos=photos, problems=problems)
+    return Listing(root=root, classes=(), photos=Stream(partial(_bare_photos, root, data)), problems=())
 
 
-def _photos(root: Path, data: Data, classes: tuple[str, ...]) -> Iterator[AnnotatedPhoto | Problem]:
+def _photos(
+    root: Path, data: Data, entries: dict[str, str | None], classes: tuple[str, ...]
+) -> Iterator[AnnotatedPhoto | Problem]:
     folders = _MASKS if data.split in _OWN_SPLITS else _MASKS[::-1]
-    entries = dict(list(_entries(root, data.split).items())[: data.limit])
     found = {name: _annotation(root, name) for name in entries if not leads_out(name)}
     sources = {name: source for name, source in found.items() if source is not None}
     index = PhotoIndex(root / "JPEGImages")

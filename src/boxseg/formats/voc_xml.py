@@ -21,11 +21,12 @@ from boxseg.errors import DataError
 from boxseg.formats.files import is_file
 from boxseg.formats.images import SUFFIXES, without_path
 from boxseg.formats.label_map import LABELMAP_TXT, read_label_map
-from boxseg.formats.listing import NAMES_USED, AnnotatedBox, AnnotatedPhoto, Corners, LeftOut
+from boxseg.formats.listing import NAMES_USED, READ_IN_SILENCE, AnnotatedBox, AnnotatedPhoto, Corners, LeftOut
 from boxseg.formats.photo_names import PhotoIndex
 from boxseg.formats.shapes import bounds, rotated_corners
 from boxseg.formats.split_files import head
 from boxseg.formats.xml_files import Xml, local_name, parse_xml, root_tag
+from boxseg.progress import track
 
 # Those that nearly all photos have, which are looked for first.
 USUAL_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
@@ -61,7 +62,9 @@ def class_names(files: Iterable[Path], root: Path, usual: tuple[str, ...] = ()) 
 
     labelmap.txt's or `usual`, if they have all names used; else those, sorted.
     """
-    names = set().union(*map(_names_in, files))
+    names: set[str] = set()
+    for file in track(files, "read the names of classes", after=READ_IN_SILENCE):
+        names |= _names_in(file)
     for known, source in ((read_label_map(root / LABELMAP_TXT), LABELMAP_TXT), (usual, "VOC's own 20")):
         if known and names <= set(known):
             return known, source

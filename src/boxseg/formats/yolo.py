@@ -29,7 +29,7 @@ from boxseg.documents import read_lines
 from boxseg.errors import DataError
 from boxseg.formats.files import is_file, listed
 from boxseg.formats.images import SUFFIXES
-from boxseg.formats.listing import AnnotatedPhoto, LeftOut, Listing, sort_out
+from boxseg.formats.listing import READ_IN_SILENCE, AnnotatedPhoto, LeftOut, Listing, sort_out
 from boxseg.formats.regions import RegionMask
 from boxseg.formats.split_files import annotations_option
 from boxseg.formats.yolo_places import (
@@ -44,6 +44,7 @@ from boxseg.formats.yolo_places import (
     read_description,
 )
 from boxseg.formats.yolo_rows import Outlined, UnreadableRow, four_corners, read_rows
+from boxseg.progress import track
 from boxseg.wording import counted
 
 LOOKED_FOR = "data.yaml, obj.data, or classes.txt with label files (yolo)"
@@ -98,7 +99,8 @@ def _photos(
     data: Data, description: Description, sources: dict[Path, Path], names: dict[Path, str], ids: dict[int, int]
 ) -> Iterator[_Read | Problem]:
     yield from _orphans(sources)
-    for file, source in list(sources.items())[: data.limit]:
+    wanted = list(sources.items())[: data.limit]
+    for file, source in track(wanted, f"read labels of {data.split}", after=READ_IN_SILENCE):
         photo = AnnotatedPhoto(id=names[file], image=file, source=source, normalised=True)
         yield from _with_objects(photo, description, ids)
 

@@ -19,6 +19,9 @@ class DoctorJob(Job):
         format: `table` for people; `json` for programs: one JSON object, and nothing else on the standard
             output. The format of the data is `data.format`.
         decode: Read photos and masks completely, not just their headers.
+        out: Folder to remember in what was read. The same command then goes on where it was stopped, and of a
+            large data set any command with this `out`, or with one in it, starts in seconds (with the extra
+            `arrow`), as long as no file of the data has changed.
         submission: Check an archive (.tgz) or folder of results for the VOC 2012 evaluation server instead,
             against the photos of `data.split`.
     """
@@ -26,6 +29,7 @@ class DoctorJob(Job):
     data: Data = field(metadata=POSITIONAL)
     format: Literal["table", "json"] = "table"
     decode: bool = True
+    out: Path | None = None
     submission: Path | None = None
     cluster: str | None = None
 

@@ -16,6 +16,7 @@ from boxseg.config import Label, TrainerOptions
 from boxseg.data.box_masks import object_windows
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
+from boxseg.formats.listing import parts_of
 from boxseg.formats.masks import write_mask
 from boxseg.inference.refine import require_finite
 from boxseg.inference.threads import Readable, Skipped, photo_loop
@@ -32,6 +33,9 @@ from boxseg.runs.stage_files import StageFiles, label_files
 from boxseg.spreading.place import Here, Needs, Place
 
 log = logging.getLogger("boxseg")
+
+# Photos whose files are looked for together, on a drive that other machines write to.
+_WAITED_FOR = 1024
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,7 +86,9 @@ def label_photos(
     )
     skipped = {name: reason for part in parts for name, reason in part.skipped.items()}
     files = labeller.files().of
-    place.wait_for([file for sample in samples if sample.id not in skipped for file in files(sample)])
+    if not place.here:
+        for some in parts_of(samples, _WAITED_FOR):
+            place.wait_for([file for sample in some if sample.id not in skipped for file in files(sample)])
     return skipped
 
 

@@ -21,6 +21,7 @@ from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import MaskFolder
 from boxseg.formats.object_outlines import object_regions
 from boxseg.formats.photo_files import photo_sample
+from boxseg.formats.samples import chosen, packed
 from boxseg.jobs import ConvertJob, LabelJob
 from boxseg.options import build_job, flatten, load_mapping
 from boxseg.runs.layout import (
@@ -128,7 +129,8 @@ def to_be_redrawn(source: LabelSource) -> LabelSource:
     corrections = read_corrections(file)
     redrawn = {name for name, photo in corrections.photos.items() if any(b.do == REDRAW for b in photo.boxes)}
     wanted = corrections.wrong | redrawn
-    samples = tuple(sample for sample in source.dataset.samples if sample.id in wanted)
+    every = source.dataset.samples
+    samples = chosen(every, (sample.id in wanted for sample in every))
     if not samples:
         raise ConfigError(f"redraw=true: {file} calls no photo wrong, and wants no mask redrawn")
     return replace(source, dataset=replace(source.dataset, samples=samples))
@@ -137,7 +139,8 @@ def to_be_redrawn(source: LabelSource) -> LabelSource:
 def _ground_truth(job: ConvertJob) -> LabelSource:
     """The outlines of single objects in a data set."""
     dataset = formats.load(job.data or Data(root=job.source))
-    samples = tuple(s for s in dataset.samples if s.ground_truth is not None and object_regions(s) is not None)
+    outlined = (s.ground_truth is not None and object_regions(s) is not None for s in dataset.samples)
+    samples = chosen(dataset.samples, outlined)
     if not samples:
         raise DataError(
             f"which=ground-truth: no image of split {dataset.split} in {dataset.root} has an outline for each "
@@ -188,7 +191,7 @@ def with_labels(dataset: BoxDataset, masks: MaskFolder) -> BoxDataset:
         DataError: No photo has a label.
     """
     classes = len(dataset.classes)
-    samples = tuple(
+    samples = packed(
         replace(sample, ground_truth=partial(masks.read, sample.id, classes))
         for sample in dataset.samples
         if masks.has(sample.id)

@@ -24,6 +24,8 @@ VERSIONS = "versions.json"
 LOCK = ".lock"
 HOLDER = ".in-use"  # which process works in the folder
 PROVENANCE = "provenance.jsonl"  # what the results of each photo were made from
+INDEX = ".index"  # what was read of large data sets
+DECODED = ".decoded-{split}.jsonl"  # photos that `doctor` has decoded
 
 # A training.
 MODEL = "model.safetensors"

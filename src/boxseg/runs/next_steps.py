@@ -9,6 +9,7 @@ from pathlib import Path
 
 from boxseg.config import Data
 from boxseg.dataset import BoxDataset
+from boxseg.formats.sample_counts import box_counts
 from boxseg.formats.tightness import Tightness
 from boxseg.jobs import ConvertJob, Job, LabelJob, RunJob
 from boxseg.options import to_words
@@ -35,7 +36,7 @@ def next_steps(data: Data, dataset: BoxDataset, tightness: Tightness | None) -> 
         dataset: What was read.
         tightness: How tight its boxes are, if that is known.
     """
-    if not any(len(sample.labels) for sample in dataset.samples):
+    if not box_counts(dataset.samples).any():
         return
     scored = ", and their scores" if dataset.has_ground_truth else ""
     yield _step("label", LabelJob(data=data, out=Path("masks")), f"a mask for every box{scored}")

@@ -22,6 +22,7 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import ConfigError
 from boxseg.formats.files import content_digest
 from boxseg.formats.masks import truth_digest
+from boxseg.formats.samples import chosen
 from boxseg.runs.layout import PROVENANCE
 from boxseg.runs.stage_files import StageFiles
 
@@ -31,7 +32,7 @@ _TOGETHER = 32
 _NAMED = 3
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
     """What the results of one photo were made from.
 
@@ -67,7 +68,7 @@ class Standing:
         kept: What is recorded of the others.
     """
 
-    missing: list[Sample]
+    missing: Sequence[Sample]
     changed: int
     kept: dict[str, Origin]
 
@@ -85,25 +86,27 @@ def standing(folder: Path, dataset: BoxDataset, files: StageFiles, *, anew: bool
         ConfigError: The folder holds results of other photos only.
     """
     if anew:
-        return Standing(missing=list(dataset.samples), changed=0, kept={})
-    recorded, lacking = read_provenance(folder), {sample.id for sample in files.missing()}
-    known = [sample for sample in dataset.samples if sample.id in recorded]
-    if recorded and not known:
+        return Standing(missing=dataset.samples, changed=0, kept={})
+    recorded = read_provenance(folder)
+    if not recorded:
+        return Standing(missing=dataset.samples, changed=0, kept={})
+    if not any(sample.id in recorded for sample in dataset.samples):
         raise ConfigError(
             f"{folder} holds results of other photos, such as {next(iter(recorded))}: choose another out=…, or "
             "start again with overwrite=true"
         )
-    boxes = {sample.id: boxes_digest(sample, dataset.classes) for sample in known}
-    same = {
-        sample.id
-        for sample in known
-        if recorded[sample.id].boxes == boxes[sample.id] and recorded[sample.id].same_photo(sample.image)
-    }
-    there = {sample.id for sample in known if sample.id not in lacking}
-    done = same & there
+    done, changed = set[str](), 0
+    for sample in dataset.samples:
+        origin = recorded.get(sample.id)
+        if origin is None or files.lacks(sample):
+            continue
+        if origin.boxes == boxes_digest(sample, dataset.classes) and origin.same_photo(sample.image):
+            done.add(sample.id)
+        else:
+            changed += 1
     return Standing(
-        missing=[sample for sample in dataset.samples if sample.id not in done],
-        changed=len(there - same),
+        missing=chosen(dataset.samples, (sample.id not in done for sample in dataset.samples)),
+        changed=changed,
         kept={name: origin for name, origin in recorded.items() if name in done},
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -11,6 +11,8 @@ from typing import get_args
 from boxseg.atomic import remove_temporaries
 from boxseg.config import LabelFormat
 from boxseg.dataset import Sample
+from boxseg.formats.sample_counts import truth_flags
+from boxseg.formats.samples import chosen
 from boxseg.formats.voc_server import TREE, results_folder
 from boxseg.runs import layout
 
@@ -81,9 +83,13 @@ class StageFiles:
         """Whether the stage is done. A photo that could not be read has no files, so `whole` decides."""
         return all(file.is_file() for file in self.whole) if self.whole else not self.missing()
 
-    def missing(self) -> list[Sample]:
+    def missing(self) -> Sequence[Sample]:
         """The photos that lack a file, or have an empty one."""
-        return [sample for sample in self.samples if not all(_has_content(file) for file in self.of(sample))]
+        return chosen(self.samples, map(self.lacks, self.samples))
+
+    def lacks(self, sample: Sample) -> bool:
+        """Whether a photo lacks a file, or has an empty one."""
+        return not all(map(_has_content, self.of(sample)))
 
 
 def _has_content(file: Path) -> bool:
@@ -109,13 +115,16 @@ def label_files(folder: Path, samples: Sequence[Sample], *, pair: bool, instance
     With `pair` also Y_crf and Y_ret, and with `instances` the masks of boxes in both.
     """
 
-    def of(sample: Sample) -> list[Path]:
-        both = layout.pair_paths(folder, sample) if pair else ()
-        masks = [layout.pair_piece_path(folder, sample)] if pair and instances else []
-        own = layout.label_path(folder, sample), layout.piece_path(folder, sample)
-        return [*own, *layout.map_paths(folder, sample), *both, *masks]
+    def of(sample: Sample) -> Iterator[Path]:
+        yield layout.label_path(folder, sample)
+        yield layout.piece_path(folder, sample)
+        yield from layout.map_paths(folder, sample)
+        if pair:
+            yield from layout.pair_paths(folder, sample)
+        if pair and instances:
+            yield layout.pair_piece_path(folder, sample)
 
-    scored = any(sample.ground_truth is not None for sample in samples)
+    scored = truth_flags(samples).any()
     whole = (folder / layout.MASKS, *((folder / layout.METRICS,) if scored else ()))
     return StageFiles(whole=whole, samples=samples, of=of)
 

@@ -18,12 +18,12 @@ class Cut:
     """The photos that nobody works on yet. They are cut when somebody is free: workers come and go."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
-        self._left = deque(enumerate(samples))
+        self._samples, self._next = samples, 0
         self._again: deque[tuple[int, list[Sample]]] = deque()
         self._cost = sum(map(_cost, samples))
 
     def __bool__(self) -> bool:
-        return bool(self._left or self._again)
+        return bool(self._next < len(self._samples) or self._again)
 
     def take(self, slots: int, most: int) -> tuple[int, list[Sample]]:
         """The next chunk, and the place of its first photo: half the share of each of so many slots.
@@ -34,11 +34,14 @@ class Cut:
         if self._again:
             return self._again.popleft()
         aim = min(most, max(_LEAST, self._cost / (2 * max(1, slots))))
-        place, first = self._left.popleft()
-        chunk, cost = [first], _cost(first)
-        while self._left and cost + _cost(self._left[0][1]) <= aim:
-            chunk.append(self._left.popleft()[1])
-            cost += _cost(chunk[-1])
+        place, chunk, cost = self._next, list[Sample](), 0
+        while self._next < len(self._samples):
+            sample = self._samples[self._next]
+            if chunk and cost + _cost(sample) > aim:
+                break
+            chunk.append(sample)
+            cost += _cost(sample)
+            self._next += 1
         self._cost -= cost
         return place, chunk
 

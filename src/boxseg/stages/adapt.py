@@ -23,11 +23,13 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.documents import read_record
 from boxseg.errors import DataError
 from boxseg.formats.problems import report_problems
+from boxseg.formats.samples import chosen
 from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import IMAGENET, load_mask_network, weight_file
 from boxseg.jobs import AdaptJob
 from boxseg.results import Result
+from boxseg.runs.data_index import IndexedSplits
 from boxseg.runs.folder import check_folder, open_folder
 from boxseg.runs.layout import METRICS, MODEL
 from boxseg.runs.provenance import Origin, origins_of
@@ -83,25 +85,26 @@ def run(
 
     The folder may hold an earlier part of the same training. `callbacks` and `loggers` are Lightning's.
     """
-    dataset = (splits or Splits()).load(job.data)
+    splits = splits or IndexedSplits(job.out)
+    dataset = splits.load(job.data)
     file = job.out / MODEL
     check_folder(job.out)
     known, held_out = hold_out(with_boxes(dataset, "adapt"))
     if not job.overwrite and training_files(_open(job, known)).done:
         log.info(f"adapt: {file} already exists")
     else:
+        splits.keep(job.out)
         report_problems(dataset)
         train(known, job, callbacks=callbacks, loggers=loggers)
     return AdaptResult(checkpoint=file, scores=score(job, held_out))
 
 
-def hold_out(dataset: BoxDataset) -> tuple[BoxDataset, tuple[Sample, ...]]:
+def hold_out(dataset: BoxDataset) -> tuple[BoxDataset, Sequence[Sample]]:
     """The photos to train on, and those that tell what it gained: the same ones for every seed."""
     count = min(MOST_HELD_OUT, round(HELD_OUT * len(dataset))) if len(dataset) >= FEWEST else 0
-    chosen = set(np.random.default_rng(0).permutation(len(dataset))[:count].tolist())
-    held_out = tuple(sample for place, sample in enumerate(dataset.samples) if place in chosen)
-    rest = tuple(sample for place, sample in enumerate(dataset.samples) if place not in chosen)
-    return replace(dataset, samples=rest), held_out
+    taken = np.zeros(len(dataset), dtype=bool)
+    taken[np.random.default_rng(0).permutation(len(dataset))[:count]] = True
+    return replace(dataset, samples=chosen(dataset.samples, ~taken)), chosen(dataset.samples, taken)
 
 
 def inputs_of(job: AdaptJob) -> dict[str, Path]:
@@ -128,7 +131,7 @@ def train(dataset: BoxDataset, job: AdaptJob, **lightnings: Any) -> None:
         f"from {job.adapt.weights} weights"
     )
     check_training(module, crops, job.trainer, **lightnings)
-    folder = _open(job, dataset)
+    folder = _open(job, dataset) if job.overwrite else job.out  # opened already, which looks at all photos
     fit(module, crops, folder, trainer=job.trainer, scale=job.scale, **lightnings)
     module.save(folder / MODEL)
 

@@ -21,6 +21,7 @@ from boxseg.formats.splits import Splits
 from boxseg.inference.networks import weight_inputs
 from boxseg.jobs import ClassifyJob
 from boxseg.results import Result
+from boxseg.runs.data_index import IndexedSplits
 from boxseg.runs.folder import check_folder, open_folder
 from boxseg.runs.layout import MODEL
 from boxseg.runs.provenance import origins_of
@@ -63,13 +64,15 @@ def run(
     loggers: Sequence[Logger] = (),
 ) -> ClassifyResult:
     """Train a box classifier, or resume its training. `callbacks` and `loggers` are Lightning's."""
-    dataset = (splits or Splits()).load(job.data)
+    splits = splits or IndexedSplits(job.out)
+    dataset = splits.load(job.data)
     file = job.out / MODEL
     check_folder(job.out)
     boxed = with_boxes(dataset)
     if not job.overwrite and training_files(_open(job, boxed)).done:
         log.info(f"classify: {file} already exists")
         return ClassifyResult(checkpoint=file, images=None, late_fall=late_fall_of(job.out))
+    splits.keep(job.out)
     report_problems(dataset)
     train(boxed, job, callbacks=callbacks, loggers=loggers)
     return ClassifyResult(checkpoint=file, images=len(boxed), late_fall=late_fall_of(job.out))
@@ -93,7 +96,7 @@ def train(dataset: BoxDataset, job: ClassifyJob, **lightnings: Any) -> None:
     warn_of_rare_classes(dataset, "classify")
     module, images = start(dataset, job, iterations)
     check_training(module, images, job.trainer, **lightnings)
-    folder = _open(job, dataset)
+    folder = _open(job, dataset) if job.overwrite else job.out  # opened already, which looks at all photos
     fit(module, images, folder, trainer=job.trainer, scale=job.scale, **lightnings)
     module.save(folder / MODEL, dataset.classes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,23 +11,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from boxseg import formats
 from boxseg.dataset import BoxDataset, Problem, Sample
 from boxseg.formats.check import inspect_photos
 from boxseg.formats.frames import turned_lines
 from boxseg.formats.object_counts import count_classes, count_sizes
 from boxseg.formats.problems import Checked
+from boxseg.formats.sample_counts import all_boxes, crowd_count, truth_flags
 from boxseg.formats.tightness import Tightness, measure_tightness
 from boxseg.formats.voc_server import check_results
 from boxseg.jobs import DoctorJob
 from boxseg.progress import Progress
 from boxseg.results import Result
+from boxseg.runs.data_index import IndexedSplits
+from boxseg.runs.decoded import TOGETHER, Decoded
+from boxseg.runs.folder import check_folder
+from boxseg.runs.lock import hold
 from boxseg.runs.next_steps import NextStep, next_steps
 from boxseg.spreading.place import Needs, place_of
 from boxseg.tables import Table
 from boxseg.wording import counted
 
+log = logging.getLogger("boxseg")
+
 Form = Literal["table", "json"]
+
+# Decoding so many photos takes minutes: then it is said how to go on when it is stopped.
+FEWEST_TO_TELL = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,15 +132,15 @@ class DoctorResult(Checked, Result):
 
 
 def _counts(data: BoxDataset) -> dict[str, int]:
-    samples = data.samples
+    found = all_boxes(data.samples)
     return {
         "images": len(data),
         "images_turned_by_exif": sum(one.count for one in data.turned),
-        "images_without_a_box": sum(len(sample.labels) == 0 for sample in samples),
-        "images_with_ground_truth": sum(sample.ground_truth is not None for sample in samples),
-        "boxes": sum(len(sample.labels) for sample in samples),
-        "difficult_boxes": int(sum(sample.difficult.sum() for sample in samples)),
-        "crowds_and_objects_that_cannot_be_read": sum(len(sample.crowds) for sample in samples),
+        "images_without_a_box": int((found.counts == 0).sum()),
+        "images_with_ground_truth": int(truth_flags(data.samples).sum()),
+        "boxes": len(found.labels),
+        "difficult_boxes": int(found.difficult.sum()),
+        "crowds_and_objects_that_cannot_be_read": crowd_count(data.samples),
     }
 
 
@@ -224,15 +234,32 @@ def run(job: DoctorJob) -> DoctorResult | SubmissionCheckResult:
         found = check_results(job.submission, job.data.root, job.data.split)
         return SubmissionCheckResult(results=job.submission, problems=tuple(found), form=job.format)
     place = place_of(job.cluster)
-    dataset = formats.load(job.data)
+    splits = IndexedSplits(job.out)
+    if job.out is not None:
+        check_folder(job.out)
+    dataset = splits.load(job.data)
+    if job.out is not None:
+        job.out.mkdir(parents=True, exist_ok=True)
+        hold(job.out)
+        splits.keep(job.out)
     further: list[Problem] = []
-    if job.decode:
+    if job.decode and place.here:
+        known = None if job.out is None else Decoded(job.out, splits.state(job.data), job.data)
+        if known is None and len(dataset) >= FEWEST_TO_TELL:
+            log.info(
+                f"doctor: decoding {counted(len(dataset), 'photo')}; with out=FOLDER, the same command would "
+                "go on where it was stopped (decode=false looks at headers alone)"
+            )
+        further = _decoded(dataset, known)
+    elif job.decode:
         # On a cluster a chunk has one thread: workers take several at once.
-        work = partial(_decode, classes=dataset.classes, threads=None if place.here else 1)
+        work = partial(_decode, classes=dataset.classes, threads=1)
         parts = place.share(work, dataset.samples, "decode", needs=Needs(truth=True))
-        # Another machine has another current folder, and names files from the root.
-        names = {sample.image.absolute(): sample.image for sample in dataset.samples}
-        further = [replace(each, file=names.get(each.file, each.file)) for part in parts for each in part]
+        further = [each for part in parts for each in part]
+        if further:
+            # Another machine has another current folder, and names files from the root.
+            names = {sample.image.absolute(): sample.image for sample in dataset.samples}
+            further = [replace(each, file=names.get(each.file, each.file)) for each in further]
     tightness = measure_tightness(dataset.samples)
     return DoctorResult(
         dataset=dataset,
@@ -241,6 +268,22 @@ def run(job: DoctorJob) -> DoctorResult | SubmissionCheckResult:
         next=tuple(next_steps(job.data, dataset, tightness)),
         form=job.format,
     )
+
+
+def _decoded(dataset: BoxDataset, known: Decoded | None) -> list[Problem]:
+    """Read photos and masks completely, but for those that an earlier call has read."""
+    samples, problems = dataset.samples, list[Problem]()
+    with Progress("decode", len(samples)) as bar:
+        for first in range(0, len(samples), TOGETHER):
+            found = known.found(first) if known is not None else None
+            part = samples[first : first + TOGETHER]
+            if found is None:
+                found = inspect_photos(part, dataset.classes, lambda done, _, at=first: bar.update(at + done))  # type: ignore[misc]
+                if known is not None:
+                    known.add(first, found)
+            bar.update(first + len(part))
+            problems += found
+    return problems
 
 
 def _decode(samples: Sequence[Sample], classes: tuple[str, ...], threads: int | None) -> list[Problem]:

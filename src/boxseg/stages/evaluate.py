@@ -13,6 +13,7 @@ from boxseg.inference.devices import torch_device
 from boxseg.inference.networks import check_classes, load_segmenter
 from boxseg.jobs import EvaluateJob
 from boxseg.results import Result
+from boxseg.runs.data_index import IndexedSplits
 from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import check_classes as check_label_classes
 from boxseg.runs.layout import METRICS, evaluation
@@ -75,9 +76,10 @@ def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
         raise ConfigError(
             "give one of checkpoint=FILE (network), labels=FOLDER (label masks), instances=FILE (COCO results)"
         )
-    dataset = (splits or Splits()).load(job.data)
-    report_problems(dataset)
     home = given[0] if given[0].is_dir() or job.labels else given[0].parent
+    splits = splits or IndexedSplits(job.out or home)
+    dataset = splits.load(job.data)
+    report_problems(dataset)
     folder = job.out or evaluation(home, dataset.split)
     if job.out is not None or home.is_dir():
         check_folder(folder)

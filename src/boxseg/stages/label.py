@@ -30,6 +30,7 @@ from boxseg.labelling.labeller import Labeller, label_photos
 from boxseg.labelling.method import Method
 from boxseg.labelling.methods import start_method
 from boxseg.results import Result
+from boxseg.runs.data_index import IndexedSplits
 from boxseg.runs.dataset_folder import write_formats
 from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import CORRECTIONS, LABEL_MAP, MASK_COUNTS, MASKS, METRICS, piece_path
@@ -117,7 +118,7 @@ class LabelResult(Result):
 
 def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     """Write the missing labels, gather the masks, and score all if there is ground truth."""
-    splits = splits or Splits()
+    splits = splits or IndexedSplits(job.out)
     plain = splits.load(job.data)
     check_boxes(plain)
     dataset, corrections = corrected(plain, job, splits)
@@ -126,6 +127,7 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     labeller = labeller_of(job, dataset, method)
     there = standing(job.out, dataset, labeller.files(dataset.samples), anew=job.overwrite)
     folder = open_folder(job, inputs=method.origin.files)
+    splits.keep(folder)
     report_problems(dataset)
     _keep(corrections, folder)
     names = label_map(dataset.classes, method.origin.matches, dataset.category_ids)

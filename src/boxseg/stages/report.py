@@ -14,6 +14,7 @@ from boxseg.reporting.gallery import make_gallery
 from boxseg.reporting.html.page import Page, write_page
 from boxseg.reporting.parts import read_parts
 from boxseg.results import Result
+from boxseg.runs.data_index import IndexedSplits
 from boxseg.runs.folder import check_file
 from boxseg.runs.layout import REPORT, report_originals
 from boxseg.scoring.doubtful_masks import RULE
@@ -51,7 +52,7 @@ def run(job: ReportJob, splits: Splits | None = None, network: KeptSegmenter | N
     check_file(file, REPORT)
     remove_temporaries_of(file)
     remove_temporaries(report_originals(file).glob(".*"))
-    parts = read_parts(job.run, job.data, splits or Splits())
+    parts = read_parts(job.run, job.data, splits or IndexedSplits(job.run))
     shown = make_gallery(parts, job.report, report_originals(file), network or parts.network())
     missing = (*parts.missing, *contents.unscored(parts), *contents.unread(shown))
     page = Page(

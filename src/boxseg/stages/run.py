@@ -17,6 +17,7 @@ from boxseg.inference.networks import KeptSegmenter, weight_inputs
 from boxseg.jobs import AdaptJob, ClassifyJob, LabelJob, ReportJob, RunJob, SegmentJob, job_for
 from boxseg.reporting.sheet import make_sheet
 from boxseg.results import Result
+from boxseg.runs.data_index import IndexedSplits
 from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import FINAL, METRICS, MODEL, SHEET, stage_folder
 from boxseg.scoring.label_scores import LABEL_TITLES
@@ -78,10 +79,11 @@ class RunResult(Result):
 
 def run(job: RunJob, *, callbacks: Sequence[Callback] = (), loggers: Sequence[Logger] = ()) -> RunResult:
     """Run every stage that is not done yet; `callbacks` and `loggers` are Lightning's, for both trainings."""
-    splits = Splits()
+    splits = IndexedSplits(job.out)
     dataset = splits.load(job.data)  # fails before anything is written
     check_boxes(dataset)
     folder = open_folder(job, inputs=weight_inputs(job.model))
+    splits.keep(folder)
     trained = _before_labels(job, splits, callbacks=callbacks, loggers=loggers)
     label_job = job_for(
         LabelJob, job, out=stage_folder(folder, "label"), checkpoint=trained.checkpoint if trained else None

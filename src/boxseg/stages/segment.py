@@ -24,6 +24,7 @@ from boxseg.formats.splits import Splits
 from boxseg.inference.networks import KeptSegmenter, weight_inputs
 from boxseg.jobs import SegmentJob
 from boxseg.results import Result
+from boxseg.runs.data_index import IndexedSplits
 from boxseg.runs.folder import check_folder, open_folder
 from boxseg.runs.layout import METRICS, MODEL, predictions
 from boxseg.runs.provenance import origins_of, scored_digest
@@ -90,7 +91,7 @@ def run(
 
     `callbacks` and `loggers` are Lightning's.
     """
-    splits = splits or Splits()
+    splits = splits or IndexedSplits(job.out)
     dataset = splits.load(job.data)
     file = job.out / MODEL
     check_folder(job.out)
@@ -98,6 +99,7 @@ def run(
     if labels is None or (not job.overwrite and training_files(_open(job, labels)).done):
         log.info(f"segment: {file} already exists")
     else:
+        splits.keep(job.out)
         report_problems(dataset)
         train(labels, job, callbacks=callbacks, loggers=loggers)
     title = f"{job.data.val_split}, trained with {job.segment.loss} on {job.data.split}"
@@ -136,7 +138,7 @@ def train(labels: TrainingLabels, job: SegmentJob, **lightnings: Any) -> None:
     warn_of_rare_classes(dataset, "segment")
     module, images = start(labels, job, iterations)
     check_training(module, images, job.trainer, **lightnings)
-    folder = _open(job, labels)
+    folder = _open(job, labels) if job.overwrite else job.out  # opened already, which reads all labels
     fit(module, images, folder, trainer=job.trainer, scale=job.scale, **lightnings)
     module.save(folder / MODEL, dataset.classes)
 

@@ -13,6 +13,8 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.object_counts import rare_classes
 from boxseg.formats.problems import check_boxes
+from boxseg.formats.sample_counts import box_counts
+from boxseg.formats.samples import chosen, packed
 from boxseg.jobs import SegmentJob
 from boxseg.runs.label_source import check_classes, label_sources, wrong_photos
 from boxseg.training.strong import strong_photos
@@ -53,10 +55,10 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
     if GROUND_TRUTH not in sources:
         check_boxes(dataset)  # labels from boxes would be background alone
     strong = {sample.id: sample for sample in strong_photos(dataset, job)}
-    weak = {s.id: s for s in dataset.samples if all(has_labels(s, source) for source in sources)}
+    weak = [all(has_labels(s, source) for source in sources) for s in dataset.samples]
     called_wrong = frozenset().union(*(source.left_out for source in sources if source != GROUND_TRUTH))
     wrong = [s.id for s in dataset.samples if s.id in called_wrong and s.id not in strong]
-    if not weak:
+    if not any(weak):
         if wrong:
             raise DataError(
                 f"labels={job.labels}: corrections call {counted_of(len(wrong), len(dataset), 'image')} of "
@@ -66,22 +68,35 @@ def training_labels(dataset: BoxDataset, job: SegmentJob) -> TrainingLabels:
         raise DataError(
             f"labels={job.labels}: no image of split {dataset.split} in {dataset.root} has labels{both}"
         )
-    # In the order of the data set, then photos that only the split of true masks has.
-    chosen = {s.id: s for s in dataset.samples if s.id in weak or s.id in strong} | strong
+    samples, kept = _with_strong(dataset.samples, weak, strong)
     if wrong:
         log.info(f"segment: left out: {counted(len(wrong), 'image')}, wrong by corrections")
-    left_out = sum(sample.id not in chosen for sample in dataset.samples) - len(wrong)
+    left_out = len(dataset) - kept - len(wrong)
     if left_out:
         log.info(f"segment: left out: {counted(left_out, 'image')} without labels")
     if strong:
         log.info(
-            f"segment: {counted(len(strong), 'image')} with true masks, {len(chosen) - len(strong)} with labels"
+            f"segment: {counted(len(strong), 'image')} with true masks, "
+            f"{len(samples) - len(strong)} with labels"
         )
     return TrainingLabels(
-        dataset=dataclasses.replace(dataset, samples=tuple(chosen.values())),
+        dataset=dataclasses.replace(dataset, samples=samples),
         sources=sources[: _LOOKED_AT.get(job.segment.loss)],
         strong=frozenset(strong),
     )
+
+
+def _with_strong(
+    samples: Sequence[Sample], weak: Sequence[bool], strong: dict[str, Sample]
+) -> tuple[Sequence[Sample], int]:
+    """The photos that have labels or true masks, and how many of `samples` are among them.
+
+    They are in the order of the data set; then come photos that only the split of true masks has.
+    """
+    if not strong:
+        return chosen(samples, weak), sum(weak)
+    kept = {s.id: s for s, has in zip(samples, weak, strict=True) if has or s.id in strong}
+    return packed((kept | strong).values()), len(kept)
 
 
 def sources_of(labels: str | Sequence[str], dataset: BoxDataset) -> tuple[Source, ...]:
@@ -112,7 +127,7 @@ def with_boxes(dataset: BoxDataset, stage: str = "classify") -> BoxDataset:
         DataError: No image has a box.
     """
     check_boxes(dataset)
-    samples = tuple(sample for sample in dataset.samples if len(sample.labels))
+    samples = chosen(dataset.samples, box_counts(dataset.samples))
     if len(samples) < len(dataset):
         log.info(f"{stage}: left out: {counted(len(dataset) - len(samples), 'image')} without a box")
     return dataclasses.replace(dataset, samples=samples)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from boxseg.errors import DataError
 from boxseg.formats.files import listed
 from boxseg.formats.masks import read_mask
 from boxseg.formats.problems import report_problems
+from boxseg.formats.samples import packed
 from boxseg.jobs import SegmentJob
 from boxseg.wording import counted_of
 
@@ -41,7 +42,7 @@ class Renumbered:
         return np.array(self.numbers, dtype=np.uint8)[self.read()]
 
 
-def strong_photos(dataset: BoxDataset, job: SegmentJob) -> list[Sample]:
+def strong_photos(dataset: BoxDataset, job: SegmentJob) -> Sequence[Sample]:
     """Photos with their true masks, as `job.strong` says, as ground truth.
 
     Raises:
@@ -52,7 +53,7 @@ def strong_photos(dataset: BoxDataset, job: SegmentJob) -> list[Sample]:
     split = job.strong_split or dataset.split
     photos = dataset if split == dataset.split else _other_split(dataset, job, split)
     truth = _truth(photos, job, dataset.classes)
-    found = [dataclasses.replace(s, ground_truth=truth[s.id]) for s in photos.samples if s.id in truth]
+    found = packed(dataclasses.replace(s, ground_truth=truth[s.id]) for s in photos.samples if s.id in truth)
     if not found:
         raise DataError(f"strong={job.strong}: it has no mask for any image of split {split} in {dataset.root}")
     return found

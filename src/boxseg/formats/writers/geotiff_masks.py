@@ -19,13 +19,16 @@ from boxseg.dataset import BoxDataset
 from boxseg.formats.files import place_photo
 from boxseg.formats.georeference import Georeference, require_georeferences, write_geotiff
 from boxseg.formats.label_map import LABELMAP_TXT, write_label_map
+from boxseg.formats.samples import chosen
 from boxseg.formats.writers.labelled import PhotoLabels, Writing, Written, write_photos
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     """Write the labels of one split, the names of the classes last."""
     places = require_georeferences(dataset.samples, "format=geotiff")
-    placed = replace(dataset, samples=tuple(sample for sample in dataset.samples if sample.id in places))
+    placed = replace(
+        dataset, samples=chosen(dataset.samples, (sample.id in places for sample in dataset.samples))
+    )
     split, classes, photos = dataset.split, dataset.classes, writing.photos
     work = partial(_write, root=root, split=split, classes=classes, photos=photos, places=places)
     _, written = write_photos(work, placed, writing)
