@@ -16,6 +16,7 @@ from boxseg.config import Report
 from boxseg.data.geometry import background_map
 from boxseg.data.labels import confront
 from boxseg.dataset import IGNORE, Sample
+from boxseg.documents import Readable
 from boxseg.errors import DataError
 from boxseg.formats.images import sample_image
 from boxseg.inference.multiscale import write_predictions
@@ -26,7 +27,7 @@ from boxseg.reporting.html.page import Gallery, GalleryPhoto, Layer, Mark
 from boxseg.reporting.html.pictures import data_uri, fit, label_png, photo_jpeg, reliable_png, shrink_labels
 from boxseg.reporting.marks import read_marks
 from boxseg.reporting.parts import Parts, Split
-from boxseg.runs.layout import AGREED, FINAL, PAIR, Y_CRF, Y_RET, piece_path
+from boxseg.runs.layout import AGREED, FINAL, PAIR, Y_CRF, Y_RET, masks_of_boxes
 from boxseg.scoring.confusion import ConfusionMatrix
 from boxseg.scoring.label_scores import read_truth
 from boxseg.wording import counted_of
@@ -233,12 +234,13 @@ def _open(split: Split, sample: Sample, classes: int, size: int) -> _Opened | Sk
 
 def _marks(split: Split, sample: Sample, size: int) -> tuple[Mark, ...] | None:
     """What the page shows of the masks of a photo's boxes, if there are any."""
-    if split.masks is None or not (path := piece_path(split.masks, sample)).is_file():
+    item = masks_of_boxes(split.masks, sample) if split.masks is not None else None
+    if item is None or not item.is_file():
         return None
-    return read_marks(path, sample, tolerance=max(sample.width, sample.height) / size / 2)
+    return read_marks(item, sample, tolerance=max(sample.width, sample.height) / size / 2)
 
 
-def _sized(labels: Labels, image: NDArray[np.uint8], file: Path) -> Labels:
+def _sized(labels: Labels, image: NDArray[np.uint8], file: Readable) -> Labels:
     if labels.shape != image.shape[:2]:
         raise DataError(
             f"{file} is {labels.shape[1]}x{labels.shape[0]} pixels, its photo {image.shape[1]}x{image.shape[0]}"

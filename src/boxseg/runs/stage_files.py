@@ -13,6 +13,9 @@ from boxseg.config import LabelFormat
 from boxseg.dataset import Sample
 from boxseg.formats.voc_server import TREE, results_folder
 from boxseg.runs import layout
+from boxseg.stores.home import Home, has_content
+from boxseg.stores.shard_index import RUN
+from boxseg.stores.shards import SHARDS
 
 _TRAINING = (
     layout.MODEL,
@@ -37,6 +40,9 @@ WRITTEN: dict[str, tuple[str, ...]] = {
         *(f"{name}/**/*.png" for name in (layout.FINAL, *layout.PAIR, layout.CONFIDENCE, layout.RELIABLE)),
         f"{layout.INSTANCES}/**/*.json",
         f"{layout.PIECES}/**/*.json",
+        f"{SHARDS}/*.tar",
+        f"{SHARDS}/*.parquet",
+        f"{SHARDS}/{RUN}",
         layout.MASKS,
         layout.MASK_COUNTS,
         *(layout.INSTANCE_RESULTS.format(source=source) for source in layout.PAIR),
@@ -58,6 +64,7 @@ RESULTS = (
     layout.BEFORE_LAST,
     layout.METRICS,
     f"{layout.FINAL}/**/*.png",
+    f"{SHARDS}/*.tar",
     f"{TREE}/*_cls/*.png",
 )
 
@@ -70,11 +77,13 @@ class StageFiles:
         whole: Files about all photos together. They are written last: if any are listed, they decide `done`.
         samples: Photos with files of their own, so that a stage can resume.
         of: The files of a photo.
+        has: Whether the results of a photo are there; by default, whether it has files and none is empty.
     """
 
     whole: tuple[Path, ...] = ()
     samples: Sequence[Sample] = ()
     of: Callable[[Sample], Iterable[Path]] = lambda _: ()
+    has: Callable[[Sample], bool] | None = None
 
     @property
     def done(self) -> bool:
@@ -83,14 +92,8 @@ class StageFiles:
 
     def missing(self) -> list[Sample]:
         """The photos that lack a file, or have an empty one."""
-        return [sample for sample in self.samples if not all(_has_content(file) for file in self.of(sample))]
-
-
-def _has_content(file: Path) -> bool:
-    try:
-        return file.is_file() and file.stat().st_size > 0
-    except OSError:
-        return False
+        has = self.has or (lambda sample: all(map(has_content, self.of(sample))))
+        return [sample for sample in self.samples if not has(sample)]
 
 
 def training_files(folder: Path) -> StageFiles:
@@ -103,21 +106,21 @@ def score_files(folder: Path) -> StageFiles:
     return StageFiles(whole=(folder / layout.METRICS,))
 
 
-def label_files(folder: Path, samples: Sequence[Sample], *, pair: bool, instances: bool = False) -> StageFiles:
+def label_files(home: Home, samples: Sequence[Sample], *, pair: bool, instances: bool = False) -> StageFiles:
     """Labels, maps and masks of boxes; scores if there is ground truth.
 
-    With `pair` also Y_crf and Y_ret, and with `instances` the masks of boxes in both.
+    `pair` and `instances` are those of `label_kinds`.
     """
-
-    def of(sample: Sample) -> list[Path]:
-        both = layout.pair_paths(folder, sample) if pair else ()
-        masks = [layout.pair_piece_path(folder, sample)] if pair and instances else []
-        own = layout.label_path(folder, sample), layout.piece_path(folder, sample)
-        return [*own, *layout.map_paths(folder, sample), *both, *masks]
-
+    kinds = layout.label_kinds(pair=pair, instances=instances)
     scored = any(sample.ground_truth is not None for sample in samples)
-    whole = (folder / layout.MASKS, *((folder / layout.METRICS,) if scored else ()))
-    return StageFiles(whole=whole, samples=samples, of=of)
+    last = layout.MASKS if home.gathers else layout.MASK_COUNTS
+    whole = (home.folder / last, *((home.folder / layout.METRICS,) if scored else ()))
+    return StageFiles(
+        whole=whole,
+        samples=samples,
+        of=lambda sample: home.own_files(sample.id, kinds),
+        has=lambda sample: home.has(sample.id, kinds),
+    )
 
 
 def submission_files(out: Path, competition: str, split: str, samples: Sequence[Sample]) -> StageFiles:

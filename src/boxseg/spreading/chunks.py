@@ -17,7 +17,8 @@ _SMALL = 100_000
 class Cut:
     """The photos that nobody works on yet. They are cut when somebody is free: workers come and go."""
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
+    def __init__(self, samples: Sequence[Sample], together: int | None = None) -> None:
+        self._together = together
         self._left = deque(enumerate(samples))
         self._again: deque[tuple[int, list[Sample]]] = deque()
         self._cost = sum(map(_cost, samples))
@@ -28,15 +29,17 @@ class Cut:
     def take(self, slots: int, most: int) -> tuple[int, list[Sample]]:
         """The next chunk, and the place of its first photo: half the share of each of so many slots.
 
-        So all end at about the same time, although some are faster. `most` is in pixels. What was given back
-        comes first.
+        So all end at about the same time, although some are faster. `most` is in pixels; of photos that are to
+        be `together` a chunk has at most so many, of any size. What was given back comes first.
         """
         if self._again:
             return self._again.popleft()
-        aim = min(most, max(_LEAST, self._cost / (2 * max(1, slots))))
+        aim = max(_LEAST, self._cost / (2 * max(1, slots)))
+        aim = aim if self._together else min(most, aim)
         place, first = self._left.popleft()
         chunk, cost = [first], _cost(first)
-        while self._left and cost + _cost(self._left[0][1]) <= aim:
+        room = self._together or len(self._left) + 1
+        while self._left and len(chunk) < room and cost + _cost(self._left[0][1]) <= aim:
             chunk.append(self._left.popleft()[1])
             cost += _cost(chunk[-1])
         self._cost -= cost

@@ -19,9 +19,9 @@ from boxseg.data.labels import GROUND_TRUTH
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.files import listed
-from boxseg.formats.masks import read_mask
 from boxseg.formats.problems import report_problems
 from boxseg.jobs import SegmentJob
+from boxseg.runs.label_source import mask_folder
 from boxseg.wording import counted_of
 
 log = logging.getLogger("boxseg")
@@ -75,10 +75,9 @@ def _truth(photos: BoxDataset, job: SegmentJob, classes: tuple[str, ...]) -> dic
     if job.strong == GROUND_TRUTH:
         return {s.id: s.ground_truth for s in photos.samples if s.ground_truth is not None}
     place = Path(str(job.strong)).expanduser()
-    files = {sample.id: place / f"{sample.id}.png" for sample in photos.samples}
-    masks: dict[str, MaskReader] = {
-        name: partial(read_mask, file, len(classes)) for name, file in files.items() if file.is_file()
-    }
+    folder = mask_folder(place)
+    names = [sample.id for sample in photos.samples if folder.has(sample.id)]
+    masks: dict[str, MaskReader] = {name: partial(folder.read, name, len(classes)) for name in names}
     return masks or _annotated(photos, place, job.data, classes)
 
 
