@@ -27,6 +27,7 @@ from boxseg.inference.mask_networks import SHIPPED, load_mask_network
 from boxseg.labelling import labeller as labelling
 from boxseg.labelling.from_network import FromNetwork
 from boxseg.runs import provenance
+from boxseg.stores.home import FileHome
 from measure import Cost, alternate, parser, photos, settings, table
 
 
@@ -69,7 +70,7 @@ def nothing(*_: Any) -> Iterator[Callable[[Sample], None]]:
 def label_once(labeller: labelling.Labeller, dataset: BoxDataset, threads: int) -> None:
     """Label all photos, into a new folder."""
     with tempfile.TemporaryDirectory() as folder:
-        there = replace(labeller, folder=Path(folder))
+        there = replace(labeller, home=FileHome(Path(folder)))
         labelling.label_photos(there, dataset.samples, TrainerOptions(workers=threads))
 
 
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         dataset = photos(options.data, count, Path(folder), options.smoke)
         method = FromNetwork(loaded=load_mask_network(SHIPPED, torch.device("cpu")))
         labeller = labelling.Labeller(
-            method=method, options=Label(), folder=Path(folder), classes=dataset.classes
+            method=method, options=Label(), home=FileHome(Path(folder)), classes=dataset.classes
         )
         costs = alternate(
             {"recorded": partial(label, counted.recording), "not recorded": partial(label, nothing)},
