@@ -40,6 +40,10 @@ _SHOWN = 200
 class Readable(Protocol):
     """Content that has a name for messages: the path of a file, or what reads like one."""
 
+    @property
+    def name(self) -> str:
+        """The last part of its name."""
+
     def is_file(self) -> bool:
         """Whether it is there."""
 

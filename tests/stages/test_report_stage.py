@@ -22,7 +22,7 @@ from boxseg.errors import BoxsegError
 from boxseg.formats.splits import Splits
 from boxseg.jobs import AdaptJob, ClassifyJob, SegmentJob
 from boxseg.options import to_yaml
-from boxseg.reporting.gallery import make_gallery
+from boxseg.reporting.gallery import make_galleries
 from boxseg.reporting.parts import read_parts
 from boxseg.scoring.doubtful_masks import RULE
 from report_runs import write_doubted, write_labels, write_run, write_yolo
@@ -127,8 +127,7 @@ def test_stored_confusions_are_those_of_all_photos(run_folder: Path) -> None:
     truths = sum(np.array(stored["counts"]["y_crf"]).sum(1))
     assert truths == np.array(stored["counts"]["whole_box"]).sum()
     parts = read_parts(run_folder, None, Splits())
-    shown = make_gallery(parts, Report(max_photos=18), run_folder / "none", parts.network())
-    assert shown is not None
+    [shown] = make_galleries(parts, Report(max_photos=18), run_folder / "none", parts.network())
     np.testing.assert_array_equal(shown.confusion["train", "y_crf"].counts, stored["counts"]["y_crf"])
 
 

@@ -104,12 +104,12 @@ class MaskFolder:
 
 
 class _ByContent(pickle.Pickler):
-    """Takes paths for the files' names and content, so that moved data stay the same."""
+    """Takes files for their names and content, so that moved data stay the same."""
 
     def reducer_override(self, given: Any) -> Any:
-        if not isinstance(given, PurePath):
+        if not isinstance(given, (PurePath, Readable)):
             return NotImplemented
-        file = Path(given)
+        file = Path(given) if isinstance(given, PurePath) else given
         return str, (f"{given.name} {content_digest(file) if file.is_file() else ''}",)
 
 

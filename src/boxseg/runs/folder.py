@@ -44,6 +44,7 @@ FREE = (
     "label.shards.megabytes",
     "label.corrections",  # a photo whose corrections change is labelled anew
     "report.max_photos",
+    "report.per_page",
     "report.size",
     "report.originals",
     "report.predict",

@@ -231,7 +231,7 @@ def _find(job: ConvertJob) -> _Found:
         raise ConfigError(f"which={job.which} is for folders made by label only; {folder} is not one")
     if (folder / FINAL).is_dir():
         return _Found(masks=MaskFolder(folder / FINAL), home=folder, predicted=True)
-    if any(listed(folder, "**/*.png")):
+    if home_of(folder).gathers and any(listed(folder, "**/*.png")):
         return _Found(masks=MaskFolder(folder), home=folder)
     raise DataError(f"{folder} holds no labels: expected labels/ or masks ID.png")
 
@@ -369,6 +369,6 @@ def label_sources(folder: Path) -> dict[str, MaskFolder]:
         agreed = {AGREED: MaskFolder.of(home, FINAL, RELIABLE)} if home.has_kind(RELIABLE) else {}
         return {FINAL: MaskFolder.of(home, FINAL), **agreed}
     own = mask_folder(folder)
-    if own.home is not None or (folder.is_dir() and next(listed(folder, "**/*.png"), None)):
+    if own.home is not None or (home.gathers and folder.is_dir() and next(listed(folder, "**/*.png"), None)):
         return {FINAL: own}
     raise DataError(f"no labels in {folder}: expected labels/ made by `boxseg label`, or masks ID.png")

@@ -114,8 +114,13 @@ def evaluation(folder: Path, split: str) -> Path:
 
 
 def report_originals(page: Path) -> Path:
-    """Folder of the full-size photos and labels beside a report."""
+    """Folder of the full-size photos and labels, and of further pages, beside a report."""
     return page.with_name(f"{page.stem}-files")
+
+
+def report_page(page: Path, number: int) -> Path:
+    """The page of a report with this number, from 1."""
+    return page if number == 1 else report_originals(page) / f"page-{number:04d}.html"
 
 
 def checkpoint_file(path: Path, kind: CheckpointKind) -> Path:

@@ -54,7 +54,10 @@ WRITTEN: dict[str, tuple[str, ...]] = {
     "evaluate": (f"{layout.EVALUATION.format(split='*')}/{layout.METRICS}",),
     "predict": (f"{TREE}/*_cls/*.png", layout.ARCHIVE.format(name="*"), layout.PROVENANCE),
     "run": (layout.METRICS, layout.SHEET),
-    "report": (layout.REPORT, f"{layout.report_originals(Path(layout.REPORT))}/[0-9]*-*.*"),
+    "report": (
+        layout.REPORT,
+        *(f"{layout.report_originals(Path(layout.REPORT))}/{name}" for name in ("[0-9]*-*.*", "page-*.html")),
+    ),
 }
 
 # The results among them: another job may not continue in a folder that has any.

@@ -22,7 +22,7 @@ log = logging.getLogger("boxseg")
 # Which run the shards of a folder are of.
 RUN = "run.json"
 # Generation, writer, number: those of a later command come later. No two processes write one name.
-_NAME = re.compile(r"(\d{4,})-[0-9a-f]{6}-\d{5,}\.tar")
+_NAME = re.compile(r"(\d{4,})-[0-9a-f]{12}-\d{5,}\.tar")
 # Folders whose shards a process knows.
 _KNOWN = 4
 

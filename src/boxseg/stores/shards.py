@@ -17,7 +17,7 @@ from typing import Any
 
 from boxseg.atomic import write_json
 from boxseg.errors import DataError
-from boxseg.stores.home import Facts, Results, Writer
+from boxseg.stores.home import Facts, Results, Writer, suffix_of
 from boxseg.stores.mask_table import mask_rows, parquet, table_of, write_table
 from boxseg.stores.shard_file import FACTS, Shard, ShardFile, member_of, read_member, read_photos
 from boxseg.stores.shard_index import RUN, ShardIndex, load_index, stamp_of
@@ -164,15 +164,26 @@ def _write_table(shard: Shard) -> None:
 
 @dataclass(frozen=True)
 class ShardItem:
-    """One result of a photo, which reads like a file."""
+    """One result of a photo, which reads like a file.
+
+    Attributes:
+        home: The shards.
+        kind: Which result.
+        photo: ID of the photo.
+    """
 
     home: ShardHome
     kind: str
-    name: str
+    photo: str
+
+    @property
+    def name(self) -> str:
+        """What the file would be called."""
+        return f"{self.photo.rpartition('/')[2]}{suffix_of(self.kind)}"
 
     def is_file(self) -> bool:
         """Whether it is there."""
-        return self.home.has(self.name, [self.kind])
+        return self.home.has(self.photo, [self.kind])
 
     def read_bytes(self) -> bytes:
         """The same bytes as the file would have.
@@ -180,15 +191,15 @@ class ShardItem:
         Raises:
             DataError: There are none, or the shard is damaged.
         """
-        found = self.home.index.find(self.name)
+        found = self.home.index.find(self.photo)
         if found is None:
             raise DataError(f"{self}: there is no such photo")
         shard, offset, size = found
-        return read_member(shard, self.name, offset, size, member_of(self.kind))
+        return read_member(shard, self.photo, offset, size, member_of(self.kind))
 
     def __str__(self) -> str:
         """The folder, the kind and the ID."""
-        return f"{self.home.place}: {self.kind} of {self.name}"
+        return f"{self.home.place}: {self.kind} of {self.photo}"
 
 
 class _ShardWriter:
@@ -196,7 +207,7 @@ class _ShardWriter:
 
     def __init__(self, home: ShardHome, kept: Callable[[list[str]], None]) -> None:
         self._home, self._kept = home, kept
-        self._own, self.files = secrets.token_hex(3), list[Path]()
+        self._own, self.files = secrets.token_hex(6), list[Path]()
         self._open: ShardFile | None = None
         self._rows: list[dict[str, Any]] = []
 

@@ -19,6 +19,7 @@ from boxseg.data.labels import GROUND_TRUTH
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.files import listed
+from boxseg.formats.masks import read_mask
 from boxseg.formats.problems import report_problems
 from boxseg.jobs import SegmentJob
 from boxseg.runs.label_source import mask_folder
@@ -77,7 +78,7 @@ def _truth(photos: BoxDataset, job: SegmentJob, classes: tuple[str, ...]) -> dic
     place = Path(str(job.strong)).expanduser()
     folder = mask_folder(place)
     names = [sample.id for sample in photos.samples if folder.has(sample.id)]
-    masks: dict[str, MaskReader] = {name: partial(folder.read, name, len(classes)) for name in names}
+    masks: dict[str, MaskReader] = {name: partial(read_mask, folder.file(name), len(classes)) for name in names}
     return masks or _annotated(photos, place, job.data, classes)
 
 
