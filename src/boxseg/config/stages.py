@@ -136,8 +136,8 @@ class Label:
             by another, or left out of the labels; only photos whose corrections changed are labelled anew.
             Without it, corrections that were made before are taken back.
         store: Where the results of photos go. `files`: to files of their own. `shards`: to tars of many photos,
-            as webdataset reads them, with a Parquet file of masks beside each, in OUT/shards; masks.json is not
-            written then. It needs the extra `arrow`.
+            as webdataset reads them, in OUT/shards, with a Parquet file of masks for each, in OUT/masks;
+            masks.json is not written then. It needs the extra `arrow`.
         shards: How large these tars are.
         crf: Dense CRF of the labels; masks.json is made without it.
     """

@@ -14,6 +14,7 @@ from boxseg.dataset import Sample
 from boxseg.formats.voc_server import TREE, results_folder
 from boxseg.runs import layout
 from boxseg.stores.home import Home, has_content
+from boxseg.stores.mask_table import TABLES
 from boxseg.stores.shard_index import RUN
 from boxseg.stores.shards import SHARDS
 
@@ -41,7 +42,7 @@ WRITTEN: dict[str, tuple[str, ...]] = {
         f"{layout.INSTANCES}/**/*.json",
         f"{layout.PIECES}/**/*.json",
         f"{SHARDS}/*.tar",
-        f"{SHARDS}/*.parquet",
+        f"{TABLES}/*.parquet",
         f"{SHARDS}/{RUN}",
         layout.MASKS,
         layout.MASK_COUNTS,

@@ -26,13 +26,17 @@ def parquet() -> ModuleType:
     return import_extra("pyarrow.parquet", extra="arrow", purpose="label.store=shards")
 
 
+# The folder of these files in a run folder: one that holds nothing else is read as a whole.
+TABLES = "masks"
+
+
 def table_of(shard: Path) -> Path:
-    """The Parquet file beside a shard."""
-    return shard.with_suffix(".parquet")
+    """The Parquet file of a shard."""
+    return shard.parents[1] / TABLES / f"{shard.stem}.parquet"
 
 
 def write_table(shard: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write the file beside a shard, whole or not at all."""
+    """Write the file of a shard, whole or not at all."""
     arrow = import_extra("pyarrow", extra="arrow", purpose="label.store=shards")
     table = arrow.Table.from_pylist(list(rows), schema=_schema())
     with atomic_path(table_of(shard)) as temporary:

@@ -248,9 +248,12 @@ def read_photos(shard: Shard, places: NDArray[Any]) -> Iterator[tuple[str, dict[
         offset, size = int(place["offset"]), int(place["size"])
         try:
             with _Reader(shard.path) as reader:
-                members = dict(_members(reader.read, offset, size))
+                found = list(_members(reader.read, offset, size))
+            # As webdataset does: the key ends at the first dot after the last slash.
+            members = {full.rpartition("/")[2].partition(".")[2]: content for full, content in found}
             name = str(json.loads(members[FACTS])["id"])
-            if _numbers(name) != (int(place["high"]), int(place["low"])):
+            own = [f"{key_of(name)}.{member}" for member in members]
+            if _numbers(name) != (int(place["high"]), int(place["low"])) or own != [full for full, _ in found]:
                 raise ValueError("another photo")
         except Exception as error:
             if not is_damage(error):
@@ -275,11 +278,10 @@ def _find(read: _Read, name: str, offset: int, size: int, member: str) -> bytes:
 
 
 def _members(read: _Read, offset: int, size: int) -> Iterator[tuple[str, bytes]]:
-    """All members of a photo, by what stands behind its key."""
+    """All members of a photo, by their names."""
     buffered = _buffered(read, offset, size)
     for header, start in _headers(buffered, offset, size):
-        # As webdataset does: behind the first dot after the last slash.
-        yield header.name.rpartition("/")[2].partition(".")[2], buffered(start, header.size)
+        yield header.name, buffered(start, header.size)
 
 
 def _buffered(read: _Read, offset: int, size: int) -> _Read:

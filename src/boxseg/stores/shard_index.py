@@ -22,7 +22,7 @@ log = logging.getLogger("boxseg")
 # Which run the shards of a folder are of.
 RUN = "run.json"
 # Generation, writer, number: those of a later command come later. No two processes write one name.
-_NAME = re.compile(r"(\d{4,})-[0-9a-f]{12}-\d{5,}\.tar")
+_NAME = re.compile(r"\d{4,}-[0-9a-f]{12}-\d{5,}")
 # Folders whose shards a process knows.
 _KNOWN = 4
 
@@ -90,6 +90,11 @@ class ShardIndex:
             yield self.shards[number], living
 
 
+def is_shard(stem: str) -> bool:
+    """Whether a name, without its suffix, is one that boxseg gives to shards."""
+    return _NAME.fullmatch(stem) is not None
+
+
 def generation_of(path: Path) -> int:
     """The generation in the name of a shard."""
     return int(path.name.partition("-")[0])
@@ -123,13 +128,13 @@ def load_index(folder: Path, stamp: str, quiet: bool = False) -> ShardIndex:
     problems: list[Problem] = []
     for path in sorted(folder.glob("[!.]*.tar"), key=lambda path: (len(path.name), path.name)):
         try:
-            if not _NAME.fullmatch(path.name) or path.is_symlink():
+            if not is_shard(path.stem) or path.is_symlink():
                 raise ShardDamage(f"{path}: it was not written by boxseg")
             found.append(read_shard(path))
         except FileNotFoundError:  # noqa: PERF203 - a command that labels has replaced it just now
             continue
         except ShardDamage as damage:
-            ours = _NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink()
+            ours = is_shard(path.stem) and path.is_file() and not path.is_symlink()
             problems.append(Problem(path=path, what="damaged" if ours else "foreign"))
             if not quiet:
                 log.warning(f"{damage}: {_LEFT_ASIDE if not ours else _NOT_THERE}")

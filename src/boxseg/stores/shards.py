@@ -1,4 +1,4 @@
-"""The results of photos in shards: tars of many photos, and a Parquet file of masks beside each.
+"""The results of photos in shards: tars of many photos, and a Parquet file of masks for each.
 
 Every process writes shards of its own, and each appears under its name when it is whole. What is made of a
 photo later replaces what was made before; the command that labels takes the old results out at its end.
@@ -18,9 +18,9 @@ from typing import Any
 from boxseg.atomic import write_json
 from boxseg.errors import DataError
 from boxseg.stores.home import Facts, Results, Writer, suffix_of
-from boxseg.stores.mask_table import mask_rows, parquet, table_of, write_table
+from boxseg.stores.mask_table import TABLES, mask_rows, parquet, table_of, write_table
 from boxseg.stores.shard_file import FACTS, Shard, ShardFile, member_of, read_member, read_photos
-from boxseg.stores.shard_index import RUN, ShardIndex, load_index, stamp_of
+from boxseg.stores.shard_index import RUN, ShardIndex, is_shard, load_index, stamp_of
 
 # The folder of shards in a run folder.
 SHARDS = "shards"
@@ -143,12 +143,12 @@ class ShardHome:
             shard.path.unlink()
             table_of(shard.path).unlink(missing_ok=True)
         fresh = self._fresh()
-        shards = {shard.path for shard in fresh.index.shards}
-        for shard in fresh.index.shards:
-            if not table_of(shard.path).is_file():
+        tables = {table_of(shard.path): shard for shard in fresh.index.shards}
+        for table, shard in tables.items():
+            if not table.is_file():
                 _write_table(shard)
-        for table in self.place.glob("[!.]*.parquet"):
-            if table.with_suffix(".tar") not in shards:
+        for table in (self.folder / TABLES).glob("[!.]*.parquet"):
+            if table not in tables and is_shard(table.stem):
                 table.unlink()
         return fresh
 
