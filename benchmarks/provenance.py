@@ -17,12 +17,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import torch
 
 from boxseg.config import Label, TrainerOptions
-from boxseg.dataset import BoxDataset, Sample
+from boxseg.dataset import BoxDataset
 from boxseg.inference.mask_networks import SHIPPED, load_mask_network
 from boxseg.labelling import labeller as labelling
 from boxseg.labelling.from_network import FromNetwork
@@ -45,26 +45,28 @@ class Counted:
         self.cpu += time.thread_time() - start
 
     @contextmanager
-    def recording(self, *arguments: Any) -> Iterator[Callable[[Sample], None]]:
+    def recording(self, *arguments: Any) -> Iterator[provenance.Recorder]:
         """As the labelling calls it."""
         context = self._recording(*arguments)
-        done = context.__enter__()
+        recorder = context.__enter__()
+        kept = recorder.kept
 
-        def timed(sample: Sample) -> None:
+        def timed(names: list[str]) -> None:
             start = time.perf_counter()
-            done(sample)
+            kept(names)
             self.waited += time.perf_counter() - start
 
-        yield timed
+        with patch.object(recorder, "kept", timed):
+            yield recorder
         start = time.perf_counter()
         context.__exit__(None, None, None)
         self.waited += time.perf_counter() - start
 
 
 @contextmanager
-def nothing(*_: Any) -> Iterator[Callable[[Sample], None]]:
+def nothing(*_: Any) -> Iterator[Mock]:
     """Records nothing."""
-    yield lambda sample: None
+    yield Mock()
 
 
 def label_once(labeller: labelling.Labeller, dataset: BoxDataset, threads: int) -> None:

@@ -19,12 +19,18 @@ from boxseg.documents import Readable
 from boxseg.errors import DataError
 from boxseg.stores import shard_file
 from boxseg.stores.find import home_of
+from boxseg.stores.shard_index import forget_shards
 from boxseg.stores.shards import ShardHome
 from shard_files import SIZE, assert_holds, results_of, tars, write_shards
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `arrow` is not installed")
 
 NAMES = ["a", "sub/b.c", "../__x__", "é", "x" * 150, "\udcff", "d", "e"]
+
+
+@pytest.fixture(autouse=True)
+def new_command() -> None:
+    forget_shards()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -123,22 +122,17 @@ def _label_chunk(
     device = labeller.method.device
     skipped: dict[str, str] = {}
     lines: list[str] = []
-    waiting: dict[str, Sample] = {}  # until their results are whole
     add = None if lines_here else lines.append
-    with ExitStack() as stack:
-        done = stack.enter_context(recording(labeller.folder, labeller.classes, labeller.files().of, add))
-
-        def kept(names: list[str]) -> None:
-            for name in names:
-                done(waiting.pop(name))
-
-        writer = stack.enter_context(labeller.home.writer(kept))
+    with (
+        recording(labeller.folder, labeller.classes, labeller.files().of, add) as recorder,
+        labeller.home.writer(recorder.kept) as writer,
+    ):
         work = partial(_label_group, labeller, writer)
         for sample, result in photo_loop(work, samples, description="label", trainer=trainer, device=device):
             if isinstance(result, Skipped):
                 skipped[sample.id] = result.reason
             else:
-                waiting[sample.id] = sample
+                recorder.made(sample)
                 writer.keep(sample.id, result)
     return _Labelled(skipped=skipped, lines=tuple(lines), files=tuple(writer.files))
 

@@ -112,6 +112,22 @@ def stamp_of(folder: Path) -> str:
     return digest.hexdigest()
 
 
+# Files of which a command has said that they do not count.
+_said: set[Path] = set()
+
+
+def forget_shards() -> None:
+    """Forget what is known of folders, so that the next command says anew what is wrong with them."""
+    load_index.cache_clear()
+    _said.clear()
+
+
+def _say(path: Path, line: str, quiet: bool) -> None:
+    if not quiet and path not in _said:
+        _said.add(path)
+        log.warning(line)
+
+
 @lru_cache(maxsize=_KNOWN)
 def load_index(folder: Path, stamp: str, quiet: bool = False) -> ShardIndex:
     """Read the index of a folder of shards.
@@ -136,13 +152,12 @@ def load_index(folder: Path, stamp: str, quiet: bool = False) -> ShardIndex:
         except ShardDamage as damage:
             ours = is_shard(path.stem) and path.is_file() and not path.is_symlink()
             problems.append(Problem(path=path, what="damaged" if ours else "foreign"))
-            if not quiet:
-                log.warning(f"{damage}: {_LEFT_ASIDE if not ours else _NOT_THERE}")
+            _say(path, f"{damage}: {_LEFT_ASIDE if not ours else _NOT_THERE}", quiet)
     run = read_run(folder) or (found[-1].run if found else "")
     others = [shard for shard in found if shard.run != run]
     problems += [Problem(path=shard.path, what="foreign") for shard in others]
-    for shard in others if not quiet else ():
-        log.warning(f"{shard.path}: it is of another run folder: {_LEFT_ASIDE}")
+    for shard in others:
+        _say(shard.path, f"{shard.path}: it is of another run folder: {_LEFT_ASIDE}", quiet)
     return _joined(run, [shard for shard in found if shard.run == run], problems)
 
 
