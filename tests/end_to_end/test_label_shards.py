@@ -23,6 +23,7 @@ from shard_files import tars
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `arrow` is not installed")
 
+ELLIPSE = ("method=ellipse", "label.crf.iterations=1")
 # By kind; of a classifier.
 KINDS = ("labels", "masks", "confidence", "reliable", "y_crf", "y_ret", "instances")
 SMALL = ("label.store=shards", "label.shards.photos=3")
@@ -105,6 +106,28 @@ def test_scores_are_the_same(labels: str, both: Path, toy: Path, tmp_path: Path,
     assert not (both / "shards" / "y_crf").exists()
 
 
+def test_masks_of_objects_have_the_same_scores(both: Path, toy: Path, tmp_path: Path, boxseg) -> None:  # type: ignore[no-untyped-def]
+    """As masks.json has them, cleaned up, and those of both labels; by `label` itself and by `evaluate`."""
+    boxseg("label", f"data={toy}", *ELLIPSE, f"out={tmp_path}/truth", "scores=false")
+    data = [f"data.root={tmp_path}/truth/masks.json", f"data.images={toy}/JPEGImages"]
+    label = ["label", *data, f"checkpoint={both}/c", "label.crf.iterations=2", "label.instances=true"]
+    for name, more in (("files", ()), ("shards", SMALL)):
+        out = tmp_path / name
+        boxseg(*label, "masks.min_component=0.5", "masks.fill_holes=inf", f"out={out}", *more)
+        boxseg("evaluate", f"instances={out}", *data, f"out={out}-scores")
+    for file in ("{}/metrics.json", "{}-scores/metrics.json"):
+        first, second = (json.loads((tmp_path / file.format(name)).read_text()) for name in ("files", "shards"))
+        assert first == second
+        assert {"masks", "y_crf", "y_ret", "whole_box"} <= set(first.get("instances", first))
+    rows = parquet.read_table(tmp_path / "shards" / "masks").to_pylist()
+    known = json.loads((tmp_path / "truth/masks.json").read_text())
+    images = {entry["id"]: entry["image_id"] for entry in known["annotations"]}
+    assert {int(row["annotation_id"]): int(row["image_id"]) for row in rows} == images
+    other = boxseg("evaluate", f"instances={both}/shards", *data, check=False)
+    assert other.returncode == 2
+    assert "none of the" in other.stderr
+
+
 def test_a_network_learns_the_same(both: Path, toy: Path, tmp_path: Path, miniature, boxseg) -> None:  # type: ignore[no-untyped-def]
     """By loading processes, which have the shards from this one; `strong` takes labels of shards, too."""
     words = [word for word in miniature if word.startswith("segment.")]
@@ -141,9 +164,6 @@ def test_the_size_of_shards_may_change_and_what_is_there_stays(both: Path, toy: 
     said = boxseg(*label, f"out={both}/shards", "label.store=shards", "label.shards.photos=7")
     assert "0 written, 10 there already" in said.stdout
     assert {path.name: path.read_bytes() for path in tars(both / "shards")} == before
-
-
-ELLIPSE = ("method=ellipse", "label.crf.iterations=1")
 
 
 def test_starting_anew_leaves_nothing_of_the_other_way(toy: Path, tmp_path: Path, boxseg) -> None:  # type: ignore[no-untyped-def]
