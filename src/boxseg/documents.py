@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import yaml
 
@@ -36,7 +36,6 @@ _SPARE_CALLS = 200
 _SHOWN = 200
 
 
-@runtime_checkable
 class Readable(Protocol):
     """Content that has a name for messages: the path of a file, or what reads like one."""
 

@@ -122,8 +122,8 @@ def opened(path: Readable | str | IO[bytes], limit: int = MOST_PIXELS) -> Iterat
 
 def _opened_content(path: Readable | str | IO[bytes]) -> str | Path | IO[bytes]:
     """What Pillow can open."""
-    if isinstance(path, Path) or not isinstance(path, Readable):
-        return path
+    if isinstance(path, (str, Path)) or hasattr(path, "read"):
+        return cast("str | Path | IO[bytes]", path)
     return io.BytesIO(path.read_bytes())
 
 

@@ -107,9 +107,9 @@ class _ByContent(pickle.Pickler):
     """Takes files for their names and content, so that moved data stay the same."""
 
     def reducer_override(self, given: Any) -> Any:
-        if not isinstance(given, (PurePath, Readable)):
+        if isinstance(given, type) or not (isinstance(given, PurePath) or hasattr(given, "read_bytes")):
             return NotImplemented
-        file = Path(given) if isinstance(given, PurePath) else given
+        file: Readable = Path(given) if isinstance(given, PurePath) else given
         return str, (f"{given.name} {content_digest(file) if file.is_file() else ''}",)
 
 

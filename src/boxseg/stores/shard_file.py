@@ -209,10 +209,18 @@ def _read_end(file: IO[bytes], path: Path, size: int) -> tuple[_End, NDArray[Any
 
 
 def _check(header: bytes, name: str, size: int) -> None:
-    """Check that a member is the one that is expected: a plain file of this name and size."""
-    found = tarfile.TarInfo.frombuf(header, "ascii", "strict")
-    if not found.isreg() or found.name != name or found.size != size:
-        raise ValueError(f"member {found.name[:100]!r} in place of {name!r}")
+    """Check that a member is the one that is expected."""
+    if (found := _header(header)) != (name, size):
+        raise ValueError(f"member {found[0]!r} in place of {name!r}")
+
+
+def _header(block: bytes) -> tuple[str, int]:
+    """Name and size of a member. Only headers of plain files are read, as `tarfile` writes them for us."""
+    total = 8 * ord(" ") + sum(block[:148]) + sum(block[156:])
+    plain = block[156:157] == tarfile.REGTYPE and block[257:265] == tarfile.POSIX_MAGIC
+    if len(block) != _BLOCK or not plain or any(block[345:]) or int(block[148:154], 8) != total:
+        raise ValueError(f"header {block[:100]!r}")
+    return block[:100].rstrip(b"\0").decode("ascii"), int(block[124:135], 8)
 
 
 def read_member(shard: Shard, name: str, offset: int, size: int, member: str) -> bytes:
@@ -269,19 +277,20 @@ _Read = Callable[[int, int], bytes]
 
 def _find(read: _Read, name: str, offset: int, size: int, member: str) -> bytes:
     wanted = f"{key_of(name)}."
-    for header, start in _headers(_buffered(read, offset, size), offset, size):
-        if not header.name.startswith(wanted):
-            raise ValueError(f"member {header.name[:100]!r}")
-        if header.name == wanted + member:
-            return read(start, header.size)
+    buffered = _buffered(read, offset, size)
+    for full, start, length in _headers(buffered, offset, size):
+        if not full.startswith(wanted):
+            raise ValueError(f"member {full!r}")
+        if full == wanted + member:
+            return buffered(start, length)
     raise ValueError(f"no member {wanted}{member}")
 
 
 def _members(read: _Read, offset: int, size: int) -> Iterator[tuple[str, bytes]]:
     """All members of a photo, by their names."""
     buffered = _buffered(read, offset, size)
-    for header, start in _headers(buffered, offset, size):
-        yield header.name, buffered(start, header.size)
+    for full, start, length in _headers(buffered, offset, size):
+        yield full, buffered(start, length)
 
 
 def _buffered(read: _Read, offset: int, size: int) -> _Read:
@@ -292,15 +301,15 @@ def _buffered(read: _Read, offset: int, size: int) -> _Read:
     return lambda start, count: content[start - offset : start - offset + count]
 
 
-def _headers(read: _Read, offset: int, size: int) -> Iterator[tuple[tarfile.TarInfo, int]]:
-    """The members of a photo, and where their content begins. Only plain files are members."""
+def _headers(read: _Read, offset: int, size: int) -> Iterator[tuple[str, int, int]]:
+    """Names of the members of a photo, where their content begins, and its bytes."""
     at, end = offset, offset + size
     while at < end:
-        header = tarfile.TarInfo.frombuf(read(at, _BLOCK), "ascii", "strict")
-        if not header.isreg() or header.size < 0 or at + _BLOCK + _padded(header.size) > end:
-            raise ValueError(f"member {header.name[:100]!r}")
-        yield header, at + _BLOCK
-        at += _BLOCK + _padded(header.size)
+        name, length = _header(read(at, _BLOCK))
+        if length < 0 or at + _BLOCK + _padded(length) > end:
+            raise ValueError(f"member {name!r}")
+        yield name, at + _BLOCK, length
+        at += _BLOCK + _padded(length)
 
 
 # Open files by path, the one used last at the end. One that is taken out is closed by its last reader.
