@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TypeVar, get_args
 from boxseg.atomic import write_json
 from boxseg.config import Data
 from boxseg.data.box_masks import opencv
-from boxseg.dataset import LEAVE_OUT, REDRAW, BoxDataset, Correction
+from boxseg.dataset import LEAVE_OUT, REDRAW, BoxDataset, Correction, Sample
 from boxseg.errors import DataError
 from boxseg.formats.corrections import Corrections, read_corrections, with_corrections
 from boxseg.formats.masks_json import write_masks
@@ -39,6 +39,7 @@ from boxseg.scoring.label_scores import LabelScores, label_table, score_labels, 
 from boxseg.scoring.mask_counts import MaskCounts, count_masks, count_table
 from boxseg.spreading.place import Needs, Place, place_of
 from boxseg.stores.find import home_for, home_of
+from boxseg.stores.home import Home
 from boxseg.stores.shards import SHARDS
 from boxseg.tables import Table
 from boxseg.wording import counted, counted_of
@@ -152,7 +153,9 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
     labeller = replace(labeller, home=labeller.home.begin())
     skipped = label_photos(labeller, missing, job.trainer, place)
     home = labeller.home.end()
+    labeller = replace(labeller, home=home)
     made = read_provenance(folder)
+    _check_seen(home, labeller, [sample for sample in dataset.samples if sample.id in made])
     write_provenance(folder, {sample.id: made[sample.id] for sample in dataset.samples if sample.id in made})
     if home.gathers:
         write_masks(folder / MASKS, dataset, partial(masks_of_boxes, home), job.label.masks)
@@ -180,6 +183,22 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         corrections=_counted(dataset, corrections),
         in_shards=not home.gathers,
     )
+
+
+def _check_seen(home: Home, labeller: Labeller, samples: Sequence[Sample]) -> None:
+    """Check that the results of photos that are recorded are found where they lie together.
+
+    Network drives may remember for a while which shards a folder had.
+
+    Raises:
+        DataError: Some are not.
+    """
+    lost = [] if home.gathers else labeller.files(samples).missing()
+    if lost:
+        raise DataError(
+            f"{home.folder}: labels of {counted(len(lost), 'photo')} were written, and are not seen here: give "
+            "the same command again"
+        )
 
 
 def _spread(place: Place, folder: Path) -> Spread | None:

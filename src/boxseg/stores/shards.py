@@ -17,7 +17,7 @@ from typing import Any
 
 from boxseg.atomic import write_json
 from boxseg.errors import DataError
-from boxseg.stores.home import Facts, Results, Writer, suffix_of
+from boxseg.stores.home import Facts, Results, Writer, has_content, suffix_of
 from boxseg.stores.mask_table import TABLES, mask_rows, parquet, table_of, write_table
 from boxseg.stores.shard_file import FACTS, Shard, ShardFile, member_of, read_member, read_photos
 from boxseg.stores.shard_index import RUN, ShardIndex, is_shard, load_index, stamp_of
@@ -145,7 +145,7 @@ class ShardHome:
         fresh = self._fresh()
         tables = {table_of(shard.path): shard for shard in fresh.index.shards}
         for table, shard in tables.items():
-            if not table.is_file():
+            if not has_content(table):
                 _write_table(shard)
         for table in (self.folder / TABLES).glob("[!.]*.parquet"):
             if table not in tables and is_shard(table.stem):
