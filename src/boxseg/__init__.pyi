@@ -221,8 +221,8 @@ class _Masks(TypedDict, total=False):
     simplify: float
 
 class _Shards(TypedDict, total=False):
-    photos: int
-    megabytes: int
+    most_photos: int
+    most_megabytes: int
 
 class _Crf(TypedDict, total=False):
     bilateral_weight: float

@@ -26,7 +26,7 @@ parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `arrow` is no
 ELLIPSE = ("method=ellipse", "label.crf.iterations=1")
 # By kind; of a classifier.
 KINDS = ("labels", "masks", "confidence", "reliable", "y_crf", "y_ret", "instances")
-SMALL = ("label.store=shards", "label.shards.photos=3")
+SMALL = ("label.store=shards", "label.shards.most_photos=3")
 
 
 def results(folder: Path) -> dict[str, bytes]:
@@ -161,7 +161,7 @@ def test_a_folder_of_files_is_refused_for_shards_and_the_other_way_round(both: P
 def test_the_size_of_shards_may_change_and_what_is_there_stays(both: Path, toy: Path, boxseg) -> None:  # type: ignore[no-untyped-def]
     label = ["label", f"data={toy}", f"checkpoint={both}/c", "label.crf.iterations=2", "label.instances=true"]
     before = {path.name: path.read_bytes() for path in tars(both / "shards")}
-    said = boxseg(*label, f"out={both}/shards", "label.store=shards", "label.shards.photos=7")
+    said = boxseg(*label, f"out={both}/shards", "label.store=shards", "label.shards.most_photos=7")
     assert "0 written, 10 there already" in said.stdout
     assert {path.name: path.read_bytes() for path in tars(both / "shards")} == before
 
@@ -266,7 +266,7 @@ def test_run_makes_the_same_network_and_picture_sheet(toy: Path, tmp_path: Path,
         assert (tmp_path / "shards" / file).read_bytes() == (tmp_path / "files" / file).read_bytes()
 
 
-@pytest.mark.parametrize("option", ["label.shards.photos=0", "label.shards.megabytes=0", "label.store=tar"])
+@pytest.mark.parametrize("option", ["label.shards.most_photos=0", "label.shards.most_megabytes=0", "label.store=tar"])
 def test_wrong_options_are_one_line(option: str, toy: Path, tmp_path: Path, boxseg) -> None:  # type: ignore[no-untyped-def]
     said = boxseg("label", f"data={toy}", *ELLIPSE, f"out={tmp_path}/out", option, check=False)
     assert said.returncode == 2

@@ -40,8 +40,8 @@ FREE = (
     "label.masks.simplify",
     "label.instances",  # files beside the labels
     "label.formats",
-    "label.shards.photos",
-    "label.shards.megabytes",
+    "label.shards.most_photos",
+    "label.shards.most_megabytes",
     "label.corrections",  # a photo whose corrections change is labelled anew
     "report.max_photos",
     "report.per_page",

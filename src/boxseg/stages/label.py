@@ -74,9 +74,9 @@ class LabelResult(Result):
         instances: Scores of the masks of single boxes, if the data has masks of its objects.
         left_out: Boxes of classes that `data.classes` leaves out: they have no mask.
         exported: A line on every other format they were written in.
-        in_shards: Whether the results are in shards.
         corrections: How many boxes were corrected in which way, in the words of the file of corrections; for
             `wrong` the number of photos, which `segment` leaves out.
+        in_shards: Whether the results are in shards.
     """
 
     folder: Path

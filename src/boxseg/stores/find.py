@@ -21,4 +21,4 @@ def home_for(folder: Path, options: Label) -> Home:
     """The results of a run folder as `label` is to write them."""
     if options.store == "files":
         return FileHome(folder)
-    return ShardHome(folder, photos=options.shards.photos, size=options.shards.megabytes * 1_000_000)
+    return ShardHome(folder, photos=options.shards.most_photos, size=options.shards.most_megabytes * 1_000_000)
