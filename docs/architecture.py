@@ -37,7 +37,7 @@ PLACES = {
     "stages": (90, 910),
     "reporting": (690, 970),
     "training": (30, 320),
-    "labelling": (355, 645),
+    "labelling": (338, 664),
     "scoring": (680, 970),
     "spreading": (355, 970),
     "inference": (30, 970),

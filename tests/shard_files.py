@@ -19,7 +19,7 @@ SIZE = (6, 9)
 
 def results_of(name: str, version: int = 0, boxes: int = 2) -> tuple[Results, dict[str, Any]]:
     """Results of a photo, each other bytes, and what is said of it."""
-    rng = np.random.default_rng(list(f"{name} {version}".encode("utf-8", "surrogateescape")))
+    rng = np.random.default_rng(list(f"{name} {version}".encode("utf-8", "surrogatepass")))
     masks, said = [], []
     for number in range(boxes):
         code = coco_mask.encode(np.asfortranarray(rng.random(SIZE) < 0.4, dtype=np.uint8))

@@ -28,6 +28,7 @@ NAMES = st.text(st.characters(exclude_categories=()), min_size=1, max_size=40) |
 @example("__end__/a")
 @example("photo.of.a.cat/left.eye")
 @example("\udcff")  # a name of a file that is no UTF-8
+@example("\ud800")  # half a character, as JSON may hold
 def test_webdataset_finds_key_and_suffix_and_leaves_nothing_out(name: str) -> None:
     key = key_of(name)
     for suffix in ("png", "json", "confidence.png"):

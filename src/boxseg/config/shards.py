@@ -20,5 +20,5 @@ class Shards:
     most_megabytes: int = 256
 
     def __post_init__(self) -> None:
-        require(self.most_photos >= 1, f"shards.most_photos must be at least 1, got {self.most_photos}")
-        require(self.most_megabytes >= 1, f"shards.most_megabytes must be at least 1, got {self.most_megabytes}")
+        for name in ("most_photos", "most_megabytes"):
+            require(getattr(self, name) >= 1, f"shards.{name} must be at least 1, got {getattr(self, name)}")

@@ -19,7 +19,7 @@ def key_of(name: str) -> str:
     >>> key_of("2007_000032"), key_of("train/a.b c"), key_of("../__a__")
     ('2007_000032', 'train/a%2Eb%20c', '%2E%2E/%5F_a__')
     """
-    content = name.encode("utf-8", "surrogateescape")
+    content = name.encode("utf-8", "surrogatepass")
     key = "/".join(_part(part) for part in content.split(b"/"))
     return key if len(key) <= _LONGEST else f"{key[: _LONGEST - 33]}~{digest_of(name).hex()}"
 
@@ -33,4 +33,4 @@ def _part(part: bytes) -> str:
 
 def digest_of(name: str) -> bytes:
     """What an ID is looked up by: 16 bytes."""
-    return hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
