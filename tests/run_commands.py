@@ -168,7 +168,12 @@ NEEDS = {
 # And blocks of Python, by what tells them.
 PYTHON_NEEDS = {
     **{"onnx": "onnxruntime", "supervision": "supervision"},
-    **{"webdataset": "webdataset", "import fiftyone": "fiftyone", "torchgeo": "torchgeo", "SLURM": "dask_jobqueue"},
+    **{
+        "webdataset": "webdataset",
+        "import fiftyone": "fiftyone",
+        "torchgeo": "torchgeo",
+        "SLURM": "dask_jobqueue",
+    },
 }
 
 # Tables are trained with one seed, and networks without weight files, which are fetched.

@@ -266,7 +266,9 @@ def test_run_makes_the_same_network_and_picture_sheet(toy: Path, tmp_path: Path,
         assert (tmp_path / "shards" / file).read_bytes() == (tmp_path / "files" / file).read_bytes()
 
 
-@pytest.mark.parametrize("option", ["label.shards.most_photos=0", "label.shards.most_megabytes=0", "label.store=tar"])
+@pytest.mark.parametrize(
+    "option", ["label.shards.most_photos=0", "label.shards.most_megabytes=0", "label.store=tar"]
+)
 def test_wrong_options_are_one_line(option: str, toy: Path, tmp_path: Path, boxseg) -> None:  # type: ignore[no-untyped-def]
     said = boxseg("label", f"data={toy}", *ELLIPSE, f"out={tmp_path}/out", option, check=False)
     assert said.returncode == 2

@@ -9,6 +9,7 @@ import pickle
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -459,3 +460,11 @@ def test_tars_end_as_any_reader_expects(home: ShardHome) -> None:
     assert len(content) % 512 == 0
     with tarfile.open(fileobj=io.BytesIO(content), mode="r|") as stream:  # never back
         assert len(list(stream)) == 6
+
+
+def test_later_generations_count_however_many_there_were(home: ShardHome) -> None:
+    for generation in (10_000, 9_999):
+        later = replace(home, generation=generation)
+        write_shards(later, ["a"], version=generation)
+    assert_holds(home.folder, ["a"], version=10_000)
+    assert home_of(home.folder).begin().generation == 10_001  # type: ignore[attr-defined]

@@ -142,7 +142,7 @@ def load_index(folder: Path, stamp: str, quiet: bool = False) -> ShardIndex:
     """
     found: list[Shard] = []
     problems: list[Problem] = []
-    for path in sorted(folder.glob("[!.]*.tar"), key=lambda path: (len(path.name), path.name)):
+    for path in sorted(folder.glob("[!.]*.tar")):
         try:
             if not is_shard(path.stem) or path.is_symlink():
                 raise ShardDamage(f"{path}: it was not written by boxseg")
@@ -153,6 +153,7 @@ def load_index(folder: Path, stamp: str, quiet: bool = False) -> ShardIndex:
             ours = is_shard(path.stem) and path.is_file() and not path.is_symlink()
             problems.append(Problem(path=path, what="damaged" if ours else "foreign"))
             _say(path, f"{damage}: {_LEFT_ASIDE if not ours else _NOT_THERE}", quiet)
+    found.sort(key=lambda shard: (generation_of(shard.path), shard.path.name))
     run = read_run(folder) or (found[-1].run if found else "")
     others = [shard for shard in found if shard.run != run]
     problems += [Problem(path=shard.path, what="foreign") for shard in others]
