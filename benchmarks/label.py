@@ -41,7 +41,8 @@ from boxseg.labelling.labeller import Labeller, label_photos
 from boxseg.labelling.method import Origin
 from boxseg.nn.deeplab import BoxClassifier
 from boxseg.progress import quiet
-from boxseg.runs.layout import pair_paths
+from boxseg.runs.layout import PAIR
+from boxseg.stores.home import FileHome
 from measure import alternate, in_child, parser, photos, resident_growth, settings, table, timed
 from straightforward import crf
 from straightforward.labels import label_photo
@@ -64,7 +65,7 @@ def make_labeller(backbone: str, checkpoint: Path | None, classes: tuple[str, ..
     weights = select_weights(loaded.network.weight, loaded.classes, classes)
     options = Label(background="attention")
     method = FromClassifier(loaded=loaded, weights=weights, options=options, origin=Origin(pair=True))
-    return Labeller(method=method, options=options, folder=folder, classes=classes)
+    return Labeller(method=method, options=options, home=FileHome(folder), classes=classes)
 
 
 def network_of(labeller: Labeller) -> BoxClassifier:
@@ -111,7 +112,9 @@ def plain(labeller: Labeller, samples: Sequence[Sample]) -> None:
         image = read_image(sample.image)
         with layer_by_layer():
             masks = label_photo(network_of(labeller), image, sample.boxes, sample.labels)
-        for path, mask in zip(pair_paths(labeller.folder / "plain", sample), masks, strict=True):
+        for path, mask in zip(
+            FileHome(labeller.folder / "plain").own_files(sample.id, PAIR), masks, strict=True
+        ):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(mask).save(path)
 
@@ -162,7 +165,10 @@ def check(labeller: Labeller, samples: Sequence[Sample]) -> str:
     names = ("Y_crf", "Y_ret")
     wrong = dict.fromkeys(names, 0)
     for sample in samples:
-        both = (pair_paths(labeller.folder, sample), pair_paths(labeller.folder / "plain", sample))
+        both = (
+            labeller.home.own_files(sample.id, PAIR),
+            FileHome(labeller.folder / "plain").own_files(sample.id, PAIR),
+        )
         for name, ours, theirs in zip(names, *both, strict=True):
             wrong[name] += int(np.count_nonzero(read_mask(ours) != read_mask(theirs)))
     counts = ", ".join(f"{name} {count}" for name, count in wrong.items())

@@ -19,16 +19,17 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import torch
 
 from boxseg.config import Label, TrainerOptions
-from boxseg.dataset import BoxDataset, Sample
+from boxseg.dataset import BoxDataset
 from boxseg.inference.mask_networks import SHIPPED, load_mask_network
 from boxseg.labelling import labeller as labelling
 from boxseg.labelling.from_network import FromNetwork
 from boxseg.runs import provenance
+from boxseg.stores.home import FileHome
 from measure import more, parser, photos, rounds, settings, table
 
 KINDS = ("wall", "cpu")
@@ -48,32 +49,34 @@ class Counted:
         self.cpu += time.thread_time() - start
 
     @contextmanager
-    def recording(self, *arguments: Any) -> Iterator[Callable[[Sample], None]]:
+    def recording(self, *arguments: Any) -> Iterator[provenance.Recorder]:
         """As the labelling calls it."""
         context = self._recording(*arguments)
-        done = context.__enter__()
+        recorder = context.__enter__()
+        kept = recorder.kept
 
-        def timed(sample: Sample) -> None:
+        def timed(names: list[str]) -> None:
             start = time.perf_counter()
-            done(sample)
+            kept(names)
             self.waited += time.perf_counter() - start
 
-        yield timed
+        with patch.object(recorder, "kept", timed):
+            yield recorder
         start = time.perf_counter()
         context.__exit__(None, None, None)
         self.waited += time.perf_counter() - start
 
 
 @contextmanager
-def nothing(*_: Any) -> Iterator[Callable[[Sample], None]]:
+def nothing(*_: Any) -> Iterator[Mock]:
     """Records nothing."""
-    yield lambda sample: None
+    yield Mock()
 
 
 def label_once(labeller: labelling.Labeller, dataset: BoxDataset, threads: int) -> None:
     """Label all photos, into a new folder."""
     with tempfile.TemporaryDirectory() as folder:
-        there = replace(labeller, folder=Path(folder))
+        there = replace(labeller, home=FileHome(Path(folder)))
         labelling.label_photos(there, dataset.samples, TrainerOptions(workers=threads))
 
 
@@ -96,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         dataset = photos(options.data, count, Path(folder), options.smoke)
         method = FromNetwork(loaded=load_mask_network(SHIPPED, torch.device("cpu")))
         labeller = labelling.Labeller(
-            method=method, options=Label(), folder=Path(folder), classes=dataset.classes
+            method=method, options=Label(), home=FileHome(Path(folder)), classes=dataset.classes
         )
         costs = rounds(
             {"recorded": partial(label, counted.recording), "not recorded": partial(label, nothing)},

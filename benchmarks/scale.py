@@ -53,10 +53,11 @@ from boxseg.labelling.from_network import FromNetwork
 from boxseg.labelling.labeller import label_photos
 from boxseg.progress import quiet
 from boxseg.runs.folder import open_folder
-from boxseg.runs.layout import label_path, map_paths, pair_paths, piece_path
+from boxseg.runs.layout import PAIR, label_kinds
 from boxseg.runs.stage_files import label_files
 from boxseg.stages import predict
 from boxseg.stages.doctor import DoctorResult
+from boxseg.stores.home import FileHome
 from boxseg.training.labels import training_labels
 from boxseg.training.schedule import schedule_length
 from generated import write_coco, write_voc
@@ -89,15 +90,15 @@ def cost_of_using(root: Path, folder: Path) -> tuple[float, ...]:
     dataset = formats.load(Data(root=root))
     job = LabelJob(data=Data(root=root), checkpoint=root, out=folder)
     segment = SegmentJob(data=job.data, labels=str(folder), out=folder)
+    home = FileHome(folder)
     open_folder(job)
     for sample in dataset.samples:
-        own = label_path(folder, sample), piece_path(folder, sample), *map_paths(folder, sample)
-        for path in (*own, *pair_paths(folder, sample)):
+        for path in home.own_files(sample.id, label_kinds(pair=True)):
             path.parent.mkdir(exist_ok=True)
             path.touch()
     works: list[Callable[[], object]] = [
         lambda: open_folder(job),
-        label_files(folder, dataset.samples, pair=True).missing,
+        label_files(home, dataset.samples, pair=True).missing,
         lambda: training_labels(dataset, segment),
         lambda: one_pass(dataset),
         lambda: DoctorResult(dataset=dataset, problems=()).tables(),
@@ -174,7 +175,7 @@ def in_processes(folder: Path, count: int, smoke: bool) -> list[tuple[object, ..
             cost = timed(partial(label_photos, labeller, dataset.samples, trainer))
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = cost.cpu / 1e3 + after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        files = [path for sample in dataset.samples for path in pair_paths(labeller.folder, sample)]
+        files = [path for sample in dataset.samples for path in labeller.home.own_files(sample.id, PAIR)]
         written.append([path.read_bytes() for path in files])
         rows.append((devices, cost.wall / 1e3, cpu, "yes" if written[0] == written[-1] else "NO"))
     return rows

@@ -15,10 +15,12 @@ from boxseg.data.box_masks import object_windows
 from boxseg.dataset import BoxDataset
 from boxseg.formats.masks import write_grey, write_mask
 from boxseg.jobs import LabelJob, RunJob
-from boxseg.labelling.objects import ObjectMask, write_objects
+from boxseg.labelling.objects import ObjectMask
 from boxseg.options import to_yaml
 from boxseg.scoring.label_scores import score_labels, write_confusion
 from boxseg.scoring.mask_counts import count_masks
+from boxseg.stores.home import FileHome
+from label_results import write_objects
 
 Labels = NDArray[np.uint8]
 
@@ -78,7 +80,7 @@ def write_box_masks(folder: Path, dataset: BoxDataset, drawn: dict[str, list[Dra
             shaped = mask.reshape(bottom - top, right - left)
             masks.append(ObjectMask(mask=shaped, score=score, source=source))
         write_objects(folder, sample, masks)
-    counts = count_masks(folder, dataset.samples)
+    counts = count_masks(FileHome(folder), dataset.samples)
     write_json(folder / "mask-counts.json", {size: part.as_dict() for size, part in counts.items()})
 
 

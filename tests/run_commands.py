@@ -115,6 +115,10 @@ FETCHED = (
     "boxseg run data=photos out=runs/convnext backbone=hf:facebook/convnext-tiny-224",
     "boxseg run data=photos out=runs/mine backbone=hf:models/my-swin",
     "boxseg run data=photos out=runs/t backbone=timm:convnext_tiny",
+    "boxseg label data=photos out=many label.store=shards",
+    "boxseg segment labels=many data=photos out=runs/many",
+    "boxseg convert many many-coco format=coco",
+    "boxseg report many max_photos=2000 per_page=200",
     "boxseg label method=sam sam=facebook/sam2.1-hiera-tiny data=VOC2012 out=runs/sam",
 )
 
@@ -158,13 +162,18 @@ SHORT = (
 # Packages of extras without which a command is passed over.
 NEEDS = {
     **{"boxseg export": "onnxruntime", "grabcut": "cv2", "clip": "av"},
-    **{"tiles": "rasterio", "geotiff": "rasterio"},
+    **{"tiles": "rasterio", "geotiff": "rasterio", "many": "pyarrow"},
 }
 
 # And blocks of Python, by what tells them.
 PYTHON_NEEDS = {
     **{"onnx": "onnxruntime", "supervision": "supervision"},
-    **{"import fiftyone": "fiftyone", "torchgeo": "torchgeo", "SLURM": "dask_jobqueue"},
+    **{
+        "webdataset": "webdataset",
+        "import fiftyone": "fiftyone",
+        "torchgeo": "torchgeo",
+        "SLURM": "dask_jobqueue",
+    },
 }
 
 # Tables are trained with one seed, and networks without weight files, which are fetched.

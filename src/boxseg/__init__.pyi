@@ -211,12 +211,18 @@ class _Label(TypedDict, total=False):
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"], ...]
     )
     corrections: Path | str | None
+    store: Literal["files", "shards"]
+    shards: _Shards | config.Shards
     crf: _Crf | config.Crf | bool
 
 class _Masks(TypedDict, total=False):
     min_component: float
     fill_holes: float
     simplify: float
+
+class _Shards(TypedDict, total=False):
+    most_photos: int
+    most_megabytes: int
 
 class _Crf(TypedDict, total=False):
     bilateral_weight: float
@@ -249,6 +255,7 @@ class _Evaluate(TypedDict, total=False):
 
 class _Report(TypedDict, total=False):
     max_photos: int
+    per_page: int
     size: int
     originals: bool
     predict: bool
@@ -269,7 +276,7 @@ class _TrainerOptions(TypedDict, total=False):
     checkpoint_every: int
     checkpoint_minutes: float
 
-class _RunOptions(_Masks, _Report, total=False):
+class _RunOptions(_Masks, _Shards, _Report, total=False):
     root: Path | str  # data.root
     format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme"] | str  # data.format
     split: str  # data.split
@@ -319,6 +326,8 @@ class _RunOptions(_Masks, _Report, total=False):
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"], ...]
     )  # label.formats
     corrections: Path | str | None  # label.corrections
+    store: Literal["files", "shards"]  # label.store
+    shards: _Shards | config.Shards  # label.shards
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
     weight: float  # segment.weight
     gamma: float  # segment.gamma
@@ -583,7 +592,7 @@ def classify(
     **options: Unpack[_ClassifyOptions],
 ) -> ClassifyResult | PlanResult: ...
 
-class _LabelOptions(_Data, _Masks, _Crf, _TrainerOptions, total=False):
+class _LabelOptions(_Data, _Masks, _Shards, _Crf, _TrainerOptions, total=False):
     method: Literal["auto", "network", "bap", "gap", "box", "ellipse", "grabcut", "sam"] | str  # label.method
     sam: Path | str | None  # label.sam
     background: Literal["attention", "activation"]  # label.background
@@ -595,6 +604,8 @@ class _LabelOptions(_Data, _Masks, _Crf, _TrainerOptions, total=False):
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"], ...]
     )  # label.formats
     corrections: Path | str | None  # label.corrections
+    store: Literal["files", "shards"]  # label.store
+    shards: _Shards | config.Shards  # label.shards
     crf: _Crf | config.Crf | bool  # label.crf
 
 @overload
@@ -1187,7 +1198,7 @@ def download(
         BoxsegError: Something given cannot be used.
     """
 
-class _ReproduceOptions(_Data, _Model, _Masks, _TrainerOptions, total=False):
+class _ReproduceOptions(_Data, _Model, _Masks, _Shards, _TrainerOptions, total=False):
     pooling: Literal["bap", "gap"]  # classify.pooling
     roi_bins: int  # classify.roi_bins
     min_background: float  # classify.min_background
@@ -1202,6 +1213,8 @@ class _ReproduceOptions(_Data, _Model, _Masks, _TrainerOptions, total=False):
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"], ...]
     )  # label.formats
     corrections: Path | str | None  # label.corrections
+    store: Literal["files", "shards"]  # label.store
+    shards: _Shards | config.Shards  # label.shards
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
     weight: float  # segment.weight
     gamma: float  # segment.gamma
@@ -1329,7 +1342,7 @@ def convert_config(
         BoxsegError: Something given cannot be used.
     """
 
-class _DemoOptions(_Masks, _Report, _TrainerOptions, total=False):
+class _DemoOptions(_Masks, _Shards, _Report, _TrainerOptions, total=False):
     max_iterations: int  # adapt.max_iterations
     decoder_lr: float  # adapt.decoder_lr
     warm_up: float  # adapt.warm_up
@@ -1369,6 +1382,8 @@ class _DemoOptions(_Masks, _Report, _TrainerOptions, total=False):
         | tuple[Literal["palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio", "geotiff"], ...]
     )  # label.formats
     corrections: Path | str | None  # label.corrections
+    store: Literal["files", "shards"]  # label.store
+    shards: _Shards | config.Shards  # label.shards
     loss: Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"] | str  # segment.loss
     weight: float  # segment.weight
     gamma: float  # segment.gamma

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import yaml
 
@@ -36,6 +36,20 @@ _SPARE_CALLS = 200
 _SHOWN = 200
 
 
+class Readable(Protocol):
+    """Content that has a name for messages: the path of a file, or what reads like one."""
+
+    @property
+    def name(self) -> str:
+        """The last part of its name."""
+
+    def is_file(self) -> bool:
+        """Whether it is there."""
+
+    def read_bytes(self) -> bytes:
+        """All of it."""
+
+
 def require_regular(path: Path) -> None:
     """Check that a file can be opened without waiting for somebody to write to it.
 
@@ -49,14 +63,15 @@ def require_regular(path: Path) -> None:
         raise ValueError(f"{kinds.get(stat.S_IFMT(mode), 'a device')}, expected a file")
 
 
-def read_bytes(path: Path, error: Raised = DataError) -> bytes:
+def read_bytes(path: Readable, error: Raised = DataError) -> bytes:
     """The content of a file.
 
     Raises:
         BoxsegError: Of the type `error`: it cannot be read.
     """
     with refusing(path, "cannot be read", error):
-        require_regular(path)
+        if isinstance(path, Path):
+            require_regular(path)
         return path.read_bytes()
 
 
@@ -72,7 +87,7 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in read_text(path).splitlines()]
 
 
-def read_json(path: Path, error: Raised = DataError) -> Any:
+def read_json(path: Readable, error: Raised = DataError) -> Any:
     """The content of a JSON file; errors as for `read_bytes`. Numbers that no float holds are infinite."""
     content = read_bytes(path, error)
     try:
@@ -84,7 +99,7 @@ def read_json(path: Path, error: Raised = DataError) -> Any:
         raise not_json(path, damage, error) from damage
 
 
-def not_json(path: Path, reason: object, error: Raised = DataError) -> BoxsegError:
+def not_json(path: Readable, reason: object, error: Raised = DataError) -> BoxsegError:
     """The error for a file that is no JSON."""
     return error(f"{path} is not valid JSON ({one_line(reason, _SHOWN)})")
 
@@ -150,7 +165,7 @@ def _inside(value: Any) -> Iterator[Any]:
         yield from value
 
 
-def read_record(kind: type[T], file: Path, what: str, error: Raised = DataError) -> T:
+def read_record(kind: type[T], file: Readable, what: str, error: Raised = DataError) -> T:
     """A value of a known shape from a JSON file; arguments and errors as for `as_record`."""
     try:
         content = read_json(file, error)
@@ -160,7 +175,7 @@ def read_record(kind: type[T], file: Path, what: str, error: Raised = DataError)
     return as_record(kind, content, file, what, error)
 
 
-def as_record(kind: type[T], content: Any, file: Path, what: str, error: Raised = DataError) -> T:
+def as_record(kind: type[T], content: Any, file: Readable, what: str, error: Raised = DataError) -> T:
     """A value of a known shape, from what a file holds.
 
     Args:
@@ -199,7 +214,7 @@ def _fault(damage: Exception) -> str:
 
 
 @contextmanager
-def refusing(path: Path, what: str, error: Raised = DataError) -> Iterator[None]:
+def refusing(path: Readable, what: str, error: Raised = DataError) -> Iterator[None]:
     """Turn whatever a parser raises in the block into one line: `path: what (reason)`."""
     try:
         yield

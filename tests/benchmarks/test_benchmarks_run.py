@@ -14,6 +14,7 @@ import memory
 import object_masks
 import provenance
 import scale
+import shards
 import startup
 import training_step
 
@@ -31,6 +32,7 @@ import training_step
         (object_masks, 1),
         (memory, 1),
         (provenance, 1),
+        (shards, 1),
     ],
     ids=[
         "label",
@@ -43,6 +45,7 @@ import training_step
         "object_masks",
         "memory",
         "provenance",
+        "shards",
     ],
 )
 def test_it_prints_its_tables(benchmark: ModuleType, tables: int, capsys: pytest.CaptureFixture[str]) -> None:

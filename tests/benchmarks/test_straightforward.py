@@ -20,8 +20,8 @@ from boxseg.formats.masks import read_mask
 from boxseg.labelling.labeller import label_photos
 from boxseg.nn.losses import LOSSES, LossOptions
 from boxseg.nn.pooling import PoolingOptions, background_aware_pooling, pooling_loss
-from boxseg.runs.layout import pair_paths
 from label import make_labeller, network_of
+from label_results import pair_paths
 from straightforward import losses, pooling
 from straightforward.labels import label_photo
 

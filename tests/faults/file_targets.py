@@ -33,14 +33,16 @@ from boxseg.reporting.parts import read_parts
 from boxseg.reporting.stored import stored_history
 from boxseg.runs.folder import check_job
 from boxseg.runs.label_source import record_photos
-from boxseg.runs.layout import LAST, piece_path
+from boxseg.runs.layout import LAST
 from boxseg.runs.provenance import check_origins, origins_of, standing
 from boxseg.runs.stage_files import label_files
 from boxseg.scoring.instance_scores import score_instances
 from boxseg.scoring.mask_counts import count_masks
 from boxseg.stages import convert, convert_config
+from boxseg.stores.home import FileHome
 from boxseg.training.checkpoints import last_checkpoint
 from fuzz_files import PHOTOS, QUICK, command, read
+from label_results import piece_path
 from mutations import change_file, change_safetensors, change_saved
 from small_data_sets import ANNOTATIONS, MAKERS, photo
 
@@ -176,11 +178,11 @@ def _run_folders(home: Path) -> Iterator[Target]:
 
     def masks() -> None:
         shutil.rmtree(home / "again", ignore_errors=True)
-        count_masks(run, dataset.samples)
+        count_masks(FileHome(run), dataset.samples)
         convert.run(ConvertJob(source=run, out=home / "again", format="yolo-seg", photos="link", simplify=1))
 
     def provenance() -> None:
-        standing(run, dataset, label_files(run, dataset.samples, pair=False))
+        standing(run, dataset, label_files(FileHome(run), dataset.samples, pair=False))
         check_origins(run, origins_of(dataset))
 
     converted()

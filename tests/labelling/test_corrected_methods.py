@@ -19,8 +19,8 @@ from boxseg.formats.coco_results import decode_window
 from boxseg.formats.masks import read_mask
 from boxseg.labelling import finishing, from_network
 from boxseg.labelling import method as label_method
-from boxseg.runs.layout import label_path, map_paths, pair_paths, piece_path
 from correction_files import save_corrections
+from label_results import label_path, map_paths, pair_paths, piece_path
 
 CLASSIFY = ("classify.iterations=1", "classify.batch=2", "crop=33", "model.weights=none", "workers=0")
 FEW = ("crf.iterations=1", "scores=false", "workers=0")

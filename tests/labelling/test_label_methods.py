@@ -25,7 +25,7 @@ from boxseg.labelling.from_classifier import FromClassifier
 from boxseg.labelling.from_network import FromNetwork
 from boxseg.labelling.methods import METHODS, start_method
 from boxseg.nn.checkpoint import save as save_checkpoint
-from boxseg.runs.layout import label_path, map_paths
+from label_results import label_path, map_paths
 
 CLASSIFY = ("classify.iterations=1", "classify.batch=2", "crop=33", "model.weights=none", "workers=0")
 METHODS_WITHOUT_CLASSIFIER = ("network", "box", "ellipse", "grabcut", "sam")

@@ -15,9 +15,9 @@ from pycocotools import mask as coco_mask
 from boxseg.data.box_masks import ellipse_mask, object_windows
 from boxseg.dataset import Sample
 from boxseg.formats.box_masks import read_box_masks
-from boxseg.labelling.objects import ObjectMask, objects_of_labels, with_fallbacks, write_objects
+from boxseg.labelling.objects import ObjectMask, objects_of_labels, with_fallbacks
 from boxseg.nn.pseudo import box_masks
-from boxseg.runs.layout import piece_path
+from label_results import piece_path, write_objects
 
 HEIGHT, WIDTH = 30, 40
 

@@ -60,11 +60,12 @@ def work(out: Path, dataset: BoxDataset) -> None:
     """Make the files of all photos."""
     files = files_of(out).of
     out.mkdir(exist_ok=True)
-    with recording(out, dataset.classes, files) as done:
+    with recording(out, dataset.classes, files) as recorder:
         for sample in dataset.samples:
             for file in files(sample):
                 write_text(file, "result", sync=False)
-            done(sample)
+            recorder.made(sample)
+            recorder.kept([sample.id])
 
 
 def judge(out: Path, dataset: BoxDataset) -> Standing:
@@ -168,10 +169,11 @@ def test_what_is_done_when_work_fails_is_recorded(tmp_path: Path) -> None:
     out, sample = tmp_path / "out", make(tmp_path, "a")
 
     def fail() -> None:
-        with recording(out, CLASSES, files_of(out).of) as done:
+        with recording(out, CLASSES, files_of(out).of) as recorder:
             for file in files_of(out).of(sample):
                 write_text(file, "result")
-            done(sample)
+            recorder.made(sample)
+            recorder.kept([sample.id])
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

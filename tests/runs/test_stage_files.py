@@ -12,7 +12,6 @@ import pytest
 from boxseg.cli import execute
 from boxseg.data.toy import write_toy
 from boxseg.dataset import Sample
-from boxseg.runs.layout import label_path, map_paths, pair_paths, pair_piece_path, piece_path
 from boxseg.runs.stage_files import (
     StageFiles,
     background_mask_files,
@@ -23,6 +22,8 @@ from boxseg.runs.stage_files import (
     submission_files,
     training_files,
 )
+from boxseg.stores.home import FileHome
+from label_results import label_path, map_paths, pair_paths, pair_piece_path, piece_path
 
 SAMPLES = tuple(
     Sample(
@@ -61,7 +62,7 @@ def own_files(folder: Path, sample: Sample) -> tuple[Path, ...]:
 
 @pytest.mark.parametrize("place", range(4))
 def test_a_photo_has_its_labels_when_none_of_its_files_is_missing(place: int, tmp_path: Path) -> None:
-    plain = label_files(tmp_path, SAMPLES, pair=False, instances=True)
+    plain = label_files(FileHome(tmp_path), SAMPLES, pair=False, instances=True)
     assert [*plain.missing()] == [*SAMPLES]
     touch(*(file for sample in SAMPLES for file in own_files(tmp_path, sample)))
     assert ([*plain.missing()], plain.done) == ([], False)
@@ -75,20 +76,20 @@ def test_a_photo_has_its_labels_when_none_of_its_files_is_missing(place: int, tm
 
 def test_a_classifier_has_two_labels_more_and_their_masks_if_asked_for(tmp_path: Path) -> None:
     touch(*(file for sample in SAMPLES for file in own_files(tmp_path, sample)))
-    both = label_files(tmp_path, SAMPLES, pair=True)
+    both = label_files(FileHome(tmp_path), SAMPLES, pair=True)
     assert [*both.missing()] == [*SAMPLES]
     touch(*pair_paths(tmp_path, SAMPLES[0]), pair_paths(tmp_path, SAMPLES[1])[0])
     assert [*both.missing()] == [SAMPLES[1]]
     touch(pair_paths(tmp_path, SAMPLES[1])[1])
     assert [*both.missing()] == []
-    asked = label_files(tmp_path, SAMPLES, pair=True, instances=True)
+    asked = label_files(FileHome(tmp_path), SAMPLES, pair=True, instances=True)
     assert [*asked.missing()] == [*SAMPLES]
     touch(*(pair_piece_path(tmp_path, sample) for sample in SAMPLES))
     assert [*asked.missing()] == []
 
 
 def test_scores_account_for_photos_that_could_not_be_read(tmp_path: Path) -> None:
-    labels = label_files(tmp_path, SCORED, pair=False)
+    labels = label_files(FileHome(tmp_path), SCORED, pair=False)
     touch(*own_files(tmp_path, SCORED[0]), tmp_path / "masks.json")
     assert not labels.done
     touch(tmp_path / "metrics.json")

@@ -12,9 +12,10 @@ import pytest
 from boxseg.atomic import write_json
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
-from boxseg.labelling.objects import ObjectMask, write_objects
-from boxseg.runs.layout import piece_path
+from boxseg.labelling.objects import ObjectMask
 from boxseg.scoring.mask_counts import MaskCounts, count_masks, count_table, read_counts
+from boxseg.stores.home import FileHome
+from label_results import piece_path, write_objects
 
 # Width and height of a box, pixels of its mask, what made it, and its score, which is 0.7 if not given.
 Drawn = tuple[int, int, int, str] | tuple[int, int, int, str, float]
@@ -67,7 +68,7 @@ def test_boxes_are_counted_by_size(tmp_path: Path) -> None:
         "medium": MaskCounts(boxes=3, fallback=1, tiny=1, full=1, doubtful=2),
         "large": MaskCounts(boxes=3, fallback=1, tiny=1, full=0, doubtful=2),
     }
-    found = count_masks(tmp_path, samples)
+    found = count_masks(FileHome(tmp_path), samples)
     assert found == expected
     table = count_table("masks", found)
     assert table.columns[-2:] == ("score below 0.7", "to look at")
@@ -78,7 +79,7 @@ def test_boxes_are_counted_by_size(tmp_path: Path) -> None:
 
 def test_what_somebody_chose_is_not_to_be_looked_at(tmp_path: Path) -> None:
     sample = written(tmp_path, "a", SMALL)
-    before = count_masks(tmp_path, [sample])["all"]
+    before = count_masks(FileHome(tmp_path), [sample])["all"]
     piece = piece_path(tmp_path, sample)
     entries = json.loads(piece.read_text())
     # Tiny, full, the fallback, and one that is fine, but is to be redrawn.
@@ -87,28 +88,30 @@ def test_what_somebody_chose_is_not_to_be_looked_at(tmp_path: Path) -> None:
     write_json(piece, entries)
     after = MaskCounts(boxes=6, fallback=0, tiny=0, full=1, unsure=1, doubtful=3)
     assert (before.boxes, before.doubtful) == (7, 5)
-    assert count_masks(tmp_path, [sample])["all"] == after
+    assert count_masks(FileHome(tmp_path), [sample])["all"] == after
 
 
 def test_without_masks_all_is_none(tmp_path: Path) -> None:
-    assert count_masks(tmp_path, []) == dict.fromkeys(("all", "small", "medium", "large"), MaskCounts())
+    assert count_masks(FileHome(tmp_path), []) == dict.fromkeys(
+        ("all", "small", "medium", "large"), MaskCounts()
+    )
 
 
 def test_a_damaged_piece_is_named(tmp_path: Path) -> None:
     sample = written(tmp_path, "a", SMALL)
     with pytest.raises(DataError, match="does not hold a mask for each of the 5 boxes of a"):
-        count_masks(tmp_path, [replace(sample, boxes=sample.boxes[:5])])
+        count_masks(FileHome(tmp_path), [replace(sample, boxes=sample.boxes[:5])])
     piece = piece_path(tmp_path, sample)
     entries = json.loads(piece.read_text(encoding="utf-8"))
     entries[2]["segmentation"]["counts"] = "é"
     for damaged in (json.dumps(entries), "["):
         piece.write_text(damaged, encoding="utf-8")
         with pytest.raises(DataError, match=r"a\.json"):
-            count_masks(tmp_path, [sample])
+            count_masks(FileHome(tmp_path), [sample])
 
 
 def test_counts_come_back_from_their_file(tmp_path: Path) -> None:
-    found = count_masks(tmp_path, [written(tmp_path, "a", SMALL)])
+    found = count_masks(FileHome(tmp_path), [written(tmp_path, "a", SMALL)])
     file = tmp_path / "mask-counts.json"
     write_json(file, {size: part.as_dict() for size, part in found.items()})
     assert read_counts(file) == found

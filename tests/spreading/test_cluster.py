@@ -27,6 +27,8 @@ from boxseg.data.toy import CLASSES, write_toy
 from boxseg.formats import load
 from boxseg.inference.networks import save_network, start_classifier, start_segmenter
 from boxseg.spreading import cluster as cluster_module
+from boxseg.stores.find import home_of
+from boxseg.stores.home import FileHome
 from correction_files import save_corrections
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
@@ -190,6 +192,27 @@ def test_other_verbs_do_the_same_on_a_cluster(
     assert "2 workers" in printed.err
     assert shown[0] == shown[1]
     if files:
+        assert_same(*outs)
+
+
+def test_each_worker_writes_shards_of_its_own(cluster: Cluster, folder: Path, tmp_path: Path) -> None:
+    """Other verbs read them there, too."""
+    pytest.importorskip("pyarrow", reason="the extra `arrow` is not installed")
+    label = "label data.root=toy method=ellipse label.crf.iterations=1 scores=false"
+    assert command(f"{label} out=in-files") == 0
+    assert command(f"{label} store=shards out=in-shards", cluster) == 0
+    files, shards = FileHome(folder / "in-files"), home_of(folder / "in-shards")
+    dataset = load(Data(root=folder / "toy"))
+    for kind in ("labels", "masks", "confidence", "reliable"):
+        for sample in dataset.samples:
+            assert shards.item(kind, sample.id).read_bytes() == files.item(kind, sample.id).read_bytes()
+    lines = [(folder / name / "provenance.jsonl").read_text() for name in ("in-files", "in-shards")]
+    assert sorted(lines[0].splitlines()) == sorted(lines[1].splitlines())
+    assert len(list((folder / "in-shards" / "shards").glob("*.tar"))) > 1
+    for words in ("evaluate data.root=toy data.split=train labels={} out={}", "convert {} {} format=coco"):
+        outs = [tmp_path / words.split()[0] / name for name in ("in-files", "in-shards")]
+        for out, where in zip(outs, (None, cluster), strict=True):
+            assert command(words.format(out.name, out), where) == 0
         assert_same(*outs)
 
 

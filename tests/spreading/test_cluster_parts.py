@@ -63,6 +63,21 @@ def test_chunks_become_smaller_and_what_is_given_back_comes_first() -> None:
     assert cut.take(4, MOST_FOR_A_CORE) == first
 
 
+def test_photos_that_are_written_together_are_a_chunk_of_any_size() -> None:
+    """As long as there are many; at the end chunks become smaller, so that all workers end together."""
+    samples = [sample(place) for place in range(1000)]
+    cut, sizes, found = Cut(samples, together=100), [], []
+    while cut:
+        place, chunk = cut.take(2, MOST_FOR_A_CORE)
+        assert place == len(found)
+        found += chunk
+        sizes.append(len(chunk))
+    assert found == samples
+    assert sizes[:6] == [100] * 6  # many times what a core gets
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-2] < 10
+
+
 def shown(path: Path) -> str:
     return str(path)
 

@@ -121,6 +121,13 @@ def test_chunks_keep_a_process_busy(count: int, devices: list[torch.device], thr
     assert chunk_size(count, devices, threads) == size
 
 
+@pytest.mark.parametrize(
+    ("count", "size"), [(100_000, 1000), (8000, 1000), (4000, 500), (2000, 250), (10, 2), (2, 1)]
+)
+def test_of_many_photos_those_that_are_written_together_are_a_chunk(count: int, size: int) -> None:
+    assert chunk_size(count, [CPU, CPU], 1, together=1000) == size
+
+
 def trouble(weight: Weight, samples: Sequence[Sample], kind: str) -> None:
     """At photo 5."""
     if any(sample.id == "photo-5" for sample in samples):

@@ -22,7 +22,7 @@ from boxseg.errors import BoxsegError
 from boxseg.formats.splits import Splits
 from boxseg.jobs import AdaptJob, ClassifyJob, SegmentJob
 from boxseg.options import to_yaml
-from boxseg.reporting.gallery import make_gallery
+from boxseg.reporting.gallery import make_galleries
 from boxseg.reporting.parts import read_parts
 from boxseg.scoring.doubtful_masks import RULE
 from report_runs import write_doubted, write_labels, write_run, write_yolo
@@ -127,8 +127,7 @@ def test_stored_confusions_are_those_of_all_photos(run_folder: Path) -> None:
     truths = sum(np.array(stored["counts"]["y_crf"]).sum(1))
     assert truths == np.array(stored["counts"]["whole_box"]).sum()
     parts = read_parts(run_folder, None, Splits())
-    shown = make_gallery(parts, Report(max_photos=18), run_folder / "none", parts.network())
-    assert shown is not None
+    [shown] = make_galleries(parts, Report(max_photos=18), run_folder / "none", parts.network())
     np.testing.assert_array_equal(shown.confusion["train", "y_crf"].counts, stored["counts"]["y_crf"])
 
 
@@ -140,6 +139,37 @@ def test_fewer_photos_are_drawn_evenly_from_both_splits(run_folder: Path, tmp_pa
     ]  # fmt: skip
     assert "4 of 12 photos of train, 3 of 6 photos of val: evenly drawn" in text
     assert "The gallery needs JavaScript" not in page(run_folder, max_photos=0, out=tmp_path / "none.html")
+
+
+def test_pages_hold_the_photos_of_one_page_and_sums_of_all(run_folder: Path, tmp_path: Path) -> None:
+    page(run_folder, max_photos=18, out=tmp_path / "whole" / "report.html")
+    whole = (tmp_path / "whole" / "report.html").read_text(encoding="utf-8")
+    boxseg.report(run=run_folder, out=tmp_path / "report.html", max_photos=18, per_page=5, originals=True)
+    files = [tmp_path / "report.html", *sorted((tmp_path / "report-files").glob("page-*.html"))]
+    assert [file.name for file in files] == ["report.html", *(f"page-000{number}.html" for number in (2, 3, 4))]
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    shown = [json.loads(re.findall('id="index">(.*?)</script>', text)[0])["photos"] for text in texts]
+    assert [len(photos) for photos in shown] == [5, 5, 5, 3]
+    assert [photo["id"] for photos in shown for photo in photos] == [
+        photo["id"] for photo in index(tmp_path / "whole")["photos"]
+    ]
+    assert "Photos 6 to 10 of 18." in texts[1]
+    # What is counted of photos is of all of them.
+    matrices = [re.findall(r'<svg class="matrix.*?</svg>', text, re.DOTALL) for text in (whole, *texts)]
+    assert matrices[0] == matrices[1] != []
+    assert matrices[2:] == [[], [], []]
+    for file, text in zip(files, texts, strict=True):
+        links = re.findall(r'<a href="([^"#]+\.html)#photos">', text)
+        assert len(links) >= 2
+        originals = map(json.loads, re.findall(r'"originals": ({[^}]*})', text))
+        pictures = [name for found in originals for name in found.values()]
+        assert pictures
+        assert all((file.parent / name).is_file() for name in links + pictures)
+    boxseg.report(run=run_folder, out=tmp_path / "report.html", max_photos=10, per_page=5)
+    assert [file.name for file in (tmp_path / "report-files").glob("page-*.html")] == ["page-0002.html"]
+    boxseg.report(run=run_folder, out=tmp_path / "report.html", max_photos=5, per_page=5)
+    assert not list((tmp_path / "report-files").glob("page-*.html"))
+    assert "Page 1 of" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_labels_alone_make_a_report(root: Path, tmp_path: Path) -> None:

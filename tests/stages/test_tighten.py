@@ -15,7 +15,7 @@ from boxseg.config import Data
 from boxseg.errors import ConfigError, DataError
 from boxseg.formats.box_masks import box_mask, read_box_masks, write_box_masks
 from boxseg.formats.coco_results import decode_window
-from boxseg.runs.layout import piece_path
+from label_results import piece_path
 
 # Two outlines in one photo, the second in front of the first, in boxes that are too large.
 OUTLINES = ([20, 10, 40, 30, 20, 50, 4, 30], [30, 10, 50, 30, 30, 44, 22, 30])

@@ -12,6 +12,7 @@ from boxseg.config.data import Data
 from boxseg.config.masks import Masks
 from boxseg.config.model import Model
 from boxseg.config.results import Evaluate, Report
+from boxseg.config.shards import Shards
 from boxseg.config.stages import Augment, Classify, Label, LabelFormat, Optimiser, Segment
 from boxseg.config.trainer import PRECISIONS, SHORT_PRECISIONS, LoggerName, TrainerOptions
 
@@ -32,5 +33,6 @@ __all__ = [
     "Optimiser",
     "Report",
     "Segment",
+    "Shards",
     "TrainerOptions",
 ]

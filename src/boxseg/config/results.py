@@ -44,6 +44,8 @@ class Report:
     Args:
         max_photos: Most photos in the gallery, evenly drawn, half of them from the validation split; 0 for
             none.
+        per_page: Photos on a page; further ones are on pages of their own, in NAME-files/ beside NAME.html,
+            written one after another. 0 shows all on one page.
         size: Longer side of a photo on the page, in pixels.
         originals: Also write these photos and their labels at full size, to NAME-files/ beside NAME.html; the
             detail view then shows them.
@@ -51,10 +53,12 @@ class Report:
     """
 
     max_photos: int = 200
+    per_page: int = 0
     size: int = 480
     originals: bool = False
     predict: bool = True
 
     def __post_init__(self) -> None:
         require(self.max_photos >= 0, f"report.max_photos must be 0 or more, got {self.max_photos}")
+        require(self.per_page >= 0, f"report.per_page must be 0 or more, got {self.per_page}")
         require(self.size >= 16, f"report.size must be at least 16 pixels, got {self.size}")

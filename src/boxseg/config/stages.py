@@ -9,6 +9,7 @@ from typing import Literal
 
 from boxseg.config.crf import Crf
 from boxseg.config.masks import Masks
+from boxseg.config.shards import Shards
 from boxseg.errors import require, require_schedule
 from boxseg.plugins import LabelMethod, LossName, require_name
 
@@ -134,6 +135,10 @@ class Label:
         corrections: What somebody said of masks in the report: the file that its page saves. A mask is replaced
             by another, or left out of the labels; only photos whose corrections changed are labelled anew.
             Without it, corrections that were made before are taken back.
+        store: Where the results of photos go. `files`: to files of their own. `shards`: to tars of many photos,
+            as webdataset reads them, in OUT/shards, with a Parquet file of masks for each, in OUT/masks;
+            masks.json is not written then. It needs the extra `arrow`.
+        shards: How large these tars are.
         crf: Dense CRF of the labels; masks.json is made without it.
     """
 
@@ -146,6 +151,8 @@ class Label:
     instances: bool = False
     formats: tuple[LabelFormat, ...] = ()
     corrections: Path | None = None
+    store: Literal["files", "shards"] = "files"
+    shards: Shards = Shards()
     crf: Crf = Crf()
 
     def __post_init__(self) -> None:

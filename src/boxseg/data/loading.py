@@ -102,7 +102,7 @@ class TrainingPhotos(Dataset[Any]):
         """A few photos, and a mask of each folder of labels: another machine must find them, too."""
         few = dict.fromkeys((0, len(self._samples) // 2, len(self._samples) - 1))
         masks = [
-            next((source.file(sample.id) for sample in self._samples if source.has(sample.id)), None)
+            next((source.stored_in(sample.id) for sample in self._samples if source.has(sample.id)), None)
             for source in self._sources
             if source != GROUND_TRUTH
         ]

@@ -17,9 +17,9 @@ from typing import Any, TypedDict, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from boxseg.atomic import write_text
+from boxseg.atomic import atomic_path
 from boxseg.dataset import REDRAW, Correction, Sample
-from boxseg.documents import read_json
+from boxseg.documents import Readable, read_json
 from boxseg.errors import DataError
 from boxseg.formats.coco_results import encode_window
 from boxseg.formats.loose_numbers import number
@@ -68,12 +68,18 @@ def box_mask(
     return entry if corrected is None else {**entry, "corrected": corrected}
 
 
+def box_masks_json(masks: Sequence[BoxMask]) -> bytes:
+    """The content of the file of one photo's masks, in the order of its boxes."""
+    return (json.dumps(masks, separators=(",", ":")) + "\n").encode("ascii")
+
+
 def write_box_masks(path: Path, masks: Sequence[BoxMask]) -> None:
     """Write the masks of one photo, in the order of its boxes, whole or not at all; not synced."""
-    write_text(path, json.dumps(masks, separators=(",", ":")) + "\n", sync=False)
+    with atomic_path(path, sync=False) as temporary:
+        temporary.write_bytes(box_masks_json(masks))
 
 
-def read_box_masks(path: Path, sample: Sample) -> list[BoxMask]:
+def read_box_masks(path: Readable, sample: Sample) -> list[BoxMask]:
     """The masks of one photo, in the order of its boxes.
 
     Raises:

@@ -12,21 +12,25 @@ from typing import Literal
 
 from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
+from boxseg.documents import Readable
 
 _SEPARATOR = re.compile(r"[/\\]")
 _ROOTED = re.compile(r"[/\\]|[A-Za-z]:")  # absolute path, network share or Windows drive
 
 
-def content_digest(path: Path) -> str:
+def content_digest(path: Readable) -> str:
     """BLAKE2b of a file's content, 128 bits, hexadecimal."""
     digest = hashlib.blake2b(digest_size=16)
+    if not isinstance(path, Path):
+        digest.update(path.read_bytes())
+        return digest.hexdigest()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
 
 
-def is_file(path: Path) -> bool:
+def is_file(path: Readable) -> bool:
     """Whether it is a file; False for a name that the file system does not allow."""
     try:
         return path.is_file()

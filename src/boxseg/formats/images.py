@@ -24,7 +24,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from boxseg.atomic import atomic_path
 from boxseg.config.data import MOST_PIXELS
 from boxseg.dataset import Sample
-from boxseg.documents import require_regular
+from boxseg.documents import Readable, require_regular
 from boxseg.errors import DataError, is_damage
 from boxseg.formats.rasters import raster_photo
 
@@ -96,7 +96,7 @@ _NO_LIMIT = _NoLimit()
 
 
 @contextmanager
-def opened(path: Path | str | IO[bytes], limit: int = MOST_PIXELS) -> Iterator[Image.Image]:
+def opened(path: Readable | str | IO[bytes], limit: int = MOST_PIXELS) -> Iterator[Image.Image]:
     """Open an image file; DataError if it is missing, damaged, or has more pixels than `limit`.
 
     Damage is whatever its decoder raises while the block works on it: Pillow's have no common error.
@@ -106,7 +106,7 @@ def opened(path: Path | str | IO[bytes], limit: int = MOST_PIXELS) -> Iterator[I
             require_regular(Path(path))
         with _NO_LIMIT:
             raster = raster_photo(Path(path)) if isinstance(path, (str, Path)) else None
-            image = raster or Image.open(path)
+            image = raster or Image.open(_opened_content(path))
         with image:
             if image.width * image.height > limit:
                 raise DataError(
@@ -118,6 +118,13 @@ def opened(path: Path | str | IO[bytes], limit: int = MOST_PIXELS) -> Iterator[I
         if not is_damage(error):
             raise
         raise unreadable(path, error) from error
+
+
+def _opened_content(path: Readable | str | IO[bytes]) -> str | Path | IO[bytes]:
+    """What Pillow can open."""
+    if isinstance(path, (str, Path)) or hasattr(path, "read"):
+        return cast("str | Path | IO[bytes]", path)
+    return io.BytesIO(path.read_bytes())
 
 
 def read_header(path: Path | str, limit: int = MOST_PIXELS) -> Header:
@@ -335,7 +342,7 @@ def _used_bits(grey: NDArray[np.int64]) -> int:
     return next(bits for bits in (8, 10, 12, 14, 16) if int(grey.max()) < 1 << bits)
 
 
-def unreadable(path: Path | str | IO[bytes], error: BaseException) -> DataError:
+def unreadable(path: Readable | str | IO[bytes], error: BaseException) -> DataError:
     """The DataError for an image file that Pillow refused with `error`."""
     if isinstance(error, FileNotFoundError):
         return DataError(f"{path}: no such image")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePath
@@ -18,10 +18,12 @@ from PIL import Image
 from boxseg.atomic import atomic_path
 from boxseg.config.data import MOST_PIXELS
 from boxseg.dataset import IGNORE
+from boxseg.documents import Readable
 from boxseg.errors import DataError
 from boxseg.formats.files import content_digest
 from boxseg.formats.images import opened
 from boxseg.palette import voc_palette
+from boxseg.stores.home import Home
 
 _PALETTE = voc_palette().tobytes()
 # A mask takes a byte a pixel, a photo four: masks of photos of any size that is allowed are read.
@@ -31,32 +33,58 @@ _SINGLE = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")  # modes of on
 
 @dataclass(frozen=True)
 class MaskFolder:
-    """Label masks ID.png of photos, in a folder.
+    """Label masks ID.png of photos, in a folder, or in the shards of a run.
 
     Attributes:
-        path: The folder.
+        path: The folder; of shards, what it would be if its files lay alone.
         reliable: Folder of grey maps of the same names: where they are not 255, the labels are read as 255.
         left_out: IDs of photos whose masks do not count.
+        home: The shards; None for files.
     """
 
     path: Path
     reliable: Path | None = None
     left_out: frozenset[str] = frozenset()
+    home: Home | None = None
 
-    def file(self, name: str) -> Path:
+    @classmethod
+    def of(cls, home: Home, kind: str, reliable: str | None = None) -> MaskFolder:
+        """Masks of one kind among the results of a run."""
+        sure = home.folder / reliable if reliable else None
+        return cls(home.folder / kind, sure, home=None if home.gathers else home)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a folder."""
+        return self.path.is_dir() if self.home is None else self.home.has_kind(self.path.name)
+
+    @property
+    def places(self) -> Sequence[Path]:
+        """The files and folders in which the masks are."""
+        return [self.path] if self.home is None else self.home.files
+
+    def file(self, name: str) -> Readable:
         """The mask of the photo with this ID."""
-        return self.path / f"{name}.png"
+        return self._file(self.path, name)
+
+    def stored_in(self, name: str) -> Path:
+        """The file on the disk that has the mask of this photo."""
+        path = self.path / f"{name}.png"
+        return path if self.home is None else self.home.stored_in(self.path.name, name)
+
+    def _file(self, folder: Path, name: str) -> Readable:
+        return folder / f"{name}.png" if self.home is None else self.home.item(folder.name, name)
 
     def has(self, name: str) -> bool:
         """Whether this photo has a mask that counts."""
         if name in self.left_out:
             return False
         folders = (self.path, self.reliable) if self.reliable else (self.path,)
-        return all((folder / f"{name}.png").is_file() for folder in folders)
+        return all(self._file(folder, name).is_file() for folder in folders)
 
     def digest(self, name: str) -> str:
         """Digest of this photo's mask, and of its map if that counts."""
-        maps = [self.reliable / f"{name}.png"] if self.reliable else []
+        maps = [self._file(self.reliable, name)] if self.reliable else []
         return "".join(content_digest(path) for path in (self.file(name), *maps))
 
     def read(self, name: str, classes: int | None = None) -> NDArray[np.uint8]:
@@ -68,7 +96,7 @@ class MaskFolder:
         labels = read_mask(self.file(name), classes)
         if self.reliable is None:
             return labels
-        path = self.reliable / f"{name}.png"
+        path = self._file(self.reliable, name)
         sure = read_mask(path) == 255
         if sure.shape != labels.shape:
             raise DataError(f"{path} and {self.file(name)} are of different sizes")
@@ -76,12 +104,12 @@ class MaskFolder:
 
 
 class _ByContent(pickle.Pickler):
-    """Takes paths for the files' names and content, so that moved data stay the same."""
+    """Takes files for their names and content, so that moved data stay the same."""
 
     def reducer_override(self, given: Any) -> Any:
-        if not isinstance(given, PurePath):
+        if isinstance(given, type) or not (isinstance(given, PurePath) or hasattr(given, "read_bytes")):
             return NotImplemented
-        file = Path(given)
+        file: Readable = Path(given) if isinstance(given, PurePath) else given
         return str, (f"{given.name} {content_digest(file) if file.is_file() else ''}",)
 
 
@@ -96,23 +124,39 @@ def truth_digest(reader: Callable[[], NDArray[np.uint8]] | None) -> str:
 
 def write_mask(path: Path | str, labels: NDArray[np.uint8]) -> None:
     """Write labels (H, W) uint8 of at least one pixel as a palette PNG in VOC colours: whole, not synced."""
+    content = mask_png(labels)
+    with atomic_path(path, sync=False) as temporary:
+        temporary.write_bytes(content)
+
+
+def mask_png(labels: NDArray[np.uint8]) -> bytes:
+    """Labels (H, W) uint8 of at least one pixel as a palette PNG in VOC colours."""
     if labels.dtype != np.uint8 or labels.ndim != 2 or labels.size == 0:
         raise ValueError(f"Invalid mask, expected (H, W) uint8, got {labels.shape} {labels.dtype}")
     height, width = labels.shape
     image = Image.frombytes("P", (width, height), labels.tobytes())
     image.putpalette(_PALETTE)
-    with atomic_path(path, sync=False) as temporary:
-        # Z_RLE compresses only runs of one value: two fifths of the time, files a fifth larger.
-        image.save(temporary, format="PNG", compress_type=zlib.Z_RLE)
+    content = BytesIO()
+    # Z_RLE compresses only runs of one value: two fifths of the time, files a fifth larger.
+    image.save(content, format="PNG", compress_type=zlib.Z_RLE)
+    return content.getvalue()
 
 
 def write_grey(path: Path | str, levels: NDArray[np.uint8]) -> None:
     """Write levels (H, W) uint8 as an 8-bit grey PNG, atomically, not synced."""
+    content = grey_png(levels)
     with atomic_path(path, sync=False) as temporary:
-        Image.fromarray(levels).save(temporary, format="PNG")
+        temporary.write_bytes(content)
 
 
-def read_mask(path: Path | str, classes: int | None = None) -> NDArray[np.uint8]:
+def grey_png(levels: NDArray[np.uint8]) -> bytes:
+    """Levels (H, W) uint8 as an 8-bit grey PNG."""
+    content = BytesIO()
+    Image.fromarray(levels).save(content, format="PNG")
+    return content.getvalue()
+
+
+def read_mask(path: Readable | str, classes: int | None = None) -> NDArray[np.uint8]:
     """Read labels (H, W) uint8 from a palette or greyscale image, whose pixel values are the classes.
 
     RGB images are read through the VOC colour table. JPEG is refused: it is not lossless. With `classes` (L),
@@ -135,7 +179,7 @@ def read_mask(path: Path | str, classes: int | None = None) -> NDArray[np.uint8]
     return np.array(values, dtype=np.uint8)
 
 
-def _from_colours(colours: NDArray[np.uint8], path: Path | str) -> NDArray[np.uint8]:
+def _from_colours(colours: NDArray[np.uint8], path: Readable | str) -> NDArray[np.uint8]:
     table = _code(voc_palette())
     order = np.argsort(table)
     code = _code(colours)

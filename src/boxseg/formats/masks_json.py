@@ -5,9 +5,9 @@ every annotation with a box that was used, and all else stays as it is: also ann
 used, crowds, and annotations of photos without masks. From any other format such a file is made. Boxes that
 corrections leave out are not in it.
 
-Labelling writes the masks of each photo by `box_masks.write_box_masks`. When all are done:
+Labelling writes the masks of each photo as of `box_masks.box_masks_json`. When all are done:
 
-    write_masks(folder / "masks.json", dataset, partial(piece_path, folder), job.label.masks)
+    write_masks(folder / "masks.json", dataset, lambda sample: home.item("masks", sample.id), job.label.masks)
 """
 
 from __future__ import annotations
@@ -28,10 +28,16 @@ from boxseg.atomic import atomic_path
 from boxseg.collector import collector_paused
 from boxseg.config import Masks
 from boxseg.dataset import LEAVE_OUT, BoxDataset, Sample
-from boxseg.documents import read_json
+from boxseg.documents import Readable, read_json
 from boxseg.formats import coco
 from boxseg.formats.box_masks import BoxMask, read_box_masks
-from boxseg.formats.coco_results import decode_window, encode_window, image_numbers
+from boxseg.formats.coco_results import (
+    CocoResult,
+    decode_window,
+    encode_window,
+    image_id,
+    image_numbers,
+)
 from boxseg.formats.coco_rows import STREAMED, read_content
 from boxseg.formats.components import clean_mask
 from boxseg.formats.json_lists import object_entries
@@ -39,7 +45,7 @@ from boxseg.formats.regions import encode_region
 from boxseg.formats.simplify import mask_polygons
 from boxseg.progress import track
 
-Pieces = Callable[[Sample], Path]  # the file with a photo's masks, which need not exist
+Pieces = Callable[[Sample], Readable]  # the file with a photo's masks, which need not exist
 Fields = dict[str, Any]  # of an annotation
 
 # In place of an offset: the annotation has no mask, or somebody left its box out.
@@ -106,6 +112,23 @@ def write_masks(path: Path, dataset: BoxDataset, pieces: Pieces, options: Masks 
     else:
         _write_filled(path, dataset, there, filled)
     return MasksWritten(photos=len(there), missing=len(dataset) - len(there), sources=dict(filled.sources))
+
+
+def mask_results(
+    dataset: BoxDataset, samples: Iterable[Sample], pieces: Pieces, options: Masks
+) -> Iterator[CocoResult]:
+    """The masks of some photos' boxes as COCO results: those that `write_masks` writes, photo by photo.
+
+    Raises:
+        DataError: A photo's masks are damaged.
+    """
+    ids = dataset.category_ids or tuple(range(1, len(dataset.classes) + 1))
+    for sample in samples:
+        entries = read_box_masks(pieces(sample), sample)
+        for entry, label in zip(entries, sample.labels.tolist(), strict=True):
+            if entry.get("corrected") != LEAVE_OUT:
+                known = {"image_id": image_id(sample), "category_id": ids[label - 1]}
+                yield {**known, **_fields(entry, sample, options)}
 
 
 def _write_filled(

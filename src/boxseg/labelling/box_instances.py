@@ -7,20 +7,17 @@ interrupted, and holds only a few photos' masks at a time.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from boxseg.atomic import write_text
 from boxseg.dataset import LEAVE_OUT, REDRAW, Sample
-from boxseg.documents import read_record
-from boxseg.errors import DataError
 from boxseg.formats.coco_results import CocoResult, encode_window, image_id, write_results
 from boxseg.labelling.objects import objects_of_labels
 from boxseg.nn.pseudo import BoxMasks
-from boxseg.runs.layout import FINAL, PAIR, pair_piece_path, results_path
+from boxseg.runs.box_results import pair_results
+from boxseg.runs.layout import FINAL, PAIR, results_path
+from boxseg.stores.home import Home
 
 
 def box_instances(
@@ -50,13 +47,12 @@ def box_instances(
     ]
 
 
-def write_piece(folder: Path, sample: Sample, results: Mapping[str, list[CocoResult]]) -> None:
-    """Write the masks of one photo, by label; not synced."""
-    text = json.dumps(results, separators=(",", ":")) + "\n"
-    write_text(pair_piece_path(folder, sample), text, sync=False)
+def instances_json(results: Mapping[str, list[CocoResult]]) -> bytes:
+    """The content of the file of one photo's masks, by label."""
+    return (json.dumps(results, separators=(",", ":")) + "\n").encode("ascii")
 
 
-def gather(folder: Path, samples: Sequence[Sample]) -> dict[str, int]:
+def gather(home: Home, samples: Sequence[Sample]) -> dict[str, int]:
     """Write instances_y_crf.json and instances_y_ret.json from the photos' files, in the order of the photos.
 
     Returns:
@@ -66,17 +62,6 @@ def gather(folder: Path, samples: Sequence[Sample]) -> dict[str, int]:
         DataError: A photo's file is damaged.
     """
     return {
-        source: write_results(results_path(folder, source), _pieces(folder, samples, source)) for source in PAIR
+        source: write_results(results_path(home.folder, source), pair_results(home, samples, source))
+        for source in PAIR
     }
-
-
-def _pieces(folder: Path, samples: Sequence[Sample], source: str) -> Iterator[CocoResult]:
-    for sample in samples:
-        path = pair_piece_path(folder, sample)
-        if not path.is_file():  # the photo could not be read
-            continue
-        what = "masks of boxes: remove it and run the command again"
-        content = read_record(dict[str, list[dict[str, Any]]], path, what)
-        if source not in content:
-            raise DataError(f"{path} has no {source}: remove it and run the command again")
-        yield from content[source]

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
-from boxseg.dataset import IGNORE, Sample
-from boxseg.formats.masks import write_grey
+from boxseg.dataset import IGNORE
+from boxseg.formats.masks import grey_png
 from boxseg.nn.pseudo import BoxMasks
-from boxseg.runs.layout import map_paths
+from boxseg.runs.layout import CONFIDENCE, RELIABLE
 
 
-def write_maps(folder: Path, sample: Sample, labels: Tensor, second: Tensor, levels: Tensor) -> None:
-    """Write both maps as 8-bit grey PNG: 255 stands for a probability of 1, and for reliable.
+def map_pictures(labels: Tensor, second: Tensor, levels: Tensor) -> dict[str, bytes]:
+    """Both maps by kind, as 8-bit grey PNG: 255 stands for a probability of 1, and for reliable.
 
     Both labels and the levels, of `confidence_levels`, are (H, W) uint8.
     """
-    sure, reliable = map_paths(folder, sample)
-    write_grey(sure, levels.cpu().numpy())
     agree = (labels == second) & (labels != IGNORE)
-    write_grey(reliable, agree.to(torch.uint8).mul_(255).cpu().numpy())
+    reliable = agree.to(torch.uint8).mul_(255)
+    return {CONFIDENCE: grey_png(levels.cpu().numpy()), RELIABLE: grey_png(reliable.cpu().numpy())}
 
 
 def confidence_levels(labels: Tensor, probabilities: Tensor, boxes: BoxMasks) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,21 +17,24 @@ from boxseg.config import Label, TrainerOptions
 from boxseg.data.box_masks import object_windows
 from boxseg.dataset import Sample
 from boxseg.errors import DataError
+from boxseg.formats.box_masks import box_masks_json
 from boxseg.formats.listing import parts_of
-from boxseg.formats.masks import write_mask
+from boxseg.formats.masks import mask_png
 from boxseg.inference.refine import require_finite
 from boxseg.inference.threads import Readable, Skipped, photo_loop
-from boxseg.labelling.box_instances import box_instances, write_piece
-from boxseg.labelling.confidence_maps import write_maps
+from boxseg.labelling.box_instances import box_instances, instances_json
+from boxseg.labelling.confidence_maps import map_pictures
 from boxseg.labelling.corrected import correct_labels, correct_objects
 from boxseg.labelling.finishing import Finished, finish
 from boxseg.labelling.method import Method, Scored, ScoredInParts
-from boxseg.labelling.objects import ObjectMask, objects_of_labels, with_fallbacks, write_objects
+from boxseg.labelling.objects import ObjectMask, box_masks_of, objects_of_labels, with_fallbacks
+from boxseg.labelling.photo_facts import photo_facts
 from boxseg.nn.pseudo import BoxMasks
-from boxseg.runs.layout import PAIR, label_path, pair_paths
+from boxseg.runs.layout import FINAL, INSTANCES, PAIR, PIECES
 from boxseg.runs.provenance import add_lines, recording
 from boxseg.runs.stage_files import StageFiles, label_files
 from boxseg.spreading.place import Here, Needs, Place
+from boxseg.stores.home import Home, Writer
 
 log = logging.getLogger("boxseg")
 
@@ -45,7 +49,7 @@ class Labeller:
     Attributes:
         method: The label method.
         options: Options of stage 2.
-        folder: Where the labels go.
+        home: Where the labels go.
         classes: Names of the classes 1..L.
         category_ids: COCO's ids of the classes; empty where the data has none.
         seed: Seed of GrabCut, where corrections want its masks.
@@ -53,15 +57,20 @@ class Labeller:
 
     method: Method
     options: Label
-    folder: Path
+    home: Home
     classes: tuple[str, ...]
     category_ids: tuple[int, ...] = ()
     seed: int = 0
 
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.home.folder
+
     def files(self, samples: Sequence[Sample] = ()) -> StageFiles:
         """The files that it writes."""
         pair, instances = self.method.origin.pair, self.options.instances
-        return label_files(self.folder, samples, pair=pair, instances=instances)
+        return label_files(self.home, samples, pair=pair, instances=instances)
 
     def on(self, device: torch.device) -> Labeller:
         """The same on another device."""
@@ -73,59 +82,77 @@ def label_photos(
 ) -> dict[str, str]:
     """Write the labels of these photos; returns the photos that could not be read, with the reason.
 
-    `place` is this machine by default.
+    The labeller's home is one that `begin` has returned. `place` is this machine by default.
     """
     place = place or Here(trainer)
     # The processes of this machine add their lines to the record of photos themselves, photo by photo. Other
     # machines send them back with each chunk, and this process alone writes them: on NFS, which knows no
     # appending, two machines that add lines at once write over each other's.
     work = partial(_label_chunk, trainer=trainer, lines_here=place.here)
-    needs, folder = Needs(writes=labeller.folder), labeller.folder
+    folder = labeller.folder
     parts = place.spread(
-        work, labeller, samples, "label", needs=needs, arrived=lambda part: add_lines(folder, part.lines)
+        work,
+        labeller,
+        samples,
+        "label",
+        needs=Needs(writes=folder, together=labeller.home.together),
+        arrived=lambda part: add_lines(folder, part.lines),
     )
     skipped = {name: reason for part in parts for name, reason in part.skipped.items()}
-    files = labeller.files().of
+    own = labeller.files().of
     if not place.here:
         for some in parts_of(samples, _WAITED_FOR):
-            place.wait_for([file for sample in some if sample.id not in skipped for file in files(sample)])
+            place.wait_for([file for sample in some if sample.id not in skipped for file in own(sample)])
+    place.wait_for([file for part in parts for file in part.files])
     return skipped
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Labelled:
-    """What comes back of a chunk: unreadable photos with the reason, and lines for the record of photos."""
+    """What comes back of a chunk.
+
+    Attributes:
+        skipped: Unreadable photos, with the reason.
+        lines: For the record of photos.
+        files: Files of many photos.
+    """
 
     skipped: dict[str, str]
     lines: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 def _label_chunk(
     labeller: Labeller, samples: Sequence[Sample], trainer: TrainerOptions, lines_here: bool
 ) -> _Labelled:
-    work, device = partial(_label_group, labeller), labeller.method.device
+    device = labeller.method.device
     skipped: dict[str, str] = {}
     lines: list[str] = []
     add = None if lines_here else lines.append
-    with recording(labeller.folder, labeller.classes, labeller.files().of, add) as done:
+    with (
+        recording(labeller.folder, labeller.classes, labeller.files().of, add) as recorder,
+        labeller.home.writer(recorder.kept) as writer,
+    ):
+        work = partial(_label_group, labeller, writer)
         for sample, result in photo_loop(work, samples, description="label", trainer=trainer, device=device):
             if isinstance(result, Skipped):
                 skipped[sample.id] = result.reason
             else:
-                done(sample)
-    return _Labelled(skipped=skipped, lines=tuple(lines))
+                recorder.made(sample)
+                writer.keep(sample.id, result)
+    return _Labelled(skipped=skipped, lines=tuple(lines), files=tuple(writer.files))
 
 
 @torch.inference_mode()
-def _label_group(labeller: Labeller, group: Sequence[Readable]) -> list[Skipped | None]:
+def _label_group(labeller: Labeller, writer: Writer, group: Sequence[Readable]) -> list[Any]:
+    """What the writer gave for each photo, or why it was skipped."""
     scored = [_score(labeller, sample, image) for sample, image in group]
     pending = [
         (sample, item) for (sample, _), item in zip(group, scored, strict=True) if not isinstance(item, Skipped)
     ]
     finished = finish([item for _, item in pending], labeller.options.crf)
-    for (sample, item), done in zip(pending, finished, strict=True):
-        _write(labeller, sample, item, done)
-    return [item if isinstance(item, Skipped) else None for item in scored]
+    written = (_write(labeller, writer, *both, done) for both, done in zip(pending, finished, strict=True))
+    return [item if isinstance(item, Skipped) else next(written) for item in scored]
 
 
 def _score(labeller: Labeller, sample: Sample, photo: NDArray[np.uint8]) -> Scored | ScoredInParts | Skipped:
@@ -138,27 +165,28 @@ def _score(labeller: Labeller, sample: Sample, photo: NDArray[np.uint8]) -> Scor
         return Skipped(str(error))
 
 
-def _write(labeller: Labeller, sample: Sample, scored: Scored | ScoredInParts, done: Finished) -> None:
-    folder, origin = labeller.folder, labeller.method.origin
+def _write(
+    labeller: Labeller, writer: Writer, sample: Sample, scored: Scored | ScoredInParts, done: Finished
+) -> Any:
+    origin = labeller.method.origin
     objects = with_fallbacks(_objects(scored, done, sample, origin.source), sample)
     if sample.corrections:
         objects = correct_objects(objects, sample, scored.image.cpu().numpy(), labeller.seed)
         done = _corrected(done, objects, sample, scored.boxes)
     both = done.labels, done.second
-    write_mask(label_path(folder, sample), done.labels.cpu().numpy())
-    write_maps(folder, sample, *both, done.levels)
-    write_objects(folder, sample, objects)
-    if not origin.pair:
-        return
-    for path, own in zip(pair_paths(folder, sample), both, strict=True):
-        write_mask(path, own.cpu().numpy())
-    if labeller.options.instances:
+    entries = box_masks_of(sample, objects)
+    results = {FINAL: mask_png(done.labels.cpu().numpy()), PIECES: box_masks_json(entries)}
+    results |= map_pictures(*both, done.levels)
+    if origin.pair:
+        results |= {kind: mask_png(own.cpu().numpy()) for kind, own in zip(PAIR, both, strict=True)}
+    if origin.pair and labeller.options.instances:
         assert done.probabilities is not None
         masks = {
             source: box_instances(sample, own, done.probabilities, scored.boxes, labeller.category_ids)
             for source, own in zip(PAIR, both, strict=True)
         }
-        write_piece(folder, sample, masks)
+        results[INSTANCES] = instances_json(masks)
+    return writer.write(sample.id, results, partial(photo_facts, sample, objects, labeller.classes))
 
 
 def _objects(

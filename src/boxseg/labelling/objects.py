@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +11,8 @@ from torch import Tensor
 
 from boxseg.data.box_masks import Window, ellipse_mask, object_windows
 from boxseg.dataset import Correction, Sample
-from boxseg.formats.box_masks import FALLBACK, box_mask, write_box_masks
+from boxseg.formats.box_masks import FALLBACK, BoxMask, box_mask
 from boxseg.nn.pseudo import BoxMasks
-from boxseg.runs.layout import piece_path
 
 # A mask of a smaller share of its box than this is no answer.
 LEAST_SHARE = 0.02
@@ -74,10 +72,10 @@ def objects_of_labels(
     return objects
 
 
-def write_objects(folder: Path, sample: Sample, objects: Sequence[ObjectMask]) -> None:
-    """Write the masks of one photo beside its labels; `formats.masks_json` gathers them."""
+def box_masks_of(sample: Sample, objects: Sequence[ObjectMask]) -> list[BoxMask]:
+    """The masks of one photo as they are written; `formats.masks_json` gathers them."""
     windows = object_windows(sample.boxes, sample.height, sample.width)
-    entries = [
+    return [
         box_mask(
             item.mask,
             window[:2],
@@ -88,4 +86,3 @@ def write_objects(folder: Path, sample: Sample, objects: Sequence[ObjectMask]) -
         )
         for item, window in zip(objects, windows, strict=True)
     ]
-    write_box_masks(piece_path(folder, sample), entries)

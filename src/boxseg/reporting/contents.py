@@ -105,7 +105,7 @@ def headlines(parts: Parts, shown: Shown | None) -> tuple[Headline, ...]:
         if key in found and (miou := found[key][0].miou) is not None:
             items.append(Headline(value=miou, label=label, note=found[key][1]))
     reliable = [(stage.reliable_fraction, split) for _, split, stage in reversed(found.values())]
-    agreed = [photo.agreement[0] for photo in (shown.gallery.photos if shown else ()) if photo.agreement]
+    agreed = shown.agreed if shown else []
     if agreed:
         reliable.append((sum(agreed) / len(agreed), "photos shown"))
     shares = [(share, note) for share, note in reliable if share is not None][:1]

@@ -1,10 +1,12 @@
-"""The photos of the report: which are shown, their labels and the labels' scores."""
+"""The photos of the report: which are shown, on which page, their labels and the labels' scores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from math import ceil
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +18,7 @@ from boxseg.config import Report
 from boxseg.data.geometry import background_map
 from boxseg.data.labels import confront
 from boxseg.dataset import IGNORE, Sample
+from boxseg.documents import Readable
 from boxseg.errors import DataError
 from boxseg.formats.images import sample_image
 from boxseg.inference.multiscale import write_predictions
@@ -26,7 +29,7 @@ from boxseg.reporting.html.page import Gallery, GalleryPhoto, Layer, Mark
 from boxseg.reporting.html.pictures import data_uri, fit, label_png, photo_jpeg, reliable_png, shrink_labels
 from boxseg.reporting.marks import read_marks
 from boxseg.reporting.parts import Parts, Split
-from boxseg.runs.layout import AGREED, FINAL, PAIR, Y_CRF, Y_RET, piece_path
+from boxseg.runs.layout import AGREED, FINAL, PAIR, Y_CRF, Y_RET, masks_of_boxes
 from boxseg.scoring.confusion import ConfusionMatrix
 from boxseg.scoring.label_scores import read_truth
 from boxseg.wording import counted_of
@@ -57,16 +60,20 @@ LAYERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """The gallery, and the sums over its photos.
+    """The gallery of a page, and the sums over its photos and those of the pages before it.
 
     Attributes:
         confusion: By split and layer: counts of the shown photos that have ground truth.
         skipped: Photos that could not be read, with the reason.
+        agreed: Shares of the pixels on which the labels of photos agree.
+        pages: How many pages there are.
     """
 
     gallery: Gallery
-    confusion: dict[tuple[str, str], ConfusionMatrix]
-    skipped: dict[str, str]
+    confusion: dict[tuple[str, str], ConfusionMatrix] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    agreed: list[float] = field(default_factory=list)
+    pages: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +87,11 @@ class _Opened:
     wrong: str
 
 
-def make_gallery(parts: Parts, options: Report, files: Path, network: KeptSegmenter) -> Shown | None:
-    """Choose photos, predict those without a prediction, and gather what the page shows.
+def make_galleries(parts: Parts, options: Report, files: Path, network: KeptSegmenter) -> Iterator[Shown]:
+    """Choose photos, predict those without a prediction, and gather what each page shows.
+
+    A page is done when the next is asked for, so that memory holds the photos of one. There is none without a
+    photo to show.
 
     Args:
         parts: The parts of the run.
@@ -89,49 +99,67 @@ def make_gallery(parts: Parts, options: Report, files: Path, network: KeptSegmen
         files: Folder for originals, beside the page.
         network: The network of the run, which may not exist yet.
 
-    Returns:
-        The gallery, or None without a photo to show.
-
     Raises:
         CheckpointError: The network cannot be used, or has other classes than the data.
     """
     chosen = [(split, choose(split, share)) for split, share in _shares(parts.splits, options.max_photos)]
     work = [(split, sample) for split, samples in chosen for sample in samples]
-    if not work:
-        return None
     skipped: dict[str, str] = {}
     if options.predict:
         for split, samples in chosen:
             skipped |= predict_missing(parts, network, split, samples)
-    classes = parts.splits[0].dataset.classes
-    confusion: dict[tuple[str, str], ConfusionMatrix] = {}
-    photos: list[GalleryPhoto] = []
-    all_opened = track(_open_all(work, len(classes), options.size), "report", total=len(work))
-    for (split, sample), opened in zip(work, all_opened, strict=True):
+    classes = parts.splits[0].dataset.classes if parts.splits else ()
+    opened = track(_open_all(work, len(classes), options.size), "report", total=len(work))
+    every = zip(work, opened, strict=True)
+    shown = Shown(gallery=Gallery(classes=classes, layers=(), photos=(), counts=""), skipped=skipped)
+    size = options.per_page or max(1, len(work))
+    pages = ceil(len(work) / size)
+    for number in range(pages):
+        photos = list(_described(islice(every, size), shown, options, files, number * size))
+        if number == pages - 1:
+            next(every, None)  # ends the bar
+        if not photos and pages == 1:
+            return
+        counts = _counts(photos, [split for split, samples in chosen if samples])
+        if pages > 1:
+            counts = f"Photos {number * size + 1} to {min(len(work), (number + 1) * size)} of {len(work)}."
+        gallery = Gallery(
+            classes=classes, layers=_used(parts.splits, photos), photos=tuple(photos), counts=counts
+        )
+        shown.agreed.extend(photo.agreement[0] for photo in photos if photo.agreement)
+        yield replace(shown, gallery=gallery, pages=pages)
+
+
+def _described(
+    every: Iterable[tuple[tuple[Split, Sample], _Opened | Skipped]],
+    shown: Shown,
+    options: Report,
+    files: Path,
+    first: int,
+) -> Iterator[GalleryPhoto]:
+    """Photos as a page shows them; what is counted of them is added to what has been shown."""
+    classes, confusion = shown.gallery.classes, shown.confusion
+    for place, ((split, sample), opened) in enumerate(every):
         if isinstance(opened, Skipped):
-            skipped[sample.id] = opened.reason
+            shown.skipped[sample.id] = opened.reason
             continue
         if opened.wrong:
-            skipped[sample.id] = opened.wrong
+            shown.skipped[sample.id] = opened.wrong
         counted = count_layers(opened, classes)
         for key, counts in counted.items():
-            place = (split.dataset.split, key)
-            confusion[place] = confusion[place] + counts if place in confusion else counts
+            at = (split.dataset.split, key)
+            confusion[at] = confusion[at] + counts if at in confusion else counts
         photo = describe(split, opened, counted, options)
         if options.originals:
-            photo = replace(photo, originals=write_originals(files, len(photos), split, opened))
-        photos.append(photo)
-    if not photos:
-        return None
+            photo = replace(photo, originals=write_originals(files, first + place, split, opened, first > 0))
+        yield photo
+
+
+def _used(splits: Sequence[Split], photos: Sequence[GalleryPhoto]) -> tuple[Layer, ...]:
+    """The layers that some photo has."""
     used = {key for photo in photos for key in photo.pictures}
     used |= {"boxes"} if any(photo.boxes for photo in photos) else set()
-    gallery = Gallery(
-        classes=classes,
-        layers=tuple(layer for layer in _layers(parts.splits) if layer.key in used),
-        photos=tuple(photos),
-        counts=_counts(photos, [split for split, samples in chosen if samples]),
-    )
-    return Shown(gallery=gallery, confusion=confusion, skipped=skipped)
+    return tuple(layer for layer in _layers(splits) if layer.key in used)
 
 
 def _layers(splits: Sequence[Split]) -> list[Layer]:
@@ -233,12 +261,13 @@ def _open(split: Split, sample: Sample, classes: int, size: int) -> _Opened | Sk
 
 def _marks(split: Split, sample: Sample, size: int) -> tuple[Mark, ...] | None:
     """What the page shows of the masks of a photo's boxes, if there are any."""
-    if split.masks is None or not (path := piece_path(split.masks, sample)).is_file():
+    item = masks_of_boxes(split.masks, sample) if split.masks is not None else None
+    if item is None or not item.is_file():
         return None
-    return read_marks(path, sample, tolerance=max(sample.width, sample.height) / size / 2)
+    return read_marks(item, sample, tolerance=max(sample.width, sample.height) / size / 2)
 
 
-def _sized(labels: Labels, image: NDArray[np.uint8], file: Path) -> Labels:
+def _sized(labels: Labels, image: NDArray[np.uint8], file: Readable) -> Labels:
     if labels.shape != image.shape[:2]:
         raise DataError(
             f"{file} is {labels.shape[1]}x{labels.shape[0]} pixels, its photo {image.shape[1]}x{image.shape[0]}"
@@ -324,8 +353,13 @@ def compared(split: Split, layers: dict[str, Labels]) -> tuple[Labels, Labels] |
     return confront([layers[key] for key in split.compared])
 
 
-def write_originals(files: Path, number: int, split: Split, opened: _Opened) -> dict[str, str]:
-    """Write a photo and its labels in full size; returns their addresses for the page, by layer."""
+def write_originals(
+    files: Path, number: int, split: Split, opened: _Opened, inside: bool = False
+) -> dict[str, str]:
+    """Write a photo and its labels in full size; returns their addresses for the page, by layer.
+
+    `inside` says that the page is in the folder of these files, not beside it.
+    """
     size = (opened.sample.width, opened.sample.height)
     # Numbered: names from the data may not be valid in addresses or file systems.
     contents = {"photo.jpg": photo_jpeg(opened.image, size, quality=92)}
@@ -335,5 +369,5 @@ def write_originals(files: Path, number: int, split: Split, opened: _Opened) -> 
         path = files / f"{number:05d}-{name}"
         with atomic_path(path, sync=False) as temporary:
             temporary.write_bytes(content)
-        addresses[Path(name).stem] = quote(f"{files.name}/{path.name}")
+        addresses[Path(name).stem] = quote(path.name if inside else f"{files.name}/{path.name}")
     return addresses

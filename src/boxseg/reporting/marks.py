@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from boxseg.dataset import Sample
+from boxseg.documents import Readable
 from boxseg.formats.box_masks import read_box_masks
 from boxseg.formats.coco_results import decode_window
 from boxseg.formats.contours import trace_rings
@@ -16,7 +16,7 @@ from boxseg.reporting.html.page import Mark
 from boxseg.scoring.doubtful_masks import judge_masks
 
 
-def read_marks(path: Path, sample: Sample, tolerance: float) -> tuple[Mark, ...]:
+def read_marks(path: Readable, sample: Sample, tolerance: float) -> tuple[Mark, ...]:
     """A mark for each box of a photo, in their order.
 
     Args:

@@ -28,6 +28,8 @@ from boxseg.runs.layout import (
     stage_folder,
 )
 from boxseg.runs.stage_files import training_files
+from boxseg.stores.find import home_of
+from boxseg.stores.home import Home
 
 log = logging.getLogger("boxseg")
 
@@ -51,13 +53,13 @@ class Split:
     Attributes:
         sources: By layer (`y_crf`, `y_ret`, `labels`, `prediction` …): its masks.
         compared: Layers that must agree on a pixel for it to be reliable, the first in the role of Y_crf.
-        masks: Folder made by `label`, with the masks of the boxes.
+        masks: What `label` made, with the masks of the boxes.
     """
 
     dataset: BoxDataset
     sources: dict[str, MaskFolder]
     compared: tuple[str, ...]
-    masks: Path | None = None
+    masks: Home | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,7 @@ def read_parts(folder: Path, root: Path | None, splits: Splits) -> Parts:
             if "segment" in stages:
                 sources["prediction"] = MaskFolder(predictions(stages["segment"], split.split))
             home = stages.get("label")
-            masks = home if home and _split_of(home, data) == split.split else None
+            masks = home_of(home) if home and _split_of(home, data) == split.split else None
             shown.append(Split(dataset=loaded, sources=sources, compared=compared, masks=masks))
         else:
             mend = "" if shown else " If the data set has moved, give its folder: boxseg report RUN data=DIR"

@@ -20,9 +20,10 @@ from boxseg.inference.networks import Loaded
 from boxseg.nn.deeplab import Segmenter
 from boxseg.palette import overlay, picture_palette
 from boxseg.runs.label_source import label_sources
-from boxseg.runs.layout import AGREED, label_path
+from boxseg.runs.layout import AGREED, FINAL
 from boxseg.scoring.doubtful_masks import TINY
 from boxseg.scoring.label_scores import LABEL_TITLES, Labels, read_truth
+from boxseg.stores.find import home_of
 
 Picture = NDArray[np.uint8]
 
@@ -144,7 +145,8 @@ def _truth(sample: Sample) -> Labels | None:
 
 def _evenly(dataset: BoxDataset, labels: Path) -> list[Sample]:
     """A few labelled images with boxes, evenly spread over the split."""
-    done = [s for s in dataset.samples if len(s.labels) and label_path(labels, s).is_file()]
+    home = home_of(labels)
+    done = [s for s in dataset.samples if len(s.labels) and home.item(FINAL, s.id).is_file()]
     if not done:
         raise DataError(f"no labels in {labels}")
     places = np.linspace(0, len(done) - 1, min(_ROWS, len(done))).round().astype(int)

@@ -25,9 +25,10 @@ from boxseg.options import load_mapping
 from boxseg.runs.dataset_maps import copy_maps
 from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import LabelSource, with_labels
-from boxseg.runs.layout import FINAL, HOLDER, LOCK, RECORD, piece_path
+from boxseg.runs.layout import FINAL, HOLDER, LOCK, RECORD, masks_of_boxes
 from boxseg.runs.lock import hold
 from boxseg.runs.provenance import boxes_digest, file_state
+from boxseg.stores.find import home_of
 from boxseg.wording import counted
 
 
@@ -165,7 +166,8 @@ def write_formats(
 
     `spread` has the photos written elsewhere. Complete data sets of the same labels stay.
     """
-    masks = MaskFolder(folder / FINAL)
+    home = home_of(folder)
+    masks = MaskFolder.of(home, FINAL)
     corrected = any(sample.corrections for sample in dataset.samples)
     lines: list[str] = []
     for name in names:
@@ -175,7 +177,7 @@ def write_formats(
         source = LabelSource(dataset=labelled, masks=masks, objects=objects, missing=missing, home=folder)
         writing = Writing(
             objects=objects,
-            masks=partial(piece_path, folder),
+            masks=partial(masks_of_boxes, home),
             corrected=corrected,
             photos="link",
             spread=spread,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,37 +10,42 @@ from boxseg.dataset import Sample
 from boxseg.errors import ConfigError
 from boxseg.formats.files import is_file
 from boxseg.progress import track
-from boxseg.runs.layout import CONFIDENCE, RELIABLE, map_paths
+from boxseg.runs.layout import CONFIDENCE, RELIABLE
+from boxseg.stores.find import home_of
+from boxseg.stores.home import FileHome
 from boxseg.wording import counted
 
 
-def check_maps(home: Path) -> None:
+def check_maps(folder: Path) -> None:
     """Check that a folder has maps.
 
     Raises:
         ConfigError: It has none.
     """
-    if not (home / CONFIDENCE).is_dir() and not (home / RELIABLE).is_dir():
+    home = home_of(folder)
+    if not home.has_kind(CONFIDENCE) and not home.has_kind(RELIABLE):
         raise ConfigError(
-            f"maps=true: {home} has no confidence/ and no reliable/; only folders written by label or predict "
-            "have them"
+            f"maps=true: {folder} has no confidence/ and no reliable/; only folders written by label or "
+            "predict have them"
         )
 
 
-def copy_maps(home: Path, out: Path, samples: Sequence[Sample]) -> str:
+def copy_maps(folder: Path, out: Path, samples: Sequence[Sample]) -> str:
     """Write OUT/reliable/ID.png and OUT/confidence/ID.png of photos that have them; returns a summary line.
 
     Args:
-        home: Folder made by `label` or `predict`.
+        folder: Made by `label` or `predict`.
         out: The data set.
         samples: Its photos.
     """
-    copied = [0, 0]
+    home, target = home_of(folder), FileHome(out)
+    copied = {CONFIDENCE: 0, RELIABLE: 0}
     for sample in track(samples, "maps"):
-        pairs = zip(map_paths(home, sample), map_paths(out, sample), strict=True)
-        for place, (source, file) in enumerate(pairs):
+        for kind in copied:
+            source = home.item(kind, sample.id)
             if is_file(source):
-                with atomic_path(file) as temporary:
-                    shutil.copyfile(source, temporary)
-                copied[place] += 1
-    return f"  maps: {counted(copied[1], 'reliable region')}, {counted(copied[0], 'confidence map')}"
+                with atomic_path(target.item(kind, sample.id)) as temporary:
+                    temporary.write_bytes(source.read_bytes())
+                copied[kind] += 1
+    found, sure = copied[RELIABLE], copied[CONFIDENCE]
+    return f"  maps: {counted(found, 'reliable region')}, {counted(sure, 'confidence map')}"

@@ -40,8 +40,11 @@ FREE = (
     "label.masks.simplify",
     "label.instances",  # files beside the labels
     "label.formats",
+    "label.shards.most_photos",
+    "label.shards.most_megabytes",
     "label.corrections",  # a photo whose corrections change is labelled anew
     "report.max_photos",
+    "report.per_page",
     "report.size",
     "report.originals",
     "report.predict",

@@ -38,6 +38,8 @@ from boxseg.runs.layout import (
     Y_RET,
     stage_folder,
 )
+from boxseg.stores.find import home_of
+from boxseg.stores.home import Home
 from boxseg.wording import counted, counted_of
 
 
@@ -61,6 +63,11 @@ class LabelSource:
     missing: int
     home: Path
     corrected: bool = False
+
+    @property
+    def results(self) -> Home:
+        """The other results in that folder."""
+        return home_of(self.home)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +109,7 @@ def read_source(job: ConvertJob) -> LabelSource:
             )
     labelled = with_labels(dataset, found.masks)
     boxed = data is not None and not found.predicted
-    own = found.masks.path.name == FINAL and (found.home / PIECES).is_dir()
+    own = found.masks.path.name == FINAL and home_of(found.home).has_kind(PIECES)
     return LabelSource(
         dataset=labelled,
         masks=found.masks,
@@ -213,44 +220,57 @@ def record_photos(folder: Path, classes: Sequence[str], samples: Sequence[Sample
 
 def _find(job: ConvertJob) -> _Found:
     folder = job.source
-    if not folder.is_dir():
+    if not mask_folder(folder).exists:
         raise DataError(
             f"{folder}: no such folder; expected one made by label, run or predict, or a folder of masks ID.png"
         )
-    if (stage_folder(folder, "label") / FINAL).is_dir():
+    if home_of(stage_folder(folder, "label")).has_kind(FINAL):
         folder = stage_folder(folder, "label")
     if folder.name in (FINAL, *PAIR) and is_file(folder.parent / CONFIG):
-        return _Found(masks=MaskFolder(folder), home=folder.parent, data=_data_of(folder.parent))
-    if (folder / FINAL).is_dir() and is_file(folder / CONFIG):
-        return _Found(masks=_chosen(folder, job.which), home=folder, data=_data_of(folder))
+        return _Found(masks=mask_folder(folder), home=folder.parent, data=_data_of(folder.parent))
+    if home_of(folder).has_kind(FINAL) and is_file(folder / CONFIG):
+        return _Found(masks=_chosen(home_of(folder), job.which), home=folder, data=_data_of(folder))
     if job.which != FINAL:
         raise ConfigError(f"which={job.which} is for folders made by label only; {folder} is not one")
     if (folder / FINAL).is_dir():
         return _Found(masks=MaskFolder(folder / FINAL), home=folder, predicted=True)
-    if any(listed(folder, "**/*.png")):
+    if home_of(folder).gathers and any(listed(folder, "**/*.png")):
         return _Found(masks=MaskFolder(folder), home=folder)
     raise DataError(f"{folder} holds no labels: expected labels/ or masks ID.png")
 
 
-def _chosen(folder: Path, which: str) -> MaskFolder:
+def _chosen(home: Home, which: str) -> MaskFolder:
     """The labels of a folder made by `label` that an option names."""
     if which == AGREED:
-        return MaskFolder(folder / FINAL, folder / RELIABLE)
-    if not (folder / which).is_dir():
+        return MaskFolder.of(home, FINAL, RELIABLE)
+    if not home.has_kind(which):
         raise ConfigError(
-            f"which={which}: {folder} has no {which}/; only label.method=bap and gap write {Y_CRF}/ and "
+            f"which={which}: {home.folder} has no {which}/; only label.method=bap and gap write {Y_CRF}/ and "
             f"{Y_RET}/"
         )
-    return MaskFolder(folder / which)
+    return MaskFolder.of(home, which)
+
+
+def mask_folder(path: Path) -> MaskFolder:
+    """Masks in a folder ID.png; or in shards, named as if it were one: OUT/labels."""
+    home = home_of(path.parent)
+    in_shards = not home.gathers and home.has_kind(path.name)
+    return MaskFolder.of(home, path.name) if in_shards else MaskFolder(path)
 
 
 def _data_of(folder: Path) -> Data | None:
-    file = folder / CONFIG
-    if not file.is_file():
-        return None
-    job = build_job("label", flatten(load_mapping(file)))
+    return label_job(folder).data if (folder / CONFIG).is_file() else None
+
+
+def label_job(folder: Path) -> LabelJob:
+    """The options by which `label` made a folder.
+
+    Raises:
+        ConfigError: Its config.yaml is not one of `label`.
+    """
+    job = build_job("label", flatten(load_mapping(folder / CONFIG)))
     assert isinstance(job, LabelJob)
-    return job.data
+    return job
 
 
 def _merge(given: Data | None, known: Data | None) -> Data | None:
@@ -345,14 +365,13 @@ def label_sources(folder: Path) -> dict[str, MaskFolder]:
     Raises:
         DataError: There are no masks.
     """
-    pair = {name: MaskFolder(folder / name) for name in PAIR}
-    if all(masks.path.is_dir() for masks in pair.values()):
-        return pair
-    final, reliable = folder / FINAL, folder / RELIABLE
-    if final.is_dir() and reliable.is_dir():
-        return {FINAL: MaskFolder(final), AGREED: MaskFolder(final, reliable)}
-    if final.is_dir():
-        return {FINAL: MaskFolder(final)}
-    if folder.is_dir() and next(listed(folder, "**/*.png"), None):
-        return {FINAL: MaskFolder(folder)}
+    home = home_of(folder)
+    if all(map(home.has_kind, PAIR)):
+        return {name: MaskFolder.of(home, name) for name in PAIR}
+    if home.has_kind(FINAL):
+        agreed = {AGREED: MaskFolder.of(home, FINAL, RELIABLE)} if home.has_kind(RELIABLE) else {}
+        return {FINAL: MaskFolder.of(home, FINAL), **agreed}
+    own = mask_folder(folder)
+    if own.home is not None or (home.gathers and folder.is_dir() and next(listed(folder, "**/*.png"), None)):
+        return {FINAL: own}
     raise DataError(f"no labels in {folder}: expected labels/ made by `boxseg label`, or masks ID.png")

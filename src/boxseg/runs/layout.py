@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from boxseg.dataset import Sample
+from boxseg.documents import Readable
 from boxseg.jobs.job import Stage
+from boxseg.stores.home import MAIN, Home
 
 CheckpointKind = Literal["box-classifier", "mask-network", "segmenter"]
 _MADE_BY: dict[CheckpointKind, Stage] = {
@@ -44,7 +46,7 @@ PREDICTIONS = "predictions"
 EVALUATION = "evaluate-{split}"
 
 # Labels of photos.
-FINAL = "labels"  # what a method says in the end
+FINAL = MAIN  # what a method says in the end
 Y_CRF, Y_RET = PAIR = ("y_crf", "y_ret")  # the two labels of a classifier, as files and scores name them
 AGREED = "agreed"  # labels without what is not reliable, a name in scores and reports
 CONFIDENCE = "confidence"
@@ -84,29 +86,18 @@ def stage_folder(folder: Path, stage: Stage) -> Path:
     return folder / stage
 
 
-def label_path(folder: Path, sample: Sample) -> Path:
-    """File of the labels."""
-    return folder / FINAL / f"{sample.id}.png"
+def label_kinds(*, pair: bool, instances: bool = False) -> tuple[str, ...]:
+    """The results of a photo that `label` writes: with `pair` also Y_crf and Y_ret.
+
+    With `instances` also the masks of boxes in these two.
+    """
+    both = (*PAIR, INSTANCES) if instances else PAIR
+    return (FINAL, PIECES, CONFIDENCE, RELIABLE, *(both if pair else ()))
 
 
-def pair_paths(folder: Path, sample: Sample) -> tuple[Path, Path]:
-    """Files of Y_crf and Y_ret, which labels from a classifier have."""
-    return folder / Y_CRF / f"{sample.id}.png", folder / Y_RET / f"{sample.id}.png"
-
-
-def map_paths(folder: Path, sample: Sample) -> tuple[Path, Path]:
-    """Files of the confidence and of the reliable region."""
-    return folder / CONFIDENCE / f"{sample.id}.png", folder / RELIABLE / f"{sample.id}.png"
-
-
-def piece_path(folder: Path, sample: Sample) -> Path:
-    """File of the masks of one photo's boxes."""
-    return folder / PIECES / f"{sample.id}.json"
-
-
-def pair_piece_path(folder: Path, sample: Sample) -> Path:
-    """File of the masks of one photo's boxes in Y_crf and in Y_ret."""
-    return folder / INSTANCES / f"{sample.id}.json"
+def masks_of_boxes(home: Home, sample: Sample) -> Readable:
+    """The masks of one photo's boxes."""
+    return home.item(PIECES, sample.id)
 
 
 def results_path(folder: Path, source: str) -> Path:
@@ -125,8 +116,13 @@ def evaluation(folder: Path, split: str) -> Path:
 
 
 def report_originals(page: Path) -> Path:
-    """Folder of the full-size photos and labels beside a report."""
+    """Folder of the full-size photos and labels, and of further pages, beside a report."""
     return page.with_name(f"{page.stem}-files")
+
+
+def report_page(page: Path, number: int) -> Path:
+    """The page of a report with this number, from 1."""
+    return page if number == 1 else report_originals(page) / f"page-{number:04d}.html"
 
 
 def checkpoint_file(path: Path, kind: CheckpointKind) -> Path:

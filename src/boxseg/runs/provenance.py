@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -186,41 +186,81 @@ def write_provenance(folder: Path, origins: Mapping[str, Origin]) -> None:
         temporary.write_text("".join(_line(name, origin) for name, origin in origins.items()), encoding="utf-8")
 
 
+class Recorder:
+    """Records photos once their results are on the disk. A thread reads photos and waits for the disk.
+
+    Args:
+        add: Adds lines to the record.
+        classes: Names of classes 1..L.
+        files: The files of a photo's own, which are synced here; none where its results lie with others.
+        thread: An executor of one thread.
+    """
+
+    def __init__(
+        self,
+        add: Callable[[str], object],
+        classes: Sequence[str],
+        files: Callable[[Sample], Iterable[Path]],
+        thread: Executor,
+    ) -> None:
+        self._add, self._classes, self._files, self._thread = add, classes, files, thread
+        self._made: dict[str, Sample] = {}
+        self._lines: dict[str, Future[str]] = {}
+        self._waiting: list[Sample] = []
+        self._running: deque[Future[None]] = deque()
+
+    def made(self, sample: Sample) -> None:
+        """Take note of a photo whose results are made, and not yet on the disk."""
+        self._made[sample.id] = sample
+        if not any(True for _ in self._files(sample)):  # so that nothing is left to do when they are there
+            self._lines[sample.id] = self._thread.submit(_line_of, sample, self._classes)
+
+    def kept(self, names: Iterable[str]) -> None:
+        """Record photos whose results are written, and on the disk where they lie with others."""
+        lines = []
+        for name in names:
+            sample = self._made.pop(name)
+            if name in self._lines:
+                lines.append(self._lines.pop(name).result())
+                continue
+            self._waiting.append(sample)
+            if len(self._waiting) >= _TOGETHER:
+                self._record()
+        if lines:
+            self._add("".join(lines))
+        while self._running and self._running[0].done():
+            self._running.popleft().result()  # raises what the disk said
+
+    def end(self) -> None:
+        """Wait until all are recorded that are kept."""
+        self._record()
+        for future in self._running:
+            future.result()
+
+    def _record(self) -> None:
+        work = self._thread.submit(_record, self._add, self._classes, self._files, tuple(self._waiting))
+        self._running.append(work)
+        self._waiting.clear()
+
+
 @contextmanager
 def recording(
     folder: Path,
     classes: Sequence[str],
     files: Callable[[Sample], Iterable[Path]],
     add: Callable[[str], object] | None = None,
-) -> Iterator[Callable[[Sample], None]]:
-    """A function that is told of each photo that is done, and records it once its files are on the disk.
+) -> Iterator[Recorder]:
+    """What is told of each photo that is done, and records it once its results are on the disk.
 
-    A thread waits for the disk, while the work goes on. Several processes of a machine may record in one
-    folder: the lines are written by one call of the system. Those of other machines get them by `add`, and send
-    them to one that writes them by `add_lines`.
+    Several processes of a machine may record in one folder: the lines are written by one call of the system.
+    Those of other machines get them by `add`, and send them to one that writes them by `add_lines`.
     """
-    add = add or partial(append_text, folder / PROVENANCE)
-    waiting: list[Sample] = []
-    running: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, "provenance") as thread:
-
-        def record() -> None:
-            running.append(thread.submit(_record, add, classes, files, tuple(waiting)))
-            waiting.clear()
-
-        def done(sample: Sample) -> None:
-            waiting.append(sample)
-            if len(waiting) >= _TOGETHER:
-                record()
-            while running and running[0].done():
-                running.popleft().result()  # raises what the disk said
-
+        recorder = Recorder(add or partial(append_text, folder / PROVENANCE), classes, files, thread)
         try:
-            yield done
+            yield recorder
         finally:
-            record()
-            for future in running:
-                future.result()
+            recorder.end()
 
 
 def add_lines(folder: Path, lines: Iterable[str]) -> None:
@@ -237,8 +277,11 @@ def _record(
 ) -> None:
     """Wait until the files of photos are on the disk, and add their lines."""
     sync_files(path for sample in samples for path in files(sample))
-    lines = [_line(sample.id, _origin(sample, classes, content=True)) for sample in samples]
-    add("".join(lines))
+    add("".join(_line_of(sample, classes) for sample in samples))
+
+
+def _line_of(sample: Sample, classes: Sequence[str]) -> str:
+    return _line(sample.id, _origin(sample, classes, content=True))
 
 
 def _origin(sample: Sample, classes: Sequence[str], *, content: bool = False, labels: str = "") -> Origin:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -15,6 +15,10 @@ from boxseg.formats.sample_counts import truth_flags
 from boxseg.formats.samples import chosen
 from boxseg.formats.voc_server import TREE, results_folder
 from boxseg.runs import layout
+from boxseg.stores.home import Home, has_content
+from boxseg.stores.mask_table import TABLES
+from boxseg.stores.shard_index import RUN
+from boxseg.stores.shards import SHARDS
 
 _TRAINING = (
     layout.MODEL,
@@ -39,6 +43,9 @@ WRITTEN: dict[str, tuple[str, ...]] = {
         *(f"{name}/**/*.png" for name in (layout.FINAL, *layout.PAIR, layout.CONFIDENCE, layout.RELIABLE)),
         f"{layout.INSTANCES}/**/*.json",
         f"{layout.PIECES}/**/*.json",
+        f"{SHARDS}/*.tar",
+        f"{TABLES}/*.parquet",
+        f"{SHARDS}/{RUN}",
         layout.MASKS,
         layout.MASK_COUNTS,
         *(layout.INSTANCE_RESULTS.format(source=source) for source in layout.PAIR),
@@ -50,7 +57,10 @@ WRITTEN: dict[str, tuple[str, ...]] = {
     "evaluate": (f"{layout.EVALUATION.format(split='*')}/{layout.METRICS}",),
     "predict": (f"{TREE}/*_cls/*.png", layout.ARCHIVE.format(name="*"), layout.PROVENANCE),
     "run": (layout.METRICS, layout.SHEET),
-    "report": (layout.REPORT, f"{layout.report_originals(Path(layout.REPORT))}/[0-9]*-*.*"),
+    "report": (
+        layout.REPORT,
+        *(f"{layout.report_originals(Path(layout.REPORT))}/{name}" for name in ("[0-9]*-*.*", "page-*.html")),
+    ),
 }
 
 # The results among them: another job may not continue in a folder that has any.
@@ -60,6 +70,7 @@ RESULTS = (
     layout.BEFORE_LAST,
     layout.METRICS,
     f"{layout.FINAL}/**/*.png",
+    f"{SHARDS}/*.tar",
     f"{TREE}/*_cls/*.png",
 )
 
@@ -72,11 +83,13 @@ class StageFiles:
         whole: Files about all photos together. They are written last: if any are listed, they decide `done`.
         samples: Photos with files of their own, so that a stage can resume.
         of: The files of a photo.
+        has: Whether the results of a photo are there; by default, whether it has files and none is empty.
     """
 
     whole: tuple[Path, ...] = ()
     samples: Sequence[Sample] = ()
     of: Callable[[Sample], Iterable[Path]] = lambda _: ()
+    has: Callable[[Sample], bool] | None = None
 
     @property
     def done(self) -> bool:
@@ -89,14 +102,7 @@ class StageFiles:
 
     def lacks(self, sample: Sample) -> bool:
         """Whether a photo lacks a file, or has an empty one."""
-        return not all(map(_has_content, self.of(sample)))
-
-
-def _has_content(file: Path) -> bool:
-    try:
-        return file.is_file() and file.stat().st_size > 0
-    except OSError:
-        return False
+        return not (self.has(sample) if self.has else all(map(has_content, self.of(sample))))
 
 
 def training_files(folder: Path) -> StageFiles:
@@ -109,24 +115,21 @@ def score_files(folder: Path) -> StageFiles:
     return StageFiles(whole=(folder / layout.METRICS,))
 
 
-def label_files(folder: Path, samples: Sequence[Sample], *, pair: bool, instances: bool = False) -> StageFiles:
+def label_files(home: Home, samples: Sequence[Sample], *, pair: bool, instances: bool = False) -> StageFiles:
     """Labels, maps and masks of boxes; scores if there is ground truth.
 
-    With `pair` also Y_crf and Y_ret, and with `instances` the masks of boxes in both.
+    `pair` and `instances` are those of `label_kinds`.
     """
-
-    def of(sample: Sample) -> Iterator[Path]:
-        yield layout.label_path(folder, sample)
-        yield layout.piece_path(folder, sample)
-        yield from layout.map_paths(folder, sample)
-        if pair:
-            yield from layout.pair_paths(folder, sample)
-        if pair and instances:
-            yield layout.pair_piece_path(folder, sample)
-
+    kinds = layout.label_kinds(pair=pair, instances=instances)
     scored = truth_flags(samples).any()
-    whole = (folder / layout.MASKS, *((folder / layout.METRICS,) if scored else ()))
-    return StageFiles(whole=whole, samples=samples, of=of)
+    last = layout.MASKS if home.gathers else layout.MASK_COUNTS
+    whole = (home.folder / last, *((home.folder / layout.METRICS,) if scored else ()))
+    return StageFiles(
+        whole=whole,
+        samples=samples,
+        of=lambda sample: home.own_files(sample.id, kinds),
+        has=lambda sample: home.has(sample.id, kinds),
+    )
 
 
 def submission_files(out: Path, competition: str, split: str, samples: Sequence[Sample]) -> StageFiles:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from faster_coco_eval.core import mask as coco_mask
@@ -93,13 +92,13 @@ def _codes(sample: Sample) -> list[dict[str, Any]] | str:
         return f"{sample.image.name}: segmentation cannot be read ({error})"
 
 
-def found_masks(results: Sequence[Mapping[str, Any]], truth: TrueObjects, source: Path) -> FoundMasks:
+def found_masks(results: Sequence[Mapping[str, Any]], truth: TrueObjects, source: object) -> FoundMasks:
     """The results on the images of the truth.
 
     Args:
         results: COCO results: image_id and category_id of the data's own, segmentation, score.
         truth: The images.
-        source: File of the results, named in errors.
+        source: Where the results are, as errors name it.
 
     Raises:
         DataError: A result has an unknown class, no finite score or no mask that fits its image.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from faster_coco_eval.core import mask as coco_mask
 
 from boxseg.dataset import REDRAW, Correction, Sample
+from boxseg.documents import Readable
 from boxseg.formats.box_masks import FALLBACK, NETWORK, read_box_masks
 from boxseg.formats.boxes import box_areas
 
@@ -79,8 +79,8 @@ class JudgedMask:
         return ("to be redrawn", *found) if self.corrected == REDRAW else found
 
 
-def judge_masks(path: Path, sample: Sample) -> list[JudgedMask]:
-    """What speaks against each mask of a photo, in the order of its boxes, from the file of `write_box_masks`.
+def judge_masks(path: Readable, sample: Sample) -> list[JudgedMask]:
+    """What speaks against each mask of a photo, in the order of its boxes, as of `box_masks_json`.
 
     Raises:
         DataError: The file is damaged, or of other boxes.

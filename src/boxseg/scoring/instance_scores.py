@@ -12,6 +12,7 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError, MissingExtraError
 from boxseg.formats.coco_results import CocoResult, read_results
 from boxseg.progress import track
+from boxseg.runs.box_results import OwnResults, own_results
 from boxseg.runs.layout import MASKS, PAIR, results_path
 from boxseg.scoring.average_precision import Precision, average_precision
 from boxseg.scoring.baseline_masks import BASELINE_TITLES, ellipses, grabcuts, whole_boxes
@@ -19,6 +20,7 @@ from boxseg.scoring.coco_masks import FoundMasks, TrueObjects, found_masks, true
 from boxseg.scoring.label_scores import LABEL_TITLES
 from boxseg.scoring.own_masks import ObjectIous, object_ious
 from boxseg.spreading.place import Place
+from boxseg.stores.find import home_of
 from boxseg.tables import Table
 
 
@@ -60,8 +62,12 @@ class InstanceScores:
         return {name: part.as_dict() for name, part in {**self.baselines, **self.parts}.items()}
 
 
-def result_files(path: Path) -> dict[str, Path]:
-    """Results files by source: those of a folder made by `label`, or the file itself.
+# Where results are: a file, or what `label` wrote of each photo.
+ResultSource = Path | OwnResults
+
+
+def result_sources(path: Path) -> dict[str, ResultSource]:
+    """Results by source: those of a folder made by `label`, or the file itself.
 
     Raises:
         DataError: The folder has none.
@@ -69,14 +75,15 @@ def result_files(path: Path) -> dict[str, Path]:
     if not path.is_dir():
         return {path.name if path.stem in BASELINE_TITLES else path.stem: path}
     files = {"masks": path / MASKS, **{source: results_path(path, source) for source in PAIR}}
-    found = {source: file for source, file in files.items() if file.is_file()}
+    found: dict[str, ResultSource] = {source: file for source, file in files.items() if file.is_file()}
+    found = found or {**own_results(home_of(path))}
     if not found:
         raise DataError(f"{path} has no {MASKS}: give a folder made by `boxseg label`, or a COCO results file")
     return found
 
 
 def score_instances(
-    files: Mapping[str, Path],
+    sources: Mapping[str, ResultSource],
     dataset: BoxDataset,
     samples: Sequence[Sample],
     more_baselines: TrainerOptions | None = None,
@@ -85,7 +92,7 @@ def score_instances(
     """Scores of results files on those of the images whose objects all have masks, beside whole boxes.
 
     Args:
-        files: Results files by source.
+        sources: Results by source.
         dataset: The data set they are of.
         samples: Its images.
         more_baselines: Also score ellipses and GrabCut, with this seed and these loading processes.
@@ -103,8 +110,9 @@ def score_instances(
     truth = true_objects(dataset, scored)
     scored = list(truth.samples)
     parts = {}
-    for name, file in track(files.items(), "score instances", total=len(files)):
-        found = found_masks(read_results(file), truth, file)
+    for name, file in track(sources.items(), "score instances", total=len(sources)):
+        results = read_results(file) if isinstance(file, Path) else file.of(dataset, scored)
+        found = found_masks(results, truth, file)
         if not found.masks and found.elsewhere:
             raise DataError(
                 f"{file}: none of the results is for an image of split {dataset.split} in {dataset.root}"
@@ -118,7 +126,7 @@ def score_instances(
             masks["grabcut"] = grabcuts(scored, dataset.category_ids, more_baselines, place)
         except MissingExtraError as error:
             left_out = f"Not among the baselines: {error}"
-    baselines = {name: _score_own(truth, results, dataset.root) for name, results in masks.items()}
+    baselines = {name: _score_own(truth, found, dataset.root) for name, found in masks.items()}
     return InstanceScores(images=len(scored), baselines=baselines, parts=parts, left_out=left_out)
 
 

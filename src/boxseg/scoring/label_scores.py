@@ -91,7 +91,9 @@ def score_labels(folder: Path, dataset: BoxDataset, place: Place | None = None) 
     if not scored:
         raise DataError(f"{folder} has no labels for the images of split {dataset.split} in {dataset.root}")
     work = partial(_score_chunk, sources=sources, classes=dataset.classes)
-    needs = Needs(reads=tuple(masks.path for masks in sources.values()), truth=True)
+    needs = Needs(
+        reads=tuple(dict.fromkeys(path for masks in sources.values() for path in masks.places)), truth=True
+    )
     parts = (place or Here()).share(work, scored, "score", needs=needs)
     unreadable = {name: reason for _, part in parts for name, reason in part.items()}
     report_unreadable(unreadable, len(scored))

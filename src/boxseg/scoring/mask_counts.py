@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from boxseg.dataset import LEAVE_OUT, Sample
 from boxseg.documents import read_record
 from boxseg.errors import DataError
 from boxseg.formats.object_counts import LARGE, MEDIUM
-from boxseg.runs.layout import piece_path
+from boxseg.runs.layout import masks_of_boxes
 from boxseg.scoring.doubtful_masks import FULL, TINY, UNSURE, JudgedMask, judge_masks
+from boxseg.stores.home import Home
 from boxseg.tables import Table
 
 
@@ -44,38 +46,36 @@ class MaskCounts:
 _NAMES = tuple(item.name for item in fields(MaskCounts))
 
 
-def count_masks(folder: Path, samples: Sequence[Sample]) -> dict[str, MaskCounts]:
-    """Counts for `all` boxes, and for `small`, `medium` and `large` ones, of a folder made by `label`.
+def count_masks(home: Home, samples: Iterable[Sample]) -> dict[str, MaskCounts]:
+    """Counts for `all` boxes, and for `small`, `medium` and `large` ones, of what `label` made.
 
     Raises:
         DataError: A photo's masks are damaged.
     """
-    found = list(_masks(folder, samples))
-    return {
-        "all": _count(found),
-        "small": _count([mask for mask in found if mask.box < MEDIUM]),
-        "medium": _count([mask for mask in found if MEDIUM <= mask.box <= LARGE]),
-        "large": _count([mask for mask in found if mask.box > LARGE]),
-    }
+    counts = {size: Counter[str]() for size in ("all", "small", "medium", "large")}
+    for mask in _masks(home, samples):
+        size = "small" if mask.box < MEDIUM else "medium" if mask.box <= LARGE else "large"
+        for name in _said(mask):
+            counts["all"][name] += 1
+            counts[size][name] += 1
+    return {size: MaskCounts(**found) for size, found in counts.items()}
 
 
-def _count(masks: Sequence[JudgedMask]) -> MaskCounts:
-    judged = [mask for mask in masks if not mask.settled]
-    return MaskCounts(
-        boxes=sum(mask.corrected != LEAVE_OUT for mask in masks),
-        fallback=sum(mask.fallback for mask in judged),
-        tiny=sum(mask.tiny for mask in judged),
-        full=sum(mask.full for mask in judged),
-        unsure=sum(mask.unsure for mask in judged),
-        doubtful=sum(bool(mask.reasons) for mask in judged),
-    )
+def _said(mask: JudgedMask) -> Iterator[str]:
+    """What a mask counts as."""
+    if mask.corrected != LEAVE_OUT:
+        yield "boxes"
+    if not mask.settled:
+        yield from (name for name in ("fallback", "tiny", "full", "unsure") if getattr(mask, name))
+        if mask.reasons:
+            yield "doubtful"
 
 
-def _masks(folder: Path, samples: Sequence[Sample]) -> Iterator[JudgedMask]:
+def _masks(home: Home, samples: Iterable[Sample]) -> Iterator[JudgedMask]:
     for sample in samples:
-        path = piece_path(folder, sample)
-        if path.is_file():
-            yield from judge_masks(path, sample)
+        item = masks_of_boxes(home, sample)
+        if item.is_file():
+            yield from judge_masks(item, sample)
 
 
 def read_counts(file: Path) -> dict[str, MaskCounts]:

@@ -17,8 +17,8 @@ _SMALL = 100_000
 class Cut:
     """The photos that nobody works on yet. They are cut when somebody is free: workers come and go."""
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        self._samples, self._next = samples, 0
+    def __init__(self, samples: Sequence[Sample], together: int | None = None) -> None:
+        self._samples, self._next, self._together = samples, 0, together
         self._again: deque[tuple[int, list[Sample]]] = deque()
         self._cost = sum(map(_cost, samples))
 
@@ -28,14 +28,15 @@ class Cut:
     def take(self, slots: int, most: int) -> tuple[int, list[Sample]]:
         """The next chunk, and the place of its first photo: half the share of each of so many slots.
 
-        So all end at about the same time, although some are faster. `most` is in pixels. What was given back
-        comes first.
+        So all end at about the same time, although some are faster. `most` is in pixels; of photos that are to
+        be `together` a chunk has at most so many, of any size. What was given back comes first.
         """
         if self._again:
             return self._again.popleft()
-        aim = min(most, max(_LEAST, self._cost / (2 * max(1, slots))))
+        aim = max(_LEAST, self._cost / (2 * max(1, slots)))
+        aim = aim if self._together else min(most, aim)
         place, chunk, cost = self._next, list[Sample](), 0
-        while self._next < len(self._samples):
+        while self._next < len(self._samples) and len(chunk) < (self._together or len(self._samples)):
             sample = self._samples[self._next]
             if chunk and cost + _cost(sample) > aim:
                 break

@@ -123,7 +123,7 @@ def spread(
         Progress(description, len(samples)) as bar,
     ):
         crew = Crew(client, _wanted(samples, needs, probe, accelerator))
-        run = _Run(address, client, crew, Cut(samples), bar, arrived)
+        run = _Run(address, client, crew, Cut(samples, needs.together), bar, arrived)
         run.wait_for_workers()
         log.debug(f"{description}: {counted(len(samples), 'photo')} on {counted(len(crew.hands), 'worker')}")
         # Lies in the memory of the workers that need it. Dask makes it anew from the scheduler's copy if they

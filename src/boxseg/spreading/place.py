@@ -23,17 +23,19 @@ ToolsT = TypeVar("ToolsT", bound="Tools")
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What other machines must see, beside the photos.
+    """What work needs, beside the photos; other machines must see it.
 
     Attributes:
         reads: Files and folders.
         writes: Folder that results are written to.
         truth: Whether ground truth of the photos is read.
+        together: Photos of a chunk where there are many: their results are written together.
     """
 
     reads: tuple[Path, ...] = ()
     writes: Path | None = None
     truth: bool = False
+    together: int | None = None
 
 
 NOTHING = Needs()
@@ -121,7 +123,8 @@ class Here:
         from boxseg.inference.devices import torch_devices
         from boxseg.spreading.processes import spread
 
-        results = spread(work, tools, samples, torch_devices(self.trainer), description)
+        devices = torch_devices(self.trainer)
+        results = spread(work, tools, samples, devices, description, together=needs.together)
         if arrived is not None:
             for result in results:
                 arrived(result)

@@ -57,6 +57,8 @@ def spread(
     samples: Sequence[Sample],
     devices: Sequence[torch.device],
     description: str,
+    *,
+    together: int | None = None,
 ) -> list[T]:
     """Results of `work(tools, chunk)` for chunks of the photos, in the order of the photos.
 
@@ -64,7 +66,7 @@ def spread(
     may be named more than once), there is a process each, which gets the tools once and one chunk after
     another; they share the threads of this process. The sum of the results must not depend on how photos are
     cut into chunks. `work` and `tools` can be pickled; results are small and hold no tensors. The bar shows
-    `description`.
+    `description`. Of many photos, a chunk has `together`.
 
     Raises:
         BoxsegError: A process raised it, died, or failed for another reason.
@@ -74,7 +76,7 @@ def spread(
     if count == 1:
         return [work(tools.on(devices[0]), samples)]
     threads = max(1, torch.get_num_threads() // count)
-    size = chunk_size(len(samples), devices[:count], threads)
+    size = chunk_size(len(samples), devices[:count], threads, together)
     chunks = [samples[start : start + size] for start in range(0, len(samples), size)]
     # All are made before any is started: an executor starts Python's resource tracker, which would undo `_deaf`
     # (https://github.com/python/cpython/issues/127586, not mended for Python 3.11).
@@ -89,15 +91,15 @@ def spread(
                 worker.shutdown(cancel_futures=True)
 
 
-def chunk_size(photos: int, devices: Sequence[torch.device], threads: int) -> int:
+def chunk_size(photos: int, devices: Sequence[torch.device], threads: int, together: int | None = None) -> int:
     """Number of photos a process gets at once: at least four chunks for each process, if they keep it busy.
 
-    There is a process for each device; `threads` are those of each process.
+    There is a process for each device; `threads` are those of each process. Of many photos it is `together`.
     """
     share = ceil(photos / len(devices))
     on_cpu = devices[0].type == "cpu"
     at_once, most = (threads, FOR_A_THREAD * threads) if on_cpu else (BATCH, FOR_AN_ACCELERATOR)
-    return min(share, most, max(at_once, ceil(share / 4)))
+    return min(share, together or most, max(at_once, ceil(share / 4)))
 
 
 def end_processes(processes: Sequence[BaseProcess]) -> None:

@@ -13,7 +13,7 @@ from boxseg.results import Result
 from boxseg.runs.dataset_folder import WrittenDataset, write_dataset
 from boxseg.runs.dataset_maps import check_maps
 from boxseg.runs.label_source import LabelSource, read_source, to_be_redrawn
-from boxseg.runs.layout import piece_path
+from boxseg.runs.layout import masks_of_boxes
 from boxseg.spreading.place import Needs, place_of
 
 
@@ -48,7 +48,7 @@ def run(job: ConvertJob) -> ConvertResult:
         check_maps(source.home)
     writing = Writing(
         objects=_objects(job, source),
-        masks=partial(piece_path, source.home),
+        masks=partial(masks_of_boxes, source.results),
         corrected=source.corrected,
         segmentation=job.segmentation,
         photos=job.photos,

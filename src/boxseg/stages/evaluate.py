@@ -16,13 +16,14 @@ from boxseg.results import Result
 from boxseg.runs.data_index import IndexedSplits
 from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import check_classes as check_label_classes
+from boxseg.runs.label_source import mask_folder
 from boxseg.runs.layout import METRICS, evaluation
 from boxseg.runs.lock import hold
 from boxseg.scoring.instance_scores import (
     InstanceScores,
     class_precision_table,
     mask_tables,
-    result_files,
+    result_sources,
     score_instances,
 )
 from boxseg.scoring.label_scores import LabelScores, label_table, no_truth, score_labels, score_notes
@@ -77,6 +78,8 @@ def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
             "give one of checkpoint=FILE (network), labels=FOLDER (label masks), instances=FILE (COCO results)"
         )
     home = given[0] if given[0].is_dir() or job.labels else given[0].parent
+    if job.labels and mask_folder(job.labels).home is not None:  # which has no such folder
+        home = job.labels.parent
     splits = splits or IndexedSplits(job.out or home)
     dataset = splits.load(job.data)
     report_problems(dataset)
@@ -87,7 +90,7 @@ def run(job: EvaluateJob, splits: Splits | None = None) -> EvaluateResult:
     scores: NetworkScores | LabelScores | InstanceScores
     if job.instances is not None:
         more = job.trainer if job.baselines else None
-        scores = score_instances(result_files(job.instances), dataset, dataset.samples, more, place)
+        scores = score_instances(result_sources(job.instances), dataset, dataset.samples, more, place)
     elif not dataset.has_ground_truth:
         raise no_truth(dataset)
     elif job.checkpoint is not None:

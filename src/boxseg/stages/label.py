@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TypeVar, get_args
 from boxseg.atomic import write_json
 from boxseg.config import Data
 from boxseg.data.box_masks import opencv
-from boxseg.dataset import LEAVE_OUT, REDRAW, BoxDataset, Correction
+from boxseg.dataset import LEAVE_OUT, REDRAW, BoxDataset, Correction, Sample
 from boxseg.errors import DataError
 from boxseg.formats.corrections import Corrections, read_corrections, with_corrections
 from boxseg.formats.masks_json import write_masks
@@ -33,12 +33,15 @@ from boxseg.results import Result
 from boxseg.runs.data_index import IndexedSplits
 from boxseg.runs.dataset_folder import write_formats
 from boxseg.runs.folder import open_folder
-from boxseg.runs.layout import CORRECTIONS, LABEL_MAP, MASK_COUNTS, MASKS, METRICS, piece_path
+from boxseg.runs.layout import CORRECTIONS, LABEL_MAP, MASK_COUNTS, MASKS, METRICS, masks_of_boxes
 from boxseg.runs.provenance import read_provenance, standing, write_provenance
-from boxseg.scoring.instance_scores import InstanceScores, mask_tables, result_files, score_instances
+from boxseg.scoring.instance_scores import InstanceScores, mask_tables, result_sources, score_instances
 from boxseg.scoring.label_scores import LabelScores, label_table, score_labels, score_notes, write_confusion
 from boxseg.scoring.mask_counts import MaskCounts, count_masks, count_table
 from boxseg.spreading.place import Needs, Place, place_of
+from boxseg.stores.find import home_for, home_of
+from boxseg.stores.home import Home
+from boxseg.stores.shards import SHARDS
 from boxseg.tables import Table
 from boxseg.wording import counted, counted_of
 
@@ -62,7 +65,7 @@ class LabelResult(Result):
     """Masks and labels of a split.
 
     Attributes:
-        folder: Holds masks.json, labels/ID.png, confidence/ID.png and reliable/ID.png.
+        folder: Holds masks.json, labels/ID.png, confidence/ID.png and reliable/ID.png; or shards/.
         written: Photos labelled by this call.
         present: Photos that had their labels already.
         skipped: Photos that could not be read, with the reason.
@@ -74,6 +77,7 @@ class LabelResult(Result):
         exported: A line on every other format they were written in.
         corrections: How many boxes were corrected in which way, in the words of the file of corrections; for
             `wrong` the number of photos, which `segment` leaves out.
+        in_shards: Whether the results are in shards.
     """
 
     folder: Path
@@ -87,6 +91,7 @@ class LabelResult(Result):
     left_out: int = 0
     exported: tuple[str, ...] = ()
     corrections: dict[str, int] = field(default_factory=dict)
+    in_shards: bool = False
 
     def tables(self) -> list[Table]:
         """Which masks to look at, and the scores of labels and masks."""
@@ -107,8 +112,14 @@ class LabelResult(Result):
             for what, count in self.corrections.items()
         )
         of = counted(every.boxes + dropped, "box")
+        place = self.folder / (SHARDS if self.in_shards else MASKS)
+        without = (
+            f"No {MASKS} with label.store=shards: `boxseg convert {self.folder} DIR format=coco` makes a COCO "
+            "data set of all masks"
+        )
         return [
-            f"Masks: {self.folder / MASKS} ({every.boxes} for {of}{fallback}{others})",
+            f"Masks: {place} ({every.boxes} for {of}{fallback}{others})",
+            *([without] if self.in_shards else []),
             *([f"Corrections: {self.folder / CORRECTIONS} ({corrected})"] if corrected else []),
             f"Labels: {self.folder} ({self.written} written, {self.present} there already{skipped})",
             *(score_notes(self.scores) if self.scores else []),
@@ -141,13 +152,18 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         )
     if present:
         log.info(f"label: labels of {counted_of(present, len(dataset), 'photo')} are there already")
+    labeller = replace(labeller, home=labeller.home.begin())
     skipped = label_photos(labeller, missing, job.trainer, place)
+    home = labeller.home.end()
+    labeller = replace(labeller, home=home)
     made = read_provenance(folder)
+    _check_seen(home, labeller, [sample for sample in dataset.samples if sample.id in made])
     write_provenance(folder, {sample.id: made[sample.id] for sample in dataset.samples if sample.id in made})
-    write_masks(folder / MASKS, dataset, partial(piece_path, folder), job.label.masks)
-    if method.origin.pair and job.label.instances:
-        gather(folder, dataset.samples)
-    counts = count_masks(folder, dataset.samples)
+    if home.gathers:
+        write_masks(folder / MASKS, dataset, partial(masks_of_boxes, home), job.label.masks)
+    if home.gathers and method.origin.pair and job.label.instances:
+        gather(home, dataset.samples)
+    counts = count_masks(home, dataset.samples)
     write_json(folder / MASK_COUNTS, {size: part.as_dict() for size, part in counts.items()})
     masks, scores = _scored(folder, dataset, place) if job.scores else (None, None)
     if scores:
@@ -167,7 +183,24 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         left_out=dataset.choice.boxes_left_out if dataset.choice else 0,
         exported=tuple(exported),
         corrections=_counted(dataset, corrections),
+        in_shards=not home.gathers,
     )
+
+
+def _check_seen(home: Home, labeller: Labeller, samples: Sequence[Sample]) -> None:
+    """Check that the results of photos that are recorded are found where they lie together.
+
+    Network drives may remember for a while which shards a folder had.
+
+    Raises:
+        DataError: Some are not.
+    """
+    lost = [] if home.gathers else labeller.files(samples).missing()
+    if lost:
+        raise DataError(
+            f"{home.folder}: labels of {counted(len(lost), 'photo')} were written, and are not seen here: give "
+            "the same command again"
+        )
 
 
 def _spread(place: Place, folder: Path) -> Spread | None:
@@ -179,7 +212,7 @@ def labeller_of(job: LabelJob, dataset: BoxDataset, method: Method, folder: Path
     return Labeller(
         method=method,
         options=job.label,
-        folder=folder or job.out,
+        home=home_for(folder or job.out, job.label),
         classes=dataset.classes,
         category_ids=dataset.category_ids,
         seed=job.trainer.seed,
@@ -254,7 +287,8 @@ def _attempt(score: Callable[[Path, BoxDataset], T], folder: Path, dataset: BoxD
 
 def score_masks(folder: Path, dataset: BoxDataset) -> InstanceScores | None:
     """Scores of the masks of single boxes, if the data has masks of its objects."""
-    labelled = [s for s in dataset.samples if piece_path(folder, s).is_file()]
+    home = home_of(folder)
+    labelled = [sample for sample in dataset.samples if masks_of_boxes(home, sample).is_file()]
     if all(sample.instances is None for sample in labelled):
         return None
-    return score_instances(result_files(folder), dataset, labelled)
+    return score_instances(result_sources(folder), dataset, labelled)

@@ -39,6 +39,7 @@ from boxseg.runs.provenance import origins_of, standing
 from boxseg.runs.stage_files import score_files, training_files
 from boxseg.scoring.network_scores import score_network, validation_split
 from boxseg.stages import adapt, classify, label, segment
+from boxseg.stores.find import home_for
 from boxseg.tables import Cell, Table
 from boxseg.training.checkpoints import last_checkpoint
 from boxseg.training.labels import training_labels, with_boxes
@@ -232,11 +233,11 @@ def _label(job: LabelJob, dataset: BoxDataset, method: Method, scratch: Path) ->
     folder = stage_folder(scratch, "label")
     dataset, _ = label.corrected(dataset, job, Splits())
     labeller = label.labeller_of(job, dataset, method, folder)
-    files = replace(labeller, folder=job.out).files(dataset.samples)
+    files = replace(labeller, home=home_for(job.out, job.label)).files(dataset.samples)
     missing = len(standing(job.out, dataset, files).missing)
     photos = _usual([s for s in dataset.samples if len(s.labels)] or dataset.samples)
     start = time.perf_counter()
-    label_photos(labeller, photos, _alone(job.trainer))
+    label_photos(replace(labeller, home=labeller.home.begin()), photos, _alone(job.trainer))
     each = (time.perf_counter() - start) / len(photos)
     there = len(dataset) - missing
     return PlannedStage(

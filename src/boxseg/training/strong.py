@@ -23,6 +23,7 @@ from boxseg.formats.masks import read_mask
 from boxseg.formats.problems import report_problems
 from boxseg.formats.samples import packed
 from boxseg.jobs import SegmentJob
+from boxseg.runs.label_source import mask_folder
 from boxseg.wording import counted_of
 
 log = logging.getLogger("boxseg")
@@ -76,10 +77,9 @@ def _truth(photos: BoxDataset, job: SegmentJob, classes: tuple[str, ...]) -> dic
     if job.strong == GROUND_TRUTH:
         return {s.id: s.ground_truth for s in photos.samples if s.ground_truth is not None}
     place = Path(str(job.strong)).expanduser()
-    files = {sample.id: place / f"{sample.id}.png" for sample in photos.samples}
-    masks: dict[str, MaskReader] = {
-        name: partial(read_mask, file, len(classes)) for name, file in files.items() if file.is_file()
-    }
+    folder = mask_folder(place)
+    names = [sample.id for sample in photos.samples if folder.has(sample.id)]
+    masks: dict[str, MaskReader] = {name: partial(read_mask, folder.file(name), len(classes)) for name in names}
     return masks or _annotated(photos, place, job.data, classes)
 
 

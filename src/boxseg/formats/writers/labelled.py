@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from boxseg.dataset import BACKGROUND, IGNORE, LEAVE_OUT, REDRAW, BoxDataset, Correction, Sample
+from boxseg.documents import Readable
 from boxseg.errors import DataError
 from boxseg.formats.box_masks import read_box_masks
 from boxseg.formats.boxes import mask_bounds, pixel_ranges
@@ -25,8 +25,8 @@ from boxseg.progress import track
 
 T = TypeVar("T")
 
-# Gives the path of a photo's masks, as `write_box_masks` wrote them.
-Pieces = Callable[[Sample], Path]
+# Gives a photo's masks, as of `box_masks_json`.
+Pieces = Callable[[Sample], Readable]
 
 
 class Spread(Protocol):
@@ -203,7 +203,7 @@ def _objects(
     return _boxed(sample, labels, corrected) if writing.objects == "boxes" else _regions(labels)
 
 
-def _masked(sample: Sample, path: Path) -> Iterator[LabelObject]:
+def _masked(sample: Sample, path: Readable) -> Iterator[LabelObject]:
     """The masks of the boxes, as they are in masks.json before it is cleaned up."""
     if not path.is_file():
         raise DataError(f"{path} is missing: run `boxseg label` again, or give objects=boxes")

@@ -192,8 +192,17 @@ class Gallery:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Neighbours:
+    """The other pages of a report, by what links to them are called: their addresses."""
+
+    number: int
+    count: int
+    links: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Page:
-    """The report of the run `title`.
+    """The report of the run `title`, or a further page of it.
 
     Attributes:
         facts: What was run on what: names and values.
@@ -203,6 +212,7 @@ class Page:
         masks: How many masks to look at, by size of the box.
         rule: Which masks these are, in words.
         details: Titles and texts at the foot: options, versions.
+        neighbours: The other pages; None where this is the only one.
     """
 
     title: str
@@ -216,10 +226,11 @@ class Page:
     matrices: tuple[MatrixChart, ...] = ()
     gallery: Gallery | None = None
     details: tuple[tuple[str, str], ...] = ()
+    neighbours: Neighbours | None = None
 
 
-def write_page(path: Path, page: Page) -> None:
-    """Write the page as one HTML file, whole or not at all.
+def write_page(path: Path, page: Page) -> int:
+    """Write the page as one HTML file, whole or not at all; returns its bytes.
 
     Everything from data, such as class and file names, is escaped. The page allows only its own script, and no
     requests but for images beside it, if it has any.
@@ -244,6 +255,7 @@ def write_page(path: Path, page: Page) -> None:
     )
     with atomic_path(path) as temporary:
         stream.dump(str(temporary), encoding="utf-8")
+        return temporary.stat().st_size
 
 
 @cache

@@ -28,6 +28,7 @@ from boxseg.runs.folder import FREE, file_digest
 from boxseg.runs.layout import METRICS
 from boxseg.runs.stage_files import StageFiles, label_files, score_files, submission_files, training_files
 from boxseg.stages import classify, evaluate, label, predict, segment
+from boxseg.stores.find import home_for
 
 StepJob = ClassifyJob | LabelJob | SegmentJob | EvaluateJob | PredictJob
 
@@ -199,7 +200,7 @@ class Plan:
             LabelJob,
             name,
             classifier,
-            lambda folder: label_files(folder, samples, pair=True, instances=stage.instances),
+            lambda folder: label_files(home_for(folder, stage), samples, pair=True, instances=stage.instances),
             checkpoint=classifier.folder,
             data=data,
             label=stage,

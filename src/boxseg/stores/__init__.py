@@ -1,0 +1,1 @@
+"""Where the results of photos lie: in files of their own, or many together in shards."""
