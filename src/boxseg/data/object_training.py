@@ -85,6 +85,9 @@ class ObjectTraining(TrainingPhotos):
     def __len__(self) -> int:
         return len(self._places)
 
+    def _photo(self, index: int) -> Sample:
+        return self._samples[self._places[index].photo]
+
     def __getitem__(self, key: tuple[int, int]) -> Tensors:
         index, position = key
         place = self._places[index]

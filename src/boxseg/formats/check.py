@@ -12,6 +12,7 @@ import numpy as np
 from boxseg.dataset import BoxDataset, Problem, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import decode, without_path
+from boxseg.storage.hooks import threads_for
 
 # Photos of more pixels are decoded one at a time: several at once might fill the memory.
 _LARGE, _ALONE = 2**25, threading.Lock()
@@ -36,6 +37,8 @@ def inspect_photos(
 ) -> list[Problem]:
     """`inspect` for some photos of a data set, by so many threads: by default, one for each core or more."""
     problems: list[Problem] = []
+    if threads is None:
+        threads = threads_for([sample.image for sample in samples[:1]])
     with ThreadPoolExecutor(threads) as pool:
         looks = pool.map(lambda sample: _look(sample, classes), samples)
         for done, found in enumerate(looks, start=1):

@@ -81,7 +81,7 @@ class _ByContent(pickle.Pickler):
     def reducer_override(self, given: Any) -> Any:
         if not isinstance(given, PurePath):
             return NotImplemented
-        file = Path(given)
+        file = given if isinstance(given, Path) else Path(given)
         return str, (f"{given.name} {content_digest(file) if file.is_file() else ''}",)
 
 

@@ -25,6 +25,7 @@ from boxseg.formats.listing import NAMES_USED, AnnotatedBox, AnnotatedPhoto, Cor
 from boxseg.formats.photo_names import PhotoIndex
 from boxseg.formats.shapes import bounds, rotated_corners
 from boxseg.formats.split_files import head
+from boxseg.storage.hooks import ahead
 from boxseg.formats.xml_files import Xml, local_name, parse_xml, root_tag
 
 # Those that nearly all photos have, which are looked for first.
@@ -61,7 +62,7 @@ def class_names(files: Iterable[Path], root: Path, usual: tuple[str, ...] = ()) 
 
     labelmap.txt's or `usual`, if they have all names used; else those, sorted.
     """
-    names = set().union(*map(_names_in, files))
+    names = set().union(*map(_names_in, ahead(files, lambda file: [file], small=True)))
     for known, source in ((read_label_map(root / LABELMAP_TXT), LABELMAP_TXT), (usual, "VOC's own 20")):
         if known and names <= set(known):
             return known, source

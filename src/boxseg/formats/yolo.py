@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from boxseg.formats.yolo_places import (
     read_description,
 )
 from boxseg.formats.yolo_rows import Outlined, UnreadableRow, four_corners, read_rows
+from boxseg.storage.hooks import ahead
 from boxseg.wording import counted
 
 LOOKED_FOR = "data.yaml, obj.data, or classes.txt with label files (yolo)"
@@ -98,7 +100,7 @@ def _photos(
     data: Data, description: Description, sources: dict[Path, Path], names: dict[Path, str], ids: dict[int, int]
 ) -> Iterator[_Read | Problem]:
     yield from _orphans(sources)
-    for file, source in list(sources.items())[: data.limit]:
+    for file, source in ahead(list(sources.items())[: data.limit], itemgetter(slice(1, 2)), small=True):
         photo = AnnotatedPhoto(id=names[file], image=file, source=source, normalised=True)
         yield from _with_objects(photo, description, ids)
 
@@ -128,7 +130,7 @@ def label_file(photo: Path) -> Path:
     if not places:
         return beside
     parts[places[-1]] = "labels"
-    usual = Path(*parts).with_suffix(".txt")
+    usual = type(photo)(*parts).with_suffix(".txt")
     return beside if not is_file(usual) and is_file(beside) else usual
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from boxseg.atomic import append_text, atomic_path, sync_files
 from boxseg.dataset import BoxDataset, Sample
@@ -24,6 +25,10 @@ from boxseg.formats.files import content_digest
 from boxseg.formats.masks import truth_digest
 from boxseg.runs.layout import PROVENANCE
 from boxseg.runs.stage_files import StageFiles
+from boxseg.storage.hooks import publication_of
+
+if TYPE_CHECKING:
+    from boxseg.storage.published import Publication
 
 # Photos whose files are synced together.
 _TOGETHER = 32
@@ -181,6 +186,8 @@ def write_provenance(folder: Path, origins: Mapping[str, Origin]) -> None:
     """Record these origins, in place of what was there."""
     with atomic_path(folder / PROVENANCE) as temporary:
         temporary.write_text("".join(_line(name, origin) for name, origin in origins.items()), encoding="utf-8")
+    if (publication := publication_of(folder)) is not None:
+        publication.send_record()
 
 
 @contextmanager
@@ -196,13 +203,13 @@ def recording(
     folder: the lines are written by one call of the system. Those of other machines get them by `add`, and send
     them to one that writes them by `add_lines`.
     """
-    add = add or partial(append_text, folder / PROVENANCE)
+    add, publication = add or partial(append_text, folder / PROVENANCE), publication_of(folder)
     waiting: list[Sample] = []
     running: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, "provenance") as thread:
 
         def record() -> None:
-            running.append(thread.submit(_record, add, classes, files, tuple(waiting)))
+            running.append(thread.submit(_record, add, classes, files, tuple(waiting), publication))
             waiting.clear()
 
         def done(sample: Sample) -> None:
@@ -231,11 +238,16 @@ def _record(
     classes: Sequence[str],
     files: Callable[[Sample], Iterable[Path]],
     samples: Sequence[Sample],
+    publication: Publication | None,
 ) -> None:
-    """Wait until the files of photos are on the disk, and add their lines."""
-    sync_files(path for sample in samples for path in files(sample))
-    lines = [_line(sample.id, _origin(sample, classes, content=True)) for sample in samples]
-    add("".join(lines))
+    """Wait until the files of photos are on the disk, or at the address of the folder, and add their lines."""
+    paths = [path for sample in samples for path in files(sample)]
+    sync_files(paths)
+    lines = "".join(_line(sample.id, _origin(sample, classes, content=True)) for sample in samples)
+    if publication is not None and samples:
+        publication.send(paths)
+        publication.send_lines(lines)
+    add(lines)
 
 
 def _origin(sample: Sample, classes: Sequence[str], *, content: bool = False, labels: str = "") -> Origin:

@@ -19,6 +19,7 @@ from boxseg.collector import collector_paused
 from boxseg.jobs import AdaptJob, ClassifyJob, Job, LabelJob, RunJob, SegmentJob
 from boxseg.options import to_words
 from boxseg.results import Result
+from boxseg.storage.places import at_home
 from boxseg.training.launch import check_launch, launched
 
 log = logging.getLogger("boxseg")
@@ -55,7 +56,8 @@ def _run(verb: str, job: Job, planned: bool, **lightnings: Any) -> Result:
     with collector_paused():
         stage = importlib.import_module(f"boxseg.stages.{name}")
         from boxseg.runs.lock import locks_of_a_command
-    with locks_of_a_command():
-        result: Result = stage.run(job) if planned else stage.run(job, **lightnings)
+    with locks_of_a_command(), at_home(verb, job) as (own, results):
+        results.append(stage.run(own) if planned else stage.run(own, **lightnings))
+    result: Result = results[0]
     log.debug(f"{verb}: {time.monotonic() - start:.1f} s")
     return result

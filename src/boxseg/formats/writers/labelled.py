@@ -18,10 +18,12 @@ from boxseg.formats.boxes import mask_bounds, pixel_ranges
 from boxseg.formats.coco_results import decode_window
 from boxseg.formats.components import split_regions
 from boxseg.formats.contours import Ring, outlines
+from boxseg.formats.masks import MaskFolder
 from boxseg.formats.object_outlines import object_regions
 from boxseg.formats.regions import UNREADABLE_REGION, encode_region
 from boxseg.formats.simplify import simplify_rings
 from boxseg.progress import track
+from boxseg.storage.hooks import ahead
 
 T = TypeVar("T")
 
@@ -137,7 +139,7 @@ def _write_chunk(
 
 def labelled_photos(samples: Sequence[Sample], writing: Writing) -> Iterator[PhotoLabels]:
     """Photos whose ground truth is the labels, one by one, with progress."""
-    for sample in track(samples, "convert"):
+    for sample in track(ahead(samples, partial(_read_of, writing)), "convert", total=len(samples)):
         assert sample.ground_truth is not None
         labels = sample.ground_truth()
         if labels.shape != (sample.height, sample.width):
@@ -168,6 +170,15 @@ def labelled_photos(samples: Sequence[Sample], writing: Writing) -> Iterator[Pho
             left_out=len(dropped),
         )
         yield PhotoLabels(sample=sample, labels=labels, objects=found, counts=counts)
+
+
+def _read_of(writing: Writing, sample: Sample) -> list[Path | None]:
+    """The files of a photo that are read from their folders."""
+    masks = writing.masks(sample) if writing.masks else None
+    photo = sample.image if writing.photos == "copy" else None
+    reader = getattr(getattr(sample.ground_truth, "func", None), "__self__", None)
+    label = reader.file(sample.id) if isinstance(reader, MaskFolder) else None
+    return [photo, label, masks]
 
 
 def _corrections(sample: Sample, writing: Writing) -> dict[int, Correction]:
