@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from faulty_store import BUCKET, KEY, SECRET, FaultyStore, faulty_store
+from faulty_store import BUCKET, KEY, SECRET, FaultyStore, client, empty, faulty_store
 
 
 @pytest.fixture(scope="session")
@@ -21,9 +20,7 @@ def running_store() -> Iterator[FaultyStore]:
 
 
 @pytest.fixture
-def store(
-    running_store: FaultyStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[FaultyStore]:
+def store(running_store: FaultyStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FaultyStore]:
     """The server with an empty bucket, its keys in the environment, and a cache of the test's own."""
     from boxseg.storage import patience
     from boxseg.storage.store import forget
@@ -59,36 +56,3 @@ def store(
     running_store.delay = 0.0
     empty()
     forget()
-
-
-def client() -> Any:
-    import boto3
-
-    return boto3.client("s3")
-
-
-def empty() -> None:
-    for key in keys():
-        client().delete_object(Bucket=BUCKET, Key=key)
-
-
-def keys(prefix: str = "") -> list[str]:
-    pages = client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
-    return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-
-
-def upload(folder: Path, key: str) -> str:
-    """Put the files of a folder there; returns the address."""
-    own = client()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        own.put_object(Bucket=BUCKET, Key=f"{key}/{file.relative_to(folder)}", Body=file.read_bytes())
-    return f"s3://{BUCKET}/{key}"
-
-
-def content(prefix: str) -> dict[str, bytes]:
-    """Objects below a prefix, by the rest of their keys."""
-    own = client()
-    return {
-        key.removeprefix(f"{prefix}/"): own.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-        for key in keys(f"{prefix}/")
-    }

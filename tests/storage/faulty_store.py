@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 KEY, SECRET = "AKIDTESTTESTTESTTEST", "test-secret-4f1c9a77d0"
@@ -81,7 +82,9 @@ class Door:
 
     def _answer(self, environ: dict[str, Any], start: Start, fault: Fault | None) -> Iterable[bytes]:
         if f"Credential={KEY}/" not in environ.get("HTTP_AUTHORIZATION", ""):
-            return _refused(start, "403 Forbidden", "InvalidAccessKeyId", "The AWS Access Key Id does not exist.")
+            return _refused(
+                start, "403 Forbidden", "InvalidAccessKeyId", "The AWS Access Key Id does not exist."
+            )
         if fault is None:
             return self._inner(environ, start)
         if fault.what == "503":
@@ -127,3 +130,36 @@ def faulty_store() -> Iterator[FaultyStore]:
     finally:
         server.shutdown()
         thread.join()
+
+
+def client() -> Any:
+    import boto3
+
+    return boto3.client("s3")
+
+
+def empty() -> None:
+    for key in keys():
+        client().delete_object(Bucket=BUCKET, Key=key)
+
+
+def keys(prefix: str = "") -> list[str]:
+    pages = client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+    return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+
+def upload(folder: Path, key: str) -> str:
+    """Put the files of a folder there; returns the address."""
+    own = client()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        own.put_object(Bucket=BUCKET, Key=f"{key}/{file.relative_to(folder)}", Body=file.read_bytes())
+    return f"s3://{BUCKET}/{key}"
+
+
+def content(prefix: str) -> dict[str, bytes]:
+    """Objects below a prefix, by the rest of their keys."""
+    own = client()
+    return {
+        key.removeprefix(f"{prefix}/"): own.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        for key in keys(f"{prefix}/")
+    }

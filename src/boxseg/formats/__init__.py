@@ -201,7 +201,9 @@ def _check_root(root: Path) -> None:
     if root.exists():
         raise DataError(f"{root} is a file, expected the folder of a data set, or a file {', '.join(FILES)}")
     if is_remote(root):
-        raise DataError(f"{root}: nothing is there, neither an object nor a folder of objects: check the address")
+        raise DataError(
+            f"{root}: nothing is there, neither an object nor a folder of objects: check the address"
+        )
     parent = root.absolute().parent
     siblings = [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
     raise DataError(f"{root}: no such folder{did_you_mean(root.name, siblings)}")

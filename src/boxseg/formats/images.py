@@ -102,7 +102,8 @@ def opened(
 ) -> Iterator[Image.Image]:
     """Open an image file; DataError if it is missing, damaged, or has more pixels than `limit`.
 
-    Of an object in a store only the beginning may be read, if not the `whole` of it is needed. Damage is whatever its decoder raises while the block works on it: Pillow's have no common error.
+    Of an object in a store only the beginning may be read, if not the `whole` of it is needed. Damage is
+    whatever its decoder raises while the block works on it: Pillow's have no common error.
     """
     try:
         with readable(path, whole=whole) as file, _image(file) as image:

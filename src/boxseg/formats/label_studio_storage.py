@@ -27,7 +27,9 @@ def is_annotation(path: Path) -> bool:
 def files_without_suffix(root: Path) -> list[Path]:
     """Single annotations in the folder and directly below it that have no suffix, as storages may name them."""
     found = (path for pattern in ("*", "*/*") for path in sorted(listed(root, pattern)))
-    bare = ahead((path for path in found if not path.suffix and path.is_file()), lambda path: [path], small=True)
+    bare = ahead(
+        (path for path in found if not path.suffix and path.is_file()), lambda path: [path], small=True
+    )
     return [path for path in bare if is_annotation(path)]
 
 

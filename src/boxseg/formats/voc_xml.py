@@ -25,8 +25,8 @@ from boxseg.formats.listing import NAMES_USED, AnnotatedBox, AnnotatedPhoto, Cor
 from boxseg.formats.photo_names import PhotoIndex
 from boxseg.formats.shapes import bounds, rotated_corners
 from boxseg.formats.split_files import head
-from boxseg.storage.hooks import ahead
 from boxseg.formats.xml_files import Xml, local_name, parse_xml, root_tag
+from boxseg.storage.hooks import ahead
 
 # Those that nearly all photos have, which are looked for first.
 USUAL_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")

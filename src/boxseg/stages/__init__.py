@@ -56,7 +56,7 @@ def _run(verb: str, job: Job, planned: bool, **lightnings: Any) -> Result:
     with collector_paused():
         stage = importlib.import_module(f"boxseg.stages.{name}")
         from boxseg.runs.lock import locks_of_a_command
-    with locks_of_a_command(), at_home(verb, job) as (own, results):
+    with locks_of_a_command(), at_home(verb, job, planned=planned) as (own, results):
         results.append(stage.run(own) if planned else stage.run(own, **lightnings))
     result: Result = results[0]
     log.debug(f"{verb}: {time.monotonic() - start:.1f} s")

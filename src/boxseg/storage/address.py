@@ -1,4 +1,4 @@
-"""Addresses of objects as paths: what readers do with a folder of this machine, they can do with one elsewhere."""
+"""Addresses of objects as paths: what readers do with a folder of this machine, they do with one elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from boxseg.errors import ConfigError
 
 if TYPE_CHECKING:
-    from boxseg.storage.store import Entry, Store
+    from boxseg.storage.listing import Entry
+    from boxseg.storage.store import Store
 
 _Local: type[Path] = type(Path())  # the class of paths on this system
 # pathlib makes one slash of two.
@@ -43,7 +44,9 @@ def as_path(text: Path | str) -> Path:
     Raises:
         ConfigError: The address holds a password or a signature.
     """
-    if isinstance(text, RemotePath) or not is_address(text):
+    if isinstance(text, RemotePath):
+        return text
+    if not is_address(text):
         return Path(text)
     refuse_secrets(str(text))
     return RemotePath(str(text).rstrip("/"))
@@ -171,8 +174,8 @@ class RemotePath(_Local):  # type: ignore[misc, valid-type]
         size, time_ns = (0, 0) if entry is None else (entry.size, entry.time)
         seconds = time_ns / 1e9
         exact = {
-            **{name: seconds for name in ("st_atime", "st_mtime", "st_ctime")},
-            **{name: time_ns for name in ("st_atime_ns", "st_mtime_ns", "st_ctime_ns")},
+            **dict.fromkeys(("st_atime", "st_mtime", "st_ctime"), seconds),
+            **dict.fromkeys(("st_atime_ns", "st_mtime_ns", "st_ctime_ns"), time_ns),
         }
         whole = int(seconds)
         return os.stat_result((mode, 0, 0, 1, 0, 0, size, whole, whole, whole), exact)
@@ -227,7 +230,7 @@ class RemotePath(_Local):  # type: ignore[misc, valid-type]
     def _is_there(self) -> bool:
         return self.exists()
 
-    def open(  # type: ignore[override]
+    def open(
         self,
         mode: str = "r",
         buffering: int = -1,

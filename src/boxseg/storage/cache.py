@@ -1,8 +1,8 @@
 """Copies of objects on this machine: whole or not at all, of bounded size, shared by processes and commands.
 
-A file is named by the address and by what the store says of the content, so that a changed object is another file.
-What was used longest ago is removed first. A process that is killed leaves at most a temporary file, which goes
-the same way.
+A file is named by the address and by what the store says of the content, so that a changed object is another
+file. What was used longest ago is removed first. A process that is killed leaves at most a temporary file,
+which goes the same way.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from boxseg.storage.listing import Entry
 
 _FOLDER, _SIZE = "BOXSEG_CACHE", "BOXSEG_CACHE_GB"
 _USUAL_GB = 20.0
-# Shares of the limit: down to which files are removed; how much a process adds before it counts all files again.
+# Shares of the limit: down to which files are removed; what a process adds before it counts all files again.
 _DOWN_TO, _COUNTED_AFTER = 0.9, 0.02
-# Seconds after which a temporary file is of a process that was killed, and a file's time of use is written again.
+# Seconds after which a temporary file is of a killed process, and a file's time of use is written again.
 _OLD, _FRESH = 86_400, 60
 
 
@@ -93,7 +93,7 @@ class Cache:
         return True
 
     def open(self, file: Path) -> IO[bytes] | None:
-        """A copy, opened: it can be read to the end even if it is removed meanwhile. None if it is not there."""
+        """A copy, opened: it can be read to the end even if it is removed then. None if it is not there."""
         try:
             found = file.open("rb")
         except FileNotFoundError:
@@ -102,7 +102,7 @@ class Cache:
         return found
 
     def put(self, file: Path, write: Callable[[Path], object]) -> None:
-        """Have a copy written to a temporary file, and give it its name; older ones are removed to make room."""
+        """Have a copy written to a temporary file, which gets its name; older ones are removed to make room."""
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_name(f".{uuid.uuid4().hex}")
         try:

@@ -1,8 +1,8 @@
 """One command at a time works at an address, as far as a store allows: it has no locks.
 
-A command puts an object that says who it is, and puts it again every few seconds. Another that finds it fresh gives
-up. Of two that begin in the same second both may. A killed command on this machine is recognised at once; of one on
-another machine, its object grows old.
+A command puts an object that says who it is, and puts it again every few seconds. Another that finds it fresh
+gives up. Of two that begin in the same second both may. A killed command on this machine is recognised at
+once; of one on another machine, its object grows old.
 """
 
 from __future__ import annotations

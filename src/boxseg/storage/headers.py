@@ -10,7 +10,7 @@ from boxseg.storage.address import RemotePath
 if TYPE_CHECKING:
     from boxseg.storage.store import Store
 
-# Bytes that are asked for first: the headers of most photos, also with the small picture that cameras put there.
+# Bytes that are asked for first: the headers of most photos, with the small picture that cameras put there.
 FIRST = 1 << 16
 # Bytes of an object that is rather fetched whole, if all of its folder have room on this machine.
 SMALL = 1 << 22

@@ -22,7 +22,7 @@ S = TypeVar("S")
 
 # In a working folder: the address that its files are made for.
 ADDRESS = ".boxseg-address"
-# Objects that are fetched before they are asked for, and small ones, of which many are read in the time of a photo.
+# Objects that are fetched before they are asked for; small ones, of which many are read in the time of a photo.
 _AHEAD, _AHEAD_SMALL = 32, 256
 # Headers of photos that are read at once; and photos, each of which is decoded.
 _HEADERS, _READING = 32, 16
@@ -64,11 +64,11 @@ def threads_for(paths: Iterable[Path], usual: int | None = None) -> int | None:
 
 
 def list_once(folder: Path) -> None:
-    """List a folder with all that is below, if it is an address: questions about files there cost nothing more."""
+    """List a folder with all that is below, if it is an address: later questions about it cost nothing."""
     if isinstance(folder, RemotePath):
         from boxseg.storage.store import store_of
 
-        store_of(folder).list(folder)
+        store_of(folder).list_below(folder)
 
 
 def walk(top: Path) -> Iterator[tuple[str | Path, list[str], list[str]]]:
@@ -84,7 +84,7 @@ def walk(top: Path) -> Iterator[tuple[str | Path, list[str], list[str]]]:
 
 
 def together(work: Callable[[T], S], items: Sequence[T], paths: Iterable[Path], usual: int = 1) -> list[S]:
-    """Results of `work` for items, which reads the paths: by many threads if one is an address, else by so many."""
+    """Results of `work` for items, which reads the paths: by many threads if one is an address, else `usual`."""
     threads = _HEADERS if any(isinstance(path, RemotePath) for path in paths) else usual
     if threads == 1:
         return [work(item) for item in items]
@@ -165,7 +165,7 @@ def publication_of(folder: Path) -> Publication | None:
 
 @contextmanager
 def sending(folder: Path) -> Iterator[Callable[[list[Path]], None]]:
-    """A function that has finished files of a folder put to its address, those that exist; else it does nothing."""
+    """A function that has those of some files that exist put to the address of their folder, if it has one."""
     publication = publication_of(folder)
     if publication is None:
         yield lambda files: None

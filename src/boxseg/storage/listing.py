@@ -68,4 +68,3 @@ class Listing:
         for folder, files in self._files.items():
             for name, entry in files.items():
                 yield (f"{folder}/{name}" if folder else name), entry
-

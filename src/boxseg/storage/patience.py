@@ -16,7 +16,7 @@ log = logging.getLogger("boxseg")
 
 T = TypeVar("T")
 
-# Attempts, and seconds to wait after the first and at most: half a minute in all, more if each runs into a timeout.
+# Attempts, and seconds to wait after the first and at most: some 15 in all, more if they run into timeouts.
 ATTEMPTS, FIRST, LONGEST = 7, 0.25, 10.0
 
 # Errors by the names of their types, as not all libraries of stores are installed: no usable credentials, and
@@ -57,15 +57,15 @@ def persistently(ask: Callable[[], T], address: str, given_up: Callable[[], bool
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return ask()
-        except (BoxsegError, FileNotFoundError, *_OURS):
+        except (BoxsegError, FileNotFoundError, *_OURS):  # noqa: PERF203
             raise
         except Exception as error:
             if (refusal := _refusal(error, address)) is not None:
                 raise refusal from error
             if attempt == ATTEMPTS or given_up():
                 raise StorageError(
-                    f"{address}: no usable answer in {ATTEMPTS} attempts ({_said(error)}): the same command goes "
-                    "on where it stopped"
+                    f"{address}: no usable answer in {ATTEMPTS} attempts ({_said(error)}): the same command "
+                    "goes on where it stopped"
                 ) from error
             # Many processes that were turned away at once must not come back at once.
             wait = random.uniform(0.5, 1.0) * min(LONGEST, FIRST * 2 ** (attempt - 1))
@@ -80,13 +80,13 @@ def _refusal(error: Exception, address: str) -> StorageError | None:
     scheme = address.partition(":")[0]
     if names & _NO_KEYS:
         return StorageError(
-            f"{address}: no credentials ({_said(error)}): set {_keys(scheme)}, or FSSPEC_{scheme.upper()}_ANON=true "
-            "for data that anybody may read"
+            f"{address}: no credentials ({_said(error)}): set {_keys(scheme)}, or "
+            f"FSSPEC_{scheme.upper()}_ANON=true for data that anybody may read"
         )
     if isinstance(error, PermissionError) or _status(error) in (401, 403):
         return StorageError(
-            f"{address}: the store refuses access ({_said(error)}): check {_keys(scheme)}, and that they may read "
-            "there (and write, for out=)"
+            f"{address}: the store refuses access ({_said(error)}): check {_keys(scheme)}, and that they may "
+            "read there (and write, for out=)"
         )
     if names & _WRONG or _status(error) in (301, 400, 405, 501):
         return StorageError(f"{address}: cannot be used ({_said(error)}): check the address")
@@ -95,7 +95,9 @@ def _refusal(error: Exception, address: str) -> StorageError | None:
 
 def _keys(scheme: str) -> str:
     if scheme in ("s3", "s3a"):
-        return "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (and AWS_ENDPOINT_URL of another provider)"
+        return (
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (AWS_ENDPOINT_URL of other providers)"
+        )
     return f"the credentials of {scheme}:// in the environment, as fsspec wants them"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,12 +75,13 @@ def check_addresses(verb: str, job: Any) -> None:
             continue
         if key != "out":
             raise ConfigError(
-                f"{key}={address}: boxseg {verb} reads this from a disk: copy it to this machine and give its path"
+                f"{key}={address}: boxseg {verb} reads this from a disk: copy it to this machine, and give "
+                "its path"
             )
         if verb not in _WRITING:
             raise ConfigError(
-                f"out={address}: boxseg {verb} writes to a disk of this machine: give out=DIR, and copy what you "
-                f"want to keep there afterwards ({', '.join(_WRITING)} take an address)"
+                f"out={address}: boxseg {verb} writes to a disk of this machine: give out=DIR, and copy what "
+                f"you want to keep there afterwards ({', '.join(_WRITING)} take an address)"
             )
         if getattr(job, "cluster", None):
             raise ConfigError(
@@ -90,10 +91,11 @@ def check_addresses(verb: str, job: Any) -> None:
 
 
 @contextmanager
-def at_home(verb: str, job: T) -> Iterator[tuple[T, list[Any]]]:
+def at_home(verb: str, job: T, *, planned: bool = False) -> Iterator[tuple[T, list[Any]]]:
     """The job, with a folder of this machine as `out` if that is an address, and a list for its result.
 
-    The folder's files are put to the address as they are finished; results and errors name the address.
+    Unless the job is only `planned`, the folder's files are put to the address as they are finished. Results
+    and errors name the address.
 
     Raises:
         ConfigError: An address is given where none will do, or another command works there.
@@ -107,15 +109,21 @@ def at_home(verb: str, job: T) -> Iterator[tuple[T, list[Any]]]:
         yield job, results
         return
     from boxseg.storage.claims import claimed
-    from boxseg.storage.published import published, working_folder
+    from boxseg.storage.published import looked_at, published
 
-    folder = working_folder(address)
     all_files = verb in _GOING_ON or getattr(job, "submission", None) is not None
+    folder = None
     try:
-        with claimed(address), published(address, all_files=all_files):
+        with ExitStack() as stack:
+            if planned:
+                folder = stack.enter_context(looked_at(address))
+            else:
+                stack.enter_context(claimed(address))
+                folder = stack.enter_context(published(address, all_files=all_files))
             yield dataclasses.replace(job, out=folder), results  # type: ignore[type-var]
     except BoxsegError as error:
-        error.args = tuple(_renamed(part, folder, address) for part in error.args)
+        if folder is not None:
+            error.args = tuple(_renamed(part, folder, address) for part in error.args)
         raise
     results[:] = [_renamed(result, folder, address) for result in results]
 
@@ -130,15 +138,16 @@ def _renamed(value: Any, folder: Path, address: RemotePath) -> Any:
     """A value with the address in place of the working folder."""
     if isinstance(value, str):
         return value.replace(str(folder), str(address))
-    if isinstance(value, Path) and not isinstance(value, RemotePath) and value.is_relative_to(folder):
-        return address / value.relative_to(folder)
-    if isinstance(value, tuple) and type(value) is tuple:
+    if isinstance(value, Path):
+        inside = not isinstance(value, RemotePath) and value.is_relative_to(folder)
+        return address / value.relative_to(folder) if inside else value
+    if type(value) is tuple:
         return tuple(_renamed(part, folder, address) for part in value)
-    if isinstance(value, dict):
+    if type(value) is dict:
         return {key: _renamed(part, folder, address) for key, part in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type) and hasattr(value, "folder"):
-        parts = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
-        return dataclasses.replace(value, **{name: _renamed(part, folder, address) for name, part in parts.items()})
-    if dataclasses.is_dataclass(value) and not isinstance(value, type) and hasattr(value, "file"):
-        return dataclasses.replace(value, file=_renamed(value.file, folder, address))
-    return value
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    before = {item.name: getattr(value, item.name) for item in dataclasses.fields(value) if item.init}
+    after = {name: _renamed(part, folder, address) for name, part in before.items()}
+    changes = {name: part for name, part in after.items() if part is not before[name] and part != before[name]}
+    return dataclasses.replace(value, **changes) if changes else value

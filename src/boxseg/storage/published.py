@@ -1,8 +1,8 @@
 """Results at an address: written to a working folder of this machine, and put there as they are finished.
 
 The working folder lies beside the copies of objects. Before a command begins it is made equal to what is at the
-address, so that a command goes on wherever it is given again. Files of a photo are put before the line that says
-what they were made from; the lines, to which a store cannot add, are objects of their own until the command ends.
+address, so that a command goes on wherever it is given again. Files of a photo are put before the line that
+says what they were made from. A store cannot add to an object: until the command ends, lines are objects.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from boxseg.atomic import is_temporary, write_text
 from boxseg.storage.address import RemotePath, as_path
 from boxseg.storage.cache import cache_folder
 from boxseg.storage.claims import CLAIMS
+from boxseg.storage.connection import is_md5, md5_of
 from boxseg.storage.hooks import ADDRESS
 from boxseg.storage.listing import Entry, Listing
-from boxseg.storage.store import is_md5, md5_of, store_of
+from boxseg.storage.store import store_of
 
 # At the address: lines of provenance.jsonl that are not yet in it.
 LINES = ".provenance"
@@ -71,8 +72,13 @@ class Publication:
         target: RemotePath = self.address / file.relative_to(self.folder)
         return target
 
-    def begin(self, *, all_files: bool) -> None:
-        """Make the working folder equal to what is at the address; without `all_files`, only its first level."""
+    def begin(self, *, all_files: bool, sizes_only: bool = False) -> None:
+        """Make the working folder equal to what is at the address.
+
+        Args:
+            all_files: Whether what is in folders there is wanted, too.
+            sizes_only: Whether of that only names and sizes are.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         there = dict(self._store.listed_now(self.address).items())
         lines = sorted(key for key in there if key.startswith(f"{LINES}/"))
@@ -88,7 +94,9 @@ class Publication:
             if key not in wanted or not _same(file, wanted[key]):
                 file.unlink()
         lacking = [key for key in wanted if not (self.folder / key).is_file()]
-        _all_of(self._store.submit(self._get, key) for key in lacking)
+        for key in [key for key in lacking if sizes_only and "/" in key]:
+            _make_hollow(self.folder / key, wanted[key].size)
+        _all_of(self._store.submit(self._get, key) for key in lacking if not (sizes_only and "/" in key))
         parts = [part.result() for part in [self._store.submit(self._line_part, key) for key in lines]]
         if parts:
             record = self.folder / RECORD
@@ -168,15 +176,33 @@ class Publication:
 
 
 @contextmanager
-def published(address: RemotePath, *, all_files: bool) -> Iterator[Publication]:
+def published(address: RemotePath, *, all_files: bool) -> Iterator[Path]:
     """A working folder for an address; when the block succeeds, all is put there and the folder removed."""
     publication = Publication(working_folder(address), address)
     if not all_files:
         shutil.rmtree(publication.folder, ignore_errors=True)
     publication.begin(all_files=all_files)
-    yield publication
+    yield publication.folder
     publication.finish(all_files=all_files)
     shutil.rmtree(publication.folder, ignore_errors=True)
+
+
+@contextmanager
+def looked_at(address: RemotePath) -> Iterator[Path]:
+    """A folder with the names and sizes of what is at an address, to look at; nothing is put there."""
+    folder = working_folder(address)
+    publication = Publication(folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}"), address)
+    try:
+        publication.begin(all_files=True, sizes_only=True)
+        yield publication.folder
+    finally:
+        shutil.rmtree(publication.folder, ignore_errors=True)
+
+
+def _make_hollow(file: Path, size: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("wb") as content:
+        content.truncate(size)
 
 
 def _stays_inside(key: str) -> bool:

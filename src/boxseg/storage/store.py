@@ -1,30 +1,25 @@
-"""The connection of a process to a store: lists folders, fetches objects and parts of them, and puts files there."""
+"""A store: lists folders, fetches objects and parts of them, and puts files there."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
-from boxseg.errors import BoxsegError, DataError, MissingExtraError, one_line
-from boxseg.extras import import_extra
+from boxseg.errors import BoxsegError
 from boxseg.storage.address import RemotePath
 from boxseg.storage.cache import Cache
+from boxseg.storage.connection import AT_ONCE, connect, entry_of, is_md5, md5_of
 from boxseg.storage.listing import Entry, Listing
 from boxseg.storage.patience import Damaged, StorageError, persistently
 
 T = TypeVar("T")
 
-# Requests at once.
-AT_ONCE = 32
 # Bytes above which an object is not held in memory while it is fetched or put.
 _LARGE = 1 << 26
 # Questions about single files of a folder before the folder is listed.
@@ -50,7 +45,8 @@ def _after_fork() -> None:
     _lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def store_of(path: RemotePath) -> Store:
@@ -105,10 +101,10 @@ class Store:
         above = str(path.parent)
         self._asked[above] += 1
         if self._asked[above] > _PATIENCE and len(path.parts) > 3:
-            self.list(path.parent)
+            self.list_below(path.parent)
             return self.state(path)
         try:
-            entry = _entry(self._ask(lambda fs: fs.info(address), address))
+            entry = entry_of(self._ask(lambda fs: fs.info(address), address))
         except FileNotFoundError:
             return None
         if entry is not None:
@@ -135,7 +131,7 @@ class Store:
         """Know of an object what another process knows."""
         self._known[str(path)] = entry
 
-    def list(self, folder: RemotePath) -> Listing:
+    def list_below(self, folder: RemotePath) -> Listing:
         """List all that is below a folder, once."""
         address = str(folder)
         if (covered := self._covering(address)) is not None:
@@ -150,7 +146,7 @@ class Store:
         def find(fs: Any) -> list[tuple[str, Entry]]:
             start = fs._strip_protocol(address).rstrip("/") + "/"
             found: Mapping[str, Any] = fs.find(start, detail=True)
-            entries = ((name, _entry(info)) for name, info in found.items() if name.startswith(start))
+            entries = ((name, entry_of(info)) for name, info in found.items() if name.startswith(start))
             return [(name[len(start) :], entry) for name, entry in entries if entry is not None]
 
         try:
@@ -182,7 +178,7 @@ class Store:
         return [folder.joinpath(*filter(None, name[start:].split("/"))) for name in listing.folders(key)]
 
     def _listed(self, folder: RemotePath) -> tuple[Listing, str]:
-        self.list(folder)
+        self.list_below(folder)
         covered = self._covering(str(folder))
         assert covered is not None
         return covered
@@ -210,7 +206,7 @@ class Store:
 
     @contextmanager
     def named(self, path: RemotePath) -> Iterator[Path]:
-        """An object as a file of this machine that has a name as long as the block lasts; errors of `opened`."""
+        """An object as a file of this machine, which has a name until the block ends; errors of `opened`."""
         while True:
             try:
                 kept = self.cache.kept(self.fetched(path))
@@ -220,6 +216,11 @@ class Store:
                 self._present(path)
         try:
             yield file
+        except BoxsegError as error:  # it is the object that is meant
+            error.args = tuple(
+                part.replace(str(file), str(path)) if isinstance(part, str) else part for part in error.args
+            )
+            raise
         finally:
             kept.__exit__(None, None, None)
 
@@ -258,7 +259,7 @@ class Store:
         return covered is not None and 2 * covered[0].size <= self.cache.limit
 
     def part(self, path: RemotePath, start: int, end: int) -> bytes:
-        """Bytes of an object from a place to another; errors of `opened`."""
+        """Bytes of an object from a place up to another; errors as of `opened`."""
         address, wanted = str(path), end - start
 
         def read(fs: Any) -> bytes:
@@ -311,7 +312,7 @@ class Store:
         came.append((size, digest))
         if again:
             # It may have been changed since it was listed, as a file of this machine may be.
-            now = _entry(self._connected(str(path)).info(str(path)))
+            now = entry_of(self._connected(str(path)).info(str(path)))
             if now is not None and (now.size, now.tag) != (entry.size, entry.tag):
                 raise _Changed(now)
             if size == entry.size:
@@ -368,67 +369,5 @@ class Store:
     def _connected(self, address: str) -> Any:
         with self._lock:
             if self._fs is None:
-                self._fs = _connect(self._scheme, address)
+                self._fs = connect(self._scheme, address)
             return self._fs
-
-
-def _connect(scheme: str, address: str) -> Any:
-    """The file system of fsspec; it takes its credentials from the environment.
-
-    Raises:
-        MissingExtraError: fsspec, or the package for this kind of store, is not installed.
-        DataError: fsspec knows no such kind of store.
-    """
-    fsspec = import_extra("fsspec", extra="cloud", purpose=f"{address}: reading from a store")
-    # Listings are kept here, and attempts counted here: those of the library would multiply.
-    options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
-    if scheme in ("s3", "s3a"):
-        given = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
-        usual = {"retries": {"max_attempts": 0}, "max_pool_connections": 2 * AT_ONCE}
-        options |= {"config_kwargs": usual | given, "max_concurrency": 1}
-    try:
-        fs = fsspec.filesystem(scheme, **options)
-    except ImportError as error:
-        package = one_line(error, 150)
-        raise MissingExtraError(f"{address}: {package}: pip install 'boxseg[cloud]'") from error
-    except ValueError as error:
-        raise DataError(f"{address}: no kind of store that fsspec knows ({one_line(error, 150)})") from error
-    if scheme in ("s3", "s3a"):
-        fs.retries = 1
-    return fs
-
-
-def _entry(info: Mapping[str, Any]) -> Entry | None:
-    """What a store says of an object; None for a folder."""
-    if info.get("type") == "directory":
-        return None
-    tag = str(info.get("ETag") or info.get("etag") or "").strip('"')
-    if info.get("md5Hash"):  # Google's
-        tag = base64.b64decode(info["md5Hash"]).hex()
-    return Entry(int(info.get("size") or 0), _nanoseconds(info), tag)
-
-
-def _nanoseconds(info: Mapping[str, Any]) -> int:
-    names = ("LastModified", "last_modified", "mtime", "updated", "created")
-    time = next((info[name] for name in names if info.get(name)), 0)
-    if isinstance(time, str):
-        try:
-            time = datetime.fromisoformat(time.replace("Z", "+00:00"))
-        except ValueError:
-            return 0
-    seconds = time.timestamp() if isinstance(time, datetime) else float(time)
-    return round(seconds * 1000) * 1_000_000
-
-
-def is_md5(tag: str) -> bool:
-    """Whether the tag of an object looks like the MD5 of its content."""
-    return len(tag) == 32 and all(digit in "0123456789abcdef" for digit in tag)
-
-
-def md5_of(file: Path) -> str:
-    """MD5 of a file's content, hexadecimal: what stores compare, no protection against anybody."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with file.open("rb") as content:
-        while block := content.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
