@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from faulty_store import BUCKET, KEY, SECRET, FaultyStore, client, empty, faulty_store
 
 

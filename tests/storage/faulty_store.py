@@ -1,4 +1,4 @@
-"""An S3 server on the loopback interface, moto's, behind a door of our own that counts requests and plants faults."""
+"""An S3 server on the loopback interface, moto's, behind a door that counts requests and plants faults."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Fault:
     """What happens to requests whose method and path a pattern matches.
 
     Attributes:
-        what: `503`, `cut` (a body that ends early), `flip` (a body with another byte), `slow` (an answer that comes
-            after `seconds`), `gone` (404) or `slow-body`.
+        what: `503`, `cut` (a body that ends early), `flip` (a body with another byte), `slow` (an answer that
+            comes after `seconds`), or `gone` (404).
         pattern: Of `METHOD /bucket/key`.
         times: How often.
         seconds: Of a slow answer.
@@ -75,16 +75,15 @@ class Door:
         try:
             if store.delay:
                 time.sleep(store.delay)
-            return self._answer(environ, start, fault)
+            answer = self._answer(environ, start, fault)
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else answer
         finally:
             with self._lock:
                 self._now -= 1
 
     def _answer(self, environ: dict[str, Any], start: Start, fault: Fault | None) -> Iterable[bytes]:
         if f"Credential={KEY}/" not in environ.get("HTTP_AUTHORIZATION", ""):
-            return _refused(
-                start, "403 Forbidden", "InvalidAccessKeyId", "The AWS Access Key Id does not exist."
-            )
+            return _refused(start, "403 Forbidden", "InvalidAccessKeyId", "There is no such Access Key Id.")
         if fault is None:
             return self._inner(environ, start)
         if fault.what == "503":
@@ -104,7 +103,7 @@ class Door:
 def _refused(start: Start, status: str, code: str, message: str) -> list[bytes]:
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
     start(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
-    return [body]
+    return [body]  # not of HEAD
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def walk(top: Path) -> Iterator[tuple[str | Path, list[str], list[str]]]:
 
 
 def together(work: Callable[[T], S], items: Sequence[T], paths: Iterable[Path], usual: int = 1) -> list[S]:
-    """Results of `work` for items, which reads the paths: by many threads if one is an address, else `usual`."""
+    """Results of `work` for items, which reads the paths: by many threads if one is an address."""
     threads = _HEADERS if any(isinstance(path, RemotePath) for path in paths) else usual
     if threads == 1:
         return [work(item) for item in items]

@@ -27,6 +27,8 @@ _NO_KEYS = frozenset(
     | {"ClientAuthenticationError"}
 )
 _WRONG = frozenset({"ParamValidationError", "InvalidRegionError", "NoRegionError", "InvalidConfigError"})
+# Errors of gcsfs, Azure and aiohttp with the status of an answer.
+_STATUS = {"HttpError": "code", "HttpResponseError": "status_code", "ClientResponseError": "status"}
 # Names of variables of the environment that hold credentials.
 _SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSW|CREDENTIAL", re.IGNORECASE)
 # Errors of Python that say something of the code, not of the store.
@@ -102,14 +104,17 @@ def _keys(scheme: str) -> str:
 
 
 def _status(error: Exception) -> int:
-    """The status of an HTTP answer, as the libraries keep it; 0 where there is none."""
+    """The status of an HTTP answer, as the libraries keep it; 0 where there is none.
+
+    A `code` alone tells nothing: aiohttp has 400 for a body that is cut short.
+    """
     for part in chain_of(error):
         response = getattr(part, "response", None)
-        if isinstance(response, dict):
+        if isinstance(response, dict):  # of botocore
             return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
-        status = getattr(part, "status", None) or getattr(part, "code", None)
-        if isinstance(status, int):
-            return status
+        name = _STATUS.get(type(part).__name__)
+        if name and str(getattr(part, name, "")).isdigit():
+            return int(getattr(part, name))
     return 0
 
 

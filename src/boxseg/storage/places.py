@@ -68,9 +68,13 @@ def check_addresses(verb: str, job: Any) -> None:
     """Refuse addresses where only files of this machine will do.
 
     Raises:
-        ConfigError: One is given.
+        ConfigError: One is given, or results would by default go to one.
     """
     for key, address in addresses_in(job):
+        if verb == "evaluate" and key in ("labels", "instances") and job.out is None:
+            raise ConfigError(
+                f"{key}={address}: say where the scores go, by out=DIR or the address of a folder"
+            )
         if key.startswith("data.") or key in _READ.get(verb, ()):
             continue
         if key != "out":
@@ -98,10 +102,9 @@ def at_home(verb: str, job: T, *, planned: bool = False) -> Iterator[tuple[T, li
     and errors name the address.
 
     Raises:
-        ConfigError: An address is given where none will do, or another command works there.
+        ConfigError: Another command works there.
         StorageError: The store refuses or does not answer.
     """
-    check_addresses(verb, job)
     results: list[Any] = []
     _forget()
     address = getattr(job, "out", None)

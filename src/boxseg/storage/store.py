@@ -208,12 +208,12 @@ class Store:
     def named(self, path: RemotePath) -> Iterator[Path]:
         """An object as a file of this machine, which has a name until the block ends; errors of `opened`."""
         while True:
+            kept = self.cache.kept(self.fetched(path))
             try:
-                kept = self.cache.kept(self.fetched(path))
                 file = kept.__enter__()
                 break
-            except FileNotFoundError:
-                self._present(path)
+            except FileNotFoundError:  # it was removed to make room
+                continue
         try:
             yield file
         except BoxsegError as error:  # it is the object that is meant
