@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -132,14 +134,20 @@ def faulty_store() -> Iterator[FaultyStore]:
 
 
 def client() -> Any:
+    """A client of another library than the one that is tested, with the right keys."""
+    return _client(os.environ["AWS_ENDPOINT_URL"])
+
+
+@cache
+def _client(url: str) -> Any:
     import boto3
 
-    return boto3.client("s3")
+    return boto3.client("s3", endpoint_url=url, aws_access_key_id=KEY, aws_secret_access_key=SECRET)
 
 
 def empty() -> None:
-    for key in keys():
-        client().delete_object(Bucket=BUCKET, Key=key)
+    if there := keys():
+        client().delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in there]})
 
 
 def keys(prefix: str = "") -> list[str]:
