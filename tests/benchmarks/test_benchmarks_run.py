@@ -15,6 +15,7 @@ import object_masks
 import provenance
 import scale
 import startup
+import storage
 import training_step
 
 
@@ -31,6 +32,7 @@ import training_step
         (object_masks, 1),
         (memory, 1),
         (provenance, 1),
+        (storage, 1),
     ],
     ids=[
         "label",
@@ -43,9 +45,13 @@ import training_step
         "object_masks",
         "memory",
         "provenance",
+        "storage",
     ],
 )
 def test_it_prints_its_tables(benchmark: ModuleType, tables: int, capsys: pytest.CaptureFixture[str]) -> None:
+    if benchmark is storage:
+        for package in ("s3fs", "moto", "flask_cors"):
+            pytest.importorskip(package, reason=f"{package} is not installed")
     benchmark.main(["--smoke", "--threads", "1"])
     lines = capsys.readouterr().out.splitlines()
     rules = [place for place, line in enumerate(lines) if line.startswith("|") and not set(line) - set("|-: ")]

@@ -93,8 +93,12 @@ class Door:
         if fault.what == "gone":
             return _refused(start, "404 Not Found", "NoSuchKey", "The specified key does not exist.")
         if fault.what == "slow":
-            time.sleep(fault.seconds)
-            return self._inner(environ, start)
+            until = time.monotonic() + fault.seconds
+            while time.monotonic() < until and fault in self._store.faults:
+                time.sleep(0.05)
+            if fault in self._store.faults:
+                return self._inner(environ, start)
+            return _refused(start, "503 Slow Down", "SlowDown", "The test is over.")
         held: list[Any] = []
         body = b"".join(self._inner(environ, lambda *given: held.extend(given)))
         status, headers = held[0], [(k, v) for k, v in held[1] if "checksum" not in k.lower()]

@@ -119,6 +119,14 @@ def test_options_of_another_job_are_refused(
     assert "metrics.json" not in content("out"), "what overwrite=true removes is removed there, too"
 
 
+def test_a_folder_of_somebody_else_sends_nothing_anywhere(store: FaultyStore, toy: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "given"
+    label(toy, folder)
+    (folder / hooks.ADDRESS).write_text(f"s3://{BUCKET}/theirs")
+    label(toy, folder, overwrite=True)
+    assert not store.asked
+
+
 def test_files_of_others_stay(store: FaultyStore, toy: Path) -> None:
     client().put_object(Bucket=BUCKET, Key="out/notes/mine.txt", Body=b"mine")
     label(toy)
@@ -268,6 +276,7 @@ def test_keys_that_lead_out_are_left_alone(store: FaultyStore, tmp_path: Path) -
     assert not list(tmp_path.rglob("escaped.txt"))
 
 
+@pytest.mark.slow
 def test_several_processes_put_their_files(store: FaultyStore, toy: Path, near: dict[str, bytes]) -> None:
     label(toy, devices=2, accelerator="cpu")
     same(content("out"), near)

@@ -44,7 +44,12 @@ def working_folder(address: RemotePath) -> Path:
 
 
 def publication_of(folder: Path) -> Publication | None:
-    """What puts the files of a working folder to its address; None for any other folder."""
+    """What puts the files of a working folder to its address; None for any other folder.
+
+    A run folder of somebody else must not send anything anywhere, whatever is in it.
+    """
+    if folder.parent != cache_folder() / "work":
+        return None
     try:
         text = (folder / ADDRESS).read_text(encoding="utf-8")
     except OSError:
