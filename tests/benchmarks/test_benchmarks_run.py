@@ -16,6 +16,7 @@ import provenance
 import scale
 import shards
 import startup
+import storage
 import training_step
 
 
@@ -33,6 +34,7 @@ import training_step
         (memory, 1),
         (provenance, 1),
         (shards, 1),
+        (storage, 1),
     ],
     ids=[
         "label",
@@ -46,9 +48,13 @@ import training_step
         "memory",
         "provenance",
         "shards",
+        "storage",
     ],
 )
 def test_it_prints_its_tables(benchmark: ModuleType, tables: int, capsys: pytest.CaptureFixture[str]) -> None:
+    if benchmark is storage:
+        for package in ("s3fs", "moto", "flask_cors"):
+            pytest.importorskip(package, reason=f"{package} is not installed")
     benchmark.main(["--smoke", "--threads", "1"])
     lines = capsys.readouterr().out.splitlines()
     rules = [place for place, line in enumerate(lines) if line.startswith("|") and not set(line) - set("|-: ")]

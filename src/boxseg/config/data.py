@@ -8,6 +8,7 @@ from typing import Literal
 
 from boxseg.errors import require
 from boxseg.plugins import FormatName, require_name
+from boxseg.storage.address import as_path
 
 # Files that describe all splits of a data set, and all files that may be given in place of its folder.
 DESCRIPTIONS = (".yaml", ".yml", ".data")
@@ -24,7 +25,8 @@ class Data:
     """Photos with boxes.
 
     Args:
-        root: Folder of the data set, or its annotation file (COCO, CVAT, Label Studio), or data.yaml (YOLO).
+        root: Folder of the data set, or its annotation file (COCO, CVAT, Label Studio), or data.yaml (YOLO). Or
+            the address of one of these in a store, such as s3://bucket/photos (extra `cloud`).
         format: How the boxes are stored; `auto` recognises the format. Plug-ins add others.
         split: Images to work on: a list in ImageSets/Segmentation (VOC), an annotation file
             `instances_SPLIT.json` (COCO), an entry of data.yaml (YOLO), a subset or a file SPLIT.xml (CVAT), or
@@ -64,6 +66,7 @@ class Data:
     max_pixels: int = MOST_PIXELS
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "root", as_path(self.root))
         require_name("format", "data.format", self.format)
         require(self.limit is None or self.limit > 0, f"data.limit must be positive, got {self.limit}")
         require(self.max_pixels > 0, f"data.max_pixels must be positive, got {self.max_pixels}")

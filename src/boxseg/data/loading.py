@@ -22,10 +22,11 @@ from boxseg.data.geometry import background_map
 from boxseg.data.labels import GROUND_TRUTH, Source, read_labels
 from boxseg.data.sampler import StreamSampler
 from boxseg.data.transforms import Item, augment, is_sliver
-from boxseg.data.workers import LoadingError, choose_workers, reading_threads, start_worker
+from boxseg.data.workers import LoadingError, choose_workers, cores, reading_threads, start_worker
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import sample_image, sample_picture
+from boxseg.storage.hooks import ahead, fetch_together, is_remote
 from boxseg.wording import counted
 
 
@@ -133,6 +134,20 @@ class TrainingPhotos(Dataset[Any]):
     def __getitem__(self, key: tuple[int, int]) -> Tensors:
         """An item of a batch, for an (index, position) pair of a `StreamSampler`."""
         raise NotImplementedError
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> list[Tensors]:
+        """The items of a batch; photos in a store are fetched together."""
+        fetch_together(self._photo(index).image for index, _ in keys)
+        return [self[key] for key in keys]
+
+    def _photo(self, index: int) -> Sample:
+        """The photo that an index of the sampler names."""
+        return self._samples[index]
+
+    @property
+    def remote(self) -> bool:
+        """Whether photos lie in a store."""
+        return is_remote(self._samples[0].image)
 
     @staticmethod
     def collate(items: list[Tensors]) -> Any:
@@ -255,7 +270,9 @@ def make_loader(dataset: TrainingPhotos, sampler: StreamSampler, *, workers: int
 
     With several ranks, `sampler` is this rank's `shard`.
     """
-    workers = choose_workers(len(dataset)) if workers < 0 else workers
+    if workers < 0:
+        # A process of its own asks a store for the next batches while this one computes.
+        workers = max(choose_workers(len(dataset)), int(dataset.remote))
     return StreamLoader(
         dataset,
         batch_size=sampler.rank_batch,
@@ -300,6 +317,8 @@ def photos(samples: Sequence[Sample], *, workers: int = -1) -> Iterator[LoadedPh
     In a block of `read_by_threads`, threads do.
     """
     threads = reading_threads()
+    if threads is None and samples and is_remote(samples[0].image):
+        threads = cores()  # processes would wait for the store, one photo after another
     if threads:
         yield from _read_ahead(samples, threads)
         return
@@ -320,7 +339,7 @@ def _read_ahead(samples: Sequence[Sample], threads: int) -> Iterator[LoadedPhoto
     read, waiting = Photos(samples), deque[tuple[Sample, Future[Any]]]()
     with ThreadPoolExecutor(threads, "boxseg-read") as pool:
         try:
-            for place, sample in enumerate(samples):
+            for place, sample in enumerate(ahead(samples, lambda sample: [sample.image])):
                 waiting.append((sample, pool.submit(read.__getitem__, place)))
                 if len(waiting) > 2 * threads:
                     first, future = waiting.popleft()

@@ -80,6 +80,9 @@ class ObjectTraining(TrainingPhotos):
     def __len__(self) -> int:
         return len(self._places)
 
+    def _photo(self, index: int) -> Sample:
+        return self._samples[int(self._places[index, 0])]
+
     def __getitem__(self, key: tuple[int, int]) -> Tensors:
         index, position = key
         photo, box = self._places[index].tolist()

@@ -32,6 +32,7 @@ from boxseg.formats.masks import read_mask
 from boxseg.formats.sample_counts import truth_flags
 from boxseg.formats.samples import Samples, packed
 from boxseg.progress import Progress
+from boxseg.storage.hooks import is_remote, list_once
 from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
@@ -96,6 +97,7 @@ def _given(data: Data) -> Data:
 
 def _load(data: Data, boxes: bool) -> BoxDataset:
     _check_root(data.root)
+    list_once(data.root)
     name, sign = _recognised(data)
     listing = _list(name, data, boxes)
     count = listing.photos.count if isinstance(listing.photos, Stream) else None
@@ -203,6 +205,10 @@ def _check_root(root: Path) -> None:
         return
     if root.exists():
         raise DataError(f"{root} is a file, expected the folder of a data set, or a file {', '.join(FILES)}")
+    if is_remote(root):
+        raise DataError(
+            f"{root}: nothing is there, neither an object nor a folder of objects: check the address"
+        )
     parent = root.absolute().parent
     siblings = [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
     raise DataError(f"{root}: no such folder{did_you_mean(root.name, siblings)}")

@@ -13,6 +13,7 @@ from boxseg.dataset import BoxDataset, Problem, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import decode, without_path
 from boxseg.formats.listing import parts_of
+from boxseg.storage.hooks import threads_for
 
 # Photos that wait for threads at a time: each that waits takes memory.
 _TOGETHER = 1024
@@ -40,6 +41,8 @@ def inspect_photos(
     """`inspect` for some photos of a data set, by so many threads: by default, one for each core or more."""
     problems: list[Problem] = []
     done = 0
+    if threads is None:
+        threads = threads_for([sample.image for sample in samples[:1]])
     with ThreadPoolExecutor(threads) as pool:
         for part in parts_of(samples, _TOGETHER):
             for found in pool.map(lambda sample: _look(sample, classes), part):

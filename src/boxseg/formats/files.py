@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from typing import Literal
 from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
 from boxseg.documents import Readable
+from boxseg.storage.address import normpath
+from boxseg.storage.hooks import is_remote, local_copy
 
 _SEPARATOR = re.compile(r"[/\\]")
 _ROOTED = re.compile(r"[/\\]|[A-Za-z]:")  # absolute path, network share or Windows drive
@@ -51,7 +52,7 @@ def leads_out(name: str) -> bool:
 
 def normal(path: Path) -> Path:
     """A path from the top, without `..`; links are not followed."""
-    return Path(os.path.normpath(path.absolute()))
+    return normpath(path.absolute())
 
 
 def is_below(path: Path, folder: Path) -> bool:
@@ -69,11 +70,14 @@ def place_photo(sample: Sample, folder: Path, how: Literal["copy", "link", "none
     if how == "none" or in_place:
         return path
     with atomic_path(path, sync=False) as temporary:
+        if how == "link" and is_remote(sample.image):
+            how = "copy"
         if how == "link":
             try:
                 temporary.symlink_to(sample.image.resolve())
             except OSError:
                 how = "copy"
         if how == "copy":
-            shutil.copyfile(sample.image, temporary)
+            with local_copy(sample.image) as photo:
+                shutil.copyfile(photo, temporary)
     return path

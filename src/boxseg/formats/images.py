@@ -27,6 +27,7 @@ from boxseg.dataset import Sample
 from boxseg.documents import Readable, require_regular
 from boxseg.errors import DataError, is_damage
 from boxseg.formats.rasters import raster_photo
+from boxseg.storage.hooks import readable
 
 # What is taken for a photo, by every reader and verb. Pillow reads all but the last two, which it reads with a
 # plug-in; without one they are listed as unreadable.
@@ -96,18 +97,16 @@ _NO_LIMIT = _NoLimit()
 
 
 @contextmanager
-def opened(path: Readable | str | IO[bytes], limit: int = MOST_PIXELS) -> Iterator[Image.Image]:
+def opened(
+    path: Readable | str | IO[bytes], limit: int = MOST_PIXELS, *, whole: bool = True
+) -> Iterator[Image.Image]:
     """Open an image file; DataError if it is missing, damaged, or has more pixels than `limit`.
 
-    Damage is whatever its decoder raises while the block works on it: Pillow's have no common error.
+    Of an object in a store only the beginning may be read, if not the `whole` of it is needed. Damage is
+    whatever its decoder raises while the block works on it: Pillow's have no common error.
     """
     try:
-        if isinstance(path, (str, Path)):
-            require_regular(Path(path))
-        with _NO_LIMIT:
-            raster = raster_photo(Path(path)) if isinstance(path, (str, Path)) else None
-            image = raster or Image.open(_opened_content(path))
-        with image:
+        with readable(path, whole=whole) as file, _image(file) as image:
             if image.width * image.height > limit:
                 raise DataError(
                     f"{path}: {image.width} x {image.height} pixels are more than max_pixels={limit}, "
@@ -120,16 +119,19 @@ def opened(path: Readable | str | IO[bytes], limit: int = MOST_PIXELS) -> Iterat
         raise unreadable(path, error) from error
 
 
-def _opened_content(path: Readable | str | IO[bytes]) -> str | Path | IO[bytes]:
-    """What Pillow can open."""
-    if isinstance(path, (str, Path)) or hasattr(path, "read"):
-        return cast("str | Path | IO[bytes]", path)
-    return io.BytesIO(path.read_bytes())
+def _image(file: Readable | str | IO[bytes]) -> Image.Image:
+    if isinstance(file, (str, Path)):
+        require_regular(Path(file))
+    with _NO_LIMIT:
+        if isinstance(file, (str, Path)):
+            return raster_photo(Path(file)) or Image.open(file)
+        content = file if hasattr(file, "read") else io.BytesIO(file.read_bytes())
+        return Image.open(cast("IO[bytes]", content))
 
 
 def read_header(path: Path | str, limit: int = MOST_PIXELS) -> Header:
     """Size and orientation, without decoding the pixels; errors as for `opened`."""
-    with opened(path, limit) as image:
+    with opened(path, limit, whole=False) as image:
         return Header(image.size, _turn(image))
 
 

@@ -13,7 +13,6 @@ upload also without the eight digits in front.
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -41,6 +40,7 @@ from boxseg.formats.listing import NAMES_USED, AnnotatedPhoto, LeftOut, Listing,
 from boxseg.formats.photo_names import find_files, readings, without_upload_digits
 from boxseg.formats.shapes import Shape, with_shapes
 from boxseg.formats.split_files import find_split_file, head, images_option, split_files
+from boxseg.storage.address import commonpath
 
 LOOKED_FOR = "a JSON list of tasks (label-studio)"
 
@@ -88,7 +88,7 @@ def _photos(
 ) -> Iterator[AnnotatedPhoto | Problem]:
     found, problems = sort_out(_photo_files(data, tasks, path))
     yield from problems
-    top = os.path.commonpath([file.parent for _, file in found]) if found else data.root
+    top = commonpath([file.parent for _, file in found]) if found else data.root
     files = set(list(dict.fromkeys(file for _, file in found))[: data.limit])
     for task, file in found:
         if file not in files:

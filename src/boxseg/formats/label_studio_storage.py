@@ -15,6 +15,7 @@ from boxseg.documents import read_json
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.files import listed
 from boxseg.formats.split_files import head
+from boxseg.storage.hooks import ahead
 
 
 def is_annotation(path: Path) -> bool:
@@ -26,7 +27,10 @@ def is_annotation(path: Path) -> bool:
 def files_without_suffix(root: Path) -> list[Path]:
     """Single annotations in the folder and directly below it that have no suffix, as storages may name them."""
     found = (path for pattern in ("*", "*/*") for path in sorted(listed(root, pattern)))
-    return [path for path in found if not path.suffix and path.is_file() and is_annotation(path)]
+    bare = ahead(
+        (path for path in found if not path.suffix and path.is_file()), lambda path: [path], small=True
+    )
+    return [path for path in bare if is_annotation(path)]
 
 
 def read_tasks(data: Data, files: list[Path]) -> tuple[Path, dict[Path, list[dict[str, Any]]]]:

@@ -37,6 +37,7 @@ from boxseg.formats.loose_numbers import Id, as_id
 from boxseg.formats.photo_names import find_files
 from boxseg.formats.shapes import Shape, bounds, with_shapes
 from boxseg.formats.split_files import annotations_option, head, images_option, split_files
+from boxseg.storage.hooks import ahead
 
 LOOKED_FOR = "JSON files of labelme beside photos (labelme)"
 _OTHER_SPLITS = ("val", "valid", "validation", "test")
@@ -96,7 +97,7 @@ def _of_split(data: Data, files: list[Path]) -> list[Path]:
 
 
 def _contents(files: list[Path]) -> Iterator[tuple[Path, _Content] | Problem]:
-    for file in files:
+    for file in ahead(files, lambda file: [file], small=True):
         try:
             content = read_json(file)
         except DataError as error:
@@ -137,7 +138,7 @@ def _photos(
 
 def _below(top: Path, file: Path, name: str) -> str:
     """A name beside a file, as a path from the folder of photos."""
-    return Path(os.path.relpath(file.parent / name, top)).as_posix()
+    return Path(os.path.relpath(str(file.parent / name), str(top))).as_posix()
 
 
 def _with_objects(

@@ -109,7 +109,7 @@ class _ByContent(pickle.Pickler):
     def reducer_override(self, given: Any) -> Any:
         if isinstance(given, type) or not (isinstance(given, PurePath) or hasattr(given, "read_bytes")):
             return NotImplemented
-        file: Readable = Path(given) if isinstance(given, PurePath) else given
+        file: Readable = given if isinstance(given, Path) or not isinstance(given, PurePath) else Path(given)
         return str, (f"{given.name} {content_digest(file) if file.is_file() else ''}",)
 
 

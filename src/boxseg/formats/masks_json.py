@@ -13,7 +13,6 @@ Labelling writes the masks of each photo as of `box_masks.box_masks_json`. When 
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -44,6 +43,7 @@ from boxseg.formats.json_lists import object_entries
 from boxseg.formats.regions import encode_region
 from boxseg.formats.simplify import mask_polygons
 from boxseg.progress import track
+from boxseg.storage.address import commonpath
 
 Pieces = Callable[[Sample], Readable]  # the file with a photo's masks, which need not exist
 Fields = dict[str, Any]  # of an annotation
@@ -218,11 +218,11 @@ def _photo_folder(samples: Iterable[Sample]) -> Path:
     photos = [sample.image.absolute() for sample in samples]
     ends = [Path(f"{sample.id}{sample.image.suffix}").parts for sample in samples]
     homes = {
-        Path(*photo.parts[: -len(end)]) if photo.parts[-len(end) :] == end else None
+        type(photo)(*photo.parts[: -len(end)]) if photo.parts[-len(end) :] == end else None
         for photo, end in zip(photos, ends, strict=True)
     }
     home = homes.pop() if len(homes) == 1 else None
-    return home or Path(os.path.commonpath([photo.parent for photo in photos]))
+    return home or commonpath([photo.parent for photo in photos])
 
 
 def _fields(entry: BoxMask, sample: Sample, options: Masks) -> Fields:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glob import has_magic
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.formats.files import listed
 from boxseg.formats.images import SUFFIXES, image_size
+from boxseg.storage.address import as_path
+from boxseg.storage.hooks import is_remote
 
 
 def find_photos(given: list[str]) -> list[Path]:
@@ -38,9 +41,16 @@ def find_photos(given: list[str]) -> list[Path]:
 
 def _expand(text: str) -> list[Path]:
     """The paths that a pattern matches; other text, and the exact name of a file, stands for itself."""
-    path = Path(text).expanduser()
+    path = as_path(text).expanduser()
     if path.exists() or not has_magic(text):
         return [path]
+    if is_remote(path):
+        plain = list(takewhile(lambda part: not has_magic(part), path.parts))
+        top = type(path)(*plain)
+        found = sorted(top.glob("/".join(path.parts[len(plain) :])))
+        if not found:
+            raise DataError(f"images={text}: no object or folder has such a name")
+        return found
     found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
     if not found:
         raise DataError(f"images={text}: no file or folder has such a name")

@@ -15,7 +15,6 @@ names never share a photo, and pictures in folders of masks are no photos.
 from __future__ import annotations
 
 import base64
-import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -31,6 +30,8 @@ from boxseg.errors import DataError
 from boxseg.formats.files import is_file, leads_out
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.split_files import images_option
+from boxseg.storage.address import commonpath
+from boxseg.storage.hooks import walk
 from boxseg.wording import counted
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
@@ -73,7 +74,7 @@ def locate_photos(
             f"{source}: no photo found ({names[0]} and others looked for in {folder or data.root} and below); "
             "put them there, or name their folder by data.images"
         )
-    top = folder or Path(os.path.commonpath([file.parent for file in found] or [data.root]))
+    top = folder or commonpath([file.parent for file in found] or [data.root])
     names_of = dict(zip(found, _identities(found, top), strict=True))
     return {
         name: NamedPhoto(names_of[file], file) if isinstance(file, Path) else file
@@ -216,12 +217,12 @@ class PhotoIndex:
     @cached_property
     def _photos(self) -> list[Path]:
         found = []
-        for folder, folders, files in os.walk(self._top):
+        for folder, folders, files in walk(self._top):
             folders[:] = [name for name in folders if name[0] != "." and not _NO_PHOTOS.fullmatch(name)]
             photos = [
                 name for name in files if name[0] != "." and PurePosixPath(name).suffix.lower() in SUFFIXES
             ]
-            found += [Path(folder, name) for name in photos]
+            found += [Path(folder) / name if isinstance(folder, str) else folder / name for name in photos]
         return sorted(found)
 
     @cached_property

@@ -20,6 +20,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from boxseg.errors import DataError, MissingExtraError, is_damage
 from boxseg.extras import import_extra
+from boxseg.storage.hooks import local_copy
 from boxseg.wording import counted
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -40,15 +41,16 @@ def rasterio(purpose: str) -> Any:
 def opened_raster(path: Path, purpose: str) -> Iterator[Any]:
     """A TIFF, JPEG or PNG as a dataset of rasterio; GDAL's errors, and a ValueError for another file."""
     library = rasterio(purpose)
-    with path.open("rb") as file:
-        head = file.read(4)
-    driver = next((name for start, name in _DRIVERS.items() if head.startswith(start)), None)
-    if driver is None:
-        raise ValueError("neither TIFF nor JPEG nor PNG")
-    with no_word_of_places(library):
-        dataset = library.open(path.absolute(), driver=driver)
-    with dataset:
-        yield dataset
+    with local_copy(path) as own:
+        with own.open("rb") as file:
+            head = file.read(4)
+        driver = next((name for start, name in _DRIVERS.items() if head.startswith(start)), None)
+        if driver is None:
+            raise ValueError("neither TIFF nor JPEG nor PNG")
+        with no_word_of_places(library):
+            dataset = library.open(own.absolute(), driver=driver)
+        with dataset:
+            yield dataset
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from boxseg.config import Data
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.files import is_file, listed
+from boxseg.storage.hooks import ahead, readable
 
 
 def head(path: Path) -> bytes:
@@ -15,17 +16,19 @@ def head(path: Path) -> bytes:
     if not is_file(path):  # a pipe would wait
         return b""
     try:
-        with path.open("rb") as file:
-            return file.read(1 << 16)
+        with readable(path, whole=False) as source:
+            if not isinstance(source, (str, Path)):
+                return source.read(1 << 16)
+            with Path(source).open("rb") as file:
+                return file.read(1 << 16)
     except OSError:
         return b""
 
 
 def split_files(root: Path, suffix: str, accepts: Callable[[Path], bool]) -> list[Path]:
     """Files that begin like a format's annotations, in the folder and in those directly below it."""
-    return [
-        path for pattern in ("*", "*/*") for path in sorted(listed(root, pattern + suffix)) if accepts(path)
-    ]
+    paths = [path for pattern in ("*", "*/*") for path in sorted(listed(root, pattern + suffix))]
+    return [path for path in ahead(paths, lambda path: [path], small=True) if accepts(path)]
 
 
 def annotations_option(data: Data) -> Path | None:

@@ -15,6 +15,7 @@ from boxseg.config.data import MOST_PIXELS
 from boxseg.documents import require_regular
 from boxseg.errors import DataError, is_damage, one_line
 from boxseg.extras import import_extra
+from boxseg.storage.hooks import is_remote
 
 # What is taken for a video, if it is given by its name or by a pattern.
 SUFFIXES = (
@@ -102,7 +103,8 @@ def _opened(path: Path) -> Any:
     library = import_extra("av", extra="av", purpose=f"{path}: a video")
     try:
         require_regular(path)
-        return library.open(str(path.absolute()), metadata_errors="replace", options=_CLOSED)
+        source = path.open("rb") if is_remote(path) else str(path.absolute())
+        return library.open(source, metadata_errors="replace", options=_CLOSED)
     except Exception as error:
         if not is_damage(error):
             raise

@@ -27,6 +27,7 @@ from boxseg.formats.shapes import bounds, rotated_corners
 from boxseg.formats.split_files import head
 from boxseg.formats.xml_files import Xml, local_name, parse_xml, root_tag
 from boxseg.progress import track
+from boxseg.storage.hooks import ahead
 
 # Those that nearly all photos have, which are looked for first.
 USUAL_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
@@ -63,6 +64,7 @@ def class_names(files: Iterable[Path], root: Path, usual: tuple[str, ...] = ()) 
     labelmap.txt's or `usual`, if they have all names used; else those, sorted.
     """
     names: set[str] = set()
+    files = ahead(files, lambda file: [file], small=True)
     for file in track(files, "read the names of classes", after=READ_IN_SILENCE):
         names |= _names_in(file)
     for known, source in ((read_label_map(root / LABELMAP_TXT), LABELMAP_TXT), (usual, "VOC's own 20")):

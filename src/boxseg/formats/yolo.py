@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ from boxseg.formats.yolo_places import (
 )
 from boxseg.formats.yolo_rows import Outlined, UnreadableRow, four_corners, read_rows
 from boxseg.progress import track
+from boxseg.storage.hooks import ahead
 from boxseg.wording import counted
 
 LOOKED_FOR = "data.yaml, obj.data, or classes.txt with label files (yolo)"
@@ -99,7 +101,7 @@ def _photos(
     data: Data, description: Description, sources: dict[Path, Path], names: dict[Path, str], ids: dict[int, int]
 ) -> Iterator[_Read | Problem]:
     yield from _orphans(sources)
-    wanted = list(sources.items())[: data.limit]
+    wanted = ahead(list(sources.items())[: data.limit], itemgetter(slice(1, 2)), small=True)
     for file, source in track(wanted, f"read labels of {data.split}", after=READ_IN_SILENCE):
         photo = AnnotatedPhoto(id=names[file], image=file, source=source, normalised=True)
         yield from _with_objects(photo, description, ids)
@@ -130,7 +132,7 @@ def label_file(photo: Path) -> Path:
     if not places:
         return beside
     parts[places[-1]] = "labels"
-    usual = Path(*parts).with_suffix(".txt")
+    usual = type(photo)(*parts).with_suffix(".txt")
     return beside if not is_file(usual) and is_file(beside) else usual
 
 

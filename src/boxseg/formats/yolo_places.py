@@ -13,7 +13,6 @@ Nothing is read from outside of the data set's folder, unless `data.outside` all
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -28,6 +27,7 @@ from boxseg.errors import DataError, did_you_mean, shown
 from boxseg.formats.files import is_below, is_file, listed, normal
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.photo_names import find_files
+from boxseg.storage.address import commonpath, normpath
 from boxseg.wording import counted
 
 SPLITS = ("train", "val", "test")
@@ -73,7 +73,7 @@ class Photos:
 
     def ids(self) -> dict[Path, str]:
         """The ID of each photo: its path below all of the folders, without suffix."""
-        top = os.path.commonpath([normal(folder) for folder in self.folders])
+        top = commonpath([normal(folder) for folder in self.folders])
         names = (normal(file).relative_to(top) for file in self.files)
         return {file: name.with_suffix("").as_posix() for file, name in zip(self.files, names, strict=True)}
 
@@ -201,7 +201,7 @@ def _add_entry(photos: Photos, description: Description, entry: str, split: str)
         files, problems = _listed_photos(place, base, inside)
         photos.files += files
         photos.problems += problems
-        photos.folders.append(Path(os.path.commonpath([file.absolute().parent for file in files] or [base])))
+        photos.folders.append(commonpath([file.absolute().parent for file in files] or [base]))
     else:
         where = place or (description.refused or base) / entry
         if place is None and not _allowed(where, inside) and where.exists():
@@ -217,7 +217,7 @@ def _listed_photos(file: Path, base: Path, inside: Path | None) -> tuple[list[Pa
     lines = [line.replace("\\", "/") for line in read_lines(file) if line]
     # `./` is relative to the list itself.
     places = [(file.parent if line.startswith("./") else base) / line for line in lines]
-    written = {line: Path(os.path.normpath(place)) for line, place in zip(lines, places, strict=True)}
+    written = {line: normpath(place) for line, place in zip(lines, places, strict=True)}
     lost = [line for line, place in written.items() if not _allowed(place, inside) or not is_file(place)]
     found = dict(zip(lost, find_files(lost, base, file), strict=True)) if lost else {}
     every = [found.get(line, written[line]) for line in dict.fromkeys(lines)]

@@ -21,6 +21,7 @@ from boxseg.options.keys import (
     to_plain,
     to_word,
 )
+from boxseg.storage.places import with_addresses
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -72,6 +73,7 @@ def build_job(verb: str, flat: Mapping[str, Any]) -> Job:
         made = cast(Job, _validator(job).validate_python(_nested(given)))
     except ValidationError as error:
         raise _refusal(error.errors()[0]["loc"], job, values) from error
+    made = with_addresses(made)
     for key, value in flatten(to_plain(made)).items():
         # pydantic also accepts 3.0 for a whole number, and 1 or y for true.
         if isinstance(value, int) and to_word(given[key]) != to_word(value):

@@ -30,6 +30,7 @@ from boxseg.formats.samples import Samples
 from boxseg.formats.splits import Splits
 from boxseg.runs.file_states import is_older, joined, states_below, states_of
 from boxseg.runs.layout import INDEX
+from boxseg.storage.hooks import is_remote
 
 log = logging.getLogger("boxseg")
 
@@ -62,15 +63,15 @@ class IndexedSplits(Splits):
         self._new: list[_Read] = []
         self._states: dict[tuple[Data, bool], str] = {}
 
-    def state(self, data: Data, *, boxes: bool = True) -> str:
-        """Digest of the names, sizes and times of all files of a split that was loaded."""
-        return self._states[self.key(data, boxes)]
+    def state(self, data: Data, *, boxes: bool = True) -> str | None:
+        """Digest of the names, sizes and times of all files of a split that was loaded; None if not known."""
+        return self._states.get(self.key(data, boxes))
 
     def read(self, data: Data, boxes: bool) -> BoxDataset:
         """A split, from an index or from its files."""
-        if not self._places:
-            return super().read(data, boxes)
         own = data.in_folder()
+        if not self._places or is_remote(own.root):  # a store tells no times of folders
+            return super().read(data, boxes)
         began, states = time.time_ns(), states_below(own.root)
         self._states[self.key(data, boxes)] = joined(states, own.root)
         found = self._kept(data, boxes, states) if find_spec("pyarrow") else None

@@ -38,6 +38,8 @@ from boxseg.runs.layout import (
     Y_RET,
     stage_folder,
 )
+from boxseg.storage.address import as_path
+from boxseg.storage.hooks import list_once
 from boxseg.stores.find import home_of
 from boxseg.stores.home import Home
 from boxseg.wording import counted, counted_of
@@ -220,6 +222,7 @@ def record_photos(folder: Path, classes: Sequence[str], samples: Sequence[Sample
 
 def _find(job: ConvertJob) -> _Found:
     folder = job.source
+    list_once(folder)
     if not mask_folder(folder).exists:
         raise DataError(
             f"{folder}: no such folder; expected one made by label, run or predict, or a folder of masks ID.png"
@@ -334,7 +337,8 @@ def _recorded_photos(home: Path) -> dict[str, Path]:
     file = home / PHOTOS
     if not file.is_file():
         return {}
-    return read_record(dict[str, Path], file, "photos by name: remove it, and give images=DIR")
+    found = read_record(dict[str, Path], file, "photos by name: remove it, and give images=DIR")
+    return {name: as_path(path) for name, path in found.items()}
 
 
 @dataclass(frozen=True)
@@ -365,6 +369,7 @@ def label_sources(folder: Path) -> dict[str, MaskFolder]:
     Raises:
         DataError: There are no masks.
     """
+    list_once(folder)
     home = home_of(folder)
     if all(map(home.has_kind, PAIR)):
         return {name: MaskFolder.of(home, name) for name in PAIR}

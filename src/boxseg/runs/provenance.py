@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from boxseg.atomic import append_text, atomic_path, sync_files
 from boxseg.dataset import BoxDataset, Sample
@@ -25,6 +26,10 @@ from boxseg.formats.masks import truth_digest
 from boxseg.formats.samples import chosen
 from boxseg.runs.layout import PROVENANCE
 from boxseg.runs.stage_files import StageFiles
+from boxseg.storage.hooks import publication_of
+
+if TYPE_CHECKING:
+    from boxseg.storage.published import Publication
 
 # Photos whose files are synced together.
 _TOGETHER = 32
@@ -184,6 +189,8 @@ def write_provenance(folder: Path, origins: Mapping[str, Origin]) -> None:
     """Record these origins, in place of what was there."""
     with atomic_path(folder / PROVENANCE) as temporary:
         temporary.write_text("".join(_line(name, origin) for name, origin in origins.items()), encoding="utf-8")
+    if (publication := publication_of(folder)) is not None:
+        publication.send_record()
 
 
 class Recorder:
@@ -194,6 +201,7 @@ class Recorder:
         classes: Names of classes 1..L.
         files: The files of a photo's own, which are synced here; none where its results lie with others.
         thread: An executor of one thread.
+        publication: Puts the files to the address of the folder, if it has one.
     """
 
     def __init__(
@@ -202,8 +210,10 @@ class Recorder:
         classes: Sequence[str],
         files: Callable[[Sample], Iterable[Path]],
         thread: Executor,
+        publication: Publication | None = None,
     ) -> None:
         self._add, self._classes, self._files, self._thread = add, classes, files, thread
+        self._publication = publication
         self._made: dict[str, Sample] = {}
         self._lines: dict[str, Future[str]] = {}
         self._waiting: list[Sample] = []
@@ -238,8 +248,10 @@ class Recorder:
             future.result()
 
     def _record(self) -> None:
-        work = self._thread.submit(_record, self._add, self._classes, self._files, tuple(self._waiting))
-        self._running.append(work)
+        samples = tuple(self._waiting)
+        self._running.append(
+            self._thread.submit(_record, self._add, self._classes, self._files, samples, self._publication)
+        )
         self._waiting.clear()
 
 
@@ -256,7 +268,8 @@ def recording(
     Those of other machines get them by `add`, and send them to one that writes them by `add_lines`.
     """
     with ThreadPoolExecutor(1, "provenance") as thread:
-        recorder = Recorder(add or partial(append_text, folder / PROVENANCE), classes, files, thread)
+        add = add or partial(append_text, folder / PROVENANCE)
+        recorder = Recorder(add, classes, files, thread, publication_of(folder))
         try:
             yield recorder
         finally:
@@ -274,10 +287,16 @@ def _record(
     classes: Sequence[str],
     files: Callable[[Sample], Iterable[Path]],
     samples: Sequence[Sample],
+    publication: Publication | None,
 ) -> None:
-    """Wait until the files of photos are on the disk, and add their lines."""
-    sync_files(path for sample in samples for path in files(sample))
-    add("".join(_line_of(sample, classes) for sample in samples))
+    """Wait until the files of photos are on the disk, or at the address of the folder, and add their lines."""
+    paths = [path for sample in samples for path in files(sample)]
+    sync_files(paths)
+    lines = "".join(_line_of(sample, classes) for sample in samples)
+    if publication is not None and samples:
+        publication.send(paths)
+        publication.send_lines(lines)
+    add(lines)
 
 
 def _line_of(sample: Sample, classes: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import AGREED, CONFUSION, FINAL, Y_CRF, Y_RET
 from boxseg.scoring.confusion import ConfusionMatrix, Scores
 from boxseg.spreading.place import Here, Needs, Place
+from boxseg.storage.hooks import threads_for
 from boxseg.tables import Table
 from boxseg.wording import counted, counted_of
 
@@ -143,7 +144,8 @@ _Read = tuple[Sample, Labels | DataError, dict[str, Labels]]
 
 
 def _read_all(samples: Sequence[Sample], sources: dict[str, MaskFolder], classes: int) -> Iterator[_Read]:
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    folders = [masks.path for masks in sources.values()]
+    with ThreadPoolExecutor(threads_for([*folders, *(sample.image for sample in samples[:1])], 2)) as pool:
         yield from pool.map(lambda sample: _read(sample, sources, classes), samples)
 
 

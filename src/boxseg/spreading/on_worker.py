@@ -28,6 +28,7 @@ from boxseg.dataset import Sample
 from boxseg.errors import BoxsegError, ConfigError, one_line
 from boxseg.inference.devices import torch_devices
 from boxseg.progress import quiet
+from boxseg.storage.address import as_path
 
 T = TypeVar("T")
 
@@ -116,12 +117,14 @@ def _other_version(wanted: Wanted) -> str:
 def _unseen(wanted: Wanted) -> str:
     for name, size in wanted.files:
         try:
-            there = Path(name).stat().st_size
+            there = as_path(name).stat().st_size
         except OSError as error:
             return f"it does not see {name} ({error.strerror}): mount that folder at the same path there"
+        except BoxsegError as error:  # of an address
+            return f"it cannot read {one_line(error, 300)} (of the worker)"
         if there != size:
             return f"its {name} has {there} bytes, here {size}: mount the same folder at that path there"
-    missing = next((name for name in wanted.folders if not Path(name).exists()), None)
+    missing = next((name for name in wanted.folders if not as_path(name).exists()), None)
     return f"it does not see {missing}: mount that folder at the same path there" if missing else ""
 
 

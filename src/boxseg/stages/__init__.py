@@ -19,6 +19,7 @@ from boxseg.collector import collector_paused
 from boxseg.jobs import AdaptJob, ClassifyJob, Job, LabelJob, RunJob, SegmentJob
 from boxseg.options import to_words
 from boxseg.results import Result
+from boxseg.storage.places import at_home, check_addresses
 from boxseg.training.launch import check_launch, launched
 
 log = logging.getLogger("boxseg")
@@ -49,6 +50,7 @@ def run_verb(verb: str, job: Job, **lightnings: Any) -> Result:
 def _run(verb: str, job: Job, planned: bool, **lightnings: Any) -> Result:
     name = "plan" if planned else verb.replace("-", "_")
     start = time.monotonic()
+    check_addresses(verb, job)
     if log.isEnabledFor(logging.DEBUG):
         log.debug(f"boxseg {__version__}, Python {platform.python_version()}, {platform.platform()}")
         log.debug(f"boxseg {shlex.join(to_words(verb, job))}")
@@ -57,7 +59,8 @@ def _run(verb: str, job: Job, planned: bool, **lightnings: Any) -> Result:
         from boxseg.runs.lock import locks_of_a_command
         from boxseg.stores.shard_index import forget_shards
     forget_shards()
-    with locks_of_a_command():
-        result: Result = stage.run(job) if planned else stage.run(job, **lightnings)
+    with locks_of_a_command(), at_home(verb, job, planned=planned) as (own, results):
+        results.append(stage.run(own) if planned else stage.run(own, **lightnings))
+    result: Result = results[0]
     log.debug(f"{verb}: {time.monotonic() - start:.1f} s")
     return result

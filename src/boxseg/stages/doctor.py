@@ -244,7 +244,8 @@ def run(job: DoctorJob) -> DoctorResult | SubmissionCheckResult:
         splits.keep(job.out)
     further: list[Problem] = []
     if job.decode and place.here:
-        known = None if job.out is None else Decoded(job.out, splits.state(job.data), job.data)
+        state = splits.state(job.data)
+        known = None if job.out is None or state is None else Decoded(job.out, state, job.data)
         if known is None and len(dataset) >= FEWEST_TO_TELL:
             log.info(
                 f"doctor: decoding {counted(len(dataset), 'photo')}; with out=FOLDER, the same command would "

@@ -43,6 +43,7 @@ from boxseg.scoring.network_scores import one_class_note
 from boxseg.spreading.place import Needs, place_of
 from boxseg.stages import submission
 from boxseg.stages.submission import SubmissionResult
+from boxseg.storage.hooks import sending, together
 from boxseg.tables import Table
 from boxseg.wording import counted
 
@@ -165,12 +166,22 @@ def _predict_chunk(
 ) -> _Part:
     """Write labels and overlays of photos."""
     part = _Part(counts=np.zeros(len(loaded.classes) + 1, dtype=np.int64), labelled=0, skipped={})
-    for sample, prediction in predict_photos(loaded, samples, job.evaluate, job.trainer):
-        part = _with(part, sample, prediction, job)
-        if sample.id in places and not isinstance(prediction, Skipped):
-            file = job.out / GEOTIFFS / f"{sample.id}.tif"
-            write_geotiff(file, prediction.labels, sample, places[sample.id], loaded.classes)
+    with sending(job.out) as send:
+        for sample, prediction in predict_photos(loaded, samples, job.evaluate, job.trainer):
+            part = _with(part, sample, prediction, job)
+            if isinstance(prediction, Skipped):
+                continue
+            if sample.id in places:
+                file = job.out / GEOTIFFS / f"{sample.id}.tif"
+                write_geotiff(file, prediction.labels, sample, places[sample.id], loaded.classes)
+            send(_files(job, sample))
     return part
+
+
+def _files(job: PredictJob, sample: Sample) -> list[Path]:
+    """The files of a photo, all or some of which were written."""
+    places = {FINAL: "png", OVERLAYS: "jpg", CONFIDENCE: "png", GEOTIFFS: "tif"}
+    return [job.out / folder / f"{sample.id}.{suffix}" for folder, suffix in places.items()]
 
 
 def _predict_video(
@@ -229,8 +240,8 @@ def _given(job: PredictJob) -> _Given:
         _refuse_video_options(job)
     elif job.geotiff and all(is_video(file) for file in files.values()):
         raise ConfigError("geotiff=true is for photos that say where they lie on the ground, not for videos")
-    for name, file in files.items():
-        found = _read(name, file, job)
+    read = together(lambda each: _read(*each, job), list(files.items()), files.values())
+    for (name, file), found in zip(files.items(), read, strict=True):
         if isinstance(found, Skipped):
             unreadable[str(file)] = found.reason
         elif isinstance(found, Sample):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -18,10 +19,12 @@ from boxseg.formats.boxes import mask_bounds, pixel_ranges
 from boxseg.formats.coco_results import decode_window
 from boxseg.formats.components import split_regions
 from boxseg.formats.contours import Ring, outlines
+from boxseg.formats.masks import MaskFolder
 from boxseg.formats.object_outlines import object_regions
 from boxseg.formats.regions import UNREADABLE_REGION, encode_region
 from boxseg.formats.simplify import simplify_rings
 from boxseg.progress import track
+from boxseg.storage.hooks import ahead
 
 T = TypeVar("T")
 
@@ -137,7 +140,7 @@ def _write_chunk(
 
 def labelled_photos(samples: Sequence[Sample], writing: Writing) -> Iterator[PhotoLabels]:
     """Photos whose ground truth is the labels, one by one, with progress."""
-    for sample in track(samples, "convert"):
+    for sample in track(ahead(samples, partial(_read_of, writing)), "convert", total=len(samples)):
         assert sample.ground_truth is not None
         labels = sample.ground_truth()
         if labels.shape != (sample.height, sample.width):
@@ -168,6 +171,15 @@ def labelled_photos(samples: Sequence[Sample], writing: Writing) -> Iterator[Pho
             left_out=len(dropped),
         )
         yield PhotoLabels(sample=sample, labels=labels, objects=found, counts=counts)
+
+
+def _read_of(writing: Writing, sample: Sample) -> list[Path]:
+    """The files of a photo that are read, each from its folder."""
+    masks = writing.masks(sample) if writing.masks else None
+    photo = sample.image if writing.photos == "copy" else None
+    reader = getattr(getattr(sample.ground_truth, "func", None), "__self__", None)
+    label = reader.file(sample.id) if isinstance(reader, MaskFolder) else None
+    return [file for file in (photo, label, masks) if isinstance(file, Path)]
 
 
 def _corrections(sample: Sample, writing: Writing) -> dict[int, Correction]:
