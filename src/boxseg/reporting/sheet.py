@@ -15,6 +15,7 @@ from boxseg.data.box_masks import object_windows
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import sample_image
+from boxseg.formats.samples import chosen
 from boxseg.inference.multiscale import label_group
 from boxseg.inference.networks import Loaded
 from boxseg.nn.deeplab import Segmenter
@@ -144,7 +145,8 @@ def _truth(sample: Sample) -> Labels | None:
 
 def _evenly(dataset: BoxDataset, labels: Path) -> list[Sample]:
     """A few labelled images with boxes, evenly spread over the split."""
-    done = [s for s in dataset.samples if len(s.labels) and label_path(labels, s).is_file()]
+    every = dataset.samples
+    done = chosen(every, (len(s.labels) and label_path(labels, s).is_file() for s in every))
     if not done:
         raise DataError(f"no labels in {labels}")
     places = np.linspace(0, len(done) - 1, min(_ROWS, len(done))).round().astype(int)

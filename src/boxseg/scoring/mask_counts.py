@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from boxseg.dataset import LEAVE_OUT, Sample
 from boxseg.documents import read_record
 from boxseg.errors import DataError
-from boxseg.formats.object_counts import LARGE, MEDIUM
+from boxseg.formats.object_counts import LARGE, MEDIUM, SIZES
 from boxseg.runs.layout import piece_path
 from boxseg.scoring.doubtful_masks import FULL, TINY, UNSURE, JudgedMask, judge_masks
 from boxseg.tables import Table
@@ -50,25 +51,27 @@ def count_masks(folder: Path, samples: Sequence[Sample]) -> dict[str, MaskCounts
     Raises:
         DataError: A photo's masks are damaged.
     """
-    found = list(_masks(folder, samples))
+    counts: dict[str, Counter[str]] = {size: Counter() for size in ("all", *SIZES)}
+    for mask in _masks(folder, samples):
+        size = SIZES[(mask.box >= MEDIUM) + (mask.box > LARGE)]
+        for count in (counts["all"], counts[size]):
+            count.update(_counted(mask))
+    return {size: MaskCounts(**{name: count[name] for name in _NAMES}) for size, count in counts.items()}
+
+
+def _counted(mask: JudgedMask) -> dict[str, int]:
+    """What a mask adds to the counts."""
+    boxes = int(mask.corrected != LEAVE_OUT)
+    if mask.settled:
+        return {"boxes": boxes}
     return {
-        "all": _count(found),
-        "small": _count([mask for mask in found if mask.box < MEDIUM]),
-        "medium": _count([mask for mask in found if MEDIUM <= mask.box <= LARGE]),
-        "large": _count([mask for mask in found if mask.box > LARGE]),
+        "boxes": boxes,
+        "fallback": int(mask.fallback),
+        "tiny": int(mask.tiny),
+        "full": int(mask.full),
+        "unsure": int(mask.unsure),
+        "doubtful": int(bool(mask.reasons)),
     }
-
-
-def _count(masks: Sequence[JudgedMask]) -> MaskCounts:
-    judged = [mask for mask in masks if not mask.settled]
-    return MaskCounts(
-        boxes=sum(mask.corrected != LEAVE_OUT for mask in masks),
-        fallback=sum(mask.fallback for mask in judged),
-        tiny=sum(mask.tiny for mask in judged),
-        full=sum(mask.full for mask in judged),
-        unsure=sum(mask.unsure for mask in judged),
-        doubtful=sum(bool(mask.reasons) for mask in judged),
-    )
 
 
 def _masks(folder: Path, samples: Sequence[Sample]) -> Iterator[JudgedMask]:
