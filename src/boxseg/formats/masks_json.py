@@ -131,8 +131,12 @@ def _write_filled(
                     entry |= {"bbox": [*box[:2], box[2] - box[0], box[3] - box[1]]}
                 offsets[place] = waiting.tell()
                 waiting.write(json.dumps(entry).encode("ascii") + b"\n")
-        whole = read_json(dataset.annotations) if repeated else None
-        entries = whole.items() if whole else object_entries(dataset.annotations, STREAMED)
+        if isinstance(content["annotations"], list):
+            entries: Iterable[tuple[str, Any]] = content.items()
+        elif repeated:
+            entries = read_json(dataset.annotations).items()
+        else:
+            entries = object_entries(dataset.annotations, STREAMED)
         completed = (
             (key, _completed(value, offsets, waiting) if key == "annotations" else value)
             for key, value in entries
