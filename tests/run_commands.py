@@ -19,6 +19,8 @@ STAND_INS = {
 # Pages whose commands are run, in this order, and what is run of the others.
 WHOLE_PAGES = ("docs/index.md", "docs/crf.md")
 SINGLE = (
+    "boxseg doctor VOC2012 out=work-large decode=false",
+    "boxseg label data=VOC2012 out=work-large/label",
     "boxseg label method=box data=VOC2012 out=runs/box",
     "boxseg label method=grabcut data=VOC2012 out=runs/grabcut devices=2",
     "boxseg label checkpoint=runs/c data=VOC2012 out=runs/bap",

@@ -11,10 +11,30 @@ from PIL import Image
 from boxseg import formats
 from boxseg.config import Data
 from boxseg.dataset import BoxDataset
+from boxseg.formats import coco_rows, samples
 from coco_files import annotation
 from yolo_files import YAML
 
 MakePhoto = Callable[..., Path]
+
+# Data sets in these tests are small: of the modules that are most about samples, all tests are run a second
+# time with samples and COCO's annotations in columns, as those of large ones.
+_IN_COLUMNS = (
+    *("test_coco_format", "test_coco_as_written", "test_coco_places", "test_masks_json_file"),
+    *("test_class_choice", "test_frames", "test_assemble_parts", "test_corrections_file"),
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.module.__name__.rpartition(".")[2] in _IN_COLUMNS:
+        metafunc.parametrize("in_columns", [False, True], ids=["objects", "columns"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def in_columns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if getattr(request, "param", False):
+        monkeypatch.setattr(samples, "FEW", 0)
+        monkeypatch.setattr(coco_rows, "SMALL", -1)
 
 
 @pytest.fixture

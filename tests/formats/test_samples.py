@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boxseg.dataset import IGNORE, BoxDataset, Instance, Sample
@@ -92,6 +92,7 @@ def regions(sample: Sample) -> list[object]:
     return [repr(mask.regions) for mask in masks if isinstance(mask, RegionMask)]
 
 
+@settings(max_examples=40)
 @given(st.lists(samples(), max_size=5))
 def test_samples_come_out_of_columns_as_they_went_in(given: list[Sample]) -> None:
     held = packed(iter(given))
@@ -105,6 +106,7 @@ def test_samples_come_out_of_columns_as_they_went_in(given: list[Sample]) -> Non
             assert truth_digest(before.ground_truth) == truth_digest(after.ground_truth)
 
 
+@settings(max_examples=40)
 @given(st.lists(samples(), min_size=1, max_size=6), st.data())
 def test_parts_and_pickles_are_of_the_same_samples(given: list[Sample], data: Any) -> None:
     held = packed(given)
@@ -118,6 +120,7 @@ def test_parts_and_pickles_are_of_the_same_samples(given: list[Sample], data: An
     assert type(pickle.loads(pickle.dumps(held[0]))) is Sample
 
 
+@settings(max_examples=40)
 @given(st.lists(samples(), max_size=6), st.data())
 def test_counts_over_columns_are_those_over_samples(given: list[Sample], data: Any) -> None:
     keep = data.draw(st.lists(st.booleans(), min_size=len(given), max_size=len(given)))

@@ -17,6 +17,7 @@ from boxseg import formats
 from boxseg.config import Data
 from boxseg.data.toy import write_toy
 from boxseg.dataset import BoxDataset, Sample
+from boxseg.formats import samples
 from boxseg.formats.masks import truth_digest
 from boxseg.runs import data_index
 from boxseg.runs.data_index import IndexedSplits
@@ -28,6 +29,7 @@ pytest.importorskip("pyarrow")
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """An index of any data set, however small."""
     monkeypatch.setattr(data_index, "FEWEST", 1)
+    monkeypatch.setattr(samples, "FEW", 0)
 
 
 def coco(root: Path) -> Data:

@@ -30,7 +30,7 @@ from boxseg.formats.decisions import decisions_on
 from boxseg.formats.listing import READ_IN_SILENCE, Listing, Stream
 from boxseg.formats.masks import read_mask
 from boxseg.formats.sample_counts import truth_flags
-from boxseg.formats.samples import Samples, packed
+from boxseg.formats.samples import held
 from boxseg.progress import Progress
 from boxseg.storage.hooks import is_remote, list_once
 from boxseg.wording import counted
@@ -120,7 +120,7 @@ def _load(data: Data, boxes: bool) -> BoxDataset:
         annotations=listing.annotations,
         turned=assembled.turned,
     )
-    dataset = choose_classes(found, data, packed)
+    dataset = choose_classes(found, data, held)
     _check_number(dataset)
     problems += class_remarks(dataset)
     decisions = decisions_on(dataset, data, listing, sign)
@@ -214,7 +214,7 @@ def _check_root(root: Path) -> None:
     raise DataError(f"{root}: no such folder{did_you_mean(root.name, siblings)}")
 
 
-def _with_masks(samples: Sequence[Sample], folder: Path, classes: int) -> Samples:
+def _with_masks(samples: Sequence[Sample], folder: Path, classes: int) -> Sequence[Sample]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of masks (data.masks, relative to data.root)")
 
@@ -222,7 +222,7 @@ def _with_masks(samples: Sequence[Sample], folder: Path, classes: int) -> Sample
         path = folder / f"{sample.id}.png"
         return replace(sample, ground_truth=partial(read_mask, path, classes) if path.is_file() else None)
 
-    found = packed(map(masked, samples))
+    found = held(map(masked, samples))
     if not any(truth_flags(found)):
         raise DataError(
             f"{folder} has no mask for any of {counted(len(samples), 'image')}, expected "

@@ -45,9 +45,8 @@ from boxseg.formats.frames import choose_frames
 from boxseg.formats.images import Header, read_header, without_path
 from boxseg.formats.joining import join_entries
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, MaskReader, parts_of, sort_out
-from boxseg.formats.packing import Packer
 from boxseg.formats.regions import RegionMask, can_be_painted, rectangle
-from boxseg.formats.samples import Samples
+from boxseg.formats.samples import Held
 from boxseg.storage.hooks import together
 
 # Photos that are looked at together: NumPy checks their boxes at once.
@@ -64,7 +63,7 @@ class Assembled:
         turned: The photos that EXIF turns.
     """
 
-    samples: Samples
+    samples: Sequence[Sample]
     problems: list[Problem]
     turned: tuple[Turned, ...]
 
@@ -133,7 +132,7 @@ class _Assembly:
     progress: Callable[[int], None]
     repeated: bool = False  # whether ids may come again
     listed: list[Problem] = field(default_factory=list)  # by the reader
-    _made: Packer = field(default_factory=Packer)
+    _made: Held = field(default_factory=Held)
     _places: list[int] = field(default_factory=list)  # of samples among the photos
     _problems: list[tuple[int, Problem]] = field(default_factory=list)  # with the places of their photos
     _turned: list[tuple[int, _Read]] = field(default_factory=list)
@@ -195,9 +194,8 @@ class _Assembly:
             turned = (Turned(self.exif == "ignore", "option", self._turned_count),)
         decided = zip(self._turned, frames.as_stored, strict=True)
         self._judge([(place, read._replace(as_stored=stored)) for (place, read), stored in decided])
-        samples = Samples(self._made.done())
-        if self._turned:
-            samples = Samples(samples.columns, np.argsort(self._places, kind="stable"))
+        order = np.argsort(self._places, kind="stable") if self._turned else None
+        samples = self._made.done(order)
         own = [problem for _, problem in sorted(self._problems, key=lambda found: found[0])]
         return Assembled(
             samples=samples, problems=[*self.listed, *joined, *frames.problems, *own], turned=turned

@@ -6,7 +6,7 @@ masks. Objects can be upright rectangles, too, but few are: of 500 outlines of C
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from boxseg.dataset import Problem, Sample
 from boxseg.formats.listing import Corners
 from boxseg.formats.object_outlines import object_regions
 from boxseg.formats.regions import UNREADABLE_REGION, RegionMask, encode_region, region_bounds, stated_size
-from boxseg.formats.samples import Samples, packed
+from boxseg.formats.samples import held
 
 # From this share on, outlines that are boxes are taken for what a tool wrote.
 _SHARE = 0.05
@@ -32,7 +32,7 @@ _SMALLEST = 4.0
 _FULL = 0.98
 
 
-def without_box_outlines(samples: Samples, source: Path) -> tuple[Samples, list[Problem]]:
+def without_box_outlines(samples: Sequence[Sample], source: Path) -> tuple[Sequence[Sample], list[Problem]]:
     """The samples, of which those with an outline that is only a box have no ground truth, and what was found.
 
     Masks from files are not looked at. `source` is the file or folder named in the problem.
@@ -63,7 +63,7 @@ def without_box_outlines(samples: Samples, source: Path) -> tuple[Samples, list[
         detail=f"{len(found)} of {count}, the first in {samples[found[0]].image.name}",
         action="their images kept without ground truth",
     )
-    return packed(kept()), [problem]
+    return held(kept()), [problem]
 
 
 def _outlines(sample: Sample) -> Iterator[tuple[Any, Corners]]:

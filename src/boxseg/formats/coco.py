@@ -30,7 +30,7 @@ from boxseg.dataset import BoxDataset, Instance, Problem, Sample
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.boxes import judge_boxes
 from boxseg.formats.coco_categories import fields_of, list_categories, number_of
-from boxseg.formats.coco_rows import Annotations, ByImage, Images, column, read_content
+from boxseg.formats.coco_rows import Annotations, ByImage, Images, column, has_regions, read_content
 from boxseg.formats.files import listed
 from boxseg.formats.joining import new_boxes
 from boxseg.formats.listing import (
@@ -115,7 +115,7 @@ def _photos(
     by_image = ByImage(content["images"], content["annotations"])
     yield from _strays(content, by_image, path)
     # Without any segmentation in the data set, a photo without objects has no ground truth either.
-    segmented = content["annotations"].has_regions()
+    segmented = has_regions(content["annotations"])
     crowds = _has_crowds(content)
     yield from _doubtful_crowds(content, path)
     # It shows photos upright, but states the size of the stored pixels; to be removed when it no longer does:

@@ -14,6 +14,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from boxseg.documents import read_json
 from boxseg.errors import DataError
 from boxseg.formats.coco_categories import fields_of
 from boxseg.formats.columns import Texts, TextsMade, fits, pack_region, unpack_region
@@ -23,6 +24,8 @@ from boxseg.formats.regions import packed
 
 LISTS = ("images", "annotations", "categories")
 STREAMED = LISTS[:2]
+# Bytes of a file that is read at once: as objects, it takes ten times as many.
+SMALL = 1 << 25
 # In place of a number that an entry does not have.
 _MISSING = -(1 << 63)
 # Whole numbers up to this one are the same as floats.
@@ -228,6 +231,13 @@ def column(annotations: Sequence[Any], key: str) -> Iterator[Any]:
     return (fields_of(annotation).get(key) for annotation in annotations)
 
 
+def has_regions(annotations: Sequence[Any]) -> bool:
+    """Whether any annotation has a segmentation that is not empty."""
+    if isinstance(annotations, Annotations):
+        return annotations.has_regions()
+    return any(fields_of(annotation).get("segmentation") for annotation in annotations)
+
+
 class ByImage:
     """Places of the annotations of each image, in the order of the file."""
 
@@ -276,7 +286,7 @@ def _owners_at_once(images: Sequence[Any], annotations: Sequence[Any]) -> NDArra
 def read_content(
     path: Path, progress: Progress | None = None, repeated: set[str] | None = None
 ) -> dict[str, Any]:
-    """The content of an annotation file, its images and annotations in columns.
+    """The content of an annotation file; of a large one, images and annotations are in columns.
 
     Args:
         path: The file.
@@ -286,6 +296,10 @@ def read_content(
     Raises:
         DataError: It is no COCO instances, or damaged.
     """
+    if path.is_file() and path.stat().st_size <= SMALL:
+        whole: dict[str, Any] = read_json(path)
+        refuse_content(whole, path)
+        return whole
     content: dict[str, Any] = {}
     for part in object_parts(path, STREAMED, progress):
         if part.key in content and part.begins and repeated is not None:

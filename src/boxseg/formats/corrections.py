@@ -21,7 +21,7 @@ import numpy as np
 from boxseg.dataset import BoxDataset, Correction, Sample
 from boxseg.documents import as_record, read_json, refusing, require_regular
 from boxseg.errors import DataError, shown
-from boxseg.formats.samples import packed
+from boxseg.formats.samples import held
 
 # Boxes may be this far from those in the file, pixels: half a tenth, and what rounding it adds.
 _TOLERANCE = 0.06
@@ -133,7 +133,7 @@ def with_corrections(
     there = {sample.id for sample in dataset.samples}
     unknown = [name for name in corrections.photos if name not in there]
     aside = _of_others(unknown, dataset, corrections.file, others) if unknown else {}
-    samples = packed(
+    samples = held(
         replace(sample, corrections=_matched(sample, photo, dataset.classes, corrections.file))
         if (photo := corrections.photos.get(sample.id)) and photo.boxes
         else sample

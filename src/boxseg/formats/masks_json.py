@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -41,6 +41,7 @@ from boxseg.formats.coco_rows import STREAMED, read_content
 from boxseg.formats.components import clean_mask
 from boxseg.formats.json_lists import object_entries
 from boxseg.formats.regions import encode_region
+from boxseg.formats.samples import chosen
 from boxseg.formats.simplify import mask_polygons
 from boxseg.progress import track
 from boxseg.storage.address import commonpath
@@ -74,7 +75,7 @@ class _Filled:
     At the end, also how many masks were of what source.
     """
 
-    samples: list[Sample]
+    samples: Sequence[Sample]
     pieces: Pieces
     options: Masks
     sources: Counter[str] = field(default_factory=Counter)
@@ -105,7 +106,7 @@ def write_masks(path: Path, dataset: BoxDataset, pieces: Pieces, options: Masks 
     Raises:
         DataError: A photo's masks are damaged, or the annotation file is no longer the one that was read.
     """
-    there = [sample for sample in dataset.samples if pieces(sample).is_file()]
+    there = chosen(dataset.samples, (pieces(sample).is_file() for sample in dataset.samples))
     filled = _Filled(there, pieces, options or Masks())
     if dataset.annotations is None:
         _write_lines(path, _made(dataset, there, filled).items())
@@ -132,7 +133,7 @@ def mask_results(
 
 
 def _write_filled(
-    path: Path, dataset: BoxDataset, samples: list[Sample], filled: Iterable[list[Fields | None]]
+    path: Path, dataset: BoxDataset, samples: Sequence[Sample], filled: Iterable[list[Fields | None]]
 ) -> None:
     """Write an annotation file again, with the annotations of the samples' boxes filled in."""
     assert dataset.annotations is not None
@@ -153,8 +154,12 @@ def _write_filled(
                     entry |= {"bbox": [*box[:2], box[2] - box[0], box[3] - box[1]]}
                 offsets[place] = waiting.tell()
                 waiting.write(json.dumps(entry).encode("ascii") + b"\n")
-        whole = read_json(dataset.annotations) if repeated else None
-        entries = whole.items() if whole else object_entries(dataset.annotations, STREAMED)
+        if isinstance(content["annotations"], list):
+            entries: Iterable[tuple[str, Any]] = content.items()
+        elif repeated:
+            entries = read_json(dataset.annotations).items()
+        else:
+            entries = object_entries(dataset.annotations, STREAMED)
         completed = (
             (key, _completed(value, offsets, waiting) if key == "annotations" else value)
             for key, value in entries
@@ -174,7 +179,9 @@ def _completed(annotations: Iterable[Any], offsets: NDArray[np.int64], waiting: 
             yield {**annotation, **unlike, **json.loads(waiting.readline())}
 
 
-def _made(dataset: BoxDataset, samples: list[Sample], filled: Iterable[list[Fields | None]]) -> dict[str, Any]:
+def _made(
+    dataset: BoxDataset, samples: Sequence[Sample], filled: Iterable[list[Fields | None]]
+) -> dict[str, Any]:
     """The content of a COCO file; lists that are long are iterators, for one use in the order of the keys."""
     numbers = image_numbers(dataset)
     ids = dataset.category_ids or tuple(range(1, len(dataset.classes) + 1))
@@ -215,14 +222,14 @@ def _made(dataset: BoxDataset, samples: list[Sample], filled: Iterable[list[Fiel
 
 def _photo_folder(samples: Iterable[Sample]) -> Path:
     """The folder that the ids of photos are relative to, or if they are not, the one around all photos."""
-    photos = [sample.image.absolute() for sample in samples]
-    ends = [Path(f"{sample.id}{sample.image.suffix}").parts for sample in samples]
-    homes = {
-        type(photo)(*photo.parts[: -len(end)]) if photo.parts[-len(end) :] == end else None
-        for photo, end in zip(photos, ends, strict=True)
-    }
+    homes: set[Path | None] = set()
+    folders: set[Path] = set()
+    for sample in samples:
+        photo, end = sample.image.absolute(), Path(f"{sample.id}{sample.image.suffix}").parts
+        homes.add(type(photo)(*photo.parts[: -len(end)]) if photo.parts[-len(end) :] == end else None)
+        folders.add(photo.parent)
     home = homes.pop() if len(homes) == 1 else None
-    return home or commonpath([photo.parent for photo in photos])
+    return home or commonpath(list(folders))
 
 
 def _fields(entry: BoxMask, sample: Sample, options: Masks) -> Fields:

@@ -1,6 +1,6 @@
 """The samples of a data set of any size, held in columns: a `Sample` is made when somebody asks for it.
 
-    samples = packed(samples)         # from any samples, one at a time
+    samples = held(samples)           # from any samples, one at a time: of a few thousand, a tuple
     few = chosen(samples, [len(sample.labels) > 0 for sample in samples])  # shares the columns
 
 A sample out of columns reads what it is asked for, and no more. It is equal to the same photo of the same data
@@ -26,6 +26,9 @@ from boxseg.formats.masks import read_mask
 from boxseg.formats.packing import Packer
 from boxseg.formats.regions import RegionMask
 from boxseg.formats.sample_columns import MASK_FILE, NO_ID, NO_TRUTH, NUMBER, Columns
+
+# So many samples take little memory as objects, which need not be made each time.
+FEW = 2000
 
 
 class _Field:
@@ -259,6 +262,40 @@ def chosen(samples: Sequence[Sample], keep: Iterable[object]) -> Sequence[Sample
         return tuple(sample for sample, kept in zip(samples, keep, strict=True) if kept)
     flags = np.fromiter((bool(kept) for kept in keep), dtype=bool, count=len(samples))
     return samples if flags.all() else Samples(samples.columns, np.asarray(samples.places)[flags])
+
+
+def held(samples: Iterable[Sample]) -> Sequence[Sample]:
+    """Samples, taken one at a time: a tuple if they are few, else in columns."""
+    made = Held()
+    for sample in samples:
+        made.add(sample)
+    return made.done()
+
+
+class Held:
+    """Samples that come one at a time."""
+
+    def __init__(self) -> None:
+        self._few: list[Sample] = []
+        self._many: Packer | None = None
+
+    def add(self, sample: Sample) -> None:
+        """Add a sample."""
+        if self._many is not None:
+            self._many.add(sample)
+            return
+        self._few.append(sample)
+        if len(self._few) > FEW:
+            self._many = Packer()
+            for each in self._few:
+                self._many.add(each)
+            self._few.clear()
+
+    def done(self, order: NDArray[np.int64] | None = None) -> Sequence[Sample]:
+        """The samples, in the order in which they came, or in another one."""
+        if self._many is not None:
+            return Samples(self._many.done(), order)
+        return tuple(self._few if order is None else [self._few[place] for place in order])
 
 
 def packed(samples: Iterable[Sample]) -> Samples:

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from boxseg.errors import DataError
+from boxseg.formats.sample_counts import box_counts
 from boxseg.reporting.gallery import Shown
 from boxseg.reporting.html.charts import Curve, MatrixChart, confusion, training_curve
 from boxseg.reporting.html.page import Headline
@@ -41,7 +42,7 @@ def facts(parts: Parts) -> tuple[tuple[str, str], ...]:
     lines = [("Made by", f"boxseg {parts.verb}"), ("Data set", str(parts.data.root))]
     for split in parts.splits:
         data = split.dataset
-        boxes = sum(len(sample.labels) for sample in data.samples)
+        boxes = int(box_counts(data.samples).sum())
         lines.append((f"Split {data.split}", f"{counted(len(data), 'photo')}, {counted(boxes, 'box')}"))
     if parts.splits:
         data = parts.splits[0].dataset

@@ -21,6 +21,7 @@ from boxseg.dataset import IGNORE, Sample
 from boxseg.documents import Readable
 from boxseg.errors import DataError
 from boxseg.formats.images import sample_image
+from boxseg.formats.samples import chosen
 from boxseg.inference.multiscale import write_predictions
 from boxseg.inference.networks import KeptSegmenter, check_classes
 from boxseg.inference.threads import Skipped
@@ -205,7 +206,7 @@ def choose(split: Split, photos: int) -> list[Sample]:
     """This many photos of a split, evenly spaced; if some have labels, only from those."""
     sources = [masks for key, masks in split.sources.items() if key != "prediction"]
     every = split.dataset.samples
-    labelled = [s for s in every if any(masks.has(s.id) for masks in sources)]
+    labelled = chosen(every, (any(masks.has(s.id) for masks in sources) for s in every))
     samples = labelled or every
     places = np.linspace(0, len(samples) - 1, min(photos, len(samples))).round().astype(int)
     return [samples[place] for place in places]

@@ -15,6 +15,7 @@ from boxseg.data.box_masks import object_windows
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import sample_image
+from boxseg.formats.samples import chosen
 from boxseg.inference.multiscale import label_group
 from boxseg.inference.networks import Loaded
 from boxseg.nn.deeplab import Segmenter
@@ -145,8 +146,8 @@ def _truth(sample: Sample) -> Labels | None:
 
 def _evenly(dataset: BoxDataset, labels: Path) -> list[Sample]:
     """A few labelled images with boxes, evenly spread over the split."""
-    home = home_of(labels)
-    done = [s for s in dataset.samples if len(s.labels) and home.item(FINAL, s.id).is_file()]
+    every, home = dataset.samples, home_of(labels)
+    done = chosen(every, (len(s.labels) and home.item(FINAL, s.id).is_file() for s in every))
     if not done:
         raise DataError(f"no labels in {labels}")
     places = np.linspace(0, len(done) - 1, min(_ROWS, len(done))).round().astype(int)

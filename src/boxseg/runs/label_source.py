@@ -21,7 +21,7 @@ from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import MaskFolder
 from boxseg.formats.object_outlines import object_regions
 from boxseg.formats.photo_files import photo_sample
-from boxseg.formats.samples import chosen, packed
+from boxseg.formats.samples import chosen, held
 from boxseg.jobs import ConvertJob, LabelJob
 from boxseg.options import build_job, flatten, load_mapping
 from boxseg.runs.layout import (
@@ -200,7 +200,7 @@ def with_labels(dataset: BoxDataset, masks: MaskFolder) -> BoxDataset:
         DataError: No photo has a label.
     """
     classes = len(dataset.classes)
-    samples = packed(
+    samples = held(
         replace(sample, ground_truth=partial(masks.read, sample.id, classes))
         for sample in dataset.samples
         if masks.has(sample.id)

@@ -11,6 +11,7 @@ from boxseg.config import TrainerOptions
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError, MissingExtraError
 from boxseg.formats.coco_results import CocoResult, read_results
+from boxseg.formats.samples import chosen
 from boxseg.progress import track
 from boxseg.runs.box_results import OwnResults, own_results
 from boxseg.runs.layout import MASKS, PAIR, results_path
@@ -101,7 +102,7 @@ def score_instances(
     Raises:
         DataError: There is no such image, or a file cannot be used.
     """
-    scored = [sample for sample in samples if sample.instances is not None]
+    scored = chosen(samples, (sample.instances is not None for sample in samples))
     if not scored:
         raise DataError(
             f"{dataset.root}, split {dataset.split} ({dataset.format}) has no masks of single objects: AP "

@@ -19,6 +19,8 @@ from boxseg.data.geometry import whole_box_labels
 from boxseg.dataset import IGNORE, BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.masks import MaskFolder
+from boxseg.formats.sample_counts import truth_flags
+from boxseg.formats.samples import chosen
 from boxseg.progress import track
 from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import AGREED, CONFUSION, FINAL, Y_CRF, Y_RET
@@ -85,10 +87,10 @@ def score_labels(folder: Path, dataset: BoxDataset, place: Place | None = None) 
         DataError: No image has labels, or ground truth that can be read, or labels cannot be used.
     """
     sources = label_sources(folder)
-    known = [sample for sample in dataset.samples if sample.ground_truth is not None]
+    known = chosen(dataset.samples, truth_flags(dataset.samples))
     if not known:
         raise no_truth(dataset)
-    scored = [s for s in known if all(masks.has(s.id) for masks in sources.values())]
+    scored = chosen(known, (all(masks.has(s.id) for masks in sources.values()) for s in known))
     if not scored:
         raise DataError(f"{folder} has no labels for the images of split {dataset.split} in {dataset.root}")
     work = partial(_score_chunk, sources=sources, classes=dataset.classes)

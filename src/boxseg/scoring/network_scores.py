@@ -18,6 +18,8 @@ from boxseg.config import Data, Evaluate, TrainerOptions
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.masks import write_mask
+from boxseg.formats.sample_counts import truth_flags
+from boxseg.formats.samples import chosen
 from boxseg.formats.splits import Splits
 from boxseg.inference.multiscale import label_group
 from boxseg.inference.networks import Loaded
@@ -116,7 +118,7 @@ def score_network(
     Raises:
         DataError: No image can be scored.
     """
-    samples = [sample for sample in dataset.samples if sample.ground_truth is not None]
+    samples = chosen(dataset.samples, truth_flags(dataset.samples))
     work = partial(_score_chunk, options=options, trainer=trainer, keep=keep)
     needs = Needs(writes=keep, truth=True)
     parts = (place or Here(trainer)).spread(work, loaded, samples, "evaluate", needs=needs)

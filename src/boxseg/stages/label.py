@@ -21,6 +21,7 @@ from boxseg.errors import DataError
 from boxseg.formats.corrections import Corrections, read_corrections, with_corrections
 from boxseg.formats.masks_json import write_masks
 from boxseg.formats.problems import check_boxes, report_problems
+from boxseg.formats.samples import chosen
 from boxseg.formats.splits import Splits
 from boxseg.formats.writers import Spread
 from boxseg.jobs import LabelJob
@@ -288,7 +289,7 @@ def _attempt(score: Callable[[Path, BoxDataset], T], folder: Path, dataset: BoxD
 def score_masks(folder: Path, dataset: BoxDataset) -> InstanceScores | None:
     """Scores of the masks of single boxes, if the data has masks of its objects."""
     home = home_of(folder)
-    labelled = [sample for sample in dataset.samples if masks_of_boxes(home, sample).is_file()]
+    labelled = chosen(dataset.samples, (masks_of_boxes(home, s).is_file() for s in dataset.samples))
     if all(sample.instances is None for sample in labelled):
         return None
     return score_instances(result_sources(folder), dataset, labelled)

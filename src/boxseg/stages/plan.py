@@ -23,6 +23,8 @@ from boxseg.data.loading import TrainingPhotos
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.downloads.fetch import MEGABYTE, free_space
 from boxseg.formats.problems import check_boxes
+from boxseg.formats.sample_counts import box_counts, truth_flags
+from boxseg.formats.samples import chosen
 from boxseg.formats.splits import Splits
 from boxseg.inference.devices import torch_device
 from boxseg.inference.mask_networks import IMAGENET
@@ -235,7 +237,7 @@ def _label(job: LabelJob, dataset: BoxDataset, method: Method, scratch: Path) ->
     labeller = label.labeller_of(job, dataset, method, folder)
     files = replace(labeller, home=home_for(job.out, job.label)).files(dataset.samples)
     missing = len(standing(job.out, dataset, files).missing)
-    photos = _usual([s for s in dataset.samples if len(s.labels)] or dataset.samples)
+    photos = _usual(chosen(dataset.samples, box_counts(dataset.samples)) or dataset.samples)
     start = time.perf_counter()
     label_photos(replace(labeller, home=labeller.home.begin()), photos, _alone(job.trainer))
     each = (time.perf_counter() - start) / len(photos)
@@ -255,7 +257,7 @@ def _score(job: SegmentJob, checkpoint: Path, scratch: Path) -> Iterator[Planned
     dataset = validation_split(job.data, Splits()) if job.scores else None
     if dataset is None:
         return
-    few = replace(dataset, samples=tuple(_usual([s for s in dataset.samples if s.ground_truth])))
+    few = replace(dataset, samples=tuple(_usual(chosen(dataset.samples, truth_flags(dataset.samples)))))
     loaded, folder = load_segmenter(checkpoint, torch_device(job.trainer)), scratch / "scored"
     start = time.perf_counter()
     score_network(loaded, few, job.evaluate, _alone(job.trainer), keep=folder)
@@ -299,7 +301,7 @@ def _devices(trainer: TrainerOptions) -> int:
 
 
 def _boxes(dataset: BoxDataset) -> int:
-    return sum(len(sample.labels) for sample in dataset.samples)
+    return int(box_counts(dataset.samples).sum())
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

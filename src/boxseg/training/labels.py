@@ -14,7 +14,7 @@ from boxseg.errors import DataError
 from boxseg.formats.object_counts import rare_classes
 from boxseg.formats.problems import check_boxes
 from boxseg.formats.sample_counts import box_counts
-from boxseg.formats.samples import chosen, packed
+from boxseg.formats.samples import chosen, held
 from boxseg.jobs import SegmentJob
 from boxseg.runs.label_source import check_classes, label_sources, wrong_photos
 from boxseg.training.strong import strong_photos
@@ -96,7 +96,7 @@ def _with_strong(
     if not strong:
         return chosen(samples, weak), sum(weak)
     kept = {s.id: s for s, has in zip(samples, weak, strict=True) if has or s.id in strong}
-    return packed((kept | strong).values()), len(kept)
+    return held((kept | strong).values()), len(kept)
 
 
 def sources_of(labels: str | Sequence[str], dataset: BoxDataset) -> tuple[Source, ...]:

@@ -21,7 +21,7 @@ from boxseg.errors import DataError
 from boxseg.formats.files import listed
 from boxseg.formats.masks import read_mask
 from boxseg.formats.problems import report_problems
-from boxseg.formats.samples import packed
+from boxseg.formats.samples import held
 from boxseg.jobs import SegmentJob
 from boxseg.runs.label_source import mask_folder
 from boxseg.wording import counted_of
@@ -54,7 +54,7 @@ def strong_photos(dataset: BoxDataset, job: SegmentJob) -> Sequence[Sample]:
     split = job.strong_split or dataset.split
     photos = dataset if split == dataset.split else _other_split(dataset, job, split)
     truth = _truth(photos, job, dataset.classes)
-    found = packed(dataclasses.replace(s, ground_truth=truth[s.id]) for s in photos.samples if s.id in truth)
+    found = held(dataclasses.replace(s, ground_truth=truth[s.id]) for s in photos.samples if s.id in truth)
     if not found:
         raise DataError(f"strong={job.strong}: it has no mask for any image of split {split} in {dataset.root}")
     return found
