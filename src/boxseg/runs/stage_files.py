@@ -13,10 +13,7 @@ from boxseg.config import LabelFormat
 from boxseg.dataset import Sample
 from boxseg.formats.voc_server import TREE, results_folder
 from boxseg.runs import layout
-from boxseg.stores.home import Home, has_content
-from boxseg.stores.mask_table import TABLES
-from boxseg.stores.shard_index import RUN
-from boxseg.stores.shards import SHARDS
+from boxseg.stores.home import RUN, SHARDS, TABLES, Home, has_content
 
 _TRAINING = (
     layout.MODEL,

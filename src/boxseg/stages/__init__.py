@@ -55,7 +55,7 @@ def _run(verb: str, job: Job, planned: bool, **lightnings: Any) -> Result:
     with collector_paused():
         stage = importlib.import_module(f"boxseg.stages.{name}")
         from boxseg.runs.lock import locks_of_a_command
-        from boxseg.stores.shard_index import forget_shards
+        from boxseg.stores.find import forget_shards
     forget_shards()
     with locks_of_a_command():
         result: Result = stage.run(job) if planned else stage.run(job, **lightnings)
