@@ -6,6 +6,7 @@ import io
 import json
 import multiprocessing
 import pickle
+import shutil
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -23,6 +24,7 @@ from boxseg.stores.find import home_of
 from boxseg.stores.shard_index import forget_shards
 from boxseg.stores.shards import ShardHome
 from shard_files import SIZE, assert_holds, results_of, tars, write_shards
+from simulated_disk import lose_power_everywhere
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `arrow` is not installed")
 
@@ -468,3 +470,32 @@ def test_later_generations_count_however_many_there_were(home: ShardHome) -> Non
         write_shards(later, ["a"], version=generation)
     assert_holds(home.folder, ["a"], version=10_000)
     assert home_of(home.folder).begin().generation == 10_001  # type: ignore[attr-defined]
+
+
+def test_what_is_kept_survives_a_loss_of_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before any write of the disk: whatever was said to be kept can be read, and nothing wrong is."""
+    kept: list[list[str]] = []
+
+    def work(folder: Path) -> None:
+        kept.append([])
+        home = ShardHome(folder, photos=2).begin()
+        with home.writer(kept[-1].extend) as writer:
+            for name in NAMES[:5]:
+                results, facts = results_of(name)
+                writer.keep(name, writer.write(name, results, lambda facts=facts: facts))  # type: ignore[misc]
+
+    def check(files: dict[Path, bytes]) -> None:
+        after = tmp_path / "after"
+        shutil.rmtree(after, ignore_errors=True)
+        for path, content in files.items():
+            (after / path).parent.mkdir(parents=True, exist_ok=True)
+            (after / path).write_bytes(content)
+        found = home_of(after)
+        assert all(found.has(name, ["labels", "masks"]) for name in kept[-1])
+        for name in NAMES[:5]:
+            if found.item("labels", name).is_file():
+                assert found.item("labels", name).read_bytes() == results_of(name)[0]["labels"]
+
+    losses = lose_power_everywhere(work, check, tmp_path, monkeypatch)
+    assert kept[-1] == NAMES[:5]
+    assert losses >= 20  # three writes for each of two files of three shards, and of run.json

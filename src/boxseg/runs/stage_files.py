@@ -15,10 +15,7 @@ from boxseg.formats.sample_counts import truth_flags
 from boxseg.formats.samples import chosen
 from boxseg.formats.voc_server import TREE, results_folder
 from boxseg.runs import layout
-from boxseg.stores.home import Home, has_content
-from boxseg.stores.mask_table import TABLES
-from boxseg.stores.shard_index import RUN
-from boxseg.stores.shards import SHARDS
+from boxseg.stores.home import RUN, SHARDS, TABLES, Home, has_content
 
 _TRAINING = (
     layout.MODEL,

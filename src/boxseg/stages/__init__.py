@@ -57,7 +57,7 @@ def _run(verb: str, job: Job, planned: bool, **lightnings: Any) -> Result:
     with collector_paused():
         stage = importlib.import_module(f"boxseg.stages.{name}")
         from boxseg.runs.lock import locks_of_a_command
-        from boxseg.stores.shard_index import forget_shards
+        from boxseg.stores.find import forget_shards
     forget_shards()
     with locks_of_a_command(), at_home(verb, job, planned=planned) as (own, results):
         results.append(stage.run(own) if planned else stage.run(own, **lightnings))

@@ -41,8 +41,7 @@ from boxseg.scoring.label_scores import LabelScores, label_table, score_labels, 
 from boxseg.scoring.mask_counts import MaskCounts, count_masks, count_table
 from boxseg.spreading.place import Needs, Place, place_of
 from boxseg.stores.find import home_for, home_of
-from boxseg.stores.home import Home
-from boxseg.stores.shards import SHARDS
+from boxseg.stores.home import SHARDS, Home
 from boxseg.tables import Table
 from boxseg.wording import counted, counted_of
 

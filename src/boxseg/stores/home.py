@@ -13,6 +13,9 @@ from boxseg.documents import Readable
 
 # The kind of results that shards name by its suffix alone, as webdataset does: a photo's labels.
 MAIN = "labels"
+# Folders in a run folder: of shards, and of Parquet files of masks, which hold nothing else; and the file among
+# the shards that says which run they are of.
+SHARDS, TABLES, RUN = "shards", "masks", "run.json"
 # Kinds of results that are no pictures.
 _TEXTS = ("masks", "instances")
 

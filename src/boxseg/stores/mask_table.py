@@ -11,6 +11,7 @@ from typing import Any
 
 from boxseg.atomic import atomic_path
 from boxseg.extras import import_extra
+from boxseg.stores.home import TABLES
 from boxseg.stores.keys import key_of
 from boxseg.stores.shard_file import FACTS, member_of
 
@@ -24,10 +25,6 @@ def parquet() -> ModuleType:
         MissingExtraError: It is not installed.
     """
     return import_extra("pyarrow.parquet", extra="arrow", purpose="label.store=shards")
-
-
-# The folder of these files in a run folder: one that holds nothing else is read as a whole.
-TABLES = "masks"
 
 
 def table_of(shard: Path) -> Path:

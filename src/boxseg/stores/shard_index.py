@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boxseg.documents import read_record
+from boxseg.stores.home import RUN
 from boxseg.stores.shard_file import Shard, ShardDamage, numbers_of, read_shard
 
 log = logging.getLogger("boxseg")
 
-# Which run the shards of a folder are of.
-RUN = "run.json"
 # Generation, writer, number: those of a later command come later. No two processes write one name.
 _NAME = re.compile(r"\d{4,}-[0-9a-f]{12}-\d{5,}")
 # Folders whose shards a process knows.

@@ -17,13 +17,10 @@ from typing import Any
 
 from boxseg.atomic import write_json
 from boxseg.errors import DataError
-from boxseg.stores.home import Facts, Results, Writer, has_content, suffix_of
-from boxseg.stores.mask_table import TABLES, mask_rows, parquet, table_of, write_table
+from boxseg.stores.home import RUN, SHARDS, TABLES, Facts, Results, Writer, has_content, suffix_of
+from boxseg.stores.mask_table import mask_rows, parquet, table_of, write_table
 from boxseg.stores.shard_file import FACTS, Shard, ShardFile, member_of, read_member, read_photos
-from boxseg.stores.shard_index import RUN, ShardIndex, is_shard, load_index, stamp_of
-
-# The folder of shards in a run folder.
-SHARDS = "shards"
+from boxseg.stores.shard_index import ShardIndex, is_shard, load_index, stamp_of
 
 # What stands behind a photo's key in its members, and their content.
 _Members = Mapping[str, bytes]
