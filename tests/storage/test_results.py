@@ -60,11 +60,7 @@ def same(found: dict[str, bytes], expected: dict[str, bytes]) -> None:
     assert {name for name in found if found[name] != expected[name]} <= {"config.yaml"}
 
 
-def test_the_names_of_files_are_those_of_run_folders() -> None:
-    assert published.RECORD == layout.PROVENANCE
-    assert {*published._NAMING, *published._FIRST} <= {
-        *(layout.CONFIG, layout.VERSIONS, layout.PHOTOS, layout.LABEL_MAP, layout.CORRECTIONS)
-    }
+def test_what_a_command_keeps_to_itself_is_not_put_there() -> None:
     assert {layout.LOCK, layout.HOLDER} <= set(published._HERE)
 
 
@@ -119,7 +115,9 @@ def test_options_of_another_job_are_refused(
     assert "metrics.json" not in content("out"), "what overwrite=true removes is removed there, too"
 
 
-def test_a_folder_of_somebody_else_sends_nothing_anywhere(store: FaultyStore, toy: Path, tmp_path: Path) -> None:
+def test_a_folder_of_somebody_else_sends_nothing_anywhere(
+    store: FaultyStore, toy: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "given"
     label(toy, folder)
     (folder / hooks.ADDRESS).write_text(f"s3://{BUCKET}/theirs")
@@ -271,7 +269,7 @@ def test_keys_that_lead_out_are_left_alone(store: FaultyStore, tmp_path: Path) -
     client().put_object(Bucket=BUCKET, Key="out/../../../escaped.txt", Body=b"x")
     client().put_object(Bucket=BUCKET, Key="out/inside.txt", Body=b"x")
     address: Any = as_path(OUT)
-    with published.looked_at(address) as folder:
+    with published.looked_at(address, layout.AT_ADDRESS) as folder:
         assert [path.name for path in folder.rglob("*.txt")] == ["inside.txt"]
     assert not list(tmp_path.rglob("escaped.txt"))
 
@@ -362,5 +360,5 @@ def test_users_of_folders_import_nothing_of_it(toy: Path, tmp_path: Path) -> Non
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
     names = set(json.loads(said.stdout.replace("'", '"')))
-    assert names <= {"boxseg.storage", "boxseg.storage.address", "boxseg.storage.places"}
-    assert hooks.publication_of(tmp_path) is None
+    assert names <= {"boxseg.storage", *(f"boxseg.storage.{name}" for name in ("address", "names", "places"))}
+    assert hooks.publication_of(tmp_path, layout.AT_ADDRESS) is None

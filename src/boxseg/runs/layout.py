@@ -7,6 +7,7 @@ from typing import Literal
 
 from boxseg.dataset import Sample
 from boxseg.jobs.job import Stage
+from boxseg.storage.names import Names
 
 CheckpointKind = Literal["box-classifier", "mask-network", "segmenter"]
 _MADE_BY: dict[CheckpointKind, Stage] = {
@@ -71,6 +72,9 @@ RECORD = "convert.yaml"
 
 # Predictions packed for VOC's server.
 ARCHIVE = "voc2012_{name}.tgz"
+
+# What is special about results at an address.
+AT_ADDRESS = Names(record=PROVENANCE, first=(CONFIG, VERSIONS, LABEL_MAP, CORRECTIONS), naming=(CONFIG, PHOTOS))
 
 # Made from a whole run.
 SHEET = "sheet.png"

@@ -23,7 +23,7 @@ from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import ConfigError
 from boxseg.formats.files import content_digest
 from boxseg.formats.masks import truth_digest
-from boxseg.runs.layout import PROVENANCE
+from boxseg.runs.layout import AT_ADDRESS, PROVENANCE
 from boxseg.runs.stage_files import StageFiles
 from boxseg.storage.hooks import publication_of
 
@@ -186,7 +186,7 @@ def write_provenance(folder: Path, origins: Mapping[str, Origin]) -> None:
     """Record these origins, in place of what was there."""
     with atomic_path(folder / PROVENANCE) as temporary:
         temporary.write_text("".join(_line(name, origin) for name, origin in origins.items()), encoding="utf-8")
-    if (publication := publication_of(folder)) is not None:
+    if (publication := publication_of(folder, AT_ADDRESS)) is not None:
         publication.send_record()
 
 
@@ -203,7 +203,7 @@ def recording(
     folder: the lines are written by one call of the system. Those of other machines get them by `add`, and send
     them to one that writes them by `add_lines`.
     """
-    add, publication = add or partial(append_text, folder / PROVENANCE), publication_of(folder)
+    add, publication = add or partial(append_text, folder / PROVENANCE), publication_of(folder, AT_ADDRESS)
     waiting: list[Sample] = []
     running: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, "provenance") as thread:
