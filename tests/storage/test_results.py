@@ -76,6 +76,23 @@ def test_labels_are_the_files_of_a_folder(
     assert store.count("PUT .*labels/train_0000.png") == 1
 
 
+def test_where_tags_are_no_checksums_nothing_is_put_twice_or_kept_unseen(
+    store: FaultyStore, toy: Path, near: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in encrypted buckets: a file that a killed command has left here may be another than the one there."""
+    monkeypatch.setattr(published, "is_md5", lambda tag: False)
+    store.plant("503", "PUT .*masks.json", 7)
+    with pytest.raises(StorageError):
+        label(toy)
+    mask = next(path for path in (published.cache_folder() / "work").rglob("labels/train_0000.png"))
+    mask.write_bytes(bytes(reversed(mask.read_bytes())))
+    label(toy)
+    same(content("out"), near)
+    assert store.count("PUT .*labels/train_0000.png") == 2, (
+        "once, and again as nobody knows that it is the same"
+    )
+
+
 def test_what_is_done_stays_done_on_any_machine(
     store: FaultyStore, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,8 @@ from boxseg.storage.store import store_of
 LINES = ".provenance"
 # Files that exist on this machine alone.
 _HERE = (ADDRESS, ".lock", CLAIMS)
+# The working folders of the commands of this process; processes that these start know them by their files.
+_working: dict[Path, Publication] = {}
 # Uploads that may wait.
 _WAITING = 128
 
@@ -45,6 +47,8 @@ def publication_of(folder: Path, names: Names) -> Publication | None:
 
     A run folder of somebody else must not send anything anywhere, whatever is in it.
     """
+    if folder in _working:
+        return _working[folder]
     if folder.parent != cache_folder() / "work":
         return None
     try:
@@ -69,6 +73,7 @@ class Publication:
         self._store = store_of(address)
         self._running: list[Future[None]] = []
         self._began: set[str] = set()  # keys of the objects that the working folder began with
+        self._sent: dict[Path, tuple[int, int]] = {}  # size and time of files that are there
 
     def target(self, file: Path) -> RemotePath:
         """Where a file of the working folder goes."""
@@ -113,6 +118,7 @@ class Publication:
         temporary = file.with_name(f".get-{uuid.uuid4().hex}")
         temporary.write_bytes(self._store.content(self.address / key))
         temporary.replace(file)
+        self._sent[file] = _state(file)
 
     def _line_part(self, key: str) -> str:
         return self._store.content(self.address / key).decode("utf-8", "replace")
@@ -160,6 +166,7 @@ class Publication:
             self._store.remove(self.address / key for key in self._began - here)
 
     def _put(self, file: Path) -> None:
+        state = _state(file)
         if file.parent == self.folder and file.name in self._names.naming:
             # What names the working folder means the address.
             text = file.read_text(encoding="utf-8", errors="surrogateescape")
@@ -167,10 +174,11 @@ class Publication:
             self._store.put_bytes(named.encode("utf-8", "surrogateescape"), self.target(file))
         else:
             self._store.put(file, self.target(file))
+        self._sent[file] = state
 
     def _is_there(self, file: Path, there: Listing) -> bool:
         entry = there.file(file.relative_to(self.folder).as_posix())
-        return entry is not None and is_md5(entry.tag) and _same(file, entry)
+        return entry is not None and (self._sent.get(file) == _state(file) or _same(file, entry))
 
     def _files(self) -> Iterator[Path]:
         for file in list(self.folder.rglob("*")):
@@ -185,8 +193,12 @@ def published(address: RemotePath, names: Names, *, all_files: bool) -> Iterator
     if not all_files:
         shutil.rmtree(publication.folder, ignore_errors=True)
     publication.begin(all_files=all_files)
-    yield publication.folder
-    publication.finish(all_files=all_files)
+    _working[publication.folder] = publication
+    try:
+        yield publication.folder
+        publication.finish(all_files=all_files)
+    finally:
+        del _working[publication.folder]
     shutil.rmtree(publication.folder, ignore_errors=True)
 
 
@@ -214,10 +226,13 @@ def _stays_inside(key: str) -> bool:
 
 
 def _same(file: Path, entry: Entry) -> bool:
-    """Whether a file is the object that is listed."""
-    if file.stat().st_size != entry.size:
-        return False
-    return not is_md5(entry.tag) or md5_of(file) == entry.tag
+    """Whether a file surely is the object that is listed: where tags are no MD5, it may be another."""
+    return file.stat().st_size == entry.size and is_md5(entry.tag) and md5_of(file) == entry.tag
+
+
+def _state(file: Path) -> tuple[int, int]:
+    state = file.stat()
+    return state.st_size, state.st_mtime_ns
 
 
 def _all_of(running: Iterable[Future[None]]) -> None:
