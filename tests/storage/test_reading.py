@@ -350,3 +350,20 @@ def test_what_to_install_is_said(
     assert said.startswith(f"boxseg: s3://{BUCKET}/x: ")
     assert said.endswith("pip install 'boxseg[cloud]'\n")
     assert said.count("\n") == 1
+
+
+def test_another_kind_of_store(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """fsspec's in memory, which has neither tags nor S3's names of things."""
+    monkeypatch.setenv("BOXSEG_CACHE", str(tmp_path / "cache"))
+    memory = pytest.importorskip("fsspec", reason="fsspec is not installed").filesystem("memory")
+    memory.put(str(toy), "/there/toy", recursive=True)
+    forget()
+    assert contents("memory://there/toy") == contents(toy)
+    near = boxseg.doctor(data=str(toy), progress=False)
+    far = boxseg.doctor(data="memory://there/toy", progress=False)
+    assert json.dumps(far.to_dict()).replace("memory://there/toy", str(toy)) == json.dumps(near.to_dict())
+    label(str(toy), tmp_path / "near")
+    label("memory://there/toy", "memory://there/out")
+    written = {name.removeprefix("/there/out/"): memory.cat(name) for name in memory.find("/there/out")}
+    same_results(written, files_in(tmp_path / "near"))
+    memory.rm("/there", recursive=True)

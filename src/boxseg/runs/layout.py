@@ -8,6 +8,7 @@ from typing import Literal
 from boxseg.dataset import Sample
 from boxseg.documents import Readable
 from boxseg.jobs.job import Stage
+from boxseg.storage.names import Names
 from boxseg.stores.home import MAIN, Home
 
 CheckpointKind = Literal["box-classifier", "mask-network", "segmenter"]
@@ -75,6 +76,9 @@ RECORD = "convert.yaml"
 
 # Predictions packed for VOC's server.
 ARCHIVE = "voc2012_{name}.tgz"
+
+# What is special about results at an address.
+AT_ADDRESS = Names(record=PROVENANCE, first=(CONFIG, VERSIONS, LABEL_MAP, CORRECTIONS), naming=(CONFIG, PHOTOS))
 
 # Made from a whole run.
 SHEET = "sheet.png"

@@ -24,7 +24,7 @@ from boxseg.errors import ConfigError
 from boxseg.formats.files import content_digest
 from boxseg.formats.masks import truth_digest
 from boxseg.formats.samples import chosen
-from boxseg.runs.layout import PROVENANCE
+from boxseg.runs.layout import AT_ADDRESS, PROVENANCE
 from boxseg.runs.stage_files import StageFiles
 from boxseg.storage.hooks import publication_of
 
@@ -189,7 +189,7 @@ def write_provenance(folder: Path, origins: Mapping[str, Origin]) -> None:
     """Record these origins, in place of what was there."""
     with atomic_path(folder / PROVENANCE) as temporary:
         temporary.write_text("".join(_line(name, origin) for name, origin in origins.items()), encoding="utf-8")
-    if (publication := publication_of(folder)) is not None:
+    if (publication := publication_of(folder, AT_ADDRESS)) is not None:
         publication.send_record()
 
 
@@ -269,7 +269,7 @@ def recording(
     """
     with ThreadPoolExecutor(1, "provenance") as thread:
         add = add or partial(append_text, folder / PROVENANCE)
-        recorder = Recorder(add, classes, files, thread, publication_of(folder))
+        recorder = Recorder(add, classes, files, thread, publication_of(folder, AT_ADDRESS))
         try:
             yield recorder
         finally:

@@ -56,10 +56,11 @@ def _run(verb: str, job: Job, planned: bool, **lightnings: Any) -> Result:
         log.debug(f"boxseg {shlex.join(to_words(verb, job))}")
     with collector_paused():
         stage = importlib.import_module(f"boxseg.stages.{name}")
+        from boxseg.runs.layout import AT_ADDRESS
         from boxseg.runs.lock import locks_of_a_command
         from boxseg.stores.find import forget_shards
     forget_shards()
-    with locks_of_a_command(), at_home(verb, job, planned=planned) as (own, results):
+    with locks_of_a_command(), at_home(verb, job, AT_ADDRESS, planned=planned) as (own, results):
         results.append(stage.run(own) if planned else stage.run(own, **lightnings))
     result: Result = results[0]
     log.debug(f"{verb}: {time.monotonic() - start:.1f} s")

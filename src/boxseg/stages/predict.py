@@ -37,7 +37,7 @@ from boxseg.nn.deeplab import Segmenter
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import record_photos
-from boxseg.runs.layout import CONFIDENCE, FINAL, FRAMES, GEOTIFFS, OVERLAYS
+from boxseg.runs.layout import AT_ADDRESS, CONFIDENCE, FINAL, FRAMES, GEOTIFFS, OVERLAYS
 from boxseg.runs.lock import hold
 from boxseg.scoring.network_scores import one_class_note
 from boxseg.spreading.place import Needs, place_of
@@ -166,7 +166,7 @@ def _predict_chunk(
 ) -> _Part:
     """Write labels and overlays of photos."""
     part = _Part(counts=np.zeros(len(loaded.classes) + 1, dtype=np.int64), labelled=0, skipped={})
-    with sending(job.out) as send:
+    with sending(job.out, AT_ADDRESS) as send:
         for sample, prediction in predict_photos(loaded, samples, job.evaluate, job.trainer):
             part = _with(part, sample, prediction, job)
             if isinstance(prediction, Skipped):

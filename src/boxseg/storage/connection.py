@@ -30,7 +30,7 @@ def connect(scheme: str, address: str) -> Any:
     if scheme in ("s3", "s3a"):
         given = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
         usual = {"retries": {"max_attempts": 0}, "max_pool_connections": 2 * AT_ONCE}
-        options |= {"config_kwargs": usual | given, "max_concurrency": 1}
+        options |= {"config_kwargs": usual | given}
     try:
         fs = fsspec.filesystem(scheme, **options)
     except ImportError as error:
@@ -39,7 +39,8 @@ def connect(scheme: str, address: str) -> Any:
     except ValueError as error:
         raise DataError(f"{address}: no kind of store that fsspec knows ({one_line(error, 150)})") from error
     if scheme in ("s3", "s3a"):
-        fs.retries = 1
+        # One request for an object, not one for its size and several for its parts.
+        fs.retries = fs.max_concurrency = 1
     return fs
 
 

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from boxseg.storage.address import RemotePath
 from boxseg.storage.headers import FIRST, SMALL, Beginning
+from boxseg.storage.names import Names
 
 if TYPE_CHECKING:
     from boxseg.storage.published import Publication
@@ -154,19 +155,19 @@ def _fetch(path: RemotePath) -> None:
         return
 
 
-def publication_of(folder: Path) -> Publication | None:
+def publication_of(folder: Path, names: Names) -> Publication | None:
     """What puts the files of a folder to the address they are made for; None where they are to stay."""
     if not (folder / ADDRESS).is_file():
         return None
     from boxseg.storage.published import publication_of
 
-    return publication_of(folder)
+    return publication_of(folder, names)
 
 
 @contextmanager
-def sending(folder: Path) -> Iterator[Callable[[list[Path]], None]]:
+def sending(folder: Path, names: Names) -> Iterator[Callable[[list[Path]], None]]:
     """A function that has those of some files that exist put to the address of their folder, if it has one."""
-    publication = publication_of(folder)
+    publication = publication_of(folder, names)
     if publication is None:
         yield lambda files: None
         return

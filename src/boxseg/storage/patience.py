@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from boxseg.errors import BoxsegError, chain_of, one_line
+from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
@@ -66,8 +67,8 @@ def persistently(ask: Callable[[], T], address: str, given_up: Callable[[], bool
                 raise refusal from error
             if attempt == ATTEMPTS or given_up():
                 raise StorageError(
-                    f"{address}: no usable answer in {ATTEMPTS} attempts ({_said(error)}): the same command "
-                    "goes on where it stopped"
+                    f"{address}: no usable answer in {counted(ATTEMPTS, 'attempt')} ({_said(error)}): the same "
+                    "command goes on where it stopped"
                 ) from error
             # Many processes that were turned away at once must not come back at once.
             wait = random.uniform(0.5, 1.0) * min(LONGEST, FIRST * 2 ** (attempt - 1))

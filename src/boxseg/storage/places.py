@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from boxseg.errors import BoxsegError, ConfigError
 from boxseg.storage.address import RemotePath, as_path, is_address, refuse_secrets
+from boxseg.storage.names import Names
 
 T = TypeVar("T")
 
@@ -95,7 +96,7 @@ def check_addresses(verb: str, job: Any) -> None:
 
 
 @contextmanager
-def at_home(verb: str, job: T, *, planned: bool = False) -> Iterator[tuple[T, list[Any]]]:
+def at_home(verb: str, job: T, names: Names, *, planned: bool = False) -> Iterator[tuple[T, list[Any]]]:
     """The job, with a folder of this machine as `out` if that is an address, and a list for its result.
 
     Unless the job is only `planned`, the folder's files are put to the address as they are finished. Results
@@ -119,10 +120,10 @@ def at_home(verb: str, job: T, *, planned: bool = False) -> Iterator[tuple[T, li
     try:
         with ExitStack() as stack:
             if planned:
-                folder = stack.enter_context(looked_at(address))
+                folder = stack.enter_context(looked_at(address, names))
             else:
                 stack.enter_context(claimed(address))
-                folder = stack.enter_context(published(address, all_files=all_files))
+                folder = stack.enter_context(published(address, names, all_files=all_files))
             yield dataclasses.replace(job, out=folder), results  # type: ignore[type-var]
     except BoxsegError as error:
         if folder is not None:

@@ -23,16 +23,15 @@ from boxseg.storage.claims import CLAIMS
 from boxseg.storage.connection import is_md5, md5_of
 from boxseg.storage.hooks import ADDRESS
 from boxseg.storage.listing import Entry, Listing
+from boxseg.storage.names import Names
 from boxseg.storage.store import store_of
 
-# At the address: lines of provenance.jsonl that are not yet in it.
+# At the address: lines that are not yet in the record of photos.
 LINES = ".provenance"
-RECORD = "provenance.jsonl"
 # Files that exist on this machine alone.
 _HERE = (ADDRESS, ".lock", CLAIMS)
-# Files that may name the working folder; and those that go with the record of photos.
-_NAMING = ("config.yaml", "photos.json")
-_FIRST = ("config.yaml", "versions.json", "labelmap.json", "applied-corrections.json")
+# The working folders of the commands of this process; processes that these start know them by their files.
+_working: dict[Path, Publication] = {}
 # Uploads that may wait.
 _WAITING = 128
 
@@ -43,11 +42,13 @@ def working_folder(address: RemotePath) -> Path:
     return cache_folder() / "work" / f"{address.name[:40]}-{digest}"
 
 
-def publication_of(folder: Path) -> Publication | None:
+def publication_of(folder: Path, names: Names) -> Publication | None:
     """What puts the files of a working folder to its address; None for any other folder.
 
     A run folder of somebody else must not send anything anywhere, whatever is in it.
     """
+    if folder in _working:
+        return _working[folder]
     if folder.parent != cache_folder() / "work":
         return None
     try:
@@ -55,7 +56,7 @@ def publication_of(folder: Path) -> Publication | None:
     except OSError:
         return None
     address = as_path(text.strip())
-    return Publication(folder, address) if isinstance(address, RemotePath) else None
+    return Publication(folder, address, names) if isinstance(address, RemotePath) else None
 
 
 class Publication:
@@ -64,13 +65,15 @@ class Publication:
     Args:
         folder: The working folder.
         address: Where its files go.
+        names: Of its files.
     """
 
-    def __init__(self, folder: Path, address: RemotePath) -> None:
-        self.folder, self.address = folder, address
+    def __init__(self, folder: Path, address: RemotePath, names: Names) -> None:
+        self.folder, self.address, self._names = folder, address, names
         self._store = store_of(address)
         self._running: list[Future[None]] = []
         self._began: set[str] = set()  # keys of the objects that the working folder began with
+        self._sent: dict[Path, tuple[int, int]] = {}  # size and time of files that are there
 
     def target(self, file: Path) -> RemotePath:
         """Where a file of the working folder goes."""
@@ -104,7 +107,7 @@ class Publication:
         _all_of(self._store.submit(self._get, key) for key in lacking if not (sizes_only and "/" in key))
         parts = [part.result() for part in [self._store.submit(self._line_part, key) for key in lines]]
         if parts:
-            record = self.folder / RECORD
+            record = self.folder / self._names.record
             before = record.read_text(encoding="utf-8") if record.is_file() else ""
             write_text(record, before + "".join(parts))
         write_text(self.folder / ADDRESS, str(self.address))
@@ -115,6 +118,7 @@ class Publication:
         temporary = file.with_name(f".get-{uuid.uuid4().hex}")
         temporary.write_bytes(self._store.content(self.address / key))
         temporary.replace(file)
+        self._sent[file] = _state(file)
 
     def _line_part(self, key: str) -> str:
         return self._store.content(self.address / key).decode("utf-8", "replace")
@@ -144,8 +148,8 @@ class Publication:
     def send_record(self) -> None:
         """Put the record of photos whole, with the options it goes with, in place of single lines."""
         lines = [key for key, _ in self._store.listed_now(self.address / LINES).items()]
-        self.send(file for name in _FIRST if (file := self.folder / name).is_file())
-        self._put(self.folder / RECORD)
+        self.send(file for name in self._names.first if (file := self.folder / name).is_file())
+        self._put(self.folder / self._names.record)
         self._store.remove(self.address / LINES / key for key in lines)
 
     def finish(self, *, all_files: bool) -> None:
@@ -162,17 +166,19 @@ class Publication:
             self._store.remove(self.address / key for key in self._began - here)
 
     def _put(self, file: Path) -> None:
-        if file.parent == self.folder and file.name in _NAMING:
+        state = _state(file)
+        if file.parent == self.folder and file.name in self._names.naming:
             # What names the working folder means the address.
             text = file.read_text(encoding="utf-8", errors="surrogateescape")
             named = text.replace(str(self.folder), str(self.address))
             self._store.put_bytes(named.encode("utf-8", "surrogateescape"), self.target(file))
         else:
             self._store.put(file, self.target(file))
+        self._sent[file] = state
 
     def _is_there(self, file: Path, there: Listing) -> bool:
         entry = there.file(file.relative_to(self.folder).as_posix())
-        return entry is not None and is_md5(entry.tag) and _same(file, entry)
+        return entry is not None and (self._sent.get(file) == _state(file) or _same(file, entry))
 
     def _files(self) -> Iterator[Path]:
         for file in list(self.folder.rglob("*")):
@@ -181,22 +187,26 @@ class Publication:
 
 
 @contextmanager
-def published(address: RemotePath, *, all_files: bool) -> Iterator[Path]:
+def published(address: RemotePath, names: Names, *, all_files: bool) -> Iterator[Path]:
     """A working folder for an address; when the block succeeds, all is put there and the folder removed."""
-    publication = Publication(working_folder(address), address)
+    publication = Publication(working_folder(address), address, names)
     if not all_files:
         shutil.rmtree(publication.folder, ignore_errors=True)
     publication.begin(all_files=all_files)
-    yield publication.folder
-    publication.finish(all_files=all_files)
+    _working[publication.folder] = publication
+    try:
+        yield publication.folder
+        publication.finish(all_files=all_files)
+    finally:
+        del _working[publication.folder]
     shutil.rmtree(publication.folder, ignore_errors=True)
 
 
 @contextmanager
-def looked_at(address: RemotePath) -> Iterator[Path]:
+def looked_at(address: RemotePath, names: Names) -> Iterator[Path]:
     """A folder with the names and sizes of what is at an address, to look at; nothing is put there."""
     folder = working_folder(address)
-    publication = Publication(folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}"), address)
+    publication = Publication(folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}"), address, names)
     try:
         publication.begin(all_files=True, sizes_only=True)
         yield publication.folder
@@ -216,10 +226,13 @@ def _stays_inside(key: str) -> bool:
 
 
 def _same(file: Path, entry: Entry) -> bool:
-    """Whether a file is the object that is listed."""
-    if file.stat().st_size != entry.size:
-        return False
-    return not is_md5(entry.tag) or md5_of(file) == entry.tag
+    """Whether a file surely is the object that is listed: where tags are no MD5, it may be another."""
+    return file.stat().st_size == entry.size and is_md5(entry.tag) and md5_of(file) == entry.tag
+
+
+def _state(file: Path) -> tuple[int, int]:
+    state = file.stat()
+    return state.st_size, state.st_mtime_ns
 
 
 def _all_of(running: Iterable[Future[None]]) -> None:
