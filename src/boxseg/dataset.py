@@ -186,7 +186,7 @@ class BoxDataset:
         format: Name of its format.
         split: Name of the split.
         classes: Names of classes 1..L, without the background.
-        samples: The usable images; those of `load` are held in columns, each made when it is asked for.
+        samples: The usable images; many are held in columns by `load`, and each is made when it is asked for.
         problems: What was skipped, clipped or ignored.
         category_ids: COCO's IDs of classes 1..L; empty if they are 1..L.
         annotations: The COCO file that it was read from; None for any other format.

@@ -82,7 +82,7 @@ def test_a_file_that_ends_anywhere_names_the_same_place(tmp_path: Path) -> None:
 
 def test_a_wrong_byte_anywhere_names_the_same_place(tmp_path: Path) -> None:
     path, content = tmp_path / "x.json", WHOLE.encode()
-    for place, byte in itertools.product(range(len(content)), b'"}],:x\n\\\x01'):
+    for place, byte in itertools.product(range(len(content)), b'"},x\x01'):
         path.write_bytes(content[:place] + bytes([byte]) + content[place + 1 :])
         assert outcome(put_together, path) == outcome(read_json, path), path.read_bytes()
 

@@ -105,6 +105,7 @@ def run(
     title = f"{job.data.val_split}, trained with {job.segment.loss} on {job.data.split}"
     network = network or KeptSegmenter(path=file, trainer=job.trainer)
     scores = score(job, job.out, splits, network)
+    splits.keep(job.out)  # of the validation split
     return SegmentResult(checkpoint=file, scores=scores, title=title, late_fall=late_fall_of(job.out))
 
 
