@@ -52,6 +52,10 @@ SINGLE = (
     "boxseg convert clip-frames clip-coco format=coco",
     "boxseg convert work/label for-yolo format=yolo-seg",
     "boxseg convert work/label for-semantic format=masks",
+    "boxseg label data=photos out=many label.store=shards",
+    "boxseg segment labels=many data=photos out=runs/many",
+    "boxseg convert many many-coco format=coco",
+    "boxseg report many max_photos=2000 per_page=200",
     'boxseg label data=traffic "data.classes=[dog,cat]" out=pets',
     'boxseg label data=traffic "data.merge={truck: car, bus: car}" out=cars',
     'boxseg run data=traffic "data.merge={truck: vehicle, car: vehicle}" "data.classes=[vehicle]" out=roads',
@@ -117,10 +121,6 @@ FETCHED = (
     "boxseg run data=photos out=runs/convnext backbone=hf:facebook/convnext-tiny-224",
     "boxseg run data=photos out=runs/mine backbone=hf:models/my-swin",
     "boxseg run data=photos out=runs/t backbone=timm:convnext_tiny",
-    "boxseg label data=photos out=many label.store=shards",
-    "boxseg segment labels=many data=photos out=runs/many",
-    "boxseg convert many many-coco format=coco",
-    "boxseg report many max_photos=2000 per_page=200",
     "boxseg label method=sam sam=facebook/sam2.1-hiera-tiny data=VOC2012 out=runs/sam",
 )
 
