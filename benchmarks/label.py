@@ -42,7 +42,7 @@ from boxseg.labelling.method import Origin
 from boxseg.nn.deeplab import BoxClassifier
 from boxseg.progress import quiet
 from boxseg.runs.layout import PAIR
-from boxseg.stores.home import FileHome
+from boxseg.shards.home import FileHome
 from measure import alternate, in_child, parser, photos, resident_growth, settings, table, timed
 from straightforward import crf
 from straightforward.labels import label_photo

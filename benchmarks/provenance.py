@@ -29,7 +29,7 @@ from boxseg.inference.mask_networks import SHIPPED, load_mask_network
 from boxseg.labelling import labeller as labelling
 from boxseg.labelling.from_network import FromNetwork
 from boxseg.runs import provenance
-from boxseg.stores.home import FileHome
+from boxseg.shards.home import FileHome
 from measure import more, parser, photos, rounds, settings, table
 
 KINDS = ("wall", "cpu")

@@ -55,9 +55,9 @@ from boxseg.progress import quiet
 from boxseg.runs.folder import open_folder
 from boxseg.runs.layout import PAIR, label_kinds
 from boxseg.runs.stage_files import label_files
+from boxseg.shards.home import FileHome
 from boxseg.stages import predict
 from boxseg.stages.doctor import DoctorResult
-from boxseg.stores.home import FileHome
 from boxseg.training.labels import training_labels
 from boxseg.training.schedule import schedule_length
 from generated import write_coco, write_voc

@@ -27,7 +27,7 @@ from boxseg.data.labels import read_labels
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.formats.masks import MaskFolder
 from boxseg.runs.label_source import label_sources
-from boxseg.stores.shard_index import forget_shards
+from boxseg.shards.shard_index import forget_shards
 from measure import alternate, parser, settings, table
 from memory import write_photos
 

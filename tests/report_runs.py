@@ -19,7 +19,7 @@ from boxseg.labelling.objects import ObjectMask
 from boxseg.options import to_yaml
 from boxseg.scoring.label_scores import score_labels, write_confusion
 from boxseg.scoring.mask_counts import count_masks
-from boxseg.stores.home import FileHome
+from boxseg.shards.home import FileHome
 from label_results import write_objects
 
 Labels = NDArray[np.uint8]

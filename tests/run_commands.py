@@ -129,7 +129,7 @@ NOT_RUN = {
     "cluster=tcp:": "tests/spreading/test_cluster.py does, with such a scheduler and workers",
     "dask scheduler": "so does it this",
     "dask worker": "so does it this",
-    "s3://": "tests/storage does, with such a store",
+    "s3://": "tests/remote does, with such a store",
     "pip install": "changes the environment",
     "python benchmarks/": "tests/benchmarks runs each of them in its smallest form",
     "boxseg schema >": "tests/jobs/test_schema.py does",

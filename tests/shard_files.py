@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from boxseg.stores.find import home_of
-from boxseg.stores.home import FileHome, Results
-from boxseg.stores.shards import ShardHome
+from boxseg.shards.find import home_of
+from boxseg.shards.home import FileHome, Results
+from boxseg.shards.shards import ShardHome
 
 SIZE = (6, 9)
 

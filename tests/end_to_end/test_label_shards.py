@@ -17,7 +17,7 @@ import pytest
 from boxseg.config import Data
 from boxseg.data.toy import write_toy
 from boxseg.formats import load
-from boxseg.stores.find import home_of
+from boxseg.shards.find import home_of
 from correction_files import save_corrections
 from shard_files import tars
 

@@ -38,8 +38,8 @@ from boxseg.runs.provenance import check_origins, origins_of, standing
 from boxseg.runs.stage_files import label_files
 from boxseg.scoring.instance_scores import score_instances
 from boxseg.scoring.mask_counts import count_masks
+from boxseg.shards.home import FileHome
 from boxseg.stages import convert, convert_config
-from boxseg.stores.home import FileHome
 from boxseg.training.checkpoints import last_checkpoint
 from fuzz_files import PHOTOS, QUICK, command, read
 from label_results import piece_path

@@ -22,7 +22,7 @@ from boxseg.runs.stage_files import (
     submission_files,
     training_files,
 )
-from boxseg.stores.home import FileHome
+from boxseg.shards.home import FileHome
 from label_results import label_path, map_paths, pair_paths, pair_piece_path, piece_path
 
 SAMPLES = tuple(

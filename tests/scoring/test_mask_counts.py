@@ -14,7 +14,7 @@ from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.labelling.objects import ObjectMask
 from boxseg.scoring.mask_counts import MaskCounts, count_masks, count_table, read_counts
-from boxseg.stores.home import FileHome
+from boxseg.shards.home import FileHome
 from label_results import piece_path, write_objects
 
 # Width and height of a box, pixels of its mask, what made it, and its score, which is 0.7 if not given.

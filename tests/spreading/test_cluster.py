@@ -26,9 +26,9 @@ from boxseg.config import Classify, Data, Model, Segment
 from boxseg.data.toy import CLASSES, write_toy
 from boxseg.formats import load
 from boxseg.inference.networks import save_network, start_classifier, start_segmenter
+from boxseg.shards.find import home_of
+from boxseg.shards.home import FileHome
 from boxseg.spreading import cluster as cluster_module
-from boxseg.stores.find import home_of
-from boxseg.stores.home import FileHome
 from correction_files import save_corrections
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from boxseg.errors import require
 from boxseg.plugins import FormatName, require_name
-from boxseg.storage.address import as_path
+from boxseg.remote.address import as_path
 
 # Files that describe all splits of a data set, and all files that may be given in place of its folder.
 DESCRIPTIONS = (".yaml", ".yml", ".data")

@@ -26,7 +26,7 @@ from boxseg.data.workers import LoadingError, choose_workers, cores, reading_thr
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import sample_image, sample_picture
-from boxseg.storage.hooks import ahead, fetch_together, is_remote
+from boxseg.remote.hooks import ahead, fetch_together, is_remote
 from boxseg.wording import counted
 
 

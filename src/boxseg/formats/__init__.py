@@ -32,7 +32,7 @@ from boxseg.formats.masks import read_mask
 from boxseg.formats.sample_counts import truth_flags
 from boxseg.formats.samples import held
 from boxseg.progress import Progress
-from boxseg.storage.hooks import is_remote, list_once
+from boxseg.remote.hooks import is_remote, list_once
 from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")

@@ -47,7 +47,7 @@ from boxseg.formats.joining import join_entries
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, MaskReader, parts_of, sort_out
 from boxseg.formats.regions import RegionMask, can_be_painted, rectangle
 from boxseg.formats.samples import Held
-from boxseg.storage.hooks import together
+from boxseg.remote.hooks import together
 
 # Photos that are looked at together: NumPy checks their boxes at once.
 _TOGETHER = 1024

@@ -13,7 +13,7 @@ from boxseg.dataset import BoxDataset, Problem, Sample
 from boxseg.errors import DataError
 from boxseg.formats.images import decode, without_path
 from boxseg.formats.listing import parts_of
-from boxseg.storage.hooks import threads_for
+from boxseg.remote.hooks import threads_for
 
 # Photos that wait for threads at a time: each that waits takes memory.
 _TOGETHER = 1024

@@ -12,8 +12,8 @@ from typing import Literal
 from boxseg.atomic import atomic_path
 from boxseg.dataset import Sample
 from boxseg.documents import Readable
-from boxseg.storage.address import normpath
-from boxseg.storage.hooks import is_remote, local_copy
+from boxseg.remote.address import normpath
+from boxseg.remote.hooks import is_remote, local_copy
 
 _SEPARATOR = re.compile(r"[/\\]")
 _ROOTED = re.compile(r"[/\\]|[A-Za-z]:")  # absolute path, network share or Windows drive

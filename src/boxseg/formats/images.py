@@ -27,7 +27,7 @@ from boxseg.dataset import Sample
 from boxseg.documents import Readable, require_regular
 from boxseg.errors import DataError, is_damage
 from boxseg.formats.rasters import raster_photo
-from boxseg.storage.hooks import readable
+from boxseg.remote.hooks import readable
 
 # What is taken for a photo, by every reader and verb. Pillow reads all but the last two, which it reads with a
 # plug-in; without one they are listed as unreadable.

@@ -40,7 +40,7 @@ from boxseg.formats.listing import NAMES_USED, AnnotatedPhoto, LeftOut, Listing,
 from boxseg.formats.photo_names import find_files, readings, without_upload_digits
 from boxseg.formats.shapes import Shape, with_shapes
 from boxseg.formats.split_files import find_split_file, head, images_option, split_files
-from boxseg.storage.address import commonpath
+from boxseg.remote.address import commonpath
 
 LOOKED_FOR = "a JSON list of tasks (label-studio)"
 

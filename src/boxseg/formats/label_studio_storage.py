@@ -15,7 +15,7 @@ from boxseg.documents import read_json
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.files import listed
 from boxseg.formats.split_files import head
-from boxseg.storage.hooks import ahead
+from boxseg.remote.hooks import ahead
 
 
 def is_annotation(path: Path) -> bool:

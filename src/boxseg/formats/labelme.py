@@ -37,7 +37,7 @@ from boxseg.formats.loose_numbers import Id, as_id
 from boxseg.formats.photo_names import find_files
 from boxseg.formats.shapes import Shape, bounds, with_shapes
 from boxseg.formats.split_files import annotations_option, head, images_option, split_files
-from boxseg.storage.hooks import ahead
+from boxseg.remote.hooks import ahead
 
 LOOKED_FOR = "JSON files of labelme beside photos (labelme)"
 _OTHER_SPLITS = ("val", "valid", "validation", "test")

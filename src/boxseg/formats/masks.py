@@ -23,7 +23,7 @@ from boxseg.errors import DataError
 from boxseg.formats.files import content_digest
 from boxseg.formats.images import opened
 from boxseg.palette import voc_palette
-from boxseg.stores.home import Home
+from boxseg.shards.home import Home
 
 _PALETTE = voc_palette().tobytes()
 # A mask takes a byte a pixel, a photo four: masks of photos of any size that is allowed are read.

@@ -44,7 +44,7 @@ from boxseg.formats.regions import encode_region
 from boxseg.formats.samples import chosen
 from boxseg.formats.simplify import mask_polygons
 from boxseg.progress import track
-from boxseg.storage.address import commonpath
+from boxseg.remote.address import commonpath
 
 Pieces = Callable[[Sample], Readable]  # the file with a photo's masks, which need not exist
 Fields = dict[str, Any]  # of an annotation

@@ -13,8 +13,8 @@ from boxseg.dataset import Sample
 from boxseg.errors import DataError
 from boxseg.formats.files import listed
 from boxseg.formats.images import SUFFIXES, image_size
-from boxseg.storage.address import as_path
-from boxseg.storage.hooks import is_remote
+from boxseg.remote.address import as_path
+from boxseg.remote.hooks import is_remote
 
 
 def find_photos(given: list[str]) -> list[Path]:

@@ -30,8 +30,8 @@ from boxseg.errors import DataError
 from boxseg.formats.files import is_file, leads_out
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.split_files import images_option
-from boxseg.storage.address import commonpath
-from boxseg.storage.hooks import walk
+from boxseg.remote.address import commonpath
+from boxseg.remote.hooks import walk
 from boxseg.wording import counted
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")

@@ -20,7 +20,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from boxseg.errors import DataError, MissingExtraError, is_damage
 from boxseg.extras import import_extra
-from boxseg.storage.hooks import local_copy
+from boxseg.remote.hooks import local_copy
 from boxseg.wording import counted
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

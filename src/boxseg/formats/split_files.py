@@ -8,7 +8,7 @@ from pathlib import Path
 from boxseg.config import Data
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.files import is_file, listed
-from boxseg.storage.hooks import ahead, readable
+from boxseg.remote.hooks import ahead, readable
 
 
 def head(path: Path) -> bytes:

@@ -15,7 +15,7 @@ from boxseg.config.data import MOST_PIXELS
 from boxseg.documents import require_regular
 from boxseg.errors import DataError, is_damage, one_line
 from boxseg.extras import import_extra
-from boxseg.storage.hooks import is_remote
+from boxseg.remote.hooks import is_remote
 
 # What is taken for a video, if it is given by its name or by a pattern.
 SUFFIXES = (

@@ -27,7 +27,7 @@ from boxseg.formats.shapes import bounds, rotated_corners
 from boxseg.formats.split_files import head
 from boxseg.formats.xml_files import Xml, local_name, parse_xml, root_tag
 from boxseg.progress import track
-from boxseg.storage.hooks import ahead
+from boxseg.remote.hooks import ahead
 
 # Those that nearly all photos have, which are looked for first.
 USUAL_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")

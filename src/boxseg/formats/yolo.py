@@ -46,7 +46,7 @@ from boxseg.formats.yolo_places import (
 )
 from boxseg.formats.yolo_rows import Outlined, UnreadableRow, four_corners, read_rows
 from boxseg.progress import track
-from boxseg.storage.hooks import ahead
+from boxseg.remote.hooks import ahead
 from boxseg.wording import counted
 
 LOOKED_FOR = "data.yaml, obj.data, or classes.txt with label files (yolo)"

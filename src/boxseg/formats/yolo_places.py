@@ -27,7 +27,7 @@ from boxseg.errors import DataError, did_you_mean, shown
 from boxseg.formats.files import is_below, is_file, listed, normal
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.photo_names import find_files
-from boxseg.storage.address import commonpath, normpath
+from boxseg.remote.address import commonpath, normpath
 from boxseg.wording import counted
 
 SPLITS = ("train", "val", "test")

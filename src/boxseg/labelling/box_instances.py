@@ -17,7 +17,7 @@ from boxseg.labelling.objects import objects_of_labels
 from boxseg.nn.pseudo import BoxMasks
 from boxseg.runs.box_results import pair_results
 from boxseg.runs.layout import FINAL, PAIR, results_path
-from boxseg.stores.home import Home
+from boxseg.shards.home import Home
 
 
 def box_instances(

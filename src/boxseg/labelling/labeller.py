@@ -33,8 +33,8 @@ from boxseg.nn.pseudo import BoxMasks
 from boxseg.runs.layout import FINAL, INSTANCES, PAIR, PIECES
 from boxseg.runs.provenance import add_lines, recording
 from boxseg.runs.stage_files import StageFiles, label_files
+from boxseg.shards.home import Home, Writer
 from boxseg.spreading.place import Here, Needs, Place
-from boxseg.stores.home import Home, Writer
 
 log = logging.getLogger("boxseg")
 

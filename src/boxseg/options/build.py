@@ -21,7 +21,7 @@ from boxseg.options.keys import (
     to_plain,
     to_word,
 )
-from boxseg.storage.places import with_addresses
+from boxseg.remote.places import with_addresses
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

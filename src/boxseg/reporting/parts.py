@@ -28,8 +28,8 @@ from boxseg.runs.layout import (
     stage_folder,
 )
 from boxseg.runs.stage_files import training_files
-from boxseg.stores.find import home_of
-from boxseg.stores.home import Home
+from boxseg.shards.find import home_of
+from boxseg.shards.home import Home
 
 log = logging.getLogger("boxseg")
 

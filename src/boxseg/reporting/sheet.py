@@ -24,7 +24,7 @@ from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import AGREED, FINAL
 from boxseg.scoring.doubtful_masks import TINY
 from boxseg.scoring.label_scores import LABEL_TITLES, Labels, read_truth
-from boxseg.stores.find import home_of
+from boxseg.shards.find import home_of
 
 Picture = NDArray[np.uint8]
 

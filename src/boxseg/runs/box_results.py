@@ -14,7 +14,7 @@ from boxseg.formats.coco_results import CocoResult
 from boxseg.formats.masks_json import mask_results
 from boxseg.runs.label_source import label_job
 from boxseg.runs.layout import CONFIG, INSTANCES, PAIR, PIECES, masks_of_boxes
-from boxseg.stores.home import Home
+from boxseg.shards.home import Home
 
 
 def pair_results(home: Home, samples: Sequence[Sample], source: str) -> Iterator[CocoResult]:

@@ -28,9 +28,9 @@ from boxseg.formats.parquet import can_be_written, read_dataset, read_notes, wri
 from boxseg.formats.sample_columns import Columns
 from boxseg.formats.samples import Samples
 from boxseg.formats.splits import Splits
+from boxseg.remote.hooks import is_remote
 from boxseg.runs.file_states import is_older, joined, states_below, states_of
 from boxseg.runs.layout import INDEX
-from boxseg.storage.hooks import is_remote
 
 log = logging.getLogger("boxseg")
 

@@ -28,7 +28,7 @@ from boxseg.runs.label_source import LabelSource, with_labels
 from boxseg.runs.layout import FINAL, HOLDER, LOCK, RECORD, masks_of_boxes
 from boxseg.runs.lock import hold
 from boxseg.runs.provenance import boxes_digest, file_state
-from boxseg.stores.find import home_of
+from boxseg.shards.find import home_of
 from boxseg.wording import counted
 
 

@@ -11,8 +11,8 @@ from boxseg.errors import ConfigError
 from boxseg.formats.files import is_file
 from boxseg.progress import track
 from boxseg.runs.layout import CONFIDENCE, RELIABLE
-from boxseg.stores.find import home_of
-from boxseg.stores.home import FileHome
+from boxseg.shards.find import home_of
+from boxseg.shards.home import FileHome
 from boxseg.wording import counted
 
 

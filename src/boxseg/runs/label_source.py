@@ -24,6 +24,8 @@ from boxseg.formats.photo_files import photo_sample
 from boxseg.formats.samples import chosen, held
 from boxseg.jobs import ConvertJob, LabelJob
 from boxseg.options import build_job, flatten, load_mapping
+from boxseg.remote.address import as_path
+from boxseg.remote.hooks import list_once
 from boxseg.runs.layout import (
     AGREED,
     CONFIG,
@@ -38,10 +40,8 @@ from boxseg.runs.layout import (
     Y_RET,
     stage_folder,
 )
-from boxseg.storage.address import as_path
-from boxseg.storage.hooks import list_once
-from boxseg.stores.find import home_of
-from boxseg.stores.home import Home
+from boxseg.shards.find import home_of
+from boxseg.shards.home import Home
 from boxseg.wording import counted, counted_of
 
 

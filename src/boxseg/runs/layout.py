@@ -8,8 +8,8 @@ from typing import Literal
 from boxseg.dataset import Sample
 from boxseg.documents import Readable
 from boxseg.jobs.job import Stage
-from boxseg.storage.names import Names
-from boxseg.stores.home import MAIN, Home
+from boxseg.remote.names import Names
+from boxseg.shards.home import MAIN, Home
 
 CheckpointKind = Literal["box-classifier", "mask-network", "segmenter"]
 _MADE_BY: dict[CheckpointKind, Stage] = {

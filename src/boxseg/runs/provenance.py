@@ -24,12 +24,12 @@ from boxseg.errors import ConfigError
 from boxseg.formats.files import content_digest
 from boxseg.formats.masks import truth_digest
 from boxseg.formats.samples import chosen
+from boxseg.remote.hooks import publication_of
 from boxseg.runs.layout import AT_ADDRESS, PROVENANCE
 from boxseg.runs.stage_files import StageFiles
-from boxseg.storage.hooks import publication_of
 
 if TYPE_CHECKING:
-    from boxseg.storage.published import Publication
+    from boxseg.remote.published import Publication
 
 # Photos whose files are synced together.
 _TOGETHER = 32

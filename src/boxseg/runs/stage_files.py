@@ -15,7 +15,7 @@ from boxseg.formats.sample_counts import truth_flags
 from boxseg.formats.samples import chosen
 from boxseg.formats.voc_server import TREE, results_folder
 from boxseg.runs import layout
-from boxseg.stores.home import RUN, SHARDS, TABLES, Home, has_content
+from boxseg.shards.home import RUN, SHARDS, TABLES, Home, has_content
 
 _TRAINING = (
     layout.MODEL,

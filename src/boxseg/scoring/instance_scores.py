@@ -20,8 +20,8 @@ from boxseg.scoring.baseline_masks import BASELINE_TITLES, ellipses, grabcuts, w
 from boxseg.scoring.coco_masks import FoundMasks, TrueObjects, found_masks, true_objects
 from boxseg.scoring.label_scores import LABEL_TITLES
 from boxseg.scoring.own_masks import ObjectIous, object_ious
+from boxseg.shards.find import home_of
 from boxseg.spreading.place import Place
-from boxseg.stores.find import home_of
 from boxseg.tables import Table
 
 

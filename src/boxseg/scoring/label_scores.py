@@ -22,11 +22,11 @@ from boxseg.formats.masks import MaskFolder
 from boxseg.formats.sample_counts import truth_flags
 from boxseg.formats.samples import chosen
 from boxseg.progress import track
+from boxseg.remote.hooks import threads_for
 from boxseg.runs.label_source import label_sources
 from boxseg.runs.layout import AGREED, CONFUSION, FINAL, Y_CRF, Y_RET
 from boxseg.scoring.confusion import ConfusionMatrix, Scores
 from boxseg.spreading.place import Here, Needs, Place
-from boxseg.storage.hooks import threads_for
 from boxseg.tables import Table
 from boxseg.wording import counted, counted_of
 

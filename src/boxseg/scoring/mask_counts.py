@@ -13,7 +13,7 @@ from boxseg.errors import DataError
 from boxseg.formats.object_counts import LARGE, MEDIUM
 from boxseg.runs.layout import masks_of_boxes
 from boxseg.scoring.doubtful_masks import FULL, TINY, UNSURE, JudgedMask, judge_masks
-from boxseg.stores.home import Home
+from boxseg.shards.home import Home
 from boxseg.tables import Table
 
 

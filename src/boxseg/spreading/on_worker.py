@@ -28,7 +28,7 @@ from boxseg.dataset import Sample
 from boxseg.errors import BoxsegError, ConfigError, one_line
 from boxseg.inference.devices import torch_devices
 from boxseg.progress import quiet
-from boxseg.storage.address import as_path
+from boxseg.remote.address import as_path
 
 T = TypeVar("T")
 

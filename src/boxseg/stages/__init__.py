@@ -18,8 +18,8 @@ from boxseg import __version__
 from boxseg.collector import collector_paused
 from boxseg.jobs import AdaptJob, ClassifyJob, Job, LabelJob, RunJob, SegmentJob
 from boxseg.options import to_words
+from boxseg.remote.places import at_home, check_addresses
 from boxseg.results import Result
-from boxseg.storage.places import at_home, check_addresses
 from boxseg.training.launch import check_launch, launched
 
 log = logging.getLogger("boxseg")
@@ -58,7 +58,7 @@ def _run(verb: str, job: Job, planned: bool, **lightnings: Any) -> Result:
         stage = importlib.import_module(f"boxseg.stages.{name}")
         from boxseg.runs.layout import AT_ADDRESS
         from boxseg.runs.lock import locks_of_a_command
-        from boxseg.stores.find import forget_shards
+        from boxseg.shards.find import forget_shards
     forget_shards()
     with locks_of_a_command(), at_home(verb, job, AT_ADDRESS, planned=planned) as (own, results):
         results.append(stage.run(own) if planned else stage.run(own, **lightnings))

@@ -39,9 +39,9 @@ from boxseg.runs.provenance import read_provenance, standing, write_provenance
 from boxseg.scoring.instance_scores import InstanceScores, mask_tables, result_sources, score_instances
 from boxseg.scoring.label_scores import LabelScores, label_table, score_labels, score_notes, write_confusion
 from boxseg.scoring.mask_counts import MaskCounts, count_masks, count_table
+from boxseg.shards.find import home_for, home_of
+from boxseg.shards.home import SHARDS, Home
 from boxseg.spreading.place import Needs, Place, place_of
-from boxseg.stores.find import home_for, home_of
-from boxseg.stores.home import SHARDS, Home
 from boxseg.tables import Table
 from boxseg.wording import counted, counted_of
 

@@ -40,8 +40,8 @@ from boxseg.runs.layout import MODEL, checkpoint_file, stage_folder
 from boxseg.runs.provenance import origins_of, standing
 from boxseg.runs.stage_files import score_files, training_files
 from boxseg.scoring.network_scores import score_network, validation_split
+from boxseg.shards.find import home_for
 from boxseg.stages import adapt, classify, label, segment
-from boxseg.stores.find import home_for
 from boxseg.tables import Cell, Table
 from boxseg.training.checkpoints import last_checkpoint
 from boxseg.training.labels import training_labels, with_boxes

@@ -34,6 +34,7 @@ from boxseg.inference.prediction import LabelledPhoto
 from boxseg.inference.threads import Skipped
 from boxseg.jobs import PredictJob
 from boxseg.nn.deeplab import Segmenter
+from boxseg.remote.hooks import sending, together
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
 from boxseg.runs.label_source import record_photos
@@ -43,7 +44,6 @@ from boxseg.scoring.network_scores import one_class_note
 from boxseg.spreading.place import Needs, place_of
 from boxseg.stages import submission
 from boxseg.stages.submission import SubmissionResult
-from boxseg.storage.hooks import sending, together
 from boxseg.tables import Table
 from boxseg.wording import counted
 

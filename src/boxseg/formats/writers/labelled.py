@@ -24,7 +24,7 @@ from boxseg.formats.object_outlines import object_regions
 from boxseg.formats.regions import UNREADABLE_REGION, encode_region
 from boxseg.formats.simplify import simplify_rings
 from boxseg.progress import track
-from boxseg.storage.hooks import ahead
+from boxseg.remote.hooks import ahead
 
 T = TypeVar("T")
 

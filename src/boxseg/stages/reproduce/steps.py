@@ -27,8 +27,8 @@ from boxseg.plugins import LossName
 from boxseg.runs.folder import FREE, file_digest
 from boxseg.runs.layout import METRICS
 from boxseg.runs.stage_files import StageFiles, label_files, score_files, submission_files, training_files
+from boxseg.shards.find import home_for
 from boxseg.stages import classify, evaluate, label, predict, segment
-from boxseg.stores.find import home_for
 
 StepJob = ClassifyJob | LabelJob | SegmentJob | EvaluateJob | PredictJob
 

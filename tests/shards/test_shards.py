@@ -19,10 +19,10 @@ from pycocotools import mask as coco_mask
 
 from boxseg.documents import Readable
 from boxseg.errors import DataError
-from boxseg.stores import shard_file
-from boxseg.stores.find import home_of
-from boxseg.stores.shard_index import forget_shards
-from boxseg.stores.shards import ShardHome
+from boxseg.shards import shard_file
+from boxseg.shards.find import home_of
+from boxseg.shards.shard_index import forget_shards
+from boxseg.shards.shards import ShardHome
 from shard_files import SIZE, assert_holds, results_of, tars, write_shards
 from simulated_disk import lose_power_everywhere
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from boxseg.errors import ConfigError
-from boxseg.storage import cache as module
-from boxseg.storage.cache import Cache, cache_folder, cache_limit
-from boxseg.storage.listing import Entry
+from boxseg.remote import cache as module
+from boxseg.remote.cache import Cache, cache_folder, cache_limit
+from boxseg.remote.listing import Entry
 
 KB = 1000
 
@@ -113,8 +113,8 @@ def test_many_threads_may_use_it(cache: Cache) -> None:
 def test_it_survives_a_process_that_is_killed(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     code = f"""
         from pathlib import Path
-        from boxseg.storage.cache import Cache
-        from boxseg.storage.listing import Entry
+        from boxseg.remote.cache import Cache
+        from boxseg.remote.listing import Entry
         cache = Cache(Path({str(cache.folder.parent)!r}))
         def hang(temporary):
             temporary.write_bytes(b"half")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from boxseg.errors import BoxsegError, ConfigError
-from boxseg.storage.address import RemotePath, as_path, is_address, refuse_secrets
-from boxseg.storage.names import Names
+from boxseg.remote.address import RemotePath, as_path, is_address, refuse_secrets
+from boxseg.remote.names import Names
 
 T = TypeVar("T")
 
@@ -112,8 +112,8 @@ def at_home(verb: str, job: T, names: Names, *, planned: bool = False) -> Iterat
     if not isinstance(address, RemotePath):
         yield job, results
         return
-    from boxseg.storage.claims import claimed
-    from boxseg.storage.published import looked_at, published
+    from boxseg.remote.claims import claimed
+    from boxseg.remote.published import looked_at, published
 
     all_files = verb in _GOING_ON or getattr(job, "submission", None) is not None
     folder = None
@@ -133,7 +133,7 @@ def at_home(verb: str, job: T, names: Names, *, planned: bool = False) -> Iterat
 
 
 def _forget() -> None:
-    store = sys.modules.get("boxseg.storage.store")
+    store = sys.modules.get("boxseg.remote.store")
     if store is not None:
         store.forget()
 

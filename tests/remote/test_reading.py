@@ -23,10 +23,10 @@ from boxseg.data.loading import BoxTraining, make_loader
 from boxseg.data.sampler import StreamSampler
 from boxseg.data.toy import write_toy
 from boxseg.formats.images import read_header
-from boxseg.storage import headers, hooks
-from boxseg.storage.address import as_path
-from boxseg.storage.cache import Cache
-from boxseg.storage.store import forget, store_of
+from boxseg.remote import headers, hooks
+from boxseg.remote.address import as_path
+from boxseg.remote.cache import Cache
+from boxseg.remote.store import forget, store_of
 
 PHOTO = "train_0001.jpg"
 

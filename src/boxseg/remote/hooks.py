@@ -11,12 +11,12 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from boxseg.storage.address import RemotePath
-from boxseg.storage.headers import FIRST, SMALL, Beginning
-from boxseg.storage.names import Names
+from boxseg.remote.address import RemotePath
+from boxseg.remote.headers import FIRST, SMALL, Beginning
+from boxseg.remote.names import Names
 
 if TYPE_CHECKING:
-    from boxseg.storage.published import Publication
+    from boxseg.remote.published import Publication
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -47,7 +47,7 @@ def readable(path: T, *, whole: bool = True) -> Iterator[T | Path | IO[bytes]]:
     if not isinstance(path, RemotePath):
         yield path
         return
-    from boxseg.storage.store import store_of
+    from boxseg.remote.store import store_of
 
     store = store_of(path)
     size = path.stat().st_size
@@ -67,7 +67,7 @@ def threads_for(paths: Iterable[Path], usual: int | None = None) -> int | None:
 def list_once(folder: Path) -> None:
     """List a folder with all that is below, if it is an address: later questions about it cost nothing."""
     if isinstance(folder, RemotePath):
-        from boxseg.storage.store import store_of
+        from boxseg.remote.store import store_of
 
         store_of(folder).list_below(folder)
 
@@ -109,7 +109,7 @@ def ahead(
         yield first
         yield from iterator
         return
-    from boxseg.storage.store import store_of
+    from boxseg.remote.store import store_of
 
     store, most = store_of(remote[0]), _AHEAD_SMALL if small else _AHEAD
     waiting: deque[tuple[T, list[Future[Any]]]] = deque()
@@ -140,14 +140,14 @@ def fetch_together(paths: Iterable[Path]) -> None:
     remote = [path for path in paths if isinstance(path, RemotePath)]
     if not remote:
         return
-    from boxseg.storage.store import store_of
+    from boxseg.remote.store import store_of
 
     for running in [store_of(path).submit(_fetch, path) for path in remote]:
         running.result()
 
 
 def _fetch(path: RemotePath) -> None:
-    from boxseg.storage.store import store_of
+    from boxseg.remote.store import store_of
 
     try:
         store_of(path).fetched(path)
@@ -159,7 +159,7 @@ def publication_of(folder: Path, names: Names) -> Publication | None:
     """What puts the files of a folder to the address they are made for; None where they are to stay."""
     if not (folder / ADDRESS).is_file():
         return None
-    from boxseg.storage.published import publication_of
+    from boxseg.remote.published import publication_of
 
     return publication_of(folder, names)
 
@@ -179,6 +179,6 @@ def local_copy(path: Path) -> Any:
     """A context with a file of this machine for a path."""
     if not isinstance(path, RemotePath):
         return nullcontext(path)
-    from boxseg.storage.store import store_of
+    from boxseg.remote.store import store_of
 
     return store_of(path).named(path)

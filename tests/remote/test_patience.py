@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from boxseg.storage import patience
-from boxseg.storage.patience import ATTEMPTS, Damaged, StorageError, persistently
+from boxseg.remote import patience
+from boxseg.remote.patience import ATTEMPTS, Damaged, StorageError, persistently
 
 
 @pytest.fixture
@@ -118,5 +118,5 @@ def test_no_key_is_repeated(text: str, waits: list[float], monkeypatch: pytest.M
 
 
 def test_the_message_of_a_loading_process_is_one_line() -> None:
-    inner = "Caught StorageError in worker 0.\nTraceback\nboxseg.storage.patience.StorageError: s3://b: no"
+    inner = "Caught StorageError in worker 0.\nTraceback\nboxseg.remote.patience.StorageError: s3://b: no"
     assert str(StorageError(inner)) == "s3://b: no"

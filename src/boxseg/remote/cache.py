@@ -22,7 +22,7 @@ from typing import IO
 from filelock import FileLock, Timeout
 
 from boxseg.errors import ConfigError
-from boxseg.storage.listing import Entry
+from boxseg.remote.listing import Entry
 
 _FOLDER, _SIZE = "BOXSEG_CACHE", "BOXSEG_CACHE_GB"
 _USUAL_GB = 20.0

@@ -17,10 +17,10 @@ from typing import Any
 
 from boxseg.atomic import write_json
 from boxseg.errors import DataError
-from boxseg.stores.home import RUN, SHARDS, TABLES, Facts, Results, Writer, has_content, suffix_of
-from boxseg.stores.mask_table import mask_rows, parquet, table_of, write_table
-from boxseg.stores.shard_file import FACTS, Shard, ShardFile, member_of, read_member, read_photos
-from boxseg.stores.shard_index import ShardIndex, is_shard, load_index, stamp_of
+from boxseg.shards.home import RUN, SHARDS, TABLES, Facts, Results, Writer, has_content, suffix_of
+from boxseg.shards.mask_table import mask_rows, parquet, table_of, write_table
+from boxseg.shards.shard_file import FACTS, Shard, ShardFile, member_of, read_member, read_photos
+from boxseg.shards.shard_index import ShardIndex, is_shard, load_index, stamp_of
 
 # What stands behind a photo's key in its members, and their content.
 _Members = Mapping[str, bytes]

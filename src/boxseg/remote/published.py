@@ -17,14 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from boxseg.atomic import is_temporary, write_text
-from boxseg.storage.address import RemotePath, as_path
-from boxseg.storage.cache import cache_folder
-from boxseg.storage.claims import CLAIMS
-from boxseg.storage.connection import is_md5, md5_of
-from boxseg.storage.hooks import ADDRESS
-from boxseg.storage.listing import Entry, Listing
-from boxseg.storage.names import Names
-from boxseg.storage.store import store_of
+from boxseg.remote.address import RemotePath, as_path
+from boxseg.remote.cache import cache_folder
+from boxseg.remote.claims import CLAIMS
+from boxseg.remote.connection import is_md5, md5_of
+from boxseg.remote.hooks import ADDRESS
+from boxseg.remote.listing import Entry, Listing
+from boxseg.remote.names import Names
+from boxseg.remote.store import store_of
 
 # At the address: lines that are not yet in the record of photos.
 LINES = ".provenance"

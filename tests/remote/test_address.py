@@ -15,9 +15,9 @@ import boxseg
 from boxseg.cli import execute
 from boxseg.errors import ConfigError
 from boxseg.options import build_job, parse_words, to_words, to_yaml
-from boxseg.storage.address import RemotePath, as_path, commonpath, is_address, normpath
-from boxseg.storage.listing import Entry, Listing
-from boxseg.storage.store import forget, store_of
+from boxseg.remote.address import RemotePath, as_path, commonpath, is_address, normpath
+from boxseg.remote.listing import Entry, Listing
+from boxseg.remote.store import forget, store_of
 
 NAMES = st.text("ab.-_ é[", min_size=1, max_size=4).filter(lambda name: name not in (".", ".."))
 PARTS = st.lists(NAMES, min_size=1, max_size=4)

@@ -22,10 +22,10 @@ from boxseg.atomic import write_text
 from boxseg.cli import execute
 from boxseg.data.toy import write_toy
 from boxseg.errors import ConfigError
+from boxseg.remote import claims, hooks, published
+from boxseg.remote.address import as_path
+from boxseg.remote.patience import StorageError
 from boxseg.runs import layout
-from boxseg.storage import claims, hooks, published
-from boxseg.storage.address import as_path
-from boxseg.storage.patience import StorageError
 
 OUT = f"s3://{BUCKET}/out"
 
@@ -369,12 +369,12 @@ def test_users_of_folders_import_nothing_of_it(toy: Path, tmp_path: Path) -> Non
     code = (
         "import sys, boxseg; from boxseg.options import build_job; "
         "build_job('label', {'data.root': 'x', 'out': 'y'}); "
-        "print(sorted(name for name in sys.modules if name.startswith(('fsspec', 's3fs', 'boxseg.storage'))))"
+        "print(sorted(name for name in sys.modules if name.startswith(('fsspec', 's3fs', 'boxseg.remote'))))"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(boxseg.__file__).parents[1])}
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
     names = set(json.loads(said.stdout.replace("'", '"')))
-    assert names <= {"boxseg.storage", *(f"boxseg.storage.{name}" for name in ("address", "names", "places"))}
+    assert names <= {"boxseg.remote", *(f"boxseg.remote.{name}" for name in ("address", "names", "places"))}
     assert hooks.publication_of(tmp_path, layout.AT_ADDRESS) is None

@@ -7,7 +7,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from boxseg.stores.keys import key_of
+from boxseg.shards.keys import key_of
 
 # What webdataset takes for the key: all before the first dot after the last slash.
 RULE = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from boxseg.errors import ConfigError
-from boxseg.storage.address import RemotePath
-from boxseg.storage.store import Store, store_of
+from boxseg.remote.address import RemotePath
+from boxseg.remote.store import Store, store_of
 
 CLAIMS = ".in-use"
 # Seconds between two puts, and after which a claim counts as left behind.

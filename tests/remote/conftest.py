@@ -21,8 +21,8 @@ def running_store() -> Iterator[FaultyStore]:
 @pytest.fixture
 def store(running_store: FaultyStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FaultyStore]:
     """The server with an empty bucket, its keys in the environment, and a cache of the test's own."""
-    from boxseg.storage import patience
-    from boxseg.storage.store import forget
+    from boxseg.remote import patience
+    from boxseg.remote.store import forget
 
     for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
         monkeypatch.delenv(name)

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from boxseg.atomic import atomic_path
 from boxseg.documents import as_record
 from boxseg.errors import DataError, is_damage, one_line
-from boxseg.stores.home import MAIN, suffix_of
-from boxseg.stores.keys import digest_of, key_of
+from boxseg.shards.home import MAIN, suffix_of
+from boxseg.shards.keys import digest_of, key_of
 
 _INDEX, _END = "__index__", "__end__"
 _BLOCK = 512

@@ -11,9 +11,9 @@ from typing import Any
 
 from boxseg.atomic import atomic_path
 from boxseg.extras import import_extra
-from boxseg.stores.home import TABLES
-from boxseg.stores.keys import key_of
-from boxseg.stores.shard_file import FACTS, member_of
+from boxseg.shards.home import TABLES
+from boxseg.shards.keys import key_of
+from boxseg.shards.shard_file import FACTS, member_of
 
 _MASKS = member_of("masks")
 

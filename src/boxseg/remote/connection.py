@@ -11,7 +11,7 @@ from typing import Any
 
 from boxseg.errors import DataError, MissingExtraError, one_line
 from boxseg.extras import import_extra
-from boxseg.storage.listing import Entry
+from boxseg.remote.listing import Entry
 
 # Requests at once.
 AT_ONCE = 32

@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from boxseg.errors import ConfigError
 
 if TYPE_CHECKING:
-    from boxseg.storage.listing import Entry
-    from boxseg.storage.store import Store
+    from boxseg.remote.listing import Entry
+    from boxseg.remote.store import Store
 
 _Local: type[Path] = type(Path())  # the class of paths on this system
 # pathlib makes one slash of two.
@@ -99,7 +99,7 @@ class RemotePath(_Local):  # type: ignore[misc, valid-type]
         return _remembered, (str(self), self._store().known(self))
 
     def _store(self) -> Store:
-        from boxseg.storage.store import store_of
+        from boxseg.remote.store import store_of
 
         return store_of(self)
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boxseg.documents import read_record
-from boxseg.stores.home import RUN
-from boxseg.stores.shard_file import Shard, ShardDamage, numbers_of, read_shard
+from boxseg.shards.home import RUN
+from boxseg.shards.shard_file import Shard, ShardDamage, numbers_of, read_shard
 
 log = logging.getLogger("boxseg")
 

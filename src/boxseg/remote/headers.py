@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from boxseg.storage.address import RemotePath
+from boxseg.remote.address import RemotePath
 
 if TYPE_CHECKING:
-    from boxseg.storage.store import Store
+    from boxseg.remote.store import Store
 
 # Bytes that are asked for first: the headers of most photos, with the small picture that cameras put there.
 FIRST = 1 << 16

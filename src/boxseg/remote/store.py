@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from boxseg.errors import BoxsegError
-from boxseg.storage.address import RemotePath
-from boxseg.storage.cache import Cache
-from boxseg.storage.connection import AT_ONCE, connect, entry_of, is_md5, md5_of
-from boxseg.storage.listing import Entry, Listing
-from boxseg.storage.patience import Damaged, StorageError, persistently
+from boxseg.remote.address import RemotePath
+from boxseg.remote.cache import Cache
+from boxseg.remote.connection import AT_ONCE, connect, entry_of, is_md5, md5_of
+from boxseg.remote.listing import Entry, Listing
+from boxseg.remote.patience import Damaged, StorageError, persistently
 
 T = TypeVar("T")
 
