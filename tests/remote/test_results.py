@@ -318,6 +318,22 @@ def test_labels_there_are_scored_and_converted(store: FaultyStore, toy: Path, tm
     assert content("out")["scores/metrics.json"] == results["far"]["scores/metrics.json"]
 
 
+def test_shards_there_are_gone_on_with_and_read(store: FaultyStore, toy: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    near = tmp_path / "near"
+    for out in (OUT, near):
+        label(toy, out, store="shards")
+    again = label(toy, store="shards")
+    assert (again.written, again.present) == (0, 6)
+    found = []
+    for number, source in enumerate((OUT, near)):
+        boxseg.convert(
+            source=str(source), out=tmp_path / str(number), format="coco", photos="none", progress=False
+        )
+        found.append((tmp_path / str(number) / "annotations" / "instances_train.json").read_bytes())
+    assert found[0] == found[1]
+
+
 @pytest.fixture(scope="module")
 def network(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A segmentation network that has learned nothing."""

@@ -313,7 +313,7 @@ def _headers(read: _Read, offset: int, size: int) -> Iterator[tuple[str, int, in
 
 
 # Open files by path, the one used last at the end. One that is taken out is closed by its last reader.
-_files: OrderedDict[str, IO[bytes]] = OrderedDict()
+_files: OrderedDict[Path, IO[bytes]] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -321,13 +321,13 @@ class _Reader:
     """Reads at any place of a file, in several threads at once."""
 
     def __init__(self, path: Path) -> None:
-        self._path = str(path)
+        self._path = path
 
     def __enter__(self) -> _Reader:
         with _lock:
             file = _files.pop(self._path, None)
             if file is None:
-                file = open(self._path, "rb", buffering=0)  # noqa: PTH123 - closed when it is forgotten
+                file = self._path.open("rb", buffering=0)  # closed when it is forgotten
             _files[self._path] = file
             while len(_files) > _OPEN:
                 _files.popitem(last=False)
