@@ -131,7 +131,7 @@ def _label_chunk(
     add = None if lines_here else lines.append
     with (
         recording(labeller.folder, labeller.classes, labeller.files().of, add) as recorder,
-        labeller.home.writer(recorder.kept) as writer,
+        labeller.home.writer(lambda names: recorder.kept(names, writer.latest)) as writer,
     ):
         work = partial(_label_group, labeller, writer)
         for sample, result in photo_loop(work, samples, description="label", trainer=trainer, device=device):

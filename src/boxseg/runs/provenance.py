@@ -225,8 +225,8 @@ class Recorder:
         if not any(True for _ in self._files(sample)):  # so that nothing is left to do when they are there
             self._lines[sample.id] = self._thread.submit(_line_of, sample, self._classes)
 
-    def kept(self, names: Iterable[str]) -> None:
-        """Record photos whose results are written, and on the disk where they lie with others."""
+    def kept(self, names: Iterable[str], holding: Sequence[Path] = ()) -> None:
+        """Record photos whose results are written, and on the disk where they lie with others, in `holding`."""
         lines = []
         for name in names:
             sample = self._made.pop(name)
@@ -237,7 +237,11 @@ class Recorder:
             if len(self._waiting) >= _TOGETHER:
                 self._record()
         if lines:
-            self._add("".join(lines))
+            text = "".join(lines)
+            if self._publication is not None:
+                self._publication.send(holding)
+                self._publication.send_lines(text)
+            self._add(text)
         while self._running and self._running[0].done():
             self._running.popleft().result()  # raises what the disk said
 

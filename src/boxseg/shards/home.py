@@ -35,9 +35,11 @@ class Writer(Protocol):
 
     Attributes:
         files: Files of many photos that it has written.
+        latest: Files that hold the photos which were kept last; none where each has files of its own.
     """
 
     files: list[Path]
+    latest: Sequence[Path]
 
     def write(self, name: str, results: Results, facts: Facts) -> Any:
         """Write the results of the photo with this ID, in any thread, or give what `keep` is to write."""
@@ -147,6 +149,7 @@ class _FileWriter:
     def __init__(self, home: FileHome, kept: Callable[[list[str]], None]) -> None:
         self._home, self._kept = home, kept
         self.files: list[Path] = []
+        self.latest: Sequence[Path] = ()
 
     def write(self, name: str, results: Results, facts: Facts) -> None:
         """Each file whole or not at all, and not synced."""

@@ -205,6 +205,7 @@ class _ShardWriter:
     def __init__(self, home: ShardHome, kept: Callable[[list[str]], None]) -> None:
         self._home, self._kept = home, kept
         self._own, self.files = secrets.token_hex(6), list[Path]()
+        self.latest: Sequence[Path] = ()
         self._open: ShardFile | None = None
         self._rows: list[dict[str, Any]] = []
 
@@ -237,6 +238,7 @@ class _ShardWriter:
             done.discard(error)
             raise
         self.files.append(done.path)
+        self.latest = (self._home.place / RUN, table_of(done.path), done.path)
         self._kept(done.names)
 
     def discard(self, error: BaseException) -> None:
