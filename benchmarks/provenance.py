@@ -55,9 +55,9 @@ class Counted:
         recorder = context.__enter__()
         kept = recorder.kept
 
-        def timed(names: list[str]) -> None:
+        def timed(*arguments: Any) -> None:
             start = time.perf_counter()
-            kept(names)
+            kept(*arguments)
             self.waited += time.perf_counter() - start
 
         with patch.object(recorder, "kept", timed):

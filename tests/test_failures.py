@@ -15,6 +15,7 @@ import torch
 
 from boxseg import cli
 from boxseg.data.toy import write_toy
+from boxseg.errors import is_failure
 from boxseg.stages import background_masks
 
 
@@ -126,3 +127,26 @@ def test_ctrl_c_that_a_library_made_another_error_of(
     monkeypatch.setattr(cli, "_dispatch", lambda words: int("a fault of ours"))
     with pytest.raises(ValueError, match="invalid literal"):
         cli.execute(["label"])
+
+
+def handing_over(file: str, error: BaseException) -> Exception:
+    """An error as it comes out of a function of this file."""
+    names: dict[str, Any] = {"error": error}
+    exec(compile("def take(): raise error", file, "exec"), names)
+    with pytest.raises(type(error)) as found:
+        names["take"]()
+    assert isinstance(found.value, Exception)
+    return found.value
+
+
+@pytest.mark.parametrize("error", [EOFError(), ConnectionResetError(errno.ECONNRESET, "reset")], ids=repr)
+def test_a_loading_process_that_was_killed_while_it_handed_over_a_batch(
+    error: Exception, failing: Callable[[BaseException], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = "/lib/torch/multiprocessing/reductions.py"
+    assert cli.execute(failing(handing_over(file, error))) == 1
+    assert "boxseg: a process that loads photos was killed" in capsys.readouterr().err
+
+
+def test_another_end_of_a_file_is_no_killed_process() -> None:
+    assert not is_failure(handing_over("/lib/pickle.py", EOFError()))

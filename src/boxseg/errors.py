@@ -137,14 +137,29 @@ _LONGEST = 300
 _CPU_ALLOCATOR = "DefaultCPUAllocator"
 
 
-# How torch's message begins when a loading process is gone.
+# How torch's message begins when a loading process is gone, and what finds it if a batch was being handed over.
 _LOADER = "DataLoader worker"
+_HANDING_OVER = "torch/multiprocessing/reductions.py"
 
 
 def is_failure(error: Exception) -> bool:
     """Whether the system refused a file or memory; recognises torch's errors without importing torch."""
     short_of_memory = type(error).__name__ == "OutOfMemoryError" or _is_any_of(error, _CPU_ALLOCATOR, _LOADER)
-    return isinstance(error, OSError | MemoryError) or (isinstance(error, RuntimeError) and short_of_memory)
+    if isinstance(error, OSError | MemoryError) or (isinstance(error, RuntimeError) and short_of_memory):
+        return True
+    return _is_of_a_lost_loader(error)
+
+
+def _is_of_a_lost_loader(error: Exception) -> bool:
+    """Whether a loading process was gone, as the system told or as its end of a pipe did."""
+    if _is_any_of(error, _LOADER):
+        return True
+    at = error.__traceback__ if isinstance(error, EOFError | ConnectionError) else None
+    while at is not None:
+        if at.tb_frame.f_code.co_filename.endswith(_HANDING_OVER):
+            return True
+        at = at.tb_next
+    return False
 
 
 def _is_any_of(error: Exception, *texts: str) -> bool:
@@ -154,7 +169,7 @@ def _is_any_of(error: Exception, *texts: str) -> bool:
 def say_failure(error: Exception) -> str:
     """The path, the reason, and what to do."""
     reason = one_line(getattr(error, "strerror", None) or error, _LONGEST)
-    if _is_any_of(error, _LOADER):
+    if _is_of_a_lost_loader(error):
         return (
             "a process that loads photos was killed (memory may have run out): try fewer trainer.workers "
             "(0 loads without processes), and give the same command again"

@@ -27,7 +27,7 @@ import training_step
         (training_step, 4),
         (evaluation, 1),
         (loading, 3),
-        (scale, 5),
+        (scale, 6),
         (startup, 2),
         (crf, 1),
         (object_masks, 1),

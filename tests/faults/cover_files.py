@@ -24,7 +24,7 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 
 class InThisThread(Executor):

@@ -31,7 +31,7 @@ from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.boxes import judge_boxes
 from boxseg.formats.coco_categories import fields_of, list_categories, number_of
 from boxseg.formats.coco_rows import Annotations, ByImage, Images, column, has_regions, read_content
-from boxseg.formats.files import listed
+from boxseg.formats.files import is_file, listed
 from boxseg.formats.joining import new_boxes
 from boxseg.formats.listing import (
     READ_IN_SILENCE,
@@ -76,7 +76,8 @@ def read(data: Data) -> Listing:
     """List the photos of one split with their boxes."""
     path = find_annotations(data)
     megabyte = 1 << 20
-    with Progress(f"read {path.name}, MB", path.stat().st_size // megabyte, after=READ_IN_SILENCE) as bar:
+    size = path.stat().st_size if is_file(path) else 0  # what is wrong is said when it is read
+    with Progress(f"read {path.name}, MB", size // megabyte, after=READ_IN_SILENCE) as bar:
         content = read_content(path, lambda done, _: bar.update(done // megabyte))
     others = partial(_other_files, data.root, path)
     categories, problems = sort_out(list_categories(content, path, others))
