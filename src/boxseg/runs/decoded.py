@@ -12,9 +12,6 @@ from boxseg.dataset import Problem
 from boxseg.runs.data_index import name_of
 from boxseg.runs.layout import DECODED
 
-# Photos of a line: decoding them takes seconds.
-TOGETHER = 1024
-
 
 class Decoded:
     """What was found in photos that were decoded, by the place of the first of so many as are of one line.

@@ -9,27 +9,28 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from boxseg.config import Data
 from boxseg.dataset import BoxDataset, Problem, Sample
 from boxseg.formats.check import inspect_photos
 from boxseg.formats.frames import turned_lines
 from boxseg.formats.object_counts import count_classes, count_sizes
 from boxseg.formats.problems import Checked
 from boxseg.formats.sample_counts import all_boxes, crowd_count, truth_flags
+from boxseg.formats.splits import Splits
 from boxseg.formats.tightness import Tightness, measure_tightness
 from boxseg.formats.voc_server import check_results
 from boxseg.jobs import DoctorJob
 from boxseg.progress import Progress
 from boxseg.results import Result
-from boxseg.runs.data_index import IndexedSplits
-from boxseg.runs.decoded import TOGETHER, Decoded
-from boxseg.runs.folder import check_folder
-from boxseg.runs.lock import hold
 from boxseg.runs.next_steps import NextStep, next_steps
 from boxseg.spreading.place import Needs, place_of
 from boxseg.tables import Table
 from boxseg.wording import counted
+
+if TYPE_CHECKING:
+    from boxseg.runs.decoded import Decoded
 
 log = logging.getLogger("boxseg")
 
@@ -37,6 +38,8 @@ Form = Literal["table", "json"]
 
 # Decoding so many photos takes minutes: then it is said how to go on when it is stopped.
 FEWEST_TO_TELL = 100_000
+# Photos whose decoding is recorded together: it takes seconds.
+TOGETHER = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,18 +237,9 @@ def run(job: DoctorJob) -> DoctorResult | SubmissionCheckResult:
         found = check_results(job.submission, job.data.root, job.data.split)
         return SubmissionCheckResult(results=job.submission, problems=tuple(found), form=job.format)
     place = place_of(job.cluster)
-    splits = IndexedSplits(job.out)
-    if job.out is not None:
-        check_folder(job.out)
-    dataset = splits.load(job.data)
-    if job.out is not None:
-        job.out.mkdir(parents=True, exist_ok=True)
-        hold(job.out)
-        splits.keep(job.out)
+    dataset, known = (Splits().load(job.data), None) if job.out is None else _read_with(job.out, job.data)
     further: list[Problem] = []
     if job.decode and place.here:
-        state = splits.state(job.data)
-        known = None if job.out is None or state is None else Decoded(job.out, state, job.data)
         if known is None and len(dataset) >= FEWEST_TO_TELL:
             log.info(
                 f"doctor: decoding {counted(len(dataset), 'photo')}; with out=FOLDER, the same command would "
@@ -269,6 +263,24 @@ def run(job: DoctorJob) -> DoctorResult | SubmissionCheckResult:
         next=tuple(next_steps(job.data, dataset, tightness)),
         form=job.format,
     )
+
+
+def _read_with(out: Path, data: Data) -> tuple[BoxDataset, Decoded | None]:
+    """The data set, with an index in a folder, and which of its photos an earlier call has decoded."""
+    # Few give a folder, and what looks after one takes a tenth of the time that this verb takes to start.
+    from boxseg.runs.data_index import IndexedSplits
+    from boxseg.runs.decoded import Decoded
+    from boxseg.runs.folder import check_folder
+    from boxseg.runs.lock import hold
+
+    splits = IndexedSplits(out)
+    check_folder(out)
+    dataset = splits.load(data)
+    out.mkdir(parents=True, exist_ok=True)
+    hold(out)
+    splits.keep(out)
+    state = splits.state(data)
+    return dataset, None if state is None else Decoded(out, state, data)
 
 
 def _decoded(dataset: BoxDataset, known: Decoded | None) -> list[Problem]:
