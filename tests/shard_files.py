@@ -14,6 +14,7 @@ from boxseg.shards.find import home_of
 from boxseg.shards.home import FileHome, Results
 from boxseg.shards.shards import ShardHome
 
+NAMES = ["a", "sub/b.c", "../__x__", "é", "x" * 150, "\udcff", "d", "e"]
 SIZE = (6, 9)
 
 
@@ -60,3 +61,10 @@ def assert_holds(folder: Path, names: Iterable[str], version: int = 0) -> None:
             item = home.item(kind, name)
             assert item.is_file()
             assert item.read_bytes() == content
+
+
+def rows(folder: Path) -> list[dict[str, object]]:
+    """All rows of all Parquet files, as another program reads them."""
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(folder / "masks").to_pylist()  # type: ignore[no-any-return]

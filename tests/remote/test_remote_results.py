@@ -318,35 +318,6 @@ def test_labels_there_are_scored_and_converted(store: FaultyStore, toy: Path, tm
     assert content("out")["scores/metrics.json"] == results["far"]["scores/metrics.json"]
 
 
-def test_shards_there_are_gone_on_with_and_read(store: FaultyStore, toy: Path, tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
-    near = tmp_path / "near"
-    for out in (OUT, near):
-        label(toy, out, store="shards")
-    again = label(toy, store="shards")
-    assert (again.written, again.present) == (0, 6)
-    found = []
-    for number, source in enumerate((OUT, near)):
-        boxseg.convert(
-            source=str(source), out=tmp_path / str(number), format="coco", photos="none", progress=False
-        )
-        found.append((tmp_path / str(number) / "annotations" / "instances_train.json").read_bytes())
-    assert found[0] == found[1]
-
-
-def test_shards_go_there_as_they_are_filled(
-    store: FaultyStore, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("pyarrow")
-    shards = {"store": "shards", "shards": {"most_photos": 2}}
-    store.plant("503", "PUT .*-00001.tar", 7)
-    with pytest.raises(StorageError):
-        boxseg.label(data=str(toy), out=OUT, method="ellipse", crf=False, progress=False, label=shards)
-    monkeypatch.setenv("BOXSEG_CACHE", str(tmp_path / "elsewhere"))
-    again = label(toy, store="shards")
-    assert (again.written, again.present) == (4, 2)
-
-
 @pytest.fixture(scope="module")
 def network(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A segmentation network that has learned nothing."""
