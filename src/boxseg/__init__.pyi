@@ -181,6 +181,7 @@ class _Classify(TypedDict, total=False):
     epochs: float
     min_iterations: int
     iterations: int | None
+    repeat_threshold: float
     milestones: list[float] | tuple[float, ...]
     optimiser: _Optimiser | config.Optimiser
     augment: _Augment | config.Augment
@@ -242,6 +243,7 @@ class _Segment(TypedDict, total=False):
     epochs: float
     min_iterations: int
     iterations: int | None
+    repeat_threshold: float
     poly_power: float
     optimiser: _Optimiser | config.Optimiser
     augment: _Augment | config.Augment

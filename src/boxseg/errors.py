@@ -130,6 +130,12 @@ def require_schedule(
         require(number is None or number >= 1, f"{section}.{name} must be at least 1, got {number}")
 
 
+def require_repeats(section: str, threshold: float) -> None:
+    """Check the threshold of repeat-factor sampling."""
+    known = 0 <= threshold <= 1
+    require(known, f"{section}.repeat_threshold is a share of the photos, 0 to 1, got {threshold}")
+
+
 # Some messages contain whole tracebacks of other processes.
 _LONGEST = 300
 

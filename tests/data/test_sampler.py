@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxseg.data.sampler import StreamSampler
+from boxseg.data.sampler import StreamSampler, repeat_factors
 from boxseg.errors import ConfigError
 
 
@@ -96,3 +96,74 @@ def test_a_batch_that_ranks_cannot_share_is_refused() -> None:
         sampler.shard(0, 4)
     with pytest.raises(ConfigError, match="rank"):
         sampler.shard(3, 3)
+
+
+def factors_by_the_equation(photos: list[list[int]], threshold: float) -> list[float]:
+    """LVIS, section 5: f(c) by counting, r(c) = max(1, sqrt(t / f(c))), r(I) = max of r(c) over its classes."""
+    found = []
+    for photo in photos:
+        factor = 1.0
+        for label in photo:
+            share = sum(label in other for other in photos) / len(photos)
+            factor = max(factor, (threshold / share) ** 0.5)
+        found.append(factor)
+    return found
+
+
+@given(st.lists(st.lists(st.integers(1, 6), max_size=4), min_size=1, max_size=20), st.floats(0.001, 1))
+def test_repeat_factors_are_those_of_the_equation(photos: list[list[int]], threshold: float) -> None:
+    expected = factors_by_the_equation(photos, threshold)
+    found = repeat_factors([np.array(photo, np.int64) for photo in photos], threshold)
+    if found is None:
+        assert expected == [1] * len(photos)
+    else:
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_without_a_threshold_nothing_is_repeated() -> None:
+    assert repeat_factors([np.array([1]), np.array([2, 2])], 0) is None
+
+
+@given(st.lists(st.floats(1, 5), min_size=1, max_size=15), st.integers(0, 3), st.integers(0, 5))
+def test_a_pass_shows_each_image_its_factor_rounded_up_or_down(
+    repeats: list[float], seed: int, lap: int
+) -> None:
+    sampler = StreamSampler(len(repeats), batch=1, iterations=1, seed=seed, repeats=np.array(repeats))
+    shown = np.bincount(sampler.order(lap), minlength=len(repeats))
+    assert shown.sum() == sampler.pass_size == int(np.ceil(sum(repeats)))
+    stretched = np.array(repeats) * sampler.pass_size / sum(repeats)
+    assert (np.abs(shown - stretched) < 1 + 1e-9).all()
+    assert (shown >= 1).all()
+
+
+def test_over_many_passes_images_are_shown_in_proportion_to_their_factors() -> None:
+    repeats = np.array([1.0, 1.25, 1.5, 2.25, 4.0])
+    sampler = StreamSampler(5, batch=1, iterations=1, seed=0, repeats=repeats)
+    shown = np.bincount(np.concatenate([sampler.order(lap) for lap in range(2000)]))
+    np.testing.assert_allclose(shown / 2000, repeats, atol=0.03)
+
+
+def test_factors_of_one_leave_the_order_as_it_is() -> None:
+    plain = StreamSampler(9, batch=2, iterations=20, seed=3)
+    ones = StreamSampler(9, batch=2, iterations=20, seed=3, repeats=np.ones(9))
+    assert list(plain) == list(ones)
+
+
+@given(st.integers(1, 9), st.integers(1, 3), st.data())
+def test_repeated_images_resume_and_are_shared_like_others(chunk: int, each: int, data: st.DataObject) -> None:
+    repeats = np.array([1.0, 3.7, 1.0, 2.2, 1.1])
+    sampler = StreamSampler(5, batch=2 * each, iterations=14, seed=1, chunk=chunk, repeats=repeats)
+    pairs = list(StreamSampler(5, batch=2 * each, iterations=14, seed=1, repeats=repeats))
+    assert whole(sampler) == pairs
+    epoch = data.draw(st.integers(0, sampler.epochs - 1))
+    parts = [sampler.shard(rank, 2) for rank in range(2)]
+    for part in parts:
+        part.set_epoch(epoch)
+    size = 2 * each * chunk
+    assert sorted(pair for part in parts for pair in part) == sorted(pairs[epoch * size : (epoch + 1) * size])
+
+
+@pytest.mark.parametrize("wrong", [[1.0, 2.0], [1.0, 0.5, 1.0]])
+def test_wrong_factors_are_refused(wrong: list[float]) -> None:
+    with pytest.raises(ConfigError, match="3 numbers of at least 1"):
+        StreamSampler(3, batch=1, iterations=1, seed=0, repeats=np.array(wrong))

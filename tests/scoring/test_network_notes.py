@@ -1,4 +1,4 @@
-"""What is said of a network that knows one class only."""
+"""What is said of a network that knows one class only, or misses some."""
 
 from __future__ import annotations
 
@@ -30,8 +30,21 @@ def test_a_network_that_finds_one_class_is_named(labels: tuple[int, ...], said: 
     assert "segment.iterations=" in note
 
 
-def test_a_network_that_finds_two_classes_is_left_alone() -> None:
-    assert network_notes(NetworkScores(images=7, skipped={}, before_crf=scored(0, 1, 1), after_crf=None)) == []
+def test_classes_that_a_network_misses_are_named() -> None:
+    scores = NetworkScores(images=7, skipped={}, before_crf=scored(0, 1, 2), after_crf=scored(0, 1, 1))
+    [note] = network_notes(scores)
+    assert note.startswith("1 of 3 classes have an IoU below 1% (dog): ")
+    assert "segment.repeat_threshold=" in note
+
+
+def test_a_network_that_finds_all_classes_is_left_alone() -> None:
+    assert network_notes(NetworkScores(images=7, skipped={}, before_crf=scored(0, 1, 2), after_crf=None)) == []
+
+
+def test_a_class_that_no_photo_shows_is_not_missed() -> None:
+    matrix = ConfusionMatrix(("cat", "dog"))
+    matrix.update(np.array([[0, 1, 1]], np.uint8), np.array([[0, 1, 1]], np.uint8))
+    assert network_notes(NetworkScores(images=7, skipped={}, before_crf=matrix.scores(), after_crf=None)) == []
 
 
 @pytest.mark.parametrize(

@@ -277,7 +277,7 @@ def test_classes_with_hardly_a_box_are_named_before_the_training(
     root = write_boxes(tmp_path / "data", cat=100, dog=10, cow=9, bus=0)
     assert execute(["classify", f"data={root}", f"out={tmp_path / 'c'}", *TINY[:5]]) == 0
     said = capsys.readouterr().err
-    expected = "classify: 2 classes with hardly a box to learn from (bus 0, cow 9): add photos of them, or"
+    expected = "classify: 2 classes with hardly a box to learn from (bus 0, cow 9): add photos of them, see"
     assert expected in " ".join(said.split())
 
 

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from boxseg.config import Augment
 from boxseg.data.geometry import background_map
 from boxseg.data.labels import GROUND_TRUTH, Source, read_labels
-from boxseg.data.sampler import StreamSampler
+from boxseg.data.sampler import StreamSampler, repeat_factors
 from boxseg.data.transforms import Item, augment, is_sliver
 from boxseg.data.workers import LoadingError, choose_workers, cores, reading_threads, start_worker
 from boxseg.dataset import BoxDataset, Sample
@@ -82,6 +82,8 @@ class TrainingPhotos(Dataset[Any]):
     """Reads the photo that a sampler asks for or, if it is unreadable, the next one in the data set."""
 
     _sources: tuple[Source, ...] = ()  # of labels
+    repeats: NDArray[np.float64] | None = None
+    """Repeat factors of the photos, for a `StreamSampler`."""
 
     def __init__(self, dataset: BoxDataset, seed: int) -> None:
         if not dataset.samples:
@@ -156,9 +158,10 @@ class TrainingPhotos(Dataset[Any]):
 
 
 class _AugmentedPhotos(TrainingPhotos):
-    def __init__(self, dataset: BoxDataset, augment: Augment, seed: int) -> None:
+    def __init__(self, dataset: BoxDataset, augment: Augment, seed: int, repeat_threshold: float = 0) -> None:
         super().__init__(dataset, seed)
         self._augment = augment
+        self.repeats = repeat_factors([sample.labels for sample in dataset.samples], repeat_threshold)
 
     def _augmented(self, item: Item, position: int) -> Item:
         return augment(item, self._augment, np.random.default_rng([self._seed, position]))
@@ -224,8 +227,9 @@ class LabelTraining(_AugmentedPhotos):
         seed: int,
         sources: Sequence[Source],
         strong: Collection[str] = (),
+        repeat_threshold: float = 0,
     ) -> None:
-        super().__init__(dataset, augment, seed)
+        super().__init__(dataset, augment, seed, repeat_threshold)
         self._sources = tuple(sources)
         self._strong = frozenset(strong)
         self._classes = len(dataset.classes)

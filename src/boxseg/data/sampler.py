@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from boxseg.errors import ConfigError
@@ -15,12 +17,36 @@ from boxseg.wording import counted
 _ORDER = 1
 
 
+def repeat_factors(classes: Sequence[NDArray[np.int64]], threshold: float) -> NDArray[np.float64] | None:
+    """How often a pass over the data shows each photo, so that rare classes are seen more often.
+
+    Source: repeat-factor sampling, Gupta et al., LVIS, CVPR 2019, section 5: a class that a share f of the
+    photos shows has the factor max(1, sqrt(threshold / f)), a photo the largest factor of its classes.
+
+    Args:
+        classes: For each of n photos the classes of its boxes, in any order, with repetitions.
+        threshold: Classes that fewer photos show, as a share, are rare; 0 for none.
+
+    Returns:
+        Factors (n,), at least 1; None if all are 1.
+    """
+    if threshold == 0:
+        return None
+    shown = [np.unique(labels) for labels in classes]
+    found, photos = np.unique(np.concatenate([*shown, np.zeros(0, np.int64)]), return_counts=True)
+    of_class = np.maximum(1.0, np.sqrt(threshold * len(shown) / photos))
+    factors = np.array([of_class[np.searchsorted(found, labels)].max(initial=1.0) for labels in shown])
+    return factors if (factors > 1).any() else None
+
+
 class StreamSampler(Sampler[tuple[int, int]]):
     """A stream of `iterations * batch` images that depends on the seed alone.
 
     Position k of the stream shows image `order(k // n)[k % n]` of the n images, so each pass over the data has
-    every image once, and a batch may span passes. The sampler yields `(index, position)`: random changes of an
-    image are drawn from `[seed, position]`, whichever process loads it.
+    every image once, and a batch may span passes. With repeat factors r, a pass has ceil(sum(r)) images, and
+    image i is among them r_i times on average (but for this rounding), in each pass r_i rounded up or down. The
+    sampler yields `(index, position)`: random changes of an image are drawn from `[seed, position]`, whichever
+    process loads it.
 
     An epoch, in Lightning's sense, is a chunk of steps, not a pass over the data: checkpoints are written at
     the end of a chunk, so `set_epoch(e)` resumes exactly where the stream was cut.
@@ -31,13 +57,21 @@ class StreamSampler(Sampler[tuple[int, int]]):
         iterations: Steps of the whole stream.
         seed: Seed of the order.
         chunk: Steps per epoch (the last may be shorter); None makes the stream one chunk.
+        repeats: Repeat factors (n,), at least 1, of `repeat_factors`; None shows every image once.
 
     Raises:
         ConfigError: A number is out of range.
     """
 
     def __init__(
-        self, dataset_size: int, *, batch: int, iterations: int, seed: int, chunk: int | None = None
+        self,
+        dataset_size: int,
+        *,
+        batch: int,
+        iterations: int,
+        seed: int,
+        chunk: int | None = None,
+        repeats: NDArray[np.float64] | None = None,
     ) -> None:
         chunk = iterations if chunk is None else chunk
         numbers = {"dataset_size": dataset_size, "batch": batch, "iterations": iterations, "chunk": chunk}
@@ -46,7 +80,11 @@ class StreamSampler(Sampler[tuple[int, int]]):
                 raise ConfigError(f"{name} is {value}, expected a number of at least 1")
         if seed < 0:
             raise ConfigError(f"seed is {seed}, expected 0 or more")
+        if repeats is not None and (len(repeats) != dataset_size or not (repeats >= 1).all()):
+            raise ConfigError(f"repeats must be {counted(dataset_size, 'number')} of at least 1")
         self.dataset_size = dataset_size
+        self.repeats = repeats
+        self.pass_size = dataset_size if repeats is None else math.ceil(repeats.sum())
         self.batch = batch
         self.iterations = iterations
         self.seed = seed
@@ -87,9 +125,15 @@ class StreamSampler(Sampler[tuple[int, int]]):
         return part
 
     def order(self, lap: int) -> list[int]:
-        """The order of the images in pass `lap` over the data: a permutation of 0..n-1."""
+        """The order of the images in pass `lap` over the data: 0..n-1, some repeatedly, shuffled."""
         rng = np.random.default_rng([self.seed, lap, _ORDER])
-        return [int(index) for index in rng.permutation(self.dataset_size)]
+        places = rng.permutation(self.pass_size)
+        if self.repeats is None:
+            return [int(index) for index in places]
+        # Systematic sampling: equal steps from a random start over the factors, which lie end to end.
+        ends = np.cumsum(self.repeats) * (self.pass_size / self.repeats.sum())
+        shown = np.searchsorted(ends, np.arange(self.pass_size) + rng.random(), side="right")
+        return [int(index) for index in np.minimum(shown, self.dataset_size - 1)[places]]
 
     def __len__(self) -> int:
         return len(self._steps()) * self.rank_batch
@@ -99,10 +143,10 @@ class StreamSampler(Sampler[tuple[int, int]]):
         for step in self._steps():
             first = step * self.batch
             for position in range(first + self.rank, first + self.batch, self.world):
-                if position // self.dataset_size != lap:
-                    lap = position // self.dataset_size
+                if position // self.pass_size != lap:
+                    lap = position // self.pass_size
                     order = self.order(lap)
-                yield order[position % self.dataset_size], position
+                yield order[position % self.pass_size], position
 
     def _steps(self) -> range:
         return range(self.iterations)[self.epoch * self.chunk : (self.epoch + 1) * self.chunk]

@@ -34,6 +34,9 @@ from boxseg.wording import counted
 
 log = logging.getLogger("boxseg")
 
+# IoU of a class that is as good as not found.
+_MISSED = 0.01
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkScores:
@@ -190,10 +193,23 @@ def network_tables(title: str, scores: NetworkScores) -> list[Table]:
 
 
 def network_notes(scores: NetworkScores) -> list[str]:
-    """A warning if the network finds one class only, or none: its mIoU would not say so."""
+    """Warnings if the network finds one class only, or none, or misses some: its mIoU would not say so."""
     iou = scores.best.iou
     found = [name for name, value in iou.items() if value]
-    return [] if len(found) > 1 else [one_class_note(found, len(iou), scores.images)]
+    if len(found) <= 1:
+        return [one_class_note(found, len(iou), scores.images)]
+    missed = [name for name, value in iou.items() if value is not None and value < _MISSED]
+    return [_missed_note(missed, len(iou))] if missed else []
+
+
+def _missed_note(missed: Sequence[str], classes: int, shown: int = 8) -> str:
+    more = f" and {len(missed) - shown} more" if len(missed) > shown else ""
+    return (
+        f"{len(missed)} of {counted(classes, 'class')} have an IoU below {_MISSED:.0%} "
+        f"({', '.join(missed[:shown])}{more}): if few of the training photos show them, add such photos, or "
+        "have the training see them more often by segment.repeat_threshold=0.3; else segment.iterations=… "
+        "trains longer"
+    )
 
 
 def one_class_note(found: Sequence[str], classes: int, images: int) -> str:

@@ -111,4 +111,5 @@ def start(dataset: BoxDataset, job: ClassifyJob, iterations: int) -> tuple[BoxCl
         seed=job.trainer.seed,
         accumulate=job.trainer.accumulate,
     )
-    return module, BoxTraining(dataset, job.classify.augment, job.trainer.seed)
+    options = job.classify
+    return module, BoxTraining(dataset, options.augment, job.trainer.seed, options.repeat_threshold)

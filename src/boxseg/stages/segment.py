@@ -155,7 +155,10 @@ def start(labels: TrainingLabels, job: SegmentJob, iterations: int) -> tuple[Seg
         seed=seed,
         accumulate=job.trainer.accumulate,
     )
-    return module, LabelTraining(dataset, options.augment, seed, labels.sources, labels.strong)
+    images = LabelTraining(
+        dataset, options.augment, seed, labels.sources, labels.strong, options.repeat_threshold
+    )
+    return module, images
 
 
 def score(job: SegmentJob, folder: Path, splits: Splits, network: KeptSegmenter) -> NetworkScores | None:

@@ -140,5 +140,6 @@ def warn_of_rare_classes(dataset: BoxDataset, stage: str, shown: int = 8) -> Non
         more = f" and {len(rare) - shown} more" if len(rare) > shown else ""
         log.warning(
             f"{stage}: {counted(len(rare), 'class')} with hardly a box to learn from ({', '.join(rare[:shown])}"
-            f"{more}): add photos of them, or leave them out by data.classes=[…]"
+            f"{more}): add photos of them, see theirs more often by {stage}.repeat_threshold=0.3, or leave "
+            "them out by data.classes=[…]"
         )

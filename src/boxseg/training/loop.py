@@ -225,7 +225,14 @@ def _stream(
     chunk: int | None = None,
 ) -> StreamSampler:
     batch, iterations = module.options.batch, module.iterations
-    return StreamSampler(len(images), batch=batch, iterations=iterations, seed=trainer.seed, chunk=chunk)
+    return StreamSampler(
+        len(images),
+        batch=batch,
+        iterations=iterations,
+        seed=trainer.seed,
+        chunk=chunk,
+        repeats=images.repeats,
+    )
 
 
 def _check_given(
