@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from boxseg import formats
@@ -75,10 +75,5 @@ def _classes(root: Path) -> dict[str, frozenset[str]]:
     }
 
 
-def _run(arguments: Sequence[str]) -> None:
-    first, second, out = map(Path, arguments)
-    main(first, second, out)
-
-
 if __name__ == "__main__":
-    _run(sys.argv[1:])
+    main(*map(Path, sys.argv[1:]))
