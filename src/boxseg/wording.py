@@ -1,6 +1,17 @@
-"""Counts in sentences."""
+"""Counts and lists in sentences."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The first `most` of some names, and how many there are beyond.
+
+    >>> listed(["cat", "dog", "cow"], 2), listed(["cat", "dog"], 2)
+    ('cat, dog and 1 more', 'cat, dog')
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def counted(count: int, noun: str, many: str = "") -> str:

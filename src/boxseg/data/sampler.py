@@ -42,9 +42,9 @@ def repeat_factors(classes: Sequence[NDArray[np.int64]], threshold: float) -> ND
 class StreamSampler(Sampler[tuple[int, int]]):
     """A stream of `iterations * batch` images that depends on the seed alone.
 
-    Position k of the stream shows image `order(k // m)[k % m]`, where m is the length of a pass over the data. A
-    pass has each of the n images once, and a batch may span passes. With repeat factors r, m is ceil(sum(r)), and
-    image i is in a pass r_i times on average (but for this rounding), in each pass r_i rounded up or down. The
+    Position k of the stream shows image `order(k // m)[k % m]`, where m is the length of a pass over the data.
+    A pass has each of the n images once, and a batch may span passes. With repeat factors r, m is ceil(sum(r)),
+    and image i is in a pass r_i times on average (but for this rounding), always r_i rounded up or down. The
     sampler yields `(index, position)`: random changes of an image are drawn from `[seed, position]`, whichever
     process loads it.
 

@@ -22,6 +22,7 @@ from boxseg.config import Data
 from boxseg.dataset import BACKGROUND, IGNORE, BoxDataset, ClassChoice, Instance, Sample
 from boxseg.errors import ConfigError, did_you_mean
 from boxseg.formats.regions import RegionMask
+from boxseg.wording import listed
 
 _SHOWN = 20  # names in an error
 
@@ -90,11 +91,10 @@ def _plan(dataset: BoxDataset, data: Data) -> tuple[tuple[str, ...], tuple[int, 
 def _check(name: str, known: Sequence[str], option: str, dataset: BoxDataset) -> None:
     if name in known:
         return
-    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
     merged = ", after merging" if option == "data.classes" and tuple(known) != dataset.classes else ""
     raise ConfigError(
         f"{option}: split {dataset.split} of {dataset.root} has no class {name!r}{did_you_mean(name, known)} "
-        f"(its classes{merged}: {', '.join(known[:_SHOWN])}{more})"
+        f"(its classes{merged}: {listed(known, _SHOWN)})"
     )
 
 

@@ -18,7 +18,7 @@ from boxseg.dataset import BACKGROUND, BACKGROUND_NAME
 from boxseg.documents import read_yaml
 from boxseg.errors import CheckpointError, ConfigError, did_you_mean
 from boxseg.options import RECIPES
-from boxseg.wording import counted, counted_of
+from boxseg.wording import counted, counted_of, listed
 
 log = logging.getLogger("boxseg")
 
@@ -86,13 +86,13 @@ def match_classes(
         raise CheckpointError(
             f"{checkpoint} knows {counted(len(classifier), 'class')}, but not all {len(data)} of the data "
             "(missing: "
-            f"{_few(lacking)}): map them with label.class_map (a file, or voc_to_coco), or "
+            f"{listed(lacking, 6)}): map them with label.class_map (a file, or voc_to_coco), or "
             f"give class_map={MATCH_NAMES} to label the missing ones without the classifier"
         )
     if lacking:
         log.info(
             f"label: the classifier does not know {counted_of(len(lacking), len(data), 'class')}; in their "
-            f"boxes 1 minus the background attention replaces activation maps: {_few(lacking)}"
+            f"boxes 1 minus the background attention replaces activation maps: {listed(lacking, 6)}"
         )
     return matches
 
@@ -149,7 +149,3 @@ def _parse(option: str) -> Any:
         return read_yaml(path, ConfigError)
     except ConfigError as error:
         raise ConfigError(f"label.class_map={option}: {error}") from error
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -30,7 +30,7 @@ from boxseg.scoring.device_counts import count_pixels
 from boxseg.scoring.label_scores import read_truth
 from boxseg.spreading.place import Here, Needs, Place
 from boxseg.tables import Table
-from boxseg.wording import counted
+from boxseg.wording import counted, listed
 
 log = logging.getLogger("boxseg")
 
@@ -203,10 +203,9 @@ def network_notes(scores: NetworkScores) -> list[str]:
 
 
 def _missed_note(missed: Sequence[str], classes: int, shown: int = 8) -> str:
-    more = f" and {len(missed) - shown} more" if len(missed) > shown else ""
     return (
         f"{len(missed)} of {counted(classes, 'class')} have an IoU below {_MISSED:.0%} "
-        f"({', '.join(missed[:shown])}{more}): if few of the training photos show them, add such photos, or "
+        f"({listed(missed, shown)}): if few of the training photos show them, add such photos, or "
         "have the training see them more often by segment.repeat_threshold=0.3; else segment.iterations=… "
         "trains longer"
     )

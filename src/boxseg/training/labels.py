@@ -18,7 +18,7 @@ from boxseg.formats.samples import chosen, held
 from boxseg.jobs import SegmentJob
 from boxseg.runs.label_source import check_classes, label_sources, wrong_photos
 from boxseg.training.strong import strong_photos
-from boxseg.wording import counted, counted_of
+from boxseg.wording import counted, counted_of, listed
 
 log = logging.getLogger("boxseg")
 
@@ -137,9 +137,8 @@ def warn_of_rare_classes(dataset: BoxDataset, stage: str, shown: int = 8) -> Non
     """Say which classes have hardly a box to learn from: a network will not find them."""
     rare = [f"{count.name} {count.boxes}" for count in rare_classes(dataset)]
     if rare:
-        more = f" and {len(rare) - shown} more" if len(rare) > shown else ""
         log.warning(
-            f"{stage}: {counted(len(rare), 'class')} with hardly a box to learn from ({', '.join(rare[:shown])}"
-            f"{more}): add photos of them, see theirs more often by {stage}.repeat_threshold=0.3, or leave "
-            "them out by data.classes=[…]"
+            f"{stage}: {counted(len(rare), 'class')} with hardly a box to learn from ({listed(rare, shown)}): "
+            f"add photos of them, see theirs more often by {stage}.repeat_threshold=0.3, or leave them out by "
+            "data.classes=[…]"
         )
