@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from memory import LAUNCHER
@@ -63,26 +64,27 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "BOXSEG_QUIET": "1"}
 
 
-def costs_of_commands(data: Path, run: Path) -> list[tuple[object, ...]]:
-    """Rows of a table: commands with an index that the first of them writes, in the folder `run`."""
+def costs_of_commands(data: Path, run: Path, smoke: bool) -> list[tuple[object, ...]]:
+    """Rows of a table: commands with an index that the first of them writes, in the folder `run`.
+
+    For smoke a command to its end, and one to its first result.
+    """
     doctor = ("doctor", data, f"out={run}", "decode=false")
     label, classify = run / "label", run / "classify"
-    return [
-        ("first doctor", *finished(*doctor)),
-        ("second doctor", *finished(*doctor)),
-        (
-            "first photo of label",
-            *until(
-                lambda: next((label / "labels").glob("*.png"), None) is not None,
-                *("label", f"data={data}", f"out={label}", "method=ellipse", "scores=false"),
-            ),
+    works = {
+        "first doctor": partial(finished, *doctor),
+        "second doctor": partial(finished, *doctor),
+        "first photo of label": partial(
+            until,
+            lambda: next((label / "labels").glob("*.png"), None) is not None,
+            *("label", f"data={data}", f"out={label}", "method=ellipse", "scores=false"),
         ),
-        (
-            "first step of classify",
-            *until(
-                lambda: (classify / "model.safetensors").is_file(),
-                *("classify", f"data={data}", f"out={classify}", "classify.iterations=1"),
-                *("classify.min_iterations=1", "trainer.workers=0"),
-            ),
+        "first step of classify": partial(
+            until,
+            lambda: (classify / "model.safetensors").is_file(),
+            *("classify", f"data={data}", f"out={classify}", "classify.iterations=1"),
+            *("classify.min_iterations=1", "trainer.workers=0"),
         ),
-    ]
+    }
+    names = ("first doctor", "first photo of label") if smoke else tuple(works)
+    return [(name, *works[name]()) for name in names]

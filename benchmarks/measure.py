@@ -134,7 +134,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--data", type=Path, help="VOCdevkit/VOC2012; otherwise the generated demo photos")
     made.add_argument("--threads", type=int, default=2)
     made.add_argument("--repetitions", type=int, default=5)
-    made.add_argument("--smoke", action="store_true", help="tiny sizes: whether it runs")
+    made.add_argument("--smoke", action="store_true", help="tiny sizes, each command once: whether it runs")
     return made
 
 

@@ -77,24 +77,28 @@ def cost(*words: object) -> tuple[float, float]:
 
 
 def costs(folder: Path, count: int, network: int, smoke: bool) -> dict[str, tuple[int, float, float]]:
-    """Photos, megabytes and seconds of each command, with this many photos; two of them will do for smoke."""
+    """Photos, megabytes and seconds of each command, with this many photos; one of them will do for smoke."""
     data = folder / f"data{count}"
     write_photos(data, count)
     by_ellipse, by_network = folder / f"ellipse{count}", folder / f"network{count}"
     limit = f"data.limit={network}"
     label = ("label", "method=ellipse", f"data={data}", f"out={by_ellipse}")
-    found = {
-        "doctor": (count, *cost("doctor", f"data={data}")),
-        "label method=ellipse": (count, *cost(*label)),
-    }
+    found = {"label method=ellipse": (count, *cost(*label))}
     if smoke:
         return found
-    return found | {
-        "label again, all there": (count, *cost(*label)),
-        "report": (count, *cost("report", by_ellipse)),
-        "convert format=coco": (count, *cost("convert", by_ellipse, folder / f"coco{count}", "format=coco")),
-        "label": (network, *cost("label", f"data={data}", f"out={by_network}", limit)),
-    }
+    return (
+        {"doctor": (count, *cost("doctor", f"data={data}"))}
+        | found
+        | {
+            "label again, all there": (count, *cost(*label)),
+            "report": (count, *cost("report", by_ellipse)),
+            "convert format=coco": (
+                count,
+                *cost("convert", by_ellipse, folder / f"coco{count}", "format=coco"),
+            ),
+            "label": (network, *cost("label", f"data={data}", f"out={by_network}", limit)),
+        }
+    )
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -166,7 +166,7 @@ def in_processes(folder: Path, count: int, smoke: bool) -> list[tuple[object, ..
     """Seconds of `label` in one process and in two, and whether they write the same bytes."""
     dataset = photos(None, count, folder / "photos", smoke)
     rows, written = [], []
-    for devices in (1, 2):
+    for devices in (1,) if smoke else (1, 2):
         (folder / str(devices)).mkdir()
         labeller = make_labeller("efficientnet_lite0", None, dataset.classes, folder / str(devices))
         trainer = TrainerOptions(workers=0, devices=devices, accelerator="cpu")
@@ -181,18 +181,24 @@ def in_processes(folder: Path, count: int, smoke: bool) -> list[tuple[object, ..
     return rows
 
 
+def runner(options: argparse.Namespace) -> Callable[..., Any]:
+    """Calls a function with its arguments, in a process of its own unless it is only to run."""
+    return (lambda function, *given: function(*given)) if options.smoke else in_child
+
+
 def scale_of_images(options: argparse.Namespace) -> None:
     """Print the cost of an image."""
     reading, using = [], []
+    run = runner(options)
     for size in options.sizes:
         costs: list[float] = []
         for name, write in WRITERS.items():
             with tempfile.TemporaryDirectory() as place:
                 root = Path(place) / name
                 write(root, size)
-                costs += in_child(cost_of_reading, root)
+                costs += run(cost_of_reading, root)
                 if name == "VOC":
-                    using.append((size, *in_child(cost_of_using, root, Path(place) / "run")))
+                    using.append((size, *run(cost_of_using, root, Path(place) / "run")))
         reading.append((size, *costs))
     print("Reading a data set, an image:\n")
     columns = [f"{name}, {what}" for name in WRITERS for what in ("µs", "memory, KB", "peak, KB")]
@@ -208,7 +214,7 @@ def scale_of_commands(options: argparse.Namespace, folder: Path) -> None:
     for size in options.sizes:
         root = folder / f"commands{size}"
         write_coco(root / "data", size)
-        rows += [(size, *row) for row in costs_of_commands(root / "data", root / "run")]
+        rows += [(size, *row) for row in costs_of_commands(root / "data", root / "run", options.smoke)]
         shutil.rmtree(root)
     print("\nCommands, by the clock, of the processor, and their memory:\n")
     print(table(("images", "command", "s", "cpu s", "peak, MB"), rows))
@@ -216,7 +222,7 @@ def scale_of_commands(options: argparse.Namespace, folder: Path) -> None:
 
 def scale_of_photos(options: argparse.Namespace, folder: Path) -> None:
     """Print the cost of a pixel and of a box, and the time of two processes."""
-    run = cost_of_photo if options.smoke else lambda *given: in_child(cost_of_photo, *given)
+    run = partial(runner(options), cost_of_photo)
     if "pixels" in options.part:
         rows = []
         for megapixels in options.megapixels:

@@ -75,8 +75,8 @@ def command(words: Sequence[str]) -> Cost:
 
 
 def repeated(words: Sequence[str], repetitions: int) -> Cost:
-    """Medians, after one run that is not measured."""
-    costs = [command(words) for _ in range(repetitions + 1)][1:]
+    """Medians, after one run that is not measured, unless there is but one."""
+    costs = [command(words) for _ in range(repetitions + (repetitions > 1))][-repetitions:]
     return Cost(wall=median(cost.wall for cost in costs), cpu=median(cost.cpu for cost in costs))
 
 
@@ -117,14 +117,16 @@ def main(words: Sequence[str] | None = None) -> None:
         }
         print("Seconds:\n")
         print(table(("command", "wall", "cpu"), [(name, cost.wall, cost.cpu) for name, cost in found.items()]))
-        sizes = max(1, options.images // 10), options.images
-        few, many = (
+        sizes = [options.images] if options.smoke else [max(1, options.images // 10), options.images]
+        steps = [
             first_step(voc, Path(name) / f"run{size}", options.threads, [*small, f"data.limit={size}"])
             for size in sizes
-        )
+        ]
         print("\nSeconds to the first step of `boxseg classify`:\n")
         columns = [f"{clock}, {size} images" for size in sizes for clock in ("wall", "cpu")]
-        rows = [(*one, *other[1:]) for one, other in zip(few, many, strict=True)]
+        rows = [
+            (parts[0][0], *(cost for part in parts for cost in part[1:])) for parts in zip(*steps, strict=True)
+        ]
         print(table(("part", *columns), rows))
 
 

@@ -201,9 +201,13 @@ def fold_batch_norm(network: nn.Module) -> None:
     belongs to the convolution registered right before it (see `Backbone.own_layers`).
     """
     for module in list(network.modules()):
-        for (name, layer), (norm_name, norm) in itertools.pairwise(list(module.named_children())):
+        for (_, layer), (norm_name, norm) in itertools.pairwise(list(module.named_children())):
             if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                module.register_module(name, fuse_conv_bn_eval(layer, norm))
+                fused = fuse_conv_bn_eval(layer, norm)
+                # Into the layer's own memory: copies of all layers in between the old ones leave holes, of
+                # 10 MB for the mask network, that are no use later.
+                layer.weight.data.copy_(fused.weight)
+                layer.bias = fused.bias
                 module.register_module(norm_name, nn.Identity())
 
 
