@@ -15,6 +15,7 @@ import torch
 
 from boxseg.config import Crf
 from boxseg.data.toy import CLASSES
+from boxseg.errors import BoxsegError
 from boxseg.inference.networks import load_classifier
 from boxseg.scoring.confusion import ConfusionMatrix
 from figures import Scored, crf_labels, score_scene
@@ -63,5 +64,8 @@ def lost_boxes(photo: Scored, labels: torch.Tensor) -> int:
 
 
 if __name__ == "__main__":
-    for name, miou, lost, boxes in compare(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/demo"), 80):
-        print(f"| {name} | {100 * miou:.1f} | {lost} of {boxes} |", flush=True)
+    try:
+        for name, miou, lost, boxes in compare(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/demo"), 80):
+            print(f"| {name} | {100 * miou:.1f} | {lost} of {boxes} |", flush=True)
+    except BoxsegError as error:
+        sys.exit(str(error))

@@ -22,6 +22,7 @@ from torch import Tensor
 from boxseg.atomic import atomic_path
 from boxseg.config import Crf
 from boxseg.data.toy import Scene, paint_scene
+from boxseg.errors import BoxsegError
 from boxseg.inference.networks import load_classifier
 from boxseg.inference.refine import refine
 from boxseg.nn.deeplab import BoxClassifier
@@ -266,4 +267,7 @@ def draw_all(run: Path, folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    draw_all(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/demo"), FIGURES)
+    try:
+        draw_all(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/demo"), FIGURES)
+    except BoxsegError as error:
+        sys.exit(str(error))

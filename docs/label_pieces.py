@@ -9,8 +9,9 @@ part fails: the background's attention A, its threshold, the class activation ma
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from torch import Tensor
 from boxseg import formats
 from boxseg.config import Crf, Data
 from boxseg.dataset import IGNORE, BoxDataset, Sample
+from boxseg.errors import BoxsegError, ConfigError
 from boxseg.formats.images import read_image
 from boxseg.inference.networks import Loaded, load_classifier
 from boxseg.inference.refine import refine
@@ -83,9 +85,25 @@ def _share(part: Tensor, where: Tensor) -> float:
     return float(part[where].float().mean())
 
 
-def main(run: Path, root: Path, photos: int, *classes: str) -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Print the rows."""
+    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.add_argument("run", type=Path, help="folder of boxseg classify")
+    command.add_argument("root", type=Path, help="data set with masks and a split val")
+    command.add_argument("photos", type=int, help="how many")
+    command.add_argument("classes", nargs="*", help="photos of these classes alone; otherwise of any")
+    given = command.parse_args(words)
+    try:
+        print_rows(given.run, given.root, given.photos, given.classes)
+    except (BoxsegError, OSError) as error:
+        sys.exit(f"{command.prog}: {error}")
+
+
+def print_rows(run: Path, root: Path, photos: int, classes: Sequence[str]) -> None:
+    """Print the means of the pieces, as rows of Markdown."""
     dataset = formats.load(Data(root=root, split="val"))
+    if unknown := set(classes) - set(dataset.classes):
+        raise ConfigError(f"{root} has no class {min(unknown)!r}; it has {', '.join(dataset.classes)}")
     wanted = {dataset.classes.index(name) + 1 for name in classes or dataset.classes}
     fitting = [sample for sample in dataset.samples if wanted.issuperset(sample.labels.tolist())]
     dataset = replace(dataset, samples=tuple(fitting[:photos]))
@@ -95,4 +113,4 @@ def main(run: Path, root: Path, photos: int, *classes: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])
+    main()

@@ -9,20 +9,40 @@ and others), `all` and `val`.
 
 from __future__ import annotations
 
+import argparse
 import random
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from boxseg import formats
 from boxseg.config import Data
+from boxseg.errors import BoxsegError
 
 FOLDERS = ("JPEGImages", "Annotations", "SegmentationClassAug")
 
 
-def main(first: Path, second: Path, out: Path) -> None:
-    """Write OUT."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Check the folders, and write OUT."""
+    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.add_argument("first", type=Path, help="VOC folder with the splits train and val")
+    command.add_argument("second", type=Path, help="VOC folder with the split train_aug")
+    command.add_argument("out", type=Path, help="new folder")
+    given = command.parse_args(words)
+    lists = ((given.first, "train"), (given.first, "val"), (given.second, "train_aug"))
+    needed = [root / folder for root in (given.first, given.second) for folder in FOLDERS]
+    needed += [_list(root, split) for root, split in lists]
+    if missing := [str(path) for path in needed if not path.exists()]:
+        command.error(f"{missing[0]} is not there: expected folders with {', '.join(FOLDERS)} and ImageSets")
+    try:
+        join(given.first, given.second, given.out)
+    except (BoxsegError, OSError) as error:
+        sys.exit(f"{command.prog}: {error}")
+
+
+def join(first: Path, second: Path, out: Path) -> None:
+    """Write `out`: links to the files of both, and the lists."""
     for folder in FOLDERS:
         (out / folder).mkdir(parents=True, exist_ok=True)
         for file in (*(first / folder).iterdir(), *(second / folder).iterdir()):
@@ -35,7 +55,7 @@ def main(first: Path, second: Path, out: Path) -> None:
     lists = {f"t{count}": order[:count] for count in (20, 40, 80, 160)}
     lists |= {"t1000": order + others[: 1000 - len(order)], f"t{len(train) + len(more)}": order + others}
     for name, photos in (lists | {"train": train, "val": val, "all": train + more}).items():
-        file = out / "ImageSets" / "Segmentation" / f"{name}.txt"
+        file = _list(out, name)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(f"{photo}\n" for photo in photos))
 
@@ -63,7 +83,11 @@ def _shuffled(names: list[str]) -> list[str]:
 
 
 def _names(root: Path, split: str) -> list[str]:
-    return (root / "ImageSets" / "Segmentation" / f"{split}.txt").read_text().split()
+    return _list(root, split).read_text().split()
+
+
+def _list(root: Path, split: str) -> Path:
+    return root / "ImageSets" / "Segmentation" / f"{split}.txt"
 
 
 def _classes(root: Path) -> dict[str, frozenset[str]]:
@@ -76,4 +100,4 @@ def _classes(root: Path) -> dict[str, frozenset[str]]:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main()

@@ -95,5 +95,5 @@ def test_the_pieces_of_labels_are_those_of_the_labels(
         assert 0 <= found[name].confident <= 1
         assert 0 <= found[name].before <= 1
         assert 0 <= found[name].attention <= 1
-    label_pieces.main(classifier, data.root, 1)
+    label_pieces.main([str(classifier), str(data.root), "1"])
     assert [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines()] == list(found)

@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,9 +44,18 @@ def test_two_sets_become_one_folder_with_lists(tmp_path: Path) -> None:
         if (root / "SegmentationClass").is_dir():
             shutil.copytree(root / "SegmentationClass", root / "SegmentationClassAug", dirs_exist_ok=True)
 
-    photo_subsets.main(first, second, out)
+    photo_subsets.main([str(first), str(second), str(out)])
 
     loaded = {split: formats.load(Data(root=out, split=split)) for split in ("all", "t11", "t1000", "val")}
     assert [len(dataset) for dataset in loaded.values()] == [11, 11, 11, 2]
     assert {sample.id for sample in loaded["all"].samples} == {sample.id for sample in loaded["t11"].samples}
     assert not any(dataset.problems for dataset in loaded.values())
+
+
+def test_a_missing_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_toy(tmp_path / "first", train=2, val=1, size=64, seed=1)
+    with pytest.raises(SystemExit) as ended:
+        photo_subsets.main([str(tmp_path / "first"), str(tmp_path / "nowhere"), str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert f"{tmp_path}/first/SegmentationClassAug is not there" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
