@@ -121,7 +121,7 @@ __all__ = [
 
 class _Data(TypedDict, total=False):
     root: Path | str
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme"] | str
+    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme", "csv"] | str
     split: str
     val_split: str
     annotations: Path | str | None
@@ -280,7 +280,9 @@ class _TrainerOptions(TypedDict, total=False):
 
 class _RunOptions(_Masks, _Shards, _Report, total=False):
     root: Path | str  # data.root
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme"] | str  # data.format
+    format: (
+        Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme", "csv"] | str
+    )  # data.format
     split: str  # data.split
     val_split: str  # data.val_split
     annotations: Path | str | None  # data.annotations
@@ -447,7 +449,9 @@ def run(
 
 class _AdaptOptions(_Adapt, total=False):
     root: Path | str  # data.root
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme"] | str  # data.format
+    format: (
+        Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme", "csv"] | str
+    )  # data.format
     split: str  # data.split
     val_split: str  # data.val_split
     annotations: Path | str | None  # data.annotations
@@ -866,7 +870,9 @@ def report(
 
 class _PredictOptions(_Evaluate, _Crf, _TrainerOptions, total=False):
     root: Path | str  # data.root
-    format: Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme"] | str  # data.format
+    format: (
+        Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme", "csv"] | str
+    )  # data.format
     split: str  # data.split
     val_split: str  # data.val_split
     annotations: Path | str | None  # data.annotations

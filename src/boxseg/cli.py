@@ -62,8 +62,8 @@ usage: boxseg VERB [key=value …] [-c FILE.yaml]
   boxseg completion bash|zsh|fish  a script with which the Tab key completes words
   boxseg schema               a JSON schema of all options, for editors
 
-Data sets: VOC (devkit), COCO (instances JSON), YOLO (data.yaml), CVAT (XML), Label Studio and labelme (JSON);
-the format is recognised.
+Data sets: VOC (devkit), COCO (instances JSON), YOLO (data.yaml), CVAT (XML), Label Studio and labelme (JSON),
+tables of boxes (CSV); the format is recognised.
 Example: boxseg run data.root=photos out=runs/first
 """
 

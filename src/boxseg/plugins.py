@@ -19,7 +19,7 @@ PluginKind = Literal["loss", "backbone", "label_method", "format"]
 LossName = Literal["nal", "er", "bs", "baseline", "ce_crf", "ce_ret"]
 BackboneName = Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
 LabelMethod = Literal["auto", "network", "bap", "gap", "box", "ellipse", "grabcut", "sam"]
-FormatName = Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme"]
+FormatName = Literal["auto", "voc", "coco", "yolo", "cvat", "label-studio", "labelme", "csv"]
 
 BUILT_IN: dict[PluginKind, tuple[str, ...]] = {
     "loss": get_args(LossName),

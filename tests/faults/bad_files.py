@@ -65,6 +65,7 @@ def _photos() -> list[Bad]:
             ("cvat", "images/a.jpg", "photo"),
             ("label_studio", "a.jpg", "photo"),
             ("labelme", "a.jpg", "photo"),
+            ("csv", "images/a.jpg", "photo"),
         )
     ]
     return bad
@@ -84,6 +85,7 @@ def _annotations() -> list[Bad]:
             ("yolo", "labels/train/a.txt", "listed", ("a.txt",)),
             ("yolo_list", "train.txt", "refused", ("train",)),
             ("labelme", "a.json", "listed", ("a.json",)),
+            ("csv", "boxes.csv", "refused", ("format not recognised, looked for",)),
         )
         if (base, what) != ("labelme", "folder")
     ]
@@ -105,6 +107,7 @@ def _texts() -> list[Bad]:
         # Nothing says that these files are of the format: it has no file.
         "cvat": ("annotations.xml", "refused", "no file of split 'train' (CVAT"),
         "label_studio": ("export.json", "refused", "no file of split 'train' (Label Studio"),
+        "csv": ("boxes.csv", "refused", "no file of split 'train' (a table of boxes"),
     }
     forms = {
         "voc": "voc",
@@ -112,6 +115,7 @@ def _texts() -> list[Bad]:
         "yolo": "yolo",
         "cvat": "cvat",
         "label_studio": "label-studio",
+        "csv": "csv",
     }
     bad = [
         Bad(

@@ -189,6 +189,16 @@ def labelme(root: Path) -> None:
         _text(root / f"{name}.json", json.dumps(file))
 
 
+def csv_table(root: Path) -> None:
+    """A table of the boxes of all photos."""
+    rows = ["filename,width,height,class,xmin,ymin,xmax,ymax"]
+    for number, name in enumerate(NAMES):
+        photo(root / "images" / f"{name}.jpg", number)
+        for label, corners in zip(("cat", "dog"), BOXES, strict=True):
+            rows.append(f"{name}.jpg,{WIDTH},{HEIGHT},{label},{','.join(map(str, corners))}")
+    _text(root / "boxes.csv", "\n".join(rows))
+
+
 MAKERS: dict[str, Callable[[Path], None]] = {
     "voc": voc,
     "voc_loose": voc_loose,
@@ -199,6 +209,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "cvat": cvat,
     "label_studio": label_studio,
     "labelme": labelme,
+    "csv": csv_table,
 }
 # The files that say what is in them, of the photo `a` or of all.
 ANNOTATIONS = {
@@ -211,4 +222,5 @@ ANNOTATIONS = {
     "cvat": ("annotations.xml",),
     "label_studio": ("export.json",),
     "labelme": ("a.json",),
+    "csv": ("boxes.csv",),
 }

@@ -73,6 +73,11 @@ def rows() -> str:
     return "\n".join(lines) + "\n"
 
 
+def table(name: str) -> str:
+    boxes = [f"{name},{WIDTH},{HEIGHT},{label},{','.join(map(str, corners))}" for label, corners in OBJECTS]
+    return "\n".join(["filename,width,height,class,xmin,ymin,xmax,ymax", *boxes])
+
+
 def polygons() -> str:
     lines = []
     for number, outline in enumerate(OUTLINES):
@@ -183,6 +188,11 @@ def roboflow_darknet(root: Path) -> None:
     text(root / "train" / "_darknet.labels", "fox\nhen\n")
 
 
+def roboflow_tensorflow(root: Path) -> None:
+    photo(root / "train" / "a_jpg.rf.0123.jpg")
+    text(root / "train" / "_annotations.csv", table("a_jpg.rf.0123.jpg"))
+
+
 def label_img_voc(root: Path) -> None:
     photo(root / "a.jpg")
     text(root / "a.xml", voc("a.jpg", folder="photos"))
@@ -261,6 +271,25 @@ def make_sense_voc(root: Path) -> None:
     text(root / "a.xml", voc("a.jpg", folder="my-project-name"))
 
 
+def make_sense_csv(root: Path) -> None:
+    photo(root / "a.jpg")
+    columns = "label_name,bbox_x,bbox_y,bbox_width,bbox_height,image_name,image_width,image_height"
+    boxes = (
+        f"{label},{x1},{y1},{x2 - x1},{y2 - y1},a.jpg,{WIDTH},{HEIGHT}" for label, (x1, y1, x2, y2) in OBJECTS
+    )
+    text(root / "labels_my-project-name_2026-01-01-10-00-00.csv", "\n".join([columns, *boxes]))
+
+
+def open_images(root: Path) -> None:
+    photo(root / "train" / "a.jpg")
+    columns = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf"
+    boxes = (
+        f"a,xclick,{label},1,{x1 / WIDTH:.6f},{x2 / WIDTH:.6f},{y1 / HEIGHT:.6f},{y2 / HEIGHT:.6f},0,0,0"
+        for label, (x1, y1, x2, y2) in OBJECTS
+    )
+    text(root / "train-annotations-bbox.csv", "\n".join([columns, *boxes]))
+
+
 def via_coco(root: Path) -> None:
     """Its polygons are lists of numbers, where COCO has lists of such lists: they are listed, and not used."""
     photo(root / "a.jpg")
@@ -293,6 +322,7 @@ EXPORTS: dict[Callable[[Path], None], str] = {
     roboflow_voc: "boxes",
     roboflow_yolo: "boxes",
     roboflow_darknet: "boxes",
+    roboflow_tensorflow: "boxes",
     label_img_voc: "boxes",
     label_img_yolo: "boxes",
     labelme: "outlines",
@@ -305,6 +335,8 @@ EXPORTS: dict[Callable[[Path], None], str] = {
     fiftyone_cvat: "boxes",
     make_sense_coco: "outlines",
     make_sense_voc: "boxes",
+    make_sense_csv: "boxes",
+    open_images: "boxes",
     via_coco: "boxes",
     script_coco: "outlines",
 }

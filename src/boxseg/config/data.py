@@ -12,7 +12,7 @@ from boxseg.remote.address import as_path
 
 # Files that describe all splits of a data set, and all files that may be given in place of its folder.
 DESCRIPTIONS = (".yaml", ".yml", ".data")
-FILES = (".json", ".xml", *DESCRIPTIONS)
+FILES = (".json", ".xml", ".csv", *DESCRIPTIONS)
 
 # Most pixels of a photo unless an option says otherwise: 20,000 x 20,000, which take 1.2 GB when decoded.
 MOST_PIXELS = 400_000_000
@@ -25,17 +25,18 @@ class Data:
     """Photos with boxes.
 
     Args:
-        root: Folder of the data set, or its annotation file (COCO, CVAT, Label Studio), or data.yaml (YOLO). Or
-            the address of one of these in a store, such as s3://bucket/photos (extra `cloud`).
+        root: Folder of the data set, or its annotation file (COCO, CVAT, Label Studio, CSV), or
+            data.yaml (YOLO). Or the address of one of these in a store, such as s3://bucket/photos (extra
+            `cloud`).
         format: How the boxes are stored; `auto` recognises the format. Plug-ins add others.
         split: Images to work on: a list in ImageSets/Segmentation (VOC), an annotation file
             `instances_SPLIT.json` (COCO), an entry of data.yaml (YOLO), a subset or a file SPLIT.xml (CVAT), or
-            a file SPLIT.json (Label Studio).
+            a file SPLIT.json (Label Studio) or SPLIT.csv.
         val_split: Images that the network is scored on after training; empty for none.
-        annotations: Annotation file of COCO, CVAT or Label Studio, relative to root. By default the file of the
-            split.
-        images: Folder of the photos of COCO, CVAT or Label Studio, relative to root. By default it is searched
-            for.
+        annotations: Annotation file of COCO, CVAT, Label Studio or CSV, relative to root. By default the file
+            of the split.
+        images: Folder of the photos of COCO, CVAT, Label Studio or CSV, relative to root. By default it is
+            searched for.
         masks: Folder of ground-truth masks ID.png, relative to root. By default the masks of the data set.
         classes: Only these classes, such as [cat,dog], which become 1, 2 and so on in this order. Objects of
             others are background. By default all classes of the data set, in its order.

@@ -20,7 +20,7 @@ from boxseg.config import Data
 from boxseg.config.data import DESCRIPTIONS, FILES
 from boxseg.dataset import IGNORE, BoxDataset, Sample
 from boxseg.errors import ConfigError, DataError, did_you_mean, shown
-from boxseg.formats import coco, cvat, label_studio, labelme, voc, voc_loose, yolo
+from boxseg.formats import coco, csv_table, cvat, label_studio, labelme, voc, voc_loose, yolo
 from boxseg.formats.assemble import assemble
 from boxseg.formats.box_outlines import without_box_outlines
 from boxseg.formats.check import inspect
@@ -31,6 +31,7 @@ from boxseg.formats.listing import READ_IN_SILENCE, Listing, Stream
 from boxseg.formats.masks import read_mask
 from boxseg.formats.sample_counts import truth_flags
 from boxseg.formats.samples import held
+from boxseg.formats.unsupported import unsupported, unsupported_json
 from boxseg.progress import Progress
 from boxseg.remote.hooks import is_remote, list_once
 from boxseg.wording import counted
@@ -46,6 +47,7 @@ READERS: dict[str, Callable[[Data], Listing]] = {
     "cvat": cvat.read,
     "label-studio": label_studio.read,
     "labelme": labelme.read,
+    "csv": csv_table.read,
 }
 # How a format is recognised, the surest signs first.
 _DETECTORS: tuple[tuple[str, Callable[[Path], object], str], ...] = (
@@ -58,6 +60,7 @@ _DETECTORS: tuple[tuple[str, Callable[[Path], object], str], ...] = (
     ("voc", voc_loose.matches, "VOC's XML files without a devkit"),
     ("yolo", yolo.matches_without_yaml, "obj.data, or classes.txt with label files"),
     ("coco", coco.annotation_files, "a JSON file with images and annotations"),
+    ("csv", csv_table.matches, "the columns of a CSV file"),
 )
 # Formats that can list photos without their boxes.
 PHOTO_READERS: dict[str, Callable[[Data], Listing]] = {"voc": voc.read_photos}
@@ -177,7 +180,10 @@ def _detected(data: Data) -> tuple[str, str]:
     for name in plugins.names("format"):
         if getattr(plugins.find("format", name), "matches", lambda _: False)(data.root):
             return name, "by the plug-in of that name"
-    looked_for = "; ".join(reader.LOOKED_FOR for reader in (voc, yolo, coco, cvat, label_studio, labelme))
+    if found := unsupported(data.root):
+        raise DataError(f"{data.root}: format not recognised: {found}")
+    readers = (voc, yolo, coco, cvat, label_studio, labelme, csv_table)
+    looked_for = "; ".join(reader.LOOKED_FOR for reader in readers)
     raise DataError(f"{data.root}: format not recognised, looked for {looked_for}; state it by data.format=")
 
 
@@ -190,13 +196,19 @@ def is_known(root: Path) -> bool:
 
 
 def detect_file(path: Path) -> str:
-    """Name of the format of an annotation file."""
+    """Name of the format of an annotation file.
+
+    Raises:
+        DataError: It looks like one of a format that is not read.
+    """
     if path.suffix.lower() in DESCRIPTIONS:
         return "yolo"
-    if path.suffix.lower() == ".xml":
-        return "cvat"
+    if path.suffix.lower() in (".xml", ".csv"):
+        return "cvat" if path.suffix.lower() == ".xml" else "csv"
     if labelme.is_annotation(path):
         return "labelme"
+    if found := unsupported_json(path):
+        raise DataError(f"format not recognised: {found}")
     return "label-studio" if label_studio.is_export(path) else "coco"
 
 

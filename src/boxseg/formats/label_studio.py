@@ -40,6 +40,7 @@ from boxseg.formats.listing import NAMES_USED, AnnotatedPhoto, LeftOut, Listing,
 from boxseg.formats.photo_names import find_files, readings, without_upload_digits
 from boxseg.formats.shapes import Shape, with_shapes
 from boxseg.formats.split_files import find_split_file, head, images_option, split_files
+from boxseg.formats.unsupported import unsupported_json
 from boxseg.remote.address import commonpath
 
 LOOKED_FOR = "a JSON list of tasks (label-studio)"
@@ -50,7 +51,7 @@ Task = dict[str, Any]
 def is_export(path: Path) -> bool:
     """Whether a file looks like an export of Label Studio, its JSON-MIN, or an annotation from its storage."""
     start = head(path).lstrip(b"\xef\xbb\xbf \t\r\n")
-    whole = start.startswith(b"[") and b'"category_id"' not in start
+    whole = start.startswith(b"[") and b'"category_id"' not in start and not unsupported_json(path)
     return whole or label_studio_storage.is_annotation(path)
 
 
