@@ -91,6 +91,13 @@ def test_all_spellings_say_the_same(text: str, tmp_path: Path) -> None:
     assert len(b.labels) == 0
 
 
+def test_a_class_is_called_by_its_name_and_not_by_its_number(tmp_path: Path) -> None:
+    text = "class,class_name,filename,x1,y1,x2,y2\n7,cat,a.jpg,4,3,20,18\n2,dog,a.jpg,1,1,9,9\n"
+    assert read(tmp_path, text).classes == ("cat", "dog")
+    numbers = read(tmp_path / "numbers", "class,filename,x1,y1,x2,y2\n7,a.jpg,4,3,20,18\n")
+    assert numbers.classes == ("7",)
+
+
 def test_a_table_without_classes_has_one(tmp_path: Path) -> None:
     dataset = read(tmp_path, "image_id,xmin,ymin,xmax,ymax\na,4,3,20,18\nb,1,1,9,9\n")
     assert dataset.classes == ("object",)

@@ -36,9 +36,10 @@ from boxseg.formats.split_files import find_split_file, head, split_files
 
 LOOKED_FOR = "a CSV file with columns of boxes (csv)"
 
-# Names of columns, without what is neither letter nor digit; the surest first.
+# Names of columns, without what is neither letter nor digit; the surest first, such as a class's name and not
+# its number.
 _PHOTO = ("filename", "imagefilename", "imagename", "imagepath", "image", "img", "file", "path", "imageid")
-_CLASS = ("class", "classname", "label", "labelname", "category", "categoryname", "name")
+_CLASS = ("classname", "labelname", "categoryname", "class", "label", "category", "name")
 _BY_CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
 _BY_SIZE = (
     *(("bboxx", "bboxy", "bboxwidth", "bboxheight"), ("x", "y", "width", "height"), ("x", "y", "w", "h")),
