@@ -53,6 +53,8 @@ class SimulatedDisk:
 
         monkeypatch.setattr(os, "fsync", watched_fsync)
         monkeypatch.setattr(os, "replace", watched_replace)
+        # In Python 3.10 paths keep the function that there was when they were imported.
+        monkeypatch.setattr(Path, "replace", lambda path, target: watched_replace(path, target) or Path(target))
 
     def left(self, *, names: bool) -> dict[Path, bytes]:
         """Files after the loss of power: with the names that were synced, or with all names."""
