@@ -38,9 +38,9 @@ demo: $(if $(wildcard $(STAMP)),$(STAMP),$(PLAIN))  ## all stages on the generat
 	@echo
 	@echo "Now open $(DEMO)/report.html in a browser, and look at $(DEMO)/sheet.png."
 	@echo "Next, with photos and boxes of your own (COCO, VOC, YOLO, CVAT, Label Studio or CSV):"
-	@echo "  $(BIN)/boxseg doctor DIR              what is in the folder, and what is wrong with it"
-	@echo "  $(BIN)/boxseg label DIR out=masks     a mask for every box"
-	@echo "  $(BIN)/boxseg run DIR out=runs/first  masks, and a network trained on them"
+	@echo "  $(BIN)/boxseg doctor DIR                   what is in the folder, and what is wrong with it"
+	@echo "  $(BIN)/boxseg label data=DIR out=masks     a mask for every box"
+	@echo "  $(BIN)/boxseg run data=DIR out=runs/first  masks, and a network trained on them"
 
 test: $(STAMP)  ## the tests, in minutes
 	$(BIN)/python -m pytest -n auto -m 'not slow'

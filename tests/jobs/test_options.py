@@ -116,6 +116,13 @@ def test_what_cannot_be_used_is_named(words: tuple[str, ...], message: str) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_a_folder_without_its_key_is_told_from_a_word(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"got '{tmp_path}', did you mean data={tmp_path}\? \(see `boxseg label"
+    ):
+        options.parse_words([str(tmp_path), "out=o"], "label")
+
+
 @pytest.mark.parametrize(
     ("value", "advice"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -40,13 +41,21 @@ def parse_words(words: Iterable[str], verb: str) -> Flat:
         elif not equals:
             key, value = (key, rest.pop(0)) if rest else ("", "")
         if not key:
-            raise ConfigError(f"expected key=value, got {word!r} (see `boxseg {verb} --help`)")
+            raise ConfigError(
+                f"expected key=value, got {word!r}{_meant(word, job)} (see `boxseg {verb} --help`)"
+            )
         if word.startswith("-") and key in ("c", "config"):
             flat |= read_yaml(value, job)
         else:
             key = complete_key(key, job, verb)
             flat[key] = _parse_value(value, key)
     return flat
+
+
+def _meant(word: str, job: type[Job]) -> str:
+    """The option that a file or folder without a key may be meant for."""
+    is_data = "data.root" in options_of(job) and Path(word).exists()
+    return f", did you mean data={word}?" if is_data else ""
 
 
 def _positional(job: type[Job]) -> list[str]:
