@@ -83,22 +83,16 @@ def costs(folder: Path, count: int, network: int, smoke: bool) -> dict[str, tupl
     by_ellipse, by_network = folder / f"ellipse{count}", folder / f"network{count}"
     limit = f"data.limit={network}"
     label = ("label", "method=ellipse", f"data={data}", f"out={by_ellipse}")
-    found = {"label method=ellipse": (count, *cost(*label))}
-    if smoke:
-        return found
-    return (
-        {"doctor": (count, *cost("doctor", f"data={data}"))}
-        | found
-        | {
-            "label again, all there": (count, *cost(*label)),
-            "report": (count, *cost("report", by_ellipse)),
-            "convert format=coco": (
-                count,
-                *cost("convert", by_ellipse, folder / f"coco{count}", "format=coco"),
-            ),
-            "label": (network, *cost("label", f"data={data}", f"out={by_network}", limit)),
-        }
-    )
+    commands: dict[str, tuple[int, tuple[object, ...]]] = {
+        "doctor": (count, ("doctor", f"data={data}")),
+        "label method=ellipse": (count, label),
+        "label again, all there": (count, label),
+        "report": (count, ("report", by_ellipse)),
+        "convert format=coco": (count, ("convert", by_ellipse, folder / f"coco{count}", "format=coco")),
+        "label": (network, ("label", f"data={data}", f"out={by_network}", limit)),
+    }
+    names = ("label method=ellipse",) if smoke else tuple(commands)
+    return {name: (commands[name][0], *cost(*commands[name][1])) for name in names}
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -87,6 +87,18 @@ def test_coco_with_keys_of_others_is_coco(tmp_path: Path) -> None:
     assert (dataset.format, len(dataset)) == ("coco", 1)
 
 
+def test_tasks_of_label_studio_may_have_any_keys(tmp_path: Path) -> None:
+    Image.new("RGB", (80, 60)).save(tmp_path / "a.jpg")
+    sides = {"x": 10, "y": 10, "width": 20, "height": 30, "rotation": 0, "rectanglelabels": ["cat"]}
+    result = {"type": "rectanglelabels", "value": sides, "original_width": 80, "original_height": 60}
+    data = {"image": "a.jpg", "coordinates": [1, 2], "asset": 7, "regions": [], "data_row": 1, "box2d": 1}
+    task = {"id": 1, "data": data | {"category": "x"}, "annotations": [{"result": [result]}]}
+    (tmp_path / "export.json").write_text(json.dumps([task]))
+    for root in (tmp_path, tmp_path / "export.json"):
+        dataset = load(Data(root=root))
+        assert (dataset.format, dataset.samples[0].labels.tolist()) == ("label-studio", [1])
+
+
 def test_files_that_tell_nothing_lead_to_the_list_of_formats(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text('{"name": "asset"}')
     (tmp_path / "readme.txt").write_text("label_2")

@@ -207,9 +207,11 @@ def detect_file(path: Path) -> str:
         return "cvat" if path.suffix.lower() == ".xml" else "csv"
     if labelme.is_annotation(path):
         return "labelme"
+    if label_studio.is_export(path):
+        return "label-studio"
     if found := unsupported_json(path):
         raise DataError(f"format not recognised: {found}")
-    return "label-studio" if label_studio.is_export(path) else "coco"
+    return "coco"
 
 
 def _check_root(root: Path) -> None:

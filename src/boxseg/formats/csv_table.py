@@ -19,7 +19,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -186,6 +186,7 @@ def _photos(
             of_photos.setdefault(name, []).append((line, row))
         else:
             yield Problem.skipped(path, "row without photo", f"line {line}")
+    numbers = {name: place for place, name in enumerate(classes, start=1)}
     below = ("images", f"images/{data.split}", data.split, f"{data.split}/data")
     found = locate_photos(data, path, list(of_photos), below)
     yield from (place for place in found.values() if isinstance(place, Problem))
@@ -193,7 +194,7 @@ def _photos(
         photo = found.get(name)
         if not isinstance(photo, NamedPhoto):
             continue
-        parts, problems = sort_out(_objects(path, photo, rows, table.columns, classes))
+        parts, problems = sort_out(_objects(path, photo, rows, table.columns, numbers))
         yield from problems
         yield AnnotatedPhoto(
             id=photo.id,
@@ -208,7 +209,7 @@ def _photos(
 
 
 def _objects(
-    path: Path, photo: NamedPhoto, rows: list[tuple[int, Row]], columns: _Columns, classes: tuple[str, ...]
+    path: Path, photo: NamedPhoto, rows: list[tuple[int, Row]], columns: _Columns, classes: Mapping[str, int]
 ) -> Iterator[AnnotatedBox | LeftOut | Problem]:
     """The boxes of a photo. One that cannot be read makes the photo unusable: its place is not known."""
     for line, row in rows:
@@ -224,9 +225,9 @@ def _objects(
             yield Problem(file=path, kind="class missing", detail=called, action="ignored with its box")
             yield LeftOut(corners)
         elif columns.group is not None and is_set(_cell(row, columns.group)):
-            yield LeftOut(corners, label=classes.index(label) + 1)
+            yield LeftOut(corners, label=classes[label])
         else:
-            yield AnnotatedBox(corners, classes.index(label) + 1, called)
+            yield AnnotatedBox(corners, classes[label], called)
 
 
 def _corners(row: Row, columns: _Columns) -> Corners | None:
