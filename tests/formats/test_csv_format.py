@@ -212,3 +212,10 @@ def test_a_table_is_labelled_by_the_command_line(tmp_path: Path, capsys: pytest.
     assert [entry["name"] for entry in content["categories"]] == ["cat", "dog"]
     assert [entry["bbox"] for entry in content["annotations"]] == [[4, 3, 16, 15], [10.5, 6, 29.5, 24]]
     assert (tmp_path / "masks" / "labels" / "a.png").is_file()
+
+
+def test_results_in_the_folder_do_not_change_how_it_is_read(tmp_path: Path) -> None:
+    words = [f"data={write(tmp_path, TENSORFLOW)}", "method=ellipse", "crf.iterations=0", "--quiet"]
+    for out in ("masks", "again"):
+        assert execute(["label", *words, f"out={tmp_path}/{out}"]) == 0
+    assert load(Data(root=tmp_path)).format == "csv"

@@ -51,7 +51,8 @@ Task = dict[str, Any]
 def is_export(path: Path) -> bool:
     """Whether a file looks like an export of Label Studio, its JSON-MIN, or an annotation from its storage."""
     start = head(path).lstrip(b"\xef\xbb\xbf \t\r\n")
-    whole = start.startswith(b"[") and b'"category_id"' not in start
+    own = path.name == "labelmap.json"  # of results of `label` that lie in the folder
+    whole = start.startswith(b"[") and b'"category_id"' not in start and not own
     # Tasks have `data`, whose keys may be anything, those of other formats, too.
     whole = whole and (b'"data"' in start or not unsupported_json(path))
     return whole or label_studio_storage.is_annotation(path)
