@@ -13,6 +13,7 @@ upload also without the eight digits in front.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -47,12 +48,14 @@ LOOKED_FOR = "a JSON list of tasks (label-studio)"
 
 Task = dict[str, Any]
 
+# Names of label values, which `label` writes beside its masks: these may lie in the data folder.
+_CLASS_NAMES = re.compile(rb'\[\s*\{\s*"value"\s*:\s*\d+\s*,\s*"name"')
+
 
 def is_export(path: Path) -> bool:
     """Whether a file looks like an export of Label Studio, its JSON-MIN, or an annotation from its storage."""
     start = head(path).lstrip(b"\xef\xbb\xbf \t\r\n")
-    own = path.name == "labelmap.json"  # of results of `label` that lie in the folder
-    whole = start.startswith(b"[") and b'"category_id"' not in start and not own
+    whole = start.startswith(b"[") and b'"category_id"' not in start and not _CLASS_NAMES.match(start)
     # Tasks have `data`, whose keys may be anything, those of other formats, too.
     whole = whole and (b'"data"' in start or not unsupported_json(path))
     return whole or label_studio_storage.is_annotation(path)
