@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from faster_coco_eval.core import mask as coco_mask
 
 from boxseg.dataset import Problem, Sample
+from boxseg.formats import run_lengths
 from boxseg.formats.listing import Corners
 from boxseg.formats.object_outlines import object_regions
 from boxseg.formats.regions import UNREADABLE_REGION, RegionMask, encode_region, region_bounds, stated_size
@@ -85,7 +85,7 @@ def _area(region: Any) -> float:
     if isinstance(region, dict):
         try:
             height, width = stated_size(region)
-            return float(coco_mask.area(encode_region(region, width, height)))
+            return float(run_lengths.area(encode_region(region, width, height)))
         except UNREADABLE_REGION:
             return 0.0
     if len(region) != 1:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from faster_coco_eval.core import mask as coco_mask
-from faster_coco_eval.mask_api_new_cpp import toUncompressedRLE
 from numpy.typing import NDArray
 
 from boxseg.atomic import atomic_path
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.documents import read_json
 from boxseg.errors import DataError
+from boxseg.formats import run_lengths
 from boxseg.formats.boxes import mask_bounds
 from boxseg.formats.components import filled
 
@@ -26,7 +25,7 @@ _KEYS = ("image_id", "category_id", "segmentation", "score")
 
 def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
     """The compressed COCO run-length code of a mask (H, W), its counts as text."""
-    return _as_text(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
+    return _as_text(run_lengths.encode(mask))
 
 
 def encode_window(window: NDArray[np.bool_], left: int, top: int, size: tuple[int, int]) -> dict[str, Any]:
@@ -46,7 +45,8 @@ def encode_window(window: NDArray[np.bool_], left: int, top: int, size: tuple[in
     borders = np.column_stack([starts, stops]).ravel()
     counts = np.diff(np.concatenate([[0], borders, [height * width]]))
     counts = counts[:-1] if len(counts) > 1 and counts[-1] == 0 else counts
-    return _as_text(coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width))
+    code = {"size": [height, width], "counts": counts.tolist()}
+    return _as_text(run_lengths.from_counts(code, height, width))
 
 
 def decode_window(code: dict[str, Any]) -> tuple[NDArray[np.bool_], int, int]:
@@ -59,8 +59,7 @@ def decode_window(code: dict[str, Any]) -> tuple[NDArray[np.bool_], int, int]:
     """
     height, width = code["size"]
     counts = code["counts"].encode() if isinstance(code["counts"], str) else code["counts"]
-    runs = toUncompressedRLE([{"size": [height, width], "counts": counts}])[0]["counts"]
-    ends = np.cumsum(np.array(runs, dtype=np.int64))
+    ends = np.cumsum(run_lengths.runs({"size": [height, width], "counts": counts}))
     if ends[-1:].tolist() != [height * width]:
         raise ValueError(f"run-length code that does not fill {height} x {width} pixels")
     last = ends[1::2]

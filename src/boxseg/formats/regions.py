@@ -9,12 +9,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from faster_coco_eval.core import mask as coco_mask
-from faster_coco_eval.mask_api_new_cpp import toUncompressedRLE
 from numpy.typing import NDArray
 
 from boxseg.dataset import IGNORE, Instance
 from boxseg.errors import DataError, shown
+from boxseg.formats import run_lengths
 
 _FAR = 20  # times the photo's longer side
 
@@ -35,7 +34,7 @@ class RegionMask:
     def __call__(self) -> NDArray[np.uint8]:
         """The (H, W) uint8 mask; DataError if a region is neither polygons nor a code of this size."""
         try:
-            runs = [_runs(encode_region(region, self.width, self.height)) for region in self.regions]
+            runs = [run_lengths.runs(encode_region(region, self.width, self.height)) for region in self.regions]
         except UNREADABLE_REGION as error:
             raise DataError(f"{self.source}: segmentation cannot be read ({error})") from error
         areas = [int(lengths[1::2].sum()) for lengths in runs]
@@ -80,11 +79,6 @@ def painter(instances: Sequence[Instance], source: str) -> Callable[[int, int], 
     return partial(RegionMask, tuple(instance.region for instance in instances), labels, source)
 
 
-def _runs(code: dict[str, Any]) -> NDArray[np.int64]:
-    """Lengths of the runs of a code, outside and inside alternating, down the columns."""
-    return np.array(toUncompressedRLE([code])[0]["counts"], dtype=np.int64)
-
-
 def packed(region: Any) -> Any:
     """A region's polygons as arrays, which take a quarter of the memory of lists.
 
@@ -114,7 +108,7 @@ def is_void(region: Any) -> bool:
             return not any(counts[1::2]) and sum(counts) == height * width
         code = {"size": [height, width], "counts": counts.encode() if isinstance(counts, str) else counts}
         # The area of a code is quick to compute; the code is checked closely only if that is 0.
-        return int(coco_mask.area(code)) == 0 and bool(encode_region(region, width, height))
+        return run_lengths.area(code) == 0 and bool(encode_region(region, width, height))
     except UNREADABLE_REGION:
         return False
 
@@ -126,7 +120,7 @@ def region_bounds(region: Any) -> tuple[float, float, float, float] | None:
     try:
         if isinstance(region, dict):
             height, width = stated_size(region)
-            left, top, across, down = map(float, coco_mask.toBbox(encode_region(region, width, height)))
+            left, top, across, down = run_lengths.bounds(encode_region(region, width, height))
             return left, top, left + across, top + down
         values = np.concatenate([np.asarray(polygon, dtype=np.float64).reshape(-1, 2) for polygon in region])
     except UNREADABLE_REGION:
@@ -167,11 +161,11 @@ def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
             raise ValueError(f"run-length code of size {list(region['size'])}, expected {[height, width]}")
         code = region
         if isinstance(region["counts"], list):
-            code = coco_mask.frPyObjects(region, height, width)
+            code = run_lengths.from_counts(region, height, width)
         elif isinstance(region["counts"], str):
             code = {"size": [height, width], "counts": region["counts"].encode()}
         # Pixels are painted only on photos, whose size is known: the size in a file may be any.
-        if _runs(code).sum() != height * width:
+        if run_lengths.runs(code).sum() != height * width:
             raise ValueError(f"run-length code that does not fill {height} x {width} pixels")
         return code
     polygons = [np.asarray(polygon, dtype=np.float64) for polygon in region]
@@ -185,5 +179,5 @@ def encode_region(region: Any, width: int, height: int) -> dict[str, Any]:
         raise ValueError("a polygon has an odd number of coordinates")
     polygons = [polygon for polygon in polygons if len(polygon) >= 6]
     if not polygons:
-        return dict(coco_mask.encode(np.zeros((height, width), dtype=np.uint8, order="F")))
-    return dict(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
+        return run_lengths.encode(np.zeros((height, width), dtype=np.uint8))
+    return run_lengths.from_polygons(polygons, height, width)

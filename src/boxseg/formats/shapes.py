@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from faster_coco_eval.core import mask as coco_mask
-
 from boxseg.dataset import Instance, Problem
+from boxseg.formats import run_lengths
 from boxseg.formats.listing import AnnotatedBox, AnnotatedPhoto, Corners
 from boxseg.formats.regions import encode_region, painter
 
@@ -115,7 +114,7 @@ def _join(regions: list[Any]) -> Any:
     if not sizes:
         return [polygon for region in regions for polygon in region]
     height, width = sizes[0]
-    return coco_mask.merge([encode_region(region, width, height) for region in regions])
+    return run_lengths.merge([encode_region(region, width, height) for region in regions])
 
 
 def _area(box: Corners) -> float:

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from faster_coco_eval.core import mask as coco_mask
-
 from boxseg.dataset import BoxDataset, Sample
 from boxseg.errors import DataError
+from boxseg.formats import run_lengths
 from boxseg.formats.coco_results import image_id
 from boxseg.formats.regions import UNREADABLE_REGION, encode_region
 from boxseg.scoring.label_scores import report_unreadable
@@ -64,7 +63,7 @@ def true_objects(dataset: BoxDataset, samples: Sequence[Sample]) -> TrueObjects:
     objects: list[dict[str, Any]] = []
     for number, sample in enumerate(ordered, start=1):
         for instance, code in zip(sample.instances or (), codes[sample.id], strict=True):
-            area = float(coco_mask.area(code)) if instance.area is None else instance.area
+            area = float(run_lengths.area(code)) if instance.area is None else instance.area
             objects.append(
                 {
                     "id": len(objects) + 1,
@@ -73,7 +72,7 @@ def true_objects(dataset: BoxDataset, samples: Sequence[Sample]) -> TrueObjects:
                     "iscrowd": int(instance.crowd),
                     "area": area,
                     "segmentation": code,
-                    "bbox": [float(side) for side in coco_mask.toBbox(code)],
+                    "bbox": list(run_lengths.bounds(code)),
                 }
             )
     return TrueObjects(

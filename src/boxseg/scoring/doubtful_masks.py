@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from faster_coco_eval.core import mask as coco_mask
-
 from boxseg.dataset import REDRAW, Correction, Sample
 from boxseg.documents import Readable
+from boxseg.formats import run_lengths
 from boxseg.formats.box_masks import FALLBACK, NETWORK, read_box_masks
 from boxseg.formats.boxes import box_areas
 
@@ -86,7 +85,7 @@ def judge_masks(path: Readable, sample: Sample) -> list[JudgedMask]:
         DataError: The file is damaged, or of other boxes.
     """
     masks: list[Any] = read_box_masks(path, sample)
-    areas = coco_mask.area([entry["segmentation"] for entry in masks]) if masks else []
+    areas = [run_lengths.area(entry["segmentation"]) for entry in masks]
     return [
         JudgedMask(
             box=box,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 
+from boxseg.formats import run_lengths
 from boxseg.scoring.coco_masks import FoundMasks, TrueObjects
 
 # IoU below which a mask misses its object.
@@ -105,12 +105,11 @@ def own_results(objects: Sequence[Mapping[str, Any]], masks: Sequence[Mapping[st
         rows, columns = np.flatnonzero(labels == label).tolist(), np.flatnonzero(found == label).tolist()
         if not columns:
             continue
-        ious = coco_mask.iou(
+        ious = run_lengths.ious(
             [masks[column]["segmentation"] for column in columns],
             [objects[row]["segmentation"] for row in rows],
-            [0] * len(rows),
         )
-        for row, column, iou in _pairs(np.asarray(ious, dtype=np.float64).T):
+        for row, column, iou in _pairs(ious.T):
             own[rows[row]] = Own(columns[column], iou)
     return own
 

@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from faster_coco_eval.core import mask as coco_mask
-
 from boxseg.atomic import write_text
 from boxseg.dataset import BoxDataset, Sample
+from boxseg.formats import run_lengths
 from boxseg.formats.coco_results import encode_window, image_numbers
 from boxseg.formats.files import place_photo
 from boxseg.formats.regions import encode_region
@@ -66,6 +65,6 @@ def _object(item: LabelObject, sample: Sample, writing: Writing) -> dict[str, An
     area = int(item.mask.sum())
     if writing.segmentation == "polygons":
         segmentation = [ring.ravel().tolist() for ring in item.rings(writing.simplify)]
-        area = int(coco_mask.area(encode_region(segmentation, sample.width, sample.height)))
+        area = run_lengths.area(encode_region(segmentation, sample.width, sample.height))
     box = [x1, y1, x2 - x1, y2 - y1]
     return {"bbox": box, "area": area, "iscrowd": 0, "segmentation": segmentation, **item.origin}
