@@ -98,6 +98,17 @@ def test_a_class_is_called_by_its_name_and_not_by_its_number(tmp_path: Path) -> 
     assert numbers.classes == ("7",)
 
 
+def test_the_photos_size_is_not_taken_for_that_of_the_box(tmp_path: Path) -> None:
+    for folder, order in ("before", [0, 1, 2, 3]), ("after", [2, 3, 0, 1]):
+        named = list(zip(("width", "height", "x", "y"), (WIDTH, HEIGHT, 4, 3), strict=True))
+        names, values = zip(*(named[place] for place in order), strict=True)
+        head = ",".join(map(str, ("filename", *names, "w", "h", "class")))
+        row = ",".join(map(str, ("a.jpg", *values, 16, 15, "cat")))
+        dataset = read(tmp_path / folder, f"{head}\n{row}\n")
+        assert np.allclose(dataset.samples[0].boxes, [[4, 3, 20, 18]])
+        assert dataset.problems == ()
+
+
 def test_a_table_without_classes_has_one(tmp_path: Path) -> None:
     dataset = read(tmp_path, "image_id,xmin,ymin,xmax,ymax\na,4,3,20,18\nb,1,1,9,9\n")
     assert dataset.classes == ("object",)
@@ -124,6 +135,8 @@ def test_a_group_is_neither_an_object_nor_background(tmp_path: Path) -> None:
     sample = read(tmp_path, text).samples[0]
     assert sample.labels.tolist() == [2]
     assert np.allclose(sample.crowds, [CAT])
+    unknown = OPEN_IMAGES.replace("0.6,0,0", "0.6,0,-1")
+    assert read(tmp_path / "unknown", unknown).samples[0].labels.tolist() == [1, 2]
 
 
 def test_what_is_broken_is_listed(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +254,22 @@ def test_subsets_of_a_project_are_splits(tmp_path: Path, make_photo) -> None:
     assert [sample.id for sample in load(tmp_path, text, split="validation").samples] == ["b"]
     with pytest.raises(DataError, match=r"no image of split 'val' .*subsets: train, validation"):
         load(tmp_path, text, split="val")
+
+
+def test_subsets_are_splits_where_the_file_is_named(tmp_path: Path, make_photo) -> None:
+    for name in "abc":
+        make_photo(f"images/{name}.jpg")
+    text = xml(image("a.jpg", more='subset="Train"'), image("b.jpg", more='subset="Val"'), image("c.jpg"))
+    (tmp_path / "annotations.xml").write_text(text)
+    for data in (
+        Data(root=tmp_path / "annotations.xml"),
+        Data(root=tmp_path, annotations=Path("annotations.xml")),
+    ):
+        assert [sample.id for sample in formats.load(data).samples] == ["a"]
+        assert [sample.id for sample in formats.load(data.with_split("val")).samples] == ["b"]
+        # A file that names no such split is of the one that is asked for, as a file of COCO is.
+        whole = formats.load(replace(data, split="all"))
+        assert [sample.id for sample in whole.samples] == ["a", "b", "c"]
 
 
 def test_files_of_splits_share_their_classes(tmp_path: Path, make_photo) -> None:

@@ -19,7 +19,6 @@ from label_studio_files import rectangle, task
     [
         ('[{"data": ', "is not valid JSON"),
         ('[{"annotations": []}]', "task number 1 has no data.*not JSON-MIN"),
-        ('["data"]', "task number 1 has no data"),
         ('[{"image": "/data/a.jpg", "id": 1, "label": [{"x": 1}]}]', "task number 1 has no data.*not JSON-MIN"),
     ],
 )
@@ -52,6 +51,35 @@ def test_coco_is_still_taken_for_coco(tmp_path: Path, make_photo) -> None:
     (tmp_path / "train.json").write_text(json.dumps(content))
     (tmp_path / "results.json").write_text(json.dumps([{"image_id": 1, "category_id": 1, "score": 1}]))
     assert formats.load(Data(root=tmp_path)).format == "coco"
+
+
+@pytest.mark.parametrize("other", ['["cat", "dog"]', "[1, 2]", '[{"name": "cat"}]'])
+def test_another_list_beside_the_tasks_does_no_harm(tmp_path: Path, make_photo, other: str) -> None:
+    make_photo("a.jpg")
+    own = [{"result": [rectangle("cat", 0, 0, 50, 50)]}]
+    (tmp_path / "project.json").write_text(json.dumps([{"data": {"image": "a.jpg"}, "annotations": own}]))
+    (tmp_path / "classes.json").write_text(other)
+    for data in (Data(root=tmp_path / "project.json"), Data(root=tmp_path, annotations=Path("project.json"))):
+        assert formats.load(data).classes == ("cat",)
+    if "{" not in other:
+        assert formats.load(Data(root=tmp_path)).format == "label-studio"
+
+
+def test_a_list_of_classes_beside_a_table_does_no_harm(tmp_path: Path, make_photo) -> None:
+    make_photo("a.jpg")
+    (tmp_path / "train.csv").write_text("filename,xmin,ymin,xmax,ymax,class\na.jpg,1,1,9,9,cat\n")
+    (tmp_path / "classes.json").write_text('["cat", "dog"]')
+    assert formats.load(Data(root=tmp_path)).format == "csv"
+
+
+def test_a_single_annotation_may_be_long(tmp_path: Path, make_photo) -> None:
+    for name in "ab":
+        make_photo(f"{name}.jpg")
+        result = [rectangle("cat", 0, 0, 50, 50)] * (2000 if name == "b" else 1)
+        own = {"id": 1, "result": result, "task": {"id": name, "data": {"image": f"{name}.jpg"}}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(own))
+    assert (tmp_path / "b.json").stat().st_size > 2**17
+    assert [sample.id for sample in formats.load(Data(root=tmp_path)).samples] == ["a", "b"]
 
 
 def test_files_of_single_annotations(tmp_path: Path, make_photo) -> None:

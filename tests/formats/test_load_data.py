@@ -132,6 +132,25 @@ def test_empty_split_and_split_without_a_usable_image(toy: Path) -> None:
         formats.load(Data(root=toy, split="gone"))
 
 
+def test_the_named_annotations_count_in_a_folder_of_another_format(tmp_path: Path, toy: Path) -> None:
+    photo = next((toy / "JPEGImages").glob("train*"))
+    with Image.open(photo) as opened:
+        image = {"id": 1, "file_name": photo.name, "width": opened.width, "height": opened.height}
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}
+    content = {"images": [image], "annotations": [box], "categories": [{"id": 1, "name": "emu"}]}
+    for root in (toy, tmp_path / "yolo"):
+        root.mkdir(exist_ok=True)
+        (root / "mine.json").write_text(json.dumps(content))
+    (tmp_path / "yolo/data.yaml").write_text("names: [cat]\ntrain: images\n")
+    (tmp_path / "yolo/images").mkdir()
+    (tmp_path / "yolo/images" / photo.name).write_bytes(photo.read_bytes())
+    for root, own in ((toy, "voc"), (tmp_path / "yolo", "yolo")):
+        assert formats.detect(Data(root=root)) == own
+        for data in (Data(root=root, annotations=Path("mine.json")), Data(root=root / "mine.json")):
+            dataset = formats.load(data)
+            assert (dataset.format, dataset.classes) == ("coco", ("emu",))
+
+
 def test_importing_formats_imports_nothing_heavy() -> None:
     heavy = "{'torch', 'cv2', 'faster_coco_eval'}"
     code = f"import sys, boxseg.formats, boxseg.data.toy; print({heavy} & set(sys.modules))"

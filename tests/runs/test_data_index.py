@@ -169,6 +169,22 @@ def test_photos_outside_of_the_data_set_are_looked_at_too(tmp_path: Path, reads:
     assert reads == ["train", "train"]
 
 
+def test_annotations_outside_of_the_data_set_are_looked_at_too(tmp_path: Path, reads: list[str]) -> None:
+    for name in "ab":
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.new("RGB", (40, 30)).save(tmp_path / "photos" / f"{name}.jpg")
+    table = tmp_path / "ann" / "boxes.csv"
+    table.parent.mkdir()
+    data = Data(root=tmp_path / "photos", annotations=Path("../ann/boxes.csv"))
+    for corner in (9, 12):
+        table.write_text(f"filename,xmin,ymin,xmax,ymax,class\na.jpg,1,1,{corner},9,cat\nb.jpg,1,1,9,9,cat\n")
+        os.utime(table, (corner, corner))
+        found = keep(data, tmp_path / "out")
+        assert found.samples[0].boxes.tolist() == [[1, 1, corner, 9]]
+    keep(data, tmp_path / "out")
+    assert reads == ["train", "train"]
+
+
 @pytest.mark.parametrize("option", [{"limit": 1}, {"exif": "ignore"}, {"classes": ("cat",)}])
 def test_other_options_have_an_index_of_their_own(
     tmp_path: Path, option: dict[str, Any], reads: list[str]

@@ -46,6 +46,20 @@ def test_another_job_is_refused_by_name_of_the_change(job: ClassifyJob) -> None:
         open_folder(replace(job, classify=Classify(grid=2)))
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "labels/a.png", "metrics.json"])
+def test_what_no_command_recorded_is_not_replaced(job: ClassifyJob, name: str) -> None:
+    begun: Any = job if name == "model.safetensors" else LabelJob(data=job.data, out=job.out)
+    (job.out / name).parent.mkdir(parents=True)
+    (job.out / name).write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match="no command recorded that it wrote it: choose another out="):
+            open_folder(replace(begun, overwrite=overwrite))
+    assert (job.out / name).read_text() == "mine"
+    # What this command writes to folders of its stages alone is not in the way.
+    if name != "metrics.json":
+        open_folder(RunJob(data=job.data, out=job.out))
+
+
 def test_what_another_command_made_is_called_that(job: ClassifyJob) -> None:
     (open_folder(job) / "model.safetensors").write_text("result")
     with pytest.raises(ConfigError, match=r"the results of another command, with .*classify: choose another"):

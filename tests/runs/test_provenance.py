@@ -227,6 +227,13 @@ def test_labels_of_a_changed_box_are_made_anew(tmp_path: Path, capsys: pytest.Ca
     assert after == content(tmp_path / "fresh")
     assert {file for file in after if after[file] != before[file]} >= {f"labels/{name}.png"}
     assert all(name in file for file in after if after[file] != before[file])
+    # Scores of the labels before do not stay beside new ones.
+    assert (tmp_path / "out/metrics.json").is_file()
+    assert execute([*words, f"out={tmp_path}/out", "scores=false"]) == 0
+    assert (tmp_path / "out/metrics.json").is_file()
+    (tmp_path / "out/labels" / f"{name}.png").unlink()
+    assert execute([*words, f"out={tmp_path}/out", "scores=false"]) == 0
+    assert not {"metrics.json", "confusion.json"} & {file.name for file in (tmp_path / "out").iterdir()}
 
 
 def test_labels_of_another_data_set_are_not_mixed_in(

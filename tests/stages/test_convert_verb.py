@@ -145,6 +145,22 @@ def test_writing_again_removes_what_no_longer_belongs(labels: Path, tmp_path: Pa
     assert all(path.is_file() for path in originals)
 
 
+@pytest.mark.parametrize("photos", ["copy", "link"])
+def test_photos_that_are_to_be_written_are_not_removed(
+    labels: Path, tmp_path: Path, photos: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A data set written over itself, and over the one that its photos are linked from."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    boxseg.convert(source=labels, out=first, format="coco")
+    boxseg.convert(source=first, out=second, format="coco", which="ground-truth", photos=photos)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    words = ("format=coco", "which=ground-truth", "overwrite=true")
+    for source, out in ((first, first), (second, second), *([(second, first)] if photos == "link" else [])):
+        said = refused(capsys, source, out, *words)
+        assert f"split 'train' of {out} would be replaced, and the photos to write, such as" in said
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_an_interrupted_conversion_is_written_again(labels: Path, tmp_path: Path, monkeypatch) -> None:
     options = {"source": labels, "out": tmp_path / "o", "format": "coco"}
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,19 @@ def test_of_changed_photos_nothing_counts(data: Data, tmp_path: Path, decoded: l
     os.utime(next(data.root.rglob("*.jpg")), (1, 1))
     decoded.clear()
     doctor.run(job)
+    assert len(decoded) == 12
+
+
+def test_photos_outside_of_the_data_set_count_too(data: Data, tmp_path: Path, decoded: list[str]) -> None:
+    (data.root / "JPEGImages").rename(tmp_path / "elsewhere")
+    (data.root / "JPEGImages").symlink_to(tmp_path / "elsewhere")
+    job = DoctorJob(data=data, out=tmp_path / "out")
+    assert [problem["kind"] for problem in said(doctor.run(job))["problems"]] == ["damaged photo"]
+    photos = sorted((tmp_path / "elsewhere").glob("train*"))
+    shutil.copyfile(photos[0], photos[-1])
+    os.utime(photos[-1], (1, 1))
+    decoded.clear()
+    assert said(doctor.run(job))["problems"] == []
     assert len(decoded) == 12
 
 

@@ -44,6 +44,15 @@ def steps(*words: str) -> list[Step]:
     return plan.evaluate(network).chain()
 
 
+def test_the_photos_to_score_are_not_those_of_the_named_file(tmp_path: Path) -> None:
+    file = tmp_path / "annotations" / "instances_train.json"
+    file.parent.mkdir()
+    file.write_text("{}")
+    job: Any = options.build_job("reproduce", options.parse_words(["losses", f"data={file}"], "reproduce"))
+    val = Plan(job, own_classifier=True, shared=OnePhoto()).val
+    assert (val.root, val.split, val.annotations) == (tmp_path, "val", None)
+
+
 def digests(*words: str) -> list[str]:
     return [step.folder.name.rpartition("-")[2] for step in steps(*words)]
 

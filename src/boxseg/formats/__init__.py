@@ -172,7 +172,7 @@ def _recognised(data: Data) -> tuple[str, str]:
 
 
 def _detected(data: Data) -> tuple[str, str]:
-    if data.annotations is not None and not (voc.matches(data.root) or yolo.matches(data.root)):
+    if data.annotations is not None:
         return detect_file(data.root / data.annotations), f"by the content of {data.annotations}"
     for name, matches, sign in _DETECTORS:
         if matches(data.root):

@@ -42,7 +42,8 @@ _PHOTO = ("filename", "imagefilename", "imagename", "imagepath", "image", "img",
 _CLASS = ("classname", "labelname", "categoryname", "class", "label", "category", "name")
 _BY_CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"))
 _BY_SIZE = (
-    *(("bboxx", "bboxy", "bboxwidth", "bboxheight"), ("x", "y", "width", "height"), ("x", "y", "w", "h")),
+    # Beside x, y, w and h, `width` and `height` are those of the photo.
+    *(("bboxx", "bboxy", "bboxwidth", "bboxheight"), ("x", "y", "w", "h"), ("x", "y", "width", "height")),
     ("left", "top", "width", "height"),
 )
 _PHOTO_SIZE = (("imagewidth", "imageheight"), ("width", "height"))
@@ -224,10 +225,15 @@ def _objects(
         elif label not in classes:
             yield Problem(file=path, kind="class missing", detail=called, action="ignored with its box")
             yield LeftOut(corners)
-        elif columns.group is not None and is_set(_cell(row, columns.group)):
+        elif columns.group is not None and _is_group(_cell(row, columns.group)):
             yield LeftOut(corners, label=classes[label])
         else:
             yield AnnotatedBox(corners, classes[label], called)
+
+
+def _is_group(flag: str) -> bool:
+    """Whether it is set; -1 is Open Images' word for unknown."""
+    return is_set(flag) and number(flag) != -1
 
 
 def _corners(row: Row, columns: _Columns) -> Corners | None:

@@ -112,7 +112,10 @@ def _split(data: Data) -> tuple[Path, list[ET.Element], list[ET.Element]]:
             return found[0], nodes, [tree]
     path = find_split_file(data, ".xml", is_annotations, "CVAT for images, .xml")
     trees = {file: _parse(file) for file in dict.fromkeys([*found, path])}
-    return path, trees[path].findall("image"), list(trees.values())
+    nodes = trees[path].findall("image")
+    # A file that is named may be of one split, or of all.
+    own = [node for node in nodes if data.split and _subset(node) == data.split.casefold()]
+    return path, own or nodes, list(trees.values())
 
 
 def _subset(node: ET.Element) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,8 @@ LOOKED_FOR = "a JSON list of tasks (label-studio)"
 
 Task = dict[str, Any]
 
+# A list of objects, or of none; not of names, as a list of classes is.
+_TASKS = re.compile(rb"\[\s*[{\]]")
 # Names of label values, which `label` writes beside its masks: these may lie in the data folder.
 _CLASS_NAMES = re.compile(rb'\[\s*\{\s*"value"\s*:\s*\d+\s*,\s*"name"')
 
@@ -55,7 +58,7 @@ _CLASS_NAMES = re.compile(rb'\[\s*\{\s*"value"\s*:\s*\d+\s*,\s*"name"')
 def is_export(path: Path) -> bool:
     """Whether a file looks like an export of Label Studio, its JSON-MIN, or an annotation from its storage."""
     start = head(path).lstrip(b"\xef\xbb\xbf \t\r\n")
-    whole = start.startswith(b"[") and b'"category_id"' not in start and not _CLASS_NAMES.match(start)
+    whole = bool(_TASKS.match(start)) and b'"category_id"' not in start and not _CLASS_NAMES.match(start)
     # Tasks have `data`, whose keys may be anything, those of other formats, too.
     whole = whole and (b'"data"' in start or not unsupported_json(path))
     return whole or label_studio_storage.is_annotation(path)
@@ -87,7 +90,12 @@ def _tasks(data: Data) -> tuple[Path, dict[Path, list[Task]]]:
     if data.annotations is None and files and all(map(label_studio_storage.is_annotation, files)):
         return label_studio_storage.read_tasks(data, files)
     path = find_split_file(data, ".json", is_export, "Label Studio, .json")
-    return path, {file: _parse(file) for file in dict.fromkeys([*files, path])}
+    tasks = {path: _parse(path)}
+    for file in files:
+        if file != path:
+            with suppress(*[DataError] if data.annotations is not None else []):  # another list of objects
+                tasks[file] = _parse(file)
+    return path, tasks
 
 
 def _photos(

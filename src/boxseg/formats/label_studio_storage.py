@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from boxseg.config import Data
-from boxseg.documents import read_json
+from boxseg.documents import read_bytes, read_json
 from boxseg.errors import DataError, did_you_mean
 from boxseg.formats.files import listed
 from boxseg.formats.split_files import head
@@ -21,7 +21,10 @@ from boxseg.remote.hooks import ahead
 def is_annotation(path: Path) -> bool:
     """Whether a file looks like a single annotation of Label Studio."""
     start = head(path).lstrip(b"\xef\xbb\xbf \t\r\n")
-    return start.startswith(b"{") and b'"result"' in start and b'"task"' in start
+    if not start.startswith(b"{") or b'"result"' not in start:
+        return False
+    # The task comes after the result, which may be long: brushed masks are.
+    return b'"task"' in start or b'"task"' in read_bytes(path)
 
 
 def files_without_suffix(root: Path) -> list[Path]:

@@ -73,11 +73,14 @@ class IndexedSplits(Splits):
         if not self._places or is_remote(own.root):  # a store tells no times of folders
             return super().read(data, boxes)
         began, states = time.time_ns(), states_below(own.root)
-        self._states[self.key(data, boxes)] = joined(states, own.root)
-        found = self._kept(data, boxes, states) if find_spec("pyarrow") else None
-        if found is None:
-            found = super().read(data, boxes)
-            self._new.append(_Read(data, boxes, found, states, began))
+        kept = self._kept(data, boxes, states) if find_spec("pyarrow") else None
+        found = super().read(data, boxes) if kept is None else kept
+        read = _Read(data, boxes, found, states, began)
+        if kept is None:
+            self._new.append(read)
+        outside = _outside(read)
+        if outside is not None:
+            self._states[self.key(data, boxes)] = joined({**states, **outside}, own.root)
         return found
 
     def _kept(self, data: Data, boxes: bool, states: dict[str, str]) -> BoxDataset | None:
@@ -144,11 +147,17 @@ def _write(folder: Path, read: _Read) -> None:
 
 def _outside(read: _Read) -> dict[str, str] | None:
     """States of the folders that were read and that are not among those below the data set."""
-    samples = read.dataset.samples
-    assert isinstance(samples, Samples)
-    columns: Columns = samples.columns
-    used = {*columns.folders, *(folder for folder, _ in columns.mask_places)}
+    samples, own = read.dataset.samples, read.data.in_folder()
+    if isinstance(samples, Samples):
+        columns: Columns = samples.columns
+        used = {*columns.folders, *(folder for folder, _ in columns.mask_places)}
+    else:  # few, that are held one by one
+        used = {sample.image.parent for sample in samples}
     used |= {problem.file.parent for problem in read.dataset.problems}
+    if own.annotations is not None:
+        used.add((own.root / own.annotations).parent)
+    if own.masks is not None:
+        used.add(own.root / own.masks)
     if read.dataset.annotations is not None:
         used.add(read.dataset.annotations.parent)
     others = sorted({str(folder) for folder in used} - read.states.keys())

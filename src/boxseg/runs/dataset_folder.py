@@ -128,8 +128,8 @@ def write_dataset(
     hold(out)
     remove_temporaries(out.rglob(".*"))
     if not there:
-        for pattern in SPLIT_FOLDERS[name] if split in splits else ():
-            shutil.rmtree(out / pattern.format(split), ignore_errors=True)
+        if split in splits:
+            _clear(out, name, split, source.dataset)
         _write_record(out, name, splits, split, {**entry, "complete": False})
         written = WRITERS[name](replace(source.dataset, split=split), out, writing)
         said = copy_maps(source.home, out, source.dataset.samples) if maps else ""
@@ -148,6 +148,21 @@ def write_dataset(
         there=there,
         outside=_copied_from_outside(source.dataset) if writing.photos == "copy" else "",
     )
+
+
+def _clear(out: Path, name: LabelFormat, split: str, dataset: BoxDataset) -> None:
+    """Remove the folders of a split, unless it is to be made of the photos in them."""
+    folders = [(out / pattern.format(split)).resolve() for pattern in SPLIT_FOLDERS[name]]
+    for sample in dataset.samples:
+        image = sample.image
+        places = (image.resolve(), image.parent.resolve() / image.name)  # a link, and what it leads to
+        if any(place.is_relative_to(folder) for folder in folders for place in places):
+            raise ConfigError(
+                f"split {split!r} of {out} would be replaced, and the photos to write, such as {image}, lie in "
+                "it: choose another folder"
+            )
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copied_from_outside(dataset: BoxDataset) -> str:

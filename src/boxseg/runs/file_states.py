@@ -39,7 +39,7 @@ def states_below(top: Path) -> dict[str, str]:
 
 def is_older(folders: Iterable[str], time: int) -> bool:
     """Whether all files in some folders were changed last before a time, in nanoseconds."""
-    for folder in folders:
+    for folder in filter(os.path.isdir, folders):
         with os.scandir(folder) as entries:
             if any(entry.stat().st_mtime_ns >= time for entry in entries if entry.is_file()):
                 return False

@@ -14,11 +14,12 @@ from typing import Any
 from boxseg.atomic import write_json, write_text
 from boxseg.documents import read_record
 from boxseg.errors import ConfigError
+from boxseg.jobs import JOBS
 from boxseg.options import default_options, flatten, load_mapping, to_plain, to_yaml
 from boxseg.runs.layout import CONFIG, VERSIONS
 from boxseg.runs.lock import hold
 from boxseg.runs.provenance import Origin, check_origins, write_provenance
-from boxseg.runs.stage_files import clear_folder, has_results
+from boxseg.runs.stage_files import RESULTS, WRITTEN, clear_folder, has_results
 
 # Options that change the speed or place of a result, not the result.
 FREE = (
@@ -89,7 +90,15 @@ def check_job(
     check_folder(folder)
     _check_config(folder / CONFIG, job)
     digests = {name: file_digest(path) for name, path in (inputs or {}).items()}
-    if job.overwrite or not _is_recorded(folder) or not has_results(folder):
+    if not _is_recorded(folder):
+        found = next((file for pattern in _results_of(job) for file in folder.glob(pattern)), None)
+        if found is not None:
+            raise ConfigError(
+                f"{found} has the name of a result, but no command recorded that it wrote it: "
+                "choose another out=…"
+            )
+        return digests
+    if job.overwrite or not has_results(folder):
         return digests
     recorded, known = load_mapping(folder / CONFIG), _known_inputs(folder / VERSIONS)
     changes = _changes(recorded, job, known, digests)
@@ -122,6 +131,12 @@ def _check_config(file: Path, job: Any) -> None:
             f"{file} was not written by boxseg, which keeps the options of a run there: move it, or choose "
             "another out=…"
         )
+
+
+def _results_of(job: Any) -> set[str]:
+    """Patterns of the results that a job writes to its own folder."""
+    verb = next((name for name, kind in JOBS.items() if type(job) is kind), "")
+    return set(RESULTS) & set(WRITTEN.get(verb, ()))
 
 
 def _is_recorded(folder: Path) -> bool:

@@ -212,10 +212,29 @@ def with_labels(dataset: BoxDataset, masks: MaskFolder) -> BoxDataset:
     return replace(dataset, samples=samples)
 
 
-def record_photos(folder: Path, classes: Sequence[str], samples: Sequence[Sample]) -> None:
-    """Write labelmap.json, and add to photos.json, for labels without a data set."""
+def check_predictions(folder: Path, classes: Sequence[str]) -> None:
+    """Check that a folder can take the predictions of a network, before any is written.
+
+    Raises:
+        ConfigError: It holds labels of other classes, or that nobody recorded: they may be the user's own.
+    """
+    known = _class_names(folder)
+    if known and known != tuple(classes):
+        raise ConfigError(
+            f"out={folder} holds labels of other classes ({', '.join(known)}): choose another out=…"
+        )
+    if not known and any(listed(folder / FINAL, "**/*.png")):
+        raise ConfigError(f"{folder / FINAL} holds masks that boxseg did not write: choose another out=…")
+
+
+def record_classes(folder: Path, classes: Sequence[str]) -> None:
+    """Write labelmap.json for labels without a data set."""
     named = [{"value": value, "name": name} for value, name in enumerate((BACKGROUND_NAME, *classes))]
     write_json(folder / LABEL_MAP, named)
+
+
+def record_photos(folder: Path, samples: Sequence[Sample]) -> None:
+    """Add to photos.json, for labels without a data set."""
     before = {name: str(path) for name, path in _recorded_photos(folder).items()}
     write_json(folder / PHOTOS, before | {sample.id: str(sample.image.absolute()) for sample in samples})
 

@@ -34,7 +34,7 @@ from boxseg.results import Result
 from boxseg.runs.data_index import IndexedSplits
 from boxseg.runs.dataset_folder import write_formats
 from boxseg.runs.folder import open_folder
-from boxseg.runs.layout import CORRECTIONS, LABEL_MAP, MASK_COUNTS, MASKS, METRICS, masks_of_boxes
+from boxseg.runs.layout import CONFUSION, CORRECTIONS, LABEL_MAP, MASK_COUNTS, MASKS, METRICS, masks_of_boxes
 from boxseg.runs.provenance import read_provenance, standing, write_provenance
 from boxseg.scoring.instance_scores import InstanceScores, mask_tables, result_sources, score_instances
 from boxseg.scoring.label_scores import LabelScores, label_table, score_labels, score_notes, write_confusion
@@ -170,6 +170,9 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         parts = {"instances": masks.as_dict()} if masks else {}
         write_json(folder / METRICS, {**scores.as_dict(), **parts, "skipped": skipped})
         write_confusion(folder, {"whole_box": scores.whole_box, **scores.labels})
+    elif missing:
+        for name in (METRICS, CONFUSION):  # of labels that were here before
+            (folder / name).unlink(missing_ok=True)
     exported = write_formats(job.label.formats, folder, dataset, _spread(place, folder))
     return LabelResult(
         folder=folder,

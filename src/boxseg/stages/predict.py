@@ -37,7 +37,7 @@ from boxseg.nn.deeplab import Segmenter
 from boxseg.remote.hooks import sending, together
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
-from boxseg.runs.label_source import record_photos
+from boxseg.runs.label_source import check_predictions, record_classes, record_photos
 from boxseg.runs.layout import AT_ADDRESS, CONFIDENCE, FINAL, FRAMES, GEOTIFFS, OVERLAYS
 from boxseg.runs.lock import hold
 from boxseg.scoring.network_scores import one_class_note
@@ -138,7 +138,9 @@ def run(job: PredictJob, splits: Splits | None = None) -> PredictResult | Submis
             "cluster= is for photos: the frames of a video are read one after another; leave it out"
         )
     places = require_georeferences(given.samples, "geotiff=true") if job.geotiff else {}
+    check_predictions(job.out, loaded.classes)
     hold(job.out)
+    record_classes(job.out, loaded.classes)
     work, needs = partial(_predict_chunk, job=job, places=places), Needs(writes=job.out)
     photos = place.spread(work, loaded, given.samples, "predict", needs=needs) if given.samples else []
     videos = {name: _predict_video(loaded, job, name, *video) for name, video in given.videos.items()}
@@ -148,7 +150,7 @@ def run(job: PredictJob, splits: Splits | None = None) -> PredictResult | Submis
         what = "file" if job.every is not None or videos else "photo"
         raise DataError(f"none of {counted(len(skipped), what)} could be read: {next(iter(skipped.values()))}")
     done = [sample for sample in given.samples if sample.id not in skipped]
-    record_photos(job.out, loaded.classes, [*done, *(sample for part in parts for sample in part.kept)])
+    record_photos(job.out, [*done, *(sample for part in parts for sample in part.kept)])
     counts = np.sum([part.counts for part in parts], axis=0)
     return PredictResult(
         folder=job.out,

@@ -128,4 +128,5 @@ def _data_of(place: Path, data: Data) -> Data | None:
         return Data(root=place)
     own = data.in_folder()
     name = formats.detect_file(place)
-    return Data(root=own.root, format=name, annotations=place.absolute(), images=own.images)
+    # Of no split: all photos of the file count, of whatever subset they are.
+    return Data(root=own.root, split="", format=name, annotations=place.absolute(), images=own.images)

@@ -159,7 +159,7 @@ class Plan:
     @property
     def val(self) -> Data:
         """The photos that are scored."""
-        return replace(self.train, split=self.job.data.val_split, annotations=None, images=None)
+        return self.train.with_split(self.job.data.val_split)
 
     @property
     def test(self) -> Data:
