@@ -137,7 +137,7 @@ def test_fewer_photos_are_drawn_evenly_from_both_splits(run_folder: Path, tmp_pa
     assert [photo["id"] for photo in photos] == [
         "train_0000", "train_0004", "train_0007", "train_0011", "val_0000", "val_0002", "val_0005",
     ]  # fmt: skip
-    assert "4 of 12 photos of train, 3 of 6 photos of val: evenly drawn" in text
+    assert "4 of 12 photos of train, 3 of 6 photos of val: evenly drawn, max_photos=… shows more" in text
     assert "The gallery needs JavaScript" not in page(run_folder, max_photos=0, out=tmp_path / "none.html")
 
 

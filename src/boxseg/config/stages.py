@@ -144,7 +144,8 @@ class Label:
             as webdataset reads them, in OUT/shards, with a Parquet file of masks for each, in OUT/masks;
             masks.json is not written then. It needs the extra `arrow`.
         shards: How large these tars are.
-        crf: Dense CRF of the labels; masks.json is made without it.
+        crf: Dense CRF of the labels. masks.json is made without it; masks of bap and gap are cut out of its
+            result.
     """
 
     method: LabelMethod | str = "auto"

@@ -100,7 +100,7 @@ class LabelledPhoto:
         return np.unique(self.labels[self.labels > 0]).astype(np.int64)
 
     def overlay(self, opacity: float = 0.55) -> Image.Image:
-        """The photo with its labels painted over it in VOC colours; the background stays clear."""
+        """The photo with its labels painted over it in the report's colours; the background stays clear."""
         return Image.fromarray(palette.overlay(self.image, self.labels, opacity))
 
     def save(self, path: Path | str) -> None:

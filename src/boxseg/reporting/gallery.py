@@ -199,7 +199,7 @@ def _counts(photos: Sequence[GalleryPhoto], splits: Sequence[Split]) -> str:
         count = sum(photo.split == split.dataset.split for photo in photos)
         parts.append(f"{counted_of(count, len(split.dataset), 'photo')} of {split.dataset.split}")
     more = len(photos) < sum(len(split.dataset) for split in splits)
-    return ", ".join(parts) + (": evenly drawn, photos=… shows more." if more else ".")
+    return ", ".join(parts) + (": evenly drawn, max_photos=… shows more." if more else ".")
 
 
 def choose(split: Split, photos: int) -> list[Sample]:
