@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ def pictures(count: int = 24, height: int = 64, width: int = 96) -> list[np.ndar
     return found
 
 
-def write_video(path: Path, frames: list[np.ndarray], rate: int = 10, codec: str = "mpeg4") -> Path:
+def write_video(path: Path, frames: list[np.ndarray], rate: int | Fraction = 10, codec: str = "mpeg4") -> Path:
     """A video of one stream."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:

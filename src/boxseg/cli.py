@@ -249,7 +249,7 @@ def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
             grid.add_row(*map(text.Text, row))
         screen.print(grid)
     for note in notes:
-        screen.print(note, markup=False)
+        screen.print(note, markup=False, emoji=False)
 
 
 def _show_any_name() -> None:

@@ -32,7 +32,7 @@ from boxseg.reporting.html.page import Page, write_page
 from boxseg.reporting.parts import read_parts
 from boxseg.reporting.stored import stored_history
 from boxseg.runs.folder import check_job
-from boxseg.runs.label_source import record_photos
+from boxseg.runs.label_source import record_classes, record_photos
 from boxseg.runs.layout import LAST
 from boxseg.runs.provenance import check_origins, origins_of, standing
 from boxseg.runs.stage_files import label_files
@@ -203,7 +203,8 @@ def _loose_files(home: Path, classes: tuple[str, ...], run: Path) -> Iterator[Ta
     """Predictions without a data set, a map of classes, and options of BANA's code."""
     loose, samples = home / "loose", Splits().load(Data(root=home / "coco")).samples
     shutil.copytree(run / "labels", loose / "labels")
-    record_photos(loose, classes, samples)
+    record_classes(loose, classes)
+    record_photos(loose, samples)
     out = home / "from-loose"
 
     def converted() -> None:

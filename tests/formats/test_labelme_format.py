@@ -58,6 +58,14 @@ def test_rectangles_and_circles_are_boxes(tmp_path: Path, make_photo) -> None:
     assert (b.id, len(b.boxes), a.ground_truth, b.ground_truth) == ("b", 0, None, None)
 
 
+def test_an_ignored_circle_is_ignored_with_the_box_around_it(tmp_path: Path, make_photo) -> None:
+    make_photo("a.jpg")
+    circle = shape("circle", "__ignore__", [[20, 15], [23, 19]])
+    put(tmp_path, "a", shape("rectangle", "dog", [[1, 2], [5, 6]]), circle)
+    (sample,) = load(tmp_path).samples
+    assert sample.crowds.tolist() == [[15, 10, 25, 20]]
+
+
 def test_polygons_and_masks_are_ground_truth(tmp_path: Path, make_photo) -> None:
     make_photo("a.jpg")
     make_photo("b.jpg")

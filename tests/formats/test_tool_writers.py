@@ -6,6 +6,7 @@ import json
 import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -96,6 +97,13 @@ def test_what_cvat_is_told(tmp_path: Path) -> None:
     (points,) = (one.get("points") for one in ET.parse(tmp_path / "p" / "train.xml").iter("polygon"))
     assert points == "10,20;30,20;30,40;10,40"
     assert not (tmp_path / "p" / "images").exists()
+
+
+def test_label_studio_finds_photos_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    WRITERS["label-studio"](one_photo(tmp_path / "photos"), tmp_path / "cats & dogs #1", Writing())
+    (task,) = json.loads((tmp_path / "cats & dogs #1" / "train.json").read_text())
+    query = parse_qs(urlsplit(task["data"]["image"]).query)
+    assert query == {"d": ["cats & dogs #1/images/train/sub/a photo.png"]}
 
 
 @pytest.mark.parametrize(

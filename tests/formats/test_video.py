@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,14 @@ def test_a_video_that_is_cut_off_gives_what_it_has_and_says_so(tmp_path: Path, n
         found.extend(frame.number for frame in read_frames(file))
     assert 0 < len(found) < 60
     assert found == list(range(len(found)))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize("rate", [Fraction(1, 2), Fraction(1, 5)])
+def test_a_video_of_a_frame_in_seconds_is_whole(tmp_path: Path, name: str, rate: Fraction) -> None:
+    """As time lapses and cameras of traffic are."""
+    file = write_video(tmp_path / name, pictures(6), rate=rate)
+    assert [frame.seconds for frame in read_frames(file)] == [number / rate for number in range(6)]
 
 
 def test_a_video_without_a_frame(tmp_path: Path) -> None:

@@ -41,6 +41,12 @@ def test_values_that_look_like_something_else_stay_text() -> None:
     many = parse("predict", "checkpoint=c", "images=[a.jpg, b]", "out=o")
     assert isinstance(many, PredictJob)
     assert many.images == ["a.jpg", "b"]
+    listed = parse("predict", "checkpoint=c", "images=[2024_01_05, 001, 2024-01-05, no]", "out=o")
+    assert isinstance(listed, PredictJob)
+    assert listed.images == ["2024_01_05", "001", "2024-01-05", "no"]
+    named = parse("doctor", "data=d", "data.classes=[no, 1.10, 007]", "data.merge={yes: 1.10, off: no}")
+    assert named.data.classes == ("no", "1.10", "007")
+    assert named.data.merge == {"yes": "1.10", "off": "no"}
 
 
 def test_an_unambiguous_ending_is_enough_and_the_verbs_own_section_wins() -> None:

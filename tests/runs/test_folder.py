@@ -74,18 +74,21 @@ def test_a_folder_without_results_is_free_for_another_job(job: ClassifyJob) -> N
 
 def test_overwrite_starts_anew_and_leaves_other_files_alone(job: ClassifyJob) -> None:
     folder = open_folder(job)
+    with (folder / "config.yaml").open("a") as config:
+        config.write("label: {formats: [voc]}\n")
     (folder / "model.safetensors").write_text("result")
     (folder / "notes.txt").write_text("mine")
     made = [folder / "evaluate-val" / "metrics.json", folder / "voc" / "convert.yaml", folder / "voc" / "a.png"]
-    own = folder / "coco" / "mine.json"  # no record: not written by boxseg
-    for file in (*made, own):
+    # Not of label.formats: the user's, as is what has no record.
+    own = [folder / "coco" / "mine.json", folder / "yolo-seg" / "convert.yaml"]
+    for file in (*made, *own):
         file.parent.mkdir(exist_ok=True)
         file.write_text("{}")
     open_folder(replace(job, classify=Classify(grid=2), overwrite=True))
     assert not (folder / "model.safetensors").exists()
     assert (folder / "notes.txt").read_text() == "mine"
     assert not any(file.exists() for file in made)
-    assert own.exists()
+    assert all(file.exists() for file in own)
 
 
 def test_a_changed_input_file_is_noticed(job: ClassifyJob, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import boxseg
 from boxseg.cli import execute
 from boxseg.data.toy import write_toy
 from boxseg.dataset import Sample
@@ -131,6 +132,11 @@ def test_starting_anew_removes_all_that_label_wrote_and_nothing_else(tmp_path: P
         out / name for name in ("notes.txt", "y_crf/notes.txt", "confidence.png", "mlflow.db", "masks/a.png")
     }
     touch(*own)
+    # A data set that the user made beside those of label.formats.
+    boxseg.convert(source=out, out=out / "yolo-seg", format="yolo-seg")
+    own |= {path for path in (out / "yolo-seg").rglob("*") if path.is_file()}
+    assert (out / "voc").is_dir()
+    assert len(own) > 8
     clear_folder(out)
     recorded = {out / "config.yaml", out / "versions.json"}
     assert {path for path in out.rglob("*") if path.is_file()} == own | recorded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,31 @@ def test_photos_of_a_damaged_shard_are_not_there(
     assert_holds(home.folder, NAMES)
     assert len(rows(home.folder)) == 2 * len(NAMES)
     assert len(caplog.messages) == 1
+
+
+def test_a_shard_that_cannot_be_read_just_now_stays(home: ShardHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shards(home, NAMES[:3])
+    [path] = tars(home.folder)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_file, "_check", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            home_of(home.folder).begin()
+    assert path.is_file()
+    assert_holds(home.folder, NAMES[:3])
+
+
+def test_a_shard_of_a_later_layout_stays(home: ShardHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_file, "_VERSION", 2)
+        write_shards(home, NAMES[:3])
+    [path] = tars(home.folder)
+    with pytest.raises(DataError, match="a shard of layout 2, expected 1: upgrade boxseg"):
+        home_of(home.folder).begin()
+    assert path.is_file()
 
 
 def test_every_length_of_a_cut_shard_is_seen(home: ShardHome) -> None:

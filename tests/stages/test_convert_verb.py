@@ -27,7 +27,7 @@ from boxseg.jobs import LabelJob
 from boxseg.options import to_yaml
 from boxseg.runs import dataset_folder
 from boxseg.runs.dataset_folder import default_split, write_formats
-from boxseg.runs.label_source import record_photos
+from boxseg.runs.label_source import record_classes, record_photos
 
 FORMATS = ("palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio")
 
@@ -161,6 +161,56 @@ def test_photos_that_are_to_be_written_are_not_removed(
     assert {path: path.read_bytes() for path in before} == before
 
 
+def two_splits(root: Path, *, same: bool) -> Path:
+    """A YOLO data set whose splits both have a photo called 0001, which is the same or another one."""
+    for number, split in enumerate(("train", "val")):
+        photo, label = root / f"images/{split}/0001.png", root / f"labels/{split}/0001.txt"
+        for file in (photo, label):
+            file.parent.mkdir(parents=True)
+        Image.new("RGB", (40, 30), ["red", "red" if same else "blue"][number]).save(photo)
+        label.write_text(f"0 0.5 0.5 {0.5 if same or not number else 0.25} 0.5\n")
+    (root / "data.yaml").write_text("names: [cat]\ntrain: images/train\nval: images/val\n")
+    return root
+
+
+@pytest.mark.parametrize("name", ["voc", "palette"])
+@pytest.mark.parametrize("same", [True, False])
+def test_a_photo_of_another_split_is_not_replaced_by_one_of_its_name(
+    name: str, same: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = two_splits(tmp_path / "data", same=same)
+    for split in ("train", "val"):
+        words = [f"data={root}", f"data.split={split}", "method=box", "crf=false", "--quiet"]
+        assert execute(["label", *words, f"out={tmp_path}/{split}"]) == 0
+    out = tmp_path / "out"
+    assert execute(["convert", f"{tmp_path}/train", str(out), f"format={name}"]) == 0
+    before = {path: path.read_bytes() for path in out.rglob("*.*") if path.suffix in (".png", ".xml")}
+    capsys.readouterr()
+    status = execute(["convert", f"{tmp_path}/val", str(out), f"format={name}"])
+    said = capsys.readouterr().err
+    if same:
+        assert status == 0
+    else:
+        assert status != 0
+        assert f"split 'train' in {out} has another photo called 0001" in said
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_name_of_255_stays_for_the_masks_of_another_split(labels: Path, tmp_path: Path) -> None:
+    mask = sorted((labels / "labels").glob("*.png"))[0]
+    whole = mask.read_bytes()
+    ignored = np.array(Image.open(mask))
+    ignored[:2] = 255
+    write_mask(mask, ignored)
+    boxseg.convert(source=labels, out=tmp_path / "o", format="palette")
+    assert "ignored:224,224,192::" in (tmp_path / "o/labelmap.txt").read_text()
+    mask.write_bytes(whole)
+    for other in ("one", "two"):
+        (tmp_path / "o/SegmentationClass" / mask.name).unlink()
+        boxseg.convert(source=labels, out=tmp_path / "o", format="palette", split=other)
+        assert "ignored:224,224,192::" in (tmp_path / "o/labelmap.txt").read_text()
+
+
 def test_an_interrupted_conversion_is_written_again(labels: Path, tmp_path: Path, monkeypatch) -> None:
     options = {"source": labels, "out": tmp_path / "o", "format": "coco"}
 
@@ -252,8 +302,9 @@ def test_predictions_know_their_photos_and_classes(toy: Path, tmp_path: Path, ca
     folder = tmp_path / "predictions"
     for sample in dataset.samples:
         write_mask(folder / "labels" / f"{sample.id}.png", sample.ground_truth())
-    record_photos(folder, dataset.classes, dataset.samples[:1])
-    record_photos(folder, dataset.classes, dataset.samples[1:])
+    record_classes(folder, dataset.classes)
+    record_photos(folder, dataset.samples[:1])
+    record_photos(folder, dataset.samples[1:])
     done = boxseg.convert(source=folder, out=tmp_path / "o", format="coco")
     assert (done.objects, done.split, done.written.photos) == ("regions", "train", 2)
     after = formats.load(Data(root=tmp_path / "o"))

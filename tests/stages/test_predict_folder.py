@@ -48,6 +48,22 @@ def test_networks_of_other_classes_do_not_share_a_folder(
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
+def test_another_photo_of_the_same_name_does_not_replace_the_first(
+    networks: dict[str, Path], photos: list[Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "more" / "a.jpg"
+    other.parent.mkdir()
+    other.write_bytes(photos[1].read_bytes())
+    predict(networks["cat"], photos[0], tmp_path / "out")
+    predict(networks["cat"], photos[0], tmp_path / "out")
+    before = (tmp_path / "out/labels/a.png").read_bytes()
+    with pytest.raises(ConfigError, match=r"another photo called a: choose another out"):
+        predict(networks["cat"], other, tmp_path / "out")
+    assert (tmp_path / "out/labels/a.png").read_bytes() == before
+    photos[0].rename(tmp_path / "more" / "moved.jpg")  # the photos were moved as a whole
+    predict(networks["cat"], other, tmp_path / "out")
+
+
 def test_masks_of_the_user_are_not_replaced(
     networks: dict[str, Path], photos: list[Path], tmp_path: Path
 ) -> None:

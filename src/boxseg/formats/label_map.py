@@ -35,6 +35,12 @@ def write_label_map(path: Path, classes: Sequence[str], *, ignored: bool) -> Non
     write_text(path, "\n".join(lines) + "\n")
 
 
+def names_ignored(path: Path) -> bool:
+    """Whether a file written by `write_label_map` names 255."""
+    colour = ",".join(map(str, voc_palette()[IGNORE].tolist()))
+    return is_file(path) and f"{_IGNORED}:{colour}::" in read_lines(path)
+
+
 def read_label_map(path: Path) -> tuple[str, ...]:
     """Names of classes 1..L; empty if there is no such file or its colours are not VOC's in their order.
 

@@ -159,7 +159,7 @@ def _with_objects(
                 raise ValueError("marked as ignored" if label == _IGNORED else "class missing")
             box, region = _drawn(each, kind, points, photo.stated_size)
         except ValueError as error:
-            unknown.append(bounds(points))
+            unknown.append(_circle(points) if kind == "circle" and len(points) == 2 else bounds(points))
             action = "ignored with its box"
             yield Problem(file=photo.source, kind=str(error), detail=called, action=action)
             continue
@@ -192,9 +192,7 @@ def _drawn(
     if kind in ("rectangle", "rotation") and len(points) >= 2:
         return bounds(points), None
     if kind == "circle" and len(points) == 2:
-        (x, y), edge = points
-        radius = math.dist((x, y), edge)
-        return (x - radius, y - radius, x + radius, y + radius), None
+        return _circle(points), None
     if kind == "polygon" and len(points) >= 3:
         return bounds(points), [[value for point in points for value in point]]
     if kind == "mask" and size is not None:
@@ -205,6 +203,13 @@ def _drawn(
             box = (float(left), float(top), float(left + width), float(top + height))
             return box, encode_window(mask, left, top, (size[1], size[0]))
     raise ValueError("neither box, polygon nor mask")
+
+
+def _circle(points: list[tuple[float, float]]) -> Corners:
+    """The box around a circle, of its centre and a point on it."""
+    (x, y), edge = points
+    radius = math.dist((x, y), edge)
+    return x - radius, y - radius, x + radius, y + radius
 
 
 def _mask(text: Any, most_pixels: int) -> NDArray[np.bool_]:

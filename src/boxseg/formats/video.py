@@ -77,7 +77,7 @@ def read_frames(path: Path, every: int = 1, max_pixels: int = MOST_PIXELS) -> It
         DataError: As for `count_frames`; or the video is damaged, which ends the frames, or has none.
         MissingExtraError: PyAV is not installed.
     """
-    seen, shown = 0, 0.0
+    seen, shown, end = 0, 0.0, 0.0
     with _opened(path) as container:
         stream = _stream(container, path, max_pixels)
         stream.thread_type = "AUTO"
@@ -85,7 +85,8 @@ def read_frames(path: Path, every: int = 1, max_pixels: int = MOST_PIXELS) -> It
         start = float(stream.start_time * stream.time_base) if stream.start_time else 0.0
         try:
             for frame in container.decode(stream):
-                shown = max(0.0, seen / rate if frame.time is None else frame.time - start)
+                before, shown = shown, max(0.0, seen / rate if frame.time is None else frame.time - start)
+                end = shown + max(1 / rate, shown - before)  # it is shown until the next one would come
                 if seen % every == 0:
                     yield Frame(number=seen, seconds=shown, image=_upright(frame))
                 seen += 1
@@ -95,8 +96,8 @@ def read_frames(path: Path, every: int = 1, max_pixels: int = MOST_PIXELS) -> It
             raise DataError(f"{path}: damaged after {seen} of its frames ({_reason(error)})") from error
     if not seen:
         raise DataError(f"{path}: a video without a frame")
-    if shown < length - max(_SHORT_SECONDS, _SHORT * length):
-        raise DataError(f"{path}: ends after {shown:.1f} of the {length:.1f} seconds that its header states")
+    if end < length - max(_SHORT_SECONDS, _SHORT * length):
+        raise DataError(f"{path}: ends after {end:.1f} of the {length:.1f} seconds that its header states")
 
 
 def _opened(path: Path) -> Any:

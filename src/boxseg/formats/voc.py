@@ -182,10 +182,16 @@ def read_list(root: Path, path: Path) -> dict[str, str | None]:
     return entries
 
 
+def _is_id(root: Path, text: str) -> bool:
+    """Whether a file is called like an ID."""
+    photos = (root / "JPEGImages" / f"{text}{suffix}" for suffix in USUAL_SUFFIXES)
+    return _annotation(root, text) is not None or any(map(is_file, photos))
+
+
 def _entry(root: Path, line: str) -> tuple[str, str | None]:
     """ID and mask of a line: `ID`, maybe with numbers beside it, or the paths of a photo and its mask."""
     words = line.split()
-    if len(words) > 1 and is_file(root / "Annotations" / f"{line}.xml"):  # some IDs hold spaces
+    if len(words) > 1 and _is_id(root, line):  # some IDs hold spaces
         words = [line]
     path = PurePosixPath(words[0])
     if path.suffix.lower() in SUFFIXES:

@@ -53,7 +53,10 @@ def read(data: Data) -> Listing:
 
 
 def _photos(data: Data, folder: Path, classes: tuple[str, ...]) -> Iterator[AnnotatedPhoto | Problem]:
-    sources = {annotation_id(path): path for path in sorted(listed(folder, "*.xml"))}
+    sources: dict[str, Path] = {}
+    for path in sorted(listed(folder, "*.xml")):
+        if sources.setdefault(annotation_id(path), path) != path:  # a.jpg.xml and a.png.xml
+            yield Problem.skipped(path, "two annotation files of one name", annotation_id(path))
     index = PhotoIndex(images_option(data) or data.root)
     images = find_photos(sources, partial(_photo_file, _photo_folders(data, folder)), index)
     for name, source in list(sources.items())[: data.limit]:

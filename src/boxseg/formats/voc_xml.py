@@ -97,13 +97,21 @@ def find_photos(
         index: All photos, for those that are elsewhere or that have another name than their annotation file,
             which then states it (<filename>, <path>).
     """
-    found = {name: own(name) for name in sources}
+    found = {name: _exact(source, index) or own(name) for name, source in sources.items()}
     photos = {name: image for name, image in found.items() if image is not None}
     stated = {
         name: image for name in sources if name not in photos and (image := _stated(sources[name], index))
     }
     counts = Counter(stated.values())
     return photos | {name: image for name, image in stated.items() if counts[image] == 1}
+
+
+def _exact(source: Path, index: PhotoIndex) -> Path | None:
+    """The photo whose whole name an annotation file has: photo.png of photo.png.xml, not photo.jpg."""
+    if source.stem == annotation_id(source):
+        return None
+    alike = [path for path in index.find(source.stem) if path.name == source.stem]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _stated(source: Path, index: PhotoIndex) -> Path | None:

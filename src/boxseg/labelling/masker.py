@@ -250,7 +250,10 @@ def _classes(labels: Sequence[int | str] | None, count: int) -> tuple[NDArray[np
         numbers = [names.index(str(label)) + 1 for label in given]
     else:
         numbers = [_number(label) for label in given]
-        names = tuple(str(number) for number in range(1, max(numbers, default=0) + 1))
+        most = max(numbers, default=0)
+        if most > _MOST_CLASSES:
+            raise DataError(f"label {most}: classes are numbered from 1 to {_MOST_CLASSES} at most")
+        names = tuple(str(number) for number in range(1, most + 1))
     if len(names) > _MOST_CLASSES:
         raise DataError(f"{counted(len(names), 'class')}, at most {_MOST_CLASSES} are possible")
     return np.array(numbers, dtype=np.int64), names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,28 @@ def _parse_value(text: str, key: str) -> Any:
         return text
     # YAML 1.1 reads 1e-3 as text and 007 as octal: numbers and dates stay text, the option's type decides.
     if isinstance(value, dict) and key.rpartition(".")[2] in MAPPINGS:
-        return dict(_entry(name, item) for name, item in value.items())
-    return value if isinstance(value, (bool, list, type(None))) else text
+        return dict(_entry(name, item) for name, item in _as_given(yaml.load(text, yaml.BaseLoader)).items())
+    if isinstance(value, list):
+        return _as_given(yaml.load(text, yaml.BaseLoader))
+    return value if isinstance(value, (bool, type(None))) else text
+
+
+def _as_given(value: Any) -> Any:
+    """A list or mapping of texts, in which what is written as a number is one: 007 and 2024_01_05 are not."""
+    if isinstance(value, list):
+        return [_as_given(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _as_given(item) for name, item in value.items()}
+    for kind in (int, float):
+        with suppress(ValueError):
+            if str(kind(value)) == value and value != "nan":
+                return kind(value)
+    return value
 
 
 def _entry(name: Any, value: Any) -> tuple[Any, Any]:
     """An entry of a mapping; without a blank after the colon, YAML takes `{a:b}` for a name without a value."""
-    if value is None and isinstance(name, str) and ":" in name:
+    if value in (None, "") and isinstance(name, str) and ":" in name:
         before, _, after = name.partition(":")
         return before, after
     return name, value

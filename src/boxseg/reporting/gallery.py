@@ -119,8 +119,6 @@ def make_galleries(parts: Parts, options: Report, files: Path, network: KeptSegm
         photos = list(_described(islice(every, size), shown, options, files, number * size))
         if number == pages - 1:
             next(every, None)  # ends the bar
-        if not photos and pages == 1:
-            return
         counts = _counts(photos, [split for split, samples in chosen if samples])
         if pages > 1:
             counts = f"Photos {number * size + 1} to {min(len(work), (number + 1) * size)} of {len(work)}."

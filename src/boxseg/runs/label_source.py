@@ -212,12 +212,20 @@ def with_labels(dataset: BoxDataset, masks: MaskFolder) -> BoxDataset:
     return replace(dataset, samples=samples)
 
 
-def check_predictions(folder: Path, classes: Sequence[str]) -> None:
+def check_predictions(folder: Path, classes: Sequence[str], samples: Sequence[Sample]) -> None:
     """Check that a folder can take the predictions of a network, before any is written.
 
     Raises:
-        ConfigError: It holds labels of other classes, or that nobody recorded: they may be the user's own.
+        ConfigError: It holds labels of other classes, of another photo of the same name, or that nobody
+            recorded: they may be the user's own.
     """
+    there = _recorded_photos(folder)
+    for sample in samples:
+        other = there.get(sample.id)
+        if other is not None and other != sample.image.absolute() and other.is_file():
+            raise ConfigError(
+                f"out={folder} holds labels of {other}, another photo called {sample.id}: choose another out=…"
+            )
     known = _class_names(folder)
     if known and known != tuple(classes):
         raise ConfigError(

@@ -14,6 +14,7 @@ from boxseg.dataset import Sample
 from boxseg.formats.sample_counts import truth_flags
 from boxseg.formats.samples import chosen
 from boxseg.formats.voc_server import TREE, results_folder
+from boxseg.options import load_mapping
 from boxseg.runs import layout
 from boxseg.shards.home import RUN, SHARDS, TABLES, Home, has_content
 
@@ -162,12 +163,20 @@ def remove_leftovers(folder: Path) -> None:
     remove_temporaries(found)
 
 
+def _label_formats(folder: Path) -> list[str]:
+    """The formats in which `label` wrote data sets to a folder; others there were made by `convert`."""
+    file = folder / layout.CONFIG
+    options = load_mapping(file).get("label") if file.is_file() else None
+    found = options.get("formats") if isinstance(options, dict) else None
+    return list(map(str, found)) if isinstance(found, list) else []
+
+
 def clear_folder(folder: Path) -> None:
     """Remove what stages wrote to a folder, and nothing else."""
     for pattern in {pattern for patterns in WRITTEN.values() for pattern in patterns}:
         for file in list(folder.glob(pattern)):
             if not file.is_dir():
                 file.unlink()
-    for name in get_args(LabelFormat):  # of label.formats
-        if (folder / name / layout.RECORD).is_file():
+    for name in _label_formats(folder):
+        if name in get_args(LabelFormat) and (folder / name / layout.RECORD).is_file():
             shutil.rmtree(folder / name)

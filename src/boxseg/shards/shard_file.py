@@ -171,6 +171,7 @@ def read_shard(path: Path) -> Shard:
 
     Raises:
         ShardDamage: It is cut, or was not written by boxseg.
+        DataError: It is of another version of boxseg.
         OSError: The system does not give the file.
     """
     with path.open("rb") as file:
@@ -179,10 +180,14 @@ def read_shard(path: Path) -> Shard:
             raise ShardDamage(f"{path}: it is {'empty' if size == 0 else 'cut short'}")
         try:
             end, places = _read_end(file, path, size)
+        except OSError:  # of a drive, which says nothing of the file
+            raise
         except Exception as error:
             if not is_damage(error) and not isinstance(error, DataError):
                 raise
             raise ShardDamage(f"{path}: it is cut short, or damaged at its end") from error
+    if end.boxseg != _VERSION:
+        raise DataError(f"{path}: a shard of layout {end.boxseg}, expected {_VERSION}: upgrade boxseg")
     return Shard(path=path, run=end.run, members=frozenset(end.members), places=places)
 
 
@@ -191,6 +196,8 @@ def _read_end(file: IO[bytes], path: Path, size: int) -> tuple[_End, NDArray[Any
     tail = file.read(_TAIL)
     _check(tail[:_BLOCK], _END, _BLOCK)
     end = as_record(_End, json.loads(tail[_BLOCK : 2 * _BLOCK]), path, "the end of a shard")
+    if end.boxseg > _VERSION:
+        return end, np.zeros(0, dtype=PLACE)
     if end.boxseg != _VERSION or any(tail[2 * _BLOCK :]):
         raise ValueError("unknown layout")
     length = end.photos * PLACE.itemsize

@@ -138,7 +138,7 @@ def run(job: PredictJob, splits: Splits | None = None) -> PredictResult | Submis
             "cluster= is for photos: the frames of a video are read one after another; leave it out"
         )
     places = require_georeferences(given.samples, "geotiff=true") if job.geotiff else {}
-    check_predictions(job.out, loaded.classes)
+    check_predictions(job.out, loaded.classes, given.samples)
     hold(job.out)
     record_classes(job.out, loaded.classes)
     work, needs = partial(_predict_chunk, job=job, places=places), Needs(writes=job.out)

@@ -83,7 +83,7 @@ def run(job: ReportJob, splits: Splits | None = None, network: KeptSegmenter | N
         rule=RULE,
         curves=contents.curves(parts),
         matrices=contents.matrices(parts, shown),
-        gallery=first.gallery if first else None,
+        gallery=first.gallery if first and first.gallery.photos else None,
         details=contents.details(parts),
         neighbours=_neighbours(file, 1, pages),
     )

@@ -33,7 +33,8 @@ _IMAGE = "image"
 
 def write(dataset: BoxDataset, root: Path, writing: Writing) -> Written:
     """Write the labels of one split, the file of its tasks last."""
-    prefix = f"/data/local-files/?d={root.absolute().name}/" if writing.prefix is None else writing.prefix
+    place = quote(root.absolute().name, errors="surrogateescape")
+    prefix = f"/data/local-files/?d={place}/" if writing.prefix is None else writing.prefix
     write_text(root / "labeling-config.xml", _interface(dataset.classes))
     own = replace(writing, prefix=prefix, spread=None)
     work = partial(_write, root=root, split=dataset.split, classes=dataset.classes, writing=own)

@@ -13,6 +13,7 @@ CVAT reads this as "Segmentation mask 1.1"; the task in CVAT has the photos. A d
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -21,24 +22,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from boxseg.atomic import write_text
-from boxseg.dataset import IGNORE, BoxDataset
+from boxseg.dataset import IGNORE, BoxDataset, Sample
+from boxseg.documents import read_lines
+from boxseg.errors import DataError
 from boxseg.formats import voc_xml
-from boxseg.formats.files import place_photo
-from boxseg.formats.label_map import LABELMAP_TXT, write_label_map
-from boxseg.formats.masks import write_mask
+from boxseg.formats.files import content_digest, is_file, place_photo
+from boxseg.formats.images import SUFFIXES
+from boxseg.formats.label_map import LABELMAP_TXT, names_ignored, write_label_map
+from boxseg.formats.masks import read_mask, write_mask
 from boxseg.formats.writers.labelled import PhotoLabels, Writing, Written, write_photos
 
 
 def write(dataset: BoxDataset, root: Path, writing: Writing, *, devkit: bool = True) -> Written:
     """Write the labels of one split, with photos and boxes if it is a devkit, and the list of its IDs last."""
-    write_label_map(root / LABELMAP_TXT, dataset.classes, ignored=False)
-    work = partial(_write, root=root, photos=writing.photos if devkit else None, classes=dataset.classes)
+    own = root / "ImageSets" / "Segmentation" / f"{dataset.split}.txt"
+    others = [path for path in sorted(own.parent.glob("*.txt")) if path != own]
+    # Masks of other splits may hold 255, which has its name already.
+    ignored = bool(others) and names_ignored(root / LABELMAP_TXT)
+    write_label_map(root / LABELMAP_TXT, dataset.classes, ignored=ignored)
+    shared = _shared(dataset, others)
+    photos = writing.photos if devkit else None
+    work = partial(_write, root=root, photos=photos, classes=dataset.classes, shared=shared)
     _, written = write_photos(work, dataset, writing)
     if written.ignored:
         write_label_map(root / LABELMAP_TXT, dataset.classes, ignored=True)
-    ids = "".join(f"{sample.id}\n" for sample in dataset.samples)
-    write_text(root / "ImageSets" / "Segmentation" / f"{dataset.split}.txt", ids)
+    write_text(own, "".join(f"{sample.id}\n" for sample in dataset.samples))
     return written
+
+
+def _shared(dataset: BoxDataset, lists: Sequence[Path]) -> dict[str, str]:
+    """Photos that other splits of the folder have, too, with the name of one of these."""
+    own = {sample.id for sample in dataset.samples}
+    return {name: path.stem for path in lists for name in read_lines(path) if name in own}
+
+
+def _check_same(sample: Sample, mask: NDArray[np.uint8], root: Path, split: str, *, devkit: bool) -> None:
+    """Check that a photo of another split is this one: a photo of the same name would replace it.
+
+    Raises:
+        DataError: It is another; or in a folder without photos, its mask is.
+    """
+    places = [root / "JPEGImages" / f"{sample.id}{suffix}" for suffix in (sample.image.suffix, *SUFFIXES)]
+    there = next(filter(is_file, places), None)
+    if devkit and there is not None:
+        same = content_digest(there) == content_digest(sample.image)
+    else:
+        path = root / "SegmentationClass" / f"{sample.id}.png"
+        same = not is_file(path) or np.array_equal(read_mask(path), mask)
+    if not same:
+        raise DataError(
+            f"{sample.image}: split {split!r} in {root} has another photo called {sample.id}, which would be "
+            "replaced: write this split to another folder"
+        )
 
 
 def _write(
@@ -46,9 +81,12 @@ def _write(
     root: Path,
     photos: Literal["copy", "link", "none"] | None,
     classes: tuple[str, ...],
+    shared: Mapping[str, str],
 ) -> None:
     """Write the files of a photo; the photo and its boxes only in a devkit, where `photos` says how."""
     sample = photo.sample
+    if sample.id in shared:
+        _check_same(sample, photo.labels, root, shared[sample.id], devkit=photos is not None)
     if photos is not None:
         image = place_photo(sample, root / "JPEGImages", photos)
         xml = voc_xml.annotation_xml(sample, image, classes)

@@ -254,7 +254,7 @@ def write_page(path: Path, page: Page) -> int:
         )
     )
     with atomic_path(path) as temporary:
-        stream.dump(str(temporary), encoding="utf-8")
+        stream.dump(str(temporary), encoding="utf-8", errors="backslashreplace")
         return temporary.stat().st_size
 
 

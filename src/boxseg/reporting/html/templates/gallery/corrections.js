@@ -31,7 +31,8 @@
 
   function takeFile(content) {
     if (content?.boxseg !== "corrections" || typeof content.photos !== "object" || !content.photos) throw new Error("not a file of corrections");
-    const byName = new Map(photos.map((photo, number) => [photo.id, number]));
+    // Photos of another split may have the same names: only labels are corrected.
+    const byName = new Map(photos.flatMap((photo, number) => (photo.marks ? [[photo.id, number]] : [])));
     const others = [], read = new Map();
     for (const [id, { wrong = false, boxes = [] }] of Object.entries(content.photos)) {
       const number = byName.get(id);

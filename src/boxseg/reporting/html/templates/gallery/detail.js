@@ -32,7 +32,7 @@
       nodes.push(make("div", {}, "The labels agree on ", make("b", {}, `${percent(photo.agreement[0])} %`),
         " of the photo", ...(photo.boxes.length ? [", ", make("b", {}, `${percent(photo.agreement[1])} %`), " inside boxes"] : [])));
     }
-    if (byId("corrections")) nodes.push(wrongChoice(photos.indexOf(photo)));
+    if (byId("corrections") && photo.marks) nodes.push(wrongChoice(photos.indexOf(photo)));
     if (photo.marks?.length) nodes.push(masks(photo, node));
     const scored = layers.filter((layer) => layer.key in photo.iou);
     if (scored.length) nodes.push(scores(photo, scored));
