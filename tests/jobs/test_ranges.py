@@ -73,9 +73,13 @@ def test_every_precision_of_lightning_is_known() -> None:
 
     theirs: list[Any] = [*get_args(precision._PRECISION_INPUT_STR), *get_args(precision._PRECISION_INPUT_INT)]
     theirs += get_args(precision._PRECISION_INPUT_STR_ALIAS)
-    assert {str(name) for name in theirs} == set(PRECISIONS)
+    half = {"16-true", "bf16-true"}
+    assert {str(name) for name in theirs} == {*PRECISIONS, *half}
+    for name in half:
+        with pytest.raises(ConfigError, match=f"would also round the corners of boxes: take {name[:-4]}mixed"):
+            TrainerOptions(precision=name)
     assert precision._PRECISION_INPUT_STR_ALIAS_CONVERSION == SHORT_PRECISIONS
-    for name in theirs:
+    for name in PRECISIONS:
         assert TrainerOptions(precision=name).precision in get_args(precision._PRECISION_INPUT_STR)
     job = build_job("classify", parse_words(["data=d", "out=o", "precision=16"], "classify"))
     assert job.trainer.precision == "16-mixed"  # type: ignore[union-attr]

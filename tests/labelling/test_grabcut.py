@@ -91,3 +91,11 @@ def test_grabcut_on_real_photos_is_better_than_their_boxes(shared_data: Path, tm
     data = {"root": shared_data / "voc2012", "split": "val", "limit": 20}
     scores = boxseg.label(method="grabcut", data=data, out=tmp_path, crf=False, workers=0).scores
     assert scores.labels["labels"].miou > scores.whole_box.miou
+
+
+def test_every_seed_of_a_training_will_do() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    for seed in (2**31, 3_000_000_000, 2**32 - 1):
+        np.testing.assert_array_equal(
+            grabcut_mask(picture, (5, 5, 30, 25), seed), grabcut_mask(picture, (5, 5, 30, 25), seed - 2**31)
+        )

@@ -6,6 +6,7 @@ import copy
 import math
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -95,6 +96,46 @@ def fresh() -> MaskNetworkModule:
 
 
 # ---- one step ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1.0, 65536.0])
+def test_scaled_gradients_are_shortened_as_much(
+    scale: float, fresh: MaskNetworkModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As 16-mixed has them before the step of the optimiser."""
+    scaler = SimpleNamespace(get_scale=lambda: scale) if scale > 1 else None
+    trainer = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=scaler))
+    monkeypatch.setattr(MaskNetworkModule, "trainer", trainer)
+    learning = [parameter for parameter in fresh.network.parameters() if parameter.requires_grad]
+    try:
+        for wanted, given in ((5.0, 50.0), (2.0, 2.0)):
+            for parameter in learning:
+                parameter.grad = torch.zeros_like(parameter)
+            learning[0].grad.view(-1)[0] = given * scale  # type: ignore[union-attr]
+            fresh.before_step()
+            assert learning[0].grad.norm().item() / scale == pytest.approx(wanted, rel=1e-5)  # type: ignore[union-attr]
+    finally:
+        fresh.network.zero_grad(set_to_none=True)
+
+
+def test_only_networks_compute_in_half_precision(
+    fresh: MaskNetworkModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = batch_of(2)
+    logits = torch.randn(2, GRID, GRID, generator=torch.Generator().manual_seed(0))
+    seen: list[bool] = []
+
+    def answer(images: Tensor, guides: Tensor) -> Tensor:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return logits.bfloat16().float()
+
+    monkeypatch.setattr(fresh.network, "forward", answer)
+    monkeypatch.setattr(MaskNetworkModule, "progress", 0.0)
+    plain = fresh.loss(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = fresh.loss(batch)
+    assert seen == [False, True]
+    assert torch.equal(plain, half)
 
 
 def test_a_step_changes_decoder_and_encoder_but_no_frozen_block(

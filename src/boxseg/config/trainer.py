@@ -10,9 +10,9 @@ from boxseg.errors import did_you_mean, require
 
 LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
 
-# The names that Lightning knows, long and short.
+# The names that Lightning knows, long and short, but for those of nothing but half precision.
 PRECISIONS = (
-    "32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "32", "16", "bf16", "64",
+    "32-true", "16-mixed", "bf16-mixed", "64-true", "32", "16", "bf16", "64",
     "transformer-engine", "transformer-engine-float16",
 )  # fmt: skip
 
@@ -63,6 +63,10 @@ class TrainerOptions:
             f"trainer.num_nodes must be 1 or more, or auto, got {self.num_nodes}",
         )
         named = str(self.precision)
+        require(
+            named not in ("16-true", "bf16-true"),
+            f"trainer.precision={named} would also round the corners of boxes: take {named[:-4]}mixed",
+        )
         require(
             named in PRECISIONS,
             f"unknown trainer.precision={named}{did_you_mean(named, PRECISIONS)} "

@@ -96,7 +96,7 @@ def grabcut_mask(photo: NDArray[np.uint8], window: Window, seed: int) -> NDArray
     cv2 = opencv()
     marks = np.zeros(photo.shape[:2], dtype=np.uint8)
     rectangle = (left, top, right - left, bottom - top)
-    cv2.setRNGSeed(seed)
+    cv2.setRNGSeed(seed % 2**31)  # a C int
     cv2.grabCut(photo, marks, rectangle, None, None, _ITERATIONS, cv2.GC_INIT_WITH_RECT)
     marks = marks[top:bottom, left:right]
     found: NDArray[np.bool_] = (marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)

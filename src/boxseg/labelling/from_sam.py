@@ -119,7 +119,7 @@ def prepare(image: Tensor, side: int, stretched: bool) -> tuple[Tensor, tuple[in
     longer = max(height, width)
     new = (side, side)
     if not stretched:
-        new = (int(height * side / longer + 0.5), int(width * side / longer + 0.5))
+        new = (max(1, int(height * side / longer + 0.5)), max(1, int(width * side / longer + 0.5)))
     photo = image.permute(2, 0, 1)[None].float()
     small = F.interpolate(photo, new, mode="bilinear", align_corners=False, antialias=True)
     mean, deviation = (small.new_tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))

@@ -73,11 +73,12 @@ class MaskNetwork(nn.Module):
         Returns:
             (B, GRID, GRID).
         """
-        levels = [guides]
+        crops = self.backbone.normalise(crops)
+        levels = [guides.to(crops.dtype)]
         for _ in range(3):
             levels.append(levels[-1][..., ::2, ::2])
         g2, g4, g8, g16 = levels
-        f2, f4, f8, f16, f32 = self._encode(self.backbone.normalise(crops), g4)
+        f2, f4, f8, f16, f32 = self._encode(crops, g4)
         y = self.at_16(_up(self.from_32(f32), g16) + self.from_16(torch.cat([f16, g16], 1)))
         y = self.at_8(_up(y, g8) + self.from_8(torch.cat([f8, g8], 1)))
         y = self.at_4(_up(y, g4) + self.from_4(torch.cat([f4, g4], 1)))
@@ -86,7 +87,7 @@ class MaskNetwork(nn.Module):
         return logits
 
     def _encode(self, x: Tensor, guides: Tensor) -> list[Tensor]:
-        """Features at strides 2, 4, 8, 16 and 32; from stride 4 on they know of the box."""
+        """Features at strides 2, 4, 8, 16 and 32; from stride 8 on they know of the box."""
         backbone = self.backbone
         found = []
         with torch.no_grad():

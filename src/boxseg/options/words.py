@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +77,20 @@ def _parse_value(text: str, key: str) -> Any:
     return value if isinstance(value, (bool, type(None))) else text
 
 
+_NUMBER = tuple("+-.0123456789")
+
+
 def _as_given(value: Any) -> Any:
     """A list or mapping of texts, in which what is written as a number is one: 007 and 2024_01_05 are not."""
     if isinstance(value, list):
         return [_as_given(item) for item in value]
     if isinstance(value, dict):
         return {name: _as_given(item) for name, item in value.items()}
-    for kind in (int, float):
-        with suppress(ValueError):
-            if str(kind(value)) == value and value != "nan":
-                return kind(value)
-    return value
+    number = yaml.safe_load(value) if value[:1] in _NUMBER else value
+    is_one = isinstance(number, (int, float)) and (
+        str(number) == value or value[-4:].lower() in (".inf", ".nan")
+    )
+    return number if is_one else value
 
 
 def _entry(name: Any, value: Any) -> tuple[Any, Any]:

@@ -99,16 +99,21 @@ def make_sheet(
     The box of an object that labels or prediction lost is drawn there, too.
 
     Raises:
-        DataError: No photo has labels, or one cannot be read.
+        DataError: No photo has labels, or none of those chosen can be read.
     """
     rows, sources = [], label_sources(labels)
     for sample in _evenly(dataset, labels):
-        image = sample_image(sample)
+        try:
+            image = sample_image(sample)
+        except DataError:  # damaged since it was labelled; the report names it
+            continue
         masks = [source.read(sample.id, len(dataset.classes)) for source in sources.values()]
         predicted = label_group(loaded, [image], options)[0].labels.cpu().numpy()
         truth = _truth(sample)
         pictures = [_with_lost(label_picture(image, mask), sample, mask) for mask in (*masks, predicted, truth)]
         rows.append([draw_boxes(image, sample.boxes, sample.labels), *pictures])
+    if not rows:
+        raise DataError(f"none of the photos that were chosen for {path.name} can be read")
     heads = [_HEADS.get(name, LABEL_TITLES.get(name, name)) for name in sources]
     write_sheet(path, ("boxes", *heads, "prediction", "ground truth"), rows)
 

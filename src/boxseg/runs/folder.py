@@ -90,15 +90,14 @@ def check_job(
     check_folder(folder)
     _check_config(folder / CONFIG, job)
     digests = {name: file_digest(path) for name, path in (inputs or {}).items()}
-    if not _is_recorded(folder):
+    if not (folder / CONFIG).is_file():
         found = next((file for pattern in _results_of(job) for file in folder.glob(pattern)), None)
         if found is not None:
             raise ConfigError(
                 f"{found} has the name of a result, but no command recorded that it wrote it: "
                 "choose another out=…"
             )
-        return digests
-    if job.overwrite or not has_results(folder):
+    if job.overwrite or not _is_recorded(folder) or not has_results(folder):
         return digests
     recorded, known = load_mapping(folder / CONFIG), _known_inputs(folder / VERSIONS)
     changes = _changes(recorded, job, known, digests)

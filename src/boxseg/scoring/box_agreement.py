@@ -53,11 +53,11 @@ def box_agreement(
         device=loaded.device,
     )
     answers = [answer for _, found in results if not isinstance(found, Skipped) for answer in found]
-    projections = [_projection(answer) for answer in answers]
+    projections, views = zip(*answers, strict=True) if answers else ((), ())
     return BoxAgreement(
         boxes=len(answers),
         projection=_mean(projections),
-        views=_mean([answer.agreement for answer in answers]),
+        views=_mean(views),
         empty=sum(share == 0 for share in projections),
     )
 
@@ -72,8 +72,12 @@ def agreement_table(title: str, rows: dict[str, BoxAgreement]) -> Table:
 
 
 @torch.inference_mode()
-def _answers(loaded: LoadedMaskNetwork, group: Sequence[Readable]) -> list[list[ObjectAnswer]]:
-    return [object_answers(loaded, photo, sample.boxes) for sample, photo in group]
+def _answers(loaded: LoadedMaskNetwork, group: Sequence[Readable]) -> list[list[tuple[float, float]]]:
+    """Projection and agreement of views of each box; its masks are not kept."""
+    return [
+        [(_projection(answer), answer.agreement) for answer in object_answers(loaded, photo, sample.boxes)]
+        for sample, photo in group
+    ]
 
 
 def _projection(answer: ObjectAnswer) -> float:

@@ -142,13 +142,18 @@ def _score_chunk(
     return {name: matrix.counts for name, matrix in matrices.items()}, unreadable
 
 
+# Photos that are read ahead.
+_AHEAD = 8
+
 _Read = tuple[Sample, Labels | DataError, dict[str, Labels]]
 
 
 def _read_all(samples: Sequence[Sample], sources: dict[str, MaskFolder], classes: int) -> Iterator[_Read]:
     folders = [masks.path for masks in sources.values()]
     with ThreadPoolExecutor(threads_for([*folders, *(sample.image for sample in samples[:1])], 2)) as pool:
-        yield from pool.map(lambda sample: _read(sample, sources, classes), samples)
+        # A few at a time: a pool takes all it is given, and its results wait in memory.
+        for start in range(0, len(samples), _AHEAD):
+            yield from pool.map(lambda sample: _read(sample, sources, classes), samples[start : start + _AHEAD])
 
 
 def _read(sample: Sample, sources: dict[str, MaskFolder], classes: int) -> _Read:

@@ -82,16 +82,19 @@ class MaskNetworkModule(TrainingModule):
     def loss(self, batch: dict[str, Tensor], totals: Tensor | None = None) -> Tensor:  # noqa: D102
         options, boxes = self.options, batch["boxes"]
         guides, inside = guide_maps(boxes, batch["others"]), inside_box(boxes)
-        colours = grid_colours(batch["clean"])
-        targets, known = self.targets(batch["clean"], boxes, guides, colours), batch["known"]
-        logits = self.network(batch["images"], guides)
-        of_each = (
-            options.outside * outside_loss(logits, inside)
-            + options.projection * projection_loss(logits, inside)
-            + options.pairwise * self._pairwise_share() * pairwise_loss(logits, colours, inside)
-            + options.agreement * agreement_loss(logits, targets, sureness(targets) * inside)
-            + options.labelled * agreement_loss(logits, (known == OBJECT).float(), (known != UNKNOWN) * inside)
-        )
+        with torch.autocast(boxes.device.type, enabled=False):  # only networks compute in half precision
+            colours = grid_colours(batch["clean"])
+            targets, known = self.targets(batch["clean"], boxes, guides, colours), batch["known"]
+        logits = self.network(batch["images"], guides).float()
+        with torch.autocast(boxes.device.type, enabled=False):
+            of_each: Tensor = (
+                options.outside * outside_loss(logits, inside)
+                + options.projection * projection_loss(logits, inside)
+                + options.pairwise * self._pairwise_share() * pairwise_loss(logits, colours, inside)
+                + options.agreement * agreement_loss(logits, targets, sureness(targets) * inside)
+                + options.labelled
+                * agreement_loss(logits, (known == OBJECT).float(), (known != UNKNOWN) * inside)
+            )
         return of_each.sum() / (len(boxes) if totals is None else totals[0])
 
     @torch.no_grad()
@@ -123,7 +126,10 @@ class MaskNetworkModule(TrainingModule):
         return min(1.0, self.progress / _PAIRWISE_RISES) if self.from_scratch else 1.0
 
     def before_step(self) -> None:  # noqa: D102
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LONGEST_GRADIENT)
+        # Of 16-mixed, gradients are multiplied by the scale until Lightning's step of the optimiser.
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        scale = scaler.get_scale() if scaler is not None else 1.0
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LONGEST_GRADIENT * scale)
 
     @torch.no_grad()
     def after_step(self) -> None:
@@ -160,4 +166,6 @@ def _fast_in_half(device: torch.device) -> bool:
     """Whether a device computes with bfloat16 itself; where it does not, that would be slower."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    # Without oneDNN torch lacks the operator.
+    there = device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return there and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
