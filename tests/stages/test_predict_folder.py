@@ -53,9 +53,12 @@ def test_another_photo_of_the_same_name_does_not_replace_the_first(
 ) -> None:
     other = tmp_path / "more" / "a.jpg"
     other.parent.mkdir()
-    other.write_bytes(photos[1].read_bytes())
     predict(networks["cat"], photos[0], tmp_path / "out")
     predict(networks["cat"], photos[0], tmp_path / "out")
+    other.write_bytes(photos[0].read_bytes())
+    predict(networks["cat"], other, tmp_path / "out")  # a copy of it
+    predict(networks["cat"], photos[0], tmp_path / "out")
+    Image.new("RGB", (40, 30), "blue").save(other)
     before = (tmp_path / "out/labels/a.png").read_bytes()
     with pytest.raises(ConfigError, match=r"another photo called a: choose another out"):
         predict(networks["cat"], other, tmp_path / "out")

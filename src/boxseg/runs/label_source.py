@@ -16,7 +16,7 @@ from boxseg.dataset import BACKGROUND_NAME, REDRAW, BoxDataset, Sample
 from boxseg.documents import as_record, read_json, read_record
 from boxseg.errors import ConfigError, DataError
 from boxseg.formats.corrections import read_corrections
-from boxseg.formats.files import is_file, listed
+from boxseg.formats.files import content_digest, is_file, listed
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import MaskFolder
 from boxseg.formats.object_outlines import object_regions
@@ -222,7 +222,9 @@ def check_predictions(folder: Path, classes: Sequence[str], samples: Sequence[Sa
     there = _recorded_photos(folder)
     for sample in samples:
         other = there.get(sample.id)
-        if other is not None and other != sample.image.absolute() and other.is_file():
+        if other is None or other == sample.image.absolute() or not other.is_file():
+            continue
+        if content_digest(other) != content_digest(sample.image):  # not a copy
             raise ConfigError(
                 f"out={folder} holds labels of {other}, another photo called {sample.id}: choose another out=…"
             )
