@@ -150,8 +150,8 @@ def cost_of_photo(verb: str, megapixels: float, boxes: int, folder: Path, thread
         file = here / "model.safetensors"
         save_network(file, network, classes=VOC_CLASSES, model=Model(), options=Segment())
         options = Evaluate(tta=False, crf=Crf(enabled=False)) if verb == "once" else Evaluate()
-        job = {"checkpoint": file, "out": here / "out", "evaluate": options, "trainer": trainer}
-        works = [lambda s: predict.run(PredictJob(images=str(s.image), **job))]
+        job = {"checkpoint": file, "evaluate": options, "trainer": trainer}
+        works = [lambda s: predict.run(PredictJob(images=str(s.image), out=s.image.parent / "out", **job))]
     small = here / "small"
     small.mkdir()
     costs: list[Cost] = []

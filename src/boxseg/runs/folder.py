@@ -16,7 +16,7 @@ from boxseg.documents import read_record
 from boxseg.errors import ConfigError
 from boxseg.jobs import JOBS
 from boxseg.options import default_options, flatten, load_mapping, to_plain, to_yaml
-from boxseg.runs.layout import CONFIG, VERSIONS
+from boxseg.runs.layout import BEFORE_LAST, CONFIG, LAST, VERSIONS
 from boxseg.runs.lock import hold
 from boxseg.runs.provenance import Origin, check_origins, write_provenance
 from boxseg.runs.stage_files import RESULTS, WRITTEN, clear_folder, has_results
@@ -133,9 +133,9 @@ def _check_config(file: Path, job: Any) -> None:
 
 
 def _results_of(job: Any) -> set[str]:
-    """Patterns of the results that a job writes to its own folder."""
+    """Patterns of the results that a job writes to its own folder, which a user may have called so, too."""
     verb = next((name for name, kind in JOBS.items() if type(job) is kind), "")
-    return set(RESULTS) & set(WRITTEN.get(verb, ()))
+    return (set(RESULTS) - {LAST, BEFORE_LAST}) & set(WRITTEN.get(verb, ()))
 
 
 def _is_recorded(folder: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -11,6 +12,7 @@ from typing import get_args
 from boxseg.atomic import remove_temporaries
 from boxseg.config import LabelFormat
 from boxseg.dataset import Sample
+from boxseg.errors import ConfigError
 from boxseg.formats.sample_counts import truth_flags
 from boxseg.formats.samples import chosen
 from boxseg.formats.voc_server import TREE, results_folder
@@ -165,8 +167,9 @@ def remove_leftovers(folder: Path) -> None:
 
 def _label_formats(folder: Path) -> list[str]:
     """The formats in which `label` wrote data sets to a folder; others there were made by `convert`."""
-    file = folder / layout.CONFIG
-    options = load_mapping(file).get("label") if file.is_file() else None
+    options = None
+    with suppress(ConfigError):  # without options, or with damaged ones, nothing says that `label` made them
+        options = load_mapping(folder / layout.CONFIG).get("label")
     found = options.get("formats") if isinstance(options, dict) else None
     return list(map(str, found)) if isinstance(found, list) else []
 

@@ -217,7 +217,8 @@ def _fold(layer: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     assert norm.running_var is not None
     deviation = torch.rsqrt(norm.running_var + norm.eps)
     bias = torch.zeros_like(norm.running_mean) if layer.bias is None else layer.bias
-    layer.bias = nn.Parameter((bias - norm.running_mean) * deviation * norm.weight + norm.bias)
+    shift = (bias - norm.running_mean) * deviation * norm.weight + norm.bias
+    layer.bias = nn.Parameter(shift, requires_grad=layer.weight.requires_grad)
     layer.weight.mul_((norm.weight * deviation)[:, None, None, None])
 
 
