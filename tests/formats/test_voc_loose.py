@@ -186,6 +186,31 @@ def test_annotations_called_after_the_whole_name_of_the_photo(tmp_path: Path, pu
     assert dataset.problems == ()
 
 
+def test_an_annotation_is_of_the_photo_whose_whole_name_it_has(tmp_path: Path, put, make_photo) -> None:
+    put("a.png.xml", "a.png", "dog")
+    make_photo("a.jpg")
+    (sample,) = load(tmp_path).samples
+    assert sample.image.name == "a.png"
+
+
+def test_of_two_annotations_of_one_name_the_second_is_listed(tmp_path: Path, put) -> None:
+    put("a.jpg.xml", "a.jpg", "dog")
+    put("a.png.xml", "a.png", "cat")
+    dataset = load(tmp_path)
+    assert [(sample.image.name, len(sample.boxes)) for sample in dataset.samples] == [("a.jpg", 1)]
+    problems = [(problem.file.name, problem.kind) for problem in dataset.problems]
+    assert ("a.png.xml", "two annotation files of one name") in problems
+
+
+def test_names_in_a_list_may_hold_blanks(tmp_path: Path, put) -> None:
+    put("Annotations/my cat.jpg.xml", "JPEGImages/my cat.jpg", "cat")
+    put("Annotations/dog.xml", "JPEGImages/dog.jpg", "dog")
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    (tmp_path / "ImageSets/Main/train.txt").write_text("my cat\ndog -1\n")
+    dataset = load(tmp_path)
+    assert ([sample.id for sample in dataset.samples], dataset.problems) == (["my cat", "dog"], ())
+
+
 def test_photos_that_only_the_annotation_names(tmp_path: Path, put, make_photo) -> None:
     for source, name in (("000001.xml", "IMG_8184.jpg"), ("000002.xml", "gone.jpg"), ("000003.xml", "own.jpg")):
         put(f"annotations/{source}", None)

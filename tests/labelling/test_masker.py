@@ -113,6 +113,7 @@ def test_polygons_paint_the_masks_again(maker: boxseg.Masker) -> None:
         ([["a", 0, 1, 1]], None, "rows of four numbers"),
         ([BOX], [1, 2], "2 labels for 1 box"),
         ([BOX], [0], "label 0: expected whole numbers from 1 on"),
+        ([BOX], [900100062808], "label 900100062808: classes are numbered from 1 to 254 at most"),
         ([BOX, BOX], ["dog", 2], "label 'dog'"),
     ],
 )

@@ -19,6 +19,7 @@ from boxseg.config import Data, Label
 from boxseg.errors import BoxsegError, CheckpointError
 from boxseg.formats.images import read_image
 from boxseg.jobs import LabelJob
+from boxseg.labelling import from_sam
 from boxseg.labelling.methods import METHODS
 from tiny_sam import SIDE, write_sam
 
@@ -120,3 +121,9 @@ def test_sam_checkpoints_that_cannot_be_used(
             boxseg.label(sam=str(sam_folder), **words)
     finally:
         weights.write_bytes(content)
+
+
+def test_a_photo_of_a_single_row_is_prepared() -> None:
+    for height, width in ((1, 3000), (3000, 1)):
+        prepared, size = from_sam.prepare(torch.zeros(height, width, 3, dtype=torch.uint8), 1024, False)
+        assert (prepared.shape, size) == ((1, 3, 1024, 1024), (min(height, 1024), min(width, 1024)))

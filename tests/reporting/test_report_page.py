@@ -183,3 +183,10 @@ def test_the_order_is_by_number_then_by_the_lowest_score(all_marks: list[list[Ma
         if counts[0] == counts[1]:
             lowest = [min(m.score for m in marks if m.reasons or not counts[0]) for marks in (before, after)]
             assert 1 - lowest[0] >= 1 - lowest[1]
+
+
+def test_names_that_are_not_utf8_are_written_by_their_codes(tmp_path: Path) -> None:
+    write_page(tmp_path / "r.html", Page(title="caf\udce9", missing=("Left out: \udcff.jpg: damaged",)))
+    content = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "caf\\udce9" in content
+    assert "\\udcff.jpg" in content
