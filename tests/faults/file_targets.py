@@ -32,7 +32,7 @@ from boxseg.reporting.html.page import Page, write_page
 from boxseg.reporting.parts import read_parts
 from boxseg.reporting.stored import stored_history
 from boxseg.runs.folder import check_job
-from boxseg.runs.label_source import record_classes, record_photos
+from boxseg.runs.label_records import record_classes, record_photos
 from boxseg.runs.layout import LAST
 from boxseg.runs.provenance import check_origins, origins_of, standing
 from boxseg.runs.stage_files import label_files

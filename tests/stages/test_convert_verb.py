@@ -27,7 +27,7 @@ from boxseg.jobs import LabelJob
 from boxseg.options import to_yaml
 from boxseg.runs import dataset_folder
 from boxseg.runs.dataset_folder import default_split, write_formats
-from boxseg.runs.label_source import record_classes, record_photos
+from boxseg.runs.label_records import record_classes, record_photos
 
 FORMATS = ("palette", "voc", "masks", "coco", "yolo-seg", "cvat", "label-studio")
 

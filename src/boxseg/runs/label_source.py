@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from boxseg import formats
-from boxseg.atomic import write_json
 from boxseg.config import Data
-from boxseg.dataset import BACKGROUND_NAME, REDRAW, BoxDataset, Sample
-from boxseg.documents import as_record, read_json, read_record
+from boxseg.dataset import REDRAW, BoxDataset
 from boxseg.errors import ConfigError, DataError
 from boxseg.formats.corrections import read_corrections
-from boxseg.formats.files import content_digest, is_file, listed
+from boxseg.formats.files import is_file, listed
 from boxseg.formats.images import SUFFIXES
 from boxseg.formats.masks import MaskFolder
 from boxseg.formats.object_outlines import object_regions
@@ -24,16 +21,14 @@ from boxseg.formats.photo_files import photo_sample
 from boxseg.formats.samples import chosen, held
 from boxseg.jobs import ConvertJob, LabelJob
 from boxseg.options import build_job, flatten, load_mapping
-from boxseg.remote.address import as_path
 from boxseg.remote.hooks import list_once
+from boxseg.runs.label_records import class_names, recorded_photos
 from boxseg.runs.layout import (
     AGREED,
     CONFIG,
     CORRECTIONS,
     FINAL,
-    LABEL_MAP,
     PAIR,
-    PHOTOS,
     PIECES,
     RELIABLE,
     Y_CRF,
@@ -103,7 +98,7 @@ def read_source(job: ConvertJob) -> LabelSource:
         dataset = _from_photos(job, found)
     else:
         dataset = formats.load(data)
-        names = job.classes or _class_names(found.home)
+        names = job.classes or class_names(found.home)
         if names and names != dataset.classes:
             raise ConfigError(
                 f"the labels in {job.source} have other classes than {data.root}: "
@@ -170,7 +165,7 @@ def check_classes(folder: Path, dataset: BoxDataset) -> None:
     Raises:
         DataError: They do.
     """
-    names = _class_names(_home(folder))
+    names = class_names(_home(folder))
     if names and names != dataset.classes:
         raise DataError(
             f"the labels in {folder} have other classes than {dataset.root}: {', '.join(names)}, not "
@@ -210,43 +205,6 @@ def with_labels(dataset: BoxDataset, masks: MaskFolder) -> BoxDataset:
             f"{masks.path} has no label for any of {counted(len(dataset), 'photo')} of {dataset.root}"
         )
     return replace(dataset, samples=samples)
-
-
-def check_predictions(folder: Path, classes: Sequence[str], samples: Sequence[Sample]) -> None:
-    """Check that a folder can take the predictions of a network, before any is written.
-
-    Raises:
-        ConfigError: It holds labels of other classes, of another photo of the same name, or that nobody
-            recorded: they may be the user's own.
-    """
-    there = _recorded_photos(folder)
-    for sample in samples:
-        other = there.get(sample.id)
-        if other is None or other == sample.image.absolute() or not other.is_file():
-            continue
-        if content_digest(other) != content_digest(sample.image):  # not a copy
-            raise ConfigError(
-                f"out={folder} holds labels of {other}, another photo called {sample.id}: choose another out=…"
-            )
-    known = _class_names(folder)
-    if known and known != tuple(classes):
-        raise ConfigError(
-            f"out={folder} holds labels of other classes ({', '.join(known)}): choose another out=…"
-        )
-    if not known and any(listed(folder / FINAL, "**/*.png")):
-        raise ConfigError(f"{folder / FINAL} holds masks that boxseg did not write: choose another out=…")
-
-
-def record_classes(folder: Path, classes: Sequence[str]) -> None:
-    """Write labelmap.json for labels without a data set."""
-    named = [{"value": value, "name": name} for value, name in enumerate((BACKGROUND_NAME, *classes))]
-    write_json(folder / LABEL_MAP, named)
-
-
-def record_photos(folder: Path, samples: Sequence[Sample]) -> None:
-    """Add to photos.json, for labels without a data set."""
-    before = {name: str(path) for name, path in _recorded_photos(folder).items()}
-    write_json(folder / PHOTOS, before | {sample.id: str(sample.image.absolute()) for sample in samples})
 
 
 def _find(job: ConvertJob) -> _Found:
@@ -314,7 +272,7 @@ def _merge(given: Data | None, known: Data | None) -> Data | None:
 
 
 def _from_photos(job: ConvertJob, found: _Found) -> BoxDataset:
-    names = job.classes or _class_names(found.home)
+    names = job.classes or class_names(found.home)
     if not names:
         raise ConfigError(
             f"the classes of {job.source} are not known: give classes=[NAME,…] for 1..L, or data=DIR, the data "
@@ -322,7 +280,7 @@ def _from_photos(job: ConvertJob, found: _Found) -> BoxDataset:
         )
     masks = sorted(listed(found.masks.path, "**/*.png"))
     ids = [path.relative_to(found.masks.path).with_suffix("").as_posix() for path in masks]
-    photos = _photos_in(job.images, ids) if job.images else _recorded_photos(found.home)
+    photos = _photos_in(job.images, ids) if job.images else recorded_photos(found.home)
     if not photos and job.images is None:
         raise ConfigError(
             f"the photos of {job.source} are not known: give images=DIR, or data=DIR, their data set"
@@ -360,33 +318,6 @@ def _photos_in(folder: Path, ids: list[str]) -> dict[str, Path]:
                 "put the labels into the same subfolders as the photos"
             )
     return found
-
-
-def _recorded_photos(home: Path) -> dict[str, Path]:
-    file = home / PHOTOS
-    if not file.is_file():
-        return {}
-    found = read_record(dict[str, Path], file, "photos by name: remove it, and give images=DIR")
-    return {name: as_path(path) for name, path in found.items()}
-
-
-@dataclass(frozen=True)
-class _Named:
-    """An entry of labelmap.json."""
-
-    value: int
-    name: str
-
-
-def _class_names(home: Path) -> tuple[str, ...]:
-    """Names of classes 1..L from labelmap.json; empty without it, or if it is of another program."""
-    file = home / LABEL_MAP
-    content = read_json(file) if file.is_file() else None
-    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        return ()
-    entries = as_record(list[_Named], content, file, "the names of label values: remove it, and give classes=")
-    named = {entry.value: entry.name for entry in entries}
-    return tuple(named[value] for value in sorted(named) if value > 0)
 
 
 def label_sources(folder: Path) -> dict[str, MaskFolder]:

@@ -171,8 +171,7 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         write_json(folder / METRICS, {**scores.as_dict(), **parts, "skipped": skipped})
         write_confusion(folder, {"whole_box": scores.whole_box, **scores.labels})
     elif missing:
-        for name in (METRICS, CONFUSION):  # of labels that were here before
-            (folder / name).unlink(missing_ok=True)
+        _remove_scores(folder)
     exported = write_formats(job.label.formats, folder, dataset, _spread(place, folder))
     return LabelResult(
         folder=folder,
@@ -188,6 +187,12 @@ def run(job: LabelJob, splits: Splits | None = None) -> LabelResult:
         corrections=_counted(dataset, corrections),
         in_shards=not home.gathers,
     )
+
+
+def _remove_scores(folder: Path) -> None:
+    """Remove scores of labels that were here before."""
+    for name in (METRICS, CONFUSION):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _check_seen(home: Home, labeller: Labeller, samples: Sequence[Sample]) -> None:

@@ -37,7 +37,7 @@ from boxseg.nn.deeplab import Segmenter
 from boxseg.remote.hooks import sending, together
 from boxseg.results import Result
 from boxseg.runs.folder import check_folder
-from boxseg.runs.label_source import check_predictions, record_classes, record_photos
+from boxseg.runs.label_records import check_predictions, record_classes, record_photos
 from boxseg.runs.layout import AT_ADDRESS, CONFIDENCE, FINAL, FRAMES, GEOTIFFS, OVERLAYS
 from boxseg.runs.lock import hold
 from boxseg.scoring.network_scores import one_class_note
